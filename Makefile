@@ -1,0 +1,59 @@
+# The two commands: `make serve` and `make test`. Both create .venv and install what they need.
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu takes PyTorch's CPU build instead of the one with CUDA.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TORCH_INDEX ?=
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Settings that `make serve` passes on, when they are given.
+HOST ?=
+PORT ?=
+WORKERS ?=
+MODELS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help serve install dev test test-all check lint openapi clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+serve: $(VENV)/.installed ## Serve the bundled models on http://localhost:8000 (HOST, PORT, WORKERS, MODELS)
+	@exec env $(if $(HOST),UNROLL_HOST=$(HOST)) $(if $(PORT),UNROLL_PORT=$(PORT)) \
+		$(if $(WORKERS),UNROLL_WORKERS=$(WORKERS)) $(if $(MODELS),UNROLL_MODELS=$(MODELS)) $(BIN)/unroll serve
+
+install: $(VENV)/.installed ## Create .venv and install the service
+dev: $(VENV)/.dev ## Install what the tests and checks need as well
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.dev ## Run the tests that take longer, too
+	$(BIN)/python -m pytest -m ''
+
+check: lint test ## What CI runs: lint, format, types, tests, layers, documentation, contract
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
+	$(BIN)/python -m service.http.contract > docs/openapi.json
+
+clean: ## Remove what was built, .venv included
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache *.egg-info
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Unroll needs Python 3.11 to 3.13; tell make which: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Installing into $(VENV); the first time takes a minute or two."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,158 @@
+"""The values that travel between the layers. Standard library only; every layer may import them."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Durability = Literal["memory", "replicated", "fsynced"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """Text for a language model in one of three forms; exactly one is set."""
+
+    text: str | None = None
+    tokens: tuple[str, ...] | None = None
+    ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """How many candidates to return, and whether the last word is an unfinished prefix of them."""
+
+    top_k: int = 5
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateOptions:
+    """How to choose generated tokens; temperature 0 is greedy, `stop` texts end the output and are left out."""
+
+    max_tokens: int = 32
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """Feed the input, answer with the most probable next tokens."""
+
+    input: TextInput | None
+    options: PredictOptions = PredictOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Feed the input, answer with the log-probability of each of its tokens."""
+
+    input: TextInput
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Feed the input, then choose token after token."""
+
+    input: TextInput | None
+    options: GenerateOptions = GenerateOptions()
+
+
+Operation: TypeAlias = Predict | Score | Generate
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """What is known of a loaded model version; `fingerprint` is 64 hexadecimal digits."""
+
+    name: str
+    version: str
+    task: str
+    architecture: str
+    cell: str
+    num_layers: int
+    hidden_size: int | list[int]
+    parameters: int
+    state_bytes: int
+    fingerprint: str
+    dtype: str
+    verified: bool
+    created: int
+    load_seconds: float
+    description: str = ""
+    metrics: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """How well the model foresaw its input: `logprob` is summed over `tokens` of them."""
+
+    tokens: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation gave: the JSON output, the state after it, and the tokens fed and generated."""
+
+    output: dict[str, Json]
+    state: bytes
+    timesteps: int
+    generated: int = 0
+    observation: Observation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """The last applied step, kept to answer its repetition: `step` is the count that it was applied at."""
+
+    step: int
+    key: bytes
+    body: bytes
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptState:
+    """An earlier state that a fork may start from."""
+
+    step: int
+    timesteps: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that the store holds of one session. Times are milliseconds since 1970; digests are 16 bytes.
+
+    `token` identifies the stored bytes that this record was read from, for compare-and-set; empty before the first
+    write. `origin` is the digest of a keyed create or fork. `keys` are the digests of the last keys, newest last.
+    """
+
+    model: str
+    version: str
+    fingerprint: str
+    dtype: str
+    step: int
+    timesteps: int
+    created_at: int
+    expires_at: int
+    ttl_seconds: int
+    durability: Durability
+    kept_steps: int
+    state: bytes
+    origin: bytes = b""
+    keys: tuple[bytes, ...] = ()
+    last: LastStep | None = None
+    kept: tuple[KeptState, ...] = ()
+    indexed_until: int = 0
+    token: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """One page of a listing, newest first; `cursor` is None on the last page."""
+
+    sessions: list[tuple[str, Record]]
+    cursor: str | None
