@@ -1,0 +1,136 @@
+"""Tells what a checkpoint holds: recurrent layers, embeddings, linear layers, and what no shape can tell.
+
+Where the parts are those of a language model, it proposes the config.json and the names that `pack` needs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from service.nets.groups import RecurrentGroup, find_groups
+from service.nets.proposal import Matrix, Proposal, propose
+from service.nets.state_dict import read_state_dict
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a checkpoint holds. `proposal` is None where no task of this release fits; `looks_like` says what does."""
+
+    path: Path
+    kind: str
+    saved_on: tuple[str, ...]
+    beside: tuple[str, ...]
+    notes: tuple[str, ...]
+    groups: tuple[RecurrentGroup, ...]
+    matrices: tuple[Matrix, ...]
+    others: tuple[str, ...]
+    parameters: int
+    looks_like: str
+    unknown: tuple[str, ...]
+    proposal: Proposal | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "path": str(self.path),
+            "kind": self.kind,
+            "saved_on": list(self.saved_on),
+            "beside": list(self.beside),
+            "notes": list(self.notes),
+            "recurrent": [group.to_dict() for group in self.groups],
+            "matrices": [matrix.to_dict() for matrix in self.matrices],
+            "others": list(self.others),
+            "parameters": self.parameters,
+            "looks_like": self.looks_like,
+            "unknown": list(self.unknown),
+            "proposal": None if self.proposal is None else self.proposal.to_dict(),
+        }
+
+    def render(self) -> str:
+        """Return the report for people."""
+        saved = f", saved on {', '.join(self.saved_on)}" if self.saved_on else ""
+        sections = [
+            ("", [f"{self.path}: {self.kind}, {self.parameters:,} parameters{saved}"]),
+            ("beside the weights", list(self.beside)),
+            ("notes", list(self.notes)),
+            ("recurrent layers", [group.render() for group in self.groups] or ["none found"]),
+            ("embeddings and linear layers", [matrix.render() for matrix in self.matrices]),
+            ("other tensors", list(self.others)),
+            ("looks like", [self.looks_like]),
+            ("cannot be known from names and shapes", list(self.unknown)),
+            ("proposed config.json", [] if self.proposal is None else self.proposal.render().splitlines()),
+        ]
+        lines: list[str] = []
+        for title, content in sections:
+            if content:
+                lines += [f"{title}:", *(f"  {line}" for line in content)] if title else content
+        return "\n".join(lines)
+
+
+def inspect(path: Path) -> Report:
+    """Look into a state dict, a training checkpoint or a safetensors file. Raises ModelFolderError."""
+    saved = read_state_dict(path)
+    groups = tuple(find_groups(saved.tensors))
+    matrices = _matrices(saved.tensors, groups)
+    known = {name for group in groups for name in group.names} | {name for one in matrices for name in one.names}
+    others = tuple(f"{name} {[*tensor.shape]}" for name, tensor in saved.tensors.items() if name not in known)
+    looks_like, proposal = propose(saved.tensors, groups, matrices, others)
+    return Report(
+        path=path,
+        kind=saved.kind,
+        saved_on=saved.saved_on,
+        beside=saved.beside,
+        notes=saved.notes,
+        groups=groups,
+        matrices=matrices,
+        others=others,
+        parameters=sum(tensor.numel() for tensor in saved.tensors.values()),
+        looks_like=looks_like,
+        unknown=tuple(_unknown(groups, matrices)),
+        proposal=proposal,
+    )
+
+
+def _matrices(tensors: dict[str, Tensor], groups: tuple[RecurrentGroup, ...]) -> tuple[Matrix, ...]:
+    """Return the embeddings and linear layers in the order of the file."""
+    recurrent = {name for group in groups for name in group.names}
+    inputs = {group.input_size for group in groups}
+    found: list[Matrix] = []
+    for name, tensor in tensors.items():
+        if name in recurrent or tensor.dim() != 2 or not name.endswith("weight"):
+            continue
+        bias = f"{name.removesuffix('weight')}bias"
+        has_bias = bias in tensors and tensors[bias].shape == tensor.shape[:1]
+        named = any(word in name.lower() for word in ("emb", "lookup", "word_lut"))
+        # A table of many rows as wide as a recurrent input, first of its kind: an embedding under another name.
+        table = tensor.shape[0] > tensor.shape[1] and tensor.shape[1] in inputs and not found and bool(groups)
+        embedding = not has_bias and (named or table)
+        found.append(Matrix(name, embedding, tensor.shape[0], tensor.shape[1], bias if has_bias else None))
+    return tuple(found)
+
+
+def _unknown(groups: tuple[RecurrentGroup, ...], matrices: tuple[Matrix, ...]) -> list[str]:
+    """Say plainly what the forward pass may do that leaves no trace in names and shapes."""
+    if not groups:
+        return []
+    cells = {group.cell for group in groups}
+    facts = ["dropout (irrelevant when serving)", "batch_first (irrelevant to the weights)"]
+    if "rnn" in cells:
+        facts.append("whether the RNN's activation is tanh or relu: set `cell`")
+    if "gru" in cells:
+        facts.append(
+            "whether the GRU's reset gate acts after the matrix product (PyTorch, served) or before (not served)"
+        )
+    if "lstm" in cells:
+        facts.append("whether the gates stand in PyTorch's order i, f, g, o, if the weights came from elsewhere")
+    if any(group.input_size == group.output_size or len(group.hidden_sizes) > 1 for group in groups):
+        facts.append("whether layers have a residual connection: set `connection`")
+    if any(not matrix.embedding for matrix in matrices):
+        facts.append(
+            "activations before, between and behind the linear layers, and whether the input is added to the output"
+        )
+    if not any(matrix.embedding for matrix in matrices):
+        facts.append("whether an answer comes at every timestep or after the last one only")
+    return [*facts, "the vocabulary or the scaling of the inputs, unless beside the weights", "a learned initial state"]

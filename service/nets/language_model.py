@@ -1,0 +1,130 @@
+"""A language model: token ids -> embedding -> recurrent layers -> features -> one logit per word.
+
+Parameters: `embedding.weight` (V, E); `input_projection.weight/bias` (I, E); `rnn.*` as in `stack.py`;
+`head.{i}.weight/bias`; `output.weight` (V, D), absent when tied to the embedding; `output.bias` (V,).
+
+The features (D) are what the output layer multiplies. Logits over the whole vocabulary are by far the dearest part of a
+step, so they are apart: `logits` where a prediction is asked for, `score` where one word's is enough.
+
+A session stores, in this order (`specs`; config.json's `state` lists the same):
+
+- the recurrent tensors of the stack, `h_l0`, for an LSTM `c_l0`, `h_l1`, ...;
+- `features` (D), only where they cannot be read off the recurrent ones: with a head, layer normalisation, or a
+  connection on the last layer;
+- `log_normaliser` (1), float32: the log of the sum of exp(logits) at these features, so that a word which is fed next
+  can be scored by one dot product.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from service.nets.affine import Affine
+from service.nets.config import LanguageModelConfig
+from service.nets.layout import StateSpec
+from service.nets.stack import Stack, State
+
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "gelu": F.gelu,
+}
+
+
+class LanguageModel(nn.Module):
+    """The network that a configuration describes; its weights come from a state dict."""
+
+    def __init__(self, config: LanguageModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        layout = config.layout()
+        self.embedding = _Table(config.vocab_size, config.embedding_size)
+        self.input_projection = Affine(config.embedding_size, config.input_size) if config.input_projection else None
+        self.rnn = Stack(layout)
+        sizes = [layout.output_size(), *(layer.size for layer in config.head)]
+        self.head = nn.ModuleList(Affine(a, b) for a, b in pairwise(sizes))
+        self._activations = [ACTIVATIONS[layer.activation] for layer in config.head]
+        self.output = _Output(config.vocab_size, None if config.tie_weights else config.features_size)
+        self.to(DTYPES[config.dtype])
+
+    @property
+    def specs(self) -> list[StateSpec]:
+        """The tensors that a session stores."""
+        return self.config.session_state()
+
+    @property
+    def stores_features(self) -> bool:
+        """Whether a session has to store the features beside the recurrent state."""
+        return self.config.stores_features
+
+    def initial_recurrent_state(self, batch: int) -> State:
+        """Return the recurrent tensors before the first token: zeros, (batch, size) each."""
+        return self.rnn.initial_state(batch)
+
+    def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Feed one token: ids (B,), state -> features (B, D), new recurrent state. Further entries are ignored."""
+        output, after = self.rnn.step(self._embed(ids), self._recurrent(state))
+        return self._behind(output), after
+
+    def sequence(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Feed T >= 1 tokens at once: ids (B, T), state -> features (B, T, D), recurrent state after the last."""
+        output, after = self.rnn.sequence(self._embed(ids), self._recurrent(state))
+        return self._behind(output), after
+
+    def features_of(self, state: State) -> Tensor:
+        """Read the features (B, D) off a session's state."""
+        return state["features"] if self.stores_features else state[f"h_l{self.config.num_layers - 1}"]
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return (..., D) -> (..., V), float32 whatever the arithmetic, since probabilities follow."""
+        return F.linear(features.to(self.output.bias.dtype), self._output_weight, self.output.bias).float()
+
+    def score(self, ids: Tensor, features: Tensor) -> Tensor:
+        """Return the logit of one token per row: ids (B,), features (B, D) -> (B,)."""
+        products = self._output_weight[ids] * features.to(self.output.bias.dtype)
+        return (products.sum(-1) + self.output.bias[ids]).float()
+
+    @property
+    def _output_weight(self) -> Tensor:
+        return self.embedding.weight if self.output.weight is None else self.output.weight
+
+    def _recurrent(self, state: State) -> State:
+        """Pick the stack's tensors, in its dtype: sessions may store a wider one."""
+        dtype = self.output.bias.dtype
+        return {spec.name: state[spec.name].to(dtype) for spec in self.rnn.specs}
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        x = F.embedding(ids, self.embedding.weight)
+        if self.input_projection is None:
+            return x
+        projected: Tensor = self.input_projection(x)
+        return projected
+
+    def _behind(self, x: Tensor) -> Tensor:
+        for linear, activation in zip(self.head, self._activations, strict=True):
+            x = activation(linear(x))
+        return x
+
+
+class _Table(nn.Module):
+    """The weight of an embedding, uninitialised."""
+
+    def __init__(self, entries: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(entries, size))
+
+
+class _Output(nn.Module):
+    """The parameters of the output layer; without a weight when that is the embedding's."""
+
+    def __init__(self, vocabulary: int, features: int | None) -> None:
+        super().__init__()
+        self.weight = None if features is None else nn.Parameter(torch.empty(vocabulary, features))
+        self.bias = nn.Parameter(torch.empty(vocabulary))

@@ -1,0 +1,80 @@
+"""What follows from a network's sizes alone: which layers are connected, and which tensors its state has. No torch.
+
+The configuration checks itself against this before a weight is read, and the stack builds itself from it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
+Connection = Literal["none", "residual", "highway"]
+DType = Literal["float32", "bfloat16"]
+
+GATES: dict[str, int] = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """One tensor of a sequence's state; `shape` is without the batch. Float32 whatever the arithmetic: it holds all."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the entry as config.json lists it."""
+        return {"name": self.name, "shape": list(self.shape), "dtype": self.dtype}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The sizes of stacked recurrent layers; `hidden_sizes` has one number per layer."""
+
+    cell: Cell
+    input_size: int
+    hidden_sizes: tuple[int, ...]
+    proj_size: int = 0
+    bias: bool = True
+    bidirectional: bool = False
+    layer_norm: bool = False
+    connection: Connection = "none"
+
+    @property
+    def depth(self) -> int:
+        """How many layers there are."""
+        return len(self.hidden_sizes)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The suffixes of the parameter names: one per direction."""
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def state_size(self, layer: int) -> int:
+        """Size of `h` of one direction of a layer."""
+        return self.proj_size or self.hidden_sizes[layer]
+
+    def output_size(self, layer: int = -1) -> int:
+        """Size of what a layer hands on; of the last one unless told."""
+        return self.state_size(layer) * len(self.directions)
+
+    def input_size_of(self, layer: int) -> int:
+        """Size of what a layer reads."""
+        return self.input_size if layer == 0 else self.output_size(layer - 1)
+
+    def connected(self, layer: int) -> bool:
+        """Tell whether a layer has the connection: it needs an output as wide as the input."""
+        return self.connection != "none" and self.input_size_of(layer) == self.output_size(layer)
+
+    def last_output_is_state(self) -> bool:
+        """Tell whether the stack's output is `h` of its last layer, unchanged."""
+        return not (self.bidirectional or self.layer_norm or self.connected(self.depth - 1))
+
+    def state(self) -> list[StateSpec]:
+        """List the recurrent tensors: `h_l0`, for an LSTM `c_l0`, then the next direction and the next layer."""
+        specs: list[StateSpec] = []
+        for layer, hidden in enumerate(self.hidden_sizes):
+            for direction in self.directions:
+                specs.append(StateSpec(f"h_l{layer}{direction}", (self.state_size(layer),)))
+                if self.cell == "lstm":
+                    specs.append(StateSpec(f"c_l{layer}{direction}", (hidden,)))
+        return specs

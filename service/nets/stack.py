@@ -1,0 +1,124 @@
+"""Stacked recurrent layers as a function (input, state) -> (output, state).
+
+After each layer's cell comes, where configured, layer normalisation of its output (J. Ba, J. Kiros and G. Hinton,
+"Layer normalization", 2016), then its connection: residual, h + x, or highway, g h + (1 - g) x with
+g = sigmoid(W x + b) (R. Srivastava, K. Greff and J. Schmidhuber, "Highway networks", 2015). A layer whose output is not
+as wide as its input has no connection. The state is that of the cells, before normalisation and connection.
+"""
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from service.nets.affine import Affine
+from service.nets.cells import CELLS, Memory, Recurrent
+from service.nets.layout import GATES, Layout, StateSpec
+
+State: TypeAlias = dict[str, Tensor]
+
+
+class Stack(nn.Module):
+    """Layers with PyTorch's parameter names; parameters are uninitialised until a state dict is loaded.
+
+    Further parameters: `layer_norm_l{k}.weight/.bias`, `highway_l{k}.weight/.bias`.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.layout = layout
+        self._cell = CELLS[layout.cell]
+        for layer in range(layout.depth):
+            for direction in layout.directions:
+                self._add_cell(layer, direction)
+            size = layout.output_size(layer)
+            if layout.layer_norm:
+                self.add_module(f"layer_norm_l{layer}", nn.LayerNorm(size))
+            if layout.connection == "highway" and layout.connected(layer):
+                self.add_module(f"highway_l{layer}", Affine(size, size))
+
+    @property
+    def specs(self) -> list[StateSpec]:
+        """The tensors of the state."""
+        return self.layout.state()
+
+    def initial_state(self, batch: int) -> State:
+        """Return zeros, (batch, size) each."""
+        like = self._parameters["weight_hh_l0"]
+        assert like is not None  # noqa: S101 every stack has a first layer; this is for the type checker
+        return {spec.name: like.new_zeros(batch, *spec.shape) for spec in self.specs}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run one timestep: x (B, I), state (B, size) each -> output (B, O), new state. Unidirectional only."""
+        if self.layout.bidirectional:
+            raise ValueError("a bidirectional stack reads whole sequences only")
+        after: State = {}
+        for layer in range(self.layout.depth):
+            gates = self._input_gates(x, f"l{layer}")
+            memory = self._cell(gates, self._memory(state, f"l{layer}"), self._recurrent(f"l{layer}"))
+            self._keep(after, f"l{layer}", memory)
+            x = self._finish(layer, x, memory[0])
+        return x, after
+
+    def sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run all timesteps, layer after layer: x (B, T, I), state -> outputs (B, T, O), state after the last."""
+        after: State = {}
+        for layer in range(self.layout.depth):
+            outputs = [self._pass(x, state, after, f"l{layer}{direction}") for direction in self.layout.directions]
+            x = self._finish(layer, x, outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1))
+        return x, after
+
+    def _pass(self, x: Tensor, state: State, after: State, suffix: str) -> Tensor:
+        """Run one direction of a layer over (B, T, I), put its last memory into `after`, return (B, T, S)."""
+        backwards = suffix.endswith("_reverse")
+        own, memory = self._recurrent(suffix), self._memory(state, suffix)
+        timesteps = self._input_gates(x, suffix).unbind(1)
+        outputs: list[Tensor] = []
+        for gates in reversed(timesteps) if backwards else timesteps:
+            memory = self._cell(gates, memory, own)
+            outputs.append(memory[0])
+        self._keep(after, suffix, memory)
+        return torch.stack(outputs[::-1] if backwards else outputs, 1)
+
+    def _finish(self, layer: int, x: Tensor, output: Tensor) -> Tensor:
+        """Normalise and connect a layer's output (..., O), given its input (..., I)."""
+        layout = self.layout
+        if layout.layer_norm:
+            output = self._modules[f"layer_norm_l{layer}"](output)  # type: ignore[misc]  # present by construction
+        if not layout.connected(layer):
+            return output
+        if layout.connection == "residual":
+            return output + x
+        gate = torch.sigmoid(self._modules[f"highway_l{layer}"](x))  # type: ignore[misc]  # likewise
+        return gate * output + (1 - gate) * x
+
+    def _add_cell(self, layer: int, direction: str) -> None:
+        layout, suffix = self.layout, f"l{layer}{direction}"
+        hidden, rows = layout.hidden_sizes[layer], GATES[layout.cell] * layout.hidden_sizes[layer]
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (rows, layout.input_size_of(layer)),
+            "weight_hh": (rows, layout.state_size(layer)),
+        }
+        if layout.bias:
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        if layout.proj_size:
+            shapes["weight_hr"] = (layout.proj_size, hidden)
+        for name, shape in shapes.items():
+            self.register_parameter(f"{name}_{suffix}", nn.Parameter(torch.empty(shape)))
+
+    def _input_gates(self, x: Tensor, suffix: str) -> Tensor:
+        weight, bias = self._parameters[f"weight_ih_{suffix}"], self._parameters.get(f"bias_ih_{suffix}")
+        return F.linear(x, weight, bias)  # type: ignore[arg-type]  # the weight is never None
+
+    def _recurrent(self, suffix: str) -> Recurrent:
+        weight, get = self._parameters[f"weight_hh_{suffix}"], self._parameters.get
+        return Recurrent(weight, get(f"bias_hh_{suffix}"), get(f"weight_hr_{suffix}"))  # type: ignore[arg-type]
+
+    def _memory(self, state: State, suffix: str) -> Memory:
+        h = state[f"h_{suffix}"]
+        return (h, state[f"c_{suffix}"]) if self.layout.cell == "lstm" else (h,)
+
+    def _keep(self, after: State, suffix: str, memory: Memory) -> None:
+        for name, value in zip(("h", "c"), memory, strict=False):
+            after[f"{name}_{suffix}"] = value

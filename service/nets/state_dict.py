@@ -1,0 +1,166 @@
+"""Opens what trainers save, offline: safetensors files and `torch.save` files of plain values, never foreign code.
+
+A file that needs classes of its own software is refused by their names; they are read from the pickle's instructions,
+without running them. Training checkpoints are searched for the state dicts inside.
+"""
+
+import argparse
+import pickle
+import pickletools
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from service.errors import ModelFolderError
+from service.nets.tensor_file import read_tensor_file
+
+HARMLESS = {"collections", "torch._utils", "torch._tensor", "torch.nn.parameter", "torch.storage", "argparse"}
+PLAIN_BUILTINS = {"dict", "set", "list", "tuple", "int", "float", "bool", "str", "bytes", "bytearray", "complex"}
+Found: TypeAlias = dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class StateDict:
+    """The tensors of a file by name; `beside` tells what else the file held, `notes` what was done to the names."""
+
+    kind: str
+    tensors: dict[str, Tensor]
+    saved_on: tuple[str, ...]
+    beside: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Read the tensors of a file. Raises ModelFolderError for what cannot be read without running foreign code."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a checkpoint file") from error
+    if start[8:] == b"{":
+        tensors = {name: stored.tensor() for name, stored in read_tensor_file(path).tensors.items()}
+        return _named("safetensors file", {"": tensors}, (), ())
+    devices: set[str] = set()
+
+    def to_cpu(storage: torch.UntypedStorage, device: str) -> torch.UntypedStorage:
+        devices.add(device)
+        return storage
+
+    saved = _load(path, to_cpu)
+    found = dict(_state_dicts(saved, ()))
+    if not found:
+        raise ModelFolderError(f"{path}: found {_brief(saved)}, expected a state dict: names with tensors")
+    kind = "state dict" if "" in found else "training checkpoint"
+    return _named(kind, found, tuple(sorted(devices)), tuple(_beside(saved, found)))
+
+
+def _load(path: Path, to_cpu: Any) -> object:  # noqa: ANN401 torch's type of map_location is no public name
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            # Such as of an unusual pickle protocol: it reads, or the error says why not.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location=to_cpu, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, LookupError, OSError) as error:
+        if foreign := foreign_classes(path):
+            raise ModelFolderError(
+                f"{path}: found a pickle of foreign classes ({', '.join(foreign)}), expected plain tensors. Opening it "
+                "would run code out of the file, so it is not opened here. In the environment of its own software: "
+                "load it there, take the network's weights, and save them alone, with torch.save({k: v for k, v in "
+                "network.state_dict().items()}, 'weights.pt') or safetensors.torch.save_file"
+                "(dict(network.state_dict()), 'weights.safetensors')"
+            ) from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelFolderError(
+            f"{path}: found a file that torch.load(weights_only=True) cannot read ({reason[:200]}), expected a state "
+            "dict as torch.save writes it, or a safetensors file"
+        ) from error
+
+
+def foreign_classes(path: Path) -> list[str]:
+    """Name the classes that a pickle would import beyond tensors and plain values; nothing of it is run."""
+    names: set[str] = set()
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.namelist():
+                    if entry.endswith("data.pkl"):
+                        names.update(_globals(archive.read(entry)))
+        else:
+            names.update(_globals(path.read_bytes()))
+    except (ValueError, zipfile.BadZipFile, OSError):
+        # Damaged behind this point: what was found so far still stands.
+        pass
+    return sorted(name for name in names if not _harmless(name))
+
+
+def _globals(content: bytes) -> Iterator[str]:
+    """Yield `module.name` of every import in the pickles that follow each other at the start of `content`."""
+    rest = content
+    while rest[:1] == b"\x80":
+        texts: list[str] = []
+        length = 0
+        for opcode, argument, position in pickletools.genops(rest):
+            length = (position or 0) + 1
+            if opcode.name == "GLOBAL":
+                yield str(argument).replace(" ", ".")
+            elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
+                yield f"{texts[-2]}.{texts[-1]}"
+            elif isinstance(argument, str):
+                texts.append(argument)
+        rest = rest[length:]
+
+
+def _harmless(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    if module in {"builtins", "__builtin__"}:
+        return attribute in PLAIN_BUILTINS
+    return module in HARMLESS or (module == "torch" and (attribute.endswith("Storage") or attribute == "Size"))
+
+
+def _state_dicts(value: object, place: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield the place and tensors of every dictionary that holds tensors by name, the optimizer's left out."""
+    if not isinstance(value, dict) or (place and "optim" in place[-1].lower()):
+        return
+    tensors = {key: one for key, one in value.items() if isinstance(key, str) and isinstance(one, Tensor)}
+    if tensors:
+        yield ".".join(place), tensors
+        return
+    for key, one in value.items():
+        yield from _state_dicts(one, (*place, str(key)))
+
+
+def _named(kind: str, found: Found, devices: tuple[str, ...], beside: tuple[str, ...]) -> StateDict:
+    """Join the state dicts to one; several are told apart by their places."""
+    notes: list[str] = []
+    if len(found) == 1:
+        ((place, tensors),) = found.items()
+        if place:
+            notes.append(f"the weights stand under {place!r}")
+    else:
+        tensors = {f"{place}.{name}": one for place, part in found.items() for name, one in part.items()}
+        notes.append(f"several state dicts, named by their places: {', '.join(found)}")
+    if tensors and all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): one for name, one in tensors.items()}
+        notes.append("saved from DataParallel: the prefix 'module.' is left out")
+    return StateDict(kind, {name: one.detach() for name, one in tensors.items()}, devices, beside, tuple(notes))
+
+
+def _beside(saved: object, found: Found) -> Iterator[str]:
+    if not isinstance(saved, dict) or "" in found:
+        return
+    for key, value in saved.items():
+        if not any(place == str(key) or place.startswith(f"{key}.") for place in found):
+            yield f"{key}: {_brief(value)}"
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, argparse.Namespace):
+        plain = {k: v for k, v in vars(value).items() if isinstance(v, str | int | float | bool | None)}
+        return "argparse.Namespace(" + ", ".join(f"{key}={one!r}" for key, one in plain.items()) + ")"
+    return repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"

@@ -1,0 +1,90 @@
+"""Reads and writes safetensors files, each read once and whole: what is hashed is what is served.
+
+The bytes are checked by the safetensors library, without a memory map: a file that shrinks under one ends the process.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, deserialize
+from safetensors.torch import save
+from torch import Tensor
+
+from service.errors import ModelFolderError
+
+DTYPES: dict[str, torch.dtype] = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor as it lies in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytearray
+
+    def tensor(self) -> Tensor:
+        """Return it as a tensor of its own dtype."""
+        dtype = DTYPES[self.dtype]
+        # frombuffer takes no empty buffer.
+        return (
+            torch.frombuffer(self.data, dtype=dtype).view(self.shape)
+            if self.data
+            else torch.zeros(self.shape, dtype=dtype)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFile:
+    """The tensors of a file by name, and its metadata."""
+
+    tensors: dict[str, StoredTensor]
+    metadata: dict[str, str]
+
+
+def read_tensor_file(path: Path) -> TensorFile:
+    """Read a safetensors file. Raises ModelFolderError that says what the file is instead."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a safetensors file") from error
+    try:
+        found = deserialize(content)  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise ModelFolderError(f"{path}: found {_nature(content)} ({error}), expected a safetensors file") from error
+    tensors = {name: StoredTensor(one["dtype"], tuple(one["shape"]), one["data"]) for name, one in found}
+    for name, stored in tensors.items():
+        if stored.dtype not in DTYPES:
+            raise ModelFolderError(f"{path}: {name}: found dtype {stored.dtype}, expected one of {', '.join(DTYPES)}")
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return TensorFile(tensors, header.get("__metadata__") or {})
+
+
+def write_tensor_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.write_bytes(save(plain, dict(metadata) if metadata else None))
+
+
+def _nature(content: bytes) -> str:
+    if not content:
+        return "an empty file"
+    if content[:1] == b"\x80" or content[:2] == b"PK":
+        return "a pickle as torch.save writes it, which a server never opens (`unroll pack` converts it)"
+    if content.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself (`git lfs pull` fetches it)"
+    return "a truncated or damaged file"

@@ -1,0 +1,182 @@
+"""Writes small real model folders. The golden vectors come from torch.nn, not from the nets that are under test."""
+
+import json
+import warnings
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from torch import Tensor, nn
+
+from service.nets.config import with_state
+from service.nets.tensor_file import write_tensor_file
+
+TEXT = (
+    "the a I you he she it we they is are was to of and in on at . , ? ! Tom Mary don't like want know "
+    "see go home school house dog cat good bad big small very not what who where"
+)
+WORDS = ["<unk>", "<s>", *TEXT.split()]
+LAYERS = {
+    "rnn_tanh": (nn.RNN, {"nonlinearity": "tanh"}),
+    "rnn_relu": (nn.RNN, {"nonlinearity": "relu"}),
+    "lstm": (nn.LSTM, {}),
+    "gru": (nn.GRU, {}),
+}
+ACTIVATIONS = {
+    "none": nn.Identity(),
+    "tanh": nn.Tanh(),
+    "relu": nn.ReLU(),
+    "sigmoid": nn.Sigmoid(),
+    "gelu": nn.GELU(),
+}
+
+
+class Trainer(nn.Module):
+    """A language model as a user would train it: one torch.nn module per layer."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config["vocab_size"], config["embedding_size"])
+        projected = config.get("input_projection", False)
+        self.projection = nn.Linear(config["embedding_size"], config["input_size"]) if projected else nn.Identity()
+        kind, extra = LAYERS[config["cell"]]
+        if config.get("proj_size"):
+            extra = {**extra, "proj_size": config["proj_size"]}
+        sizes = config["hidden_size"]
+        sizes = sizes if isinstance(sizes, list) else [sizes] * config["num_layers"]
+        widths = [config["input_size"], *(config.get("proj_size") or size for size in sizes)]
+        self.layers = nn.ModuleList(
+            kind(width, size, batch_first=True, bias=config.get("bias", True), **extra)
+            for width, size in zip(widths, sizes, strict=False)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths[1:])
+        self.gates = nn.ModuleList(nn.Linear(width, width) for width in widths[1:])
+        head = [widths[-1], *(layer["size"] for layer in config.get("head", []))]
+        self.head = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(head))
+        self.output = nn.Linear(head[-1], config["vocab_size"])
+        if config.get("tie_weights"):
+            self.output.weight = self.embedding.weight
+        for norm in self.norms:
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Ids (B, T) -> logits (B, T, V), state after the last timestep."""
+        x, state = self.projection(self.embedding(ids)), {}
+        for index, layer in enumerate(self.layers):
+            output, last = run_quietly(layer, x)
+            last = last if isinstance(last, tuple) else (last,)
+            state |= {f"{kind}_l{index}": one[0] for kind, one in zip("hc", last, strict=False)}
+            if self.config.get("layer_norm"):
+                output = self.norms[index](output)
+            x = self._connect(index, x, output)
+        for linear, entry in zip(self.head, self.config.get("head", []), strict=True):
+            x = ACTIVATIONS[entry.get("activation", "none")](linear(x))
+        return self.output(x), state
+
+    def _connect(self, index: int, x: Tensor, output: Tensor) -> Tensor:
+        connection = self.config.get("connection", "none")
+        if connection == "none" or x.shape != output.shape:
+            return output
+        if connection == "residual":
+            return x + output
+        gate = self.gates[index](x).sigmoid()
+        return gate * output + (1 - gate) * x
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights under the names of a model folder."""
+        config, found = self.config, {"embedding.weight": self.embedding.weight, "output.bias": self.output.bias}
+        if not config.get("tie_weights"):
+            found["output.weight"] = self.output.weight
+        found |= {f"input_projection.{name}": one for name, one in self.projection.named_parameters()}
+        found |= {f"head.{name}": one for name, one in self.head.named_parameters()}
+        for index, layer in enumerate(self.layers):
+            found |= {f"rnn.{name[:-1]}{index}": one for name, one in layer.named_parameters()}
+            if config.get("layer_norm"):
+                found |= {f"rnn.layer_norm_l{index}.{name}": p for name, p in self.norms[index].named_parameters()}
+            width = config["input_size"] if index == 0 else self.gates[index - 1].in_features
+            if config.get("connection") == "highway" and width == self.gates[index].in_features:
+                found |= {f"rnn.highway_l{index}.{name}": p for name, p in self.gates[index].named_parameters()}
+        return {name: one.detach() for name, one in found.items()}
+
+
+def write_language_model(
+    root: Path,
+    name: str = "tiny",
+    version: str = "1",
+    *,
+    cell: str = "lstm",
+    words: list[str] | None = None,
+    hidden_size: int | list[int] = 16,
+    num_layers: int = 2,
+    seed: int = 0,
+    golden: bool = True,
+    tolerance: float = 1e-4,
+    **config: object,
+) -> Path:
+    """Write `root`/`name`/`version` with seeded random weights; `config` are further fields of config.json."""
+    words = WORDS if words is None else words
+    first = hidden_size[0] if isinstance(hidden_size, list) else hidden_size
+    embedding_size = config.get("embedding_size", config.get("proj_size") or first)
+    roles = {"unknown": "<unk>", "begin": "<s>", "end": "<s>"}
+    fields = {
+        "format_version": 1,
+        "task": "next-word",
+        "architecture": "language-model",
+        "cell": cell,
+        "num_layers": len(hidden_size) if isinstance(hidden_size, list) else num_layers,
+        "input_size": embedding_size,
+        "hidden_size": hidden_size,
+        "embedding_size": embedding_size,
+        "vocab_size": len(words),
+        "special_tokens": {role: token for role, token in roles.items() if token in words},
+        **config,
+    }
+    trainer = make_trainer(fields, seed)
+    folder = root / name / version
+    folder.mkdir(parents=True)
+    fields = with_state(fields, str(folder))
+    (folder / "config.json").write_text(json.dumps(fields, indent=2), "utf-8")
+    write_tensor_file(folder / "model.safetensors", trainer.tensors())
+    write_tokenizer(folder / "tokenizer.json", words)
+    front = "---\ndescription: A small model with random weights.\nmetrics:\n  perplexity: 40.5\n---\n"
+    (folder / "README.md").write_text(f"{front}\n# {name}\n", "utf-8")
+    if golden:
+        write_golden(folder / "golden.safetensors", trainer, tolerance)
+    return folder
+
+
+def run_quietly(module: nn.Module, *inputs: object) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:
+    """Call a torch.nn module; torch warns that oneDNN has no LSTM with projections, whatever its switches say."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="LSTM with projections")
+        return module(*inputs)
+
+
+def make_trainer(fields: dict[str, Any], seed: int = 0) -> Trainer:
+    """Return the reference network with seeded weights; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Trainer(fields).eval()
+
+
+def write_golden(path: Path, trainer: Trainer, tolerance: float = 1e-4) -> None:
+    """Write what `trainer` computes for two sequences of seven tokens."""
+    ids = torch.randint(trainer.config["vocab_size"], (2, 7), generator=torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        logits, state = trainer(ids)
+    vectors = {"inputs.ids": ids, "outputs.logits": logits, **{f"state.{name}": one for name, one in state.items()}}
+    write_tensor_file(path, vectors, {"tolerance": str(tolerance)})
+
+
+def write_tokenizer(path: Path, words: list[str]) -> None:
+    """Write a word-level tokenizer that cuts as the bundled model's does."""
+    unknown = "<unk>" if "<unk>" in words else None
+    vocabulary = {word: index for index, word in enumerate(words)}
+    model = models.WordLevel(vocabulary, unk_token=unknown) if unknown else models.WordLevel(vocabulary)
+    tokenizer = Tokenizer(model)
+    cut = pre_tokenizers.Split(Regex(r"\w+(?:['\-]\w+)*|[^\w\s]"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), cut])
+    tokenizer.save(str(path))

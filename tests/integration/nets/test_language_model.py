@@ -1,0 +1,102 @@
+"""The language model against the one of tests/folders.py, which is made of torch.nn."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from service.nets.checkpoint import read_checkpoint
+from service.nets.language_model import LanguageModel
+from tests.folders import write_language_model
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"cell": "gru", "bias": False},
+    {"cell": "rnn_relu", "hidden_size": [6, 10]},
+    {"tie_weights": True},
+    {"proj_size": 5, "tie_weights": True},
+    {"input_projection": True, "embedding_size": 6, "input_size": 9},
+    {"connection": "residual"},
+    {"connection": "highway", "layer_norm": True},
+    {"hidden_size": [16, 16, 8], "connection": "residual"},
+    {"head": [{"size": 12, "activation": "tanh"}, {"size": 5, "activation": "gelu"}]},
+    {"head": [{"size": 16}], "tie_weights": True, "cell": "rnn_tanh"},
+]
+IDS = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
+
+
+def load(root: Path, **settings: object) -> LanguageModel:
+    return read_checkpoint(write_language_model(root, **settings)).network
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@torch.inference_mode()
+def test_steps_equal_the_whole_sequence_and_the_trainer(tmp_path: Path, settings: dict[str, Any]) -> None:
+    checkpoint = read_checkpoint(write_language_model(tmp_path, **settings))
+    assert checkpoint.golden is not None
+    assert checkpoint.golden.difference < 1e-6
+    network = checkpoint.network
+    whole, last = network.sequence(IDS, network.initial_recurrent_state(2))
+    state = network.initial_recurrent_state(2)
+    for time, column in enumerate(IDS.unbind(1)):
+        features, state = network.step(column, state)
+        torch.testing.assert_close(features, whole[:, time], atol=1e-6, rtol=0)
+    assert state.keys() == last.keys()
+    assert all(torch.allclose(state[name], last[name], atol=1e-6) for name in last)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@torch.inference_mode()
+def test_features_are_read_off_the_state_that_a_session_stores(tmp_path: Path, settings: dict[str, Any]) -> None:
+    network = load(tmp_path, **settings)
+    features, state = network.step(IDS[:, 0], network.initial_recurrent_state(2))
+    names = [spec.name for spec in network.specs]
+    assert names[-1] == "log_normaliser"
+    assert ("features" in names) == network.stores_features
+    stored = {**state, "features": features, "log_normaliser": torch.zeros(2, 1)}
+    assert {spec.name: (2, *spec.shape) for spec in network.specs} == {name: stored[name].shape for name in names}
+    assert torch.equal(network.features_of({name: stored[name] for name in names}), features)
+    if not network.stores_features:
+        assert torch.equal(features, state[f"h_l{network.config.num_layers - 1}"])
+
+
+def test_features_are_stored_only_where_they_differ_from_the_last_layers_output(tmp_path: Path) -> None:
+    stores = [load(tmp_path / str(n), **settings).stores_features for n, settings in enumerate(SETTINGS)]
+    assert stores == [False, False, False, False, False, False, True, True, False, True, True]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@torch.inference_mode()
+def test_the_score_of_a_token_is_its_logit(tmp_path: Path, tied: bool) -> None:
+    network = load(tmp_path, tie_weights=tied)
+    features = torch.randn(2, 16)
+    logits = network.logits(features)
+    ids = torch.tensor([7, 0])
+    torch.testing.assert_close(network.score(ids, features), logits[torch.arange(2), ids])
+    assert logits.shape == (2, network.config.vocab_size)
+
+
+@torch.inference_mode()
+def test_further_entries_of_the_state_are_ignored_and_nothing_is_changed(tmp_path: Path) -> None:
+    network = load(tmp_path, connection="residual")
+    state = {**network.initial_recurrent_state(2), "features": torch.ones(2, 16), "log_normaliser": torch.ones(2, 1)}
+    kept = {name: one.clone() for name, one in state.items()}
+    _, after = network.step(IDS[:, 0], state)
+    assert list(after) == ["h_l0", "c_l0", "h_l1", "c_l1"]
+    assert all(torch.equal(state[name], kept[name]) for name in kept)
+
+
+@torch.inference_mode()
+def test_bfloat16_takes_the_float32_state_of_a_session_and_gives_float32_logits(tmp_path: Path) -> None:
+    network = load(tmp_path, dtype="bfloat16", tolerance=0.1)
+    state = {name: one.float() for name, one in network.initial_recurrent_state(2).items()}
+    features, after = network.step(IDS[:, 0], state)
+    assert features.dtype == after["h_l0"].dtype == torch.bfloat16
+    assert network.logits(features.float()).dtype == network.score(IDS[:, 1], features).dtype == torch.float32
+
+
+def test_weights_need_no_gradient_and_are_all_there(tmp_path: Path) -> None:
+    network = load(tmp_path)
+    assert not network.training
+    assert not any(parameter.requires_grad or parameter.is_meta for parameter in network.parameters())

@@ -1,0 +1,183 @@
+"""The cells and stacks against torch.nn, and step by step against the whole sequence."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from service.nets.layout import Layout, StateSpec
+from service.nets.stack import Stack, State
+from tests.folders import run_quietly
+
+KINDS = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+CELLS = list(KINDS)
+BATCH, TIME, INPUT, HIDDEN = 3, 6, 5, 7
+
+
+def seeded(stack: Stack) -> Stack:
+    generator = torch.Generator().manual_seed(1)
+    for parameter in stack.parameters():
+        nn.init.uniform_(parameter, -0.5, 0.5, generator=generator)
+    return stack.eval().requires_grad_(False)
+
+
+def random_state(stack: Stack) -> State:
+    generator = torch.Generator().manual_seed(2)
+    return {spec.name: torch.randn(BATCH, *spec.shape, generator=generator) for spec in stack.specs}
+
+
+def random_input(size: int = INPUT) -> Tensor:
+    return torch.randn(BATCH, TIME, size, generator=torch.Generator().manual_seed(3))
+
+
+def run_steps(stack: Stack, x: Tensor, state: State) -> tuple[Tensor, State]:
+    outputs = []
+    for column in x.unbind(1):
+        output, state = stack.step(column, state)
+        outputs.append(output)
+    return torch.stack(outputs, 1), state
+
+
+def torch_module(cell: str, layers: int, settings: dict[str, Any]) -> nn.RNNBase:
+    extra = {"nonlinearity": cell.removeprefix("rnn_")} if cell.startswith("rnn") else {}
+    torch.manual_seed(4)
+    return KINDS[cell](INPUT, HIDDEN, layers, batch_first=True, **extra, **settings).requires_grad_(False)
+
+
+def torch_run(module: nn.RNNBase, x: Tensor, stack: Stack, state: State) -> tuple[Tensor, State]:
+    names = [spec.name for spec in stack.specs]
+    kinds = ["h", "c"] if isinstance(module, nn.LSTM) else ["h"]
+    given = tuple(torch.stack([state[name] for name in names if name[0] == kind]) for kind in kinds)
+    output, last = run_quietly(module, x, given if len(given) > 1 else given[0])
+    last = last if isinstance(last, tuple) else (last,)
+    return output, {
+        name: one
+        for kind, tensor in zip(kinds, last, strict=True)
+        for name, one in zip([name for name in names if name[0] == kind], tensor, strict=True)
+    }
+
+
+def assert_equal(found: tuple[Tensor, State], expected: tuple[Tensor, State]) -> None:
+    torch.testing.assert_close(found[0], expected[0], atol=1e-6, rtol=0)
+    assert found[1].keys() == expected[1].keys()
+    for name, tensor in expected[1].items():
+        torch.testing.assert_close(found[1][name], tensor, atol=1e-6, rtol=0, msg=name)
+
+
+PLAIN: list[tuple[str, dict[str, Any]]] = [
+    *((cell, settings) for cell in CELLS for settings in ({}, {"bias": False})),
+    ("lstm", {"proj_size": 4}),
+    ("lstm", {"proj_size": 4, "bias": False}),
+]
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(("cell", "settings"), PLAIN, ids=str)
+def test_computes_what_torch_computes(cell: str, layers: int, settings: dict[str, Any]) -> None:
+    module = torch_module(cell, layers, settings)
+    stack = Stack(Layout(cell, INPUT, (HIDDEN,) * layers, **settings))
+    stack.load_state_dict(module.state_dict())
+    x, state = random_input(), random_state(stack)
+    expected = torch_run(module, x, stack, state)
+    assert_equal(stack.sequence(x, state), expected)
+    assert_equal(run_steps(stack, x, state), expected)
+
+
+@pytest.mark.parametrize("settings", [{}, {"bias": False}])
+@pytest.mark.parametrize("cell", CELLS)
+def test_reads_whole_sequences_in_both_directions(cell: str, settings: dict[str, Any]) -> None:
+    module = torch_module(cell, 2, {"bidirectional": True, **settings})
+    stack = Stack(Layout(cell, INPUT, (HIDDEN,) * 2, bidirectional=True, **settings))
+    stack.load_state_dict(module.state_dict())
+    x, state = random_input(), random_state(stack)
+    assert_equal(stack.sequence(x, state), torch_run(module, x, stack, state))
+    with pytest.raises(ValueError, match="whole sequences"):
+        stack.step(x[:, 0], state)
+
+
+def test_a_projection_works_in_both_directions() -> None:
+    module = torch_module("lstm", 2, {"bidirectional": True, "proj_size": 3})
+    stack = Stack(Layout("lstm", INPUT, (HIDDEN,) * 2, proj_size=3, bidirectional=True))
+    stack.load_state_dict(module.state_dict())
+    x, state = random_input(), random_state(stack)
+    assert_equal(stack.sequence(x, state), torch_run(module, x, stack, state))
+
+
+SETTINGS = [
+    {"hidden_sizes": (4, 9, 6)},
+    {"hidden_sizes": (5, 5, 8, 8), "connection": "residual"},
+    {"hidden_sizes": (5, 5, 8, 8), "connection": "highway"},
+    {"hidden_sizes": (7, 3), "layer_norm": True},
+    {"hidden_sizes": (5, 5), "layer_norm": True, "connection": "residual", "bias": False},
+    {"hidden_sizes": (5, 5), "layer_norm": True, "connection": "highway"},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_steps_equal_the_whole_sequence(cell: str, settings: dict[str, Any]) -> None:
+    stack = seeded(Stack(Layout(cell, INPUT, **settings)))
+    x, state = random_input(), random_state(stack)
+    assert_equal(run_steps(stack, x, state), stack.sequence(x, state))
+
+
+def test_a_sequence_can_be_cut_anywhere() -> None:
+    stack = seeded(Stack(Layout("gru", INPUT, (HIDDEN, HIDDEN))))
+    x, state = random_input(), random_state(stack)
+    first, between = stack.sequence(x[:, :2], state)
+    second, after = stack.sequence(x[:, 2:], between)
+    assert_equal((torch.cat([first, second], 1), after), stack.sequence(x, state))
+
+
+@pytest.mark.parametrize("way", ["step", "sequence"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_inputs_are_not_changed(cell: str, way: str) -> None:
+    stack = seeded(Stack(Layout(cell, INPUT, (5, 5), layer_norm=True, connection="residual")))
+    x, state = random_input(), random_state(stack)
+    kept_x, kept = x.clone(), {name: one.clone() for name, one in state.items()}
+    weights = {name: one.clone() for name, one in stack.state_dict().items()}
+    stack.step(x[:, 0], state) if way == "step" else stack.sequence(x, state)
+    assert torch.equal(x, kept_x)
+    assert list(state) == list(kept)
+    assert all(torch.equal(state[name], kept[name]) for name in kept)
+    assert all(torch.equal(one, weights[name]) for name, one in stack.state_dict().items())
+
+
+def test_nothing_is_remembered_between_calls() -> None:
+    stack = seeded(Stack(Layout("lstm", INPUT, (HIDDEN,))))
+    x = random_input()[:, 0]
+    first = stack.step(x, stack.initial_state(BATCH))
+    assert_equal(stack.step(x, stack.initial_state(BATCH)), first)
+
+
+def test_the_residual_connection_adds_the_input_of_layers_of_equal_size() -> None:
+    plain = Stack(Layout("gru", INPUT, (INPUT,)))
+    residual = Stack(Layout("gru", INPUT, (INPUT,), connection="residual"))
+    residual.load_state_dict(seeded(plain).state_dict())
+    x, state = random_input(), random_state(plain)
+    expected, after = plain.sequence(x, state)
+    assert_equal(residual.sequence(x, state), (expected + x, after))
+
+
+def test_an_open_highway_gate_gives_the_layer_and_a_closed_one_its_input() -> None:
+    stack = seeded(Stack(Layout("gru", INPUT, (INPUT,), connection="highway")))
+    plain = Stack(Layout("gru", INPUT, (INPUT,)))
+    plain.load_state_dict({name: one for name, one in stack.state_dict().items() if "highway" not in name})
+    x, state = random_input(), random_state(stack)
+    stack.load_state_dict({"highway_l0.bias": torch.full((INPUT,), 100.0)}, strict=False)
+    assert_equal(stack.sequence(x, state), plain.sequence(x, state))
+    stack.load_state_dict({"highway_l0.bias": torch.full((INPUT,), -100.0)}, strict=False)
+    torch.testing.assert_close(stack.sequence(x, state)[0], x)
+
+
+def test_specs_name_the_state_in_order() -> None:
+    stack = Stack(Layout("lstm", INPUT, (4, 6), proj_size=2))
+    assert stack.specs == [
+        StateSpec("h_l0", (2,), "float32"),
+        StateSpec("c_l0", (4,), "float32"),
+        StateSpec("h_l1", (2,), "float32"),
+        StateSpec("c_l1", (6,), "float32"),
+    ]
+    both = Stack(Layout("gru", INPUT, (4,), bidirectional=True))
+    assert [spec.name for spec in both.specs] == ["h_l0", "h_l0_reverse"]
