@@ -1,0 +1,90 @@
+"""Group commit: calls of one tick of the event loop, or that arrive while others are under way, share a round trip.
+
+A caller waits on a future of its own. Its cancellation ends its waiting and nothing else: the round trip runs in a task
+that no caller owns, and settles each future once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from service.store.commands import Command
+from service.store.errors import Lost, translate
+from service.store.lane import Answer
+
+Run = Callable[[Sequence[Command], float], Awaitable[list[Answer]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    command: Command
+    deadline: float
+    answer: asyncio.Future[Answer]
+
+    def fail(self, reason: str, *, sent: bool) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(translate(Lost(reason, sent=sent), writes=self.command.writes))
+
+
+class Coalescer:
+    """Feeds `run` with batches of up to `limit` commands, at most `in_flight` of them at a time."""
+
+    def __init__(self, run: Run, in_flight: int = 1, limit: int = 256) -> None:
+        self._run = run
+        self._free = in_flight
+        self._limit = limit
+        self._waiting: deque[_Call] = deque()
+        self._flights: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    async def submit(self, command: Command, deadline: float) -> Answer:
+        """The command's answer. Raises StoreUnavailable when its turn does not come by `deadline`."""
+        loop = asyncio.get_running_loop()
+        call = _Call(command, deadline, loop.create_future())
+        self._waiting.append(call)
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._launch)
+        return await call.answer
+
+    async def drain(self) -> None:
+        """Return when nothing is waiting or under way."""
+        while self._flights or self._waiting:
+            await asyncio.wait(self._flights) if self._flights else await asyncio.sleep(0)
+
+    def _launch(self) -> None:
+        self._scheduled = False
+        while self._waiting and self._free:
+            batch = self._next_batch()
+            if batch:
+                self._free -= 1
+                flight = asyncio.get_running_loop().create_task(self._fly(batch))
+                self._flights.add(flight)
+                flight.add_done_callback(self._landed)
+
+    def _next_batch(self) -> list[_Call]:
+        now = asyncio.get_running_loop().time()
+        batch: list[_Call] = []
+        while self._waiting and len(batch) < self._limit:
+            call = self._waiting.popleft()
+            if call.deadline <= now:
+                call.fail("its turn did not come in time", sent=False)
+            elif not call.answer.done() or call.command.writes:  # a reader that went away needs no answer
+                batch.append(call)
+        return batch
+
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        self._flights.discard(flight)
+        self._free += 1
+        self._launch()
+
+    async def _fly(self, batch: Sequence[_Call]) -> None:
+        try:
+            answers = await self._run([call.command for call in batch], min(call.deadline for call in batch))
+            for call, answer in zip(batch, answers, strict=True):
+                if not call.answer.done():
+                    call.answer.set_result(answer)
+        finally:
+            for call in batch:
+                call.fail("its round trip failed", sent=True)

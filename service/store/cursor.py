@@ -1,0 +1,37 @@
+"""Where a listing goes on: creation time and id of the last session looked at, as url-safe text."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Self
+
+from service.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a listing; newer sessions are greater. `created_at` in milliseconds since 1970."""
+
+    created_at: int
+    session_id: bytes
+
+    def cursor(self) -> str:
+        """The position as opaque text."""
+        raw = self.created_at.to_bytes(8, "big") + self.session_id
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    @classmethod
+    def parse(cls, cursor: str) -> Self:
+        """The position that `cursor` was made of. Raises InvalidRequest."""
+        try:
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            raw = base64.b64decode(padded, altchars=b"-_", validate=True)
+        except (UnicodeEncodeError, binascii.Error) as error:
+            raise _refused(cursor) from error
+        if len(raw) <= 8:
+            raise _refused(cursor)
+        return cls(int.from_bytes(raw[:8], "big"), raw[8:])
+
+
+def _refused(cursor: str) -> InvalidRequest:
+    return InvalidRequest(f"cursor is {cursor[:100]!r}, expected one from an earlier page", param="cursor")

@@ -1,0 +1,241 @@
+"""The private server of `unroll serve`: on a Unix socket, with an append-only file under the state directory.
+
+    state_dir/lock         held by the supervisor; gone with it, however it ends
+    state_dir/socket       the path of the server's socket
+    state_dir/store.log    the server's log
+    state_dir/store/       the server's data
+    state_dir/store/lock   held by the server itself: no second one can ever write the same data
+
+The server runs in a session of its own and outlives a supervisor that is killed; the next supervisor attaches to it.
+Synchronous, for the supervisor has no event loop.
+"""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.retry import Retry
+
+from service.errors import SettingsError
+from service.store.binary import find_server
+from service.store.folder import Lock, make_private
+
+_SOCKET_BYTES = 100  # the kernel takes 107
+_POLL_SECONDS = 0.02
+_ANSWER_SECONDS = 2.0
+_LOADING_SECONDS = 600.0
+_LOG_LINES = 20
+_SETTINGS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": "",
+    "maxmemory-policy": "noeviction",
+    "daemonize": "no",
+    "logfile": "",
+}
+
+
+class EmbeddedServer:
+    """The server of one state directory. Waits end after `timeout` seconds; loading its data may take ten minutes."""
+
+    def __init__(self, state_dir: Path, timeout: float = 30.0) -> None:
+        self._folder = state_dir
+        self._data = state_dir / "store"
+        self._timeout = timeout
+        self._lock: Lock | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._socket = Path()
+
+    @property
+    def url(self) -> str:
+        """Where clients reach the server; valid after `start`, and the same after `restart`."""
+        return f"unix://{quote(str(self._socket))}"
+
+    def start(self) -> None:
+        """Attach to the server that a killed supervisor left behind, or start one; returns when it answers.
+
+        Raises SettingsError where another supervisor has the folder, no server can be found or it does not start.
+        """
+        self._folder = make_private(self._folder)
+        self._take_folder()
+        try:
+            self._data = make_private(self._folder / "store")
+            if not self._attach():
+                with self._claim_data() as data_lock:
+                    self._socket = self._choose_socket()
+                    self._launch(data_lock)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def alive(self) -> bool:
+        """Whether the server runs: of one's own process, else by asking it."""
+        if self._child is not None:
+            return self._child.poll() is None
+        return self._ask() != "silent"
+
+    def restart(self) -> None:
+        """Start the server again if it died. Raises SettingsError."""
+        if not self.alive():
+            with self._claim_data() as data_lock:
+                self._launch(data_lock)
+
+    def stop(self) -> None:
+        """Have the server save and end, kill it if it does not, and give the folder back. Harmless when repeated."""
+        if self._lock is None:
+            return
+        with contextlib.suppress(RedisError, OSError), self._client() as client:
+            client.execute_command("SHUTDOWN")
+        if not _poll(self._ended, self._timeout) and self._child is not None:
+            self._child.kill()
+        if self._child is not None:
+            self._child.wait()
+        self._child = None
+        self._forget_socket()
+        self._let_go()
+
+    def _take_folder(self) -> None:
+        lock = Lock(self._folder / "lock")
+        if not lock.acquire():
+            raise SettingsError(
+                f"state directory {self._folder} is in use by process {lock.holder()}, expected one `unroll serve`"
+            )
+        self._lock = lock
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _attach(self) -> bool:
+        """Use the recorded socket if the server of our data answers on it; waits while that one loads."""
+        with contextlib.suppress(FileNotFoundError):
+            self._socket = Path((self._folder / "socket").read_text())
+            return self._await_ready(self._data_is_free) and self._is_ours()
+        return False
+
+    def _is_ours(self) -> bool:
+        try:
+            with self._client() as client:
+                answer = client.config_get("dir")
+        except (RedisError, OSError):
+            return False
+        return Path(os.fsdecode(answer.get(b"dir", answer.get("dir", b"")))) == self._data
+
+    def _choose_socket(self) -> Path:
+        self._forget_socket()
+        path = self._folder / "store.sock"
+        if len(os.fsencode(path)) > _SOCKET_BYTES:
+            path = Path(tempfile.mkdtemp(prefix="unroll-")) / "store.sock"
+        (self._folder / "socket").write_text(str(path))
+        return path
+
+    def _forget_socket(self) -> None:
+        record = self._folder / "socket"
+        with contextlib.suppress(OSError):
+            recorded = Path(record.read_text())
+            record.unlink()
+            recorded.unlink(missing_ok=True)
+            if recorded.parent != self._folder:
+                recorded.parent.rmdir()
+
+    def _claim_data(self) -> Lock:
+        """The lock that the server inherits. While another server holds it, its socket must stay as it is."""
+        lock = Lock(self._data / "lock")
+        if not _poll(lock.acquire, self._timeout):
+            raise SettingsError(
+                f"a server that does not answer still uses {self._data}: process {lock.holder()} started it"
+            )
+        return lock
+
+    def _launch(self, data_lock: Lock) -> None:
+        self._socket.parent.mkdir(mode=0o700, exist_ok=True)  # temporary folders get cleaned up
+        try:
+            with (self._folder / "store.log").open("ab") as log:
+                self._child = subprocess.Popen(
+                    self._command_line(),
+                    cwd=self._data,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=[data_lock.fileno()],
+                )
+        except OSError as error:
+            raise SettingsError(f"the store's server cannot be started: {error}") from error
+        data_lock.release()
+        self._await_answer(self._child)
+
+    def _command_line(self) -> list[str]:
+        settings = _SETTINGS | {"dir": str(self._data), "unixsocket": str(self._socket)}
+        return [str(find_server()), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+
+    def _await_answer(self, child: subprocess.Popen[bytes]) -> None:
+        if self._await_ready(lambda: child.poll() is not None):
+            return
+        end = "no answer in time" if child.poll() is None else f"exit status {child.returncode}"
+        child.kill()
+        child.wait()
+        self._child = None
+        lines = (self._folder / "store.log").read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        raise SettingsError("\n".join([f"the store's server did not start: {end}; the end of its log:", *lines]))
+
+    def _ended(self) -> bool:
+        return self._data_is_free() if self._child is None else self._child.poll() is not None
+
+    def _data_is_free(self) -> bool:
+        lock = Lock(self._data / "lock")
+        free = lock.acquire()
+        lock.release()
+        return free
+
+    def _await_ready(self, ended: Callable[[], bool]) -> bool:
+        """Whether the server answers before it ended or its time is over; loading has more time than silence."""
+        started = time.monotonic()
+        while not ended():
+            state = self._ask()
+            if state == "ready":
+                return True
+            if time.monotonic() - started > (_LOADING_SECONDS if state == "loading" else self._timeout):
+                return False
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _ask(self) -> Literal["ready", "loading", "silent"]:
+        try:
+            with self._client() as client:
+                client.ping()
+        except BusyLoadingError:
+            return "loading"
+        except (RedisError, OSError):
+            return "silent"
+        return "ready"
+
+    def _client(self) -> Redis:
+        return Redis(
+            unix_socket_path=str(self._socket),
+            socket_timeout=_ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+
+
+def _poll(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether the condition comes true within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

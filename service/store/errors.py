@@ -1,0 +1,55 @@
+"""The one place where failures of the driver and refusals of the server become errors of ours.
+
+    no connection         Lost(sent=False)  -> StoreUnavailable, applied "no"
+    no reply              Lost(sent=True)   -> StoreUnavailable, applied "unknown"
+    OOM                   -> StoreFull, applied "no"
+    WRONGTYPE             -> StateCorrupted
+    any other error reply -> StoreUnavailable, applied "no"   (READONLY, LOADING, MASTERDOWN, NOAUTH, NOPERM, ...)
+
+Of reads `applied` stays None. Clients see these messages, so none has the driver's text: it names hosts and users.
+"""
+
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+
+from service.errors import Applied, StateCorrupted, StoreFull, StoreUnavailable, UnrollError
+
+
+class Lost(Exception):
+    """No reply came to a command; `sent` tells whether the server may have it."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
+
+    @classmethod
+    def by(cls, cause: Exception, *, sent: bool) -> "Lost":
+        """The loss that `cause`, an error of the driver, brought."""
+        lost = cls("timed out" if "Timeout" in type(cause).__name__ else type(cause).__name__, sent=sent)
+        lost.__cause__ = cause
+        return lost
+
+
+def translate(error: Exception, *, writes: bool) -> UnrollError:
+    """A fresh error of ours for a reply that is an error, or that never came."""
+    translated = _translated(error, "no" if writes else None, "unknown" if writes else None)
+    translated.__cause__ = error
+    return translated
+
+
+def _translated(error: Exception, no: Applied | None, unknown: Applied | None) -> UnrollError:
+    if isinstance(error, Lost):
+        return StoreUnavailable(f"the store did not answer: {error.reason}", applied=unknown if error.sent else no)
+    # Before Redis 7, an OOM within a script comes with another prefix.
+    if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):
+        return StoreFull("the store refuses writes for lack of memory", applied=no)
+    if str(error).startswith("WRONGTYPE"):
+        return StateCorrupted("the session's key holds another type of value, expected a string")
+    return StoreUnavailable(f"the store refuses commands: {_reason(error)}", applied=no)
+
+
+def _reason(error: Exception) -> str:
+    code = str(error).partition(" ")[0]
+    if type(error) in (RedisError, ResponseError) and code.isalpha() and code.isupper():
+        return code
+    return type(error).__name__

@@ -1,0 +1,277 @@
+"""The port `StateStore` on a server that speaks the Redis protocol."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar, get_args
+
+from redis.asyncio import Redis
+
+from service.errors import (
+    DurabilityNotReached,
+    InternalError,
+    SessionEnded,
+    StateCorrupted,
+    StoreUnavailable,
+    Unavailable,
+    WriteConflict,
+)
+from service.store.coalesce import Coalescer
+from service.store.commands import Command, Reply, Script, reading, running, writing
+from service.store.durability import make_level
+from service.store.errors import Lost, translate
+from service.store.index import Index, lifetime
+from service.store.keys import Keys
+from service.store.lane import Answer, Lane
+from service.store.observer import StoreObserver
+from service.store.record import TOMBSTONE_MAGIC, Tombstone, bury, decode, encode, token_of
+from service.store.wire import Wire
+from service.types import Durability, Record, SessionPage
+
+_T = TypeVar("_T")
+_TOMBSTONE_MS = 24 * 60 * 60 * 1000
+_SECRET_BYTES = 32
+# WAITAOF can take a second; batches behind it must not wait for each other. Each takes a connection.
+_WAITING_FLIGHTS = 8
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class RedisStore:
+    """Records, index and secret under `prefix` in the server of `client`.
+
+    Every call ends within `timeout` seconds, but for `active`, each of whose round trips does. `index_limit` bounds a
+    tenant's listing. `now` gives milliseconds since 1970 and dates tombstones; expiry follows the store's clock. Raises
+    SettingsError for a prefix with braces.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        observer: StoreObserver,
+        *,
+        prefix: str = "unroll",
+        timeout: float = 2.0,
+        index_limit: int = 1_000_000,
+        now: Callable[[], int] = _milliseconds,
+    ) -> None:
+        self._observer = observer
+        self._timeout = timeout
+        self._now = now
+        self._keys = Keys(prefix)
+        self._secret: bytes | None = None
+        self._operations: set[asyncio.Task[Any]] = set()
+        self._create, self._write, self._end = (Script.read(name) for name in ("create", "write", "end"))
+        wire = Wire(client)
+        filler = ("SET", self._keys.confirmation, 1, "PX", 60_000)
+        # A lane per level: a session that wants no more than memory never waits for another one's disk.
+        self._lanes = {
+            level: Coalescer(
+                Lane(wire, make_level(level), filler).run, in_flight=1 if level == "memory" else _WAITING_FLIGHTS
+            )
+            for level in get_args(Durability)
+        }
+        self._filler = writing(*filler)
+        # Not through a coalescer: listings are large, and steps do not wait for them.
+        self._aside = Lane(wire, make_level("memory"), filler)
+        self._index = Index(self._aside, self._keys, observer, timeout, index_limit)
+
+    async def secret(self) -> bytes:
+        """32 random bytes, made by the first worker that asks. Raises StoreUnavailable and StoreFull."""
+        if self._secret is None:
+            self._secret = await self._observed("secret", self._share_secret())
+        return self._secret
+
+    async def read(self, tenant: str, session_id: str) -> Record | None:
+        """The record, or None. Raises SessionEnded, StateCorrupted and StoreUnavailable."""
+        return await self._observed("read", self._read_record(tenant, session_id))
+
+    async def create(self, tenant: str, session_id: str, record: Record) -> Record:
+        """Store a first record, or return the one that is there.
+
+        Raises SessionEnded, StateCorrupted, StoreFull, StoreUnavailable and DurabilityNotReached.
+        """
+        return await self._to_its_end(self._observed("create", self._create_record(tenant, session_id, record)))
+
+    async def write(self, tenant: str, session_id: str, record: Record) -> Record:
+        """Replace the record whose token this one carries; returns it with its new token.
+
+        Raises WriteConflict, StoreFull, StoreUnavailable and DurabilityNotReached.
+        """
+        return await self._to_its_end(self._observed("write", self._write_record(tenant, session_id, record)))
+
+    async def confirm(self, durability: Durability) -> None:
+        """Wait until all earlier writes are as durable as named. Raises DurabilityNotReached, StoreUnavailable."""
+        if durability != "memory":
+            await self._observed("confirm", self._confirm_writes(durability))
+
+    async def end(self, tenant: str, session_id: str) -> bool:
+        """Leave a tombstone for 24 hours; False where there is no record. Raises SessionEnded, StoreUnavailable."""
+        return await self._to_its_end(self._observed("end", self._end_session(tenant, session_id)))
+
+    async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
+        """Live sessions, newest first; a page short of `limit` can have a cursor. Raises InvalidRequest."""
+        return await self._observed("list", self._index.page(tenant, model, limit, cursor))
+
+    async def active(self) -> int:
+        """Live sessions of all tenants, by the index; expired entries are dropped. Raises StoreUnavailable."""
+        return await self._to_its_end(self._observed("active", self._index.active()))
+
+    async def ping(self) -> None:
+        """Return when the store answers. Raises StoreUnavailable."""
+        await self._observed("ping", self._aside_one(reading("PING"), self._deadline()))
+
+    async def aclose(self) -> None:
+        """Return when no call is under way any more; the client stays open, it is its maker's."""
+        while self._operations:
+            await asyncio.wait(self._operations)
+        for lane in self._lanes.values():
+            await lane.drain()
+
+    async def _share_secret(self) -> bytes:
+        # On disk if it can be: after a crash a new secret would make all ids foreign.
+        deadline = self._deadline()
+        proposal = writing("SET", self._keys.secret, secrets.token_bytes(_SECRET_BYTES), "NX")
+        _value(proposal, await self._lanes["fsynced"].submit(proposal, deadline))
+        stored = await self._aside_one(reading("GET", self._keys.secret), deadline)
+        if not isinstance(stored, bytes) or len(stored) != _SECRET_BYTES:
+            raise InternalError(f"{self._keys.secret} in the store is no secret of {_SECRET_BYTES} bytes")
+        return stored
+
+    async def _read_record(self, tenant: str, session_id: str) -> Record | None:
+        get = reading("GET", self._keys.session(tenant, session_id))
+        stored = _value(get, await self._lanes["memory"].submit(get, self._deadline()))
+        return _live(stored) if isinstance(stored, bytes) else None
+
+    async def _create_record(self, tenant: str, session_id: str, record: Record) -> Record:
+        deadline = self._deadline()
+        record, _ = _with_index_time(record)
+        data = encode(record)
+        command = running(self._create, [self._keys.session(tenant, session_id)], data, record.ttl_seconds * 1000)
+        answer = await self._lanes[record.durability].submit(command, deadline)
+        stored = _value(command, answer)
+        # One's own record comes back when the command was sent twice.
+        if isinstance(stored, bytes) and token_of(stored) != token_of(data):
+            return _live(stored)
+        await self._enter(tenant, session_id, record, deadline)
+        _require_durable(record, answer)
+        return replace(record, token=token_of(data))
+
+    async def _write_record(self, tenant: str, session_id: str, record: Record) -> Record:
+        if not record.token:
+            raise WriteConflict(f"session {session_id} was never stored")
+        deadline = self._deadline()
+        expected = record.token
+        record, moved = _with_index_time(record)
+        data = encode(record)
+        arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC)
+        command = running(self._write, [self._keys.session(tenant, session_id)], *arguments)
+        answer = await self._lanes[record.durability].submit(command, deadline)
+        result = _value(command, answer)
+        if result != b"written":
+            # Of a write sent twice, the first may have been applied and then overtaken.
+            if answer.repeated:
+                raise translate(Lost("the reply to a write was lost", sent=True), writes=True)
+            raise WriteConflict(f"session {session_id}: {_text(result)}")
+        if moved:
+            await self._enter(tenant, session_id, record, deadline)
+        _require_durable(record, answer)
+        return replace(record, token=token_of(data))
+
+    async def _confirm_writes(self, durability: Durability) -> None:
+        answer = await self._lanes[durability].submit(self._filler, self._deadline())
+        _value(self._filler, answer)
+        if answer.missed:
+            raise DurabilityNotReached(f"durability {durability} is not reached: {answer.missed}", applied="yes")
+
+    async def _end_session(self, tenant: str, session_id: str) -> bool:
+        deadline = self._deadline()
+        arguments = (bury(self._now()), _TOMBSTONE_MS, TOMBSTONE_MAGIC)
+        command = running(self._end, [self._keys.session(tenant, session_id)], *arguments)
+        answer = await self._lanes["memory"].submit(command, deadline)
+        result = _value(command, answer)
+        if result == b"ended" and not answer.repeated:
+            raise SessionEnded(f"session {session_id} was ended before")
+        if result != b"missing":
+            with self._convenience():
+                await self._index.remove(tenant, [session_id], deadline)
+        return result != b"missing"
+
+    async def _enter(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
+        with self._convenience():
+            await self._index.enter(tenant, session_id, record, deadline)
+
+    @contextlib.contextmanager
+    def _convenience(self) -> Iterator[None]:
+        """The record is written: what becomes of the index is counted and no more."""
+        try:
+            yield
+        except (Unavailable, StateCorrupted) as error:
+            self._observer.store_error(error.code)
+
+    async def _aside_one(self, command: Command, deadline: float) -> Reply:
+        (answer,) = await self._aside.run([command], deadline)
+        return _value(command, answer)
+
+    async def _observed(self, operation: str, work: Coroutine[Any, Any, _T]) -> _T:
+        started = time.monotonic()
+        up = True
+        try:
+            return await work
+        except (Unavailable, StateCorrupted) as error:
+            up = not isinstance(error, StoreUnavailable)
+            self._observer.store_error(error.code)
+            raise
+        finally:
+            self._observer.store_call(operation, time.monotonic() - started)
+            self._observer.store_up(up)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run `work` in a task that outlives a cancelled caller: what follows a write, follows it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._operations.add(task)
+        task.add_done_callback(self._operations.discard)
+        return await asyncio.shield(task)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout
+
+
+def _value(command: Command, answer: Answer) -> Reply:
+    if isinstance(answer.reply, Exception):
+        raise translate(answer.reply, writes=command.writes)
+    return answer.reply
+
+
+def _live(stored: bytes) -> Record:
+    decoded = decode(stored)
+    if isinstance(decoded, Tombstone):
+        ended = datetime.fromtimestamp(decoded.ended_at / 1000, UTC).isoformat(timespec="seconds")
+        raise SessionEnded(f"the session was ended by its client at {ended}")
+    return decoded
+
+
+def _with_index_time(record: Record) -> tuple[Record, bool]:
+    """The record with the time that its index entry holds until, and whether the entry must be written."""
+    bound = record.expires_at - record.ttl_seconds * 1000 + lifetime(record.ttl_seconds)
+    shortened = bound < record.indexed_until
+    if record.expires_at > record.indexed_until or shortened:
+        return replace(record, indexed_until=bound), True
+    return record, False
+
+
+def _require_durable(record: Record, answer: Answer) -> None:
+    if answer.missed:
+        raise DurabilityNotReached(
+            f"durability {record.durability} is not reached: {answer.missed}", applied="yes", step=record.step
+        )
+
+
+def _text(result: Reply) -> str:
+    return result.decode() if isinstance(result, bytes) else repr(result)

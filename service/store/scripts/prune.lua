@@ -1,0 +1,10 @@
+-- Drops expired entries of a tenant's index, at most one portion; returns how many went and how many are left.
+-- KEYS: by creation, by expiry. ARGV: portion.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[1])
+if #expired > 0 then
+  redis.call('ZREM', KEYS[1], unpack(expired))
+  redis.call('ZREM', KEYS[2], unpack(expired))
+end
+return { #expired, redis.call('ZCARD', KEYS[2]) }

@@ -1,0 +1,19 @@
+-- Replaces a session's record if it is still the one that the writer started from.
+-- KEYS: session. ARGV: expected header, new record, ttl in ms, magic of a tombstone.
+local size = #ARGV[1]
+local stored = redis.call('GETRANGE', KEYS[1], 0, size - 1)
+if stored == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  return 'written'
+end
+-- The same write sent again because its first reply was lost: it took effect then.
+if stored == string.sub(ARGV[2], 1, size) then
+  return 'written'
+end
+if stored == '' then
+  return 'missing'
+end
+if string.sub(stored, 1, #ARGV[4]) == ARGV[4] then
+  return 'ended'
+end
+return 'conflict'

@@ -1,0 +1,70 @@
+"""What the store's tests share: records, a recording observer, polling with a deadline."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from service.types import Record
+
+NOW = 1_900_000_000_000
+WAIT_SECONDS = 15.0
+
+
+def make_record(**changes: object) -> Record:
+    base = Record(
+        model="words",
+        version="1",
+        fingerprint="ab" * 32,
+        dtype="float32",
+        step=0,
+        timesteps=0,
+        created_at=NOW,
+        expires_at=NOW + 600_000,
+        ttl_seconds=600,
+        durability="memory",
+        kept_steps=0,
+        state=bytes(range(256)),
+    )
+    return replace(base, **changes)
+
+
+def stepped(record: Record, seconds: int = 1) -> Record:
+    """The record after a step, `seconds` later."""
+    return replace(record, step=record.step + 1, expires_at=record.expires_at + seconds * 1000)
+
+
+@dataclass
+class Observed:
+    calls: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    up: bool | None = None
+    ended: dict[str, int] = field(default_factory=dict)
+
+    def store_call(self, operation: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.calls.append(operation)
+
+    def store_error(self, code: str) -> None:
+        self.errors.append(code)
+
+    def store_up(self, up: bool) -> None:
+        self.up = up
+
+    def session_ended(self, reason: str, count: int = 1) -> None:
+        self.ended[reason] = self.ended.get(reason, 0) + count
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Poll until the condition holds."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not await condition():
+            await asyncio.to_thread(time.sleep, 0.01)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Poll until the condition holds, without an event loop."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)

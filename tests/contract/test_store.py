@@ -1,0 +1,216 @@
+"""Records: read, created, written by compare-and-set, ended."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from redis.asyncio import Redis
+from store_support import Observed, eventually, make_record, stepped
+
+from service.errors import SessionEnded, StateCorrupted, WriteConflict
+from service.store import RedisStore
+from service.types import KeptState, LastStep, Record
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_created_record_is_read_back_whole(store: RedisStore) -> None:
+    record = make_record(
+        origin=b"o" * 16,
+        keys=(b"k" * 16, b"l" * 16),
+        last=LastStep(step=0, key=b"k" * 16, body=b"b" * 16, answer=b'{"step": 1}'),
+        kept=(KeptState(step=0, timesteps=0, state=b"earlier"),),
+        kept_steps=1,
+    )
+    created = await store.create("tenant", "id", record)
+    assert await store.read("tenant", "id") == created
+    assert replace(created, token=b"", indexed_until=0) == record
+
+
+async def test_an_unknown_session_has_no_record(store: RedisStore) -> None:
+    assert await store.read("tenant", "id") is None
+
+
+async def test_create_returns_the_record_that_is_there(store: RedisStore) -> None:
+    first = await store.create("tenant", "id", make_record(state=b"first"))
+    assert await store.create("tenant", "id", make_record(state=b"second")) == first
+
+
+async def test_of_creators_that_race_all_get_the_same_record(store: RedisStore) -> None:
+    records = [make_record(state=bytes([number])) for number in range(20)]
+    created = await asyncio.gather(*(store.create("tenant", "id", record) for record in records))
+    assert len({record.token for record in created}) == 1
+
+
+async def test_a_write_replaces_the_record_and_gives_it_a_new_token(store: RedisStore) -> None:
+    created = await store.create("tenant", "id", make_record())
+    written = await store.write("tenant", "id", stepped(created))
+    assert written.step == 1
+    assert written.token != created.token
+    assert await store.read("tenant", "id") == written
+
+
+async def test_of_writers_that_race_exactly_one_wins(store: RedisStore, client: Redis, prefix: str) -> None:
+    other = RedisStore(client, Observed(), prefix=prefix)
+    created = await store.create("tenant", "id", make_record())
+    writes = [who.write("tenant", "id", replace(stepped(created), state=b"x")) for who in (store, other) * 20]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    winners = [result for result in results if isinstance(result, Record)]
+    assert len(winners) == 1
+    assert sum(isinstance(result, WriteConflict) for result in results) == 39
+    assert await store.read("tenant", "id") == winners[0]
+
+
+async def test_a_writer_from_before_a_rollback_gets_a_conflict(store: RedisStore, client: Redis, prefix: str) -> None:
+    key = f"{prefix}:tenant:{{id}}"
+    created = await store.create("tenant", "id", make_record())
+    before = await client.get(key)
+    lost = await store.write("tenant", "id", stepped(created))
+    await client.set(key, before, ex=600)
+    # The same step with the same content once more: only the nonce tells it from the one that was lost.
+    await store.write("tenant", "id", stepped(created))
+    with pytest.raises(WriteConflict):
+        await store.write("tenant", "id", stepped(lost))
+
+
+async def test_a_write_to_a_record_that_is_gone_conflicts_and_does_not_revive_it(
+    store: RedisStore, client: Redis, prefix: str
+) -> None:
+    created = await store.create("tenant", "id", make_record())
+    await client.delete(f"{prefix}:tenant:{{id}}")
+    with pytest.raises(WriteConflict, match="missing"):
+        await store.write("tenant", "id", stepped(created))
+    assert await store.read("tenant", "id") is None
+
+
+async def test_a_write_without_a_token_is_a_conflict(store: RedisStore) -> None:
+    with pytest.raises(WriteConflict):
+        await store.write("tenant", "id", make_record())
+    assert await store.read("tenant", "id") is None
+
+
+async def test_scripts_that_the_server_forgot_are_loaded_again(store: RedisStore, client: Redis) -> None:
+    created = await store.create("tenant", "id", make_record())
+    await client.script_flush()
+    writes = [store.write("tenant", "id", stepped(created)), store.create("tenant", "new", make_record())]
+    written, _ = await asyncio.gather(*writes)
+    await client.script_flush()
+    assert await store.end("tenant", "id")
+    assert written.step == 1
+    assert await store.active() == 1
+
+
+async def test_a_record_expires_with_its_ttl_and_a_write_renews_it(
+    store: RedisStore, client: Redis, prefix: str
+) -> None:
+    created = await store.create("tenant", "id", make_record(ttl_seconds=1))
+
+    async def expired() -> bool:
+        return await store.read("tenant", "id") is None
+
+    renewed = await store.write("tenant", "id", replace(stepped(created), ttl_seconds=600))
+    assert 590_000 < await client.pttl(f"{prefix}:tenant:{{id}}") <= 600_000
+    await store.write("tenant", "id", replace(stepped(renewed), ttl_seconds=1))
+    await eventually(expired)
+
+
+async def test_an_ended_session_leaves_a_tombstone_for_a_day(store: RedisStore, client: Redis, prefix: str) -> None:
+    created = await store.create("tenant", "id", make_record())
+    assert await store.end("tenant", "id")
+    with pytest.raises(SessionEnded, match="ended by its client at"):
+        await store.read("tenant", "id")
+    with pytest.raises(SessionEnded):
+        await store.create("tenant", "id", make_record())
+    with pytest.raises(SessionEnded):
+        await store.end("tenant", "id")
+    with pytest.raises(WriteConflict, match="ended"):
+        await store.write("tenant", "id", stepped(created))
+    assert 86_000 < await client.ttl(f"{prefix}:tenant:{{id}}") <= 86_400
+
+
+async def test_a_session_that_never_was_cannot_be_ended(store: RedisStore) -> None:
+    assert not await store.end("tenant", "id")
+
+
+async def test_a_corrupted_record_is_told_and_kept(store: RedisStore, client: Redis, prefix: str) -> None:
+    key = f"{prefix}:tenant:{{id}}"
+    await store.create("tenant", "id", make_record())
+    await client.setrange(key, 100, b"\xff\xff")
+    kept = await client.get(key)
+    with pytest.raises(StateCorrupted, match="checksum"):
+        await store.read("tenant", "id")
+    assert await client.get(key) == kept
+
+
+async def test_a_key_of_another_type_is_a_corrupted_record(store: RedisStore, client: Redis, prefix: str) -> None:
+    await client.rpush(f"{prefix}:tenant:{{id}}", "foreign")
+    with pytest.raises(StateCorrupted, match="expected a string"):
+        await store.read("tenant", "id")
+
+
+async def test_tenants_and_foreign_ids_cannot_reach_into_other_keys(
+    store: RedisStore, client: Redis, prefix: str
+) -> None:
+    await store.create("a:{b}/ü", "i{d}:é", make_record(state=b"odd"))
+    await store.create("a", "{b}/ü:i{d}", make_record(state=b"other"))
+    keys = [key.decode() async for key in client.scan_iter(f"{prefix}:*")]
+    assert f"{prefix}:a%3A%7Bb%7D%2F%C3%BC:{{i%7Bd%7D%3A%C3%A9}}" in keys
+    assert all(key.count("{") <= 1 and key.count("}") <= 1 for key in keys)
+    found = await store.read("a:{b}/ü", "i{d}:é")
+    assert found is not None
+    assert found.state == b"odd"
+    assert await store.read("b", "i{d}:é") is None
+
+
+async def test_a_caller_that_is_cancelled_harms_neither_its_write_nor_its_neighbours(store: RedisStore) -> None:
+    created = [await store.create("tenant", f"id{number}", make_record()) for number in range(3)]
+    tasks = [
+        asyncio.create_task(store.write("tenant", f"id{number}", stepped(record)))
+        for number, record in enumerate(created)
+    ]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[1], asyncio.CancelledError)
+    assert [result.step for result in results if isinstance(result, Record)] == [1, 1]
+    await store.aclose()
+    found = await store.read("tenant", "id1")
+    assert found is not None
+    assert found.step == 1
+
+
+async def test_a_reader_that_is_cancelled_leaves_its_neighbours_their_own_answers(store: RedisStore) -> None:
+    for number in range(30):
+        await store.create("tenant", f"id{number}", make_record(state=bytes([number])))
+    tasks = [asyncio.create_task(store.read("tenant", f"id{number}")) for number in range(30)]
+    await asyncio.sleep(0)
+    for task in tasks[::3]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for number, result in enumerate(results):
+        if number % 3:
+            assert isinstance(result, Record)
+            assert result.state == bytes([number])
+
+
+async def test_calls_of_one_tick_share_a_round_trip(store: RedisStore, client: Redis) -> None:
+    await store.ping()
+    before = (await client.info("stats"))["total_reads_processed"]
+    await asyncio.gather(*(store.read("tenant", f"id{number}") for number in range(100)))
+    assert (await client.info("stats"))["total_reads_processed"] - before <= 4
+
+
+async def test_all_workers_share_one_secret(store: RedisStore, client: Redis, prefix: str) -> None:
+    other = RedisStore(client, Observed(), prefix=prefix)
+    ours, theirs = await asyncio.gather(store.secret(), other.secret())
+    assert ours == theirs == await store.secret()
+    assert len(ours) == 32
+
+
+async def test_what_happens_is_told_to_the_observer(store: RedisStore, observed: Observed) -> None:
+    await store.create("tenant", "id", make_record())
+    await store.read("tenant", "id")
+    await store.ping()
+    assert observed.calls == ["create", "read", "ping"]
+    assert observed.up is True
+    assert not observed.errors

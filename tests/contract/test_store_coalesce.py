@@ -1,0 +1,96 @@
+"""Group commit, without a store behind it."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from service.errors import StoreUnavailable
+from service.store.coalesce import Coalescer
+from service.store.commands import Command, reading, writing
+from service.store.lane import Answer
+
+pytestmark = pytest.mark.anyio
+
+
+class Trips:
+    """Answers each command with itself, once it may go on; remembers the batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[Sequence[Command]] = []
+        self.go = asyncio.Event()
+        self.broken = False
+
+    async def run(self, commands: Sequence[Command], deadline: float) -> list[Answer]:
+        self.batches.append(commands)
+        await self.go.wait()
+        if self.broken:
+            raise ZeroDivisionError
+        return [Answer(command.arguments[0]) for command in commands]
+
+
+def soon(seconds: float = 60.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def submit_all(lane: Coalescer, numbers: range) -> list[asyncio.Task[Answer]]:
+    tasks = [asyncio.create_task(lane.submit(reading(number), soon())) for number in numbers]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_arrives_during_a_round_trip_goes_together_in_the_next() -> None:
+    trips = Trips()
+    lane = Coalescer(trips.run)
+    tasks = await submit_all(lane, range(3)) + await submit_all(lane, range(3, 10))
+    assert [len(batch) for batch in trips.batches] == [3]
+    trips.go.set()
+    assert [answer.reply for answer in await asyncio.gather(*tasks)] == list(range(10))
+    assert [len(batch) for batch in trips.batches] == [3, 7]
+
+
+async def test_batches_are_bounded_and_as_many_fly_as_allowed() -> None:
+    trips = Trips()
+    lane = Coalescer(trips.run, in_flight=2, limit=4)
+    tasks = await submit_all(lane, range(10))
+    assert [len(batch) for batch in trips.batches] == [4, 4]
+    trips.go.set()
+    await asyncio.gather(*tasks)
+    assert [len(batch) for batch in trips.batches] == [4, 4, 2]
+
+
+async def test_a_round_trip_that_breaks_fails_each_member_with_an_error_of_its_own() -> None:
+    trips = Trips()
+    trips.broken = True
+    trips.go.set()
+    lane = Coalescer(trips.run)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # the bug is logged, not swallowed
+    results = await asyncio.gather(*await submit_all(lane, range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [StoreUnavailable] * 3
+    assert len({id(result) for result in results}) == 3
+    trips.broken = False
+    assert (await lane.submit(reading(7), soon())).reply == 7
+
+
+async def test_a_call_whose_turn_comes_too_late_is_never_sent() -> None:
+    trips = Trips()
+    trips.go.set()
+    with pytest.raises(StoreUnavailable) as late:
+        await Coalescer(trips.run).submit(writing(1), soon(-1.0))
+    assert late.value.applied == "no"
+    assert not trips.batches
+
+
+async def test_of_cancelled_callers_waiting_for_their_turn_only_writers_are_sent() -> None:
+    trips = Trips()
+    lane = Coalescer(trips.run)
+    first = await submit_all(lane, range(1))
+    waiting = [asyncio.create_task(lane.submit(command, soon())) for command in (reading("r"), writing("w"))]
+    await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    trips.go.set()
+    await asyncio.gather(*first)
+    await lane.drain()
+    assert trips.batches[1:] == [[writing("w")]]

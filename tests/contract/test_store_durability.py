@@ -1,0 +1,144 @@
+"""Durability levels: waited for on the connection of the write, counted, and told when they are missed."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+from store_support import eventually, make_record, stepped
+
+from service.errors import DurabilityNotReached
+from service.store import EmbeddedServer, RedisStore, make_client
+from service.store.commands import Reply
+from service.store.durability import Fsynced, Replicated, Verdict
+
+pytestmark = pytest.mark.anyio
+Start = Callable[[str], EmbeddedServer]
+Connect = Callable[[str], RedisStore]
+
+
+async def test_fsynced_is_reached_on_a_server_with_an_append_only_file(store: RedisStore) -> None:
+    created = await store.create("tenant", "id", make_record(durability="fsynced"))
+    assert (await store.write("tenant", "id", stepped(created))).step == 1
+    await store.confirm("fsynced")
+
+
+async def test_a_session_in_memory_does_not_wait_for_the_disk_of_another(store: RedisStore) -> None:
+    slow = asyncio.create_task(store.create("tenant", "slow", make_record(durability="fsynced")))
+    await store.create("tenant", "fast", make_record())
+    assert not slow.done()
+    await slow
+
+
+async def test_fsynced_is_missed_without_an_append_only_file(
+    start_server: Start, connect: Connect, client: Redis
+) -> None:
+    server = start_server("plain")
+    store = connect(server.url)
+    async with make_client(server.url) as admin:
+        await admin.config_set("appendonly", "no")
+    created = await store.create("tenant", "id", make_record())
+    with pytest.raises(DurabilityNotReached) as missed:
+        await store.create("tenant", "other", make_record(durability="fsynced"))
+    assert (missed.value.applied, missed.value.step) == ("yes", 0)
+    with pytest.raises(DurabilityNotReached):
+        await store.confirm("fsynced")
+    assert (await store.write("tenant", "id", stepped(created))).step == 1
+
+
+async def test_replicated_is_missed_without_a_replica_and_the_write_is_there(store: RedisStore) -> None:
+    with pytest.raises(DurabilityNotReached):
+        await store.create("tenant", "id", make_record(durability="replicated"))
+    created = await store.read("tenant", "id")
+    assert created is not None
+    with pytest.raises(DurabilityNotReached) as missed:
+        await store.write("tenant", "id", stepped(created))
+    assert (missed.value.applied, missed.value.step) == ("yes", 1)
+    found = await store.read("tenant", "id")
+    assert found is not None
+    assert found.step == 1
+    assert (await store.list("tenant", None, 10, None)).sessions == [("id", found)]
+    with pytest.raises(DurabilityNotReached):
+        await store.confirm("replicated")
+
+
+async def test_replicated_is_reached_by_real_replicas_as_they_come_and_go(
+    start_server: Start, connect: Connect
+) -> None:
+    master, first, second = (start_server(name) for name in ("master", "first", "second"))
+    store = connect(master.url)
+    with pytest.raises(DurabilityNotReached):
+        await store.create("tenant", "early", make_record(durability="replicated"))
+    port = await _listen(master)
+    for count, replica in enumerate((first, second), start=1):
+        await _follow(replica, port)
+        await _replicas(master, count)
+        record = await store.create("tenant", f"id{count}", make_record(durability="replicated"))
+        async with make_client(replica.url) as reader:
+            assert await reader.get(f"test:tenant:{{id{count}}}") is not None
+        assert (await store.write("tenant", f"id{count}", stepped(record))).step == 1
+        await store.confirm("replicated")
+    second.stop()
+    await _replicas(master, 1)
+    assert (await store.create("tenant", "late", make_record(durability="replicated"))).step == 0
+
+
+async def _listen(server: EmbeddedServer) -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    async with make_client(server.url) as admin:
+        await admin.config_set("port", port)
+        await admin.config_set("repl-diskless-sync-delay", 0)
+    return port
+
+
+async def _follow(server: EmbeddedServer, port: int) -> None:
+    async with make_client(server.url) as admin:
+        await admin.execute_command("REPLICAOF", "127.0.0.1", port)
+
+
+async def _replicas(server: EmbeddedServer, count: int) -> None:
+    async with make_client(server.url) as admin:
+
+        async def connected() -> bool:
+            return len((await admin.execute_command("ROLE"))[2]) == count
+
+        await eventually(connected)
+
+
+UNKNOWN = ResponseError("unknown command 'WAITAOF', with args beginning with: '1' '0'")
+
+
+@pytest.mark.parametrize(
+    ("appendfsync", "reached"),
+    [(b"always", True), (b"everysec", False)],
+)
+def test_of_a_server_without_waitaof_only_a_file_that_is_always_synced_counts(
+    appendfsync: bytes, reached: bool
+) -> None:
+    level = Fsynced()
+    assert level.verdict(level.commands(100), [UNKNOWN]).ask_again
+    waits = level.commands(100)
+    config: Reply = [b"appendonly", b"yes", b"appendfsync", appendfsync]
+    assert (level.verdict(waits, [UNKNOWN, config]).missed is None) is reached
+
+
+@pytest.mark.parametrize("counts", [[0, 0], ResponseError("WAITAOF cannot be used"), Exception("lost")])
+def test_a_disk_that_did_not_confirm_is_told(counts: Reply) -> None:
+    level = Fsynced()
+    assert level.verdict(level.commands(100), [counts]).missed
+
+
+def test_all_connected_replicas_must_confirm() -> None:
+    level = Replicated()
+    role: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
+    assert level.verdict(level.commands(100), [1, role]).ask_again
+    assert level.commands(100)[0] == ("WAIT", 2, 100)
+    assert level.verdict(level.commands(100), [1, role]) == Verdict(
+        "1 replicas confirmed the write in time, expected 2"
+    )
+    assert level.verdict(level.commands(100), [2, role]) == Verdict()
+    assert level.verdict(level.commands(100), [Exception("lost"), Exception("lost")]).missed

@@ -1,0 +1,247 @@
+"""The store away, full, hung, restarted, or its replies lost on the way."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+from store_support import Observed, eventually, make_record, stepped
+
+from service.errors import DurabilityNotReached, StoreFull, StoreUnavailable
+from service.store import EmbeddedServer, RedisStore, make_client
+
+pytestmark = pytest.mark.anyio
+Start = Callable[[str], EmbeddedServer]
+Connect = Callable[[str], RedisStore]
+
+
+async def process_of(server: EmbeddedServer) -> int:
+    async with make_client(server.url) as admin:
+        return int((await admin.info("server"))["process_id"])
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started <= seconds
+
+
+async def test_a_store_that_is_away_is_told_at_once_and_has_everything_when_it_is_back(
+    start_server: Start, connect: Connect, observed: Observed
+) -> None:
+    server = start_server("away")
+    store = connect(server.url)
+    created = await store.create("tenant", "id", make_record())
+    server.stop()
+    with within(2.0):
+        with pytest.raises(StoreUnavailable) as of_write:
+            await store.write("tenant", "id", stepped(created))
+        with pytest.raises(StoreUnavailable) as of_read:
+            await store.read("tenant", "id")
+        for call in (store.ping(), store.active(), store.list("tenant", None, 1, None), store.secret()):
+            with pytest.raises(StoreUnavailable):
+                await call
+    assert of_write.value.applied == "no"
+    assert of_read.value.applied is None
+    assert observed.up is False
+    assert set(observed.errors) == {"store_unavailable"}
+    server.start()
+    assert (await store.write("tenant", "id", stepped(created))).step == 1
+    assert observed.up is True
+
+
+async def test_a_store_that_hangs_is_told_within_the_timeout_and_goes_on(
+    start_server: Start, connect: Connect, observed: Observed
+) -> None:
+    server = start_server("hung")
+    store = connect(server.url)
+    created = await store.create("tenant", "id", make_record())
+    process = await process_of(server)
+    os.kill(process, signal.SIGSTOP)
+    try:
+        with within(2.5):
+            writes = [store.write("tenant", "id", stepped(created)), store.read("tenant", "id")]
+            late = asyncio.create_task(_after_the_first_tick(store))
+            results = await asyncio.gather(*writes, late, return_exceptions=True)
+    finally:
+        os.kill(process, signal.SIGCONT)
+    assert [type(result) for result in results] == [StoreUnavailable] * 3
+    assert [result.applied for result in results if isinstance(result, StoreUnavailable)] == ["unknown", None, None]
+    found = await store.read("tenant", "id")
+    assert found is not None
+    assert (await store.write("tenant", "id", stepped(found))).step == found.step + 1
+
+
+async def _after_the_first_tick(store: RedisStore) -> object:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return await store.read("tenant", "other")
+
+
+async def test_each_member_of_a_failed_round_trip_gets_an_error_of_its_own(
+    start_server: Start, connect: Connect
+) -> None:
+    server = start_server("away")
+    store = connect(server.url)
+    server.stop()
+    reads = [store.read("tenant", f"id{number}") for number in range(5)]
+    results = await asyncio.gather(*reads, return_exceptions=True)
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert len({id(result) for result in results}) == 5
+
+
+async def test_a_full_store_refuses_writes_loses_nothing_and_lets_sessions_end(
+    start_server: Start, connect: Connect
+) -> None:
+    server = start_server("full")
+    store = connect(server.url)
+    created = await store.create("tenant", "id", make_record())
+    await store.create("tenant", "ending", make_record())
+    async with make_client(server.url) as admin:
+        await admin.config_set("maxmemory", 1)
+        calls = [store.write("tenant", "id", stepped(created)), store.read("tenant", "id")]
+        refused, read = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(refused, StoreFull)
+        assert refused.applied == "no"
+        assert read == created
+        with pytest.raises(StoreFull):
+            await store.create("tenant", "new", make_record())
+        assert await store.end("tenant", "ending")
+        assert await store.active() == 1
+        await admin.config_set("maxmemory", 0)
+    assert (await store.write("tenant", "id", stepped(created))).step == 1
+
+
+async def test_a_replica_refuses_writes_and_none_is_applied(start_server: Start, connect: Connect) -> None:
+    server = start_server("replica")
+    store = connect(server.url)
+    created = await store.create("tenant", "id", make_record())
+    async with make_client(server.url) as admin:
+        await admin.execute_command("REPLICAOF", "127.0.0.1", 1)
+        with pytest.raises(StoreUnavailable, match="refuses") as refused:
+            await store.write("tenant", "id", stepped(created))
+        assert refused.value.applied == "no"
+        await admin.execute_command("REPLICAOF", "NO", "ONE")
+    assert (await store.write("tenant", "id", stepped(created))).step == 1
+
+
+async def test_a_store_killed_between_two_calls_loses_no_session(start_server: Start, connect: Connect) -> None:
+    server = start_server("killed")
+    store = connect(server.url)
+    created = await store.create("tenant", "id", make_record(durability="fsynced"))
+    os.kill(await process_of(server), signal.SIGKILL)
+
+    async def dead() -> bool:
+        return not server.alive()
+
+    await eventually(dead)
+    server.restart()
+    assert await store.read("tenant", "id") == created
+    assert (await store.write("tenant", "id", stepped(created))).step == 1
+
+
+class Proxy:
+    """Passes everything on to the server, and can lose one reply together with its connection."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._lose: Callable[[], Awaitable[object]] | None = None
+        self._from: int = 0
+
+    def lose_next_reply(self, meanwhile: Callable[[], Awaitable[object]], keep: int = 0) -> None:
+        """Close instead of passing on what the server says next, but for its first `keep` bytes."""
+        self._lose, self._from = meanwhile, keep
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_unix_connection(self._target)
+        upstream = asyncio.create_task(self._pass(reader, server_writer))
+        await self._answer(server_reader, writer)
+        await upstream
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if self._lose is not None:
+                meanwhile, self._lose = self._lose, None
+                await meanwhile()
+                writer.write(data[: self._from])
+                break
+            writer.write(data)
+        writer.close()
+
+
+@asynccontextmanager
+async def proxied(server: EmbeddedServer, folder: Path) -> AsyncIterator[tuple[Proxy, RedisStore]]:
+    proxy = Proxy(server.url.removeprefix("unix://"))
+    listener = await asyncio.start_unix_server(proxy.serve, folder / "proxy.sock")
+    async with listener, make_client(f"unix://{folder / 'proxy.sock'}") as client:
+        store = RedisStore(client, Observed(), prefix=folder.name)
+        yield proxy, store
+        await store.aclose()
+
+
+async def nothing() -> None:
+    """What happens meanwhile: nothing."""
+
+
+async def test_a_write_whose_reply_was_lost_is_recognised_and_succeeds(server: EmbeddedServer, tmp_path: Path) -> None:
+    async with proxied(server, tmp_path) as (proxy, store):
+        created = await store.create("tenant", "id", make_record())
+        proxy.lose_next_reply(nothing)
+        written = await store.write("tenant", "id", stepped(created))
+        assert await store.read("tenant", "id") == written
+
+
+async def test_a_creation_whose_reply_was_lost_succeeds(server: EmbeddedServer, tmp_path: Path) -> None:
+    async with proxied(server, tmp_path) as (proxy, store):
+        await store.create("tenant", "other", make_record())
+        proxy.lose_next_reply(nothing)
+        created = await store.create("tenant", "id", make_record())
+        assert await store.read("tenant", "id") == created
+        assert len((await store.list("tenant", None, 10, None)).sessions) == 2
+
+
+async def test_a_write_that_was_overtaken_before_its_reply_was_lost_is_never_called_a_conflict(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    async with proxied(server, tmp_path) as (proxy, store), make_client(server.url) as client:
+        direct = RedisStore(client, Observed(), prefix=tmp_path.name)
+        created = await store.create("tenant", "id", make_record())
+
+        async def overtake() -> None:
+            found = await direct.read("tenant", "id")
+            assert found is not None
+            assert found.step == 1
+            await direct.write("tenant", "id", stepped(found))
+
+        proxy.lose_next_reply(overtake)
+        with pytest.raises(StoreUnavailable) as lost:
+            await store.write("tenant", "id", stepped(created))
+        assert lost.value.applied == "unknown"
+
+
+async def test_replies_that_came_before_the_loss_count(server: EmbeddedServer, tmp_path: Path) -> None:
+    async with proxied(server, tmp_path) as (proxy, store):
+        created = await store.create("tenant", "id", make_record(durability="memory"))
+        # "$7 written" arrives, the reply to WAITAOF does not.
+        proxy.lose_next_reply(nothing, keep=len(b"$7\r\nwritten\r\n"))
+        with pytest.raises(DurabilityNotReached) as missed:
+            await store.write("tenant", "id", stepped(make_record(durability="fsynced", token=created.token)))
+        assert missed.value.applied == "yes"
+
+
+async def test_an_end_whose_reply_was_lost_succeeds(server: EmbeddedServer, tmp_path: Path) -> None:
+    async with proxied(server, tmp_path) as (proxy, store):
+        await store.create("tenant", "id", make_record())
+        await store.end("tenant", "none")
+        proxy.lose_next_reply(nothing)
+        assert await store.end("tenant", "id")
