@@ -1,0 +1,42 @@
+"""A session's state as one flat row: the tensors of config.json's `state`, one after the other."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+from service.errors import StateCorrupted
+
+
+class StateLayout:
+    """Joins named tensors (batch, size) to rows (batch, total) and cuts them apart again.
+
+    Rows are float32, which holds a narrower arithmetic's numbers exactly.
+    """
+
+    def __init__(self, specs: Sequence[tuple[str, Sequence[int]]]) -> None:
+        self._sizes = {name: prod(shape) for name, shape in specs}
+        self.size = sum(self._sizes.values())
+        self.bytes = 4 * self.size
+
+    def join(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return one row per sequence, (batch, total)."""
+        return torch.cat([tensors[name].float() for name in self._sizes], dim=1)
+
+    def cut(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return views of `rows` (batch, total) by name."""
+        return dict(zip(self._sizes, torch.split(rows, list(self._sizes.values()), dim=1), strict=True))
+
+    def to_bytes(self, row: Tensor) -> bytes:
+        """Return a row (total,) as little-endian float32."""
+        return row.detach().cpu().contiguous().numpy().astype("<f4", copy=False).tobytes()
+
+    def from_bytes(self, raw: bytes) -> Tensor:
+        """Return the row (total,) that `raw` holds. Raises StateCorrupted for a wrong length or a non-finite number."""
+        if len(raw) != self.bytes:
+            raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {self.bytes}; the record is kept")
+        row = torch.frombuffer(bytearray(raw), dtype=torch.float32)
+        if not bool(torch.isfinite(row).all()):
+            raise StateCorrupted("the stored state holds a number that is not finite; the record is kept")
+        return row

@@ -1,0 +1,161 @@
+"""Next-word prediction, scoring and generation with a language model."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from service.errors import InputTooLong, InvalidRequest
+from service.tasks.layout import StateLayout
+from service.tasks.sequences import Generating, Predicting, Row, Scoring, TextSequence
+from service.tasks.text import Encoded, Vocabulary
+from service.types import Generate, Operation, Predict, Score, TextInput
+
+NO_INPUT = Encoded([], [], [])
+
+
+@dataclass(frozen=True, slots=True)
+class TextLimits:
+    """The most tokens that one request may feed or generate."""
+
+    input_tokens: int = 4096
+    generated_tokens: int = 1024
+
+
+class LanguageNetwork(Protocol):
+    """What the task needs of a network; `nets.LanguageModel` is one. State: name -> (batch, size)."""
+
+    def initial_recurrent_state(self, batch: int) -> dict[str, Tensor]: ...
+    def step(self, ids: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]: ...
+    def features_of(self, state: dict[str, Tensor]) -> Tensor: ...
+    def logits(self, features: Tensor) -> Tensor: ...
+    def score(self, ids: Tensor, features: Tensor) -> Tensor: ...
+
+
+class NextWord:
+    """Turns operations into sequences and runs a timestep for many of them at once."""
+
+    name = "next-word"
+
+    def __init__(
+        self,
+        network: LanguageNetwork,
+        vocabulary: Vocabulary,
+        layout: StateLayout,
+        special_tokens: dict[str, str],
+        limits: TextLimits,
+    ) -> None:
+        self._network = network
+        self._vocabulary = vocabulary
+        self.layout = layout
+        self._limits = limits
+        begin, end = special_tokens.get("begin"), special_tokens.get("end")
+        self._end_id = None if end is None else vocabulary.id_of(end)
+        self._initial = self._make_initial(None if begin is None else vocabulary.id_of(begin))
+
+    @property
+    def initial_state(self) -> Tensor:
+        """State 0, (total,): zeros, with the begin symbol fed if there is one."""
+        return self._initial
+
+    def start(self, operation: Operation, state: Tensor) -> TextSequence:
+        """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
+        if isinstance(operation, Score):
+            return Scoring(self._encode(operation.input), state)
+        given = operation.input
+        if isinstance(operation, Generate):
+            encoded = NO_INPUT if given is None else self._encode(given)
+            self._check_count("options.max_tokens", operation.options.max_tokens, self._limits.generated_tokens)
+            return Generating(encoded, state, self._vocabulary, operation.options, self._end_id)
+        return self._start_predict(operation, state)
+
+    def _start_predict(self, operation: Predict, state: Tensor) -> TextSequence:
+        given, options = operation.input, operation.options
+        if given is None or not options.complete:
+            encoded = NO_INPUT if given is None else self._encode(given)
+            return Predicting(encoded, state, self._vocabulary, options, None)
+        words, prefix = self._split_prefix(given)
+        encoded = self._encode(TextInput(tokens=tuple(words))) if words else NO_INPUT
+        return Predicting(encoded, state, self._vocabulary, options, prefix)
+
+    def _split_prefix(self, given: TextInput) -> tuple[list[str], str | None]:
+        """Return the whole words and the unfinished last one; None after white space, when there is none."""
+        if given.ids is not None or not self._vocabulary.word_level:
+            raise InvalidRequest(
+                "options.complete is true: expected input.text or input.tokens of a word-level model, whose last word "
+                "can be unfinished",
+                param="options.complete",
+            )
+        words = self._vocabulary.split(given.text or "") if given.tokens is None else list(given.tokens)
+        if not words or (given.text is not None and given.text[-1].isspace()):
+            return words, None
+        return words[:-1], words[-1]
+
+    def _encode(self, given: TextInput) -> Encoded:
+        encoded = self._vocabulary.encode(given)
+        field = "text" if given.text is not None else "tokens" if given.tokens is not None else "ids"
+        if not encoded.ids:
+            raise InvalidRequest(f"input.{field} has no token: expected at least one word", param=f"input.{field}")
+        self._check_count(f"input.{field}", len(encoded.ids), self._limits.input_tokens)
+        return encoded
+
+    def _check_count(self, field: str, count: int, limit: int) -> None:
+        if count <= limit:
+            return
+        if field == "options.max_tokens":
+            raise InvalidRequest(f"{field} is {count}: expected at most {limit}", param=field)
+        raise InputTooLong(f"{field} has {count} tokens: expected at most {limit}", param=field)
+
+    def _make_initial(self, begin_id: int | None) -> Tensor:
+        with torch.inference_mode():
+            state = self._network.initial_recurrent_state(1)
+            features = torch.zeros_like(self._network.step(torch.tensor([begin_id or 0]), state)[0])
+            if begin_id is not None:
+                features, state = self._network.step(torch.tensor([begin_id]), state)
+            logits = self._network.logits(features)
+            return self._join(state, features, logits.logsumexp(-1))[0].clone()
+
+    def _join(self, state: dict[str, Tensor], features: Tensor, log_normaliser: Tensor) -> Tensor:
+        return self.layout.join({**state, "features": features, "log_normaliser": log_normaliser[:, None]})
+
+    def forward(self, batch: list[TextSequence]) -> list[Row]:
+        """Run one timestep for all of `batch`; changes none of them."""
+        feeding = [at for at, sequence in enumerate(batch) if sequence.next_id is not None]
+        rows = torch.stack([sequence.state for sequence in batch])
+        logprobs: dict[int, float] = {}
+        if feeding:
+            advanced, scores = self._feed([batch[at].next_id or 0 for at in feeding], rows[feeding])
+            rows = rows.index_copy(0, torch.tensor(feeding), advanced)
+            logprobs = dict(zip(feeding, scores, strict=True))
+        return self._look(batch, rows, logprobs)
+
+    def _feed(self, ids: list[int], rows: Tensor) -> tuple[Tensor, list[float]]:
+        """Feed `ids` to the states `rows`; return the new rows, not yet normalised, and the ids' log-probabilities."""
+        tokens, state = torch.tensor(ids), self.layout.cut(rows)
+        scores = self._network.score(tokens, self._network.features_of(state)) - state["log_normaliser"][:, 0]
+        features, after = self._network.step(tokens, state)
+        return self._join(after, features, torch.zeros(len(ids))), scores.tolist()
+
+    def _look(self, batch: list[TextSequence], rows: Tensor, logprobs: dict[int, float]) -> list[Row]:
+        """Run the output layer on `rows` and hand out its results."""
+        logits = self._network.logits(self._network.features_of(self.layout.cut(rows)))
+        normalisers = logits.logsumexp(-1)
+        rows = self.layout.join({**self.layout.cut(rows), "log_normaliser": normalisers[:, None]})
+        best = self._best(batch, logits)
+        return [
+            Row(rows[at], logits[at], normaliser, logprobs.get(at), best.get(at))
+            for at, normaliser in enumerate(normalisers.tolist())
+        ]
+
+    def _best(self, batch: list[TextSequence], logits: Tensor) -> dict[int, tuple[list[int], list[float]]]:
+        wanting = [at for at, sequence in enumerate(batch) if sequence.wants_best]
+        if not wanting:
+            return {}
+        spare = len(self._vocabulary.special_ids)
+        count = min(max(batch[at].wants_best for at in wanting) + spare, logits.shape[1])
+        values, ids = logits[wanting].topk(count)
+        return {
+            at: (own_ids, own_values)
+            for at, own_ids, own_values in zip(wanting, ids.tolist(), values.tolist(), strict=True)
+        }

@@ -1,0 +1,184 @@
+"""Makes a model folder of a checkpoint, offline: models/<name>/<version>/.
+
+All files are written into a hidden folder beside the final one, loaded and checked as a server would, and renamed into
+place at the end: a version is there as a whole or not at all, and never replaced.
+"""
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from service.errors import ModelFolderError
+from service.nets.config import LanguageModelConfig, build_config, read_json, with_state
+from service.nets.golden import FILE as GOLDEN
+from service.nets.inspect import inspect
+from service.nets.state_dict import read_state_dict
+from service.nets.tensor_file import write_tensor_file
+from service.tasks.verify import Verification, verify
+from service.tasks.weights import fit, rename, store
+from service.tasks.word_list import UNKNOWN, word_tokenizer
+
+__all__ = ["Packed", "pack", "verify"]
+
+STORAGE = {"float16": torch.float16, "float32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A written model folder: its check, and what was done to the checkpoint's tensors."""
+
+    path: Path
+    verification: Verification
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {"path": str(self.path), "verification": self.verification.to_dict(), "notes": list(self.notes)}
+
+    def render(self) -> str:
+        """Return the report for people."""
+        return "\n".join([f"packed {self.verification.render()}", *self.notes])
+
+
+@dataclass(frozen=True, slots=True)
+class _Extras:
+    """Files that go into the folder beside the network: `vocab` (a word list) or `tokenizer`, `golden`, `card`."""
+
+    vocab: Path | None = None
+    tokenizer: Path | None = None
+    golden: Path | None = None
+    card: Path | None = None
+
+
+def pack(
+    source: Path,
+    models: Path,
+    name: str,
+    version: str,
+    *,
+    config: Path | None = None,
+    settings: Mapping[str, object] | None = None,
+    maps: Sequence[str] = (),
+    vocab: Path | None = None,
+    tokenizer: Path | None = None,
+    golden: Path | None = None,
+    card: Path | None = None,
+    dtype: Literal["float16", "float32"] = "float32",
+) -> Packed:
+    """Write `models`/`name`/`version` from the state dict or safetensors file `source`, and check it.
+
+    The configuration is the file `config`, or what `inspect` proposes; `settings` replace single fields of it. `maps`
+    rename tensors: each is OLD=NEW, OLD a regular expression that is searched in every name (re.sub, so NEW may hold
+    \\1), applied in order; a name that becomes empty is left out. Without `maps` the proposed names are used.
+    Raises ModelFolderError; then there is no folder.
+    """
+    target = _target(models, name, version)
+    if (vocab is None) == (tokenizer is None):
+        raise ModelFolderError(f"{target}: found vocab {vocab} and tokenizer {tokenizer}, expected exactly one of them")
+    if dtype not in STORAGE:
+        raise ModelFolderError(f"{target}: dtype: found {dtype!r}, expected one of {', '.join(STORAGE)}")
+    place, saved = str(config or source), read_state_dict(source)
+    raw, names = _configuration(source, config, settings or {})
+    if vocab is not None:
+        raw["special_tokens"] = {"unknown": UNKNOWN, **raw.get("special_tokens", {})}
+    if "state" not in raw or settings:
+        raw = with_state(raw, place)
+    built = build_config(raw, place)
+    # The proposed names are given all at once: one after the other, a name could be renamed twice.
+    own = {names.get(key, key): tensor for key, tensor in saved.tensors.items()}
+    tensors, notes = fit(source, rename(source, saved.tensors, maps) if maps else own, built)
+    stored = {key: store(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
+    with _staged(target) as folder:
+        (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
+        write_tensor_file(folder / "model.safetensors", stored)
+        _write_extras(folder, _Extras(vocab, tokenizer, golden, card), built)
+        checked = verify(folder)
+    return Packed(target, replace(checked, path=target), (*saved.notes, *notes))
+
+
+def _target(models: Path, name: str, version: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ModelFolderError(f"name: found {name!r}, expected letters, digits, dots, dashes and underscores")
+    if not re.fullmatch(r"[1-9][0-9]*", version):
+        raise ModelFolderError(f"version: found {version!r}, expected a positive integer")
+    target = models / name / version
+    if target.exists():
+        raise ModelFolderError(f"{target}: found a version that exists, expected a new one: versions never change")
+    return target
+
+
+def _configuration(
+    source: Path, config: Path | None, settings: Mapping[str, object]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields of config.json, and the names that `inspect` gives the tensors."""
+    report = inspect(source)
+    proposal = report.proposal
+    names = {} if proposal is None else proposal.names
+    if config is not None:
+        return {**_read_fields(config), **settings}, names
+    if proposal is None:
+        raise ModelFolderError(f"{source}: found {report.looks_like}; expected a config.json beside the checkpoint")
+    if open_fields := [field for field in proposal.guessed if field not in settings]:
+        raise ModelFolderError(
+            f"{source}: {open_fields[0]}: found weights that fit more than one, expected it to be stated: as a setting "
+            "or in a config.json"
+        )
+    return {**proposal.config, **settings}, names
+
+
+def _read_fields(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a config.json") from error
+
+
+def _write_extras(folder: Path, extras: _Extras, config: LanguageModelConfig) -> None:
+    if extras.vocab is not None:
+        tokenizer = word_tokenizer(extras.vocab, config.vocab_size, config.special_tokens["unknown"])
+        tokenizer.save(str(folder / "tokenizer.json"))
+    copies = ((extras.tokenizer, "tokenizer.json"), (extras.golden, GOLDEN), (extras.card, "README.md"))
+    for path, name in copies:
+        if path is not None:
+            shutil.copyfile(path, folder / name)
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """Give a hidden folder beside `target` that becomes it when the block ends well, and is removed otherwise."""
+    folder = target.parent / f".{target.name}-{uuid.uuid4().hex[:12]}"
+    fresh = not target.parent.exists()
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+        for path in (*folder.iterdir(), folder):
+            _to_disk(path)
+        folder.rename(target)
+        _to_disk(target.parent)
+    except ModelFolderError as error:
+        raise ModelFolderError(str(error).replace(str(folder), str(target))) from error
+    except OSError as error:
+        raise ModelFolderError(f"{target}: cannot be packed: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if fresh and not target.exists():
+            with suppress(OSError):
+                target.parent.rmdir()
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file or folder is on the disk: a rename must not survive a power cut that its content does not."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,222 @@
+"""One text operation under way: which token to feed next, and what to do with each timestep's result.
+
+The engine asks every sequence of a batch for its `next_id`, runs one timestep for all of them, and hands each its
+`Row`. A sequence without a next id looks at its state as it is.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from service.tasks.sampling import Sampler
+from service.tasks.text import Encoded, Vocabulary
+from service.types import GenerateOptions, Json, Observation, Outcome, PredictOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sequence's share of a timestep: its state after it, flat, and what the network expects next.
+
+    `logprob` is that of the token fed, under the state before it. `best` are the ids and logits of the most probable
+    tokens, for a sequence that wants them.
+    """
+
+    state: Tensor
+    logits: Tensor
+    log_normaliser: float
+    logprob: float | None
+    best: tuple[list[int], list[float]] | None
+
+
+class TextSequence(Protocol):
+    """What the engine sees of an operation."""
+
+    state: Tensor
+    finished: bool
+
+    @property
+    def next_id(self) -> int | None:
+        """The token to feed at the next timestep; None to look at the state without feeding."""
+
+    @property
+    def wants_best(self) -> int:
+        """How many of the most probable tokens the next row should carry, if it is the last one."""
+
+    def receive(self, row: Row) -> None:
+        """Take the result of a timestep."""
+
+    def outcome(self, state: bytes) -> Outcome:
+        """The result of a finished sequence, with its state as bytes."""
+
+
+def number(value: float) -> float:
+    """Round to seven significant digits, all that float32 has."""
+    return float(f"{value:.7g}")
+
+
+class Feeding:
+    """Feeds the encoded input and scores it; the base of the three operations."""
+
+    wants_best = 0
+
+    def __init__(self, encoded: Encoded, state: Tensor) -> None:
+        self.state = state
+        self.finished = False
+        self._encoded = encoded
+        self._fed: list[float] = []
+
+    @property
+    def next_id(self) -> int | None:
+        position = len(self._fed)
+        return self._encoded.ids[position] if position < len(self._encoded.ids) else None
+
+    def receive(self, row: Row) -> None:
+        self.state = row.state
+        if row.logprob is not None:
+            self._fed.append(row.logprob)
+        if len(self._fed) >= len(self._encoded.ids):
+            self._arrive(row)
+
+    def _arrive(self, _: Row) -> None:
+        self.finished = True
+
+    def _observation(self) -> Observation | None:
+        return Observation(len(self._encoded.ids), sum(self._fed[: len(self._encoded.ids)])) if self._fed else None
+
+    def _observed(self) -> dict[str, Json] | None:
+        if not self._encoded.ids:
+            return None
+        mean = sum(self._fed) / len(self._fed)
+        return {
+            "tokens": len(self._fed),
+            "unknown": list(self._encoded.unknown),
+            "mean_logprob": number(mean),
+            "perplexity": perplexity(mean),
+        }
+
+
+def perplexity(mean_logprob: float) -> float:
+    """Return exp(-mean_logprob), at most the largest float."""
+    return number(math.exp(min(-mean_logprob, 700.0)))
+
+
+class Predicting(Feeding):
+    """Feeds the input, then lists the most probable next tokens."""
+
+    def __init__(
+        self, encoded: Encoded, state: Tensor, vocabulary: Vocabulary, options: PredictOptions, prefix: str | None
+    ) -> None:
+        super().__init__(encoded, state)
+        self._vocabulary = vocabulary
+        self._top_k = options.top_k
+        self._candidates = None if prefix is None else vocabulary.completions(prefix)
+        self._predictions: list[Json] = []
+
+    @property
+    def wants_best(self) -> int:  # type: ignore[override]
+        """Nothing until the last token, and nothing from the whole vocabulary when a prefix narrows it."""
+        last = len(self._fed) + 1 >= len(self._encoded.ids)
+        return self._top_k if last and self._candidates is None else 0
+
+    def _arrive(self, row: Row) -> None:
+        self.finished = True
+        ids, logits = row.best or self._best_candidates(row.logits)
+        for index, logit in zip(ids, logits, strict=True):
+            if index not in self._vocabulary.special_ids and len(self._predictions) < self._top_k:
+                probability = number(math.exp(logit - row.log_normaliser))
+                self._predictions.append(
+                    {"token": self._vocabulary.token(index), "id": index, "probability": probability}
+                )
+
+    def _best_candidates(self, logits: Tensor) -> tuple[list[int], list[float]]:
+        candidates = self._candidates or []
+        values, order = logits[candidates].sort(descending=True, stable=True)
+        return [candidates[at] for at in order[: self._top_k].tolist()], values[: self._top_k].tolist()
+
+    def outcome(self, state: bytes) -> Outcome:
+        output: dict[str, Json] = {"predictions": self._predictions, "observed": self._observed()}
+        return Outcome(output, state, timesteps=len(self._fed), observation=self._observation())
+
+
+class Scoring(Feeding):
+    """Feeds the input and reports the log-probability of each of its tokens."""
+
+    def outcome(self, state: bytes) -> Outcome:
+        total = sum(self._fed)
+        output: dict[str, Json] = {
+            "tokens": list(self._encoded.tokens),
+            "logprobs": [number(logprob) for logprob in self._fed],
+            "total_logprob": number(total),
+            "perplexity": perplexity(total / len(self._fed)),
+            "unknown": list(self._encoded.unknown),
+        }
+        return Outcome(output, state, timesteps=len(self._fed), observation=self._observation())
+
+
+class Generating(Feeding):
+    """Feeds the input, then feeds token after token of its own choice.
+
+    The state after it has seen every token returned, and neither the end of sequence nor anything of a stop text.
+    """
+
+    def __init__(
+        self, encoded: Encoded, state: Tensor, vocabulary: Vocabulary, options: GenerateOptions, end_id: int | None
+    ) -> None:
+        super().__init__(encoded, state)
+        self._vocabulary = vocabulary
+        self._options = options
+        self._end_id = end_id
+        self._forbidden = sorted(vocabulary.special_ids - {end_id})
+        self._sampler = Sampler(options)
+        self._chosen: list[int] = []
+        self._logprobs: list[float] = []
+        self._trail: list[Tensor] = []
+        self._text: str | None = None
+        self._reason = "length"
+
+    @property
+    def next_id(self) -> int | None:
+        position = len(self._fed)
+        own = position - len(self._encoded.ids)
+        return super().next_id if own < 0 else self._chosen[own] if own < len(self._chosen) else None
+
+    def _arrive(self, row: Row) -> None:
+        if self._options.stop:
+            self._trail.append(row.state)
+        if len(self._chosen) == self._options.max_tokens:
+            self.finished = True
+            return
+        index = self._sampler.choose(row.logits, self._forbidden)
+        if index == self._end_id:
+            self.finished, self._reason = True, "stop"
+            return
+        self._chosen.append(index)
+        self._logprobs.append(float(row.logits[index]) - row.log_normaliser)
+        self._stop_at_text()
+
+    def _stop_at_text(self) -> None:
+        if not self._options.stop:
+            return
+        text = self._vocabulary.decode(self._chosen)
+        found = [at for stop in self._options.stop if (at := text.find(stop)) >= 0]
+        if not found:
+            return
+        self._text = text[: min(found)].rstrip() if self._vocabulary.word_level else text[: min(found)]
+        while self._chosen and len(self._vocabulary.decode(self._chosen)) > min(found):
+            self._chosen.pop()
+        # Tokens before the stop text have all been fed: take back those that turned out to belong to it.
+        self.state = self._trail[len(self._chosen)]
+        self.finished, self._reason = True, "stop"
+
+    def outcome(self, state: bytes) -> Outcome:
+        count = len(self._chosen)
+        output: dict[str, Json] = {
+            "text": self._vocabulary.decode(self._chosen) if self._text is None else self._text,
+            "tokens": [self._vocabulary.token(index) for index in self._chosen],
+            "logprobs": [number(logprob) for logprob in self._logprobs[:count]],
+            "finish_reason": self._reason,
+        }
+        timesteps = len(self._encoded.ids) + count
+        return Outcome(output, state, timesteps, generated=count, observation=self._observation())

@@ -1,0 +1,67 @@
+"""Checks a model folder as a server would before it serves it: weights, golden vectors, tokenizer."""
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from service.nets.checkpoint import read_checkpoint
+from service.tasks.text import read_vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a model folder holds, once nothing is wrong with it. `difference` is None without golden vectors."""
+
+    path: Path
+    task: str
+    architecture: str
+    cell: str
+    parameters: int
+    state_bytes: int
+    fingerprint: str
+    verified: bool
+    difference: float | None
+    tolerance: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        names = ("task", "architecture", "cell", "parameters", "state_bytes", "fingerprint", "verified", "difference")
+        return {"path": str(self.path), **{name: getattr(self, name) for name in names}, "tolerance": self.tolerance}
+
+    def render(self) -> str:
+        """Return the report for people."""
+        golden = (
+            f"verified: differs by {self.difference:.3g} at most from the trainer's values ({self.tolerance:g} allowed)"
+            if self.verified
+            else "not verified: there is no golden.safetensors, so nobody has shown that the forward pass is right"
+        )
+        return "\n".join(
+            [
+                f"{self.path}: {self.task}, {self.architecture}, {self.cell}",
+                f"{self.parameters:,} parameters, {self.state_bytes:,} bytes of state per session",
+                f"fingerprint {self.fingerprint}",
+                golden,
+            ]
+        )
+
+
+def verify(path: Path) -> Verification:
+    """Load a model folder and replay its golden vectors. Raises ModelFolderError for the first thing wrong."""
+    checkpoint = read_checkpoint(path)
+    config = checkpoint.config
+    read_vocabulary(path, config.vocab_size, config.special_tokens)
+    golden = checkpoint.golden
+    return Verification(
+        path=path,
+        task=config.task,
+        architecture=config.architecture,
+        cell=config.cell,
+        parameters=checkpoint.parameters,
+        # Sessions store float32 whatever the arithmetic.
+        state_bytes=4 * sum(prod(spec.shape) for spec in config.session_state()),
+        fingerprint=checkpoint.fingerprint,
+        verified=checkpoint.verified,
+        difference=None if golden is None else golden.difference,
+        tolerance=None if golden is None else golden.tolerance,
+    )

@@ -1,0 +1,88 @@
+"""Turns a checkpoint's tensors into those of a model folder: renames them, and says which do not fit."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from service.errors import ModelFolderError
+from service.nets.checkpoint import expected_shapes
+from service.nets.config import LanguageModelConfig
+
+
+def parse_map(text: str) -> tuple[re.Pattern[str], str]:
+    """Split OLD=NEW; OLD is a regular expression. Raises ModelFolderError."""
+    old, separator, new = text.partition("=")
+    try:
+        pattern = re.compile(old)
+    except re.error as error:
+        raise ModelFolderError(
+            f"map {text!r}: found a broken regular expression ({error}), expected OLD=NEW"
+        ) from error
+    if not separator or not old:
+        raise ModelFolderError(f"map {text!r}: found no name on the left of =, expected OLD=NEW")
+    return pattern, new
+
+
+def rename(source: Path, tensors: Mapping[str, Tensor], maps: Sequence[str]) -> dict[str, Tensor]:
+    """Apply every OLD=NEW in order to every name; what gets an empty name is left out."""
+    patterns = [parse_map(one) for one in maps]
+    renamed: dict[str, Tensor] = {}
+    origin: dict[str, str] = {}
+    for old, tensor in tensors.items():
+        name = old
+        for pattern, new in patterns:
+            try:
+                name = pattern.sub(new, name)
+            except (re.error, IndexError) as error:
+                raise ModelFolderError(f"map {pattern.pattern}={new}: found {error}, expected groups of OLD") from error
+        if name in origin:
+            raise ModelFolderError(
+                f"{source}: found {origin[name]} and {old} both renamed to {name}, expected one each"
+            )
+        if name:
+            renamed[name], origin[name] = tensor, old
+    return renamed
+
+
+def fit(source: Path, tensors: dict[str, Tensor], config: LanguageModelConfig) -> tuple[dict[str, Tensor], list[str]]:
+    """Return exactly the tensors that the configured network has, and what was done for that."""
+    tensors, notes = dict(tensors), []
+    if config.tie_weights and "output.weight" in tensors:
+        if not torch.equal(tensors.pop("output.weight"), tensors.get("embedding.weight", torch.empty(0))):
+            raise ModelFolderError(
+                f"{source}: output.weight: found other values than in embedding.weight, expected equal ones, since "
+                "tie_weights is true"
+            )
+        notes.append("output.weight is left out: it is embedding.weight (tie_weights)")
+    if "output.bias" not in tensors:
+        tensors["output.bias"] = torch.zeros(config.vocab_size)
+        notes.append("output.bias is written as zeros: the checkpoint's output layer has none")
+    shapes = expected_shapes(config)
+    advice = "rename tensors with --map OLD=NEW, leave one out with --map OLD="
+    if missing := [name for name in shapes if name not in tensors]:
+        raise ModelFolderError(f"{source}: {missing[0]}: found only {_list(tensors)}, expected it too; {advice}")
+    if extra := [name for name in tensors if name not in shapes]:
+        raise ModelFolderError(f"{source}: {extra[0]}: found this tensor, expected only {_list(shapes)}; {advice}")
+    for name, shape in shapes.items():
+        if tensors[name].shape != shape:
+            found = [*tensors[name].shape]
+            raise ModelFolderError(f"{source}: {name}: found shape {found}, expected {[*shape]} of config.json's sizes")
+    return tensors, notes
+
+
+def store(source: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the tensor as it is to be stored. Raises ModelFolderError where the dtype cannot hold its numbers."""
+    if not tensor.is_floating_point():
+        raise ModelFolderError(f"{source}: {name}: found {tensor.dtype}, expected floating-point weights")
+    stored = tensor.to(dtype)
+    if bool((torch.isinf(stored) & torch.isfinite(tensor)).any()):
+        largest = float(tensor.abs().max())
+        raise ModelFolderError(f"{source}: {name}: found numbers up to {largest:.4g}, expected what {dtype} can hold")
+    return stored
+
+
+def _list(names: Mapping[str, object]) -> str:
+    return ", ".join(names)

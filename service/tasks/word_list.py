@@ -1,0 +1,58 @@
+"""Makes a tokenizer of a word list, one entry per line, for checkpoints that come with nothing else."""
+
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from service.errors import ModelFolderError
+
+UNKNOWN = "<unk>"
+#: The same cut as in models/recipes: a word with inner apostrophes and hyphens, or a single mark; quotes made plain.
+WORD = r"\w+(?:['\-]\w+)*|[^\w\s]"
+QUOTES = {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "`": "'"}
+
+
+def read_words(path: Path) -> list[str]:
+    """Read the list; line n is token n - 1. Raises ModelFolderError for an empty or repeated line."""
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFolderError(f"{path}: cannot be read: {error}; expected one word per line in UTF-8") from error
+    words = [line.removesuffix("\r") for line in lines]
+    if words[-1] == "":
+        words.pop()
+    seen: dict[str, int] = {}
+    for number, word in enumerate(words, 1):
+        if not word or word in seen:
+            found = f"{word!r} again, first on line {seen[word]}" if word else "an empty line"
+            raise ModelFolderError(f"{path}: line {number}: found {found}, expected one word that stands only once")
+        seen[word] = number
+    return words
+
+
+def word_tokenizer(path: Path, vocab_size: int, unknown: str = UNKNOWN) -> Tokenizer:
+    """Return a word-level tokenizer of the list at `path`, of exactly `vocab_size` entries.
+
+    A list without the unknown token gets it at the end, where it moves no other id, if the network has room for it.
+    """
+    words = read_words(path)
+    if unknown not in words and len(words) + 1 == vocab_size:
+        words.append(unknown)
+    if len(words) != vocab_size:
+        raise ModelFolderError(f"{path}: found {len(words)} words, expected {vocab_size}, the rows of the embedding")
+    if unknown not in words:
+        raise ModelFolderError(
+            f"{path}: found no {unknown} among {len(words)} words and no room to add it, expected it on a line of its "
+            "own; if the unknown token has another name, state it in config.json: special_tokens.unknown"
+        )
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=unknown))
+    plain = [normalizers.Replace(mark, to) for mark, to in QUOTES.items()]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *plain])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(WORD), "isolated")]
+    )
+    closing = [decoders.Replace(f" {mark}", mark) for mark in ".,!?;:)%"]
+    opening = [decoders.Replace(f"{mark} ", mark) for mark in "($"]
+    joined = [decoders.WordPiece(prefix="##", cleanup=False), decoders.Fuse()]
+    tokenizer.decoder = decoders.Sequence([*joined, *closing, *opening])
+    return tokenizer

@@ -1,0 +1,226 @@
+"""Next-word prediction on small real networks, checked against whole-sequence passes of the trainer's own code."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from service.engine.runner import run_timestep
+from service.errors import InputTooLong, InvalidRequest, OutOfVocabulary, StateCorrupted
+from service.tasks.loading import load_task
+from service.tasks.next_word import NextWord, TextLimits
+from service.types import Generate, GenerateOptions, Operation, Outcome, Predict, PredictOptions, Score, TextInput
+from tests.folders import WORDS, make_trainer, write_language_model
+
+SETTINGS: list[dict[str, Any]] = [
+    {"cell": "rnn_tanh"},
+    {"cell": "rnn_relu"},
+    {"cell": "lstm"},
+    {"cell": "gru"},
+    {"cell": "lstm", "tie_weights": True},
+    {"cell": "lstm", "proj_size": 8},
+    {"cell": "gru", "hidden_size": [12, 8, 20]},
+    {"cell": "lstm", "connection": "residual"},
+    {"cell": "gru", "connection": "highway", "layer_norm": True},
+    {"cell": "lstm", "head": [{"size": 10, "activation": "tanh"}]},
+]
+
+
+def make_task(root: Path, **settings: Any) -> NextWord:  # noqa: ANN401
+    return load_task(write_language_model(root, **settings), TextLimits(50, 20))[1]
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> NextWord:
+    return make_task(tmp_path_factory.mktemp("models"))
+
+
+def run(task: NextWord, operation: Operation, state: bytes | None = None) -> Outcome:
+    row = task.initial_state if state is None else task.layout.from_bytes(state)
+    sequence = task.start(operation, row)
+    while not sequence.finished:
+        assert run_timestep(task, [sequence]) == [None]
+    return sequence.outcome(task.layout.to_bytes(sequence.state))
+
+
+def predict(task: NextWord, state: bytes | None = None, **given: Any) -> Outcome:  # noqa: ANN401
+    options = {name: given.pop(name) for name in ("top_k", "complete") if name in given}
+    return run(task, Predict(TextInput(**given) if given else None, PredictOptions(**options)), state)
+
+
+def output(outcome: Outcome) -> Any:  # noqa: ANN401
+    return outcome.output
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=json.dumps)
+def test_predictions_and_scores_are_those_of_the_trainers_own_pass(tmp_path: Path, settings: dict[str, Any]) -> None:
+    folder = write_language_model(tmp_path, **settings)
+    task = load_task(folder, TextLimits())[1]
+    ids = [5, 9, 3, 11, 2]
+    with torch.no_grad():
+        fields = json.loads((folder / "config.json").read_text())
+        logprobs = make_trainer(fields)(torch.tensor([[1, *ids]]))[0][0].log_softmax(-1)
+    expected = [float(logprobs[at, index]) for at, index in enumerate(ids)]
+    assert output(run(task, Score(TextInput(ids=tuple(ids)))))["logprobs"] == pytest.approx(expected, abs=1e-5)
+    last = output(predict(task, ids=tuple(ids), top_k=100))
+    found = {one["id"]: one["probability"] for one in last["predictions"]}
+    assert found == pytest.approx({at: float(logprobs[-1, at].exp()) for at in range(2, len(WORDS))}, abs=1e-6)
+    assert last["observed"]["mean_logprob"] == pytest.approx(sum(expected) / 5, abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", [*SETTINGS, {"dtype": "bfloat16", "tolerance": 0.1}], ids=json.dumps)
+def test_feeding_in_pieces_gives_the_answers_of_feeding_at_once(tmp_path: Path, settings: dict[str, Any]) -> None:
+    task = make_task(tmp_path, **settings)
+    text = "the cat don't like a big house , Tom"
+    whole = output(run(task, Score(TextInput(text=text))))["logprobs"]
+    state, pieces = None, []
+    for word in text.split():
+        outcome = predict(task, state, text=word)
+        state = outcome.state
+        pieces.append(output(outcome)["observed"]["mean_logprob"])
+    assert pieces == pytest.approx(whole, abs=1e-5)
+    assert output(predict(task, state))["predictions"] == output(predict(task, text=text))["predictions"]
+
+
+def test_predictions_are_sorted_and_never_special(task: NextWord) -> None:
+    listed = output(predict(task, text="the cat", top_k=100))["predictions"]
+    probabilities = [one["probability"] for one in listed]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert {one["token"] for one in listed} == set(WORDS) - {"<unk>", "<s>"}
+    assert len(output(predict(task, text="the cat", top_k=3))["predictions"]) == 3
+
+
+def test_nothing_fed_is_nothing_observed(task: NextWord) -> None:
+    outcome = predict(task)
+    assert output(outcome)["observed"] is None
+    assert (outcome.timesteps, outcome.observation) == (0, None)
+
+
+def test_words_are_found_in_any_case_and_unknown_ones_reported(task: NextWord) -> None:
+    answer = output(run(task, Score(TextInput(text="TOM Don't knooow ZEBRA?"))))
+    assert answer["tokens"] == ["Tom", "don't", "knooow", "ZEBRA", "?"]
+    assert answer["unknown"] == ["knooow", "ZEBRA"]
+    assert output(predict(task, text="tom zebra"))["observed"]["unknown"] == ["zebra"]
+
+
+def test_text_tokens_and_ids_are_three_ways_to_say_the_same(task: NextWord) -> None:
+    ids = tuple(WORDS.index(word) for word in ("the", "dog", "."))
+    answers = [
+        predict(task, text="the dog."),
+        predict(task, tokens=("the", "dog", ".")),
+        predict(task, ids=ids),
+    ]
+    assert answers[0] == answers[1] == answers[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "fed", "prefix"),
+    [("the d", 1, "d"), ("the do", 1, "do"), ("D", 0, "d"), ("the ", 1, ""), ("the dog. wh", 3, "wh")],
+)
+def test_every_prediction_completes_the_unfinished_word(task: NextWord, text: str, fed: int, prefix: str) -> None:
+    outcome = predict(task, text=text, complete=True, top_k=100)
+    listed = [one["token"] for one in output(outcome)["predictions"]]
+    assert outcome.timesteps == fed
+    assert sorted(listed) == sorted(word for word in WORDS[2:] if word.lower().startswith(prefix))
+
+
+def test_a_prefix_that_nothing_continues_has_no_predictions(task: NextWord) -> None:
+    assert output(predict(task, text="the qqq", complete=True))["predictions"] == []
+
+
+def test_greedy_generation_takes_the_most_probable_token_each_time(task: NextWord) -> None:
+    generated = output(run(task, Generate(TextInput(text="the"), GenerateOptions(6, temperature=0))))
+    state = predict(task, text="the").state
+    for token, logprob in zip(generated["tokens"], generated["logprobs"], strict=True):
+        best = output(predict(task, state, top_k=1))["predictions"][0]
+        assert best["token"] == token
+        assert math.log(best["probability"]) == pytest.approx(logprob, abs=1e-5)
+        state = predict(task, state, tokens=(token,)).state
+
+
+def test_the_state_after_a_generation_has_seen_every_token_returned(task: NextWord) -> None:
+    outcome = run(task, Generate(TextInput(text="the"), GenerateOptions(6, seed=3)))
+    tokens = output(outcome)["tokens"]
+    fed = predict(task, predict(task, text="the").state, tokens=tuple(tokens)).state
+    assert task.layout.from_bytes(outcome.state) == pytest.approx(task.layout.from_bytes(fed), abs=1e-6)
+    assert (outcome.timesteps, outcome.generated) == (1 + len(tokens), len(tokens))
+
+
+def test_a_stop_text_ends_the_output_and_neither_it_nor_its_state_remains(task: NextWord) -> None:
+    free = output(run(task, Generate(None, GenerateOptions(12, seed=5))))["tokens"]
+    stop = f"{free[4]} {free[5]}"
+    outcome = run(task, Generate(None, GenerateOptions(12, seed=5, stop=("never this", stop))))
+    assert output(outcome)["tokens"] == free[:4]
+    assert output(outcome)["text"] == " ".join(free[:4])
+    assert output(outcome)["finish_reason"] == "stop"
+    assert len(output(outcome)["logprobs"]) == 4
+    fed = predict(task, tokens=tuple(free[:4])).state
+    assert task.layout.from_bytes(outcome.state) == pytest.approx(task.layout.from_bytes(fed), abs=1e-6)
+
+
+def test_a_seed_fixes_the_text_and_other_seeds_give_others(task: NextWord) -> None:
+    texts = [output(run(task, Generate(None, GenerateOptions(8, seed=seed))))["text"] for seed in (1, 1, 2, 3, 4)]
+    assert texts[0] == texts[1]
+    assert len(set(texts)) > 2
+
+
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-30}])
+def test_the_narrowest_choice_is_the_greedy_one(task: NextWord, options: dict[str, Any]) -> None:
+    greedy = output(run(task, Generate(None, GenerateOptions(8, temperature=0))))
+    assert output(run(task, Generate(None, GenerateOptions(8, seed=1, **options))))["tokens"] == greedy["tokens"]
+
+
+def test_logprobs_are_those_of_the_model_whatever_the_temperature(task: NextWord) -> None:
+    hot = output(run(task, Generate(TextInput(text="the"), GenerateOptions(5, temperature=5, seed=1))))
+    scored = output(run(task, Score(TextInput(tokens=("the", *hot["tokens"])))))
+    assert hot["logprobs"] == pytest.approx(scored["logprobs"][1:], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "message"),
+    [
+        (Predict(TextInput(text="")), InvalidRequest, "input.text has no token"),
+        (Predict(TextInput(text=" \n\t")), InvalidRequest, "input.text has no token"),
+        (
+            Predict(TextInput(ids=(3, len(WORDS)))),
+            OutOfVocabulary,
+            r"input.ids\[1\] is 46: expected an id from 0 to 45",
+        ),
+        (Predict(TextInput(ids=(-1,))), OutOfVocabulary, r"input.ids\[0\] is -1"),
+        (Predict(TextInput(ids=(10**30,))), OutOfVocabulary, "10000000"),
+        (Predict(TextInput(text="the " * 51)), InputTooLong, "input.text has 51 tokens: expected at most 50"),
+        (Generate(None, GenerateOptions(21)), InvalidRequest, "options.max_tokens is 21: expected at most 20"),
+        (Predict(TextInput(ids=(3,)), PredictOptions(complete=True)), InvalidRequest, "options.complete"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(
+    task: NextWord, operation: Operation, error: type[Exception], message: str
+) -> None:
+    assert len(WORDS) == 46
+    with pytest.raises(error, match=message):
+        task.start(operation, task.initial_state)
+
+
+def test_without_an_unknown_token_unknown_words_are_refused_by_name(tmp_path: Path) -> None:
+    task = make_task(tmp_path, words=["<s>", "yes", "no"])
+    with pytest.raises(InvalidRequest, match="holds 'maybe'"):
+        task.start(Predict(TextInput(text="yes maybe")), task.initial_state)
+
+
+def test_without_a_begin_symbol_state_0_is_the_zero_state(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path, words=["<unk>", "a", "b"])
+    checkpoint, task = load_task(folder, TextLimits())
+    logits = checkpoint.network.logits(torch.zeros(1, 16))[0]
+    found = {one["id"]: one["probability"] for one in output(predict(task))["predictions"]}
+    assert found == pytest.approx({at: float(logits.softmax(0)[at]) for at in (1, 2)}, abs=1e-6)
+
+
+@pytest.mark.parametrize("change", ["short", "long", "nan"])
+def test_a_damaged_state_is_refused(task: NextWord, change: str) -> None:
+    raw = task.layout.to_bytes(task.initial_state)
+    damaged = {"short": raw[:-4], "long": raw + raw, "nan": b"\xff" * 4 + raw[4:]}[change]
+    with pytest.raises(StateCorrupted):
+        task.layout.from_bytes(damaged)

@@ -1,0 +1,290 @@
+"""Packing: from what a trainer saved to a verified model folder, or to nothing at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.recipes.vocabulary import build_tokenizer
+from service.errors import ModelFolderError
+from service.nets.checkpoint import read_checkpoint
+from service.nets.tensor_file import read_tensor_file
+from service.tasks import pack as packing
+from service.tasks.pack import pack, verify
+from service.tasks.word_list import word_tokenizer
+from tests.folders import WORDS, make_trainer, write_golden, write_language_model, write_tokenizer
+
+FIELDS: dict[str, Any] = {
+    "format_version": 1,
+    "task": "next-word",
+    "architecture": "language-model",
+    "cell": "lstm",
+    "num_layers": 2,
+    "input_size": 16,
+    "hidden_size": 16,
+    "embedding_size": 16,
+    "vocab_size": len(WORDS),
+}
+
+
+class Words(nn.Module):
+    """A user's language model, under names of its own."""
+
+    def __init__(self, *, kind: type[nn.RNNBase] = nn.LSTM, tied: bool = True, bias: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.encoder = nn.Embedding(len(WORDS), 16)
+        self.lm = kind(16, 16, 2, batch_first=True)
+        self.decoder = nn.Linear(16, len(WORDS), bias=bias)
+        if tied:
+            self.decoder.weight = self.encoder.weight
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return FIELDS
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, last = self.lm(self.encoder(ids))
+        last = last if isinstance(last, tuple) else (last,)
+        return self.decoder(output), dict(zip("hc", last, strict=False))
+
+
+def prepare(tmp_path: Path, network: Words, tolerance: float = 1e-4) -> dict[str, Any]:
+    """Save the checkpoint, its word list and its golden vectors; return pack's arguments."""
+    torch.save({"epoch": 3, "state_dict": network.state_dict()}, tmp_path / "saved.pt")
+    (tmp_path / "words.txt").write_text("\n".join(WORDS) + "\n", "utf-8")
+    write_golden(tmp_path / "golden.safetensors", network, tolerance)  # type: ignore[arg-type]
+    return {
+        "source": tmp_path / "saved.pt",
+        "models": tmp_path / "models",
+        "name": "words",
+        "version": "1",
+        "vocab": tmp_path / "words.txt",
+        "golden": tmp_path / "golden.safetensors",
+    }
+
+
+def left_over(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "models").rglob("*"))
+
+
+def test_a_users_checkpoint_becomes_a_verified_folder_without_a_config(tmp_path: Path) -> None:
+    packed = pack(**prepare(tmp_path, Words()))
+    assert packed.path == tmp_path / "models" / "words" / "1"
+    assert packed.verification.verified
+    assert packed.verification.path == packed.path
+    assert "output.weight is left out" in packed.render()
+    assert "the weights stand under 'state_dict'" in packed.notes
+    assert json.dumps(packed.to_dict())
+    checkpoint = read_checkpoint(packed.path)
+    assert checkpoint.config.tie_weights
+    assert checkpoint.config.special_tokens == {"unknown": "<unk>"}
+    assert checkpoint.fingerprint == packed.verification.fingerprint
+    assert verify(packed.path) == packed.verification
+    assert [path.name for path in (tmp_path / "models" / "words").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("network", [{"tied": False}, {"kind": nn.GRU}, {"bias": False}], ids=str)
+def test_other_users_checkpoints_too(tmp_path: Path, network: dict[str, Any]) -> None:
+    assert pack(**prepare(tmp_path, Words(**network))).verification.verified
+
+
+def test_names_are_mapped_by_regular_expressions_in_order(tmp_path: Path) -> None:
+    network = Words()
+    arguments = prepare(tmp_path, network)
+    weights = {**network.state_dict(), "dropout.mask": torch.ones(2)}
+    torch.save({f"net/{name}": one for name, one in weights.items()}, arguments["source"])
+    (tmp_path / "config.json").write_text(json.dumps({**FIELDS, "tie_weights": True}))
+    maps = ["^net/=", "^encoder=embedding", r"^lm\.(weight|bias)=rnn.\1", "^decoder=output", "^dropout.*="]
+    packed = pack(**arguments, config=tmp_path / "config.json", maps=maps)
+    assert packed.verification.verified
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        (["(=x"], "found a broken regular expression"),
+        (["encoder"], "found no name on the left of ="),
+        ([r"^(encoder).*=\2"], "expected groups of OLD"),
+        ([r".*weight$=same"], "both renamed to same"),
+        (["^encoder=embedding"], "found only"),
+        (["^encoder=embedding", "^lm=rnn", "^decoder=output", "^rnn.bias_hh_l1$="], "rnn.bias_hh_l1: found only"),
+    ],
+)
+def test_a_wrong_map_is_told(tmp_path: Path, maps: list[str], message: str) -> None:
+    with pytest.raises(ModelFolderError) as caught:
+        pack(**prepare(tmp_path, Words()), maps=maps)
+    assert message in str(caught.value)
+    assert not left_over(tmp_path)
+
+
+def test_half_precision_storage_is_half_as_large_and_verified(tmp_path: Path) -> None:
+    packed = pack(**prepare(tmp_path, Words(), tolerance=0.01), dtype="float16")
+    assert packed.verification.difference is not None
+    assert 0 < packed.verification.difference < 0.01
+    stored = read_tensor_file(packed.path / "model.safetensors").tensors
+    assert {one.dtype for one in stored.values()} == {"F16"}
+
+
+def test_numbers_that_half_precision_cannot_hold_are_refused(tmp_path: Path) -> None:
+    network = Words()
+    nn.init.constant_(network.decoder.bias, 1e5)
+    with pytest.raises(ModelFolderError, match=r"output.bias: found numbers up to 1e\+05, expected what torch.float16"):
+        pack(**prepare(tmp_path, network), dtype="float16")
+
+
+def test_a_safetensors_file_and_a_tokenizer_are_packed_too(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path / "old", connection="residual")
+    packed = pack(
+        folder / "model.safetensors",
+        tmp_path / "models",
+        "again",
+        "12",
+        config=folder / "config.json",
+        tokenizer=folder / "tokenizer.json",
+        golden=folder / "golden.safetensors",
+        card=folder / "README.md",
+    )
+    old, new = read_checkpoint(folder), read_checkpoint(packed.path)
+    assert (new.config, new.description, new.verified) == (old.config, old.description, True)
+
+
+def test_a_network_without_golden_vectors_is_packed_and_said_not_to_be_verified(tmp_path: Path) -> None:
+    packed = pack(**{**prepare(tmp_path, Words()), "golden": None})
+    assert not packed.verification.verified
+    assert "not verified" in packed.render()
+
+
+def test_what_the_checkpoint_cannot_tell_has_to_be_stated(tmp_path: Path) -> None:
+    arguments = prepare(tmp_path, Words(kind=nn.RNN))
+    with pytest.raises(ModelFolderError, match="cell: found weights that fit more than one"):
+        pack(**arguments)
+    assert pack(**arguments, settings={"cell": "rnn_tanh"}).verification.verified
+    with pytest.raises(ModelFolderError, match="found a difference of"):
+        pack(**{**arguments, "version": "2"}, settings={"cell": "rnn_relu"})
+
+
+def test_a_wrong_forward_pass_leaves_nothing_and_is_told_with_the_final_path(tmp_path: Path) -> None:
+    arguments = prepare(tmp_path, Words())
+    with pytest.raises(ModelFolderError) as caught:
+        pack(**arguments, settings={"connection": "residual"})
+    assert str(caught.value).startswith(str(tmp_path / "models" / "words" / "1" / "golden.safetensors"))
+    assert not left_over(tmp_path)
+
+
+class Crash(BaseException):
+    """As Ctrl-C would be."""
+
+
+@pytest.mark.parametrize("error", [Crash("now"), OSError("disk full")])
+@pytest.mark.parametrize("place", ["write_tensor_file", "verify", "_to_disk"])
+def test_a_crash_in_the_middle_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, place: str
+) -> None:
+    def crash(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(packing, place, crash)
+    with pytest.raises((Crash, ModelFolderError), match=r"now|cannot be packed: disk full"):
+        pack(**prepare(tmp_path, Words()))
+    assert not left_over(tmp_path)
+
+
+def test_a_version_is_never_replaced(tmp_path: Path) -> None:
+    arguments = prepare(tmp_path, Words())
+    first = pack(**arguments).path
+    before = (first / "config.json").stat().st_mtime_ns
+    with pytest.raises(ModelFolderError, match="found a version that exists, expected a new one"):
+        pack(**arguments)
+    with pytest.raises(ModelFolderError, match="found a difference of"):
+        pack(**{**arguments, "version": "2"}, settings={"connection": "residual"})
+    assert (first / "config.json").stat().st_mtime_ns == before
+    assert [path.name for path in first.parent.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "../x"}, "name: found '../x'"),
+        ({"version": "v1"}, "version: found 'v1', expected a positive integer"),
+        ({"version": "01"}, "version: found '01'"),
+        ({"vocab": None}, "expected exactly one of them"),
+        ({"tokenizer": Path("x")}, "expected exactly one of them"),
+        ({"dtype": "int8"}, "dtype: found 'int8', expected one of float16, float32"),
+        ({"golden": Path("nowhere")}, "cannot be packed: .*nowhere"),
+        ({"config": Path("nowhere")}, "nowhere: cannot be read: No such file"),
+        ({"source": Path("nowhere")}, "nowhere: cannot be read: No such file"),
+        ({"settings": {"hidden_size": 17}}, "rnn.weight_ih_l0: found shape|tie_weights: found true"),
+    ],
+)
+def test_a_wrong_argument_is_told(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelFolderError, match=message):
+        pack(**{**prepare(tmp_path, Words()), **changes})
+    assert not left_over(tmp_path)
+
+
+def test_what_is_no_language_model_needs_a_config(tmp_path: Path) -> None:
+    arguments = prepare(tmp_path, Words())
+    torch.save(nn.LSTM(3, 4).state_dict(), arguments["source"])
+    with pytest.raises(ModelFolderError, match=r"found forecasting.*expected a config.json"):
+        pack(**arguments)
+
+
+def test_the_output_weight_must_be_the_embeddings_when_tied(tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match=r"output.weight: found other values than in embedding.weight"):
+        pack(**prepare(tmp_path, Words(tied=False)), settings={"tie_weights": True})
+
+
+def word_list(tmp_path: Path, content: str) -> Path:
+    (tmp_path / "list.txt").write_text(content, "utf-8")
+    return tmp_path / "list.txt"
+
+
+def test_the_unknown_token_is_added_at_the_end_where_there_is_room(tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(word_list(tmp_path, "a\nb"), 3)
+    assert tokenizer.get_vocab() == {"a": 0, "b": 1, "<unk>": 2}
+    assert tokenizer.encode("b what a").ids == [1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a\nb\n", "found no <unk> among 2 words and no room"),
+        ("<unk>\na\nb\n", "found 3 words, expected 2"),
+        ("<unk>\n\n", "line 2: found an empty line"),
+        ("<unk>\na\na\n", "line 3: found 'a' again, first on line 2"),
+    ],
+)
+def test_a_word_list_that_does_not_fit_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(ModelFolderError, match=message):
+        word_tokenizer(word_list(tmp_path, content), 2)
+
+
+def test_text_is_cut_as_the_recipe_cuts_it(tmp_path: Path) -> None:
+    text = "Tom doesn\u2019t like \u201cwell-known\u201d dogs, (really)!"
+    recipe = build_tokenizer([text, text], [], 30)
+    words = sorted(recipe.get_vocab(), key=recipe.get_vocab().__getitem__)
+    own = word_tokenizer(word_list(tmp_path, "\n".join(words)), len(words))
+    assert own.encode(text).tokens == recipe.encode(text).tokens
+    assert own.decode(own.encode(text).ids) == recipe.decode(recipe.encode(text).ids)
+
+
+def test_verify_refuses_a_tokenizer_of_another_size(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path)
+    assert verify(folder).verified
+    write_tokenizer(folder / "tokenizer.json", WORDS[:-1])
+    with pytest.raises(ModelFolderError, match=r"holds 45 tokens, config.json's vocab_size is 46"):
+        verify(folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelFolderError, match=r"tokenizer.json: not found"):
+        verify(folder)
+
+
+def test_verify_counts_the_state_that_a_session_stores(tmp_path: Path) -> None:
+    report = verify(write_language_model(tmp_path, golden=False))
+    assert report.state_bytes == 4 * (4 * 16 + 1)
+    assert report.to_dict()["difference"] is None
+    assert make_trainer({**FIELDS}).tensors().keys() == read_checkpoint(report.path).network.state_dict().keys()
