@@ -1,0 +1,1 @@
+"""Runs operations: the batcher decides what runs next, the runner runs it, the engine answers the waiting."""

@@ -1,0 +1,201 @@
+"""Hand-written stand-ins for the application's ports, for tests of rules that need no network and no server."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from service.errors import SessionEnded, UnrollError, WriteConflict
+from service.types import Durability, Generate, ModelVersion, Operation, Outcome, Predict, Record, SessionPage
+
+
+def model_version(name: str = "adder", version: str = "1", fingerprint: str = "ab" * 32) -> ModelVersion:
+    """Describe a version of the fake engine's network."""
+    return ModelVersion(
+        name=name,
+        version=version,
+        task="next-word",
+        architecture="language-model",
+        cell="lstm",
+        num_layers=1,
+        hidden_size=1,
+        parameters=0,
+        state_bytes=8,
+        fingerprint=fingerprint,
+        dtype="float32",
+        verified=True,
+        created=0,
+        load_seconds=0.0,
+    )
+
+
+@dataclass
+class ManualClock:
+    """Time that moves when told."""
+
+    milliseconds: int = 1_000_000
+    seconds: float = 100.0
+
+    def now(self) -> int:
+        return self.milliseconds
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class AddingEngine:
+    """A network of integers: state(n+1) = 31 * state(n) + id, over the ids fed. Exact, so order shows."""
+
+    def __init__(self, *versions: ModelVersion) -> None:
+        self.known = list(versions) or [model_version()]
+        self.alive = True
+        self.runs = 0
+        self.before_answer: Callable[[], None] | None = None
+        self.failure: UnrollError | None = None
+        self.hold: asyncio.Event | None = None
+
+    def versions(self) -> list[ModelVersion]:
+        return self.known
+
+    def initial_state(self, model: ModelVersion) -> bytes:
+        return (0).to_bytes(8, "little")
+
+    def healthy(self) -> bool:
+        return self.alive
+
+    async def run(
+        self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
+    ) -> Outcome:
+        if self.failure is not None:
+            raise self.failure
+        self.runs += 1
+        if self.hold is not None:
+            await self.hold.wait()
+        await asyncio.sleep(0)
+        value = int.from_bytes(state or b"", "little")
+        ids = operation.input.ids or () if operation.input is not None else ()
+        for index in ids:
+            value = (31 * value + index) % 2**61
+        if self.before_answer is not None:
+            self.before_answer()
+        generated = operation.options.max_tokens if isinstance(operation, Generate) else 0
+        assert isinstance(operation, Predict | Generate)
+        return Outcome({"value": value}, value.to_bytes(8, "little"), len(ids) + generated, generated)
+
+
+@dataclass
+class MemoryStore:
+    """Records in a dictionary, with the same compare-and-set as the real store."""
+
+    records: dict[tuple[str, str], Record | None] = field(default_factory=dict)
+    failure: UnrollError | None = None
+    confirmed: list[Durability] = field(default_factory=list)
+    _tokens: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    async def secret(self) -> bytes:
+        return b"s" * 32
+
+    async def read(self, tenant: str, session_id: str) -> Record | None:
+        self._maybe_fail()
+        await asyncio.sleep(0)
+        return self._live(tenant, session_id)
+
+    async def create(self, tenant: str, session_id: str, record: Record) -> Record:
+        self._maybe_fail()
+        there = self._live(tenant, session_id)
+        return there if there is not None else self._put(tenant, session_id, record)
+
+    async def write(self, tenant: str, session_id: str, record: Record) -> Record:
+        self._maybe_fail()
+        await asyncio.sleep(0)
+        there = self.records.get((tenant, session_id))
+        if there is None or there.token != record.token:
+            raise WriteConflict
+        return self._put(tenant, session_id, record)
+
+    async def confirm(self, durability: Durability) -> None:
+        self.confirmed.append(durability)
+
+    async def end(self, tenant: str, session_id: str) -> bool:
+        if self._live(tenant, session_id) is None:
+            return False
+        self.records[tenant, session_id] = None
+        return True
+
+    async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
+        own = [(key[1], record) for key, record in self.records.items() if key[0] == tenant and record is not None]
+        return SessionPage([(name, one) for name, one in own if model in {None, one.model}][:limit], None)
+
+    async def active(self) -> int:
+        return sum(record is not None for record in self.records.values())
+
+    async def ping(self) -> None:
+        self._maybe_fail()
+
+    def _maybe_fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _live(self, tenant: str, session_id: str) -> Record | None:
+        key = (tenant, session_id)
+        if key in self.records and self.records[key] is None:
+            raise SessionEnded("ended")
+        return self.records.get(key)
+
+    def _put(self, tenant: str, session_id: str, record: Record) -> Record:
+        stored = replace(record, token=str(next(self._tokens)).encode())
+        self.records[tenant, session_id] = stored
+        return stored
+
+
+class CountingObserver:
+    """Counts what it is told, by kind and label."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        self.counts[f"request {route} {status}"] += 1
+
+    def in_flight(self, change: int) -> None:
+        self.counts["in flight"] += change
+
+    def shed(self, reason: str) -> None:
+        self.counts[f"shed {reason}"] += 1
+
+    def model_loaded(self, model: ModelVersion) -> None:
+        self.counts[f"loaded {model.name}"] += 1
+
+    def queue(self, depth: int) -> None:
+        self.counts["queue"] = depth
+
+    def batch(self, model: str, version: str, size: int, seconds: float) -> None:
+        self.counts[f"batch {size}"] += 1
+
+    def waited(self, model: str, version: str, seconds: float) -> None:
+        self.counts["waited"] += 1
+
+    def ran(self, model: ModelVersion, outcome: Outcome) -> None:
+        self.counts["timesteps"] += outcome.timesteps
+
+    def step(self, outcome: str) -> None:
+        self.counts[f"step {outcome}"] += 1
+
+    def session_created(self, model: str) -> None:
+        self.counts["created"] += 1
+
+    def session_ended(self, reason: str, count: int = 1) -> None:
+        self.counts[f"ended {reason}"] += count
+
+    def sessions_active(self, count: int) -> None:
+        self.counts["active"] = count
+
+    def store_call(self, operation: str, seconds: float) -> None:
+        self.counts[f"store {operation}"] += 1
+
+    def store_error(self, code: str) -> None:
+        self.counts[f"store error {code}"] += 1
+
+    def store_up(self, up: bool) -> None:
+        self.counts["store up"] = int(up)

@@ -1,0 +1,200 @@
+"""Many operations at once on a small real network: batched equals alone, and failures stay where they belong."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.engine.catalogue import Catalogue, Loaded, load_catalogue
+from service.engine.engine import BatchingEngine
+from service.errors import DeadlineExceeded, InternalError, ModelNotReady, Overloaded, StateCorrupted
+from service.tasks.next_word import NextWord, TextLimits
+from service.tasks.sequences import Row, TextSequence
+from service.types import Generate, GenerateOptions, ModelVersion, Predict, Score, TextInput
+from tests.fakes import CountingObserver, ManualClock
+from tests.folders import WORDS, write_language_model
+
+POISON = 13
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    models = tmp_path_factory.mktemp("models")
+    write_language_model(models, name="one")
+    write_language_model(models, name="two", cell="gru", seed=1)
+    return load_catalogue(models, TextLimits(), lambda _: None)
+
+
+class Scene:
+    """A running engine with its clock and observer."""
+
+    def __init__(self, catalogue: Catalogue, max_batch: int = 8, max_queue: int = 1000) -> None:
+        self.clock, self.observer = ManualClock(), CountingObserver()
+        self.engine = BatchingEngine(
+            catalogue, self.observer, self.clock.monotonic, max_batch=max_batch, max_queue=max_queue
+        )
+        self.one: ModelVersion = catalogue.versions()[0]
+        self.two: ModelVersion = catalogue.versions()[-1]
+
+    async def output(self, model: ModelVersion, operation: Any) -> dict[str, Any]:  # noqa: ANN401
+        return (await self.engine.run(model, operation, None)).output
+
+
+def play(scene: Scene, work: Callable[[Scene], Awaitable[None]]) -> None:
+    async def run() -> None:
+        scene.engine.start()
+        try:
+            await work(scene)
+        finally:
+            await scene.engine.stop()
+
+    asyncio.run(run())
+
+
+def operations() -> list[Predict | Score | Generate]:
+    texts = [" ".join(WORDS[2 + start % 30 : 3 + start % 30 + length]) for start, length in enumerate([0, 6, 2, 9] * 5)]
+    predictions = [Predict(TextInput(text=text)) for text in texts]
+    scores = [Score(TextInput(text=text)) for text in texts[:5]]
+    return [*predictions, *scores, *(Generate(None, GenerateOptions(7, temperature=0)) for _ in range(3))]
+
+
+def close(one: Any, two: Any) -> bool:  # noqa: ANN401
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(close(one[name], two[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(close, one, two))
+    return bool(one == (pytest.approx(two, abs=1e-5) if isinstance(two, float) else two))
+
+
+def test_batched_answers_equal_those_given_alone(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        models = [scene.one if at % 3 else scene.two for at in range(len(operations()))]
+        pairs = list(zip(models, operations(), strict=True))
+        alone = [await scene.output(*pair) for pair in pairs]
+        together = await asyncio.gather(*(scene.output(*pair) for pair in pairs))
+        assert all(map(close, together, alone))
+        assert scene.observer.counts["batch 8"] > 0
+
+    play(Scene(catalogue), work)
+
+
+def test_a_short_operation_is_answered_before_a_long_one_that_came_first(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        long = asyncio.create_task(scene.output(scene.one, Predict(TextInput(ids=(5,) * 40))))
+        await asyncio.sleep(0)
+        await scene.output(scene.one, Predict(TextInput(ids=(5,))))
+        assert not long.done()
+        await long
+
+    play(Scene(catalogue), work)
+
+
+def test_a_cancelled_operation_touches_nobody_else(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        expected = [await scene.output(scene.one, one) for one in operations()]
+        tasks = [asyncio.create_task(scene.output(scene.one, one)) for one in operations()]
+        await asyncio.sleep(0)
+        for task in tasks[::3]:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        for at, (answer, known) in enumerate(zip(answers, expected, strict=True)):
+            assert isinstance(answer, asyncio.CancelledError) if at % 3 == 0 else close(answer, known)
+
+    play(Scene(catalogue), work)
+
+
+class Poisoned(NextWord):
+    """Fails its forward pass whenever a batch holds the poison token."""
+
+    def forward(self, batch: list[TextSequence]) -> list[Row]:
+        if any(sequence.next_id == POISON for sequence in batch):
+            raise RuntimeError("poison")
+        return super().forward(batch)
+
+
+def poisoned(catalogue: Catalogue) -> Catalogue:
+    one = catalogue.loaded(catalogue.versions()[0])
+    task = object.__new__(Poisoned)
+    task.__dict__.update(one.task.__dict__)
+    return Catalogue([Loaded(one.version, task)])
+
+
+def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        good = Predict(TextInput(ids=(5, 6, 7)))
+        expected = await scene.output(scene.one, good)
+        bad = Predict(TextInput(ids=(5, POISON, 7)))
+        answers = await asyncio.gather(
+            *(scene.output(scene.one, one) for one in (good, bad, good, good)), return_exceptions=True
+        )
+        assert isinstance(answers[1], InternalError)
+        assert all(close(answers[at], expected) for at in (0, 2, 3))
+        assert scene.engine.healthy()
+        assert close(await scene.output(scene.one, good), expected)
+
+    play(Scene(poisoned(catalogue)), work)
+
+
+def test_an_engine_that_dies_fails_those_who_wait_and_is_not_healthy(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        assert scene.engine.healthy()
+        waiting = [asyncio.create_task(scene.output(scene.one, one)) for one in operations()]
+        await asyncio.sleep(0)
+
+        def fall_over() -> float:
+            raise MemoryError
+
+        scene.engine._monotonic = fall_over
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(answer) for answer in answers} <= {ModelNotReady, dict}
+        assert ModelNotReady in {type(answer) for answer in answers}
+        assert not scene.engine.healthy()
+        with pytest.raises(ModelNotReady):
+            await scene.output(scene.one, operations()[0])
+
+    play(Scene(catalogue), work)
+
+
+def test_an_operation_whose_time_is_over_is_not_run(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        with pytest.raises(DeadlineExceeded):
+            await scene.engine.run(scene.one, operations()[0], None, deadline=scene.clock.monotonic())
+        assert scene.observer.counts["waited"] == 0
+
+    play(Scene(catalogue), work)
+
+
+def test_past_its_capacity_the_engine_refuses_at_once(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        answers = await asyncio.gather(*(scene.output(scene.one, one) for one in operations()), return_exceptions=True)
+        assert sum(isinstance(answer, Overloaded) for answer in answers) == len(operations()) - 5
+
+    play(Scene(catalogue, max_queue=5), work)
+
+
+def test_a_damaged_state_fails_before_it_joins_a_batch(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        with pytest.raises(StateCorrupted):
+            await scene.engine.run(scene.one, operations()[0], b"short")
+
+    play(Scene(catalogue), work)
+
+
+def test_a_broken_version_leaves_the_others_serving(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_language_model(tmp_path, name="good")
+    newer = write_language_model(tmp_path, name="good", version="10")
+    older = write_language_model(tmp_path, name="good", version="9")
+    (write_language_model(tmp_path, name="bad") / "config.json").write_text("{")
+    (tmp_path / "recipes" / "notes").mkdir(parents=True)
+    loaded = load_catalogue(tmp_path, TextLimits(), lambda _: None)
+    assert [(one.name, one.version) for one in loaded.versions()] == [("good", "1"), ("good", "9"), ("good", "10")]
+    assert newer.exists()
+    assert older.exists()
+    assert any("model version refused" in message for message in caplog.messages)
+
+
+def test_a_missing_models_folder_serves_nothing_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert load_catalogue(tmp_path / "none", TextLimits(), lambda _: None).versions() == []
+    assert "no models folder" in caplog.messages
