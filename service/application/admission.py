@@ -1,0 +1,28 @@
+"""How many requests may be under way: permits are taken at the door, before anything is parsed."""
+
+from service.errors import Overloaded, ShuttingDown
+
+
+class Admission:
+    """Counts the requests under way."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.under_way = 0
+        self.closed = False
+
+    def enter(self) -> None:
+        """Take a permit. Raises Overloaded or ShuttingDown; then there is nothing to give back."""
+        if self.closed:
+            raise ShuttingDown("this worker is being stopped; another one can answer", applied="no")
+        if self.under_way >= self.limit:
+            raise Overloaded(f"{self.limit} requests are under way, as many as this worker admits", applied="no")
+        self.under_way += 1
+
+    def leave(self) -> None:
+        """Give the permit back."""
+        self.under_way -= 1
+
+    def close(self) -> None:
+        """Admit nobody from now on."""
+        self.closed = True

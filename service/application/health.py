@@ -1,0 +1,50 @@
+"""Whether this worker lives, and whether it should get requests."""
+
+from dataclasses import dataclass
+
+from service.application.admission import Admission
+from service.application.ports import Engine, Observer, StateStore
+from service.errors import UnrollError
+from service.types import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`ready` decides the status; `report` tells why."""
+
+    ready: bool
+    report: dict[str, Json]
+
+
+class Health:
+    """Asks the parts how they are."""
+
+    def __init__(self, engine: Engine, store: StateStore, admission: Admission, observer: Observer) -> None:
+        self._engine = engine
+        self._store = store
+        self._admission = admission
+        self._observer = observer
+
+    async def readiness(self) -> Readiness:
+        """Degraded: predictions without a session still work. Unavailable: nothing does."""
+        checks: dict[str, Json] = {
+            "engine": "ok" if self._engine.healthy() else "the engine has died",
+            "models": "ok" if self._engine.versions() else "no model is loaded",
+            "admission": "shutting down" if self._admission.closed else "ok",
+        }
+        able = all(state == "ok" for state in checks.values())
+        try:
+            await self._store.ping()
+            checks["store"] = "ok"
+        except UnrollError as error:
+            checks["store"] = error.message
+        ready = able and checks["store"] == "ok"
+        status = "ready" if ready else "degraded" if able else "unavailable"
+        return Readiness(ready, {"status": status, "checks": checks})
+
+    async def count_sessions(self) -> None:
+        """Refresh the gauge of live sessions and count the expired; a store that is away leaves both as they are."""
+        try:
+            self._observer.sessions_active(await self._store.active())
+        except UnrollError:
+            return

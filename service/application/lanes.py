@@ -1,0 +1,36 @@
+"""Order: overlapping steps of one session go one after the other, in arrival order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from service.application.deadlines import Deadline
+
+
+class Lanes:
+    """One first-in-first-out lock per busy session; idle sessions cost nothing."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    @asynccontextmanager
+    async def hold(self, session_id: str, deadline: Deadline) -> AsyncIterator[None]:
+        """Wait for one's turn and keep it for the block. Raises DeadlineExceeded when the turn comes too late."""
+        lock, users = self._lanes.get(session_id, (asyncio.Lock(), 0))
+        self._lanes[session_id] = (lock, users + 1)
+        try:
+            async with deadline.bounding():
+                await lock.acquire()
+            try:
+                yield
+            finally:
+                lock.release()
+        finally:
+            lock, users = self._lanes[session_id]
+            if users == 1:
+                del self._lanes[session_id]
+            else:
+                self._lanes[session_id] = (lock, users - 1)

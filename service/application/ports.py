@@ -1,0 +1,88 @@
+"""What the use cases need of the outside, as protocols; `service/bootstrap.py` plugs the real parts in."""
+
+from typing import Protocol
+
+from service.types import Durability, ModelVersion, Operation, Outcome, Record, SessionPage
+
+
+class Clock(Protocol):
+    """Time as the service sees it."""
+
+    def now(self) -> int:
+        """Milliseconds since 1970."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards, for durations and deadlines."""
+
+
+class Engine(Protocol):
+    """Runs operations on the loaded model versions."""
+
+    def versions(self) -> list[ModelVersion]:
+        """All loaded versions, those of one model next to each other, the newest last."""
+
+    def initial_state(self, model: ModelVersion) -> bytes:
+        """State 0 of a session."""
+
+    async def run(
+        self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
+    ) -> Outcome:
+        """Run `operation` from `state` (None: state 0). Raises InvalidRequest before anything is queued."""
+
+    def healthy(self) -> bool:
+        """False once the engine has died; it does not recover by itself."""
+
+
+class StateStore(Protocol):
+    """Keeps the records of sessions. Raises StoreUnavailable, StoreFull and StateCorrupted."""
+
+    async def secret(self) -> bytes:
+        """32 random bytes that all workers of this store share, made by whoever asks first."""
+
+    async def read(self, tenant: str, session_id: str) -> Record | None:
+        """The record, or None where there is none. Raises SessionEnded for 24 hours after `end`."""
+
+    async def create(self, tenant: str, session_id: str, record: Record) -> Record:
+        """Store a first record; where one exists, return that one instead. Raises SessionEnded."""
+
+    async def write(self, tenant: str, session_id: str, record: Record) -> Record:
+        """Replace the record whose `token` this one carries; returns it with its new token.
+
+        Raises WriteConflict when the stored record is another by now or is gone, DurabilityNotReached when it was
+        written but not confirmed as its durability demands.
+        """
+
+    async def confirm(self, durability: Durability) -> None:
+        """Wait until all that was written before is as durable as named. Raises DurabilityNotReached."""
+
+    async def end(self, tenant: str, session_id: str) -> bool:
+        """Replace the record by a tombstone for 24 hours; False where there is none. Raises SessionEnded."""
+
+    async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
+        """Live sessions of `tenant`, newest first. Raises InvalidRequest for a cursor that it did not make."""
+
+    async def active(self) -> int:
+        """How many sessions of all tenants are live, by the expiry index; drops and counts expired entries."""
+
+    async def ping(self) -> None:
+        """Return when the store answers."""
+
+
+class Observer(Protocol):
+    """Is told what happens; implemented by `service/telemetry`."""
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None: ...
+    def in_flight(self, change: int) -> None: ...
+    def shed(self, reason: str) -> None: ...
+    def model_loaded(self, model: ModelVersion) -> None: ...
+    def queue(self, depth: int) -> None: ...
+    def batch(self, model: str, version: str, size: int, seconds: float) -> None: ...
+    def waited(self, model: str, version: str, seconds: float) -> None: ...
+    def ran(self, model: ModelVersion, outcome: Outcome) -> None: ...
+    def step(self, outcome: str) -> None: ...
+    def session_created(self, model: str) -> None: ...
+    def session_ended(self, reason: str, count: int = 1) -> None: ...
+    def sessions_active(self, count: int) -> None: ...
+    def store_call(self, operation: str, seconds: float) -> None: ...
+    def store_error(self, code: str) -> None: ...
+    def store_up(self, up: bool) -> None: ...

@@ -1,0 +1,66 @@
+"""Stateless predictions, scores and generations: from state 0, nothing is stored."""
+
+import asyncio
+
+from service.application.caller import Caller
+from service.application.models import Models
+from service.application.ports import Engine
+from service.errors import UnrollError
+from service.types import Json, ModelVersion, Operation, Outcome
+
+
+class Predictions:
+    """Runs operations on a model's newest or named version."""
+
+    def __init__(self, models: Models, engine: Engine) -> None:
+        self._models = models
+        self._engine = engine
+
+    async def one(self, caller: Caller, model: str, version: str | None, operation: Operation) -> dict[str, Json]:
+        """Run one operation and return the answer. Raises ModelNotFound, VersionNotFound, InvalidRequest."""
+        found = self._models.version(model, version)
+        async with caller.deadline.bounding():
+            outcome = await self._engine.run(found, operation, None, caller.deadline.at)
+        return {**_head(found), "output": outcome.output, "usage": _usage([outcome])}
+
+    async def many(
+        self, caller: Caller, model: str, version: str | None, operations: list[Operation]
+    ) -> dict[str, Json]:
+        """Run several operations at once; the answer's `outputs` are in their order. One that fails fails all."""
+        found = self._models.version(model, version)
+        async with caller.deadline.bounding():
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [
+                        group.create_task(self._numbered(found, operation, at, caller))
+                        for at, operation in enumerate(operations)
+                    ]
+            except* UnrollError as failures:
+                raise _first(failures) from None
+        outcomes = [task.result() for task in tasks]
+        return {**_head(found), "outputs": [outcome.output for outcome in outcomes], "usage": _usage(outcomes)}
+
+    async def _numbered(self, found: ModelVersion, operation: Operation, at: int, caller: Caller) -> Outcome:
+        try:
+            return await self._engine.run(found, operation, None, caller.deadline.at)
+        except UnrollError as error:
+            if error.param is not None and error.param.startswith("input"):
+                place = f"inputs[{at}]"
+                error.message = place + error.message.removeprefix("input")
+                error.param = place + error.param.removeprefix("input")
+            raise
+
+
+def _first(failures: ExceptionGroup[UnrollError]) -> UnrollError:
+    first = failures.exceptions[0]
+    return first if isinstance(first, UnrollError) else _first(first)
+
+
+def _head(version: ModelVersion) -> dict[str, Json]:
+    return {"model": version.name, "version": version.version}
+
+
+def _usage(outcomes: list[Outcome]) -> dict[str, Json]:
+    usage: dict[str, Json] = {"timesteps": sum(outcome.timesteps for outcome in outcomes)}
+    generated = sum(outcome.generated for outcome in outcomes)
+    return usage | {"generated_tokens": generated} if generated else usage

@@ -1,0 +1,92 @@
+"""Exactly once: is this request a step to apply, a repetition to answer, or a conflict?"""
+
+from dataclasses import dataclass, replace
+
+from service.errors import Applied, IdempotencyKeyReused, StepConflict
+from service.types import KeptState, LastStep, Outcome, Record
+
+REMEMBERED_KEYS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What makes a request recognisable: the step it expects, the digest of its key (empty: none) and of its body."""
+
+    step: int | None
+    key: bytes
+    body: bytes
+
+    @property
+    def kept(self) -> bool:
+        """Whether the request can be repeated, so that its answer is worth storing."""
+        return bool(self.key) or self.step is not None
+
+
+def stored_answer(record: Record, mark: Mark) -> bytes | None:
+    """Return the answer to repeat, or None for a step to apply.
+
+    Raises IdempotencyKeyReused when the last key came with another body, StepConflict when an older key came back or
+    the session does not stand where the request expects it.
+    """
+    last = record.last
+    if mark.key:
+        if last is not None and last.key == mark.key:
+            if last.body == mark.body:
+                return last.answer
+            raise IdempotencyKeyReused(
+                "Idempotency-Key was used for the session's last step with another body: expected the same body, or a "
+                "new key for a new step",
+                param="Idempotency-Key",
+                applied="no",
+                step=record.step,
+            )
+        if mark.key in record.keys:
+            raise StepConflict(
+                f"Idempotency-Key belongs to an earlier step, which was applied; the session is at step {record.step}",
+                param="Idempotency-Key",
+                applied="yes",
+                step=record.step,
+            )
+    elif last is not None and last.step == mark.step and last.body == mark.body:
+        return last.answer
+    if mark.step is not None and mark.step != record.step:
+        raise StepConflict(
+            f"step is {mark.step}: expected {record.step}, where the session stands",
+            param="step",
+            applied=_was_applied(record, mark),
+            step=record.step,
+        )
+    return None
+
+
+def _was_applied(record: Record, mark: Mark) -> Applied:
+    """Tell of a request that expects another step whether it took effect earlier, as far as the record knows."""
+    if mark.step is None or mark.step >= record.step:
+        return "no"
+    if mark.key and record.step - mark.step <= REMEMBERED_KEYS:
+        return "no"
+    if record.last is not None and record.last.step == mark.step:
+        return "no"
+    return "unknown"
+
+
+def advanced(record: Record, outcome: Outcome, mark: Mark, expires_at: int) -> Record:
+    """Return the record after a step, still without its stored answer."""
+    kept = (*record.kept, KeptState(record.step, record.timesteps, record.state))
+    return replace(
+        record,
+        step=record.step + 1,
+        timesteps=record.timesteps + outcome.timesteps,
+        state=outcome.state,
+        expires_at=expires_at,
+        keys=(*record.keys, mark.key)[-REMEMBERED_KEYS:] if mark.key else record.keys,
+        last=None,
+        kept=kept[-record.kept_steps :] if record.kept_steps else (),
+    )
+
+
+def with_answer(record: Record, mark: Mark, answer: bytes) -> Record:
+    """Return the advanced record with the answer to repeat, if the request can be repeated."""
+    if not mark.kept:
+        return record
+    return replace(record, last=LastStep(record.step - 1, mark.key, mark.body, answer))

@@ -1,0 +1,183 @@
+"""The life of a session: create, find, list, renew, fork, end."""
+
+from dataclasses import dataclass, replace
+
+from service.application import views
+from service.application.caller import Caller
+from service.application.digests import digest
+from service.application.ids import SessionIds
+from service.application.lanes import Lanes
+from service.application.models import Models
+from service.application.ports import Clock, Engine, Observer, StateStore
+from service.errors import (
+    IdempotencyKeyReused,
+    InvalidRequest,
+    SessionExpired,
+    SessionNotFound,
+    WriteConflict,
+)
+from service.types import Durability, Json, Record
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """What a client asks of a new session."""
+
+    model: str
+    version: str | None
+    ttl_seconds: int
+    durability: Durability
+    kept_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A session made, or found again because its creation was repeated."""
+
+    session: dict[str, Json]
+    replayed: bool
+
+
+class Sessions:
+    """Creates and finds sessions; every one belongs to the tenant that created it."""
+
+    def __init__(
+        self,
+        *,
+        models: Models,
+        engine: Engine,
+        store: StateStore,
+        lanes: Lanes,
+        observer: Observer,
+        clock: Clock,
+    ) -> None:
+        self._models = models
+        self._engine = engine
+        self._store = store
+        self._lanes = lanes
+        self._observer = observer
+        self._clock = clock
+        self._ids: SessionIds | None = None
+
+    async def record(self, caller: Caller, session_id: str) -> Record:
+        """Return a session's record. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
+        if not (await self._session_ids()).genuine(caller.tenant, session_id):
+            raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
+        record = await self._store.read(caller.tenant, session_id)
+        if record is None:
+            raise SessionExpired(f"session {session_id} expired, or was lost with its store; create a new one")
+        return record
+
+    async def get(self, caller: Caller, session_id: str) -> dict[str, Json]:
+        """Return a Session."""
+        return self._view(session_id, await self.record(caller, session_id))
+
+    async def create(self, caller: Caller, wanted: NewSession, key: str | None) -> Created:
+        """Create a session at state 0; the same key finds the same session again."""
+        model = self._models.version(wanted.model, wanted.version)
+        now = self._clock.now()
+        record = Record(
+            model=model.name,
+            version=model.version,
+            fingerprint=model.fingerprint,
+            dtype=model.dtype,
+            step=0,
+            timesteps=0,
+            created_at=now,
+            expires_at=now + 1000 * wanted.ttl_seconds,
+            ttl_seconds=wanted.ttl_seconds,
+            durability=wanted.durability,
+            kept_steps=wanted.kept_steps,
+            state=self._engine.initial_state(model),
+            origin=b"" if key is None else digest("create", wanted),
+        )
+        ids = await self._session_ids()
+        session_id = ids.random(caller.tenant) if key is None else ids.derived(caller.tenant, "create", key)
+        return await self._create(caller, session_id, record)
+
+    async def fork(
+        self, caller: Caller, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
+    ) -> Created:
+        """Copy a session as it stands, or at a kept earlier step, to a new one of its own."""
+        parent = await self.record(caller, session_id)
+        self._models.of_session(parent)
+        ids = await self._session_ids()
+        child_id = ids.random(caller.tenant)
+        origin = b""
+        if key is not None:
+            child_id = ids.derived(caller.tenant, "fork", session_id, str(step), key)
+            origin = digest("fork", ttl_seconds)
+        now, ttl = self._clock.now(), ttl_seconds or parent.ttl_seconds
+        child = replace(
+            _at_step(parent, step),
+            created_at=now,
+            expires_at=now + 1000 * ttl,
+            ttl_seconds=ttl,
+            origin=origin,
+            keys=(),
+            last=None,
+            indexed_until=0,
+            token=b"",
+        )
+        return await self._create(caller, child_id, child)
+
+    async def _create(self, caller: Caller, session_id: str, record: Record) -> Created:
+        stored = await self._store.create(caller.tenant, session_id, record)
+        if stored.origin != record.origin:
+            raise IdempotencyKeyReused(
+                f"Idempotency-Key was used to create session {session_id} with another body: expected the same body, "
+                "or a new key",
+                param="Idempotency-Key",
+            )
+        replayed = (stored.created_at, stored.step, stored.state) != (record.created_at, record.step, record.state)
+        if replayed:
+            await self._store.confirm(stored.durability)
+        else:
+            self._observer.session_created(record.model)
+        return Created(self._view(session_id, stored), replayed)
+
+    async def list(self, caller: Caller, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
+        """Return one page of the tenant's sessions, newest first."""
+        page = await self._store.list(caller.tenant, model, limit, cursor)
+        data: list[Json] = [self._view(session_id, record) for session_id, record in page.sessions]
+        return {"object": "list", "data": data, "next_cursor": page.cursor}
+
+    async def renew(self, caller: Caller, session_id: str, ttl_seconds: int) -> dict[str, Json]:
+        """Give the session a new time to live, counted from now."""
+        async with self._lanes.hold(session_id, caller.deadline):
+            while True:
+                record = await self.record(caller, session_id)
+                expires_at = self._clock.now() + 1000 * ttl_seconds
+                wanted = replace(record, ttl_seconds=ttl_seconds, expires_at=expires_at)
+                try:
+                    return self._view(session_id, await self._store.write(caller.tenant, session_id, wanted))
+                except WriteConflict:
+                    continue
+
+    async def end(self, caller: Caller, session_id: str) -> None:
+        """End a session for good. Raises SessionEnded when it is already."""
+        if not (await self._session_ids()).genuine(caller.tenant, session_id):
+            raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
+        if not await self._store.end(caller.tenant, session_id):
+            raise SessionExpired(f"session {session_id} expired, or was lost with its store")
+        self._observer.session_ended("deleted")
+
+    def _view(self, session_id: str, record: Record) -> dict[str, Json]:
+        tasks = {version.name: version.task for version in self._engine.versions()}
+        return views.session(session_id, record, tasks.get(record.model, ""))
+
+    async def _session_ids(self) -> SessionIds:
+        if self._ids is None:
+            self._ids = SessionIds(await self._store.secret())
+        return self._ids
+
+
+def _at_step(parent: Record, step: int | None) -> Record:
+    """Return the parent as it stood at `step`. Raises InvalidRequest when that state is not kept."""
+    if step is None or step == parent.step:
+        return parent
+    for at, kept in enumerate(parent.kept):
+        if kept.step == step:
+            return replace(parent, step=step, timesteps=kept.timesteps, state=kept.state, kept=parent.kept[:at])
+    known = [kept.step for kept in parent.kept] + [parent.step]
+    raise InvalidRequest(f"step is {step}: expected one of {known}, whose states the session keeps", param="step")

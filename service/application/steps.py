@@ -1,0 +1,117 @@
+"""Steps of sessions: read, run, write, and only then answer."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from service.application import views
+from service.application.caller import Caller
+from service.application.digests import digest
+from service.application.lanes import Lanes
+from service.application.models import Models
+from service.application.ports import Clock, Engine, Observer, StateStore
+from service.application.repetition import Mark, advanced, stored_answer, with_answer
+from service.application.sessions import Sessions
+from service.application.views import Answer
+from service.errors import IdempotencyKeyReused, StepConflict, UnrollError, WriteConflict
+from service.types import Generate, Predict, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request to advance a session; `step` is the count that it expects, `key` its Idempotency-Key."""
+
+    session_id: str
+    operation: Predict | Generate
+    step: int | None = None
+    key: str | None = None
+
+    def mark(self) -> Mark:
+        """Return what a repetition is recognised by."""
+        key = b"" if self.key is None else digest("key", self.key)
+        return Mark(self.step, key, digest("step", self.operation, self.step))
+
+
+class Steps:
+    """Applies steps, each exactly once, in order."""
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        models: Models,
+        engine: Engine,
+        store: StateStore,
+        lanes: Lanes,
+        observer: Observer,
+        clock: Clock,
+    ) -> None:
+        self._sessions = sessions
+        self._models = models
+        self._engine = engine
+        self._store = store
+        self._lanes = lanes
+        self._observer = observer
+        self._clock = clock
+
+    async def look(self, caller: Caller, session_id: str, operation: Predict | Generate) -> Answer:
+        """Answer what a step would, and leave the session as it is."""
+        record = await self._sessions.record(caller, session_id)
+        model = self._models.of_session(record)
+        async with caller.deadline.bounding():
+            outcome = await self._engine.run(model, operation, record.state, caller.deadline.at)
+        return Answer(views.step_result(session_id, record, outcome.output))
+
+    async def apply(self, caller: Caller, step: Step) -> Answer:
+        """Apply a step, or answer its repetition. Errors tell by `applied` whether it took effect."""
+        mark = step.mark()
+        with self._counting_failures():
+            async with self._lanes.hold(step.session_id, caller.deadline):
+                return await self._apply_in_turn(caller, step, mark)
+
+    async def apply_all(self, caller: Caller, steps: Sequence[Step]) -> list[Answer | UnrollError]:
+        """Apply steps of many sessions at once; those of one session in their order."""
+        return await asyncio.gather(*(self._settle(caller, step) for step in steps))
+
+    async def _settle(self, caller: Caller, step: Step) -> Answer | UnrollError:
+        try:
+            return await self.apply(caller, step)
+        except UnrollError as error:
+            return error
+
+    async def _apply_in_turn(self, caller: Caller, step: Step, mark: Mark) -> Answer:
+        while True:
+            record = await self._sessions.record(caller, step.session_id)
+            repeated = stored_answer(record, mark)
+            if repeated is not None:
+                # The first answer may have been held back because the write was not durable enough yet.
+                await self._store.confirm(record.durability)
+                self._observer.step("replayed")
+                return Answer(repeated, replayed=True)
+            try:
+                return await self._run_and_write(caller, step, mark, record)
+            except WriteConflict:
+                if self._clock.monotonic() >= caller.deadline.at:
+                    raise caller.deadline.error() from None
+
+    async def _run_and_write(self, caller: Caller, step: Step, mark: Mark, record: Record) -> Answer:
+        model = self._models.of_session(record)
+        async with caller.deadline.bounding():
+            outcome = await self._engine.run(model, step.operation, record.state, caller.deadline.at)
+        after = advanced(record, outcome, mark, self._clock.now() + 1000 * record.ttl_seconds)
+        answer = views.step_result(step.session_id, after, outcome.output)
+        await self._store.write(caller.tenant, step.session_id, with_answer(after, mark, answer))
+        self._observer.step("applied")
+        return Answer(answer)
+
+    @contextmanager
+    def _counting_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except UnrollError as error:
+            conflict = isinstance(error, StepConflict | IdempotencyKeyReused)
+            self._observer.step("conflict" if conflict else "failed")
+            if error.applied is None:
+                error.applied = "no"
+            raise

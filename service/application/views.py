@@ -1,0 +1,57 @@
+"""Sessions and step results as clients see them."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from service.types import Json, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A JSON body, kept as bytes since a repetition is answered byte for byte."""
+
+    body: bytes
+    replayed: bool = False
+
+
+def encode(value: Json) -> bytes:
+    """Return compact JSON in UTF-8; raises ValueError for a number that is not finite."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def timestamp(milliseconds: int) -> str:
+    """Return RFC 3339 in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def session(session_id: str, record: Record, task: str) -> dict[str, Json]:
+    """Return the Session of `record`."""
+    return {
+        "id": session_id,
+        "model": record.model,
+        "version": record.version,
+        "task": task,
+        "step": record.step,
+        "timesteps": record.timesteps,
+        "created_at": timestamp(record.created_at),
+        "expires_at": timestamp(record.expires_at),
+        "ttl_seconds": record.ttl_seconds,
+        "durability": record.durability,
+        "state_bytes": len(record.state),
+    }
+
+
+def step_result(session_id: str, record: Record, output: dict[str, Json]) -> bytes:
+    """Return the StepResult of a session that stands at `record`."""
+    return encode(
+        {
+            "session_id": session_id,
+            "model": record.model,
+            "version": record.version,
+            "step": record.step,
+            "timesteps": record.timesteps,
+            "output": output,
+            "expires_at": timestamp(record.expires_at),
+        }
+    )

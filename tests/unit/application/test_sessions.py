@@ -1,0 +1,163 @@
+"""The life of a session."""
+
+from typing import Any
+
+import pytest
+
+from service.application.ids import SessionIds
+from service.application.sessions import NewSession
+from service.errors import IdempotencyKeyReused, InvalidRequest, ModelNotFound, SessionEnded, VersionNotFound
+from tests.fakes import model_version
+from tests.unit.application.world import World, folded, run
+
+WANTED = NewSession("adder", None, 3600, "memory", 0)
+
+
+def test_a_new_session_stands_at_step_0_of_the_newest_version() -> None:
+    async def scene() -> None:
+        world = World()
+        world.engine.known = [model_version(), model_version(version="2")]
+        created = await world.sessions.create(world.caller(), WANTED, None)
+        expected = {"model": "adder", "version": "2", "task": "next-word", "step": 0, "timesteps": 0, "state_bytes": 8}
+        assert expected.items() <= created.session.items()
+        assert not created.replayed
+        assert await world.sessions.get(world.caller(), str(created.session["id"])) == created.session
+
+    run(scene())
+
+
+def test_times_are_told_in_rfc_3339_utc() -> None:
+    async def scene() -> None:
+        world = World()
+        world.clock.milliseconds = 1_795_000_000_123
+        session = (await world.sessions.create(world.caller(), WANTED, None)).session
+        assert session["created_at"] == "2026-11-18T11:06:40.123Z"
+        assert session["expires_at"] == "2026-11-18T12:06:40.123Z"
+
+    run(scene())
+
+
+def test_a_keyed_create_finds_the_same_session_again_even_after_steps() -> None:
+    async def scene() -> None:
+        world = World()
+        first = await world.sessions.create(world.caller(), WANTED, "key")
+        await world.step(str(first.session["id"]), 1)
+        again = await world.sessions.create(world.caller(), WANTED, "key")
+        assert again.session["id"] == first.session["id"]
+        assert (again.replayed, again.session["step"]) == (True, 1)
+        assert world.observer.counts["created"] == 1
+
+    run(scene())
+
+
+def test_a_create_key_with_another_body_is_refused_and_another_tenants_is_another_session() -> None:
+    async def scene() -> None:
+        world = World()
+        first = await world.sessions.create(world.caller(), WANTED, "key")
+        with pytest.raises(IdempotencyKeyReused):
+            await world.sessions.create(world.caller(), NewSession("adder", None, 60, "memory", 0), "key")
+        other = await world.sessions.create(world.caller("somebody"), WANTED, "key")
+        assert other.session["id"] != first.session["id"]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [
+        (NewSession("nothing", None, 60, "memory", 0), ModelNotFound),
+        (NewSession("adder", "9", 60, "memory", 0), VersionNotFound),
+    ],
+)
+def test_a_session_of_an_unknown_model_is_refused(wanted: NewSession, error: type[Exception]) -> None:
+    async def scene() -> None:
+        with pytest.raises(error):
+            await World().sessions.create(World().caller(), wanted, None)
+
+    run(scene())
+
+
+def test_a_fork_goes_its_own_way_and_repeats_nothing_of_its_parents_answers() -> None:
+    async def scene() -> None:
+        world = World()
+        parent = await world.session()
+        await world.step(parent, 1, step=0, key="k")
+        child = str((await world.sessions.fork(world.caller(), parent, None, None, None)).session["id"])
+        assert (await world.step(child, 2, key="k"))["output"] == {"value": folded(1, 2)}
+        assert (await world.step(parent, 3))["output"] == {"value": folded(1, 3)}
+
+    run(scene())
+
+
+def test_a_fork_starts_from_a_kept_step_and_names_those_that_are_kept() -> None:
+    async def scene() -> None:
+        world = World()
+        parent = await world.session(kept_steps=2)
+        for index in range(4):
+            await world.step(parent, index)
+        fork = (await world.sessions.fork(world.caller(), parent, 2, 60, None)).session
+        assert {"step": 2, "timesteps": 2, "ttl_seconds": 60}.items() <= fork.items()
+        assert (await world.step(str(fork["id"]), 9))["output"] == {"value": folded(0, 1, 9)}
+        with pytest.raises(InvalidRequest, match=r"step is 1: expected one of \[2, 3, 4\]"):
+            await world.sessions.fork(world.caller(), parent, 1, None, None)
+
+    run(scene())
+
+
+def test_a_keyed_fork_finds_the_same_child_again_although_the_parent_moved_on() -> None:
+    async def scene() -> None:
+        world = World()
+        parent = await world.session()
+        first = await world.sessions.fork(world.caller(), parent, None, None, "key")
+        await world.step(parent, 1)
+        again = await world.sessions.fork(world.caller(), parent, None, None, "key")
+        assert again.session == first.session
+        assert again.replayed
+
+    run(scene())
+
+
+def test_renewing_counts_from_now_and_steps_renew_by_the_sessions_own_time() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        world.clock.milliseconds = 2_000_000
+        renewed = await world.sessions.renew(world.caller(), session_id, 10)
+        assert (renewed["ttl_seconds"], renewed["expires_at"]) == (10, "1970-01-01T00:33:30.000Z")
+        world.clock.milliseconds = 2_005_000
+        assert (await world.step(session_id, 1))["expires_at"] == "1970-01-01T00:33:35.000Z"
+
+    run(scene())
+
+
+def test_a_listing_shows_ones_own_sessions_only() -> None:
+    async def scene() -> None:
+        world = World()
+        own = await world.session()
+        await world.sessions.create(world.caller("somebody"), WANTED, None)
+        page: Any = await world.sessions.list(world.caller(), None, 10, None)
+        assert [one["id"] for one in page["data"]] == [own]
+
+    run(scene())
+
+
+def test_an_ended_session_stays_ended() -> None:
+    async def scene() -> None:
+        world = World()
+        created = await world.sessions.create(world.caller(), WANTED, "key")
+        await world.sessions.end(world.caller(), str(created.session["id"]))
+        with pytest.raises(SessionEnded):
+            await world.sessions.create(world.caller(), WANTED, "key")
+        assert world.observer.counts["ended deleted"] == 1
+
+    run(scene())
+
+
+def test_ids_are_random_or_derived_and_prove_their_tenant() -> None:
+    ids = SessionIds(b"secret" * 6)
+    assert ids.random("a") != ids.random("a")
+    assert ids.derived("a", "x", "yz") != ids.derived("a", "xy", "z")
+    one = ids.random("a")
+    assert ids.genuine("a", one)
+    assert not ids.genuine("b", one)
+    assert not SessionIds(b"another" * 5).genuine("a", one)

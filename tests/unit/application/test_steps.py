@@ -1,0 +1,331 @@
+"""Exactly once, in order, and honest about what took effect."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from service.application.repetition import REMEMBERED_KEYS
+from service.application.steps import Step
+from service.errors import (
+    DeadlineExceeded,
+    DurabilityNotReached,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    ModelVersionGone,
+    SessionEnded,
+    SessionExpired,
+    SessionNotFound,
+    StepConflict,
+    StoreUnavailable,
+    UnrollError,
+)
+from service.types import Generate, GenerateOptions, Predict, TextInput
+from tests.fakes import MemoryStore, model_version
+from tests.unit.application.world import World, feed, folded, run
+
+
+def test_each_step_continues_from_the_state_that_the_one_before_left() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        first = await world.step(session_id, 1, 2)
+        second = await world.step(session_id, 3)
+        assert (first["step"], first["timesteps"], first["output"]) == (1, 2, {"value": folded(1, 2)})
+        assert (second["step"], second["timesteps"], second["output"]) == (2, 3, {"value": folded(1, 2, 3)})
+
+    run(scene())
+
+
+@pytest.mark.parametrize("marks", [{"key": "k"}, {"step": 0}, {"key": "k", "step": 0}])
+def test_a_repeated_request_is_answered_byte_for_byte_and_not_applied_again(marks: dict[str, Any]) -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        first = await world.step(session_id, 7, **marks)
+        world.clock.milliseconds += 5000
+        again = await world.step(session_id, 7, **marks)
+        assert again["body"] == first["body"]
+        assert (first["replayed"], again["replayed"]) == (False, True)
+        assert world.observer.counts["step applied"] == world.observer.counts["step replayed"] == 1
+        assert world.engine.runs == 1
+
+    run(scene())
+
+
+def test_a_request_without_key_and_step_is_applied_each_time() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        await world.step(session_id, 7)
+        assert (await world.step(session_id, 7))["step"] == 2
+
+    run(scene())
+
+
+@pytest.mark.parametrize("other", [feed(8), feed(7, top_k=6), Generate(TextInput(ids=(7,)))])
+def test_the_last_key_with_another_body_is_refused(other: Predict | Generate) -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        await world.step(session_id, 7, key="k")
+        with pytest.raises(IdempotencyKeyReused) as refusal:
+            await world.steps.apply(world.caller(), Step(session_id, other, key="k"))
+        assert refusal.value.step == 1
+        assert (await world.step(session_id, 1))["output"] == {"value": folded(7, 1)}
+
+    run(scene())
+
+
+def test_an_older_key_among_the_last_32_is_told_that_it_was_applied() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        for number in range(REMEMBERED_KEYS + 1):
+            await world.step(session_id, number, key=f"k{number}")
+        with pytest.raises(StepConflict) as refusal:
+            await world.step(session_id, 1, key="k1")
+        assert (refusal.value.applied, refusal.value.step) == ("yes", REMEMBERED_KEYS + 1)
+        assert (await world.step(session_id, 0, key="k0"))["step"] == REMEMBERED_KEYS + 2
+
+    run(scene())
+
+
+def test_an_older_key_is_remembered_across_steps_without_one() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        await world.step(session_id, 1, key="k")
+        await world.step(session_id, 2)
+        with pytest.raises(StepConflict) as refusal:
+            await world.step(session_id, 1, key="k")
+        assert refusal.value.applied == "yes"
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("step", "applied"),
+    [(0, "unknown"), (1, "no"), (3, "no"), (99, "no")],
+)
+def test_a_step_that_is_not_the_sessions_is_refused_with_the_real_one(step: int, applied: str) -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        await world.step(session_id, 1, step=0)
+        await world.step(session_id, 2, step=1)
+        with pytest.raises(StepConflict) as refusal:
+            await world.step(session_id, 9, step=step)
+        assert (refusal.value.step, refusal.value.applied) == (2, applied)
+        assert world.observer.counts["step conflict"] == 1
+
+    run(scene())
+
+
+def test_overlapping_steps_are_applied_in_arrival_order() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        answers = await asyncio.gather(*(world.step(session_id, number) for number in range(20)))
+        assert [answer["step"] for answer in answers] == list(range(1, 21))
+        assert answers[-1]["output"] == {"value": folded(*range(20))}
+        assert len(world.lanes) == 0
+
+    run(scene())
+
+
+def test_a_lost_race_is_computed_again_from_the_fresh_state() -> None:
+    async def scene() -> None:
+        store = MemoryStore()
+        here, there = World(store), World(store)
+        session_id = await here.session()
+        answers = await asyncio.gather(
+            *(worker.step(session_id, number) for number in range(10) for worker in (here, there))
+        )
+        assert sorted(answer["step"] for answer in answers) == list(range(1, 21))
+        values = {answer["step"]: answer["output"]["value"] for answer in answers}
+        order = [index for step in range(1, 21) for index in [(values[step] - 31 * values.get(step - 1, 0)) % 2**61]]
+        assert sorted(order) == sorted([*range(10), *range(10)])
+
+    run(scene())
+
+
+def test_two_workers_that_race_with_one_key_apply_it_once() -> None:
+    async def scene() -> None:
+        store = MemoryStore()
+        here, there = World(store), World(store)
+        session_id = await here.session()
+        one, two = await asyncio.gather(here.step(session_id, 5, key="k"), there.step(session_id, 5, key="k"))
+        assert one["body"] == two["body"]
+        assert sorted([one["replayed"], two["replayed"]]) == [False, True]
+
+    run(scene())
+
+
+def test_a_write_whose_fate_is_unknown_is_told_so_and_its_repetition_replayed_or_applied_once() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+
+        def lose_the_answer() -> None:
+            world.store.failure = StoreUnavailable("away", applied="unknown")
+
+        world.engine.before_answer = lose_the_answer
+        with pytest.raises(StoreUnavailable) as refusal:
+            await world.step(session_id, 1, step=0)
+        assert refusal.value.applied == "unknown"
+        world.engine.before_answer, world.store.failure = None, None
+        assert (await world.step(session_id, 1, step=0))["step"] == 1
+
+    run(scene())
+
+
+def test_a_step_that_was_not_durable_enough_is_replayed_after_waiting_again() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session(durability="fsynced")
+        write = world.store.write
+
+        async def written_but_not_confirmed(*arguments: Any) -> Any:  # noqa: ANN401
+            await write(*arguments)
+            raise DurabilityNotReached("0 of 1", applied="yes", step=1)
+
+        world.store.write = written_but_not_confirmed  # type: ignore[method-assign]
+        with pytest.raises(DurabilityNotReached):
+            await world.step(session_id, 1, key="k")
+        again = await world.step(session_id, 1, key="k")
+        assert again["replayed"]
+        assert world.store.confirmed == ["fsynced"]
+
+    run(scene())
+
+
+def test_a_request_past_its_deadline_takes_no_effect() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        world.engine.hold = asyncio.Event()
+        with pytest.raises(DeadlineExceeded) as refusal:
+            await world.steps.apply(world.caller(seconds=0.01), Step(session_id, feed(1)))
+        assert refusal.value.applied == "no"
+        world.engine.hold = None
+        assert (await world.step(session_id, 2))["step"] == 1
+
+    run(scene())
+
+
+def test_a_cancelled_request_does_not_block_those_behind_it() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        world.engine.hold = asyncio.Event()
+        first = asyncio.create_task(world.step(session_id, 1))
+        second = asyncio.create_task(world.step(session_id, 2))
+        third = asyncio.create_task(world.step(session_id, 3))
+        await asyncio.sleep(0)
+        second.cancel()
+        first.cancel()
+        world.engine.hold.set()
+        assert (await third)["output"] == {"value": folded(3)}
+        assert len(world.lanes) == 0
+
+    run(scene())
+
+
+@pytest.mark.parametrize("failure", [InvalidRequest("no"), StoreUnavailable("away")])
+def test_a_step_that_fails_before_its_write_is_told_that_it_was_not_applied(failure: UnrollError) -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        world.engine.failure = failure
+        with pytest.raises(type(failure)) as refusal:
+            await world.step(session_id, 1)
+        assert refusal.value.applied == "no"
+        assert world.observer.counts["step failed"] == 1
+
+    run(scene())
+
+
+def test_sessions_of_another_tenant_and_forged_ids_do_not_exist() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        for caller, wanted in [
+            (world.caller("somebody"), session_id),
+            (world.caller(), session_id[:-1] + ("a" if session_id[-1] != "a" else "b")),
+            (world.caller(), "ses_"),
+            (world.caller(), "ses_" + "é" * 40),
+            (world.caller(), session_id.upper()),
+        ]:
+            with pytest.raises(SessionNotFound):
+                await world.steps.apply(caller, Step(wanted, feed(1)))
+
+    run(scene())
+
+
+def test_expired_and_ended_sessions_are_told_apart() -> None:
+    async def scene() -> None:
+        world = World()
+        expired, ended = await world.session(), await world.session()
+        del world.store.records["public", expired]
+        await world.sessions.end(world.caller(), ended)
+        with pytest.raises(SessionExpired):
+            await world.step(expired, 1)
+        with pytest.raises(SessionEnded):
+            await world.step(ended, 1)
+        with pytest.raises(SessionEnded):
+            await world.sessions.end(world.caller(), ended)
+
+    run(scene())
+
+
+@pytest.mark.parametrize("now_served", [[], [model_version(fingerprint="cd" * 32)], [model_version(version="2")]])
+def test_state_is_never_fed_to_another_network(now_served: list[Any]) -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        world.engine.known = now_served
+        with pytest.raises(ModelVersionGone):
+            await world.step(session_id, 1)
+        assert world.engine.runs == 0
+
+    run(scene())
+
+
+def test_many_steps_at_once_keep_the_order_of_each_session_and_fail_alone() -> None:
+    async def scene() -> None:
+        world = World()
+        one, two = await world.session(), await world.session()
+        steps = [Step(one, feed(1)), Step(two, feed(5)), Step("ses_x", feed(1)), Step(one, feed(2)), Step(one, feed(3))]
+        results = await world.steps.apply_all(world.caller(), steps)
+        assert isinstance(results[2], SessionNotFound)
+        values = [json.loads(one.body)["output"]["value"] for one in results if not isinstance(one, UnrollError)]
+        assert values == [folded(1), folded(5), folded(1, 2), folded(1, 2, 3)]
+
+    run(scene())
+
+
+def test_looking_ahead_leaves_the_session_as_it_is() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        await world.step(session_id, 1)
+        before = dict(world.store.records)
+        answer = json.loads((await world.steps.look(world.caller(), session_id, feed(2))).body)
+        assert answer["output"] == {"value": folded(1, 2)}
+        assert answer["step"] == 1
+        assert world.store.records == before
+
+    run(scene())
+
+
+def test_generation_is_one_step_of_as_many_timesteps_as_tokens() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        operation = Generate(None, GenerateOptions(max_tokens=5))
+        answer = await world.steps.apply(world.caller(), Step(session_id, operation, step=0))
+        assert {"step": 1, "timesteps": 5}.items() <= json.loads(answer.body).items()
+
+    run(scene())

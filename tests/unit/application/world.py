@@ -1,0 +1,71 @@
+"""One worker's use cases over fakes."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from service.application.caller import Caller
+from service.application.deadlines import Deadline
+from service.application.lanes import Lanes
+from service.application.models import Models
+from service.application.sessions import NewSession, Sessions
+from service.application.steps import Step, Steps
+from service.types import Predict, PredictOptions, TextInput
+from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore
+
+T = TypeVar("T")
+
+
+class World:
+    """One worker; another `World` on the same store is a second one."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self.engine, self.store = AddingEngine(), store or MemoryStore()
+        self.observer, self.clock, self.lanes = CountingObserver(), ManualClock(), Lanes()
+        models = Models(self.engine)
+        self.sessions = Sessions(
+            models=models,
+            engine=self.engine,
+            store=self.store,
+            lanes=self.lanes,
+            observer=self.observer,
+            clock=self.clock,
+        )
+        self.steps = Steps(
+            sessions=self.sessions,
+            models=models,
+            engine=self.engine,
+            store=self.store,
+            lanes=self.lanes,
+            observer=self.observer,
+            clock=self.clock,
+        )
+
+    def caller(self, tenant: str = "public", seconds: float = 30) -> Caller:
+        return Caller(tenant, "req", Deadline.after(self.clock, seconds))
+
+    async def session(self, kept_steps: int = 0, **changes: Any) -> str:  # noqa: ANN401
+        wanted = replace(NewSession("adder", None, 3600, "memory", kept_steps), **changes)
+        created = await self.sessions.create(self.caller(), wanted, None)
+        return str(created.session["id"])
+
+    async def step(self, session_id: str, *ids: int, **marks: Any) -> dict[str, Any]:  # noqa: ANN401
+        answer = await self.steps.apply(self.caller(), Step(session_id, feed(*ids), **marks))
+        return json.loads(answer.body) | {"replayed": answer.replayed, "body": answer.body}
+
+
+def feed(*ids: int, top_k: int = 5) -> Predict:
+    return Predict(TextInput(ids=ids), PredictOptions(top_k))
+
+
+def folded(*ids: int) -> int:
+    value = 0
+    for index in ids:
+        value = (31 * value + index) % 2**61
+    return value
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
