@@ -1,0 +1,197 @@
+"""What answers look like, for the interactive documentation and the contract at /openapi.json."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+
+class ErrorBody(BaseModel):
+    """What went wrong; `applied` and `step` tell of a session step whether it took effect."""
+
+    code: str
+    type: str
+    message: str
+    param: str | None
+    applied: Literal["no", "yes", "unknown"] | None
+    step: int | None
+
+
+class Error(BaseModel):
+    """The envelope of every error."""
+
+    error: ErrorBody
+
+
+class Model(BaseModel):
+    """A served model; the figures are those of its newest version."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    task: str
+    versions: list[str]
+    default_version: str
+    architecture: str
+    cell: str
+    num_layers: int
+    hidden_size: int | list[int]
+    parameters: int
+    state_bytes: int
+    fingerprint: str
+    dtype: str
+    verified: bool
+    description: str
+    metrics: dict[str, Any]
+
+
+class ModelList(BaseModel):
+    """All served models."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Prediction(BaseModel):
+    """A candidate for the next token."""
+
+    token: str
+    id: int
+    probability: float
+
+
+class Observed(BaseModel):
+    """How well the model foresaw the input."""
+
+    tokens: int
+    unknown: list[str]
+    mean_logprob: float
+    perplexity: float
+
+
+class NextWords(BaseModel):
+    """The most probable next tokens, most probable first."""
+
+    predictions: list[Prediction]
+    observed: Observed | None
+
+
+class Scored(BaseModel):
+    """How probable each token of the input is after those before it."""
+
+    tokens: list[str]
+    logprobs: list[float]
+    total_logprob: float
+    perplexity: float
+    unknown: list[str]
+
+
+class Generated(BaseModel):
+    """A continuation."""
+
+    text: str
+    tokens: list[str]
+    logprobs: list[float]
+    finish_reason: Literal["stop", "length"]
+
+
+class Usage(BaseModel):
+    """What the request cost."""
+
+    timesteps: int
+    generated_tokens: int | None = None
+
+
+class PredictAnswer(BaseModel):
+    """`output` for one input, `outputs` for several."""
+
+    model: str
+    version: str
+    output: NextWords | None = None
+    outputs: list[NextWords] | None = None
+    usage: Usage
+
+
+class ScoreAnswer(BaseModel):
+    """`output` for one input, `outputs` for several."""
+
+    model: str
+    version: str
+    output: Scored | None = None
+    outputs: list[Scored] | None = None
+    usage: Usage
+
+
+class GenerateAnswer(BaseModel):
+    """A generated continuation."""
+
+    model: str
+    version: str
+    output: Generated
+    usage: Usage
+
+
+class Session(BaseModel):
+    """Where a session stands."""
+
+    id: str
+    model: str
+    version: str
+    task: str
+    step: int
+    timesteps: int
+    created_at: datetime
+    expires_at: datetime
+    ttl_seconds: int
+    durability: Literal["memory", "replicated", "fsynced"]
+    state_bytes: int
+
+
+class SessionList(BaseModel):
+    """One page of sessions, newest first."""
+
+    object: Literal["list"]
+    data: list[Session]
+    next_cursor: str | None
+
+
+class StepResult(BaseModel):
+    """The answer to a step and where the session stands after it."""
+
+    session_id: str
+    model: str
+    version: str
+    step: int
+    timesteps: int
+    output: NextWords | Generated
+    expires_at: datetime
+
+
+class StepResults(BaseModel):
+    """The results of many steps, in their order."""
+
+    results: list[StepResult | Error]
+
+
+class Readiness(BaseModel):
+    """What the parts say."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    checks: dict[str, str]
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Error, "description": description}
+    for status, description in {
+        400: "The body is not JSON",
+        404: "No such model, version or session",
+        413: "The body or the input is too long",
+        422: "A field is wrong",
+        503: "Try again after Retry-After seconds",
+    }.items()
+}
+SESSION_ERRORS: dict[int | str, dict[str, Any]] = ERRORS | {
+    409: {"model": Error, "description": "The session stands at another step"},
+    410: {"model": Error, "description": "The session expired or was ended, or its model version is gone"},
+}

@@ -1,0 +1,62 @@
+"""Builds the ASGI application out of the use cases."""
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from service import __version__
+from service.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, UnrollError
+from service.http import errors, models, operations, sessions
+from service.http.gate import Gate, GateSettings
+from service.http.parsing import invalid_request
+from service.http.services import Services
+
+DESCRIPTION = """
+Serves recurrent networks. Predictions without a session are answered from the model's initial state; a session keeps
+the network's hidden state in the store, so that a stream continues at any time, on any worker, after any crash, with
+every step applied exactly once.
+"""
+
+
+def create_api() -> FastAPI:
+    """Return the routes with their documentation; no use case is wired yet."""
+    api = FastAPI(title="Unroll", version=__version__, description=DESCRIPTION, redoc_url=None)
+    api.include_router(models.router)
+    api.include_router(sessions.router)
+    api.include_router(operations.router)
+    api.add_exception_handler(UnrollError, _on_domain_error)
+    api.add_exception_handler(RequestValidationError, _on_domain_error)
+    api.add_exception_handler(HTTPException, _on_domain_error)
+    api.add_exception_handler(Exception, _on_domain_error)
+    return api
+
+
+def create_app(services: Services, gate: GateSettings) -> ASGIApp:
+    """Return the whole application, its door in front."""
+    api = create_api()
+    api.state.services = services
+    return Gate(api, gate, services.admission, services.observer, services.clock)
+
+
+async def _on_domain_error(request: Request, error: Exception) -> Response:
+    domain_error = _to_domain(error, request)
+    response = errors.response(domain_error, request.scope)
+    if isinstance(error, HTTPException):
+        response.headers.update(error.headers or {})
+    return response
+
+
+def _to_domain(error: Exception, request: Request) -> UnrollError:
+    if isinstance(error, UnrollError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return invalid_request(error)
+    if not isinstance(error, HTTPException):
+        return InternalError("something failed here; the log tells why under this request's id (X-Request-Id)")
+    method, path, status = request.method, request.url.path, error.status_code
+    if status == 404:
+        return NotFound(f"no resource at {path[:200]}: expected a path of /openapi.json")
+    if status == 405:
+        return MethodNotAllowed(f"method {method} at {path[:200]}: expected one of those in the header Allow")
+    return InvalidRequest(f"the request cannot be read: {error.detail}")

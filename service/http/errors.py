@@ -1,0 +1,82 @@
+"""The one table from domain errors to HTTP statuses, and the envelope that all of them travel in."""
+
+import re
+from http import HTTPStatus
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from service import errors
+from service.application.views import encode
+from service.errors import UnrollError
+from service.types import Json
+
+STEP_PATH = re.compile(r"/v1/sessions/(?:[^/]+/)?(?:steps|generate)")
+
+STATUS: dict[type[UnrollError], int] = {
+    errors.UnrollError: 500,
+    errors.InvalidRequest: 422,
+    errors.InvalidJson: 400,
+    errors.UnsupportedMediaType: 415,
+    errors.BodyTooLarge: 413,
+    errors.InputTooLong: 413,
+    errors.OutOfVocabulary: 422,
+    errors.IdempotencyKeyReused: 422,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.ModelNotFound: 404,
+    errors.VersionNotFound: 404,
+    errors.SessionNotFound: 404,
+    errors.Unauthorized: 401,
+    errors.MissingApiKey: 401,
+    errors.InvalidApiKey: 401,
+    errors.Gone: 410,
+    errors.SessionExpired: 410,
+    errors.SessionEnded: 410,
+    errors.ModelVersionGone: 410,
+    errors.StepConflict: 409,
+    errors.Unavailable: 503,
+    errors.Overloaded: 503,
+    errors.StoreUnavailable: 503,
+    errors.StoreFull: 503,
+    errors.DurabilityNotReached: 503,
+    errors.ShuttingDown: 503,
+    errors.ModelNotReady: 503,
+    errors.DeadlineExceeded: 503,
+    errors.InternalError: 500,
+    errors.StateCorrupted: 500,
+}
+
+
+def status_of(error: UnrollError) -> int:
+    """Return the HTTP status of an error."""
+    return STATUS[type(error)]
+
+
+def envelope(error: UnrollError) -> dict[str, Json]:
+    """Return the error as `/v1` answers it."""
+    status = status_of(error)
+    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    return {
+        "error": {
+            "code": error.code,
+            "type": kind,
+            "message": error.message,
+            "param": error.param,
+            "applied": error.applied,
+            "step": error.step,
+        }
+    }
+
+
+def response(error: UnrollError, scope: Scope) -> Response:
+    """Return the answer to a request that failed; a step that was refused before it was looked at is not applied."""
+    if error.applied is None and STEP_PATH.fullmatch(scope["path"]):
+        error.applied = "unknown" if isinstance(error, errors.InternalError) else "no"
+    headers = {}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    if isinstance(error, errors.Unauthorized):
+        headers["www-authenticate"] = "Bearer"
+    scope.setdefault("state", {})["error_code"] = error.code
+    return Response(encode(envelope(error)), status_of(error), headers, media_type="application/json")

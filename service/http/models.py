@@ -1,0 +1,87 @@
+"""/v1/models: what is served, and predictions without a session."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from service.application.caller import Caller
+from service.application.views import encode
+from service.http import answers, schemas
+from service.http.parsing import StrictRoute
+from service.http.services import Services, caller, services
+from service.types import Json, ModelVersion
+
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute, responses=answers.ERRORS)
+
+Wired = Annotated[Services, Depends(services)]
+Asking = Annotated[Caller, Depends(caller)]
+
+
+@router.get("", response_model=answers.ModelList, summary="List the models")
+async def list_models(wired: Wired) -> Response:
+    """Every served model with its versions and held-out figures."""
+    data: list[Json] = [_model(versions) for versions in wired.models.all().values()]
+    return _json({"object": "list", "data": data})
+
+
+@router.get("/{model}", response_model=answers.Model, summary="Describe a model")
+async def get_model(model: str, wired: Wired) -> Response:
+    """One served model."""
+    return _json(_model(wired.models.versions(model)))
+
+
+@router.post(
+    "/{model}/predict",
+    response_model=answers.PredictAnswer,
+    response_model_exclude_unset=True,
+    summary="Predict the next words",
+)
+async def predict(model: str, body: schemas.PredictBody, wired: Wired, asking: Asking) -> Response:
+    """The most probable next tokens after a text, and how well the model foresaw that text."""
+    one = body.one()
+    if one is not None:
+        return _json(await wired.predictions.one(asking, model, body.version, one))
+    return _json(await wired.predictions.many(asking, model, body.version, [*body.many()]))
+
+
+@router.post("/{model}/score", response_model=answers.ScoreAnswer, summary="Score texts")
+async def score(model: str, body: schemas.ScoreBody, wired: Wired, asking: Asking) -> Response:
+    """The log-probability of every token of a text; for choosing among candidates."""
+    one = body.one()
+    if one is not None:
+        return _json(await wired.predictions.one(asking, model, body.version, one))
+    return _json(await wired.predictions.many(asking, model, body.version, [*body.many()]))
+
+
+@router.post("/{model}/generate", response_model=answers.GenerateAnswer, summary="Continue a text")
+async def generate(model: str, body: schemas.GenerateBody, wired: Wired, asking: Asking) -> Response:
+    """A continuation of the text, token after token."""
+    return _json(await wired.predictions.one(asking, model, body.version, body.to_domain()))
+
+
+def _json(value: Json) -> Response:
+    return Response(encode(value), media_type="application/json")
+
+
+def _model(versions: list[ModelVersion]) -> dict[str, Json]:
+    newest = versions[-1]
+    return {
+        "id": newest.name,
+        "object": "model",
+        "created": newest.created,
+        "owned_by": "unroll",
+        "task": newest.task,
+        "versions": [one.version for one in versions],
+        "default_version": newest.version,
+        "architecture": newest.architecture,
+        "cell": newest.cell,
+        "num_layers": newest.num_layers,
+        "hidden_size": [*newest.hidden_size] if isinstance(newest.hidden_size, list) else newest.hidden_size,
+        "parameters": newest.parameters,
+        "state_bytes": newest.state_bytes,
+        "fingerprint": f"sha256:{newest.fingerprint}",
+        "dtype": newest.dtype,
+        "verified": newest.verified,
+        "description": newest.description,
+        "metrics": newest.metrics,
+    }

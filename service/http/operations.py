@@ -1,0 +1,37 @@
+"""/health and /metrics: for those who run the service."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from service.application.views import encode
+from service.http import answers
+from service.http.services import Services, services
+
+router = APIRouter(tags=["operations"])
+
+Wired = Annotated[Services, Depends(services)]
+
+
+@router.get("/health/live", summary="Is the process alive?")
+async def live() -> dict[str, str]:
+    """Always 200 while the process answers, whatever the store does."""
+    return {"status": "alive"}
+
+
+@router.get(
+    "/health/ready",
+    response_model=answers.Readiness,
+    responses={503: {"model": answers.Readiness, "description": "Degraded or unavailable"}},
+    summary="Should this worker get requests?",
+)
+async def ready(wired: Wired) -> Response:
+    """503 tells in `checks` what is missing; `degraded` still serves predictions without a session."""
+    readiness = await wired.health.readiness()
+    return Response(encode(readiness.report), 200 if readiness.ready else 503, media_type="application/json")
+
+
+@router.get("/metrics", response_class=Response, summary="Prometheus metrics")
+async def metrics(wired: Wired) -> Response:
+    """All workers of this supervisor together, in Prometheus' text format."""
+    return Response(wired.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

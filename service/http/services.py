@@ -1,0 +1,44 @@
+"""What the routes call: the application's use cases, as the bootstrap wired them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from service.application.admission import Admission
+from service.application.caller import Caller
+from service.application.health import Health
+from service.application.models import Models
+from service.application.ports import Clock, Observer
+from service.application.predictions import Predictions
+from service.application.sessions import Sessions
+from service.application.steps import Steps
+from service.types import Durability
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, and what the door needs."""
+
+    models: Models
+    predictions: Predictions
+    sessions: Sessions
+    steps: Steps
+    health: Health
+    admission: Admission
+    observer: Observer
+    clock: Clock
+    exposition: Callable[[], bytes]
+    default_durability: Durability
+
+
+def services(request: Request) -> Services:
+    """Return the use cases; a dependency of the routes."""
+    found: Services = request.app.state.services
+    return found
+
+
+def caller(request: Request) -> Caller:
+    """Return who asks, as the door found out; a dependency of the routes."""
+    found: Caller = request.state.caller
+    return found

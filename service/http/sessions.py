@@ -1,0 +1,130 @@
+"""/v1/sessions: streams that continue."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+
+from service.application.caller import Caller
+from service.application.sessions import Created
+from service.application.steps import Step
+from service.application.views import Answer, encode
+from service.errors import InvalidRequest, UnrollError
+from service.http import answers, schemas
+from service.http.errors import envelope
+from service.http.parsing import StrictRoute
+from service.http.services import Services, caller, services
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=StrictRoute, responses=answers.SESSION_ERRORS)
+
+Wired = Annotated[Services, Depends(services)]
+Asking = Annotated[Caller, Depends(caller)]
+Key = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", min_length=1, max_length=255, description="Repeat a request with it, safely"),
+]
+
+
+@router.post("", status_code=201, response_model=answers.Session, summary="Open a session")
+async def create(body: schemas.CreateSession, wired: Wired, asking: Asking, key: Key = None) -> Response:
+    """A new session at state 0; with an Idempotency-Key, a repetition finds the same session."""
+    wanted = body.to_domain(wired.default_durability)
+    version = wired.models.version(wanted.model, wanted.version)
+    if body.input is not None:
+        raise InvalidRequest(
+            f"input is given, but {wanted.model} does {version.task}: expected it for translation only", param="input"
+        )
+    return _created(await wired.sessions.create(asking, wanted, key))
+
+
+@router.get("", response_model=answers.SessionList, summary="List your sessions")
+async def list_sessions(
+    wired: Wired,
+    asking: Asking,
+    model: Annotated[str | None, Query(description="Only sessions of this model")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Sessions per page")] = 20,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+) -> Response:
+    """Live sessions, newest first."""
+    return _json(encode(await wired.sessions.list(asking, model, limit, cursor)))
+
+
+@router.post("/steps", response_model=answers.StepResults, summary="Advance many sessions")
+async def step_many(body: schemas.StepsBody, wired: Wired, asking: Asking) -> Response:
+    """Steps of many sessions in one request; each succeeds or fails for itself."""
+    results = await wired.steps.apply_all(asking, [item.step_of() for item in body.steps])
+    parts = [encode(envelope(one)) if isinstance(one, UnrollError) else one.body for one in results]
+    return _json(b'{"results":[' + b",".join(parts) + b"]}")
+
+
+@router.get("/{session_id}", response_model=answers.Session, summary="Describe a session")
+async def get_session(session_id: str, wired: Wired, asking: Asking) -> Response:
+    """Where the session stands; does not renew it."""
+    return _json(encode(await wired.sessions.get(asking, session_id)))
+
+
+@router.patch("/{session_id}", response_model=answers.Session, summary="Renew a session")
+async def patch_session(session_id: str, body: schemas.PatchSession, wired: Wired, asking: Asking) -> Response:
+    """A new time to live, counted from now."""
+    return _json(encode(await wired.sessions.renew(asking, session_id, body.ttl_seconds)))
+
+
+@router.delete("/{session_id}", status_code=204, summary="End a session")
+async def delete_session(session_id: str, wired: Wired, asking: Asking) -> Response:
+    """The session's state is dropped; further requests to it are answered 410."""
+    await wired.sessions.end(asking, session_id)
+    return Response(status_code=204)
+
+
+@router.post("/{session_id}/steps", response_model=answers.StepResult, summary="Advance a session")
+async def step(session_id: str, body: schemas.StepBody, wired: Wired, asking: Asking, key: Key = None) -> Response:
+    """Feed the input, store the new state, then answer. With `step` or an Idempotency-Key it is safe to repeat."""
+    return _answer(await wired.steps.apply(asking, body.to_domain(session_id, key)))
+
+
+@router.post("/{session_id}/predict", response_model=answers.StepResult, summary="Look ahead")
+async def look(session_id: str, wired: Wired, asking: Asking, body: schemas.LookBody | None = None) -> Response:
+    """What a step would answer; the session stays where it is."""
+    operation = (body or schemas.LookBody()).to_domain()
+    return _answer(await wired.steps.look(asking, session_id, operation))
+
+
+@router.post("/{session_id}/generate", response_model=answers.StepResult, summary="Continue a session's text")
+async def generate(
+    session_id: str,
+    wired: Wired,
+    asking: Asking,
+    body: schemas.SessionGenerateBody | None = None,
+    key: Key = None,
+) -> Response:
+    """Generate from the session's state; with `commit` it is one step of as many timesteps as tokens generated."""
+    body = body or schemas.SessionGenerateBody()
+    if body.commit:
+        return _answer(await wired.steps.apply(asking, Step(session_id, body.to_domain(), body.step, key)))
+    return _answer(await wired.steps.look(asking, session_id, body.to_domain()))
+
+
+@router.post("/{session_id}/fork", status_code=201, response_model=answers.Session, summary="Copy a session")
+async def fork(
+    session_id: str, wired: Wired, asking: Asking, body: schemas.ForkBody | None = None, key: Key = None
+) -> Response:
+    """An independent session that stands where this one does, or where it stood at a kept step."""
+    body = body or schemas.ForkBody()
+    return _created(await wired.sessions.fork(asking, session_id, body.step, body.ttl_seconds, key))
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
+
+
+def _answer(answer: Answer) -> Response:
+    response = _json(answer.body)
+    if answer.replayed:
+        response.headers["Unroll-Replayed"] = "true"
+    return response
+
+
+def _created(created: Created) -> Response:
+    response = _answer(Answer(encode(created.session), created.replayed))
+    response.status_code = 201
+    response.headers["Location"] = f"/v1/sessions/{created.session['id']}"
+    return response
