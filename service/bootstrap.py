@@ -1,0 +1,143 @@
+"""Wires the parts of a worker together, starts and stops them in order. The only place that knows everyone."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from redis.asyncio import Redis
+from starlette.types import ASGIApp
+
+from service.application.admission import Admission
+from service.application.health import Health
+from service.application.lanes import Lanes
+from service.application.models import Models
+from service.application.predictions import Predictions
+from service.application.sessions import Sessions
+from service.application.steps import Steps
+from service.engine.catalogue import load_catalogue, load_version
+from service.engine.engine import BatchingEngine
+from service.engine.runner import run_timestep
+from service.errors import SettingsError, UnrollError
+from service.http.app import create_app
+from service.http.gate import GateSettings
+from service.http.services import Services
+from service.settings import Settings
+from service.store.checks import warnings
+from service.store.client import make_client
+from service.store.redis_store import RedisStore
+from service.tasks.next_word import TextLimits
+from service.telemetry.metrics import Metrics
+from service.types import Operation, Outcome
+
+log = logging.getLogger(__name__)
+
+#: How often the live sessions are counted and the expired dropped from the store's index.
+COUNT_EVERY_SECONDS = 5.0
+
+
+class SystemClock:
+    """The Clock of this machine."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A running worker: its ASGI application, and the admission to close when it stops."""
+
+    app: ASGIApp
+    admission: Admission
+
+
+@asynccontextmanager
+async def running_worker(settings: Settings) -> AsyncIterator[Worker]:
+    """Start the parts, give the wired application, and stop the parts. Raises SettingsError."""
+    if settings.redis_url is None:
+        raise SettingsError("REDIS_URL is not set: a worker needs a store, `unroll serve` starts a private one")
+    torch.set_num_threads(1)
+    metrics, clock = Metrics(), SystemClock()
+    catalogue = load_catalogue(settings.models, text_limits(settings), metrics.model_loaded)
+    client = make_client(settings.redis_url, settings.store_timeout_seconds)
+    store = RedisStore(client, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds)
+    engine = BatchingEngine(
+        catalogue, metrics, clock.monotonic, max_batch=settings.max_batch, max_queue=settings.max_queue
+    )
+    services = _wire(settings, engine, store, metrics, clock)
+    engine.start()
+    # A full collection takes over 100 ms with torch imported: what is loaded by now is never collected.
+    gc.collect()
+    gc.freeze()
+    watching = asyncio.create_task(_watch_store(client, store, services.health))
+    try:
+        yield Worker(create_app(services, _gate_settings(settings)), services.admission)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await engine.stop()
+        await store.aclose()
+        await client.aclose()
+
+
+def text_limits(settings: Settings) -> TextLimits:
+    """Return the limits that a request's text must keep."""
+    return TextLimits(settings.max_input_tokens, settings.max_generated_tokens)
+
+
+def _wire(
+    settings: Settings, engine: BatchingEngine, store: RedisStore, metrics: Metrics, clock: SystemClock
+) -> Services:
+    models, lanes, admission = Models(engine), Lanes(), Admission(settings.max_requests)
+    sessions = Sessions(models=models, engine=engine, store=store, lanes=lanes, observer=metrics, clock=clock)
+    steps = Steps(
+        sessions=sessions, models=models, engine=engine, store=store, lanes=lanes, observer=metrics, clock=clock
+    )
+    return Services(
+        models=models,
+        predictions=Predictions(models, engine),
+        sessions=sessions,
+        steps=steps,
+        health=Health(engine, store, admission, metrics),
+        admission=admission,
+        observer=metrics,
+        clock=clock,
+        exposition=metrics.exposition,
+        default_durability=settings.durability,
+    )
+
+
+def _gate_settings(settings: Settings) -> GateSettings:
+    return GateSettings(settings.max_body_bytes, settings.request_timeout_seconds, settings.api_keys)
+
+
+async def _watch_store(client: Redis, store: RedisStore, health: Health) -> None:
+    """Warn of the server's settings, fetch the secret before the first request needs it, count sessions."""
+    with contextlib.suppress(UnrollError):
+        await store.secret()
+    for warning in await warnings(client):
+        log.warning("store setting", extra={"reason": warning})
+    while True:
+        await health.count_sessions()
+        await asyncio.sleep(COUNT_EVERY_SECONDS)
+
+
+def run_once(folder: Path, operation: Operation, limits: TextLimits) -> Outcome:
+    """Load one model version and run one operation, without a server. Raises ModelFolderError, InvalidRequest."""
+    torch.set_num_threads(1)
+    task = load_version(folder, limits).task
+    sequence = task.start(operation, task.initial_state)
+    while not sequence.finished:
+        (failure,) = run_timestep(task, [sequence])
+        if failure is not None:
+            raise failure
+    return sequence.outcome(task.layout.to_bytes(sequence.state))

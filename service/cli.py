@@ -1,0 +1,190 @@
+"""The command `unroll`."""
+
+import json
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, Protocol
+
+import typer
+
+from service import __version__
+from service import settings as configuration
+from service.errors import ModelFolderError, SettingsError, UnrollError
+from service.supervisor import Supervisor
+from service.telemetry import logs
+
+app = typer.Typer(
+    name="unroll", help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+class StorageDtype(StrEnum):
+    """Widths that weights are stored in."""
+
+    float32 = "float32"
+    float16 = "float16"
+
+
+class Report(Protocol):
+    """What a command prints."""
+
+    def render(self) -> str: ...
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _fail(error: Exception, status: int = 1) -> NoReturn:
+    typer.echo(f"unroll: {error}", err=True)
+    raise typer.Exit(status)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the release and exit.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes on the port.")] = None,
+    models: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Where the private store keeps its data.")] = None,
+) -> None:
+    """Serve the models; settings that are not given come from the environment (see README)."""
+    try:
+        found = configuration.load(host=host, port=port, workers=workers, models=models, state_dir=state_dir)
+        logs.configure(found.log_level, found.log_format)
+        status = Supervisor(found).run()
+    except SettingsError as error:
+        _fail(error, 78)
+    raise typer.Exit(status)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A model's name, or a version's folder.")],
+    text: Annotated[str, typer.Argument(help="What comes before the next word.")],
+    models: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
+    top_k: Annotated[int, typer.Option(min=1, max=100, help="How many candidates.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Predict the next words of a text without a server."""
+    from service.bootstrap import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
+    from service.tasks.loading import version_folders  # noqa: PLC0415 - likewise
+    from service.types import Predict, PredictOptions, TextInput  # noqa: PLC0415
+
+    try:
+        found = configuration.load(models=models)
+        folder = Path(model)
+        if not (folder / "config.json").is_file():
+            folders = [one for one in version_folders(found.models) if one.parent.name == model]
+            if not folders:
+                raise ModelFolderError(
+                    f"{found.models}: found no model {model!r}, expected one with <version>/config.json"
+                )
+            folder = folders[-1]
+        outcome = run_once(folder, Predict(TextInput(text=text), PredictOptions(top_k)), text_limits(found))
+    except (SettingsError, ModelFolderError, UnrollError) as error:
+        _fail(error)
+    if as_json:
+        typer.echo(json.dumps(outcome.output, ensure_ascii=False))
+        return
+    predictions: Any = outcome.output["predictions"]
+    for one in predictions:
+        typer.echo(f"{one['probability']:8.4f}  {one['token']}")
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A PyTorch state dict, training checkpoint or safetensors file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a checkpoint holds, and propose a config.json."""
+    from service.nets.inspect import inspect as inspect_file  # noqa: PLC0415 - torch takes a second to import
+
+    _report(lambda: inspect_file(file), as_json)
+
+
+@app.command()
+def pack(
+    source: Annotated[Path, typer.Argument(help="A PyTorch state dict, training checkpoint or safetensors file.")],
+    target: Annotated[Path, typer.Argument(help="The folder to make, as MODELS/NAME/VERSION.")],
+    *,
+    config: Annotated[Path | None, typer.Option(help="config.json; default: what `inspect` proposes.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of config.json, as JSON or text; may be repeated.")
+    ] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="OLD=NEW renames tensors: a regular expression and its replacement; repeatable."),
+    ] = None,
+    vocab: Annotated[Path | None, typer.Option(help="A word list, one per line, in the order of the ids.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="A Hugging Face tokenizer.json.")] = None,
+    golden: Annotated[Path | None, typer.Option(help="The trainer's own vectors, safetensors.")] = None,
+    card: Annotated[Path | None, typer.Option(help="A model card, Markdown.")] = None,
+    dtype: Annotated[StorageDtype, typer.Option(help="How to store the weights.")] = StorageDtype.float32,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model folder of a trained network's weights, and verify it."""
+    from service.tasks.pack import pack as pack_folder  # noqa: PLC0415 - likewise
+
+    _report(
+        lambda: pack_folder(
+            source,
+            target.parent.parent,
+            target.parent.name,
+            target.name,
+            config=config,
+            settings=dict(map(_setting, settings or [])),
+            maps=maps or [],
+            vocab=vocab,
+            tokenizer=tokenizer,
+            golden=golden,
+            card=card,
+            dtype=dtype.value,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A model folder, MODELS/NAME/VERSION.")], as_json: AsJson = False
+) -> None:
+    """Load a model folder as the server would, golden vectors replayed, and tell what it is."""
+    from service.tasks.verify import verify as verify_folder  # noqa: PLC0415 - likewise
+
+    _report(lambda: verify_folder(folder), as_json)
+
+
+def _report(work: Callable[[], Report], as_json: bool) -> None:
+    try:
+        report = work()
+    except (ModelFolderError, OSError) as error:
+        _fail(error)
+    typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.render())
+
+
+def _setting(given: str) -> tuple[str, object]:
+    name, equals, value = given.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"--set {given}: expected FIELD=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Every setting of the service, and the only reader of its environment.
+
+Each has a variable UNROLL_<NAME>; `REDIS_URL` is read without the prefix. The command line overrides the environment.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.errors import SettingsError
+
+Durability = Literal["memory", "replicated", "fsynced"]
+
+
+class Settings(BaseSettings):
+    """Read once at start; frozen."""
+
+    model_config = SettingsConfigDict(env_prefix="UNROLL_", frozen=True, extra="forbid", populate_by_name=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    workers: int = Field(1, ge=1, le=256, description="Worker processes on the port")
+    models: Path = Field(Path("models"), description="Folder of model folders, `<name>/<version>/` each")
+    redis_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+        description="The store: `redis://`, `rediss://` or `unix://`; unset starts a private server",
+    )
+    state_dir: Path = Field(Path(".unroll"), description="Where the private server keeps its data")
+    key_prefix: str = Field("unroll", min_length=1, pattern=r"^[^{}*\s]+$", description="First part of every store key")
+    api_keys: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="`TENANT:KEY,TENANT:KEY`: who may call; a tenant sees its own sessions only. Empty: anyone",
+    )
+    durability: Durability = Field("memory", description="Durability of sessions that name none")
+    max_batch: int = Field(64, ge=1, le=4096, description="Most operations in one forward pass")
+    max_queue: int = Field(4096, ge=1, description="Most operations under way in a worker's engine")
+    max_requests: int = Field(1024, ge=1, description="Most requests under way in a worker; past it 503")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Longest request body")
+    max_input_tokens: int = Field(4096, ge=1, description="Most tokens in one input")
+    max_generated_tokens: int = Field(1024, ge=1, description="Largest `max_tokens` of a generation")
+    request_timeout_seconds: float = Field(30, gt=0, le=600, description="A request's time, unless it names its own")
+    store_timeout_seconds: float = Field(1.5, gt=0, le=60, description="Longest wait for the store")
+    grace_seconds: float = Field(25, gt=0, description="Time for requests under way when the service stops")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+    log_format: Literal["json", "text", "auto"] = Field(
+        "auto", description="`json`, `text`, or text on a terminal and JSON elsewhere"
+    )
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, given: object) -> object:
+        """Return keys to tenants from TENANT:KEY,TENANT:KEY."""
+        if not isinstance(given, str):
+            return given
+        pairs = [pair.strip().partition(":") for pair in given.split(",") if pair.strip()]
+        if any(not tenant or not key for tenant, _, key in pairs):
+            raise ValueError("expected TENANT:KEY pairs separated by commas")
+        return {key: tenant for tenant, _, key in pairs}
+
+
+def load(**given: Any) -> Settings:  # noqa: ANN401 - the command line's values, checked by pydantic
+    """Return the settings; `given` values that are not None override the environment. Raises SettingsError."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        secret = name in {"api_keys", "redis_url"}
+        found = "its value" if secret else repr(first["input"])
+        raise SettingsError(f"{variable(name)} is {found}: {first['msg']}") from None
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return "REDIS_URL" if name.lower() == "redis_url" else f"UNROLL_{name.upper()}"
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that make another process read the same settings."""
+    values = settings.model_dump() | {"api_keys": ",".join(f"{name}:{key}" for key, name in settings.api_keys.items())}
+    return {variable(name): str(value) for name, value in values.items() if value is not None}

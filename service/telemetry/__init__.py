@@ -1,0 +1,1 @@
+"""Implements the application's Observer: every metric, and the format of the log."""

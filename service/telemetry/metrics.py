@@ -1,0 +1,138 @@
+"""Every metric of the service, in one place. Labels are bounded: never a session, a tenant or a text.
+
+Workers of one supervisor share a folder of metric files (PROMETHEUS_MULTIPROC_DIR, set by the supervisor), so that any
+of them can expose all.
+"""
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from service import __version__
+from service.types import ModelVersion, Outcome
+
+PER_VERSION = ("model", "version")
+FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The Observer that counts."""
+
+    def __init__(self) -> None:
+        self._shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        self._registry = CollectorRegistry()
+        self._make_http()
+        self._make_engine()
+        self._make_sessions()
+        self._make_store()
+        build = self._gauge("build_info", "The running release", ("release",), "livemax")
+        build.labels(__version__).set(1)
+
+    def _make_http(self) -> None:
+        self._requests = self._counter("requests", "Requests answered", ("route", "method", "code"))
+        self._durations = self._histogram("request_duration_seconds", "From the door and back", ("route",), FAST)
+        self._in_flight = self._gauge("requests_in_flight", "Requests under way", (), "livesum")
+        self._shed = self._counter("shed", "Requests refused for lack of room or time", ("reason",))
+
+    def _make_engine(self) -> None:
+        self._queue_depth = self._gauge("queue_depth", "Operations under way in the engine", (), "livesum")
+        self._queue_wait = self._histogram(
+            "queue_wait_seconds", "From submission to the first timestep", PER_VERSION, FAST
+        )
+        self._batch_size = self._histogram("batch_size", "Operations sharing a forward pass", PER_VERSION, SIZES)
+        self._forward = self._histogram("forward_duration_seconds", "One timestep of a batch", PER_VERSION, FAST)
+        self._timesteps = self._counter("timesteps", "Tokens or observations fed", PER_VERSION)
+        self._generated = self._counter("generated_tokens", "Tokens generated", PER_VERSION)
+        # A counter only grows: it adds up minus the log-probabilities, in nats.
+        self._logprob = self._counter("observed_logprob", "Minus the log-probability of the tokens fed", PER_VERSION)
+        self._tokens = self._counter("observed_tokens", "Tokens fed and scored", PER_VERSION)
+        self._loaded = self._gauge("model_loaded", "A served version", (*PER_VERSION, "fingerprint"), "livemax")
+        self._verified = self._gauge("model_verified", "1 if golden vectors were replayed", PER_VERSION, "livemax")
+        self._load_seconds = self._gauge("model_load_seconds", "Loading and checking it", PER_VERSION, "livemax")
+        self._state_bytes = self._gauge("state_bytes", "State of one session", PER_VERSION, "livemax")
+
+    def _make_sessions(self) -> None:
+        self._created = self._counter("sessions_created", "Sessions opened or forked", ("model",))
+        self._ended = self._counter("sessions_ended", "Sessions that ended", ("reason",))
+        self._active = self._gauge("sessions_active", "Live sessions, by the expiry index", (), "livemostrecent")
+        self._steps = self._counter("session_steps", "Steps: applied, replayed, conflict, failed", ("outcome",))
+
+    def _make_store(self) -> None:
+        self._store_seconds = self._histogram("store_duration_seconds", "Round trips", ("operation",), FAST)
+        self._store_errors = self._counter("store_errors", "Store calls that failed", ("code",))
+        self._store_up = self._gauge("store_up", "1 if the last call reached the store", (), "livemin")
+
+    def exposition(self) -> bytes:
+        """Return all workers' metrics in Prometheus' text format."""
+        if not self._shared:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        self._requests.labels(route, method, status).inc()
+        self._durations.labels(route).observe(seconds)
+
+    def in_flight(self, change: int) -> None:
+        self._in_flight.inc(change)
+
+    def shed(self, reason: str) -> None:
+        self._shed.labels(reason).inc()
+
+    def model_loaded(self, model: ModelVersion) -> None:
+        names = (model.name, model.version)
+        self._loaded.labels(*names, model.fingerprint).set(1)
+        self._verified.labels(*names).set(int(model.verified))
+        self._load_seconds.labels(*names).set(model.load_seconds)
+        self._state_bytes.labels(*names).set(model.state_bytes)
+
+    def queue(self, depth: int) -> None:
+        self._queue_depth.set(depth)
+
+    def batch(self, model: str, version: str, size: int, seconds: float) -> None:
+        self._batch_size.labels(model, version).observe(size)
+        self._forward.labels(model, version).observe(seconds)
+
+    def waited(self, model: str, version: str, seconds: float) -> None:
+        self._queue_wait.labels(model, version).observe(seconds)
+
+    def ran(self, model: ModelVersion, outcome: Outcome) -> None:
+        names = (model.name, model.version)
+        self._timesteps.labels(*names).inc(outcome.timesteps)
+        self._generated.labels(*names).inc(outcome.generated)
+        if outcome.observation is not None:
+            self._logprob.labels(*names).inc(-outcome.observation.logprob)
+            self._tokens.labels(*names).inc(outcome.observation.tokens)
+
+    def step(self, outcome: str) -> None:
+        self._steps.labels(outcome).inc()
+
+    def session_created(self, model: str) -> None:
+        self._created.labels(model).inc()
+
+    def session_ended(self, reason: str, count: int = 1) -> None:
+        self._ended.labels(reason).inc(count)
+
+    def sessions_active(self, count: int) -> None:
+        self._active.set(count)
+
+    def store_call(self, operation: str, seconds: float) -> None:
+        self._store_seconds.labels(operation).observe(seconds)
+
+    def store_error(self, code: str) -> None:
+        self._store_errors.labels(code).inc()
+
+    def store_up(self, up: bool) -> None:
+        self._store_up.set(int(up))
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(f"unroll_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...], mode: str) -> Gauge:
+        return Gauge(f"unroll_{name}", text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+    def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"unroll_{name}", text, labels, registry=self._registry, buckets=buckets)
