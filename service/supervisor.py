@@ -5,6 +5,7 @@ and on SIGTERM or Ctrl-C stops the workers first and the store last. No torch he
 """
 
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 EX_CONFIG = 78
 #: A worker that lived shorter than this is not replaced at once, but after the seconds of BACKOFF.
 HEALTHY_SECONDS = 10.0
+PORT_SECONDS = 5.0
 BACKOFF = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 LOOK_EVERY = 0.5
 
@@ -157,10 +159,20 @@ class Supervisor:
 def _listen(settings: Settings) -> socket.socket:
     """Open the port that all workers accept on. Raises SettingsError."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-    except OSError as error:
-        raise SettingsError(
-            f"cannot listen on UNROLL_HOST {settings.host}, UNROLL_PORT {settings.port}: {error.strerror}; "
-            "expected an address of this machine and a free port"
-        ) from None
+    deadline = time.monotonic() + PORT_SECONDS
+    while True:
+        try:
+            return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        except OSError as error:
+            # The workers of a supervisor that was just killed are about to let go of the port.
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            raise _cannot_listen(settings, error) from None
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"cannot listen on UNROLL_HOST {settings.host}, UNROLL_PORT {settings.port}: {error.strerror}; "
+        "expected an address of this machine and a free port"
+    )

@@ -7,8 +7,7 @@ from service.application.deadlines import Deadline
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The client of one request: `tenant` owns the sessions, `request_id` names the request in the log."""
+    """The client of one request: `tenant` owns the sessions."""
 
     tenant: str
-    request_id: str
     deadline: Deadline

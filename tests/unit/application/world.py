@@ -44,7 +44,7 @@ class World:
         )
 
     def caller(self, tenant: str = "public", seconds: float = 30) -> Caller:
-        return Caller(tenant, "req", Deadline.after(self.clock, seconds))
+        return Caller(tenant, Deadline.after(self.clock, seconds))
 
     async def session(self, kept_steps: int = 0, **changes: Any) -> str:  # noqa: ANN401
         wanted = replace(NewSession("adder", None, 3600, "memory", kept_steps), **changes)

