@@ -1,12 +1,24 @@
-"""A linear layer without initial weights."""
+"""Plain layers without initial weights: on the meta device, torch's own random ones load a compiler."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "gelu": F.gelu,
+}
+
 
 class Affine(nn.Module):
-    """`nn.Linear` under the same names, uninitialised: on the meta device, its random weights load a compiler."""
+    """`nn.Linear` under the same names, uninitialised."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -16,3 +28,20 @@ class Affine(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., I) -> (..., O)."""
         return F.linear(x, self.weight, self.bias)
+
+
+class Table(nn.Module):
+    """The weight of an embedding, or of a product without bias; uninitialised."""
+
+    def __init__(self, entries: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(entries, size))
+
+
+class Output(nn.Module):
+    """The parameters of the output layer; without a weight when that is the embedding's."""
+
+    def __init__(self, vocabulary: int, features: int | None) -> None:
+        super().__init__()
+        self.weight = None if features is None else nn.Parameter(torch.empty(vocabulary, features))
+        self.bias = nn.Parameter(torch.empty(vocabulary))

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelFolderError
+from service.nets.affine import DTYPES
 from service.nets.card import read_card
-from service.nets.config import LanguageModelConfig, parse_config, read_config_bytes
-from service.nets.golden import Replay, replay_golden
-from service.nets.language_model import DTYPES, LanguageModel
+from service.nets.config import Config, parse_config, read_config_bytes
+from service.nets.golden import replay_golden
+from service.nets.network import Network, make_network
+from service.nets.replay import Replay
 from service.nets.tensor_file import StoredTensor, read_tensor_file
 from service.types import Json
 
@@ -28,8 +30,8 @@ class Checkpoint:
     """A loaded model version. `golden` is None, and `verified` false, where the folder has no golden vectors."""
 
     path: Path
-    config: LanguageModelConfig
-    network: LanguageModel
+    config: Config
+    network: Network
     fingerprint: str
     parameters: int
     description: str
@@ -56,7 +58,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         path=folder,
         config=config,
         network=network,
-        fingerprint=_fingerprint(folder, raw, stored),
+        fingerprint=_fingerprint(folder, raw, stored, config),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         description=description,
         metrics=metrics,
@@ -64,18 +66,18 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
-def expected_shapes(config: LanguageModelConfig) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Return the tensors of model.safetensors with their shapes."""
     return {name: tuple(tensor.shape) for name, tensor in _empty(config).state_dict().items()}
 
 
-def _empty(config: LanguageModelConfig) -> LanguageModel:
+def _empty(config: Config) -> Network:
     """Return the network without memory for its weights."""
     with torch.device("meta"):
-        return LanguageModel(config).eval().requires_grad_(False)
+        return make_network(config).eval().requires_grad_(False)
 
 
-def _build(config: LanguageModelConfig, path: Path, stored: dict[str, StoredTensor]) -> LanguageModel:
+def _build(config: Config, path: Path, stored: dict[str, StoredTensor]) -> Network:
     network = _empty(config)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     if missing := [name for name in shapes if name not in stored]:
@@ -114,7 +116,7 @@ def _and_more(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _fingerprint(folder: Path, config: bytes, stored: dict[str, StoredTensor]) -> str:
+def _fingerprint(folder: Path, raw: bytes, stored: dict[str, StoredTensor], config: Config) -> str:
     """Return the SHA-256 over config.json, the tensors by name and the preprocessing files, 64 hexadecimal digits."""
     digest = hashlib.sha256()
 
@@ -123,10 +125,10 @@ def _fingerprint(folder: Path, config: bytes, stored: dict[str, StoredTensor]) -
         digest.update(f"{label}\n{len(content)}\n".encode())
         digest.update(content)
 
-    add("config.json", config)
+    add("config.json", raw)
     for name, one in sorted(stored.items()):
         add(f"{name} {one.dtype} {[*one.shape]}", one.data)
-    for name in PREPROCESSING:
+    for name in dict.fromkeys((*PREPROCESSING, *config.tokenizers)):
         if (folder / name).is_file():
             add(name, (folder / name).read_bytes())
     return digest.hexdigest()

@@ -7,83 +7,35 @@ a weight is read.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from service.errors import ModelFolderError
-from service.nets.layout import Cell, Connection, DType, Layout, StateSpec
-
-Size = Annotated[int, Field(ge=1, le=2**24)]
-Activation = Literal["none", "tanh", "relu", "sigmoid", "gelu"]
-ROLES = ("unknown", "begin", "end", "pad")
-Problem: TypeAlias = tuple[str, object, str]
+from service.nets.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.layout import DType, StateSpec
+from service.nets.sections import HeadLayer, Problem, SpecialTokens, StackFields, StateEntry
 
 
-class _Section(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class HeadLayer(_Section):
-    """A linear layer behind the recurrent ones, and what follows it."""
-
-    size: Size
-    activation: Activation = "none"
-
-
-class StateEntry(_Section):
-    """One tensor that a session stores; the shape is without the batch."""
-
-    name: str
-    shape: list[int]
-    dtype: DType
-
-
-def _hidden_size(value: object) -> int | list[int]:
-    sizes = value if isinstance(value, list) else [value]
-    if not sizes or not all(type(size) is int and 1 <= size <= 2**24 for size in sizes):
-        raise ValueError("a positive integer, or a list of one per layer")
-    return value  # type: ignore[return-value]  # just checked
-
-
-def _known_roles(tokens: dict[str, str]) -> dict[str, str]:
-    if unknown := sorted(tokens.keys() - set(ROLES)):
-        raise ValueError(f"only the roles {', '.join(ROLES)}, not {', '.join(unknown)}")
-    return tokens
-
-
-class LanguageModelConfig(_Section):
+class LanguageModelConfig(StackFields):
     """The fields of a language model, in the order of the table of the model folder's documentation."""
 
     format_version: Literal[1]
     task: Literal["next-word"]
     architecture: Literal["language-model"]
-    cell: Cell
-    num_layers: Annotated[int, Field(ge=1, le=256)]
-    input_size: Size
-    hidden_size: Annotated[int | list[int], PlainValidator(_hidden_size)]
-    embedding_size: Size
-    vocab_size: Size
-    proj_size: Annotated[int, Field(ge=0, le=2**24)] = 0
-    bias: bool = True
-    bidirectional: bool = False
-    layer_norm: bool = False
-    connection: Connection = "none"
     input_projection: bool = False
-    head: list[HeadLayer] = []
+    head: list[HeadLayer] = Field(default=[])
     output_residual: bool = False
     tie_weights: bool = False
-    #: Role -> entry of the vocabulary, only the roles that there are.
-    special_tokens: Annotated[dict[str, str], AfterValidator(_known_roles)] = {}
+    special_tokens: SpecialTokens = Field(default={})
     dtype: DType = "float32"
     #: Stated, not only derived: stored sessions outlive releases, so a changed layout must be noticed at load.
     state: list[StateEntry] | None = None
 
     @property
-    def hidden_sizes(self) -> tuple[int, ...]:
-        """One hidden size per layer."""
-        one = self.hidden_size
-        return tuple(one) if isinstance(one, list) else (one,) * self.num_layers
+    def tokenizers(self) -> tuple[str, ...]:
+        """The file of the vocabulary."""
+        return ("tokenizer.json",)
 
     @property
     def features_size(self) -> int:
@@ -95,27 +47,36 @@ class LanguageModelConfig(_Section):
         """Whether the features cannot be read off the recurrent state."""
         return bool(self.head) or not self.layout().last_output_is_state()
 
-    def layout(self) -> Layout:
-        """Return the sizes of the recurrent layers."""
-        return Layout(
-            self.cell,
-            self.input_size,
-            self.hidden_sizes,
-            self.proj_size,
-            self.bias,
-            self.bidirectional,
-            self.layer_norm,
-            self.connection,
-        )
-
     def session_state(self) -> list[StateSpec]:
         """List what a session stores: recurrent tensors, features where needed, the log of the normaliser."""
         features = [StateSpec("features", (self.features_size,))] if self.stores_features else []
         return [*self.layout().state(), *features, StateSpec("log_normaliser", (1,))]
 
+    def problems(self) -> Iterator[Problem]:
+        """Yield the fields that are well-formed and do not go together."""
+        if depth := self.depth_problem():
+            yield depth
+            return
+        yield from self.projection_problems()
+        if self.bidirectional:
+            yield "bidirectional", "true", "false: a language model cannot read what comes next"
+        if self.output_residual:
+            yield "output_residual", "true", "false: a language model's input are ids, which logits cannot be added to"
+        if not self.input_projection and self.input_size != self.embedding_size:
+            expected = f"embedding_size ({self.embedding_size}), or input_projection true"
+            yield "input_size", self.input_size, expected
+        yield from self.connection_problems()
+        if self.tie_weights and self.features_size != self.embedding_size:
+            expected = f"false: the output layer reads {self.features_size} numbers, an embedding has "
+            yield "tie_weights", "true", f"{expected}{self.embedding_size}"
 
-#: The schema of each served task; translation and forecasting come to stand beside it.
-TASKS: dict[str, type[LanguageModelConfig]] = {"next-word": LanguageModelConfig}
+
+Config: TypeAlias = LanguageModelConfig | EncoderDecoderConfig
+#: The schema of each served task; forecasting comes to stand beside them.
+TASKS: dict[str, type[LanguageModelConfig] | type[EncoderDecoderConfig]] = {
+    "next-word": LanguageModelConfig,
+    "translation": EncoderDecoderConfig,
+}
 
 
 def read_config_bytes(folder: Path) -> bytes:
@@ -127,7 +88,7 @@ def read_config_bytes(folder: Path) -> bytes:
         raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected the network's config") from error
 
 
-def parse_config(content: bytes, place: str) -> LanguageModelConfig:
+def parse_config(content: bytes, place: str) -> Config:
     """Parse the bytes of a config.json; `place` names it in messages. Raises ModelFolderError."""
     return build_config(read_json(content, place), place)
 
@@ -143,7 +104,7 @@ def read_json(content: bytes, place: str) -> dict[str, Any]:
     return raw
 
 
-def build_config(raw: dict[str, Any], place: str) -> LanguageModelConfig:
+def build_config(raw: dict[str, Any], place: str) -> Config:
     """Turn the values of a config.json into a checked configuration. Raises ModelFolderError."""
     config = _checked(raw, place)
     expected = [spec.to_dict() for spec in config.session_state()]
@@ -161,7 +122,7 @@ def with_state(raw: dict[str, Any], place: str) -> dict[str, Any]:
     return {**raw, "state": [spec.to_dict() for spec in config.session_state()]}
 
 
-def _checked(raw: dict[str, Any], place: str) -> LanguageModelConfig:
+def _checked(raw: dict[str, Any], place: str) -> Config:
     """Check everything but the state."""
     task = raw.get("task", "nothing")
     schema = TASKS.get(task) if isinstance(task, str) else None
@@ -172,38 +133,9 @@ def _checked(raw: dict[str, Any], place: str) -> LanguageModelConfig:
         config = schema.model_validate(raw)
     except ValidationError as error:
         raise ModelFolderError(_message(place, [_problem(detail, schema) for detail in error.errors()])) from error
-    if problems := list(_contradictions(config)):
+    if problems := list(config.problems()):
         raise ModelFolderError(_message(place, problems))
     return config
-
-
-def _contradictions(config: LanguageModelConfig) -> Iterator[Problem]:
-    """Yield the fields that are well-formed and do not go together."""
-    if len(config.hidden_sizes) != config.num_layers:
-        count = len(config.hidden_sizes)
-        yield "hidden_size", f"{count} sizes", f"num_layers ({config.num_layers}) of them, or one number for all layers"
-        return
-    if config.proj_size and config.cell != "lstm":
-        yield "proj_size", config.proj_size, f"0, since cell is {config.cell} and only an lstm is projected"
-    if config.proj_size >= min(config.hidden_sizes):
-        yield "proj_size", config.proj_size, f"less than hidden_size ({min(config.hidden_sizes)})"
-    if config.bidirectional:
-        yield "bidirectional", "true", "false: a language model cannot read what comes next"
-    if config.output_residual:
-        yield "output_residual", "true", "false: a language model's input are ids, which logits cannot be added to"
-    yield from _width_problems(config)
-
-
-def _width_problems(config: LanguageModelConfig) -> Iterator[Problem]:
-    layout = config.layout()
-    if not config.input_projection and config.input_size != config.embedding_size:
-        expected = f"embedding_size ({config.embedding_size}), or input_projection true"
-        yield "input_size", config.input_size, expected
-    if config.connection != "none" and not any(layout.connected(layer) for layer in range(layout.depth)):
-        yield "connection", config.connection, "none: no layer's output is as wide as its input"
-    if config.tie_weights and config.features_size != config.embedding_size:
-        expected = f"false: the output layer reads {config.features_size} numbers, an embedding has "
-        yield "tie_weights", "true", f"{expected}{config.embedding_size}"
 
 
 def _problem(detail: Any, schema: type[BaseModel]) -> Problem:  # noqa: ANN401 pydantic_core's own type is no public name

@@ -15,27 +15,15 @@ A session stores, in this order (`specs`; config.json's `state` lists the same):
   can be scored by one dot product.
 """
 
-from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import Affine
+from service.nets.affine import ACTIVATIONS, DTYPES, Affine, Output, Table
 from service.nets.config import LanguageModelConfig
 from service.nets.layout import StateSpec
 from service.nets.stack import Stack, State
-
-DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda x: x,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-    "gelu": F.gelu,
-}
 
 
 class LanguageModel(nn.Module):
@@ -45,13 +33,13 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         layout = config.layout()
-        self.embedding = _Table(config.vocab_size, config.embedding_size)
+        self.embedding = Table(config.vocab_size, config.embedding_size)
         self.input_projection = Affine(config.embedding_size, config.input_size) if config.input_projection else None
         self.rnn = Stack(layout)
         sizes = [layout.output_size(), *(layer.size for layer in config.head)]
         self.head = nn.ModuleList(Affine(a, b) for a, b in pairwise(sizes))
         self._activations = [ACTIVATIONS[layer.activation] for layer in config.head]
-        self.output = _Output(config.vocab_size, None if config.tie_weights else config.features_size)
+        self.output = Output(config.vocab_size, None if config.tie_weights else config.features_size)
         self.to(DTYPES[config.dtype])
 
     @property
@@ -111,20 +99,3 @@ class LanguageModel(nn.Module):
         for linear, activation in zip(self.head, self._activations, strict=True):
             x = activation(linear(x))
         return x
-
-
-class _Table(nn.Module):
-    """The weight of an embedding, uninitialised."""
-
-    def __init__(self, entries: int, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(entries, size))
-
-
-class _Output(nn.Module):
-    """The parameters of the output layer; without a weight when that is the embedding's."""
-
-    def __init__(self, vocabulary: int, features: int | None) -> None:
-        super().__init__()
-        self.weight = None if features is None else nn.Parameter(torch.empty(vocabulary, features))
-        self.bias = nn.Parameter(torch.empty(vocabulary))

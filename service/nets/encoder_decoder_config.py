@@ -1,0 +1,158 @@
+"""config.json of an encoder-decoder: two sides, the bridge between them, attention, and what the output layer reads."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.nets.layout import DType, StateSpec
+from service.nets.sections import HeadLayer, Problem, Section, SpecialTokens, StackFields, StateEntry
+
+#: A file of the model folder, never a path out of it.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.json$")]
+Attention = Literal["dot", "general", "additive"]
+Bridge = Literal["concat", "linear"]
+
+
+class EncoderFields(StackFields):
+    """The side that reads the source."""
+
+    tokenizer: FileName = "tokenizer.json"
+
+
+class DecoderFields(StackFields):
+    """The side that writes the target; with `input_feed` it reads the last features beside each embedding."""
+
+    tokenizer: FileName = "tokenizer.json"
+    tie_weights: bool = False
+    input_feed: bool = False
+
+
+class EncoderDecoderConfig(Section):
+    """The fields of a translation network."""
+
+    format_version: Literal[1]
+    task: Literal["translation"]
+    architecture: Literal["encoder-decoder"]
+    encoder: EncoderFields
+    decoder: DecoderFields
+    bridge: Bridge = "concat"
+    attention: Attention | None = None
+    #: The layer behind attention and decoder; without it the output layer reads both directly.
+    combine: HeadLayer | None = None
+    #: The same roles in both vocabularies.
+    special_tokens: SpecialTokens = Field(default={})
+    dtype: DType = "float32"
+    #: The decoder's; the memory follows from the source.
+    state: list[StateEntry] | None = None
+
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """The files of the vocabularies: source, target."""
+        return (self.encoder.tokenizer, self.decoder.tokenizer)
+
+    @property
+    def memory_size(self) -> int:
+        """Width of what the encoder tells of one source position."""
+        return self.encoder.layout().output_size()
+
+    @property
+    def context_size(self) -> int:
+        """Width of decoder output and attended memory together."""
+        return self.decoder.layout().output_size() + (self.memory_size if self.attention else 0)
+
+    @property
+    def features_size(self) -> int:
+        """Width of what the output layer multiplies."""
+        return self.context_size if self.combine is None else self.combine.size
+
+    # What a model list shows of a network is said of the side that steps.
+
+    @property
+    def cell(self) -> str:
+        """The decoder's cell."""
+        return self.decoder.cell
+
+    @property
+    def num_layers(self) -> int:
+        """The decoder's layers."""
+        return self.decoder.num_layers
+
+    @property
+    def hidden_size(self) -> int | list[int]:
+        """The decoder's hidden size."""
+        return self.decoder.hidden_size
+
+    def session_state(self) -> list[StateSpec]:
+        """List the decoder's tensors: the recurrent ones and, with input feeding, the last features."""
+        fed = [StateSpec("attentional", (self.features_size,))] if self.decoder.input_feed else []
+        return [*self.decoder.layout().state(), *fed]
+
+    def bridged_layer(self, layer: int) -> int:
+        """Return the encoder's layer that starts the decoder's `layer`: counted from the top."""
+        return max(0, layer + self.encoder.num_layers - self.decoder.num_layers)
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield the fields that are well-formed and do not go together."""
+        depths = [(name, side.depth_problem()) for name, side in (("encoder", self.encoder), ("decoder", self.decoder))]
+        if wrong := [(f"{name}.{problem[0]}", *problem[1:]) for name, problem in depths if problem]:
+            yield from wrong
+            return
+        yield from self._side_problems("encoder", self.encoder, self.encoder.embedding_size)
+        fed = self.features_size if self.decoder.input_feed else 0
+        yield from self._side_problems("decoder", self.decoder, self.decoder.embedding_size + fed)
+        yield from self._decoder_problems()
+        yield from self._bridge_problems()
+        for role in ("begin", "end"):
+            if role not in self.special_tokens:
+                yield (
+                    "special_tokens",
+                    "no " + role,
+                    f"one: a translation starts and ends with marks, {role} is missing",
+                )
+
+    def _side_problems(self, name: str, side: StackFields, reads: int) -> Iterator[Problem]:
+        if side.input_size != reads:
+            what = "embedding_size" if reads == side.embedding_size else "embedding_size and the features fed back"
+            yield f"{name}.input_size", side.input_size, f"{reads}, {what}"
+        for problems in (side.projection_problems(), side.connection_problems()):
+            for field, found, wanted in problems:
+                yield f"{name}.{field}", found, wanted
+
+    def _decoder_problems(self) -> Iterator[Problem]:
+        if self.decoder.bidirectional:
+            yield "decoder.bidirectional", "true", "false: a decoder cannot read what comes next"
+        if self.decoder.input_feed and self.attention is None:
+            yield "decoder.input_feed", "true", "false, or an attention whose result is fed"
+        if self.decoder.tie_weights and self.features_size != self.decoder.embedding_size:
+            reads, wide = self.features_size, self.decoder.embedding_size
+            wanted = f"false: the output layer reads {reads} numbers, an embedding has {wide}"
+            yield "decoder.tie_weights", "true", wanted
+        query = self.decoder.layout().output_size()
+        if self.attention == "dot" and query != self.memory_size:
+            wanted = f"general or additive: decoder outputs have {query} numbers, the encoder's {self.memory_size}"
+            yield "attention", "dot", wanted
+
+    def _bridge_problems(self) -> Iterator[Problem]:
+        if self.bridge != "concat":
+            return
+        if self.decoder.num_layers > self.encoder.num_layers:
+            wanted = f"at most the encoder's {self.encoder.num_layers}, since bridge is concat"
+            yield "decoder.num_layers", self.decoder.num_layers, wanted
+            return
+        if self.decoder.cell == "lstm" and self.encoder.cell != "lstm":
+            yield "bridge", "concat", f"linear: an lstm needs a cell state, and the encoder is a {self.encoder.cell}"
+            return
+        ends, starts = self.encoder.layout(), self.decoder.layout()
+        ways = len(ends.directions)
+        for layer in range(starts.depth):
+            source = self.bridged_layer(layer)
+            pairs = [(starts.state_size(layer), ways * ends.state_size(source))]
+            if self.decoder.cell == "lstm":
+                pairs.append((starts.hidden_sizes[layer], ways * ends.hidden_sizes[source]))
+            for has, gets in pairs:
+                if has != gets:
+                    wanted = (
+                        f"linear: the decoder's layer {layer} has {has} numbers, the encoder's {source} gives {gets}"
+                    )
+                    yield "bridge", "concat", wanted

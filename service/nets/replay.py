@@ -1,0 +1,102 @@
+"""What golden vectors of every architecture have in common: reading, checking shapes and ids, comparing."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from service.errors import ModelFolderError
+from service.nets.tensor_file import TensorFile
+
+TOLERANCE = 1e-4
+HINT = (
+    "The weights fit, so the forward pass is another than the trainer's. Check the gate order (LSTM i, f, g, o; GRU "
+    "r, z, n with the reset gate after the matrix product), cell (rnn_tanh or rnn_relu), connection, layer_norm, the "
+    "activations of the head, which tensors were renamed to which, and the precision that the weights are stored in"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How far the network is from the trainer's values, at most."""
+
+    difference: float
+    tolerance: float
+    timesteps: int
+
+
+def compare(
+    path: Path, expected: dict[str, Tensor], manners: dict[str, dict[str, Tensor]], tolerance: float, timesteps: int
+) -> Replay:
+    """Compare what each manner of computing gave. Raises ModelFolderError for a difference above the tolerance."""
+    largest = 0.0
+    for manner, actual in manners.items():
+        differences = {name: _difference(actual[name], one) for name, one in expected.items()}
+        worst = max(differences, key=differences.__getitem__)
+        if differences[worst] > tolerance:
+            raise ModelFolderError(
+                f"{path}: {worst}: found a difference of {differences[worst]:.6g} from what the network computes "
+                f"{manner}, the largest of all outputs, expected at most {tolerance:g}. {HINT}"
+            )
+        largest = max(largest, differences[worst])
+    return Replay(largest, tolerance, timesteps)
+
+
+def _difference(actual: Tensor, expected: Tensor) -> float:
+    """Return the largest difference; where a NaN makes it no number, infinity."""
+    largest = float((actual.float() - expected).abs().max())
+    return math.inf if math.isnan(largest) else largest
+
+
+def unstack(path: Path, tensors: dict[str, Tensor], depth: int, prefix: str = "state.") -> None:
+    """Replace `{prefix}h` and `{prefix}c` (L, B, size) by one tensor per layer."""
+    for kind in ("h", "c"):
+        stacked = tensors.pop(f"{prefix}{kind}", None)
+        if stacked is None:
+            continue
+        if stacked.dim() != 3 or len(stacked) != depth:
+            raise ModelFolderError(
+                f"{path}: {prefix}{kind}: found shape {[*stacked.shape]}, expected [{depth} layers, batch, size]"
+            )
+        tensors |= {f"{prefix}{kind}_l{layer}": one for layer, one in enumerate(stacked)}
+
+
+def check_names(path: Path, found: set[str], needed: set[str], optional: set[str] = frozenset()) -> None:  # type: ignore[assignment]  # an empty set
+    """Refuse missing and unknown tensors."""
+    if missing := sorted(needed - found):
+        raise ModelFolderError(f"{path}: {missing[0]}: found no such tensor, expected {', '.join(sorted(needed))}")
+    if unknown := sorted(found - needed - optional):
+        known = ", ".join(sorted(needed | optional))
+        raise ModelFolderError(f"{path}: {unknown[0]}: found this tensor, expected only {known}")
+
+
+def check_shapes(path: Path, tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Return the expected tensors of `tensors` as float32. Raises ModelFolderError for another shape."""
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise ModelFolderError(f"{path}: {name}: found shape {[*tensors[name].shape]}, expected {[*shape]}")
+    return {name: tensors[name].float() for name in expected}
+
+
+def check_ids(path: Path, name: str, ids: Tensor, vocabulary: int) -> None:
+    """Refuse what is no batch of token ids."""
+    if ids.dtype != torch.int64 or ids.dim() != 2 or ids.numel() == 0:
+        found = f"{ids.dtype} of shape {[*ids.shape]}".removeprefix("torch.")
+        raise ModelFolderError(f"{path}: {name}: found {found}, expected int64 of shape [batch, time], not empty")
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= vocabulary:
+        raise ModelFolderError(f"{path}: {name}: found ids {low} to {high}, expected 0 to {vocabulary - 1}")
+
+
+def read_tolerance(path: Path, file: TensorFile) -> float:
+    """Return the tolerance that the file's metadata states."""
+    stated = file.metadata.get("tolerance", str(TOLERANCE))
+    try:
+        tolerance = float(stated)
+    except ValueError:
+        tolerance = math.nan
+    if not 0 < tolerance <= 1:
+        raise ModelFolderError(f"{path}: metadata tolerance: found {stated!r}, expected a number above 0 and up to 1")
+    return tolerance

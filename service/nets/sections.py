@@ -1,0 +1,106 @@
+"""Parts of config.json that several architectures share, each value checked on its own."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+
+from service.nets.layout import Cell, Connection, DType, Layout
+
+Size = Annotated[int, Field(ge=1, le=2**24)]
+Activation = Literal["none", "tanh", "relu", "sigmoid", "gelu"]
+ROLES = ("unknown", "begin", "end", "pad")
+#: A field, what was found there, and what was expected.
+Problem: TypeAlias = tuple[str, object, str]
+
+
+class Section(BaseModel):
+    """A strict JSON object: no unknown field, no conversion."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class HeadLayer(Section):
+    """A linear layer behind the recurrent ones, and what follows it."""
+
+    size: Size
+    activation: Activation = "none"
+
+
+class StateEntry(Section):
+    """One tensor that a session stores; the shape is without the batch."""
+
+    name: str
+    shape: list[int]
+    dtype: DType
+
+
+def _hidden_size(value: object) -> int | list[int]:
+    sizes = value if isinstance(value, list) else [value]
+    if not sizes or not all(type(size) is int and 1 <= size <= 2**24 for size in sizes):
+        raise ValueError("a positive integer, or a list of one per layer")
+    return value  # type: ignore[return-value]  # just checked
+
+
+def _known_roles(tokens: dict[str, str]) -> dict[str, str]:
+    if unknown := sorted(tokens.keys() - set(ROLES)):
+        raise ValueError(f"only the roles {', '.join(ROLES)}, not {', '.join(unknown)}")
+    return tokens
+
+
+#: Role -> entry of the vocabulary, only the roles that there are.
+SpecialTokens = Annotated[dict[str, str], AfterValidator(_known_roles)]
+
+
+class StackFields(Section):
+    """An embedding and the recurrent layers that read it."""
+
+    cell: Cell
+    num_layers: Annotated[int, Field(ge=1, le=256)]
+    input_size: Size
+    hidden_size: Annotated[int | list[int], PlainValidator(_hidden_size)]
+    embedding_size: Size
+    vocab_size: Size
+    proj_size: Annotated[int, Field(ge=0, le=2**24)] = 0
+    bias: bool = True
+    bidirectional: bool = False
+    layer_norm: bool = False
+    connection: Connection = "none"
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """One hidden size per layer."""
+        one = self.hidden_size
+        return tuple(one) if isinstance(one, list) else (one,) * self.num_layers
+
+    def layout(self) -> Layout:
+        """Return the sizes of the recurrent layers."""
+        return Layout(
+            self.cell,
+            self.input_size,
+            self.hidden_sizes,
+            self.proj_size,
+            self.bias,
+            self.bidirectional,
+            self.layer_norm,
+            self.connection,
+        )
+
+    def depth_problem(self) -> Problem | None:
+        """Tell of a wrong number of hidden sizes, with which nothing else makes sense."""
+        count = len(self.hidden_sizes)
+        wanted = f"num_layers ({self.num_layers}) of them, or one number for all layers"
+        return None if count == self.num_layers else ("hidden_size", f"{count} sizes", wanted)
+
+    def projection_problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with `proj_size`."""
+        if self.proj_size and self.cell != "lstm":
+            yield "proj_size", self.proj_size, f"0, since cell is {self.cell} and only an lstm is projected"
+        if self.proj_size >= min(self.hidden_sizes):
+            yield "proj_size", self.proj_size, f"less than hidden_size ({min(self.hidden_sizes)})"
+
+    def connection_problems(self) -> Iterator[Problem]:
+        """Yield a connection that no layer can have."""
+        layout = self.layout()
+        if self.connection != "none" and not any(layout.connected(layer) for layer in range(layout.depth)):
+            yield "connection", self.connection, "none: no layer's output is as wide as its input"
