@@ -23,7 +23,7 @@ from service.application.sessions import Sessions
 from service.application.steps import Steps
 from service.engine.catalogue import load_catalogue, load_version
 from service.engine.engine import BatchingEngine
-from service.engine.runner import run_timestep
+from service.engine.runner import outcome_of, run_timestep
 from service.errors import SettingsError, UnrollError
 from service.http.app import create_app
 from service.http.gate import GateSettings
@@ -32,7 +32,7 @@ from service.settings import Settings
 from service.store.checks import warnings
 from service.store.client import make_client
 from service.store.redis_store import RedisStore
-from service.tasks.next_word import TextLimits
+from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
 from service.types import Operation, Outcome
 
@@ -140,4 +140,4 @@ def run_once(folder: Path, operation: Operation, limits: TextLimits) -> Outcome:
         (failure,) = run_timestep(task, [sequence])
         if failure is not None:
             raise failure
-    return sequence.outcome(task.layout.to_bytes(sequence.state))
+    return outcome_of(task, sequence)

@@ -59,7 +59,57 @@ class Generate:
     options: GenerateOptions = GenerateOptions()
 
 
-Operation: TypeAlias = Predict | Score | Generate
+@dataclass(frozen=True, slots=True)
+class TranslateOptions:
+    """How to search for translations; `max_tokens` (end included) None: twice the source's tokens and ten."""
+
+    beam_size: int = 4
+    max_tokens: int | None = None
+    alternatives: int = 0
+    attention: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Translate:
+    """Translate a text, sentence by sentence."""
+
+    text: str
+    options: TranslateOptions = TranslateOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTranslation:
+    """Answer with the log-probability of each token of a given translation; both texts are taken as one sentence."""
+
+    text: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTranslation:
+    """Read the source sentence of a new session; the outcome's state is its state 0."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionOptions:
+    """How many next words to list, and how to search for the rest of the sentence."""
+
+    top_k: int = 5
+    beam_size: int = 4
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptTranslation:
+    """Feed accepted target words, answer with the next ones and the rest of the sentence; None: only look."""
+
+    text: str | None
+    options: CompletionOptions = CompletionOptions()
+
+
+Operation: TypeAlias = Predict | Score | Generate | Translate | ScoreTranslation | OpenTranslation | AcceptTranslation
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.engine.runner import Task
+from service.engine.runner import AnyTask
 from service.errors import InternalError, ModelFolderError
 from service.nets.checkpoint import Checkpoint
+from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task, version_folders
-from service.tasks.next_word import TextLimits
 from service.types import ModelVersion
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class Loaded:
     """A model version that serves."""
 
     version: ModelVersion
-    task: Task
+    task: AnyTask
 
 
 class Catalogue:
@@ -66,7 +66,7 @@ def load_version(folder: Path, limits: TextLimits) -> Loaded:
     """Load one version with its golden vectors replayed. Raises ModelFolderError."""
     started = time.perf_counter()
     checkpoint, task = load_task(folder, limits)
-    return Loaded(_describe(checkpoint, task.layout.bytes, time.perf_counter() - started), task)
+    return Loaded(_describe(checkpoint, task.state_bytes, time.perf_counter() - started), task)
 
 
 def _describe(checkpoint: Checkpoint, state_bytes: int, seconds: float) -> ModelVersion:

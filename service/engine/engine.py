@@ -11,9 +11,8 @@ from typing import Protocol
 
 from service.engine.batcher import Batcher
 from service.engine.catalogue import Catalogue, Loaded
-from service.engine.runner import run_timestep
+from service.engine.runner import Sequence, outcome_of, run_timestep
 from service.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
-from service.tasks.sequences import TextSequence
 from service.types import ModelVersion, Operation, Outcome
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ class Entry:
     """An operation under way and the future of its outcome."""
 
     loaded: Loaded
-    sequence: TextSequence
+    sequence: Sequence
     future: asyncio.Future[Outcome]
     deadline: float | None
     submitted: float
@@ -55,7 +54,7 @@ class Entry:
         """Settle the future with the sequence's outcome, unless it is settled."""
         if self.future.done():
             return None
-        outcome = self.sequence.outcome(self.loaded.task.layout.to_bytes(self.sequence.state))
+        outcome = outcome_of(self.loaded.task, self.sequence)
         self.future.set_result(outcome)
         return outcome
 
@@ -99,7 +98,7 @@ class BatchingEngine:
 
     def initial_state(self, model: ModelVersion) -> bytes:
         task = self._catalogue.loaded(model).task
-        return task.layout.to_bytes(task.initial_state)
+        return task.to_bytes(task.initial_state)
 
     async def run(
         self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
@@ -107,7 +106,7 @@ class BatchingEngine:
         if not self.healthy():
             raise ModelNotReady("the engine of this worker has stopped; another worker can answer", applied="no")
         loaded = self._catalogue.loaded(model)
-        row = loaded.task.initial_state if state is None else loaded.task.layout.from_bytes(state)
+        row = loaded.task.initial_state if state is None else loaded.task.from_bytes(state)
         sequence = loaded.task.start(operation, row)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._batcher.submit(Entry(loaded, sequence, future, deadline, self._monotonic()))

@@ -4,18 +4,35 @@ from pathlib import Path
 
 from service.errors import ModelFolderError
 from service.nets.checkpoint import Checkpoint, read_checkpoint
+from service.nets.config import Config
+from service.nets.encoder_decoder import EncoderDecoder
+from service.nets.encoder_decoder_config import EncoderDecoderConfig
 from service.tasks.layout import StateLayout
-from service.tasks.next_word import NextWord, TextLimits
-from service.tasks.text import read_vocabulary
+from service.tasks.limits import TextLimits
+from service.tasks.next_word import NextWord
+from service.tasks.text import Vocabulary, read_vocabulary
+from service.tasks.translation import Translation
 
 
-def load_task(folder: Path, limits: TextLimits) -> tuple[Checkpoint, NextWord]:
+def load_task(folder: Path, limits: TextLimits) -> tuple[Checkpoint, NextWord | Translation]:
     """Read a model folder and build its task. Raises ModelFolderError for whatever is wrong with it."""
     checkpoint = read_checkpoint(folder)
-    config = checkpoint.config
-    vocabulary = read_vocabulary(folder, config.vocab_size, config.special_tokens)
-    layout = StateLayout([(spec.name, spec.shape) for spec in checkpoint.network.specs])
-    return checkpoint, NextWord(checkpoint.network, vocabulary, layout, config.special_tokens, limits)
+    config, network = checkpoint.config, checkpoint.network
+    vocabularies = read_vocabularies(folder, config)
+    if isinstance(network, EncoderDecoder):
+        source, target = vocabularies
+        return checkpoint, Translation(network, source, target, limits)
+    layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
+    return checkpoint, NextWord(network, vocabularies[0], layout, config.special_tokens, limits)
+
+
+def read_vocabularies(folder: Path, config: Config) -> list[Vocabulary]:
+    """Read the vocabularies of a model: source and target, or the only one. Raises ModelFolderError."""
+    sides = (config.encoder, config.decoder) if isinstance(config, EncoderDecoderConfig) else (config,)
+    return [
+        read_vocabulary(folder, side.vocab_size, config.special_tokens, file)
+        for side, file in zip(sides, config.tokenizers, strict=True)
+    ]
 
 
 def version_folders(models: Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """Next-word prediction, scoring and generation with a language model."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -8,19 +7,12 @@ from torch import Tensor
 
 from service.errors import InputTooLong, InvalidRequest
 from service.tasks.layout import StateLayout
+from service.tasks.limits import TextLimits
 from service.tasks.sequences import Generating, Predicting, Row, Scoring, TextSequence
 from service.tasks.text import Encoded, Vocabulary
 from service.types import Generate, Operation, Predict, Score, TextInput
 
 NO_INPUT = Encoded([], [], [])
-
-
-@dataclass(frozen=True, slots=True)
-class TextLimits:
-    """The most tokens that one request may feed or generate."""
-
-    input_tokens: int = 4096
-    generated_tokens: int = 1024
 
 
 class LanguageNetwork(Protocol):
@@ -59,10 +51,25 @@ class NextWord:
         """State 0, (total,): zeros, with the begin symbol fed if there is one."""
         return self._initial
 
+    @property
+    def state_bytes(self) -> int:
+        """How much a session stores."""
+        return self.layout.bytes
+
+    def to_bytes(self, state: Tensor) -> bytes:
+        """Return a row (total,) as a session stores it."""
+        return self.layout.to_bytes(state)
+
+    def from_bytes(self, raw: bytes) -> Tensor:
+        """Return the row (total,) that a session stored. Raises StateCorrupted."""
+        return self.layout.from_bytes(raw)
+
     def start(self, operation: Operation, state: Tensor) -> TextSequence:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
         if isinstance(operation, Score):
             return Scoring(self._encode(operation.input), state)
+        if not isinstance(operation, Predict | Generate):
+            raise InvalidRequest(f"{type(operation).__name__} is not for a next-word model", param="model")
         given = operation.input
         if isinstance(operation, Generate):
             encoded = NO_INPUT if given is None else self._encode(given)

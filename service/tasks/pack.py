@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 
 from service.errors import ModelFolderError
-from service.nets.config import LanguageModelConfig, build_config, read_json, with_state
+from service.nets.config import Config, LanguageModelConfig, build_config, read_json, with_state
 from service.nets.golden import FILE as GOLDEN
 from service.nets.inspect import inspect
 from service.nets.state_dict import read_state_dict
@@ -142,14 +142,30 @@ def _read_fields(path: Path) -> dict[str, Any]:
         raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a config.json") from error
 
 
-def _write_extras(folder: Path, extras: _Extras, config: LanguageModelConfig) -> None:
+def _write_extras(folder: Path, extras: _Extras, config: Config) -> None:
     if extras.vocab is not None:
+        if not isinstance(config, LanguageModelConfig):
+            raise ModelFolderError(f"{extras.vocab}: found a word list, expected tokenizers for a translation model")
         tokenizer = word_tokenizer(extras.vocab, config.vocab_size, config.special_tokens["unknown"])
         tokenizer.save(str(folder / "tokenizer.json"))
-    copies = ((extras.tokenizer, "tokenizer.json"), (extras.golden, GOLDEN), (extras.card, "README.md"))
+    copies = [(extras.golden, GOLDEN), (extras.card, "README.md")]
+    if extras.tokenizer is not None:
+        copies += _tokenizers(extras.tokenizer, config)
     for path, name in copies:
         if path is not None:
             shutil.copyfile(path, folder / name)
+
+
+def _tokenizers(given: Path, config: Config) -> list[tuple[Path | None, str]]:
+    """Say which file becomes which: one for all, or those of a folder, under the names of config.json."""
+    names = list(dict.fromkeys(config.tokenizers))
+    if given.is_dir():
+        if missing := [name for name in names if not (given / name).is_file()]:
+            raise ModelFolderError(f"{given}: found no {missing[0]}, expected the tokenizers that config.json names")
+        return [(given / name, name) for name in names]
+    if len(names) > 1:
+        raise ModelFolderError(f"{given}: found one tokenizer, expected a folder with {' and '.join(names)}")
+    return [(given, names[0])]
 
 
 @contextmanager

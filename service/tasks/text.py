@@ -53,15 +53,18 @@ class Vocabulary:
         index: int | None = self._tokenizer.token_to_id(token)
         return self._any_case.get(token.casefold()) if index is None else index
 
-    def encode(self, given: TextInput) -> Encoded:
-        """Encode text, tokens or ids. Raises InvalidRequest for what has no token, OutOfVocabulary for a bad id."""
+    def encode(self, given: TextInput, field: str = "input.text") -> Encoded:
+        """Encode text, tokens or ids; `field` names a text in errors.
+
+        Raises InvalidRequest for a word that cannot be read, OutOfVocabulary for a bad id.
+        """
         if given.ids is not None:
             return self._encode_ids(given.ids)
         if given.tokens is not None:
             return self._look_up(list(given.tokens), "input.tokens")
         text = given.text or ""
         if self.word_level:
-            return self._look_up(self.split(text), "input.text")
+            return self._look_up(self.split(text), field)
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         unknown = [
             text[start:end]
@@ -115,9 +118,11 @@ class Vocabulary:
         return Encoded([index for index in ids if index is not None], tokens, unknown)
 
 
-def read_vocabulary(folder: Path, vocab_size: int, special_tokens: dict[str, str]) -> Vocabulary:
-    """Read `tokenizer.json` of a model folder. Raises ModelFolderError when it does not fit the network."""
-    path = folder / "tokenizer.json"
+def read_vocabulary(
+    folder: Path, vocab_size: int, special_tokens: dict[str, str], file: str = "tokenizer.json"
+) -> Vocabulary:
+    """Read a tokenizer of a model folder. Raises ModelFolderError when it does not fit the network."""
+    path = folder / file
     if not path.is_file():
         raise ModelFolderError(f"{path}: not found; a text model needs its tokenizer")
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from service.nets.checkpoint import read_checkpoint
-from service.tasks.text import read_vocabulary
+from service.tasks.loading import read_vocabularies
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def verify(path: Path) -> Verification:
     """Load a model folder and replay its golden vectors. Raises ModelFolderError for the first thing wrong."""
     checkpoint = read_checkpoint(path)
     config = checkpoint.config
-    read_vocabulary(path, config.vocab_size, config.special_tokens)
+    read_vocabularies(path, config)
     golden = checkpoint.golden
     return Verification(
         path=path,

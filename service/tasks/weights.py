@@ -9,7 +9,8 @@ from torch import Tensor
 
 from service.errors import ModelFolderError
 from service.nets.checkpoint import expected_shapes
-from service.nets.config import LanguageModelConfig
+from service.nets.config import Config
+from service.nets.encoder_decoder_config import EncoderDecoderConfig
 
 
 def parse_map(text: str) -> tuple[re.Pattern[str], str]:
@@ -47,20 +48,25 @@ def rename(source: Path, tensors: Mapping[str, Tensor], maps: Sequence[str]) -> 
     return renamed
 
 
-def fit(source: Path, tensors: dict[str, Tensor], config: LanguageModelConfig) -> tuple[dict[str, Tensor], list[str]]:
+def fit(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
     """Return exactly the tensors that the configured network has, and what was done for that."""
     tensors, notes = dict(tensors), []
-    if config.tie_weights and "output.weight" in tensors:
-        if not torch.equal(tensors.pop("output.weight"), tensors.get("embedding.weight", torch.empty(0))):
+    if isinstance(config, EncoderDecoderConfig):
+        tied, table = config.decoder.tie_weights, "decoder.embedding.weight"
+    else:
+        tied, table = config.tie_weights, "embedding.weight"
+    if tied and "output.weight" in tensors:
+        if not torch.equal(tensors.pop("output.weight"), tensors.get(table, torch.empty(0))):
             raise ModelFolderError(
-                f"{source}: output.weight: found other values than in embedding.weight, expected equal ones, since "
+                f"{source}: output.weight: found other values than in {table}, expected equal ones, since "
                 "tie_weights is true"
             )
-        notes.append("output.weight is left out: it is embedding.weight (tie_weights)")
-    if "output.bias" not in tensors:
-        tensors["output.bias"] = torch.zeros(config.vocab_size)
-        notes.append("output.bias is written as zeros: the checkpoint's output layer has none")
+        notes.append(f"output.weight is left out: it is {table} (tie_weights)")
     shapes = expected_shapes(config)
+    for name, layer in (("output.bias", "output layer"), ("attention.query.bias", "attention")):
+        if name in shapes and name not in tensors:
+            tensors[name] = torch.zeros(shapes[name])
+            notes.append(f"{name} is written as zeros: the checkpoint's {layer} has none")
     advice = "rename tensors with --map OLD=NEW, leave one out with --map OLD="
     if missing := [name for name in shapes if name not in tensors]:
         raise ModelFolderError(f"{source}: {missing[0]}: found only {_list(tensors)}, expected it too; {advice}")

@@ -1,0 +1,12 @@
+"""How much text one request may bring or ask for."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TextLimits:
+    """The most tokens that one request may feed or generate, and the most in one sentence of a translation."""
+
+    input_tokens: int = 4096
+    generated_tokens: int = 1024
+    sentence_tokens: int = 512

@@ -1,0 +1,128 @@
+"""Searches over target pieces: which to feed next, and what to do with the expectations that come back.
+
+A search occupies one decoder row or several. The task feeds `ids` to `state`, row by row, together with the rows of all
+other searches, and hands over what it has `Seen`.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from service.tasks.pieces import Marks
+
+
+class Seen(NamedTuple):
+    """A timestep of R rows: log-probabilities (R, V), new states (R, total), weights over the source (R, S) or None."""
+
+    logprobs: Tensor
+    state: Tensor
+    weights: Tensor | None
+
+
+class Search(Protocol):
+    """What the task sees of a search."""
+
+    ids: list[int]
+    state: Tensor
+    finished: bool
+
+    def receive(self, seen: Seen) -> None:
+        """Take the result of a timestep."""
+
+
+class Forced:
+    """Feeds given pieces, all but the last, and keeps the log-probability of each but the first.
+
+    The state afterwards has yet to be fed the last piece.
+    """
+
+    def __init__(self, pieces: list[int], state: Tensor) -> None:
+        self.ids = pieces[:1]
+        self.state = state[None]
+        self.finished = len(pieces) < 2
+        self.logprobs: list[float] = []
+        self._pieces = pieces
+
+    def receive(self, seen: Seen) -> None:
+        following = self._pieces[len(self.logprobs) + 1]
+        self.logprobs.append(float(seen.logprobs[0, following]))
+        self.ids, self.state = [following], seen.state
+        self.finished = len(self.logprobs) + 1 == len(self._pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """Target pieces, the end included where it is reached, and their summed log-probability."""
+
+    pieces: list[int]
+    total: float
+    ended: bool
+    weights: list[Tensor]
+
+    @property
+    def score(self) -> float:
+        """Log-probability per piece."""
+        return self.total / max(1, len(self.pieces))
+
+
+NOTHING = Hypothesis([], 0.0, False, [])
+
+
+class Beam:
+    """Beam search with the score normalised by length: K. Cho et al. (2014), A. Graves (2012); size 1 is greedy.
+
+    Of the 2 * size best continuations, those among the first `size` that end are kept as results, the best others live
+    on. It is over with `size` results, or after `limit` pieces.
+    """
+
+    def __init__(
+        self, marks: Marks, state: Tensor, piece: int, *, opening: Tensor, size: int, limit: int, weights: bool = False
+    ) -> None:
+        self.ids = [piece]
+        self.state = state[None]
+        self.finished = False
+        self._marks = marks
+        self._allowed = opening
+        self._size = size
+        self._limit = limit
+        self._keeps_weights = weights
+        self._live = [NOTHING]
+        self._ended: list[Hypothesis] = []
+
+    def receive(self, seen: Seen) -> None:
+        kept: list[tuple[int, Hypothesis]] = []
+        for rank, (total, row, piece) in enumerate(self._candidates(seen.logprobs)):
+            if piece == self._marks.end:
+                if rank < self._size and len(self._ended) < self._size:
+                    self._ended.append(self._longer(row, piece, total, seen))
+            elif len(kept) < self._size:
+                kept.append((row, self._longer(row, piece, total, seen)))
+        self._allowed = self._marks.never
+        self._limit -= 1
+        if kept:
+            self._live = [one for _, one in kept]
+            self.ids = [one.pieces[-1] for one in self._live]
+            self.state = seen.state[[row for row, _ in kept]]
+        self.finished = not kept or not self._limit or len(self._ended) >= self._size
+
+    def _candidates(self, logprobs: Tensor) -> list[tuple[float, int, int]]:
+        """Return total, row and piece of the best continuations, best first."""
+        best, pieces = (logprobs + self._allowed).topk(min(2 * self._size, logprobs.shape[1]))
+        totals = best.double() + torch.tensor([one.total for one in self._live], dtype=torch.float64)[:, None]
+        values, places = totals.flatten().topk(min(2 * self._size, totals.numel()))
+        flat, width = pieces.flatten().tolist(), pieces.shape[1]
+        found = zip(values.tolist(), places.tolist(), strict=True)
+        return [(value, place // width, flat[place]) for value, place in found if value > -torch.inf]
+
+    def _longer(self, row: int, piece: int, total: float, seen: Seen) -> Hypothesis:
+        before = self._live[row]
+        kept = self._keeps_weights and seen.weights is not None
+        weights = [*before.weights, seen.weights[row]] if kept and seen.weights is not None else []
+        return Hypothesis([*before.pieces, piece], total, piece == self._marks.end, weights)
+
+    def results(self) -> list[Hypothesis]:
+        """Return what was found: ended ones by score, then those that the limit cut off."""
+        rest = [] if len(self._ended) >= self._size else self._live
+        return [group for part in (self._ended, rest) for group in sorted(part, key=lambda one: -one.score)]

@@ -1,0 +1,207 @@
+"""Translation with an encoder-decoder: whole texts, scores of given translations, and sessions of a translator."""
+
+from collections import defaultdict
+from itertools import accumulate, pairwise
+from typing import TypeVar
+
+import torch
+
+from service.errors import InputTooLong, InvalidRequest
+from service.nets.attention import Memory, gather
+from service.nets.encoder_decoder import EncoderDecoder
+from service.tasks.layout import StateLayout
+from service.tasks.limits import TextLimits
+from service.tasks.memories import Memories
+from service.tasks.pieces import Pieces
+from service.tasks.position import Position, PositionFormat
+from service.tasks.searches import Seen
+from service.tasks.sentences import split
+from service.tasks.text import Encoded, Vocabulary
+from service.tasks.text_translation import Sentence, Translating
+from service.tasks.translating import Accepting, Advance, Opening, Placed, Read, ScoringTranslation, Underway
+from service.types import AcceptTranslation, OpenTranslation, Operation, ScoreTranslation, Translate
+
+T = TypeVar("T")
+
+
+class Translation:
+    """Turns operations into searches and runs a timestep for many of them at once."""
+
+    name = "translation"
+
+    def __init__(self, network: EncoderDecoder, source: Vocabulary, target: Vocabulary, limits: TextLimits) -> None:
+        self._network = network
+        self._limits = limits
+        roles = network.config.special_tokens
+        self._source, self._target = Pieces(source), Pieces(target)
+        # Both roles are there: the configuration demands them, the vocabularies were checked for them.
+        self._end_of_source = source.id_of(roles["end"]) or 0
+        self._marks = self._target.marks(target.id_of(roles["begin"]) or 0, target.id_of(roles["end"]) or 0)
+        self._layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
+        self._format = PositionFormat(self._layout, source.size, target.size)
+        self._memories = Memories()
+        self.state_bytes = self._layout.bytes
+
+    @property
+    def initial_state(self) -> Position | None:
+        """None: a session has no state before its source is read."""
+        return None
+
+    def to_bytes(self, state: Position | None) -> bytes:
+        """Return what a session stores. Raises InvalidRequest where no source was read."""
+        if state is None:
+            raise InvalidRequest(
+                "input is missing: a session of a translation model is created with its source sentence", param="input"
+            )
+        return self._format.to_bytes(state)
+
+    def from_bytes(self, raw: bytes) -> Position:
+        """Return the position that a session stored. Raises StateCorrupted."""
+        return self._format.from_bytes(raw)
+
+    def start(self, operation: Operation, state: Position | None) -> Underway:
+        """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
+        match operation:
+            case Translate():
+                return self._start_text(operation)
+            case ScoreTranslation():
+                source = self._one_source(operation.text)
+                return ScoringTranslation(
+                    source, self._encode_target(operation.target, "input.target"), self._target, self._marks
+                )
+            case OpenTranslation():
+                return Opening(self._one_source(operation.text), self._marks.begin)
+            case AcceptTranslation():
+                return self._start_accept(operation, state)
+        raise InvalidRequest(f"{type(operation).__name__} is not for a translation model", param="model")
+
+    def _start_text(self, operation: Translate) -> Translating:
+        options = operation.options
+        if options.alternatives >= options.beam_size:
+            raise InvalidRequest(
+                f"options.alternatives is {options.alternatives}: expected less than options.beam_size "
+                f"({options.beam_size}), since a beam finds no more",
+                param="options.alternatives",
+            )
+        if options.attention and self._network.attention is None:
+            raise InvalidRequest(
+                "options.attention is true: expected false, since this model has no attention",
+                param="options.attention",
+            )
+        parts = [(self._encode_source(text), separator) for text, separator in self._sentences(operation.text)]
+        self._check_length("input.text", sum(len(encoded.ids) for encoded, _ in parts), self._limits.input_tokens)
+        sentences = [
+            Sentence(
+                (*encoded.ids, self._end_of_source),
+                [*encoded.tokens, self._source.token(self._end_of_source)],
+                self._limit(options.max_tokens, len(encoded.ids)),
+                separator,
+            )
+            for encoded, separator in parts
+        ]
+        return Translating(sentences, self._target, self._marks, options)
+
+    def _start_accept(self, operation: AcceptTranslation, state: Position | None) -> Accepting:
+        if state is None:
+            raise InvalidRequest("accepted words go to a session: expected one created with its source", param="input")
+        accepted: list[int] = []
+        if operation.text is not None:
+            accepted = self._encode_target(operation.text, "input.text", follows=state.accepted > 0).ids
+        limit = self._limit(operation.options.max_tokens, len(state.source) - 1)
+        if operation.options.max_tokens is None:
+            limit = max(10, limit - state.accepted - len(accepted))
+        memory = self._memories.get(state.source)
+        options, pieces, marks = operation.options, self._target, self._marks
+        return Accepting(state, memory, accepted, pieces=pieces, marks=marks, options=options, limit=limit)
+
+    def _sentences(self, text: str) -> list[tuple[str, str]]:
+        sentences = split(text)
+        if not sentences:
+            raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
+        return sentences
+
+    def _one_source(self, text: str) -> tuple[int, ...]:
+        self._sentences(text)
+        return (*self._encode_source(text).ids, self._end_of_source)
+
+    def _encode_source(self, text: str) -> Encoded:
+        encoded = self._source.encode(text, "input.text")
+        sentence = f"input.text has a sentence ({text[:30]!r}...) that"
+        self._check_length(sentence, len(encoded.ids), self._limits.sentence_tokens)
+        return encoded
+
+    def _encode_target(self, text: str, field: str, *, follows: bool = False) -> Encoded:
+        encoded = self._target.encode(text, field, follows=follows)
+        if not encoded.ids:
+            raise InvalidRequest(f"{field} has no token: expected at least one word", param=field)
+        if len(encoded.ids) > self._limits.generated_tokens:
+            limit = self._limits.generated_tokens
+            raise InputTooLong(f"{field} has {len(encoded.ids)} tokens: expected at most {limit}", param=field)
+        return encoded
+
+    def _check_length(self, what: str, count: int, limit: int) -> None:
+        if count > limit:
+            raise InputTooLong(f"{what} has {count} tokens: expected at most {limit}", param="input.text")
+
+    def _limit(self, wanted: int | None, source_tokens: int) -> int:
+        most = self._limits.generated_tokens
+        if wanted is not None and wanted > most:
+            raise InvalidRequest(f"options.max_tokens is {wanted}: expected at most {most}", param="options.max_tokens")
+        return min(most, 2 * source_tokens + 10) if wanted is None else wanted
+
+    def forward(self, batch: list[Underway]) -> list[Advance]:
+        """Read the sources that are asked for and advance every search by one piece; changes no operation."""
+        read = self._read([source for one in batch for source in one.sources])
+        seen = self._look([placed for one in batch for placed in one.searches])
+        reads = _cut(read, [len(one.sources) for one in batch])
+        looks = _cut(seen, [len(one.searches) for one in batch])
+        for one, own in zip(batch, reads, strict=True):
+            if one.keeps_memory:
+                for source, found in zip(one.sources, own, strict=True):
+                    self._memories.put(source, found.memory)
+        return [Advance(*shares) for shares in zip(reads, looks, strict=True)]
+
+    def _read(self, sources: list[tuple[int, ...]]) -> list[Read]:
+        """Encode sources, those of one length together: nothing is padded, so none touches another."""
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for at, source in enumerate(sources):
+            by_length[len(source)].append(at)
+        found: dict[int, Read] = {}
+        for places in by_length.values():
+            memory, state = self._network.encode(torch.tensor([sources[at] for at in places]))
+            rows = self._layout.join(state)
+            for row, at in enumerate(places):
+                # Copies, since a slice would keep the whole group alive.
+                own = Memory(*(tensor[row : row + 1].clone() for tensor in memory))
+                found[at] = Read(own, rows[row].clone())
+        return [found[at] for at in range(len(sources))]
+
+    def _look(self, searches: list[Placed]) -> list[Seen]:
+        """Run one decoder step over the rows of all searches."""
+        if not searches:
+            return []
+        by_memory: dict[int, list[int]] = defaultdict(list)
+        for at, placed in enumerate(searches):
+            by_memory[id(placed.memory)].append(at)
+        order = [at for places in by_memory.values() for at in places]
+        memory = gather([searches[places[0]].memory for places in by_memory.values()])
+        owners = [
+            owner for owner, places in enumerate(by_memory.values()) for at in places for _ in searches[at].search.ids
+        ]
+        ids = torch.tensor([piece for at in order for piece in searches[at].search.ids])
+        rows = torch.cat([searches[at].search.state for at in order])
+        decoded = self._network.step(ids, self._layout.cut(rows), memory, torch.tensor(owners))
+        logprobs = self._network.logits(decoded.features).log_softmax(-1)
+        after = self._layout.join(decoded.state)
+        bounds = accumulate((len(searches[at].search.ids) for at in order), initial=0)
+        found: dict[int, Seen] = {}
+        for at, (start, end) in zip(order, pairwise(bounds), strict=True):
+            positions = searches[at].memory.real.shape[1]
+            weights = None if decoded.weights is None else decoded.weights[start:end, :positions]
+            found[at] = Seen(logprobs[start:end], after[start:end], weights)
+        return [found[at] for at in range(len(searches))]
+
+
+def _cut(items: list[T], counts: list[int]) -> list[list[T]]:
+    """Cut a list into parts of so many items each."""
+    return [items[start:end] for start, end in pairwise(accumulate(counts, initial=0))]
