@@ -1,0 +1,123 @@
+"""Encoder-decoders against the one of tests/translation_trainer.py, which is made of torch.nn."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from service.errors import ModelFolderError
+from service.nets.attention import gather
+from service.nets.checkpoint import read_checkpoint
+from service.nets.encoder_decoder import EncoderDecoder
+from tests.translation_folders import write_encoder_decoder
+
+LINEAR: dict[str, Any] = {"bridge": "linear"}
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    *({"attention": kind} for kind in (None, "dot", "additive")),
+    *({"attention": kind, "decoder": {"input_feed": True}} for kind in ("dot", "general", "additive")),
+    *({"encoder": {"cell": cell}} for cell in ("rnn_tanh", "rnn_relu", "gru")),
+    {"encoder": {"cell": "lstm"}, "decoder": {"cell": "gru"}},
+    {"encoder": {"bidirectional": False}},
+    {"decoder": {"num_layers": 2}},
+    {"decoder": {"tie_weights": True}},
+    {"combine": None},
+    {"combine": None, "attention": None},
+    {"combine": None, "decoder": {"input_feed": True}},
+    {**LINEAR},
+    {**LINEAR, "encoder": {"cell": "gru"}, "decoder": {"cell": "lstm", "num_layers": 3, "hidden_size": 5}},
+    {**LINEAR, "encoder": {"cell": "lstm"}, "decoder": {"cell": "rnn_tanh", "hidden_size": 9}},
+    {**LINEAR, "encoder": {"proj_size": 3, "bias": False}, "decoder": {"proj_size": 4, "num_layers": 2}},
+]
+
+
+def load(root: Path, **settings: Any) -> EncoderDecoder:
+    return read_checkpoint(write_encoder_decoder(root, **settings)).network
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=json.dumps)
+def test_computes_what_torch_computes(tmp_path: Path, settings: dict[str, Any]) -> None:
+    checkpoint = read_checkpoint(write_encoder_decoder(tmp_path, **settings))
+    assert checkpoint.golden is not None
+    assert checkpoint.golden.difference < 2e-6
+
+
+@pytest.mark.parametrize("settings", SETTINGS[:7], ids=json.dumps)
+@torch.inference_mode()
+def test_rows_do_not_depend_on_other_rows_nor_on_longer_sources(tmp_path: Path, settings: dict[str, Any]) -> None:
+    network = load(tmp_path, **settings)
+    sources = [torch.tensor([[5, 9, 2]]), torch.tensor([list(range(40))]), torch.tensor([[7, 2]])]
+    read = [network.encode(source) for source in sources]
+    memory, owner = gather([one for one, _ in read]), torch.tensor([0, 0, 1, 2, 2, 2])
+    state = {name: torch.cat([read[at][1][name] for at in owner.tolist()]) for name in read[0][1]}
+    ids = torch.tensor([1, 4, 1, 6, 3, 1])
+    together = network.step(ids, state, memory, owner)
+    for row, source in enumerate(owner.tolist()):
+        own = {name: one[row : row + 1] for name, one in state.items()}
+        alone = network.step(ids[row : row + 1], own, read[source][0], torch.tensor([0]))
+        torch.testing.assert_close(together.features[row], alone.features[0], atol=1e-6, rtol=0)
+        if alone.weights is not None and together.weights is not None:
+            count = alone.weights.shape[1]
+            torch.testing.assert_close(together.weights[row, :count], alone.weights[0], atol=1e-6, rtol=0)
+            assert not together.weights[row, count:].any()
+        for name, one in alone.state.items():
+            torch.testing.assert_close(together.state[name][row], one[0], atol=1e-6, rtol=0)
+
+
+@torch.inference_mode()
+def test_what_stands_in_the_padding_is_never_read(tmp_path: Path) -> None:
+    network = load(tmp_path)
+    short, first = network.encode(torch.tensor([[5, 9, 2]]))
+    memory = gather([short, network.encode(torch.tensor([[1] * 9]))[0]])
+    memory.values[0, 3:] = memory.keys[0, 3:] = 1e9
+    alone = network.step(torch.tensor([1]), first, short, torch.tensor([0]))
+    padded = network.step(torch.tensor([1]), first, memory, torch.tensor([0]))
+    torch.testing.assert_close(padded.features, alone.features)
+
+
+def test_input_feeding_is_part_of_the_state_and_forbids_whole_sequences(tmp_path: Path) -> None:
+    network = load(tmp_path, decoder={"input_feed": True})
+    assert [spec.name for spec in network.specs] == ["h_l0", "c_l0", "attentional"]
+    memory, state = network.encode(torch.tensor([[4, 2]]))
+    with pytest.raises(ValueError, match="step by step only"):
+        network.sequence(torch.tensor([[1]]), state, memory)
+
+
+@torch.inference_mode()
+def test_bfloat16_takes_the_float32_state_of_a_session(tmp_path: Path) -> None:
+    network = load(tmp_path, dtype="bfloat16", golden=False, decoder={"input_feed": True})
+    memory, state = network.encode(torch.tensor([[4, 2]]))
+    stored = {name: one.float() for name, one in state.items()}
+    decoded = network.step(torch.tensor([1]), stored, memory, torch.tensor([0]))
+    assert decoded.features.dtype == decoded.state["h_l0"].dtype == torch.bfloat16
+    assert network.logits(decoded.features).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["outputs.logits", "outputs.attention", "outputs.memory", "state.initial_h_l0"])
+def test_another_forward_pass_than_the_trainers_is_refused(tmp_path: Path, name: str) -> None:
+    path = write_encoder_decoder(tmp_path) / "golden.safetensors"
+    vectors = load_file(path)
+    vectors[name] = vectors[name] + 0.01
+    save_file(vectors, path)
+    with pytest.raises(ModelFolderError, match=f"{name}: found a difference of 0.01"):
+        read_checkpoint(path.parent)
+
+
+def test_the_state_may_be_stacked_and_what_the_trainer_does_not_have_left_out(tmp_path: Path) -> None:
+    path = write_encoder_decoder(tmp_path, decoder={"num_layers": 2}) / "golden.safetensors"
+    vectors = load_file(path)
+    stacked = {f"state.{k}": torch.stack([vectors.pop(f"state.{k}_l{layer}") for layer in (0, 1)]) for k in "hc"}
+    kept = {name: one for name, one in vectors.items() if name.startswith("inputs") or name == "outputs.logits"}
+    save_file({**kept, **stacked}, path)
+    assert read_checkpoint(path.parent).verified
+
+
+def test_the_vocabularies_belong_to_the_fingerprint(tmp_path: Path) -> None:
+    folder = write_encoder_decoder(tmp_path)
+    before = read_checkpoint(folder).fingerprint
+    with (folder / "target_tokenizer.json").open("a") as file:
+        file.write("\n")
+    assert read_checkpoint(folder).fingerprint != before
