@@ -29,7 +29,8 @@ class Sentence:
 class Translating(Underway):
     """Translates the sentences of a text.
 
-    Alternatives differ in one sentence or several: they are ranked by the sum of their sentences' scores.
+    Alternatives differ in one sentence or several: they are ranked by the sum of their sentences' scores,
+    those that the limit cut off last.
     """
 
     def __init__(
@@ -98,13 +99,16 @@ class Translating(Underway):
 
 
 def _combined(ranked: list[list[Hypothesis]], count: int) -> list[tuple[Hypothesis, ...]]:
-    """Return the `count` best choices of one hypothesis per sentence, by the sum of their scores."""
-    best: list[tuple[float, tuple[Hypothesis, ...]]] = [(0.0, ())]
+    """Return the `count` best choices of one hypothesis per sentence: few that were cut off, a high sum of scores."""
+    best: list[tuple[Hypothesis, ...]] = [()]
     for hypotheses in ranked:
-        longer = [(score + one.score, (*chosen, one)) for score, chosen in best for one in hypotheses]
-        # A sort that keeps ties in their order: ended hypotheses stand before those that were cut off.
-        best = sorted(longer, key=lambda pair: -pair[0])[:count]
-    return [chosen for _, chosen in best]
+        longer = [(*chosen, one) for chosen in best for one in hypotheses]
+        best = sorted(longer, key=_merit, reverse=True)[:count]
+    return best
+
+
+def _merit(chosen: Sequence[Hypothesis]) -> tuple[int, float]:
+    return sum(one.ended for one in chosen), sum(one.score for one in chosen)
 
 
 def _attention(chosen: Sequence[Hypothesis]) -> Json:

@@ -1,0 +1,364 @@
+"""Translation on small real networks: searches against brute force with the trainer's own code, sessions, texts."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from service.engine.runner import outcome_of, run_timestep
+from service.errors import InputTooLong, InvalidRequest, StateCorrupted
+from service.tasks.limits import TextLimits
+from service.tasks.loading import load_task
+from service.tasks.translation import Translation
+from service.types import (
+    AcceptTranslation,
+    CompletionOptions,
+    Generate,
+    Operation,
+    OpenTranslation,
+    Outcome,
+    Predict,
+    Score,
+    ScoreTranslation,
+    TextInput,
+    Translate,
+    TranslateOptions,
+)
+from tests.folders import write_language_model
+from tests.translation_folders import MARKS, make_translation_trainer, write_encoder_decoder
+
+BEGIN, END = 1, 2
+TINY = ([*MARKS, "x", "y"], [*MARKS, "a", "b"])
+WORDS = ([*MARKS, "x", "y"], [*MARKS, *"abcdefghij"])
+SENTENCES = "I am hungry. Where is Tom? I don't know."
+
+
+def make_task(root: Path, **settings: Any) -> Translation:
+    return load_task(write_encoder_decoder(root, **settings), TextLimits(200, 60, 40))[1]
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Translation:
+    return make_task(tmp_path_factory.mktemp("models"))
+
+
+def run(task: Translation, operation: Operation, state: bytes | None = None) -> Outcome:
+    sequence = task.start(operation, task.initial_state if state is None else task.from_bytes(state))
+    while not sequence.finished:
+        assert run_timestep(task, [sequence]) == [None]
+    return outcome_of(task, sequence)
+
+
+def translate(task: Translation, text: str, **options: Any) -> Any:
+    return run(task, Translate(text, TranslateOptions(**options))).output["translations"]
+
+
+def accept(task: Translation, state: bytes, text: str | None, **options: Any) -> Any:
+    return run(task, AcceptTranslation(text, CompletionOptions(**options)), state)
+
+
+class Oracle:
+    """The trainer's own expectations for one source, prefix by prefix."""
+
+    def __init__(self, folder: Path, source: list[int], seed: int = 0) -> None:
+        self.trainer = make_translation_trainer(json.loads((folder / "config.json").read_text()), seed)
+        self.source = torch.tensor([source])
+
+    def logprobs(self, prefix: tuple[int, ...]) -> list[float]:
+        with torch.no_grad():
+            logits = self.trainer(self.source, torch.tensor([[BEGIN, *prefix]]))["outputs.logits"]
+        return logits[0, -1].log_softmax(-1).tolist()
+
+    def total(self, pieces: tuple[int, ...]) -> float:
+        return sum(self.logprobs(pieces[:at])[piece] for at, piece in enumerate(pieces))
+
+    def beam(self, size: int, limit: int) -> tuple[float, tuple[int, ...]]:
+        """Beam search as plainly as it can be written; returns the best score and its pieces."""
+        live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+        ended: list[tuple[float, tuple[int, ...]]] = []
+        for _ in range(limit):
+            longer = []
+            for total, prefix in live:
+                for piece, logprob in enumerate(self.logprobs(prefix)):
+                    if piece not in (0, BEGIN) and (piece != END or prefix):
+                        longer.append((total + logprob, (*prefix, piece)))
+            best = sorted(longer, reverse=True)[: 2 * size]
+            over = [(total / len(pieces), pieces) for total, pieces in best[:size] if pieces[-1] == END]
+            ended += over[: size - len(ended)]
+            live = [(total, pieces) for total, pieces in best if pieces[-1] != END][:size]
+            if len(ended) >= size:
+                break
+        return max(ended or [(total / len(pieces), pieces) for total, pieces in live])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wide_beam_finds_what_brute_force_finds(tmp_path: Path, seed: int) -> None:
+    folder = write_encoder_decoder(tmp_path, words=TINY, seed=seed)
+    found = translate(load_task(folder, TextLimits())[1], "x y x", beam_size=16, max_tokens=3, alternatives=15)
+    oracle = Oracle(folder, [3, 4, 3, END], seed)
+    every = [
+        (oracle.total(pieces) / len(pieces), pieces)
+        for length in (1, 2)
+        for chosen in itertools.product((3, 4), repeat=length)
+        for pieces in [(*chosen, END)]
+    ]
+    score, best = max(every)
+    assert found[0]["tokens"] == [TINY[1][piece] for piece in best]
+    assert found[0]["score"] == pytest.approx(score, abs=1e-5)
+    ended = [one for one in found if one["tokens"][-1] == "</s>"]
+    assert [one["score"] for one in ended] == pytest.approx(sorted((s for s, _ in every), reverse=True), abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("settings", [{}, {"attention": None}, {"decoder": {"input_feed": True}}], ids=str)
+def test_the_search_is_that_of_a_plain_one_with_the_trainers_code(
+    tmp_path: Path, size: int, settings: dict[str, Any]
+) -> None:
+    for seed in range(3):
+        folder = write_encoder_decoder(tmp_path / str(seed), words=WORDS, seed=seed, golden=False, **settings)
+        found = translate(load_task(folder, TextLimits())[1], "y x", beam_size=size, max_tokens=6)[0]
+        score, pieces = Oracle(folder, [4, 3, END], seed).beam(size, 6)
+        assert found["tokens"] == [WORDS[1][piece] for piece in pieces]
+        assert found["score"] == pytest.approx(score, abs=1e-5)
+
+
+def test_a_beam_of_one_is_greedy(tmp_path: Path) -> None:
+    folder = write_encoder_decoder(tmp_path, words=WORDS, seed=5)
+    oracle, pieces = Oracle(folder, [3, 4, END], 5), ()
+    while len(pieces) < 6 and pieces[-1:] != (END,):
+        logprobs = oracle.logprobs(pieces)
+        allowed = range(3 if not pieces else 2, len(logprobs))
+        pieces = (*pieces, max(allowed, key=logprobs.__getitem__))
+    found = translate(load_task(folder, TextLimits())[1], "x y", beam_size=1, max_tokens=6)
+    assert found[0]["tokens"] == [WORDS[1][piece] for piece in pieces]
+
+
+def test_the_score_of_a_translation_is_that_of_the_same_target_given(tmp_path: Path) -> None:
+    task = make_task(tmp_path, words=WORDS)
+    for one in translate(task, "x y x", beam_size=4, alternatives=3, max_tokens=5):
+        scored = run(task, ScoreTranslation("x y x", one["text"])).output
+        if one["tokens"][-1] == "</s>":
+            assert scored["tokens"] == one["tokens"]
+            assert scored["total_logprob"] == pytest.approx(one["score"] * len(one["tokens"]), abs=1e-4)
+        assert scored["perplexity"] == pytest.approx(math.exp(-scored["total_logprob"] / len(scored["tokens"])), 1e-4)
+
+
+def test_unknown_words_of_a_given_target_are_scored_and_told(tmp_path: Path) -> None:
+    folder = write_encoder_decoder(tmp_path, words=WORDS)
+    outcome = run(load_task(folder, TextLimits())[1], ScoreTranslation("x", "a zebra </s>"))
+    assert outcome.output["unknown"][0] == "zebra"
+    assert outcome.output["logprobs"][:2] == pytest.approx(
+        [Oracle(folder, [3, END]).logprobs(())[3], Oracle(folder, [3, END]).logprobs((3,))[0]], abs=1e-5
+    )
+    assert outcome.observation is not None
+    assert outcome.observation.tokens == len(outcome.output["tokens"])
+    assert "</s>" not in outcome.output["unknown"] or outcome.output["tokens"].count("</s>") == 2
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_text_is_translated_sentence_by_sentence_and_keeps_what_stands_between(task: Translation, size: int) -> None:
+    text = f"  {SENTENCES}\n\nWho are you? "
+    singles = ["I am hungry.", "Where is Tom?", "I don't know.", "Who are you?"]
+    alone = [translate(task, one, beam_size=size)[0] for one in singles]
+    whole = translate(task, text, beam_size=size)[0]
+    between = [" ", " ", "\n\n", ""]
+    assert whole["text"] == "".join(one["text"] + space for one, space in zip(alone, between, strict=True))
+    assert whole["tokens"] == [token for one in alone for token in one["tokens"]]
+    total = sum(one["score"] * len(one["tokens"]) for one in alone)
+    assert whole["score"] == pytest.approx(total / len(whole["tokens"]), abs=1e-5)
+
+
+def test_a_long_text_occupies_a_few_rows_at_a_time(task: Translation) -> None:
+    sequence = task.start(Translate("I am hungry. " * 14, TranslateOptions(beam_size=4)), None)
+    most = 0
+    while not sequence.finished:
+        assert run_timestep(task, [sequence]) == [None]
+        most = max(most, sum(len(placed.search.ids) for placed in sequence.searches))
+    assert most == 16
+    translations: Any = outcome_of(task, sequence).output["translations"]
+    assert translations[0]["text"] == " ".join([translate(task, "I am hungry.", beam_size=4)[0]["text"]] * 14)
+
+
+def test_alternatives_read_differently_and_the_best_comes_first(task: Translation) -> None:
+    for text in ("Where is Tom?", SENTENCES):
+        found = translate(task, text, beam_size=6, alternatives=5)
+        assert len({one["text"] for one in found}) == len(found) > 1
+        assert found[0] == translate(task, text, beam_size=6)[0]
+    single = [one["score"] for one in translate(task, "Where is Tom?", beam_size=6, alternatives=5, max_tokens=30)]
+    assert single[0] == max(single)
+
+
+def test_attention_is_target_by_source_and_each_sentence_attends_to_itself(task: Translation) -> None:
+    plain = translate(task, "Where is Tom? I am hungry.")[0]
+    assert "attention" not in plain
+    one = translate(task, "Where is Tom? I am hungry.", attention=True)[0]
+    weights = torch.tensor(one["attention"])
+    assert weights.shape == (len(one["tokens"]), len(one["source_tokens"]))
+    torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)))
+    first = one["source_tokens"].index("</s>") + 1
+    own = len(translate(task, "Where is Tom?")[0]["tokens"])
+    assert not weights[:own, first:].any()
+    assert not weights[own:, :first].any()
+
+
+@pytest.mark.parametrize("text", ["日本語のテキスト", "Привет, мир!", "🙂", "\u200b", "x" * 30, "</s> <s> <unk>"])
+def test_a_source_in_another_script_is_answered(task: Translation, text: str) -> None:
+    found = translate(task, text, alternatives=1)
+    assert found[0]["text"]
+    assert all(mark not in one["tokens"][:-1] for one in found for mark in MARKS)
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "message"),
+    [
+        (Translate(""), InvalidRequest, "input.text has no token"),
+        (Translate(" \n "), InvalidRequest, "input.text has no token"),
+        (OpenTranslation(" "), InvalidRequest, "input.text has no token"),
+        (ScoreTranslation("I", " "), InvalidRequest, "input.target has no token"),
+        (ScoreTranslation("", "a"), InvalidRequest, "input.text has no token"),
+        (Translate("dog " * 60), InputTooLong, r"input.text has a sentence \('dog .*\) that has .* at most 40"),
+        (Translate("I do. " * 150), InputTooLong, "input.text has [0-9]+ tokens: expected at most 200"),
+        (ScoreTranslation("I", "chat " * 90), InputTooLong, "input.target has [0-9]+ tokens: expected at most 60"),
+        (Translate("I", TranslateOptions(max_tokens=61)), InvalidRequest, "options.max_tokens is 61: expected at most"),
+        (Translate("I", TranslateOptions(alternatives=4)), InvalidRequest, "options.alternatives is 4: expected less"),
+        (AcceptTranslation("J'ai"), InvalidRequest, "accepted words go to a session"),
+        (Predict(None), InvalidRequest, "Predict is not for a translation model"),
+        (Generate(None), InvalidRequest, "Generate is not for a translation model"),
+        (Score(TextInput(text="I")), InvalidRequest, "Score is not for a translation model"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(
+    task: Translation, operation: Operation, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        task.start(operation, task.initial_state)
+
+
+def test_attention_of_a_network_without_any_is_refused(tmp_path: Path) -> None:
+    task = make_task(tmp_path, attention=None)
+    with pytest.raises(InvalidRequest, match=r"options\.attention is true: expected false"):
+        task.start(Translate("I", TranslateOptions(attention=True)), None)
+    assert translate(task, SENTENCES)[0]["text"]
+
+
+def test_a_language_model_does_not_translate(tmp_path: Path) -> None:
+    task = load_task(write_language_model(tmp_path), TextLimits())[1]
+    with pytest.raises(InvalidRequest, match="Translate is not for a next-word model"):
+        task.start(Translate("I"), task.initial_state)
+
+
+def test_a_session_needs_its_source(task: Translation) -> None:
+    with pytest.raises(InvalidRequest, match="input is missing: a session of a translation model is created with"):
+        task.to_bytes(task.initial_state)
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"attention": None},
+    {"decoder": {"input_feed": True}, "attention": "additive"},
+    {"encoder": {"cell": "gru"}, "decoder": {"num_layers": 2}},
+    {"dtype": "bfloat16", "golden": False},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=json.dumps)
+def test_accepting_in_pieces_gives_the_answers_of_accepting_at_once(tmp_path: Path, settings: dict[str, Any]) -> None:
+    task = make_task(tmp_path, **settings)
+    opened = run(task, OpenTranslation("Where is Tom?")).state
+    whole = accept(task, opened, "Où est Tom, aujourd'hui ? Voulez-vous manger ?")
+    state, logprob, timesteps = opened, 0.0, 0
+    for piece in ("Où", "est Tom", ", aujourd'hui", " ?", "Voulez", "-vous manger", " ?"):
+        outcome = accept(task, state, piece)
+        state, timesteps = outcome.state, timesteps + outcome.timesteps
+        logprob += outcome.observation.logprob
+    assert state == whole.state or task.from_bytes(state).source == task.from_bytes(whole.state).source
+    assert task.from_bytes(state).accepted == task.from_bytes(whole.state).accepted == timesteps == whole.timesteps
+    torch.testing.assert_close(task.from_bytes(state).decoder, task.from_bytes(whole.state).decoder)
+    assert outcome.output == whole.output or settings.get("dtype") == "bfloat16"
+    scored: Any = run(task, ScoreTranslation("Where is Tom?", "Où est Tom, aujourd'hui ? Voulez-vous manger ?")).output
+    assert logprob == pytest.approx(sum(scored["logprobs"][:-1]), abs=1e-3)
+    assert whole.observation.logprob == pytest.approx(logprob, abs=1e-4)
+
+
+def test_another_worker_continues_a_session_and_looking_changes_nothing(tmp_path: Path) -> None:
+    folder = write_encoder_decoder(tmp_path)
+    first, second = (load_task(folder, TextLimits())[1] for _ in range(2))
+    state = run(first, OpenTranslation("I am hungry.")).state
+    looked = accept(second, state, None)
+    assert (looked.state, looked.timesteps, looked.observation) == (state, 0, None)
+    assert looked.output == accept(first, state, None).output
+    stepped = accept(first, state, "J'ai")
+    elsewhere = accept(load_task(folder, TextLimits())[1], state, "J'ai")
+    assert elsewhere.output == stepped.output
+    assert elsewhere.state == stepped.state
+
+
+def test_without_accepted_words_the_completion_is_the_translation(task: Translation) -> None:
+    for text in ("I am hungry.", "Where is Tom?"):
+        looked = accept(task, run(task, OpenTranslation(text)).state, None, beam_size=3).output["completion"]
+        best = translate(task, text, beam_size=3)[0]
+        assert (looked["text"], looked["score"]) == (best["text"], pytest.approx(best["score"], abs=1e-5))
+
+
+def test_a_completion_continues_the_accepted_words(tmp_path: Path) -> None:
+    folder = write_encoder_decoder(tmp_path, words=WORDS, seed=2)
+    task, oracle = load_task(folder, TextLimits())[1], Oracle(folder, [3, END], 2)
+    state = accept(task, run(task, OpenTranslation("x")).state, "a b").state
+    found = accept(task, state, None, beam_size=1, max_tokens=6).output["completion"]
+    pieces = (3, 4)
+    while len(pieces) < 8 and pieces[-1] != END:
+        logprobs = oracle.logprobs(pieces)
+        pieces = (*pieces, max(range(2, len(logprobs)), key=logprobs.__getitem__))
+    assert found["text"] == " ".join(WORDS[1][piece] for piece in pieces[2:] if piece != END)
+    total = oracle.total(pieces) - oracle.total((3, 4))
+    assert found["score"] == pytest.approx(total / len(pieces[2:]), abs=1e-5)
+
+
+def test_next_words_of_a_vocabulary_of_words_are_its_most_probable_entries(tmp_path: Path) -> None:
+    folder = write_encoder_decoder(tmp_path, words=WORDS)
+    task, oracle = load_task(folder, TextLimits())[1], Oracle(folder, [3, END])
+    state = run(task, OpenTranslation("x")).state
+    found = accept(task, state, "a", top_k=4).output["predictions"]
+    expected = sorted(((p, at) for at, p in enumerate(oracle.logprobs((3,))) if at > 2), reverse=True)[:4]
+    assert [one["token"] for one in found] == [WORDS[1][at] for _, at in expected]
+    assert [one["probability"] for one in found] == pytest.approx([math.exp(p) for p, _ in expected], abs=1e-6)
+
+
+@pytest.mark.parametrize("accepted", [None, "Nous", "Voulez-vous"])
+def test_next_words_of_pieces_are_whole_words_with_their_probability(tmp_path: Path, accepted: str | None) -> None:
+    folder = write_encoder_decoder(tmp_path)
+    task = load_task(folder, TextLimits())[1]
+    state = run(task, OpenTranslation("Who are you?")).state
+    found = accept(task, state, accepted, top_k=8)
+    position = task.from_bytes(found.state)
+    target, marks = task._target, task._marks
+    prefix = tuple(target.encode(accepted, "text").ids) if accepted else ()
+    oracle = Oracle(folder, list(position.source))
+    listed = found.output["predictions"]
+    assert len({one["token"] for one in listed}) == len(listed) == 8
+    assert [one["probability"] for one in listed] == sorted((one["probability"] for one in listed), reverse=True)
+    for one in listed:
+        pieces = target.encode(one["token"], "text", follows=bool(prefix)).ids
+        after = oracle.logprobs((*prefix, *pieces))
+        over = sum(math.exp(p) for at, p in enumerate(after) if marks.onward[at] == 0)
+        own = math.exp(oracle.total((*prefix, *pieces)) - oracle.total(prefix)) * over
+        # A word of pieces that is also written otherwise counts all its spellings.
+        assert one["probability"] >= own * (1 - 1e-4)
+
+
+@pytest.mark.parametrize("change", ["short", "long", "header", "ids", "nan"])
+def test_a_damaged_state_is_refused(task: Translation, change: str) -> None:
+    raw = run(task, OpenTranslation("I am hungry.")).state
+    damaged = {
+        "short": raw[:-4],
+        "long": raw + raw,
+        "header": raw[:7],
+        "ids": raw[:12] + b"\xff" * 4 + raw[16:],
+        "nan": raw[:-4] + b"\xff" * 4,
+    }[change]
+    with pytest.raises(StateCorrupted):
+        task.from_bytes(damaged)
