@@ -11,7 +11,7 @@ from torch import Tensor
 from service.nets.config import with_state
 from service.nets.groups import RecurrentGroup
 
-NOT_SERVED = "this release serves next-word language models only, so there is no config.json to propose"
+NOT_SERVED = "a config.json is proposed for next-word language models only, so write it by hand if its task is served"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,140 @@
+"""Many translations at once: batched equals alone, and failures stay where they belong."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.engine.catalogue import Catalogue, Loaded, load_catalogue
+from service.errors import InternalError, InvalidRequest
+from service.tasks.limits import TextLimits
+from service.tasks.translating import Advance, Underway
+from service.tasks.translation import Translation
+from service.types import (
+    AcceptTranslation,
+    OpenTranslation,
+    Operation,
+    Predict,
+    ScoreTranslation,
+    TextInput,
+    Translate,
+    TranslateOptions,
+)
+from tests.folders import write_language_model
+from tests.integration.engine.test_engine import Scene, play
+from tests.translation_folders import write_encoder_decoder
+
+POISON = 87
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    models = tmp_path_factory.mktemp("models")
+    write_encoder_decoder(models, name="attending")
+    write_encoder_decoder(models, name="feeding", decoder={"input_feed": True, "cell": "gru"}, bridge="linear")
+    write_language_model(models, name="words")
+    return load_catalogue(models, TextLimits(), lambda _: None)
+
+
+def close(one: Any, two: Any) -> bool:
+    """Equal up to float32 rounding, which sums of many log-probabilities gather."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(close(one[name], two[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(close, one, two))
+    return bool(one == (pytest.approx(two, rel=1e-5, abs=1e-5) if isinstance(two, float) else two))
+
+
+def operations() -> list[Operation]:
+    texts = ["Go.", "I am hungry. Where is Tom?", "She likes dogs and cats, and " * 4, "日本", "Who are you?"]
+    options = [TranslateOptions(1), TranslateOptions(4, attention=True), TranslateOptions(3, 5), TranslateOptions(8)]
+    translations = [Translate(text, one) for text in texts for one in options]
+    scores = [ScoreTranslation(text, "J'ai faim, Tom ?") for text in texts]
+    return [*translations, *scores, *(OpenTranslation(text) for text in texts)]
+
+
+def test_batched_answers_equal_those_given_alone(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        for model in scene.engine.versions()[:2]:
+            alone = [await scene.output(model, one) for one in operations()]
+            together = await asyncio.gather(*(scene.output(model, one) for one in operations()))
+            assert all(map(close, together, alone))
+        assert scene.observer.counts["batch 8"] > 0
+
+    play(Scene(catalogue), work)
+
+
+def test_steps_of_many_sessions_equal_those_of_each(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        model, run = scene.one, scene.engine.run
+        texts = ["Go.", "Where is Tom?", "Mary sings well, very well today.", "Go."]
+        opened = [await run(model, OpenTranslation(text), None) for text in texts]
+        accepted = ["Il va", "Où est", None, "Elle"]
+        alone = [await run(model, AcceptTranslation(a), one.state) for a, one in zip(accepted, opened, strict=True)]
+        together = await asyncio.gather(
+            *(run(model, AcceptTranslation(a), one.state) for a, one in zip(accepted, opened, strict=True))
+        )
+        assert all(close(one.output, two.output) for one, two in zip(alone, together, strict=True))
+        assert [one.timesteps for one in together] == [one.timesteps for one in alone]
+        assert together[2].state == opened[2].state
+
+    play(Scene(catalogue), work)
+
+
+def test_what_is_said_of_a_model_is_said_of_its_decoder(catalogue: Catalogue) -> None:
+    attending, feeding, _ = catalogue.versions()
+    assert (attending.task, attending.architecture, attending.verified) == ("translation", "encoder-decoder", True)
+    assert (attending.cell, attending.num_layers, attending.hidden_size) == ("lstm", 1, 12)
+    assert (feeding.cell, feeding.state_bytes) == ("gru", 4 * (12 + 10))
+
+
+def test_each_task_refuses_the_operations_of_the_other_and_a_session_without_source(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        translation, words = scene.one, scene.two
+        for model, operation in ((translation, Predict(TextInput(text="the"))), (words, Translate("the"))):
+            with pytest.raises(InvalidRequest, match=r"is not for a (translation|next-word) model"):
+                await scene.output(model, operation)
+        with pytest.raises(InvalidRequest, match="input is missing"):
+            scene.engine.initial_state(translation)
+        with pytest.raises(InvalidRequest, match="OpenTranslation is not for a next-word model"):
+            await scene.output(words, OpenTranslation("Go."))
+
+    play(Scene(catalogue), work)
+
+
+class Poisoned(Translation):
+    """Fails its forward pass whenever a source with the poison token is to be read."""
+
+    def forward(self, batch: list[Underway]) -> list[Advance]:
+        if any(POISON in source for sequence in batch for source in sequence.sources):
+            raise RuntimeError("poison")
+        return super().forward(batch)
+
+
+def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        good, bad = Translate("Go."), Translate("Tom")
+        sequences: list[Any] = [scene.engine._catalogue.loaded(scene.one).task.start(one, None) for one in (good, bad)]
+        assert [POISON in one.sources[0] for one in sequences] == [False, True]
+        expected = await scene.output(scene.one, good)
+        answers = await asyncio.gather(
+            *(scene.output(scene.one, one) for one in (good, bad, good)), return_exceptions=True
+        )
+        assert isinstance(answers[1], InternalError)
+        assert close(answers[0], expected)
+        assert close(answers[2], expected)
+
+    one = catalogue.loaded(catalogue.versions()[0])
+    task = object.__new__(Poisoned)
+    task.__dict__.update(one.task.__dict__)
+    play(Scene(Catalogue([Loaded(one.version, task)])), work)
+
+
+def test_a_translation_folder_without_its_tokenizer_leaves_the_others_serving(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (write_encoder_decoder(tmp_path) / "target_tokenizer.json").unlink()
+    write_language_model(tmp_path, name="words")
+    assert [one.name for one in load_catalogue(tmp_path, TextLimits(), lambda _: None).versions()] == ["words"]
+    assert any("model version refused" in message for message in caplog.messages)
