@@ -1,1 +1,1 @@
-"""What makes a network next-word prediction: text in, operations step by step, answers out."""
+"""What makes a network next-word prediction or translation: text in, operations step by step, answers out."""

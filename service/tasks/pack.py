@@ -79,7 +79,8 @@ def pack(
     The configuration is the file `config`, or what `inspect` proposes; `settings` replace single fields of it. `maps`
     rename tensors: each is OLD=NEW, OLD a regular expression that is searched in every name (re.sub, so NEW may hold
     \\1), applied in order; a name that becomes empty is left out. Without `maps` the proposed names are used.
-    Raises ModelFolderError; then there is no folder.
+    `tokenizer` is a file, or a folder that holds those which config.json names. Raises ModelFolderError; then there is
+    no folder.
     """
     target = _target(models, name, version)
     if (vocab is None) == (tokenizer is None):

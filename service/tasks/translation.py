@@ -19,7 +19,7 @@ from service.tasks.sentences import split
 from service.tasks.text import Encoded, Vocabulary
 from service.tasks.text_translation import Sentence, Translating
 from service.tasks.translating import Accepting, Advance, Opening, Placed, Read, ScoringTranslation, Underway
-from service.types import AcceptTranslation, OpenTranslation, Operation, ScoreTranslation, Translate
+from service.types import AcceptTranslation, OpenTranslation, Operation, ScoreTranslation, Translate, TranslateOptions
 
 T = TypeVar("T")
 
@@ -77,6 +77,24 @@ class Translation:
 
     def _start_text(self, operation: Translate) -> Translating:
         options = operation.options
+        self._check_options(options)
+        parts = [(self._encode_source(text), separator) for text, separator in self._sentences(operation.text)]
+        what, most = "input.text", self._limits.input_tokens
+        if options.attention:  # the answer grows with the square of the text
+            what, most = f"{what}, with options.attention,", self._limits.sentence_tokens // (1 + options.alternatives)
+        self._check_length(what, sum(len(encoded.ids) for encoded, _ in parts), most)
+        sentences = [
+            Sentence(
+                (*encoded.ids, self._end_of_source),
+                [*encoded.tokens, self._source.token(self._end_of_source)],
+                self._limit(options.max_tokens, len(encoded.ids)),
+                separator,
+            )
+            for encoded, separator in parts
+        ]
+        return Translating(sentences, self._target, self._marks, options)
+
+    def _check_options(self, options: TranslateOptions) -> None:
         if options.alternatives >= options.beam_size:
             raise InvalidRequest(
                 f"options.alternatives is {options.alternatives}: expected less than options.beam_size "
@@ -88,18 +106,6 @@ class Translation:
                 "options.attention is true: expected false, since this model has no attention",
                 param="options.attention",
             )
-        parts = [(self._encode_source(text), separator) for text, separator in self._sentences(operation.text)]
-        self._check_length("input.text", sum(len(encoded.ids) for encoded, _ in parts), self._limits.input_tokens)
-        sentences = [
-            Sentence(
-                (*encoded.ids, self._end_of_source),
-                [*encoded.tokens, self._source.token(self._end_of_source)],
-                self._limit(options.max_tokens, len(encoded.ids)),
-                separator,
-            )
-            for encoded, separator in parts
-        ]
-        return Translating(sentences, self._target, self._marks, options)
 
     def _start_accept(self, operation: AcceptTranslation, state: Position | None) -> Accepting:
         if state is None:

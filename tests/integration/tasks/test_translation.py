@@ -222,6 +222,12 @@ def test_a_source_in_another_script_is_answered(task: Translation, text: str) ->
         (ScoreTranslation("", "a"), InvalidRequest, "input.text has no token"),
         (Translate("dog " * 60), InputTooLong, r"input.text has a sentence \('dog .*\) that has .* at most 40"),
         (Translate("I do. " * 150), InputTooLong, "input.text has [0-9]+ tokens: expected at most 200"),
+        (
+            Translate("I do. " * 14, TranslateOptions(4, attention=True)),
+            InputTooLong,
+            "with options.attention, .* most 40",
+        ),
+        (Translate("I do. " * 4, TranslateOptions(4, None, 3, True)), InputTooLong, "expected at most 10"),
         (ScoreTranslation("I", "chat " * 90), InputTooLong, "input.target has [0-9]+ tokens: expected at most 60"),
         (Translate("I", TranslateOptions(max_tokens=61)), InvalidRequest, "options.max_tokens is 61: expected at most"),
         (Translate("I", TranslateOptions(alternatives=4)), InvalidRequest, "options.alternatives is 4: expected less"),
