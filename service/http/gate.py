@@ -5,7 +5,6 @@ into the error envelope.
 """
 
 import logging
-import traceback
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -67,6 +66,7 @@ class Passage:
         self._state = scope.setdefault("state", {})
         self._status = 0
         self._received = 0
+        self._complete = False
 
     async def run(self) -> None:
         """Serve the request; whatever happens, it is answered, counted and logged once."""
@@ -107,7 +107,11 @@ class Passage:
         return BodyTooLarge(f"the body has {found}: expected at most {self._gate.settings.max_body_bytes} bytes")
 
     async def _bounded_receive(self) -> Message:
-        message = await self._receive()
+        if self._complete:
+            return await self._receive()
+        async with self._state["caller"].deadline.bounding():
+            message = await self._receive()
+        self._complete = not message.get("more_body", False)
         self._received += len(message.get("body", b""))
         if self._received > self._gate.settings.max_body_bytes:
             raise self._too_large(f"{self._received} bytes or more")
@@ -124,14 +128,7 @@ class Passage:
             await errors.response(error, self._scope)(self._scope, self._receive, self._marked_send)
 
     def _log_crash(self, error: Exception) -> None:
-        # Only the place and the kind: an exception's text may hold a user's.
-        frames = [
-            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-        ]
-        log.error(
-            "request crashed",
-            extra={"request_id": self._request_id, "error": type(error).__name__, "frames": frames[-8:]},
-        )
+        log.error("request crashed", extra={"request_id": self._request_id}, exc_info=error)
 
     def _report(self, seconds: float) -> None:
         route = getattr(self._scope.get("route"), "path", "unmatched")
