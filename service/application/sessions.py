@@ -16,6 +16,7 @@ from service.errors import (
     InvalidRequest,
     SessionExpired,
     SessionNotFound,
+    Unavailable,
     WriteConflict,
 )
 from service.types import Durability, Json, Record
@@ -23,12 +24,12 @@ from service.types import Durability, Json, Record
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What a client asks of a new session."""
+    """What a client asks of a new session; no version means the newest, no durability the service's own."""
 
     model: str
     version: str | None
     ttl_seconds: int
-    durability: Durability
+    durability: Durability | None
     kept_steps: int
 
 
@@ -52,6 +53,7 @@ class Sessions:
         lanes: Lanes,
         observer: Observer,
         clock: Clock,
+        durability: Durability,
     ) -> None:
         self._models = models
         self._engine = engine
@@ -59,7 +61,7 @@ class Sessions:
         self._lanes = lanes
         self._observer = observer
         self._clock = clock
-        self._ids: SessionIds | None = None
+        self._durability = durability
 
     async def record(self, caller: Caller, session_id: str) -> Record:
         """Return a session's record. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
@@ -88,12 +90,12 @@ class Sessions:
             created_at=now,
             expires_at=now + 1000 * wanted.ttl_seconds,
             ttl_seconds=wanted.ttl_seconds,
-            durability=wanted.durability,
+            durability=wanted.durability or self._durability,
             kept_steps=wanted.kept_steps,
             state=self._engine.initial_state(model),
             origin=b"" if key is None else _origin(digest("create", wanted)),
         )
-        ids = await self._session_ids()
+        ids = await self._session_ids(caller)
         session_id = ids.random(caller.tenant) if key is None else ids.derived(caller.tenant, "create", key)
         return await self._create(caller, session_id, record)
 
@@ -101,7 +103,7 @@ class Sessions:
         self, caller: Caller, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
     ) -> Created:
         """Copy a session as it stands, or at a kept earlier step, to a new one of its own."""
-        ids = await self._session_ids()
+        ids = await self._session_ids(caller)
         child_id, origin = ids.random(caller.tenant), b""
         if key is not None:
             await self._check_id(caller, session_id)
@@ -180,13 +182,16 @@ class Sessions:
         return views.session(session_id, record, tasks.get(record.model, ""))
 
     async def _check_id(self, caller: Caller, session_id: str) -> None:
-        if not (await self._session_ids()).genuine(caller.tenant, session_id):
+        if not (await self._session_ids(caller)).genuine(caller.tenant, session_id):
             raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
 
-    async def _session_ids(self) -> SessionIds:
-        if self._ids is None:
-            self._ids = SessionIds(await self._store.secret())
-        return self._ids
+    async def _session_ids(self, caller: Caller) -> SessionIds:
+        try:
+            async with caller.deadline.bounding():
+                return SessionIds(await self._store.secret())
+        except Unavailable as error:
+            error.applied = "no"
+            raise
 
 
 def _origin(body: bytes) -> bytes:

@@ -15,7 +15,14 @@ from service.application.ports import Clock, Engine, Observer, StateStore
 from service.application.repetition import Mark, advanced, require_step, stored_answer, with_answer
 from service.application.sessions import Sessions
 from service.application.views import Answer
-from service.errors import IdempotencyKeyReused, InternalError, StepConflict, UnrollError, WriteConflict
+from service.errors import (
+    DurabilityNotReached,
+    IdempotencyKeyReused,
+    InternalError,
+    StepConflict,
+    UnrollError,
+    WriteConflict,
+)
 from service.types import Generate, Predict, Record
 
 log = logging.getLogger(__name__)
@@ -107,7 +114,10 @@ class Steps:
         async with caller.deadline.bounding():
             outcome = await self._engine.run(model, step.operation, record.state, caller.deadline.at)
         after = advanced(record, outcome, mark, self._clock.now() + 1000 * record.ttl_seconds)
-        answer = views.step_result(step.session_id, after, outcome.output)
+        try:
+            answer = views.step_result(step.session_id, after, outcome.output)
+        except ValueError:
+            raise InternalError("the network answered with a number that is not finite", applied="no") from None
         caller.deadline.check()
         # Past this line the store finishes the write, whether anyone waits or not.
         async with caller.deadline.bounding("unknown"):
@@ -121,7 +131,8 @@ class Steps:
             yield
         except UnrollError as error:
             conflict = isinstance(error, StepConflict | IdempotencyKeyReused)
-            self._observer.step("conflict" if conflict else "failed")
+            applied = isinstance(error, DurabilityNotReached)
+            self._observer.step("conflict" if conflict else "applied" if applied else "failed")
             if error.applied is None:
                 error.applied = "no"
             raise

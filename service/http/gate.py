@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.application.admission import Admission
@@ -22,6 +23,8 @@ OPEN_PATHS = ("/health/", "/metrics", "/docs", "/openapi.json")
 #: Codes of requests refused for lack of room or time.
 SHED = frozenset({"overloaded", "shutting_down", "deadline_exceeded"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+#: As nginx counts a client that went away before its request was whole.
+CLIENT_GONE = 499
 #: Asked every few seconds by machines: not worth a line of the log at its usual level.
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 
@@ -76,6 +79,8 @@ class Passage:
             await self._enter()
         except UnrollError as error:
             await self._answer(error)
+        except ClientDisconnect:
+            self._status = CLIENT_GONE
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets an envelope
             self._log_crash(error)
             await self._answer(InternalError("something failed here; the log tells why under this request's id"))

@@ -172,8 +172,8 @@ class CreateSession(Schema):
     kept_steps: int = Field(0, ge=0, le=64, description="How many earlier states a fork may start from")
     input: Input | None = Field(None, description="Translation only: the source sentence")
 
-    def to_domain(self, durability: Durability) -> NewSession:
-        return NewSession(self.model, self.version, self.ttl_seconds, self.durability or durability, self.kept_steps)
+    def to_domain(self) -> NewSession:
+        return NewSession(self.model, self.version, self.ttl_seconds, self.durability, self.kept_steps)
 
 
 class PatchSession(Schema):

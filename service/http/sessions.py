@@ -27,7 +27,7 @@ Key = Annotated[
 @router.post("", status_code=201, response_model=answers.Session, summary="Open a session")
 async def create(body: schemas.CreateSession, wired: Wired, asking: Asking, key: Key = None) -> Response:
     """A new session at state 0; with an Idempotency-Key, a repetition finds the same session."""
-    wanted = body.to_domain(wired.default_durability)
+    wanted = body.to_domain()
     version = wired.models.version(wanted.model, wanted.version)
     if body.input is not None:
         raise InvalidRequest(

@@ -14,7 +14,7 @@ from service.errors import ModelFolderError
 from service.nets.card import read_card
 from service.nets.config import LanguageModelConfig, parse_config, read_config_bytes
 from service.nets.golden import Replay, replay_golden
-from service.nets.language_model import DTYPES, LanguageModel
+from service.nets.language_model import LanguageModel
 from service.nets.tensor_file import StoredTensor, read_tensor_file
 from service.types import Json
 
@@ -88,8 +88,8 @@ def _build(config: LanguageModelConfig, path: Path, stored: dict[str, StoredTens
         )
     for name, shape in shapes.items():
         _check(path, name, stored[name], shape)
-    dtype = DTYPES[config.dtype]
-    weights = {name: _finite(path, name, stored[name].tensor()).to(dtype) for name in shapes}
+    dtypes = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+    weights = {name: _finite(path, name, stored[name].tensor()).to(dtypes[name]) for name in shapes}
     network.load_state_dict(weights, assign=True)
     return network.requires_grad_(False)
 

@@ -32,6 +32,7 @@ class World:
             lanes=self.lanes,
             observer=self.observer,
             clock=self.clock,
+            durability="memory",
         )
         self.steps = Steps(
             sessions=self.sessions,
