@@ -46,7 +46,7 @@ clean: ## Remove what was built, .venv included
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache *.egg-info
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "Unroll needs Python 3.11 to 3.13; tell make which: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Installing into $(VENV); the first time takes a minute or two."
 	@$(PYTHON) -m venv $(VENV)

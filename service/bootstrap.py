@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +54,11 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A running worker: its ASGI application, and the admission to close when it stops."""
+    """A running worker: its ASGI application, the admission to close when it stops, and the engine's end."""
 
     app: ASGIApp
     admission: Admission
+    engine_ended: Callable[[], Coroutine[None, None, None]]
 
 
 @asynccontextmanager
@@ -80,7 +81,7 @@ async def running_worker(settings: Settings) -> AsyncIterator[Worker]:
     gc.freeze()
     watching = asyncio.create_task(_watch_store(client, store, services.health))
     try:
-        yield Worker(create_app(services, _gate_settings(settings)), services.admission)
+        yield Worker(create_app(services, _gate_settings(settings)), services.admission, engine.ended)
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -98,7 +99,15 @@ def _wire(
     settings: Settings, engine: BatchingEngine, store: RedisStore, metrics: Metrics, clock: SystemClock
 ) -> Services:
     models, lanes, admission = Models(engine), Lanes(), Admission(settings.max_requests)
-    sessions = Sessions(models=models, engine=engine, store=store, lanes=lanes, observer=metrics, clock=clock)
+    sessions = Sessions(
+        models=models,
+        engine=engine,
+        store=store,
+        lanes=lanes,
+        observer=metrics,
+        clock=clock,
+        durability=settings.durability,
+    )
     steps = Steps(
         sessions=sessions, models=models, engine=engine, store=store, lanes=lanes, observer=metrics, clock=clock
     )
@@ -112,7 +121,6 @@ def _wire(
         observer=metrics,
         clock=clock,
         exposition=metrics.exposition,
-        default_durability=settings.durability,
     )
 
 
@@ -121,12 +129,15 @@ def _gate_settings(settings: Settings) -> GateSettings:
 
 
 async def _watch_store(client: Redis, store: RedisStore, health: Health) -> None:
-    """Warn of the server's settings, fetch the secret before the first request needs it, count sessions."""
+    """Share the secret before the first request needs it, warn of the server's settings, count sessions."""
     with contextlib.suppress(UnrollError):
-        await store.secret()
+        await store.share_secret()
     for warning in await warnings(client):
         log.warning("store setting", extra={"reason": warning})
     while True:
+        with contextlib.suppress(UnrollError):
+            # A store that came back empty gets the secret back: its ids stay genuine, and their sessions honestly gone.
+            await store.share_secret()
         await health.count_sessions()
         await asyncio.sleep(COUNT_EVERY_SECONDS)
 

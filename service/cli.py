@@ -1,6 +1,7 @@
 """The command `unroll`."""
 
 import json
+import logging
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,8 @@ from service import settings as configuration
 from service.errors import ModelFolderError, SettingsError, UnrollError
 from service.supervisor import Supervisor
 from service.telemetry import logs
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="unroll", help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -60,6 +63,8 @@ def serve(
     try:
         found = configuration.load(host=host, port=port, workers=workers, models=models, state_dir=state_dir)
         logs.configure(found.log_level, found.log_format)
+        for name in configuration.unknown_variables():
+            log.warning("unknown setting", extra={"variable": name})
         status = Supervisor(found).run()
     except SettingsError as error:
         _fail(error, 78)

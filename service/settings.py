@@ -3,6 +3,7 @@
 Each has a variable UNROLL_<NAME>; `REDIS_URL` is read without the prefix. The command line overrides the environment.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,14 +11,13 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
-
-Durability = Literal["memory", "replicated", "fsynced"]
+from service.types import Durability
 
 
 class Settings(BaseSettings):
     """Read once at start; frozen."""
 
-    model_config = SettingsConfigDict(env_prefix="UNROLL_", frozen=True, extra="forbid", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix="UNROLL_", frozen=True, extra="ignore", populate_by_name=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
@@ -58,6 +58,8 @@ class Settings(BaseSettings):
         pairs = [pair.strip().partition(":") for pair in given.split(",") if pair.strip()]
         if any(not tenant or not key for tenant, _, key in pairs):
             raise ValueError("expected TENANT:KEY pairs separated by commas")
+        if len({key for _, _, key in pairs}) < len(pairs):
+            raise ValueError("one key stands twice: expected a key of its own for every entry")
         return {key: tenant for tenant, _, key in pairs}
 
 
@@ -71,6 +73,12 @@ def load(**given: Any) -> Settings:  # noqa: ANN401 - the command line's values,
         secret = name in {"api_keys", "redis_url"}
         found = "its value" if secret else repr(first["input"])
         raise SettingsError(f"{variable(name)} is {found}: {first['msg']}") from None
+
+
+def unknown_variables() -> list[str]:
+    """Return the variables that look like settings and are none: misspelt, or left from another release."""
+    known = {variable(name) for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith("UNROLL_") and name not in known)
 
 
 def variable(name: str) -> str:

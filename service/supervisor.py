@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 EX_CONFIG = 78
 #: A worker that lived shorter than this is not replaced at once, but after the seconds of BACKOFF.
 HEALTHY_SECONDS = 10.0
-PORT_SECONDS = 5.0
+PORT_SECONDS = 15.0
 BACKOFF = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 LOOK_EVERY = 0.5
 
@@ -53,6 +53,7 @@ class Supervisor:
     _slots: list[Slot] = field(default_factory=list)
     _stopping: bool = False
     _status: int = 0
+    _restart_store_at: float = 0.0
 
     def run(self) -> int:
         """Start everything, watch over it, stop everything. Raises SettingsError."""
@@ -69,7 +70,7 @@ class Supervisor:
             environment = os.environ | to_environment(self.settings) | {"REDIS_URL": url or ""}
             # One thread a process: OpenMP threads beside a busy event loop stall for milliseconds at a time.
             environment.setdefault("OMP_NUM_THREADS", "1")
-            command = [sys.executable, "-m", "service.worker", str(listener.fileno()), str(life)]
+            command = [sys.executable, "-P", "-m", "service.worker", str(listener.fileno()), str(life)]
             host, port = listener.getsockname()[:2]
             log.info("starting", extra={"url": f"http://{host}:{port}", "workers": self.settings.workers})
             self._slots = [Slot() for _ in range(self.settings.workers)]
@@ -77,8 +78,7 @@ class Supervisor:
             while not self._stopping:
                 self._look_after(command, environment, (listener.fileno(), life))
                 if store is not None and not store.alive():
-                    log.error("the private store died; starting it again")
-                    store.restart()
+                    self._restart(store)
                 select.select([wake], [], [], LOOK_EVERY)
                 with contextlib.suppress(BlockingIOError):
                     wake.recv(4096)
@@ -92,7 +92,9 @@ class Supervisor:
             end.setblocking(False)
         before = signal.set_wakeup_fd(writable.fileno(), warn_on_full_buffer=False)
         handlers = {
-            number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+            if signal.getsignal(number) is not signal.SIG_IGN  # as nohup leaves it
         }
         try:
             yield readable
@@ -118,6 +120,17 @@ class Supervisor:
             yield store
         finally:
             store.stop()
+
+    def _restart(self, store: EmbeddedServer) -> None:
+        if time.monotonic() < self._restart_store_at:
+            return
+        log.error("the private store died; starting it again")
+        try:
+            store.restart()
+        except SettingsError as error:
+            # Predictions without a session go on meanwhile.
+            log.error("the private store does not start", extra={"reason": str(error)})
+            self._restart_store_at = time.monotonic() + BACKOFF[-1]
 
     def _look_after(self, command: list[str], environment: dict[str, str], fds: tuple[int, int]) -> None:
         now = time.monotonic()
@@ -159,13 +172,16 @@ class Supervisor:
 def _listen(settings: Settings) -> socket.socket:
     """Open the port that all workers accept on. Raises SettingsError."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    deadline = time.monotonic() + PORT_SECONDS
+    deadline, waited = time.monotonic() + PORT_SECONDS, False
     while True:
         try:
             return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
         except OSError as error:
             # The workers of a supervisor that was just killed are about to let go of the port.
             if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                if not waited:
+                    log.warning("the port is taken; waiting for it", extra={"port": settings.port})
+                waited = True
                 time.sleep(0.1)
                 continue
             raise _cannot_listen(settings, error) from None

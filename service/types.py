@@ -177,7 +177,8 @@ class Record:
     """All that the store holds of one session. Times are milliseconds since 1970; digests are 16 bytes.
 
     `token` identifies the stored bytes that this record was read from, for compare-and-set; empty before the first
-    write. `origin` is the digest of a keyed create or fork. `keys` are the digests of the last keys, newest last.
+    write. `origin` is the digest of a keyed create or fork, and random bytes behind it. `keys` are the digests of the
+    last keys, newest last.
     """
 
     model: str

@@ -24,6 +24,9 @@ from service.telemetry import logs
 
 log = logging.getLogger(__name__)
 
+#: sysexits.h: the worker found itself broken.
+EX_SOFTWARE = 70
+
 
 class Server(uvicorn.Server):
     """uvicorn without signal handlers of its own: the worker decides how it ends."""
@@ -33,8 +36,8 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, listener: socket.socket, life: int) -> None:
-    """Serve until SIGTERM, or until the supervisor is dead."""
+async def serve(settings: Settings, listener: socket.socket, life: int) -> int:
+    """Serve until SIGTERM, or until the supervisor or the engine is dead; returns the exit status."""
     async with running_worker(settings) as worker:
         config = uvicorn.Config(
             worker.app,
@@ -45,16 +48,27 @@ async def serve(settings: Settings, listener: socket.socket, life: int) -> None:
             timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
         )
         server = Server(config)
-        _stop_when_told(server, worker, life)
+        told = _stop_when_told(server, worker, life)
+        watching = asyncio.create_task(_stop_with_engine(server, worker))
         log.info("worker ready")
         await server.serve(sockets=[listener])
+        watching.cancel()
     log.info("worker stopped")
+    return 0 if told.is_set() else EX_SOFTWARE
 
 
-def _stop_when_told(server: Server, worker: Worker, life: int) -> None:
-    loop = asyncio.get_running_loop()
+async def _stop_with_engine(server: Server, worker: Worker) -> None:
+    """End a worker that can no longer predict: the supervisor starts a better one."""
+    await worker.engine_ended()
+    worker.admission.close()
+    server.should_exit = True
+
+
+def _stop_when_told(server: Server, worker: Worker, life: int) -> asyncio.Event:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
 
     def stop() -> None:
+        told.set()
         worker.admission.close()
         server.should_exit = True
 
@@ -65,6 +79,7 @@ def _stop_when_told(server: Server, worker: Worker, life: int) -> None:
 
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_reader(life, supervisor_died)
+    return told
 
 
 def main() -> int:
@@ -74,11 +89,10 @@ def main() -> int:
         settings = configuration.load()
         logs.configure(settings.log_level, settings.log_format)
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
-            runner.run(serve(settings, listener, int(sys.argv[2])))
+            return runner.run(serve(settings, listener, int(sys.argv[2])))
     except SettingsError as error:
         log.critical("wrong settings", extra={"reason": str(error)})
         return EX_CONFIG
-    return 0
 
 
 if __name__ == "__main__":

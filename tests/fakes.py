@@ -90,6 +90,7 @@ class MemoryStore:
 
     records: dict[tuple[str, str], Record | None] = field(default_factory=dict)
     failure: UnrollError | None = None
+    slow: asyncio.Event | None = None
     confirmed: list[Durability] = field(default_factory=list)
     _tokens: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -108,7 +109,7 @@ class MemoryStore:
 
     async def write(self, tenant: str, session_id: str, record: Record) -> Record:
         self._maybe_fail()
-        await asyncio.sleep(0)
+        await (asyncio.sleep(0) if self.slow is None else self.slow.wait())
         there = self.records.get((tenant, session_id))
         if there is None or there.token != record.token:
             raise WriteConflict

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from service.application.ports import Clock
-from service.errors import DeadlineExceeded
+from service.errors import Applied, DeadlineExceeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,23 @@ class Deadline:
         """Return the deadline `seconds` from now."""
         return cls(clock, clock.monotonic() + seconds, seconds)
 
-    def error(self) -> DeadlineExceeded:
-        """Return the error to raise when it has passed and nothing took effect."""
+    def check(self) -> None:
+        """Raise DeadlineExceeded when it has passed; nothing has taken effect."""
+        if self.clock.monotonic() >= self.at:
+            raise self._error("no")
+
+    def _error(self, applied: Applied) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"the request was not done within {self.budget * 1000:.0f} ms (X-Request-Timeout-Ms)", applied="no"
+            f"the request was not done within the {self.budget * 1000:.0f} ms that X-Request-Timeout-Ms or the service "
+            "allows: try again, with more time",
+            applied=applied,
         )
 
     @asynccontextmanager
-    async def bounding(self) -> AsyncIterator[None]:
-        """Cancel the block at the deadline. Raises DeadlineExceeded."""
+    async def bounding(self, applied: Applied = "no") -> AsyncIterator[None]:
+        """Cancel the block at the deadline. Raises DeadlineExceeded that tells what took effect by `applied`."""
         try:
             async with asyncio.timeout(max(0.0, self.at - self.clock.monotonic())):
                 yield
         except TimeoutError:
-            raise self.error() from None
+            raise self._error(applied) from None

@@ -49,6 +49,12 @@ def stored_answer(record: Record, mark: Mark) -> bytes | None:
             )
     elif last is not None and last.step == mark.step and last.body == mark.body:
         return last.answer
+    require_step(record, mark)
+    return None
+
+
+def require_step(record: Record, mark: Mark) -> None:
+    """Raise StepConflict when the session does not stand where the request expects it."""
     if mark.step is not None and mark.step != record.step:
         raise StepConflict(
             f"step is {mark.step}: expected {record.step}, where the session stands",
@@ -56,7 +62,6 @@ def stored_answer(record: Record, mark: Mark) -> bytes | None:
             applied=_was_applied(record, mark),
             step=record.step,
         )
-    return None
 
 
 def _was_applied(record: Record, mark: Mark) -> Applied:

@@ -1,10 +1,12 @@
 """The life of a session: create, find, list, renew, fork, end."""
 
+import contextlib
+import secrets
 from dataclasses import dataclass, replace
 
 from service.application import views
 from service.application.caller import Caller
-from service.application.digests import digest
+from service.application.digests import SIZE, digest
 from service.application.ids import SessionIds
 from service.application.lanes import Lanes
 from service.application.models import Models
@@ -14,6 +16,7 @@ from service.errors import (
     InvalidRequest,
     SessionExpired,
     SessionNotFound,
+    Unavailable,
     WriteConflict,
 )
 from service.types import Durability, Json, Record
@@ -21,12 +24,12 @@ from service.types import Durability, Json, Record
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What a client asks of a new session."""
+    """What a client asks of a new session; no version means the newest, no durability the service's own."""
 
     model: str
     version: str | None
     ttl_seconds: int
-    durability: Durability
+    durability: Durability | None
     kept_steps: int
 
 
@@ -50,6 +53,7 @@ class Sessions:
         lanes: Lanes,
         observer: Observer,
         clock: Clock,
+        durability: Durability,
     ) -> None:
         self._models = models
         self._engine = engine
@@ -57,13 +61,13 @@ class Sessions:
         self._lanes = lanes
         self._observer = observer
         self._clock = clock
-        self._ids: SessionIds | None = None
+        self._durability = durability
 
     async def record(self, caller: Caller, session_id: str) -> Record:
         """Return a session's record. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
-        if not (await self._session_ids()).genuine(caller.tenant, session_id):
-            raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
-        record = await self._store.read(caller.tenant, session_id)
+        await self._check_id(caller, session_id)
+        async with caller.deadline.bounding():
+            record = await self._store.read(caller.tenant, session_id)
         if record is None:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store; create a new one")
         return record
@@ -86,12 +90,12 @@ class Sessions:
             created_at=now,
             expires_at=now + 1000 * wanted.ttl_seconds,
             ttl_seconds=wanted.ttl_seconds,
-            durability=wanted.durability,
+            durability=wanted.durability or self._durability,
             kept_steps=wanted.kept_steps,
             state=self._engine.initial_state(model),
-            origin=b"" if key is None else digest("create", wanted),
+            origin=b"" if key is None else _origin(digest("create", wanted)),
         )
-        ids = await self._session_ids()
+        ids = await self._session_ids(caller)
         session_id = ids.random(caller.tenant) if key is None else ids.derived(caller.tenant, "create", key)
         return await self._create(caller, session_id, record)
 
@@ -99,16 +103,21 @@ class Sessions:
         self, caller: Caller, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
     ) -> Created:
         """Copy a session as it stands, or at a kept earlier step, to a new one of its own."""
+        ids = await self._session_ids(caller)
+        child_id, origin = ids.random(caller.tenant), b""
+        if key is not None:
+            await self._check_id(caller, session_id)
+            child_id = ids.derived(caller.tenant, "fork", session_id, str(step), key)
+            origin = _origin(digest("fork", ttl_seconds))
+            # First of all: the parent may have ended since, or keep that step no more.
+            async with caller.deadline.bounding():
+                child = await self._store.read(caller.tenant, child_id)
+            if child is not None:
+                return await self._found_again(caller, child_id, child, origin)
         parent = await self.record(caller, session_id)
         self._models.of_session(parent)
-        ids = await self._session_ids()
-        child_id = ids.random(caller.tenant)
-        origin = b""
-        if key is not None:
-            child_id = ids.derived(caller.tenant, "fork", session_id, str(step), key)
-            origin = digest("fork", ttl_seconds)
         now, ttl = self._clock.now(), ttl_seconds or parent.ttl_seconds
-        child = replace(
+        record = replace(
             _at_step(parent, step),
             created_at=now,
             expires_at=now + 1000 * ttl,
@@ -119,26 +128,31 @@ class Sessions:
             indexed_until=0,
             token=b"",
         )
-        return await self._create(caller, child_id, child)
+        return await self._create(caller, child_id, record)
 
     async def _create(self, caller: Caller, session_id: str, record: Record) -> Created:
-        stored = await self._store.create(caller.tenant, session_id, record)
+        async with caller.deadline.bounding("unknown"):
+            stored = await self._store.create(caller.tenant, session_id, record)
         if stored.origin != record.origin:
+            return await self._found_again(caller, session_id, stored, record.origin)
+        self._observer.session_created(record.model)
+        return Created(self._view(session_id, stored), replayed=False)
+
+    async def _found_again(self, caller: Caller, session_id: str, stored: Record, origin: bytes) -> Created:
+        if stored.origin[:SIZE] != origin[:SIZE]:
             raise IdempotencyKeyReused(
                 f"Idempotency-Key was used to create session {session_id} with another body: expected the same body, "
                 "or a new key",
                 param="Idempotency-Key",
             )
-        replayed = (stored.created_at, stored.step, stored.state) != (record.created_at, record.step, record.state)
-        if replayed:
+        async with caller.deadline.bounding("yes"):
             await self._store.confirm(stored.durability)
-        else:
-            self._observer.session_created(record.model)
-        return Created(self._view(session_id, stored), replayed)
+        return Created(self._view(session_id, stored), replayed=True)
 
     async def list(self, caller: Caller, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
         """Return one page of the tenant's sessions, newest first."""
-        page = await self._store.list(caller.tenant, model, limit, cursor)
+        async with caller.deadline.bounding():
+            page = await self._store.list(caller.tenant, model, limit, cursor)
         data: list[Json] = [self._view(session_id, record) for session_id, record in page.sessions]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
@@ -149,16 +163,17 @@ class Sessions:
                 record = await self.record(caller, session_id)
                 expires_at = self._clock.now() + 1000 * ttl_seconds
                 wanted = replace(record, ttl_seconds=ttl_seconds, expires_at=expires_at)
-                try:
-                    return self._view(session_id, await self._store.write(caller.tenant, session_id, wanted))
-                except WriteConflict:
-                    continue
+                caller.deadline.check()
+                with contextlib.suppress(WriteConflict):
+                    async with caller.deadline.bounding("unknown"):
+                        return self._view(session_id, await self._store.write(caller.tenant, session_id, wanted))
 
     async def end(self, caller: Caller, session_id: str) -> None:
         """End a session for good. Raises SessionEnded when it is already."""
-        if not (await self._session_ids()).genuine(caller.tenant, session_id):
-            raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
-        if not await self._store.end(caller.tenant, session_id):
+        await self._check_id(caller, session_id)
+        async with caller.deadline.bounding("unknown"):
+            found = await self._store.end(caller.tenant, session_id)
+        if not found:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store")
         self._observer.session_ended("deleted")
 
@@ -166,10 +181,22 @@ class Sessions:
         tasks = {version.name: version.task for version in self._engine.versions()}
         return views.session(session_id, record, tasks.get(record.model, ""))
 
-    async def _session_ids(self) -> SessionIds:
-        if self._ids is None:
-            self._ids = SessionIds(await self._store.secret())
-        return self._ids
+    async def _check_id(self, caller: Caller, session_id: str) -> None:
+        if not (await self._session_ids(caller)).genuine(caller.tenant, session_id):
+            raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
+
+    async def _session_ids(self, caller: Caller) -> SessionIds:
+        try:
+            async with caller.deadline.bounding():
+                return SessionIds(await self._store.secret())
+        except Unavailable as error:
+            error.applied = "no"
+            raise
+
+
+def _origin(body: bytes) -> bytes:
+    """Return the digest of a keyed creation, and random bytes that tell two creations with one body apart."""
+    return body + secrets.token_bytes(8)
 
 
 def _at_step(parent: Record, step: int | None) -> Record:

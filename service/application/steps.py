@@ -1,6 +1,7 @@
 """Steps of sessions: read, run, write, and only then answer."""
 
 import asyncio
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,20 @@ from service.application.digests import digest
 from service.application.lanes import Lanes
 from service.application.models import Models
 from service.application.ports import Clock, Engine, Observer, StateStore
-from service.application.repetition import Mark, advanced, stored_answer, with_answer
+from service.application.repetition import Mark, advanced, require_step, stored_answer, with_answer
 from service.application.sessions import Sessions
 from service.application.views import Answer
-from service.errors import IdempotencyKeyReused, StepConflict, UnrollError, WriteConflict
+from service.errors import (
+    DurabilityNotReached,
+    IdempotencyKeyReused,
+    InternalError,
+    StepConflict,
+    UnrollError,
+    WriteConflict,
+)
 from service.types import Generate, Predict, Record
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +65,14 @@ class Steps:
         self._observer = observer
         self._clock = clock
 
-    async def look(self, caller: Caller, session_id: str, operation: Predict | Generate) -> Answer:
-        """Answer what a step would, and leave the session as it is."""
-        record = await self._sessions.record(caller, session_id)
+    async def look(self, caller: Caller, step: Step) -> Answer:
+        """Answer what a step would, and leave the session as it is. Raises StepConflict."""
+        record = await self._sessions.record(caller, step.session_id)
+        require_step(record, step.mark())
         model = self._models.of_session(record)
         async with caller.deadline.bounding():
-            outcome = await self._engine.run(model, operation, record.state, caller.deadline.at)
-        return Answer(views.step_result(session_id, record, outcome.output))
+            outcome = await self._engine.run(model, step.operation, record.state, caller.deadline.at)
+        return Answer(views.step_result(step.session_id, record, outcome.output))
 
     async def apply(self, caller: Caller, step: Step) -> Answer:
         """Apply a step, or answer its repetition. Errors tell by `applied` whether it took effect."""
@@ -79,6 +90,9 @@ class Steps:
             return await self.apply(caller, step)
         except UnrollError as error:
             return error
+        except Exception as error:  # one step's accident must not hide what became of the others
+            log.error("step crashed", exc_info=error)
+            return InternalError("something failed here; the log tells why", applied="unknown")
 
     async def _apply_in_turn(self, caller: Caller, step: Step, mark: Mark) -> Answer:
         while True:
@@ -86,22 +100,28 @@ class Steps:
             repeated = stored_answer(record, mark)
             if repeated is not None:
                 # The first answer may have been held back because the write was not durable enough yet.
-                await self._store.confirm(record.durability)
+                async with caller.deadline.bounding("yes"):
+                    await self._store.confirm(record.durability)
                 self._observer.step("replayed")
                 return Answer(repeated, replayed=True)
             try:
                 return await self._run_and_write(caller, step, mark, record)
             except WriteConflict:
-                if self._clock.monotonic() >= caller.deadline.at:
-                    raise caller.deadline.error() from None
+                caller.deadline.check()
 
     async def _run_and_write(self, caller: Caller, step: Step, mark: Mark, record: Record) -> Answer:
         model = self._models.of_session(record)
         async with caller.deadline.bounding():
             outcome = await self._engine.run(model, step.operation, record.state, caller.deadline.at)
         after = advanced(record, outcome, mark, self._clock.now() + 1000 * record.ttl_seconds)
-        answer = views.step_result(step.session_id, after, outcome.output)
-        await self._store.write(caller.tenant, step.session_id, with_answer(after, mark, answer))
+        try:
+            answer = views.step_result(step.session_id, after, outcome.output)
+        except ValueError:
+            raise InternalError("the network answered with a number that is not finite", applied="no") from None
+        caller.deadline.check()
+        # Past this line the store finishes the write, whether anyone waits or not.
+        async with caller.deadline.bounding("unknown"):
+            await self._store.write(caller.tenant, step.session_id, with_answer(after, mark, answer))
         self._observer.step("applied")
         return Answer(answer)
 
@@ -111,7 +131,8 @@ class Steps:
             yield
         except UnrollError as error:
             conflict = isinstance(error, StepConflict | IdempotencyKeyReused)
-            self._observer.step("conflict" if conflict else "failed")
+            applied = isinstance(error, DurabilityNotReached)
+            self._observer.step("conflict" if conflict else "applied" if applied else "failed")
             if error.applied is None:
                 error.applied = "no"
             raise

@@ -56,6 +56,9 @@ def load_catalogue(models: Path, limits: TextLimits, on_loaded: Callable[[ModelV
         except ModelFolderError as error:
             log.error("model version refused", extra={"folder": str(folder), "reason": str(error)})
             continue
+        except Exception as error:  # whatever a folder holds, the others serve
+            log.error("model version refused", extra={"folder": str(folder)}, exc_info=error)
+            continue
         log.info("model version loaded", extra=_summary(one.version))
         on_loaded(one.version)
         loaded.append(one)

@@ -84,6 +84,11 @@ class BatchingEngine:
         self._task = asyncio.create_task(self._run_forever(), name="engine")
         self._task.add_done_callback(self._on_end)
 
+    async def ended(self) -> None:
+        """Return when the engine has died or was stopped."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
     async def stop(self) -> None:
         """Stop; whatever still waits fails with ModelNotReady."""
         if self._task is not None:
@@ -144,13 +149,22 @@ class BatchingEngine:
         self._observer.batch(version.name, version.version, len(members), self._monotonic() - now)
         again = []
         for entry, failure in zip(members, failures, strict=True):
-            if failure is not None:
-                self._fail(entry, failure)
-            elif not entry.sequence.finished:
+            if failure is None and not entry.sequence.finished:
                 again.append(entry)
-            elif (outcome := entry.succeed()) is not None:
-                self._observer.ran(version, outcome)
+            else:
+                self._settle(entry, failure)
         self._batcher.again(again)
+
+    def _settle(self, entry: Entry, failure: Exception | None) -> None:
+        if failure is not None:
+            self._fail(entry, failure)
+            return
+        try:
+            outcome = entry.succeed()
+            if outcome is not None:
+                self._observer.ran(entry.loaded.version, outcome)
+        except Exception as error:  # noqa: BLE001 - an outcome that cannot be told must not end the engine
+            self._fail(entry, error)
 
     def _fail(self, entry: Entry, failure: Exception) -> None:
         if isinstance(failure, UnrollError):
@@ -158,7 +172,7 @@ class BatchingEngine:
             return
         version = entry.loaded.version
         log.error("operation failed", extra={"model": version.name, "version": version.version}, exc_info=failure)
-        entry.fail(InternalError("the forward pass failed; the log tells why under this request's id", applied="no"))
+        entry.fail(InternalError("the forward pass failed; the server's log tells why", applied="no"))
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

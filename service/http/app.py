@@ -3,6 +3,7 @@
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from service import __version__
@@ -18,13 +19,17 @@ the network's hidden state in the store, so that a stream continues at any time,
 every step applied exactly once.
 """
 
+ROUTERS = (models.router, sessions.router, operations.router)
+
 
 def create_api() -> FastAPI:
     """Return the routes with their documentation; no use case is wired yet."""
-    api = FastAPI(title="Unroll", version=__version__, description=DESCRIPTION, redoc_url=None)
-    api.include_router(models.router)
-    api.include_router(sessions.router)
-    api.include_router(operations.router)
+    api = FastAPI(
+        title="Unroll", version=__version__, description=DESCRIPTION, redoc_url=None, strict_content_type=False
+    )
+    api.router.redirect_slashes = False
+    for router in ROUTERS:
+        api.include_router(router)
     api.add_exception_handler(UnrollError, _on_domain_error)
     api.add_exception_handler(RequestValidationError, _on_domain_error)
     api.add_exception_handler(HTTPException, _on_domain_error)
@@ -42,9 +47,16 @@ def create_app(services: Services, gate: GateSettings) -> ASGIApp:
 async def _on_domain_error(request: Request, error: Exception) -> Response:
     domain_error = _to_domain(error, request)
     response = errors.response(domain_error, request.scope)
-    if isinstance(error, HTTPException):
-        response.headers.update(error.headers or {})
+    if isinstance(domain_error, MethodNotAllowed):
+        response.headers["allow"] = ", ".join(_methods(request))
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that the path of `request` knows."""
+    every = [route for router in ROUTERS for route in router.routes]
+    routes = [route for route in every if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 
 def _to_domain(error: Exception, request: Request) -> UnrollError:

@@ -5,10 +5,10 @@ into the error envelope.
 """
 
 import logging
-import traceback
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.application.admission import Admission
@@ -23,6 +23,8 @@ OPEN_PATHS = ("/health/", "/metrics", "/docs", "/openapi.json")
 #: Codes of requests refused for lack of room or time.
 SHED = frozenset({"overloaded", "shutting_down", "deadline_exceeded"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+#: As nginx counts a client that went away before its request was whole.
+CLIENT_GONE = 499
 #: Asked every few seconds by machines: not worth a line of the log at its usual level.
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 
@@ -67,6 +69,7 @@ class Passage:
         self._state = scope.setdefault("state", {})
         self._status = 0
         self._received = 0
+        self._complete = False
 
     async def run(self) -> None:
         """Serve the request; whatever happens, it is answered, counted and logged once."""
@@ -76,6 +79,8 @@ class Passage:
             await self._enter()
         except UnrollError as error:
             await self._answer(error)
+        except ClientDisconnect:
+            self._status = CLIENT_GONE
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets an envelope
             self._log_crash(error)
             await self._answer(InternalError("something failed here; the log tells why under this request's id"))
@@ -107,7 +112,11 @@ class Passage:
         return BodyTooLarge(f"the body has {found}: expected at most {self._gate.settings.max_body_bytes} bytes")
 
     async def _bounded_receive(self) -> Message:
-        message = await self._receive()
+        if self._complete:
+            return await self._receive()
+        async with self._state["caller"].deadline.bounding():
+            message = await self._receive()
+        self._complete = not message.get("more_body", False)
         self._received += len(message.get("body", b""))
         if self._received > self._gate.settings.max_body_bytes:
             raise self._too_large(f"{self._received} bytes or more")
@@ -124,14 +133,7 @@ class Passage:
             await errors.response(error, self._scope)(self._scope, self._receive, self._marked_send)
 
     def _log_crash(self, error: Exception) -> None:
-        # Only the place and the kind: an exception's text may hold a user's.
-        frames = [
-            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-        ]
-        log.error(
-            "request crashed",
-            extra={"request_id": self._request_id, "error": type(error).__name__, "frames": frames[-8:]},
-        )
+        log.error("request crashed", extra={"request_id": self._request_id}, exc_info=error)
 
     def _report(self, seconds: float) -> None:
         route = getattr(self._scope.get("route"), "path", "unmatched")

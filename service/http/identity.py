@@ -17,7 +17,7 @@ MAX_TIMEOUT_MS = 600_000
 def request_id(headers: Mapping[str, str]) -> str:
     """Return the client's X-Request-Id if it is printable and short, else a new one."""
     given = headers.get("x-request-id", "")
-    return given if re.fullmatch(r"[\x21-\x7e]{1,128}", given) else f"req_{secrets.token_hex(12)}"
+    return given if re.fullmatch(r"[\x20-\x7e]{1,256}", given) else f"req_{secrets.token_hex(12)}"
 
 
 def tenant(headers: Mapping[str, str], keys: Mapping[str, str]) -> str:

@@ -38,25 +38,28 @@ async def get_model(model: str, wired: Wired) -> Response:
 )
 async def predict(model: str, body: schemas.PredictBody, wired: Wired, asking: Asking) -> Response:
     """The most probable next tokens after a text, and how well the model foresaw that text."""
-    one = body.one()
-    if one is not None:
-        return _json(await wired.predictions.one(asking, model, body.version, one))
-    return _json(await wired.predictions.many(asking, model, body.version, [*body.many()]))
+    return await _one_or_many(wired, asking, model, body)
 
 
 @router.post("/{model}/score", response_model=answers.ScoreAnswer, summary="Score texts")
 async def score(model: str, body: schemas.ScoreBody, wired: Wired, asking: Asking) -> Response:
     """The log-probability of every token of a text; for choosing among candidates."""
-    one = body.one()
-    if one is not None:
-        return _json(await wired.predictions.one(asking, model, body.version, one))
-    return _json(await wired.predictions.many(asking, model, body.version, [*body.many()]))
+    return await _one_or_many(wired, asking, model, body)
 
 
 @router.post("/{model}/generate", response_model=answers.GenerateAnswer, summary="Continue a text")
 async def generate(model: str, body: schemas.GenerateBody, wired: Wired, asking: Asking) -> Response:
     """A continuation of the text, token after token."""
     return _json(await wired.predictions.one(asking, model, body.version, body.to_domain()))
+
+
+async def _one_or_many(
+    wired: Services, asking: Caller, model: str, body: schemas.PredictBody | schemas.ScoreBody
+) -> Response:
+    one = body.one()
+    if one is not None:
+        return _json(await wired.predictions.one(asking, model, body.version, one))
+    return _json(await wired.predictions.many(asking, model, body.version, [*body.many()]))
 
 
 def _json(value: Json) -> Response:

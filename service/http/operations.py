@@ -13,12 +13,14 @@ router = APIRouter(tags=["operations"])
 Wired = Annotated[Services, Depends(services)]
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", summary="Is the process alive?")
 async def live() -> dict[str, str]:
     """Always 200 while the process answers, whatever the store does."""
     return {"status": "alive"}
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get(
     "/health/ready",
     response_model=answers.Readiness,

@@ -71,7 +71,7 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
         return InvalidRequest(f"{field} is missing: expected it", param=field)
     if kind == "extra_forbidden":
         return InvalidRequest(f"{field} is not a field of this request: expected it to be left out", param=field)
-    found = _shown(first.get("input"))
+    found, message = _shown(first.get("input")), message.replace("Input should", "expected it to", 1)
     return InvalidRequest(f"{field} is {found}: {message[:1].lower()}{message[1:]}", param=field)
 
 

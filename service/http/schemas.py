@@ -5,7 +5,7 @@ Everything is strict: unknown fields, numbers in strings and numbers that are no
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from service.application.sessions import NewSession
 from service.application.steps import Step
@@ -17,6 +17,16 @@ MAX_ITEMS = 1024
 TtlSeconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, description="Seconds without a step after which it ends")]
 Version = Annotated[str, Field(min_length=1, max_length=32, description="A served version; default: the newest")]
 StepCount = Annotated[int, Field(ge=0, le=2**62, description="The session's step count that this step expects")]
+
+
+def _whole_characters(text: str) -> str:
+    for position, character in enumerate(text):
+        if "\ud800" <= character <= "\udfff":
+            raise ValueError(f"lone surrogate at character {position}: expected Unicode text")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole_characters)]
 Key = Annotated[str, Field(min_length=1, max_length=255)]
 
 
@@ -29,8 +39,10 @@ class Schema(BaseModel):
 class Input(Schema):
     """Text in one of three forms."""
 
-    text: str | None = Field(None, description="Text as people type it", examples=["How are you"])
-    tokens: list[str] | None = Field(None, min_length=1, description="Words and marks, already separated")
+    text: Text | None = Field(None, description="Text as people type it", examples=["How are you"])
+    tokens: list[Annotated[Text, Field(min_length=1)]] | None = Field(
+        None, min_length=1, description="Words and marks, already separated"
+    )
     ids: list[int] | None = Field(None, min_length=1, description="Ids of the model's vocabulary")
 
     @model_validator(mode="after")
@@ -75,7 +87,7 @@ class GenerationOptions(Schema):
     top_k: int | None = Field(None, ge=1, le=2**31, description="Choose among the k most probable tokens")
     top_p: float | None = Field(None, gt=0, le=1, description="Choose among the most probable tokens of this mass")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Same seed, same text")
-    stop: list[Annotated[str, Field(min_length=1)]] = Field(
+    stop: list[Annotated[Text, Field(min_length=1)]] = Field(
         default_factory=list, max_length=16, description="Texts that end the output and are left out of it"
     )
     stream: Literal[False] = Field(False, description="Streamed answers are not served by this release")
@@ -140,6 +152,15 @@ class GenerateBody(Schema):
         return Generate(self.input.to_domain(), self.options.to_domain())
 
 
+class ListQuery(Schema):
+    """Which sessions to list."""
+
+    model_config = ConfigDict(strict=False)
+    model: str | None = Field(None, description="Only sessions of this model")
+    limit: int = Field(20, ge=1, le=1000, description="Sessions per page")
+    cursor: str | None = Field(None, description="`next_cursor` of the page before")
+
+
 class CreateSession(Schema):
     """A new session of a model."""
 
@@ -151,8 +172,8 @@ class CreateSession(Schema):
     kept_steps: int = Field(0, ge=0, le=64, description="How many earlier states a fork may start from")
     input: Input | None = Field(None, description="Translation only: the source sentence")
 
-    def to_domain(self, durability: Durability) -> NewSession:
-        return NewSession(self.model, self.version, self.ttl_seconds, self.durability or durability, self.kept_steps)
+    def to_domain(self) -> NewSession:
+        return NewSession(self.model, self.version, self.ttl_seconds, self.durability, self.kept_steps)
 
 
 class PatchSession(Schema):

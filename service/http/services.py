@@ -13,7 +13,6 @@ from service.application.ports import Clock, Observer
 from service.application.predictions import Predictions
 from service.application.sessions import Sessions
 from service.application.steps import Steps
-from service.types import Durability
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,6 @@ class Services:
     observer: Observer
     clock: Clock
     exposition: Callable[[], bytes]
-    default_durability: Durability
 
 
 def services(request: Request) -> Services:

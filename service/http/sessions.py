@@ -27,7 +27,7 @@ Key = Annotated[
 @router.post("", status_code=201, response_model=answers.Session, summary="Open a session")
 async def create(body: schemas.CreateSession, wired: Wired, asking: Asking, key: Key = None) -> Response:
     """A new session at state 0; with an Idempotency-Key, a repetition finds the same session."""
-    wanted = body.to_domain(wired.default_durability)
+    wanted = body.to_domain()
     version = wired.models.version(wanted.model, wanted.version)
     if body.input is not None:
         raise InvalidRequest(
@@ -37,15 +37,9 @@ async def create(body: schemas.CreateSession, wired: Wired, asking: Asking, key:
 
 
 @router.get("", response_model=answers.SessionList, summary="List your sessions")
-async def list_sessions(
-    wired: Wired,
-    asking: Asking,
-    model: Annotated[str | None, Query(description="Only sessions of this model")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Sessions per page")] = 20,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
-) -> Response:
+async def list_sessions(wired: Wired, asking: Asking, query: Annotated[schemas.ListQuery, Query()]) -> Response:
     """Live sessions, newest first."""
-    return _json(encode(await wired.sessions.list(asking, model, limit, cursor)))
+    return _json(encode(await wired.sessions.list(asking, query.model, query.limit, query.cursor)))
 
 
 @router.post("/steps", response_model=answers.StepResults, summary="Advance many sessions")
@@ -85,7 +79,7 @@ async def step(session_id: str, body: schemas.StepBody, wired: Wired, asking: As
 async def look(session_id: str, wired: Wired, asking: Asking, body: schemas.LookBody | None = None) -> Response:
     """What a step would answer; the session stays where it is."""
     operation = (body or schemas.LookBody()).to_domain()
-    return _answer(await wired.steps.look(asking, session_id, operation))
+    return _answer(await wired.steps.look(asking, Step(session_id, operation)))
 
 
 @router.post("/{session_id}/generate", response_model=answers.StepResult, summary="Continue a session's text")
@@ -98,9 +92,8 @@ async def generate(
 ) -> Response:
     """Generate from the session's state; with `commit` it is one step of as many timesteps as tokens generated."""
     body = body or schemas.SessionGenerateBody()
-    if body.commit:
-        return _answer(await wired.steps.apply(asking, Step(session_id, body.to_domain(), body.step, key)))
-    return _answer(await wired.steps.look(asking, session_id, body.to_domain()))
+    wanted = Step(session_id, body.to_domain(), body.step, key)
+    return _answer(await (wired.steps.apply if body.commit else wired.steps.look)(asking, wanted))
 
 
 @router.post("/{session_id}/fork", status_code=201, response_model=answers.Session, summary="Copy a session")

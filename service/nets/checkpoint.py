@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelFolderError
-from service.nets.affine import DTYPES
 from service.nets.card import read_card
 from service.nets.config import Config, parse_config, read_config_bytes
 from service.nets.golden import replay_golden
@@ -90,8 +89,8 @@ def _build(config: Config, path: Path, stored: dict[str, StoredTensor]) -> Netwo
         )
     for name, shape in shapes.items():
         _check(path, name, stored[name], shape)
-    dtype = DTYPES[config.dtype]
-    weights = {name: _finite(path, name, stored[name].tensor()).to(dtype) for name in shapes}
+    dtypes = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+    weights = {name: _finite(path, name, stored[name].tensor()).to(dtypes[name]) for name in shapes}
     network.load_state_dict(weights, assign=True)
     return network.requires_grad_(False)
 

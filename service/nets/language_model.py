@@ -40,7 +40,10 @@ class LanguageModel(nn.Module):
         self.head = nn.ModuleList(Affine(a, b) for a, b in pairwise(sizes))
         self._activations = [ACTIVATIONS[layer.activation] for layer in config.head]
         self.output = Output(config.vocab_size, None if config.tie_weights else config.features_size)
-        self.to(DTYPES[config.dtype])
+        self._dtype = DTYPES[config.dtype]
+        for part in (self.input_projection, self.rnn, self.head):
+            if part is not None:
+                part.to(self._dtype)
 
     @property
     def specs(self) -> list[StateSpec]:
@@ -71,13 +74,13 @@ class LanguageModel(nn.Module):
         return state["features"] if self.stores_features else state[f"h_l{self.config.num_layers - 1}"]
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return (..., D) -> (..., V), float32 whatever the arithmetic, since probabilities follow."""
-        return F.linear(features.to(self.output.bias.dtype), self._output_weight, self.output.bias).float()
+        """Return (..., D) -> (..., V). Float32 whatever the arithmetic, as `score` is: the two must agree."""
+        return F.linear(features.float(), self._output_weight, self.output.bias)
 
     def score(self, ids: Tensor, features: Tensor) -> Tensor:
         """Return the logit of one token per row: ids (B,), features (B, D) -> (B,)."""
-        products = self._output_weight[ids] * features.to(self.output.bias.dtype)
-        return (products.sum(-1) + self.output.bias[ids]).float()
+        products = self._output_weight[ids] * features.float()
+        return products.sum(-1) + self.output.bias[ids]
 
     @property
     def _output_weight(self) -> Tensor:
@@ -85,11 +88,10 @@ class LanguageModel(nn.Module):
 
     def _recurrent(self, state: State) -> State:
         """Pick the stack's tensors, in its dtype: sessions may store a wider one."""
-        dtype = self.output.bias.dtype
-        return {spec.name: state[spec.name].to(dtype) for spec in self.rnn.specs}
+        return {spec.name: state[spec.name].to(self._dtype) for spec in self.rnn.specs}
 
     def _embed(self, ids: Tensor) -> Tensor:
-        x = F.embedding(ids, self.embedding.weight)
+        x = F.embedding(ids, self.embedding.weight).to(self._dtype)
         if self.input_projection is None:
             return x
         projected: Tensor = self.input_projection(x)

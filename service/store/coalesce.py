@@ -16,11 +16,12 @@ from service.store.lane import Answer
 Run = Callable[[Sequence[Command], float], Awaitable[list[Answer]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
     command: Command
     deadline: float
     answer: asyncio.Future[Answer]
+    sent: bool = False
 
     def fail(self, reason: str, *, sent: bool) -> None:
         if not self.answer.done():
@@ -46,7 +47,11 @@ class Coalescer:
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._launch)
-        return await call.answer
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await call.answer
+        except TimeoutError:
+            raise translate(Lost("no answer in time", sent=call.sent), writes=command.writes) from None
 
     async def drain(self) -> None:
         """Return when nothing is waiting or under way."""
@@ -71,6 +76,7 @@ class Coalescer:
             if call.deadline <= now:
                 call.fail("its turn did not come in time", sent=False)
             elif not call.answer.done() or call.command.writes:  # a reader that went away needs no answer
+                call.sent = True
                 batch.append(call)
         return batch
 
@@ -81,7 +87,8 @@ class Coalescer:
 
     async def _fly(self, batch: Sequence[_Call]) -> None:
         try:
-            answers = await self._run([call.command for call in batch], min(call.deadline for call in batch))
+            # The latest deadline: a call that has little time left must not take its neighbours' time away.
+            answers = await self._run([call.command for call in batch], max(call.deadline for call in batch))
             for call, answer in zip(batch, answers, strict=True):
                 if not call.answer.done():
                     call.answer.set_result(answer)

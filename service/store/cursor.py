@@ -7,6 +7,9 @@ from typing import Self
 
 from service.errors import InvalidRequest
 
+#: The year 9999, in milliseconds since 1970.
+LATEST = 253_402_300_800_000
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
@@ -28,9 +31,11 @@ class Position:
             raw = base64.b64decode(padded, altchars=b"-_", validate=True)
         except (UnicodeEncodeError, binascii.Error) as error:
             raise _refused(cursor) from error
-        if len(raw) <= 8:
+        position = cls(int.from_bytes(raw[:8], "big"), raw[8:])
+        # No clock reaches that far: whatever has such a time was not made here.
+        if len(raw) <= 8 or position.created_at > LATEST or not position.session_id.isascii():
             raise _refused(cursor)
-        return cls(int.from_bytes(raw[:8], "big"), raw[8:])
+        return position
 
 
 def _refused(cursor: str) -> InvalidRequest:

@@ -80,10 +80,8 @@ class EmbeddedServer:
             raise
 
     def alive(self) -> bool:
-        """Whether the server runs: of one's own process, else by asking it."""
-        if self._child is not None:
-            return self._child.poll() is None
-        return self._ask() != "silent"
+        """Whether the server runs, be it slow to answer: one of our own by its process, another by its lock."""
+        return not self._ended()
 
     def restart(self) -> None:
         """Start the server again if it died. Raises SettingsError."""

@@ -84,8 +84,11 @@ class RedisStore:
 
     async def secret(self) -> bytes:
         """32 random bytes, made by the first worker that asks. Raises StoreUnavailable and StoreFull."""
-        if self._secret is None:
-            self._secret = await self._observed("secret", self._share_secret())
+        return await self.share_secret() if self._secret is None else self._secret
+
+    async def share_secret(self) -> bytes:
+        """Put the known secret into a store that has none, or take the one that it has. Raises as `secret`."""
+        self._secret = await self._observed("secret", self._agree_on_secret(self._secret))
         return self._secret
 
     async def read(self, tenant: str, session_id: str) -> Record | None:
@@ -134,12 +137,15 @@ class RedisStore:
         for lane in self._lanes.values():
             await lane.drain()
 
-    async def _share_secret(self) -> bytes:
-        # On disk if it can be: after a crash a new secret would make all ids foreign.
+    async def _agree_on_secret(self, known: bytes | None) -> bytes:
         deadline = self._deadline()
-        proposal = writing("SET", self._keys.secret, secrets.token_bytes(_SECRET_BYTES), "NX")
-        _value(proposal, await self._lanes["fsynced"].submit(proposal, deadline))
-        stored = await self._aside_one(reading("GET", self._keys.secret), deadline)
+        read = reading("GET", self._keys.secret)
+        stored = await self._aside_one(read, deadline)
+        if stored is None:
+            # On disk if it can be: after a crash a new secret would make all ids foreign.
+            proposal = writing("SET", self._keys.secret, known or secrets.token_bytes(_SECRET_BYTES), "NX")
+            _value(proposal, await self._lanes["fsynced"].submit(proposal, deadline))
+            stored = await self._aside_one(read, deadline)
         if not isinstance(stored, bytes) or len(stored) != _SECRET_BYTES:
             raise InternalError(f"{self._keys.secret} in the store is no secret of {_SECRET_BYTES} bytes")
         return stored
@@ -191,16 +197,20 @@ class RedisStore:
             raise DurabilityNotReached(f"durability {durability} is not reached: {answer.missed}", applied="yes")
 
     async def _end_session(self, tenant: str, session_id: str) -> bool:
+        record = await self._read_record(tenant, session_id)
+        if record is None:
+            return False
         deadline = self._deadline()
         arguments = (bury(self._now()), _TOMBSTONE_MS, TOMBSTONE_MAGIC)
         command = running(self._end, [self._keys.session(tenant, session_id)], *arguments)
-        answer = await self._lanes["memory"].submit(command, deadline)
+        answer = await self._lanes[record.durability].submit(command, deadline)
         result = _value(command, answer)
         if result == b"ended" and not answer.repeated:
             raise SessionEnded(f"session {session_id} was ended before")
         if result != b"missing":
             with self._convenience():
                 await self._index.remove(tenant, [session_id], deadline)
+            _require_durable(record, answer)
         return result != b"missing"
 
     async def _enter(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:

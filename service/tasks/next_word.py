@@ -15,6 +15,11 @@ from service.types import Generate, Operation, Predict, Score, TextInput
 NO_INPUT = Encoded([], [], [])
 
 
+def no_token(field: str) -> InvalidRequest:
+    """Return the refusal of an input that holds nothing."""
+    return InvalidRequest(f"input.{field} has no token: expected at least one word", param=f"input.{field}")
+
+
 class LanguageNetwork(Protocol):
     """What the task needs of a network; `nets.LanguageModel` is one. State: name -> (batch, size)."""
 
@@ -94,16 +99,20 @@ class NextWord:
                 "can be unfinished",
                 param="options.complete",
             )
-        words = self._vocabulary.split(given.text or "") if given.tokens is None else list(given.tokens)
-        if not words or (given.text is not None and given.text[-1].isspace()):
+        if given.tokens is not None:
+            return list(given.tokens[:-1]), given.tokens[-1]
+        words = self._vocabulary.split(given.text or "")
+        if not words:
+            raise no_token("text")
+        if given.text is not None and given.text[-1].isspace():
             return words, None
-        return words[:-1], words[-1]
+        return self._vocabulary.unfinished(words, given.text or "")
 
     def _encode(self, given: TextInput) -> Encoded:
         encoded = self._vocabulary.encode(given)
         field = "text" if given.text is not None else "tokens" if given.tokens is not None else "ids"
         if not encoded.ids:
-            raise InvalidRequest(f"input.{field} has no token: expected at least one word", param=f"input.{field}")
+            raise no_token(field)
         self._check_count(f"input.{field}", len(encoded.ids), self._limits.input_tokens)
         return encoded
 
@@ -142,7 +151,8 @@ class NextWord:
         tokens, state = torch.tensor(ids), self.layout.cut(rows)
         scores = self._network.score(tokens, self._network.features_of(state)) - state["log_normaliser"][:, 0]
         features, after = self._network.step(tokens, state)
-        return self._join(after, features, torch.zeros(len(ids))), scores.tolist()
+        # Rounded differently from the normaliser, the score of a certain token can come out above 0.
+        return self._join(after, features, torch.zeros(len(ids))), scores.clamp(max=0.0).tolist()
 
     def _look(self, batch: list[TextSequence], rows: Tensor, logprobs: dict[int, float]) -> list[Row]:
         """Run the output layer on `rows` and hand out its results."""

@@ -184,7 +184,8 @@ class Generating(Feeding):
 
     def _arrive(self, row: Row) -> None:
         if self._options.stop:
-            self._trail.append(row.state)
+            # A copy: the row is a view that would keep the whole batch's states alive.
+            self._trail.append(row.state.clone())
         if len(self._chosen) == self._options.max_tokens:
             self.finished = True
             return

@@ -40,9 +40,9 @@ class Vocabulary:
         self.special_ids = frozenset(index for index, entry in self._entries.items() if entry in special)
         self.unknown_id: int | None = None if unknown is None else tokenizer.token_to_id(unknown)
         self._by_prefix: dict[str, list[int]] = defaultdict(list)
-        for entry, index in sorted(self._any_case.items(), key=lambda item: item[1]):
+        for index, entry in sorted(self._entries.items()):
             if index not in self.special_ids and entry:
-                self._by_prefix[entry[0]].append(index)
+                self._by_prefix[entry.casefold()[0]].append(index)
 
     def token(self, index: int) -> str:
         """Return how the token reads."""
@@ -80,6 +80,13 @@ class Vocabulary:
         if self._tokenizer.pre_tokenizer is None:
             return text.split()
         return [piece for piece, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+
+    def unfinished(self, words: list[str], text: str) -> tuple[list[str], str]:
+        """Take the unfinished last word off the `words` of `text`: "don'" is one although its mark was cut off."""
+        *whole, prefix = words
+        if prefix in {"'", "-"} and whole and whole[-1][-1].isalnum() and not text[-2].isspace():
+            prefix = whole.pop() + prefix
+        return whole, prefix
 
     def decode(self, ids: Sequence[int]) -> str:
         """Join tokens to text."""
@@ -130,9 +137,11 @@ def read_vocabulary(
     except Exception as error:  # the library raises plain Exception for any malformed file
         raise ModelFolderError(f"{path}: not a Hugging Face tokenizers file: {error}") from error
     vocabulary = Vocabulary(tokenizer, special_tokens.values(), special_tokens.get("unknown"))
-    if vocabulary.size != vocab_size:
+    ids = set(tokenizer.get_vocab().values())
+    if vocabulary.size != vocab_size or ids != set(range(vocab_size)):
         raise ModelFolderError(
-            f"{path}: holds {vocabulary.size} tokens, config.json's vocab_size is {vocab_size}: they must be equal"
+            f"{path}: holds {vocabulary.size} tokens with ids up to {max(ids, default=-1)}: expected each id from 0 to "
+            f"{vocab_size - 1} once, as config.json's vocab_size says"
         )
     for role, token in special_tokens.items():
         if tokenizer.token_to_id(token) is None:

@@ -1,12 +1,11 @@
 """Checks a model folder as a server would before it serves it: weights, golden vectors, tokenizer."""
 
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from service.nets.checkpoint import read_checkpoint
-from service.tasks.loading import read_vocabularies
+from service.tasks.limits import TextLimits
+from service.tasks.loading import load_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +47,15 @@ class Verification:
 
 def verify(path: Path) -> Verification:
     """Load a model folder and replay its golden vectors. Raises ModelFolderError for the first thing wrong."""
-    checkpoint = read_checkpoint(path)
-    config = checkpoint.config
-    read_vocabularies(path, config)
-    golden = checkpoint.golden
+    checkpoint, task = load_task(path, TextLimits())
+    config, golden = checkpoint.config, checkpoint.golden
     return Verification(
         path=path,
         task=config.task,
         architecture=config.architecture,
         cell=config.cell,
         parameters=checkpoint.parameters,
-        # Sessions store float32 whatever the arithmetic.
-        state_bytes=4 * sum(prod(spec.shape) for spec in config.session_state()),
+        state_bytes=task.state_bytes,
         fingerprint=checkpoint.fingerprint,
         verified=checkpoint.verified,
         difference=None if golden is None else golden.difference,

@@ -1,4 +1,4 @@
-"""Makes a tokenizer of a word list, one entry per line, for checkpoints that come with nothing else."""
+"""Makes a word-level tokenizer: of a word list, for checkpoints that come with nothing else, and for the recipes."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from service.errors import ModelFolderError
 
 UNKNOWN = "<unk>"
-#: The same cut as in models/recipes: a word with inner apostrophes and hyphens, or a single mark; quotes made plain.
+#: A word with inner apostrophes and hyphens, or a single mark; typographic quotes are made plain before.
 WORD = r"\w+(?:['\-]\w+)*|[^\w\s]"
 QUOTES = {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "`": "'"}
 
@@ -45,6 +45,11 @@ def word_tokenizer(path: Path, vocab_size: int, unknown: str = UNKNOWN) -> Token
             f"{path}: found no {unknown} among {len(words)} words and no room to add it, expected it on a line of its "
             "own; if the unknown token has another name, state it in config.json: special_tokens.unknown"
         )
+    return build_word_tokenizer(words, unknown)
+
+
+def build_word_tokenizer(words: list[str], unknown: str = UNKNOWN) -> Tokenizer:
+    """Return a word-level tokenizer of `words` in the order of their ids, which also joins words to text."""
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=unknown))
     plain = [normalizers.Replace(mark, to) for mark, to in QUOTES.items()]
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *plain])

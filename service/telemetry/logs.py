@@ -2,9 +2,13 @@
 
 import logging
 import sys
+import traceback
 from typing import Literal
 
 import structlog
+
+#: How many of the innermost calls an exception is told by.
+FRAMES = 10
 
 LogFormat = Literal["json", "text", "auto"]
 
@@ -22,11 +26,7 @@ def configure(level: str, log_format: LogFormat) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.CallsiteParameterAdder({structlog.processors.CallsiteParameter.PROCESS}),
         ],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info if not text else structlog.processors.UnicodeDecoder(),
-            renderer,
-        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_words, renderer],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -35,3 +35,14 @@ def configure(level: str, log_format: LogFormat) -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+def _without_words(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Tell of an exception its kind and place only: its words may hold a user's text."""
+    found = event.pop("exc_info", None)
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+        event["error"] = type(error).__name__
+        event["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return event

@@ -104,6 +104,19 @@ def test_the_server_of_a_killed_supervisor_is_taken_over(start_server: Start, tm
     assert process_of(start_server("state")) != process
 
 
+def test_a_taken_over_server_that_is_slow_to_answer_counts_as_alive(start_server: Start, tmp_path: Path) -> None:
+    kill_supervisor_of(tmp_path / "state")
+    server = start_server("state")
+    process = process_of(server)
+    os.kill(process, signal.SIGSTOP)
+    try:
+        assert server.alive()
+        server.restart()
+    finally:
+        os.kill(process, signal.SIGCONT)
+    assert process_of(server) == process
+
+
 def test_the_data_of_a_killed_supervisor_and_server_is_taken_over(start_server: Start, tmp_path: Path) -> None:
     kill_supervisor_of(tmp_path / "state")
     first = start_server("state")

@@ -200,6 +200,24 @@ async def test_calls_of_one_tick_share_a_round_trip(store: RedisStore, client: R
     assert (await client.info("stats"))["total_reads_processed"] - before <= 4
 
 
+async def test_a_store_that_came_back_empty_gets_its_secret_back(store: RedisStore, client: Redis, prefix: str) -> None:
+    known = await store.secret()
+    await client.delete(f"{prefix}:secret")
+    newcomer = RedisStore(client, Observed(), prefix=prefix)
+    assert await store.share_secret() == known
+    assert await newcomer.secret() == known
+
+
+async def test_a_worker_takes_the_secret_that_another_one_was_first_to_store(
+    store: RedisStore, client: Redis, prefix: str
+) -> None:
+    await store.secret()
+    await client.delete(f"{prefix}:secret")
+    newcomer = RedisStore(client, Observed(), prefix=prefix)
+    other = await newcomer.secret()
+    assert await store.share_secret() == other == await store.secret()
+
+
 async def test_all_workers_share_one_secret(store: RedisStore, client: Redis, prefix: str) -> None:
     other = RedisStore(client, Observed(), prefix=prefix)
     ours, theirs = await asyncio.gather(store.secret(), other.secret())

@@ -94,3 +94,15 @@ async def test_of_cancelled_callers_waiting_for_their_turn_only_writers_are_sent
     await asyncio.gather(*first)
     await lane.drain()
     assert trips.batches[1:] == [[writing("w")]]
+
+
+async def test_a_call_with_little_time_left_does_not_take_its_neighbours_time() -> None:
+    trips = Trips()
+    lane = Coalescer(trips.run)
+    hurried = asyncio.create_task(lane.submit(writing(1), soon(0.02)))
+    patient = asyncio.create_task(lane.submit(writing(2), soon()))
+    with pytest.raises(StoreUnavailable) as refusal:
+        await hurried
+    assert refusal.value.applied == "unknown"
+    trips.go.set()
+    assert (await patient).reply == 2

@@ -38,7 +38,7 @@ class Scene:
         self.one: ModelVersion = catalogue.versions()[0]
         self.two: ModelVersion = catalogue.versions()[-1]
 
-    async def output(self, model: ModelVersion, operation: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def output(self, model: ModelVersion, operation: Any) -> dict[str, Any]:
         return (await self.engine.run(model, operation, None)).output
 
 
@@ -60,7 +60,7 @@ def operations() -> list[Predict | Score | Generate]:
     return [*predictions, *scores, *(Generate(None, GenerateOptions(7, temperature=0)) for _ in range(3))]
 
 
-def close(one: Any, two: Any) -> bool:  # noqa: ANN401
+def close(one: Any, two: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == two.keys() and all(close(one[name], two[name]) for name in one)
     if isinstance(one, list):
@@ -137,6 +137,18 @@ def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: Catalo
     play(Scene(poisoned(catalogue)), work)
 
 
+def test_an_outcome_that_cannot_be_told_fails_alone_and_the_engine_lives(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        def refuse(*_: object) -> None:
+            raise ValueError("counters only grow")
+
+        scene.observer.ran = refuse  # type: ignore[method-assign]
+        assert (await scene.output(scene.one, operations()[0]))["predictions"]
+        assert scene.engine.healthy()
+
+    play(Scene(catalogue), work)
+
+
 def test_an_engine_that_dies_fails_those_who_wait_and_is_not_healthy(catalogue: Catalogue) -> None:
     async def work(scene: Scene) -> None:
         assert scene.engine.healthy()
@@ -187,6 +199,7 @@ def test_a_broken_version_leaves_the_others_serving(tmp_path: Path, caplog: pyte
     newer = write_language_model(tmp_path, name="good", version="10")
     older = write_language_model(tmp_path, name="good", version="9")
     (write_language_model(tmp_path, name="bad") / "config.json").write_text("{")
+    (write_language_model(tmp_path, name="card") / "README.md").write_text("---\ndate: 2024-13-45\n---\n")
     (tmp_path / "recipes" / "notes").mkdir(parents=True)
     loaded = load_catalogue(tmp_path, TextLimits(), lambda _: None)
     assert [(one.name, one.version) for one in loaded.versions()] == [("good", "1"), ("good", "9"), ("good", "10")]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from service.engine.runner import run_timestep
-from service.errors import InputTooLong, InvalidRequest, OutOfVocabulary, StateCorrupted
+from service.errors import InputTooLong, InvalidRequest, ModelFolderError, OutOfVocabulary, StateCorrupted
 from service.tasks.loading import load_task
 from service.tasks.next_word import NextWord, TextLimits
 from service.types import Generate, GenerateOptions, Operation, Outcome, Predict, PredictOptions, Score, TextInput
@@ -29,7 +29,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-def make_task(root: Path, **settings: Any) -> NextWord:  # noqa: ANN401
+def make_task(root: Path, **settings: Any) -> NextWord:
     return load_task(write_language_model(root, **settings), TextLimits(50, 20))[1]
 
 
@@ -46,12 +46,12 @@ def run(task: NextWord, operation: Operation, state: bytes | None = None) -> Out
     return sequence.outcome(task.layout.to_bytes(sequence.state))
 
 
-def predict(task: NextWord, state: bytes | None = None, **given: Any) -> Outcome:  # noqa: ANN401
+def predict(task: NextWord, state: bytes | None = None, **given: Any) -> Outcome:
     options = {name: given.pop(name) for name in ("top_k", "complete") if name in given}
     return run(task, Predict(TextInput(**given) if given else None, PredictOptions(**options)), state)
 
 
-def output(outcome: Outcome) -> Any:  # noqa: ANN401
+def output(outcome: Outcome) -> Any:
     return outcome.output
 
 
@@ -216,6 +216,44 @@ def test_without_a_begin_symbol_state_0_is_the_zero_state(tmp_path: Path) -> Non
     logits = checkpoint.network.logits(torch.zeros(1, 16))[0]
     found = {one["id"]: one["probability"] for one in output(predict(task))["predictions"]}
     assert found == pytest.approx({at: float(logits.softmax(0)[at]) for at in (1, 2)}, abs=1e-6)
+
+
+@pytest.mark.parametrize("text", ["the don'", "the DON'", "the don"])
+def test_an_apostrophe_belongs_to_the_word_being_typed(task: NextWord, text: str) -> None:
+    outcome = predict(task, text=text, complete=True)
+    assert [one["token"] for one in output(outcome)["predictions"]] == ["don't"]
+    assert outcome.timesteps == 1
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_empty_text_is_refused_for_completion_too(task: NextWord, text: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"input\.text has no token"):
+        task.start(Predict(TextInput(text=text), PredictOptions(complete=True)), task.initial_state)
+
+
+def test_every_spelling_of_a_word_can_be_a_completion(tmp_path: Path) -> None:
+    task = make_task(tmp_path, words=["<unk>", "<s>", "US", "us", "use", "no"])
+    listed = output(predict(task, text="u", complete=True))["predictions"]
+    assert sorted(one["token"] for one in listed) == ["US", "us", "use"]
+
+
+def test_a_tokenizer_with_ids_beyond_the_vocabulary_is_refused(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path)
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["Tom"] = 500
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelFolderError, match="46 tokens with ids up to 500: expected each id from 0 to 45 once"):
+        load_task(folder, TextLimits())
+
+
+def test_a_score_is_never_above_certainty(tmp_path: Path) -> None:
+    checkpoint, task = load_task(write_language_model(tmp_path, golden=False), TextLimits())
+    with torch.no_grad():
+        checkpoint.network.output.bias[7] = 3000.0
+    for _ in range(3):
+        logprobs = output(run(task, Score(TextInput(ids=(7,) * 20))))["logprobs"]
+        assert max(logprobs[1:]) <= 0.0
 
 
 @pytest.mark.parametrize("change", ["short", "long", "nan"])

@@ -1,5 +1,6 @@
 """The life of a session."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -161,3 +162,26 @@ def test_ids_are_random_or_derived_and_prove_their_tenant() -> None:
     assert ids.genuine("a", one)
     assert not ids.genuine("b", one)
     assert not SessionIds(b"another" * 5).genuine("a", one)
+
+
+def test_creations_that_race_with_one_key_in_one_millisecond_make_one_session() -> None:
+    async def scene() -> None:
+        world = World()
+        created = await asyncio.gather(*(world.sessions.create(world.caller(), WANTED, "key") for _ in range(8)))
+        assert len({str(one.session["id"]) for one in created}) == 1
+        assert [one.replayed for one in created].count(False) == 1
+        assert world.observer.counts["created"] == 1
+
+    run(scene())
+
+
+def test_a_keyed_fork_is_found_again_after_its_parent_ended() -> None:
+    async def scene() -> None:
+        world = World()
+        parent = await world.session(kept_steps=1)
+        await world.step(parent, 1)
+        first = await world.sessions.fork(world.caller(), parent, 0, None, "key")
+        await world.sessions.end(world.caller(), parent)
+        assert (await world.sessions.fork(world.caller(), parent, 0, None, "key")).session == first.session
+
+    run(scene())

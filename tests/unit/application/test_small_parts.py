@@ -30,7 +30,7 @@ def test_admission_refuses_at_once_past_its_limit_and_when_closed() -> None:
 
 def test_a_deadline_cuts_the_wait_short_and_names_the_budget() -> None:
     async def scene() -> None:
-        with pytest.raises(DeadlineExceeded, match="within 5 ms"):
+        with pytest.raises(DeadlineExceeded, match="within the 5 ms"):
             async with Deadline.after(ManualClock(), 0.005).bounding():
                 await asyncio.Event().wait()
 

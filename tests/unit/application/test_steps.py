@@ -12,6 +12,7 @@ from service.errors import (
     DeadlineExceeded,
     DurabilityNotReached,
     IdempotencyKeyReused,
+    InternalError,
     InvalidRequest,
     ModelVersionGone,
     SessionEnded,
@@ -187,7 +188,7 @@ def test_a_step_that_was_not_durable_enough_is_replayed_after_waiting_again() ->
         session_id = await world.session(durability="fsynced")
         write = world.store.write
 
-        async def written_but_not_confirmed(*arguments: Any) -> Any:  # noqa: ANN401
+        async def written_but_not_confirmed(*arguments: Any) -> Any:
             await write(*arguments)
             raise DurabilityNotReached("0 of 1", applied="yes", step=1)
 
@@ -312,7 +313,7 @@ def test_looking_ahead_leaves_the_session_as_it_is() -> None:
         session_id = await world.session()
         await world.step(session_id, 1)
         before = dict(world.store.records)
-        answer = json.loads((await world.steps.look(world.caller(), session_id, feed(2))).body)
+        answer = json.loads((await world.steps.look(world.caller(), Step(session_id, feed(2)))).body)
         assert answer["output"] == {"value": folded(1, 2)}
         assert answer["step"] == 1
         assert world.store.records == before
@@ -327,5 +328,42 @@ def test_generation_is_one_step_of_as_many_timesteps_as_tokens() -> None:
         operation = Generate(None, GenerateOptions(max_tokens=5))
         answer = await world.steps.apply(world.caller(), Step(session_id, operation, step=0))
         assert {"step": 1, "timesteps": 5}.items() <= json.loads(answer.body).items()
+
+    run(scene())
+
+
+def test_a_write_that_outlasts_the_deadline_is_told_as_unknown_and_its_repetition_replayed() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        world.store.slow = asyncio.Event()
+        with pytest.raises(DeadlineExceeded) as refusal:
+            await world.steps.apply(world.caller(seconds=0.01), Step(session_id, feed(1), step=0))
+        assert refusal.value.applied == "unknown"
+        world.store.slow.set()
+        assert (await world.step(session_id, 1, step=0))["step"] == 1
+        assert (await world.step(session_id, 2, step=1))["output"] == {"value": folded(1, 2)}
+
+    run(scene())
+
+
+def test_an_accident_in_one_of_many_steps_does_not_hide_what_became_of_the_others() -> None:
+    async def scene() -> None:
+        world = World()
+        one, two = await world.session(), await world.session()
+        broken = Predict(TextInput(ids=("x",)))  # type: ignore[arg-type]
+        results = await world.steps.apply_all(world.caller(), [Step(one, broken), Step(two, feed(1))])
+        assert isinstance(results[0], InternalError)
+        assert not isinstance(results[1], UnrollError)
+
+    run(scene())
+
+
+def test_looking_ahead_from_a_step_that_is_not_the_sessions_is_refused() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        with pytest.raises(StepConflict):
+            await world.steps.look(world.caller(), Step(session_id, feed(1), step=3))
 
     run(scene())

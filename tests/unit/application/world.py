@@ -32,6 +32,7 @@ class World:
             lanes=self.lanes,
             observer=self.observer,
             clock=self.clock,
+            durability="memory",
         )
         self.steps = Steps(
             sessions=self.sessions,
@@ -46,12 +47,12 @@ class World:
     def caller(self, tenant: str = "public", seconds: float = 30) -> Caller:
         return Caller(tenant, Deadline.after(self.clock, seconds))
 
-    async def session(self, kept_steps: int = 0, **changes: Any) -> str:  # noqa: ANN401
+    async def session(self, kept_steps: int = 0, **changes: Any) -> str:
         wanted = replace(NewSession("adder", None, 3600, "memory", kept_steps), **changes)
         created = await self.sessions.create(self.caller(), wanted, None)
         return str(created.session["id"])
 
-    async def step(self, session_id: str, *ids: int, **marks: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def step(self, session_id: str, *ids: int, **marks: Any) -> dict[str, Any]:
         answer = await self.steps.apply(self.caller(), Step(session_id, feed(*ids), **marks))
         return json.loads(answer.body) | {"replayed": answer.replayed, "body": answer.body}
 

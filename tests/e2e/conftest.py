@@ -1,0 +1,48 @@
+"""One service of two workers for all end-to-end tests; a test that kills it finds it running again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.folders import write_language_model
+from tests.server import Server, eventually, short_folder, tiny_models
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    with short_folder() as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def models_folder(folder: Path) -> Path:
+    """The tiny model, and two whose versions will not stay as they are."""
+    models = tiny_models(folder / "models")
+    for name in ("removed", "changed"):
+        write_language_model(models, name, seed=4)
+    return models
+
+
+@pytest.fixture(scope="session")
+def shared_server(folder: Path, models_folder: Path) -> Iterator[Server]:
+    with Server(folder, models=models_folder, workers=2) as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """The shared service, ready, whatever the test before did to it."""
+    if not shared_server.running:
+        shared_server.restart()
+    eventually(shared_server.is_ready, 120)
+    return shared_server
+
+
+@pytest.fixture
+def http(server: Server) -> Iterator[httpx.Client]:
+    """A client that opens a connection for every request, so that each may reach another worker."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=server.url, timeout=30, limits=limits) as client:
+        yield client
