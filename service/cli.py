@@ -76,10 +76,10 @@ def predict(
     model: Annotated[str, typer.Argument(help="A model's name, or a version's folder.")],
     text: Annotated[str, typer.Argument(help="What comes before the next word.")],
     models: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
-    top_k: Annotated[int, typer.Option(min=1, max=100, help="How many candidates.")] = 5,
+    top_k: Annotated[int | None, typer.Option(min=1, max=100, help="How many next words; 5 if left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict the next words of a text without a server."""
+    """Predict the next words of a text, or translate it, without a server."""
     from service.bootstrap import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
     from service.tasks.loading import version_folders  # noqa: PLC0415 - likewise
     from service.types import Predict, PredictOptions, TextInput  # noqa: PLC0415
@@ -100,9 +100,11 @@ def predict(
     if as_json:
         typer.echo(json.dumps(outcome.output, ensure_ascii=False))
         return
-    predictions: Any = outcome.output["predictions"]
-    for one in predictions:
+    output: Any = outcome.output
+    for one in output.get("predictions", []):
         typer.echo(f"{one['probability']:8.4f}  {one['token']}")
+    for one in output.get("translations", []):
+        typer.echo(one["text"])
 
 
 @app.command()

@@ -9,19 +9,29 @@ Durability = Literal["memory", "replicated", "fsynced"]
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """Text for a language model in one of three forms; exactly one is set."""
+    """Text in one of three forms, exactly one of which is set; `target` is the translation of it to be scored."""
 
     text: str | None = None
     tokens: tuple[str, ...] | None = None
     ids: tuple[int, ...] | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PredictOptions:
-    """How many candidates to return, and whether the last word is an unfinished prefix of them."""
+    """What a prediction should hold; each task has options of its own and refuses those of others.
 
-    top_k: int = 5
+    Next words: `top_k` candidates; `complete` takes the last word for an unfinished prefix of them. Translation:
+    `beam_size`, `max_tokens` (end included), `alternatives` and `attention`; in sessions `top_k` next words. None is
+    the task's own default.
+    """
+
+    top_k: int | None = None
     complete: bool = False
+    beam_size: int | None = None
+    max_tokens: int | None = None
+    alternatives: int = 0
+    attention: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class GenerateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Predict:
-    """Feed the input, answer with the most probable next tokens."""
+    """Feed the input, answer with what the task predicts from there: next words, a translation."""
 
     input: TextInput | None
     options: PredictOptions = PredictOptions()
@@ -60,56 +70,13 @@ class Generate:
 
 
 @dataclass(frozen=True, slots=True)
-class TranslateOptions:
-    """How to search for translations; `max_tokens` (end included) None: twice the source's tokens and ten."""
+class Open:
+    """Read what a session is created with; the outcome's state is its state 0."""
 
-    beam_size: int = 4
-    max_tokens: int | None = None
-    alternatives: int = 0
-    attention: bool = False
+    input: TextInput
 
 
-@dataclass(frozen=True, slots=True)
-class Translate:
-    """Translate a text, sentence by sentence."""
-
-    text: str
-    options: TranslateOptions = TranslateOptions()
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreTranslation:
-    """Answer with the log-probability of each token of a given translation; both texts are taken as one sentence."""
-
-    text: str
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTranslation:
-    """Read the source sentence of a new session; the outcome's state is its state 0."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class CompletionOptions:
-    """How many next words to list, and how to search for the rest of the sentence."""
-
-    top_k: int = 5
-    beam_size: int = 4
-    max_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptTranslation:
-    """Feed accepted target words, answer with the next ones and the rest of the sentence; None: only look."""
-
-    text: str | None
-    options: CompletionOptions = CompletionOptions()
-
-
-Operation: TypeAlias = Predict | Score | Generate | Translate | ScoreTranslation | OpenTranslation | AcceptTranslation
+Operation: TypeAlias = Predict | Score | Generate | Open
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from service.errors import (
     Unavailable,
     WriteConflict,
 )
-from service.types import Durability, Json, Record
+from service.types import Durability, Json, ModelVersion, Open, Record, TextInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class NewSession:
     ttl_seconds: int
     durability: Durability | None
     kept_steps: int
+    input: TextInput | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,18 @@ class Sessions:
             ttl_seconds=wanted.ttl_seconds,
             durability=wanted.durability or self._durability,
             kept_steps=wanted.kept_steps,
-            state=self._engine.initial_state(model),
+            state=await self._state_0(caller, model, wanted.input),
             origin=b"" if key is None else _origin(digest("create", wanted)),
         )
         ids = await self._session_ids(caller)
         session_id = ids.random(caller.tenant) if key is None else ids.derived(caller.tenant, "create", key)
         return await self._create(caller, session_id, record)
+
+    async def _state_0(self, caller: Caller, model: ModelVersion, given: TextInput | None) -> bytes:
+        if given is None:
+            return self._engine.initial_state(model)
+        async with caller.deadline.bounding():
+            return (await self._engine.run(model, Open(given), None, caller.deadline.at)).state
 
     async def fork(
         self, caller: Caller, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None

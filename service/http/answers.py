@@ -77,6 +77,43 @@ class NextWords(BaseModel):
     observed: Observed | None
 
 
+class Translated(BaseModel):
+    """One translation; the score is its log-probability divided by the number of target tokens, end included."""
+
+    text: str
+    score: float
+    tokens: list[str]
+    source_tokens: list[str]
+    attention: list[list[float]] | None = None
+
+
+class Translations(BaseModel):
+    """The best translation, then the alternatives asked for."""
+
+    translations: list[Translated]
+
+
+class WordPrediction(BaseModel):
+    """A candidate for the translator's next word."""
+
+    token: str
+    probability: float
+
+
+class Completion(BaseModel):
+    """The rest of the sentence."""
+
+    text: str
+    score: float
+
+
+class Suggestions(BaseModel):
+    """What could follow the words that the translator has accepted."""
+
+    predictions: list[WordPrediction]
+    completion: Completion
+
+
 class Scored(BaseModel):
     """How probable each token of the input is after those before it."""
 
@@ -108,8 +145,8 @@ class PredictAnswer(BaseModel):
 
     model: str
     version: str
-    output: NextWords | None = None
-    outputs: list[NextWords] | None = None
+    output: NextWords | Translations | None = None
+    outputs: list[NextWords | Translations] | None = None
     usage: Usage
 
 
@@ -164,7 +201,7 @@ class StepResult(BaseModel):
     version: str
     step: int
     timesteps: int
-    output: NextWords | Generated
+    output: NextWords | Suggestions | Generated
     expires_at: datetime
 
 

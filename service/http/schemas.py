@@ -44,6 +44,7 @@ class Input(Schema):
         None, min_length=1, description="Words and marks, already separated"
     )
     ids: list[int] | None = Field(None, min_length=1, description="Ids of the model's vocabulary")
+    target: Text | None = Field(None, description="Scores of translations only: the translation of `text`")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Input":
@@ -57,26 +58,32 @@ class Input(Schema):
             self.text,
             None if self.tokens is None else tuple(self.tokens),
             None if self.ids is None else tuple(self.ids),
+            self.target,
         )
 
 
-class Options(Schema):
-    """How many next words to list."""
-
-    top_k: int = Field(5, ge=1, le=100, description="How many candidates to return")
-    complete: bool = Field(False, description="The last word is unfinished: every candidate continues it")
-
-    def to_domain(self) -> PredictOptions:
-        return PredictOptions(self.top_k, self.complete)
-
-
 class StepOptions(Schema):
-    """How many next words to list after a step."""
+    """What a step should answer; each task has options of its own."""
 
-    top_k: int = Field(5, ge=1, le=100, description="How many candidates to return")
+    top_k: int | None = Field(None, ge=1, le=100, description="How many next words to list; 5 if left out")
+    beam_size: int | None = Field(None, ge=1, le=16, description="Translation: how many hypotheses to follow; 4")
+    max_tokens: int | None = Field(None, ge=1, description="Translation: the longest result, end included")
 
     def to_domain(self) -> PredictOptions:
-        return PredictOptions(self.top_k)
+        return PredictOptions(top_k=self.top_k, beam_size=self.beam_size, max_tokens=self.max_tokens)
+
+
+class Options(StepOptions):
+    """What a prediction should hold; each task has options of its own."""
+
+    complete: bool = Field(False, description="Next word: the last word is unfinished, every candidate continues it")
+    alternatives: int = Field(0, ge=0, le=15, description="Translation: how many further translations to return")
+    attention: bool = Field(False, description="Translation: return the attention, target by source")
+
+    def to_domain(self) -> PredictOptions:
+        return PredictOptions(
+            self.top_k, self.complete, self.beam_size, self.max_tokens, self.alternatives, self.attention
+        )
 
 
 class GenerationOptions(Schema):
@@ -173,7 +180,8 @@ class CreateSession(Schema):
     input: Input | None = Field(None, description="Translation only: the source sentence")
 
     def to_domain(self) -> NewSession:
-        return NewSession(self.model, self.version, self.ttl_seconds, self.durability, self.kept_steps)
+        given = None if self.input is None else self.input.to_domain()
+        return NewSession(self.model, self.version, self.ttl_seconds, self.durability, self.kept_steps, given)
 
 
 class PatchSession(Schema):

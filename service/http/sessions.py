@@ -8,7 +8,7 @@ from service.application.caller import Caller
 from service.application.sessions import Created
 from service.application.steps import Step
 from service.application.views import Answer, encode
-from service.errors import InvalidRequest, UnrollError
+from service.errors import UnrollError
 from service.http import answers, schemas
 from service.http.errors import envelope
 from service.http.parsing import StrictRoute
@@ -27,13 +27,7 @@ Key = Annotated[
 @router.post("", status_code=201, response_model=answers.Session, summary="Open a session")
 async def create(body: schemas.CreateSession, wired: Wired, asking: Asking, key: Key = None) -> Response:
     """A new session at state 0; with an Idempotency-Key, a repetition finds the same session."""
-    wanted = body.to_domain()
-    version = wired.models.version(wanted.model, wanted.version)
-    if body.input is not None:
-        raise InvalidRequest(
-            f"input is given, but {wanted.model} does {version.task}: expected it for translation only", param="input"
-        )
-    return _created(await wired.sessions.create(asking, wanted, key))
+    return _created(await wired.sessions.create(asking, body.to_domain(), key))
 
 
 @router.get("", response_model=answers.SessionList, summary="List your sessions")

@@ -8,9 +8,10 @@ from torch import Tensor
 from service.errors import InputTooLong, InvalidRequest
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits
+from service.tasks.options import refuse_foreign
 from service.tasks.sequences import Generating, Predicting, Row, Scoring, TextSequence
 from service.tasks.text import Encoded, Vocabulary
-from service.types import Generate, Operation, Predict, Score, TextInput
+from service.types import Generate, Open, Operation, Predict, Score, TextInput
 
 NO_INPUT = Encoded([], [], [])
 
@@ -71,6 +72,10 @@ class NextWord:
 
     def start(self, operation: Operation, state: Tensor) -> TextSequence:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
+        if isinstance(operation, Open):
+            raise InvalidRequest(
+                "input is given, but only a translation's session is created with one: feed it as a step", param="input"
+            )
         if isinstance(operation, Score):
             return Scoring(self._encode(operation.input), state)
         if not isinstance(operation, Predict | Generate):
@@ -83,7 +88,7 @@ class NextWord:
         return self._start_predict(operation, state)
 
     def _start_predict(self, operation: Predict, state: Tensor) -> TextSequence:
-        given, options = operation.input, operation.options
+        given, options = operation.input, refuse_foreign(operation.options, self.name, "top_k", "complete")
         if given is None or not options.complete:
             encoded = NO_INPUT if given is None else self._encode(given)
             return Predicting(encoded, state, self._vocabulary, options, None)
@@ -109,6 +114,8 @@ class NextWord:
         return self._vocabulary.unfinished(words, given.text or "")
 
     def _encode(self, given: TextInput) -> Encoded:
+        if given.target is not None:
+            raise InvalidRequest("input.target is given: expected it of translation models only", param="input.target")
         encoded = self._vocabulary.encode(given)
         field = "text" if given.text is not None else "tokens" if given.tokens is not None else "ids"
         if not encoded.ids:

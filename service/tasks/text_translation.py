@@ -10,7 +10,8 @@ from service.tasks.pieces import Marks, Pieces
 from service.tasks.searches import Beam, Hypothesis
 from service.tasks.sequences import number
 from service.tasks.translating import Placed, Read, Underway
-from service.types import Json, Outcome, TranslateOptions
+from service.tasks.translation_requests import TranslateOptions
+from service.types import Json, Outcome
 
 #: Decoder rows that one operation may occupy, so that a long text does not slow the others.
 ROWS = 16

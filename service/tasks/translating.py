@@ -11,7 +11,8 @@ from service.tasks.position import Position, at_source
 from service.tasks.searches import Beam, Forced, Search, Seen
 from service.tasks.sequences import number, perplexity
 from service.tasks.text import Encoded
-from service.types import CompletionOptions, Json, Observation, Outcome
+from service.tasks.translation_requests import CompletionOptions
+from service.types import Json, Observation, Outcome
 
 
 @dataclass(frozen=True, slots=True)

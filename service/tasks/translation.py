@@ -19,7 +19,15 @@ from service.tasks.sentences import split
 from service.tasks.text import Encoded, Vocabulary
 from service.tasks.text_translation import Sentence, Translating
 from service.tasks.translating import Accepting, Advance, Opening, Placed, Read, ScoringTranslation, Underway
-from service.types import AcceptTranslation, OpenTranslation, Operation, ScoreTranslation, Translate, TranslateOptions
+from service.tasks.translation_requests import (
+    AcceptTranslation,
+    OpenTranslation,
+    ScoreTranslation,
+    Translate,
+    TranslateOptions,
+    read_request,
+)
+from service.types import Operation
 
 T = TypeVar("T")
 
@@ -61,19 +69,18 @@ class Translation:
 
     def start(self, operation: Operation, state: Position | None) -> Underway:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
-        match operation:
+        request = read_request(operation, in_session=state is not None)
+        match request:
             case Translate():
-                return self._start_text(operation)
+                return self._start_text(request)
             case ScoreTranslation():
-                source = self._one_source(operation.text)
-                return ScoringTranslation(
-                    source, self._encode_target(operation.target, "input.target"), self._target, self._marks
-                )
+                source = self._one_source(request.text)
+                target = self._encode_target(request.target, "input.target")
+                return ScoringTranslation(source, target, self._target, self._marks)
             case OpenTranslation():
-                return Opening(self._one_source(operation.text), self._marks.begin)
+                return Opening(self._one_source(request.text), self._marks.begin)
             case AcceptTranslation():
-                return self._start_accept(operation, state)
-        raise InvalidRequest(f"{type(operation).__name__} is not for a translation model", param="model")
+                return self._start_accept(request, state)
 
     def _start_text(self, operation: Translate) -> Translating:
         options = operation.options

@@ -11,19 +11,11 @@ from service.errors import InternalError, InvalidRequest
 from service.tasks.limits import TextLimits
 from service.tasks.translating import Advance, Underway
 from service.tasks.translation import Translation
-from service.types import (
-    AcceptTranslation,
-    OpenTranslation,
-    Operation,
-    Predict,
-    ScoreTranslation,
-    TextInput,
-    Translate,
-    TranslateOptions,
-)
+from service.types import Operation, Predict, TextInput
 from tests.folders import write_language_model
 from tests.integration.engine.test_engine import Scene, play
 from tests.translation_folders import write_encoder_decoder
+from tests.translation_requests import AcceptTranslation, OpenTranslation, ScoreTranslation, Translate, TranslateOptions
 
 POISON = 87
 
@@ -92,12 +84,15 @@ def test_what_is_said_of_a_model_is_said_of_its_decoder(catalogue: Catalogue) ->
 def test_each_task_refuses_the_operations_of_the_other_and_a_session_without_source(catalogue: Catalogue) -> None:
     async def work(scene: Scene) -> None:
         translation, words = scene.one, scene.two
-        for model, operation in ((translation, Predict(TextInput(text="the"))), (words, Translate("the"))):
-            with pytest.raises(InvalidRequest, match=r"is not for a (translation|next-word) model"):
+        for model, operation in (
+            (translation, Predict(TextInput(tokens=("the",)))),
+            (words, Translate("the", TranslateOptions(4))),
+        ):
+            with pytest.raises(InvalidRequest, match="expected"):
                 await scene.output(model, operation)
         with pytest.raises(InvalidRequest, match="input is missing"):
             scene.engine.initial_state(translation)
-        with pytest.raises(InvalidRequest, match="OpenTranslation is not for a next-word model"):
+        with pytest.raises(InvalidRequest, match="only a translation's session is created with one"):
             await scene.output(words, OpenTranslation("Go."))
 
     play(Scene(catalogue), work)

@@ -14,22 +14,17 @@ from service.errors import InputTooLong, InvalidRequest, StateCorrupted
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
 from service.tasks.translation import Translation
-from service.types import (
+from service.types import Generate, Operation, Outcome, Predict, PredictOptions, Score, TextInput
+from tests.folders import write_language_model
+from tests.translation_folders import MARKS, make_translation_trainer, write_encoder_decoder
+from tests.translation_requests import (
     AcceptTranslation,
     CompletionOptions,
-    Generate,
     OpenTranslation,
-    Operation,
-    Outcome,
-    Predict,
-    Score,
     ScoreTranslation,
-    TextInput,
     Translate,
     TranslateOptions,
 )
-from tests.folders import write_language_model
-from tests.translation_folders import MARKS, make_translation_trainer, write_encoder_decoder
 
 BEGIN, END = 1, 2
 TINY = ([*MARKS, "x", "y"], [*MARKS, "a", "b"])
@@ -231,10 +226,16 @@ def test_a_source_in_another_script_is_answered(task: Translation, text: str) ->
         (ScoreTranslation("I", "chat " * 90), InputTooLong, "input.target has [0-9]+ tokens: expected at most 60"),
         (Translate("I", TranslateOptions(max_tokens=61)), InvalidRequest, "options.max_tokens is 61: expected at most"),
         (Translate("I", TranslateOptions(alternatives=4)), InvalidRequest, "options.alternatives is 4: expected less"),
-        (AcceptTranslation("J'ai"), InvalidRequest, "accepted words go to a session"),
-        (Predict(None), InvalidRequest, "Predict is not for a translation model"),
-        (Generate(None), InvalidRequest, "Generate is not for a translation model"),
-        (Score(TextInput(text="I")), InvalidRequest, "Score is not for a translation model"),
+        (Predict(None), InvalidRequest, "input.text is missing"),
+        (Predict(TextInput(ids=(3,))), InvalidRequest, "a translation model reads no tokens or ids"),
+        (Predict(TextInput(text="I", target="a")), InvalidRequest, "input.target is given"),
+        (
+            Predict(TextInput(text="I"), PredictOptions(top_k=3)),
+            InvalidRequest,
+            "options.top_k is 3: expected it to be",
+        ),
+        (Generate(None), InvalidRequest, "generates no free text"),
+        (Score(TextInput(text="I")), InvalidRequest, "input.target is missing"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(
@@ -253,8 +254,8 @@ def test_attention_of_a_network_without_any_is_refused(tmp_path: Path) -> None:
 
 def test_a_language_model_does_not_translate(tmp_path: Path) -> None:
     task = load_task(write_language_model(tmp_path), TextLimits())[1]
-    with pytest.raises(InvalidRequest, match="Translate is not for a next-word model"):
-        task.start(Translate("I"), task.initial_state)
+    with pytest.raises(InvalidRequest, match="options.beam_size is 2: expected it to be left out"):
+        task.start(Translate("I", TranslateOptions(2)), task.initial_state)
 
 
 def test_a_session_needs_its_source(task: Translation) -> None:

@@ -1,0 +1,18 @@
+"""Options of one task, given to another, are refused by name."""
+
+from dataclasses import fields
+
+from service.errors import InvalidRequest
+from service.types import PredictOptions
+
+
+def refuse_foreign(options: PredictOptions, who: str, *own: str) -> PredictOptions:
+    """Return `options` if all that is given is among `own`. Raises InvalidRequest naming the first that is not."""
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.name not in own and value != field.default:
+            raise InvalidRequest(
+                f"options.{field.name} is {value!r}: expected it to be left out, since {who} has {', '.join(own)}",
+                param=f"options.{field.name}",
+            )
+    return options
