@@ -46,8 +46,6 @@ def test_a_translation_has_its_score_alternatives_and_attention(http: httpx.Clie
 def test_a_score_is_the_log_probability_of_the_given_target(http: httpx.Client) -> None:
     greedy = {"beam_size": 1, "max_tokens": 6}
     best = answered(post(http, "/v1/models/mt/predict", {"input": SOURCE, "options": greedy}))
-        post(http, "/v1/models/mt/predict", {"input": SOURCE, "options": {"beam_size": 1, "max_tokens": 6}})
-    )
     translation = best["output"]["translations"][0]
     scored = answered(post(http, "/v1/models/mt/score", {"input": {**SOURCE, "target": translation["text"]}}))["output"]
     assert len(scored["tokens"]) == len(scored["logprobs"])

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from models.recipes.vocabulary import build_tokenizer
 from torch import Tensor, nn
 
+from models.recipes.vocabulary import build_tokenizer
 from service.errors import ModelFolderError
 from service.nets.checkpoint import read_checkpoint
 from service.nets.tensor_file import read_tensor_file

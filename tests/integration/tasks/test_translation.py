@@ -254,7 +254,7 @@ def test_attention_of_a_network_without_any_is_refused(tmp_path: Path) -> None:
 
 def test_a_language_model_does_not_translate(tmp_path: Path) -> None:
     task = load_task(write_language_model(tmp_path), TextLimits())[1]
-    with pytest.raises(InvalidRequest, match="options.beam_size is 2: expected it to be left out"):
+    with pytest.raises(InvalidRequest, match=r"options\.beam_size is 2: expected it to be left out"):
         task.start(Translate("I", TranslateOptions(2)), task.initial_state)
 
 

@@ -1,0 +1,1 @@
+"""The recipes that trained the bundled models: data in, model folder out."""
