@@ -71,8 +71,9 @@ def _discounts(table: dict[Context, dict[int, int]]) -> np.ndarray:
         for count in followers.values():
             if count <= 4:
                 n[count] += 1
+    n = np.maximum(n, 1)  # a corpus so small that a count never occurs
     y = n[1] / (n[1] + 2 * n[2])
-    return np.array([0.0, *(k - (k + 1) * y * n[k + 1] / n[k] for k in (1, 2, 3))])
+    return np.array([0.0, *(min(max(k - (k + 1) * y * n[k + 1] / n[k], 0.1), k) for k in (1, 2, 3))])
 
 
 def _taken(counts: np.ndarray, discounts: np.ndarray) -> np.ndarray:
