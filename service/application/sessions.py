@@ -42,33 +42,23 @@ class Created:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sessions:
     """Creates and finds sessions; every one belongs to the tenant that created it."""
 
-    def __init__(
-        self,
-        *,
-        models: Models,
-        engine: Engine,
-        store: StateStore,
-        lanes: Lanes,
-        observer: Observer,
-        clock: Clock,
-        durability: Durability,
-    ) -> None:
-        self._models = models
-        self._engine = engine
-        self._store = store
-        self._lanes = lanes
-        self._observer = observer
-        self._clock = clock
-        self._durability = durability
+    models: Models
+    engine: Engine
+    store: StateStore
+    lanes: Lanes
+    observer: Observer
+    clock: Clock
+    durability: Durability
 
     async def record(self, caller: Caller, session_id: str) -> Record:
         """Return a session's record. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
         await self._check_id(caller, session_id)
         async with caller.deadline.bounding():
-            record = await self._store.read(caller.tenant, session_id)
+            record = await self.store.read(caller.tenant, session_id)
         if record is None:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store; create a new one")
         return record
@@ -79,8 +69,8 @@ class Sessions:
 
     async def create(self, caller: Caller, wanted: NewSession, key: str | None) -> Created:
         """Create a session at state 0; the same key finds the same session again."""
-        model = self._models.version(wanted.model, wanted.version)
-        now = self._clock.now()
+        model = self.models.version(wanted.model, wanted.version)
+        now = self.clock.now()
         record = Record(
             model=model.name,
             version=model.version,
@@ -91,7 +81,7 @@ class Sessions:
             created_at=now,
             expires_at=now + 1000 * wanted.ttl_seconds,
             ttl_seconds=wanted.ttl_seconds,
-            durability=wanted.durability or self._durability,
+            durability=wanted.durability or self.durability,
             kept_steps=wanted.kept_steps,
             state=await self._state_0(caller, model, wanted.input),
             origin=b"" if key is None else _origin(digest("create", wanted)),
@@ -102,9 +92,9 @@ class Sessions:
 
     async def _state_0(self, caller: Caller, model: ModelVersion, given: TextInput | None) -> bytes:
         if given is None:
-            return self._engine.initial_state(model)
+            return self.engine.initial_state(model)
         async with caller.deadline.bounding():
-            return (await self._engine.run(model, Open(given), None, caller.deadline.at)).state
+            return (await self.engine.run(model, Open(given), None, caller.deadline.at)).state
 
     async def fork(
         self, caller: Caller, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
@@ -118,12 +108,12 @@ class Sessions:
             origin = _origin(digest("fork", ttl_seconds))
             # First of all: the parent may have ended since, or keep that step no more.
             async with caller.deadline.bounding():
-                child = await self._store.read(caller.tenant, child_id)
+                child = await self.store.read(caller.tenant, child_id)
             if child is not None:
                 return await self._found_again(caller, child_id, child, origin)
         parent = await self.record(caller, session_id)
-        self._models.of_session(parent)
-        now, ttl = self._clock.now(), ttl_seconds or parent.ttl_seconds
+        self.models.of_session(parent)
+        now, ttl = self.clock.now(), ttl_seconds or parent.ttl_seconds
         record = replace(
             _at_step(parent, step),
             created_at=now,
@@ -139,10 +129,10 @@ class Sessions:
 
     async def _create(self, caller: Caller, session_id: str, record: Record) -> Created:
         async with caller.deadline.bounding("unknown"):
-            stored = await self._store.create(caller.tenant, session_id, record)
+            stored = await self.store.create(caller.tenant, session_id, record)
         if stored.origin != record.origin:
             return await self._found_again(caller, session_id, stored, record.origin)
-        self._observer.session_created(record.model)
+        self.observer.session_created(record.model)
         return Created(self._view(session_id, stored), replayed=False)
 
     async def _found_again(self, caller: Caller, session_id: str, stored: Record, origin: bytes) -> Created:
@@ -153,39 +143,39 @@ class Sessions:
                 param="Idempotency-Key",
             )
         async with caller.deadline.bounding("yes"):
-            await self._store.confirm(stored.durability)
+            await self.store.confirm(stored.durability)
         return Created(self._view(session_id, stored), replayed=True)
 
     async def list(self, caller: Caller, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
         """Return one page of the tenant's sessions, newest first."""
         async with caller.deadline.bounding():
-            page = await self._store.list(caller.tenant, model, limit, cursor)
+            page = await self.store.list(caller.tenant, model, limit, cursor)
         data: list[Json] = [self._view(session_id, record) for session_id, record in page.sessions]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     async def renew(self, caller: Caller, session_id: str, ttl_seconds: int) -> dict[str, Json]:
         """Give the session a new time to live, counted from now."""
-        async with self._lanes.hold(session_id, caller.deadline):
+        async with self.lanes.hold(session_id, caller.deadline):
             while True:
                 record = await self.record(caller, session_id)
-                expires_at = self._clock.now() + 1000 * ttl_seconds
+                expires_at = self.clock.now() + 1000 * ttl_seconds
                 wanted = replace(record, ttl_seconds=ttl_seconds, expires_at=expires_at)
                 caller.deadline.check()
                 with contextlib.suppress(WriteConflict):
                     async with caller.deadline.bounding("unknown"):
-                        return self._view(session_id, await self._store.write(caller.tenant, session_id, wanted))
+                        return self._view(session_id, await self.store.write(caller.tenant, session_id, wanted))
 
     async def end(self, caller: Caller, session_id: str) -> None:
         """End a session for good. Raises SessionEnded when it is already."""
         await self._check_id(caller, session_id)
         async with caller.deadline.bounding("unknown"):
-            found = await self._store.end(caller.tenant, session_id)
+            found = await self.store.end(caller.tenant, session_id)
         if not found:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store")
-        self._observer.session_ended("deleted")
+        self.observer.session_ended("deleted")
 
     def _view(self, session_id: str, record: Record) -> dict[str, Json]:
-        tasks = {version.name: version.task for version in self._engine.versions()}
+        tasks = {version.name: version.task for version in self.engine.versions()}
         return views.session(session_id, record, tasks.get(record.model, ""))
 
     async def _check_id(self, caller: Caller, session_id: str) -> None:
@@ -195,7 +185,7 @@ class Sessions:
     async def _session_ids(self, caller: Caller) -> SessionIds:
         try:
             async with caller.deadline.bounding():
-                return SessionIds(await self._store.secret())
+                return SessionIds(await self.store.secret())
         except Unavailable as error:
             error.applied = "no"
             raise

@@ -43,42 +43,32 @@ class Step:
         return Mark(self.step, key, digest("step", self.operation, self.step))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
     """Applies steps, each exactly once, in order."""
 
-    def __init__(
-        self,
-        *,
-        sessions: Sessions,
-        models: Models,
-        engine: Engine,
-        store: StateStore,
-        lanes: Lanes,
-        observer: Observer,
-        clock: Clock,
-    ) -> None:
-        self._sessions = sessions
-        self._models = models
-        self._engine = engine
-        self._store = store
-        self._lanes = lanes
-        self._observer = observer
-        self._clock = clock
+    sessions: Sessions
+    models: Models
+    engine: Engine
+    store: StateStore
+    lanes: Lanes
+    observer: Observer
+    clock: Clock
 
     async def look(self, caller: Caller, step: Step) -> Answer:
         """Answer what a step would, and leave the session as it is. Raises StepConflict."""
-        record = await self._sessions.record(caller, step.session_id)
+        record = await self.sessions.record(caller, step.session_id)
         require_step(record, step.mark())
-        model = self._models.of_session(record)
+        model = self.models.of_session(record)
         async with caller.deadline.bounding():
-            outcome = await self._engine.run(model, step.operation, record.state, caller.deadline.at)
+            outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
         return Answer(views.step_result(step.session_id, record, outcome.output))
 
     async def apply(self, caller: Caller, step: Step) -> Answer:
         """Apply a step, or answer its repetition. Errors tell by `applied` whether it took effect."""
         mark = step.mark()
         with self._counting_failures():
-            async with self._lanes.hold(step.session_id, caller.deadline):
+            async with self.lanes.hold(step.session_id, caller.deadline):
                 return await self._apply_in_turn(caller, step, mark)
 
     async def apply_all(self, caller: Caller, steps: Sequence[Step]) -> list[Answer | UnrollError]:
@@ -96,13 +86,13 @@ class Steps:
 
     async def _apply_in_turn(self, caller: Caller, step: Step, mark: Mark) -> Answer:
         while True:
-            record = await self._sessions.record(caller, step.session_id)
+            record = await self.sessions.record(caller, step.session_id)
             repeated = stored_answer(record, mark)
             if repeated is not None:
                 # The first answer may have been held back because the write was not durable enough yet.
                 async with caller.deadline.bounding("yes"):
-                    await self._store.confirm(record.durability)
-                self._observer.step("replayed")
+                    await self.store.confirm(record.durability)
+                self.observer.step("replayed")
                 return Answer(repeated, replayed=True)
             try:
                 return await self._run_and_write(caller, step, mark, record)
@@ -110,10 +100,10 @@ class Steps:
                 caller.deadline.check()
 
     async def _run_and_write(self, caller: Caller, step: Step, mark: Mark, record: Record) -> Answer:
-        model = self._models.of_session(record)
+        model = self.models.of_session(record)
         async with caller.deadline.bounding():
-            outcome = await self._engine.run(model, step.operation, record.state, caller.deadline.at)
-        after = advanced(record, outcome, mark, self._clock.now() + 1000 * record.ttl_seconds)
+            outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
+        after = advanced(record, outcome, mark, self.clock.now() + 1000 * record.ttl_seconds)
         try:
             answer = views.step_result(step.session_id, after, outcome.output)
         except ValueError:
@@ -121,8 +111,8 @@ class Steps:
         caller.deadline.check()
         # Past this line the store finishes the write, whether anyone waits or not.
         async with caller.deadline.bounding("unknown"):
-            await self._store.write(caller.tenant, step.session_id, with_answer(after, mark, answer))
-        self._observer.step("applied")
+            await self.store.write(caller.tenant, step.session_id, with_answer(after, mark, answer))
+        self.observer.step("applied")
         return Answer(answer)
 
     @contextmanager
@@ -132,7 +122,7 @@ class Steps:
         except UnrollError as error:
             conflict = isinstance(error, StepConflict | IdempotencyKeyReused)
             applied = isinstance(error, DurabilityNotReached)
-            self._observer.step("conflict" if conflict else "applied" if applied else "failed")
+            self.observer.step("conflict" if conflict else "applied" if applied else "failed")
             if error.applied is None:
                 error.applied = "no"
             raise
