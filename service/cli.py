@@ -102,7 +102,7 @@ def predict(
         return
     output: Any = outcome.output
     for one in output.get("predictions", []):
-        typer.echo(f"{one['probability']:8.4f}  {one['token']}")
+        typer.echo(f"{one['probability']:.4f}  {one['token']}")
     for one in output.get("translations", []):
         typer.echo(one["text"])
 

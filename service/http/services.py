@@ -1,4 +1,7 @@
-"""What the routes call: the application's use cases, as the bootstrap wired them."""
+"""What the routes call: the application's use cases, as the bootstrap wired them.
+
+The dependencies are coroutines because FastAPI sends plain functions through a thread pool.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,13 +33,13 @@ class Services:
     exposition: Callable[[], bytes]
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """Return the use cases; a dependency of the routes."""
     found: Services = request.app.state.services
     return found
 
 
-def caller(request: Request) -> Caller:
+async def caller(request: Request) -> Caller:
     """Return who asks, as the door found out; a dependency of the routes."""
     found: Caller = request.state.caller
     return found
