@@ -76,7 +76,7 @@ def predict(
     model: Annotated[str, typer.Argument(help="A model's name, or a version's folder.")],
     text: Annotated[str, typer.Argument(help="What comes before the next word.")],
     models: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
-    top_k: Annotated[int | None, typer.Option(min=1, max=100, help="How many next words; 5 if left out.")] = None,
+    top_k: Annotated[int, typer.Option(min=1, max=100, help="How many next words.")] = 5,
     as_json: AsJson = False,
 ) -> None:
     """Predict the next words of a text, or translate it, without a server."""

@@ -22,16 +22,17 @@ class PredictOptions:
     """What a prediction should hold; each task has options of its own and refuses those of others.
 
     Next words: `top_k` candidates; `complete` takes the last word for an unfinished prefix of them. Translation:
-    `beam_size`, `max_tokens` (end included), `alternatives` and `attention`; in sessions `top_k` next words. None is
-    the task's own default.
+    `beam_size`, `max_tokens` (end included; None: as long as the source suggests), `alternatives` and `attention`; in
+    sessions `top_k` next words. `given` names what the client wrote, be it the default.
     """
 
-    top_k: int | None = None
+    top_k: int = 5
     complete: bool = False
-    beam_size: int | None = None
+    beam_size: int = 4
     max_tokens: int | None = None
     alternatives: int = 0
     attention: bool = False
+    given: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

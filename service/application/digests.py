@@ -15,7 +15,8 @@ def digest(kind: str, *parts: object) -> bytes:
 
 def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
-        own = {field.name: getattr(value, field.name) for field in fields(value) if not _is_default(field, value)}
+        telling = [field for field in fields(value) if field.compare and not _is_default(field, value)]
+        own = {field.name: getattr(value, field.name) for field in telling}
         return {"": type(value).__name__} | {name: _plain(one) for name, one in own.items()}
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]

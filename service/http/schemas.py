@@ -65,12 +65,12 @@ class Input(Schema):
 class StepOptions(Schema):
     """What a step should answer; each task has options of its own."""
 
-    top_k: int | None = Field(None, ge=1, le=100, description="How many next words to list; 5 if left out")
-    beam_size: int | None = Field(None, ge=1, le=16, description="Translation: how many hypotheses to follow; 4")
+    top_k: int = Field(5, ge=1, le=100, description="How many next words to list")
+    beam_size: int = Field(4, ge=1, le=16, description="Translation: how many hypotheses to follow")
     max_tokens: int | None = Field(None, ge=1, description="Translation: the longest result, end included")
 
     def to_domain(self) -> PredictOptions:
-        return PredictOptions(top_k=self.top_k, beam_size=self.beam_size, max_tokens=self.max_tokens)
+        return PredictOptions(**self.model_dump(), given=frozenset(self.model_fields_set))
 
 
 class Options(StepOptions):
@@ -79,11 +79,6 @@ class Options(StepOptions):
     complete: bool = Field(False, description="Next word: the last word is unfinished, every candidate continues it")
     alternatives: int = Field(0, ge=0, le=15, description="Translation: how many further translations to return")
     attention: bool = Field(False, description="Translation: return the attention, target by source")
-
-    def to_domain(self) -> PredictOptions:
-        return PredictOptions(
-            self.top_k, self.complete, self.beam_size, self.max_tokens, self.alternatives, self.attention
-        )
 
 
 class GenerationOptions(Schema):

@@ -74,7 +74,8 @@ class NextWord:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
         if isinstance(operation, Open):
             raise InvalidRequest(
-                "input is given, but only a translation's session is created with one: feed it as a step", param="input"
+                "input is given: expected none, since only a translation's session is created with one",
+                param="input",
             )
         if isinstance(operation, Score):
             return Scoring(self._encode(operation.input), state)

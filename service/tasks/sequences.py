@@ -14,9 +14,6 @@ from service.tasks.sampling import Sampler
 from service.tasks.text import Encoded, Vocabulary
 from service.types import GenerateOptions, Json, Observation, Outcome, PredictOptions
 
-#: How many next words are listed where nothing is said.
-TOP_K = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -113,7 +110,7 @@ class Predicting(Feeding):
     ) -> None:
         super().__init__(encoded, state)
         self._vocabulary = vocabulary
-        self._top_k = options.top_k or TOP_K
+        self._top_k = options.top_k
         self._candidates = None if prefix is None else vocabulary.completions(prefix)
         self._predictions: list[Json] = []
 

@@ -83,14 +83,12 @@ ACCEPT = ("top_k", "beam_size", "max_tokens")
 
 def _accept(operation: Predict) -> AcceptTranslation:
     given = refuse_foreign(operation.options, "a translation's session", *ACCEPT)
-    defaults = CompletionOptions()
-    options = CompletionOptions(given.top_k or defaults.top_k, given.beam_size or defaults.beam_size, given.max_tokens)
+    options = CompletionOptions(given.top_k, given.beam_size, given.max_tokens)
     return AcceptTranslation(None if operation.input is None else _text(operation.input), options)
 
 
 def _translate_options(given: PredictOptions) -> TranslateOptions:
-    beam_size = given.beam_size or TranslateOptions().beam_size
-    return TranslateOptions(beam_size, given.max_tokens, given.alternatives, given.attention)
+    return TranslateOptions(given.beam_size, given.max_tokens, given.alternatives, given.attention)
 
 
 def _text(given: TextInput | None, *, target: bool = False) -> str:

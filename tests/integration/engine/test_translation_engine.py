@@ -86,13 +86,13 @@ def test_each_task_refuses_the_operations_of_the_other_and_a_session_without_sou
         translation, words = scene.one, scene.two
         for model, operation in (
             (translation, Predict(TextInput(tokens=("the",)))),
-            (words, Translate("the", TranslateOptions(4))),
+            (words, Translate("the", TranslateOptions(5))),
         ):
             with pytest.raises(InvalidRequest, match="expected"):
                 await scene.output(model, operation)
         with pytest.raises(InvalidRequest, match="input is missing"):
             scene.engine.initial_state(translation)
-        with pytest.raises(InvalidRequest, match="only a translation's session is created with one"):
+        with pytest.raises(InvalidRequest, match="expected none, since only a translation's session"):
             await scene.output(words, OpenTranslation("Go."))
 
     play(Scene(catalogue), work)
