@@ -94,7 +94,7 @@ class Supervisor:
         handlers = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-            if signal.getsignal(number) is not signal.SIG_IGN  # as nohup leaves it
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN  # as nohup leaves it
         }
         try:
             yield readable
