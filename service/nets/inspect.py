@@ -98,14 +98,19 @@ def _matrices(tensors: dict[str, Tensor], groups: tuple[RecurrentGroup, ...]) ->
     recurrent = {name for group in groups for name in group.names}
     inputs = {group.input_size for group in groups}
     found: list[Matrix] = []
-    for name, tensor in tensors.items():
-        if name in recurrent or tensor.dim() != 2 or not name.endswith("weight"):
-            continue
+    matrices = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name not in recurrent and tensor.dim() == 2 and name.endswith("weight")
+    }
+    for name, tensor in matrices.items():
         bias = f"{name.removesuffix('weight')}bias"
         has_bias = bias in tensors and tensors[bias].shape == tensor.shape[:1]
         named = any(word in name.lower() for word in ("emb", "lookup", "word_lut"))
-        # A table of many rows as wide as a recurrent input, first of its kind: an embedding under another name.
-        table = tensor.shape[0] > tensor.shape[1] and tensor.shape[1] in inputs and not found and bool(groups)
+        # As wide as a recurrent input, first of its kind, and long or as long as an output layer: an embedding.
+        answered = any(other.shape[0] == tensor.shape[0] for key, other in matrices.items() if key != name)
+        long = tensor.shape[0] > tensor.shape[1]
+        table = (long or answered) and tensor.shape[1] in inputs and not found and bool(groups)
         embedding = not has_bias and (named or table)
         found.append(Matrix(name, embedding, tensor.shape[0], tensor.shape[1], bias if has_bias else None))
     return tuple(found)

@@ -7,6 +7,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from service.errors import ModelFolderError
 
 UNKNOWN = "<unk>"
+#: Entries that word lists have beside words, and that are never predicted.
+MARKS = frozenset({"<pad>", "<unk>", "<s>", "</s>", "<bos>", "<eos>"})
 #: A word with inner apostrophes and hyphens, or a single mark; typographic quotes are made plain before.
 WORD = r"\w+(?:['\-]\w+)*|[^\w\s]"
 QUOTES = {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "`": "'"}
@@ -45,7 +47,9 @@ def word_tokenizer(path: Path, vocab_size: int, unknown: str = UNKNOWN) -> Token
             f"{path}: found no {unknown} among {len(words)} words and no room to add it, expected it on a line of its "
             "own; if the unknown token has another name, state it in config.json: special_tokens.unknown"
         )
-    return build_word_tokenizer(words, unknown)
+    tokenizer = build_word_tokenizer(words, unknown)
+    tokenizer.add_special_tokens([word for word in words if word in MARKS])
+    return tokenizer
 
 
 def build_word_tokenizer(words: list[str], unknown: str = UNKNOWN) -> Tokenizer:

@@ -14,6 +14,7 @@ from service.nets.checkpoint import read_checkpoint
 from service.nets.tensor_file import read_tensor_file
 from service.tasks import pack as packing
 from service.tasks.pack import pack, verify
+from service.tasks.text import Vocabulary
 from service.tasks.word_list import word_tokenizer
 from tests.folders import WORDS, make_trainer, write_golden, write_language_model, write_tokenizer
 
@@ -269,7 +270,13 @@ def test_text_is_cut_as_the_recipe_cuts_it(tmp_path: Path) -> None:
     words = sorted(recipe.get_vocab(), key=recipe.get_vocab().__getitem__)
     own = word_tokenizer(word_list(tmp_path, "\n".join(words)), len(words))
     assert own.encode(text).tokens == recipe.encode(text).tokens
-    assert own.decode(own.encode(text).ids) == recipe.decode(recipe.encode(text).ids)
+    ours, theirs = own.encode(text).ids, recipe.encode(text).ids
+    assert own.decode(ours, skip_special_tokens=False) == recipe.decode(theirs, skip_special_tokens=False)
+
+
+def test_marks_in_a_word_list_are_never_predicted(tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(word_list(tmp_path, "<pad>\n<unk>\n<s>\n</s>\nyes\n<3"), 6)
+    assert Vocabulary(tokenizer).special_ids == {0, 1, 2, 3}
 
 
 def test_verify_refuses_a_tokenizer_of_another_size(tmp_path: Path) -> None:

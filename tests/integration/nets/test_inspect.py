@@ -284,3 +284,11 @@ def test_the_published_checkpoints() -> None:
         ModelFolderError, match=r"onmt\.Optim\.Optim, torch\.optim\.adam\.Adam, torchtext\.vocab\.Vocab"
     ):
         inspect(SHARED / "opennmt-char-seq2seq.pt")
+
+
+def test_a_vocabulary_smaller_than_its_embedding_is_still_one(tmp_path: Path) -> None:
+    network = Words()
+    network.encoder, network.decoder = nn.Embedding(5, 8), nn.Linear(8, 5)
+    report = inspect(saved(tmp_path, network.state_dict()))
+    assert report.proposal is not None
+    assert (report.proposal.config["vocab_size"], report.proposal.config["embedding_size"]) == (5, 8)
