@@ -70,9 +70,10 @@ def load(**given: Any) -> Settings:  # noqa: ANN401 - the command line's values,
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        secret = name in {"api_keys", "redis_url"}
-        found = "its value" if secret else repr(first["input"])
-        raise SettingsError(f"{variable(name)} is {found}: {first['msg']}") from None
+        # A key or a password must not get into a log.
+        found = "as it stands" if name in {"api_keys", "redis_url"} else repr(first["input"])
+        wanted = first["msg"].removeprefix("Value error, ").replace("Input should", "expected it to", 1)
+        raise SettingsError(f"{variable(name)} is wrong, {found}: {wanted}") from None
 
 
 def unknown_variables() -> list[str]:

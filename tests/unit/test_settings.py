@@ -1,0 +1,55 @@
+"""Settings are read once, checked, and passed on whole."""
+
+from pathlib import Path
+
+import pytest
+
+from service import settings
+from service.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in settings.Settings.model_fields:
+        monkeypatch.delenv(settings.variable(name), raising=False)
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNROLL_PORT", "9001")
+    monkeypatch.setenv("UNROLL_WORKERS", "3")
+    monkeypatch.setenv("REDIS_URL", "redis://store:6379/0")
+    found = settings.load(port=9002, host=None)
+    assert (found.port, found.workers, found.host, found.redis_url) == (9002, 3, "127.0.0.1", "redis://store:6379/0")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("UNROLL_PORT", "70000", "UNROLL_PORT is wrong, '70000': expected it to be less than or equal to 65535"),
+        ("UNROLL_WORKERS", "many", "UNROLL_WORKERS is wrong, 'many': expected it to be a valid integer"),
+        ("UNROLL_DURABILITY", "disk", "UNROLL_DURABILITY is wrong, 'disk': expected it to be 'memory'"),
+        ("UNROLL_API_KEYS", "secret-without-tenant", "UNROLL_API_KEYS is wrong, as it stands: expected TENANT:KEY"),
+        ("UNROLL_API_KEYS", "a:k,b:k", "one key stands twice"),
+        ("UNROLL_KEY_PREFIX", "{x}", "UNROLL_KEY_PREFIX is wrong, '{x}'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as refusal:
+        settings.load()
+    assert message in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
+def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings.load(port=9003, models=Path("elsewhere"), api_keys="alice:k1,bob:k2", redis_url="unix:///s")
+    for name, value in settings.to_environment(given).items():
+        monkeypatch.setenv(name, value)
+    assert settings.load() == given
+
+
+def test_variables_that_are_no_settings_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNROLL_WORKER", "4")
+    assert "UNROLL_WORKER" in settings.unknown_variables()
