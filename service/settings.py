@@ -58,6 +58,8 @@ class Settings(BaseSettings):
         pairs = [pair.strip().partition(":") for pair in given.split(",") if pair.strip()]
         if any(not tenant or not key for tenant, _, key in pairs):
             raise ValueError("expected TENANT:KEY pairs separated by commas")
+        if not given.isascii():
+            raise ValueError("expected keys and tenants in ASCII, as headers carry them")
         if len({key for _, _, key in pairs}) < len(pairs):
             raise ValueError("one key stands twice: expected a key of its own for every entry")
         return {key: tenant for tenant, _, key in pairs}

@@ -69,6 +69,13 @@ class Sessions:
 
     async def create(self, caller: Caller, wanted: NewSession, key: str | None) -> Created:
         """Create a session at state 0; the same key finds the same session again."""
+        ids = await self._session_ids(caller)
+        session_id, origin = ids.random(caller.tenant), b""
+        if key is not None:
+            session_id, origin = ids.derived(caller.tenant, "create", key), _origin(digest("create", wanted))
+            found = await self._made_before(caller, session_id, origin)
+            if found is not None:
+                return found
         model = self.models.version(wanted.model, wanted.version)
         now = self.clock.now()
         record = Record(
@@ -84,10 +91,8 @@ class Sessions:
             durability=wanted.durability or self.durability,
             kept_steps=wanted.kept_steps,
             state=await self._state_0(caller, model, wanted.input),
-            origin=b"" if key is None else _origin(digest("create", wanted)),
+            origin=origin,
         )
-        ids = await self._session_ids(caller)
-        session_id = ids.random(caller.tenant) if key is None else ids.derived(caller.tenant, "create", key)
         return await self._create(caller, session_id, record)
 
     async def _state_0(self, caller: Caller, model: ModelVersion, given: TextInput | None) -> bytes:
@@ -106,11 +111,9 @@ class Sessions:
             await self._check_id(caller, session_id)
             child_id = ids.derived(caller.tenant, "fork", session_id, str(step), key)
             origin = _origin(digest("fork", ttl_seconds))
-            # First of all: the parent may have ended since, or keep that step no more.
-            async with caller.deadline.bounding():
-                child = await self.store.read(caller.tenant, child_id)
-            if child is not None:
-                return await self._found_again(caller, child_id, child, origin)
+            found = await self._made_before(caller, child_id, origin)
+            if found is not None:
+                return found
         parent = await self.record(caller, session_id)
         self.models.of_session(parent)
         now, ttl = self.clock.now(), ttl_seconds or parent.ttl_seconds
@@ -126,6 +129,12 @@ class Sessions:
             token=b"",
         )
         return await self._create(caller, child_id, record)
+
+    async def _made_before(self, caller: Caller, session_id: str, origin: bytes) -> Created | None:
+        """Find what a repeated creation made, before its model or its parent is looked at: both may be gone."""
+        async with caller.deadline.bounding():
+            stored = await self.store.read(caller.tenant, session_id)
+        return None if stored is None else await self._found_again(caller, session_id, stored, origin)
 
     async def _create(self, caller: Caller, session_id: str, record: Record) -> Created:
         async with caller.deadline.bounding("unknown"):

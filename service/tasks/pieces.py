@@ -51,13 +51,14 @@ class Pieces:
 
     def encode(self, text: str, field: str, *, follows: bool = False) -> Encoded:
         """Encode a text; `follows`: it stands behind other words. No special token comes out."""
-        if self.word_level or not follows:
-            return self._plain(text, field)
+        bare = text.strip()
+        if self.word_level or not follows or not bare:
+            return self._plain(bare, field) if bare else Encoded([], [], [])
         between = "" if text[:1] in ATTACHING else " "
-        whole = self._plain(f"{ANCHOR}{between}{text}", field)
+        whole = self._plain(f"{ANCHOR}{between}{bare}", field)
         count = len(self._anchor)
         if whole.ids[:count] != self._anchor:
-            return self._plain(text, field)
+            return self._plain(bare, field)
         return Encoded(whole.ids[count:], whole.tokens[count:], whole.unknown)
 
     def _plain(self, text: str, field: str) -> Encoded:

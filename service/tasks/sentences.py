@@ -12,13 +12,18 @@ ABBREVIATED = re.compile(
     r"(?:^|[\s(\"'\u201c])(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|Mt|Jr|Sr|vs|etc|No|Nr|Fig|approx|[A-Za-z]\.[A-Za-z])\.$"
 )
 
+#: How far before a white space its sentence's end is looked for.
+TAIL = 32
+
 
 def split(text: str) -> list[tuple[str, str]]:
     """Return the sentences of `text`, each with the white space behind it; empty for a blank text."""
     found: list[tuple[str, str]] = []
     text, start = text.strip(), 0
     for space in SPACE.finditer(text):
-        if _ends(text[start : space.start()], space.group(), text[space.end()]):
+        # A short tail tells: looking back to the start each time would take the square of the length.
+        tail = text[max(start, space.start() - TAIL) : space.start()]
+        if _ends(tail, space.group(), text[space.end()]):
             found.append((text[start : space.start()], space.group()))
             start = space.end()
     return [*found, (text[start:], "")] if text else []

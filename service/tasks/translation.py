@@ -134,13 +134,15 @@ class Translation:
         return sentences
 
     def _one_source(self, text: str) -> tuple[int, ...]:
-        self._sentences(text)
+        if not text.strip():
+            raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
         return (*self._encode_source(text).ids, self._end_of_source)
 
     def _encode_source(self, text: str) -> Encoded:
         encoded = self._source.encode(text, "input.text")
         sentence = f"input.text has a sentence ({text[:30]!r}...) that"
-        self._check_length(sentence, len(encoded.ids), self._limits.sentence_tokens)
+        most = min(self._limits.sentence_tokens, self._limits.input_tokens)
+        self._check_length(sentence, len(encoded.ids), most)
         return encoded
 
     def _encode_target(self, text: str, field: str, *, follows: bool = False) -> Encoded:

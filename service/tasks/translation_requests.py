@@ -74,7 +74,7 @@ def read_request(operation: Operation, *, in_session: bool) -> Request:
             return ScoreTranslation(_text(operation.input, target=True), operation.input.target)
         case Open():
             return OpenTranslation(_text(operation.input))
-    raise InvalidRequest("the model translates and generates no free text: expected predict or score", param="model")
+    raise InvalidRequest("the model translates and generates no free text: expected predict, score or a step")
 
 
 TRANSLATE = ("beam_size", "max_tokens", "alternatives", "attention")

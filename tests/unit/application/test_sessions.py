@@ -185,3 +185,14 @@ def test_a_keyed_fork_is_found_again_after_its_parent_ended() -> None:
         assert (await world.sessions.fork(world.caller(), parent, 0, None, "key")).session == first.session
 
     run(scene())
+
+
+def test_a_keyed_create_is_found_again_although_its_model_is_gone() -> None:
+    async def scene() -> None:
+        world = World()
+        first = await world.sessions.create(world.caller(), WANTED, "key")
+        world.engine.known = []
+        again = await world.sessions.create(world.caller(), WANTED, "key")
+        assert (again.session["id"], again.replayed) == (first.session["id"], True)
+
+    run(scene())

@@ -1,5 +1,7 @@
 """Where a text is cut into sentences, and that nothing between them is lost. No torch is loaded."""
 
+from typing import Any
+
 import pytest
 
 from service.tasks.sentences import split
@@ -32,3 +34,31 @@ def test_sentences_end_at_their_marks(text: str, sentences: list[str]) -> None:
 def test_sentences_and_what_stands_between_them_are_the_text(text: str) -> None:
     assert "".join(sentence + between for sentence, between in split(text)) == text.strip()
     assert all(sentence.strip() == sentence != "" for sentence, _ in split(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["ab " * 300_000, "." * 900_000 + "x y", "a." * 400_000, " " * 500_000 + "a" + " " * 500_000]
+)
+def test_a_megabyte_is_cut_in_time_proportional_to_its_length(text: str) -> None:
+    half = text[: len(text) // 2]
+    assert work(text) < 4 * work(half) + 10_000
+
+
+def work(text: str) -> int:
+    """Count the characters that the cut looks back at."""
+    looked = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __getitem__(self, key: Any) -> str:
+            nonlocal looked
+            found = str(self)[key]
+            looked += len(found)
+            return found
+
+        def strip(self, characters: str | None = None) -> "Counted":  # type: ignore[override]
+            return Counted(str(self).strip(characters))
+
+    split(Counted(text))
+    return looked
