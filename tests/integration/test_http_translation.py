@@ -92,7 +92,7 @@ def test_a_keyed_creation_with_another_source_is_refused(http: httpx.Client) -> 
         ("/v1/models/words/predict", {"input": {"text": "the"}, "options": {"beam_size": 2}}, "options.beam_size"),
         ("/v1/models/words/predict", {"input": {"text": "the"}, "options": {"beam_size": 4}}, "options.beam_size"),
         ("/v1/models/words/score", {"input": {"text": "the", "target": "le"}}, "input.target"),
-        ("/v1/models/mt/generate", {"input": SOURCE}, "expected predict or score"),
+        ("/v1/models/mt/generate", {"input": SOURCE}, "expected predict, score or a step"),
         ("/v1/sessions", {"model": "mt"}, "input"),
         ("/v1/sessions", {"model": "words", "input": {"text": "the"}}, "input"),
     ],
