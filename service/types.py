@@ -18,12 +18,30 @@ class TextInput:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesInput:
+    """New observations: one row of numbers per timestep, None where one is missing.
+
+    `values` None: nothing new. `flat`: the client wrote numbers, not rows of one number each, and is answered alike.
+    `timestamps` are microseconds since 1970, one per row. `future` holds the covariates known over the horizon.
+    """
+
+    values: tuple[tuple[float | None, ...], ...] | None
+    flat: bool = False
+    timestamps: tuple[int, ...] | None = None
+    future: tuple[tuple[float, ...], ...] | None = None
+
+
+Input: TypeAlias = TextInput | SeriesInput
+
+
+@dataclass(frozen=True, slots=True)
 class PredictOptions:
     """What a prediction should hold; each task has options of its own and refuses those of others.
 
     Next words: `top_k` candidates; `complete` takes the last word for an unfinished prefix of them. Translation:
     `beam_size`, `max_tokens` (end included; None: as long as the source suggests), `alternatives` and `attention`; in
-    sessions `top_k` next words. `given` names what the client wrote, be it the default.
+    sessions `top_k` next words. Forecasting: `horizon` (timesteps; None: the model's limit), `quantiles` in (0, 1),
+    `samples` paths and the `seed` that they follow from. `given` names what the client wrote, be it the default.
     """
 
     top_k: int = 5
@@ -32,6 +50,10 @@ class PredictOptions:
     max_tokens: int | None = None
     alternatives: int = 0
     attention: bool = False
+    horizon: int | None = None
+    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
+    samples: int = 0
+    seed: int | None = None
     given: frozenset[str] = field(default=frozenset(), compare=False)
 
 
@@ -49,9 +71,9 @@ class GenerateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Predict:
-    """Feed the input, answer with what the task predicts from there: next words, a translation."""
+    """Feed the input, answer with what the task predicts from there: next words, a translation, a forecast."""
 
-    input: TextInput | None
+    input: Input | None
     options: PredictOptions = PredictOptions()
 
 
@@ -59,14 +81,14 @@ class Predict:
 class Score:
     """Feed the input, answer with the log-probability of each of its tokens."""
 
-    input: TextInput
+    input: Input
 
 
 @dataclass(frozen=True, slots=True)
 class Generate:
     """Feed the input, then choose token after token."""
 
-    input: TextInput | None
+    input: Input | None
     options: GenerateOptions = GenerateOptions()
 
 
@@ -74,7 +96,7 @@ class Generate:
 class Open:
     """Read what a session is created with; the outcome's state is its state 0."""
 
-    input: TextInput
+    input: Input
 
 
 Operation: TypeAlias = Predict | Score | Generate | Open
@@ -111,6 +133,15 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class ForecastCheck:
+    """How far one-step forecasts were off: absolute errors summed over `values`, one score per scored row."""
+
+    values: int
+    absolute_error: float
+    anomaly_scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What an operation gave: the JSON output, the state after it, and the tokens fed and generated."""
 
@@ -118,7 +149,7 @@ class Outcome:
     state: bytes
     timesteps: int
     generated: int = 0
-    observation: Observation | None = None
+    observation: Observation | ForecastCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)

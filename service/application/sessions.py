@@ -19,7 +19,7 @@ from service.errors import (
     Unavailable,
     WriteConflict,
 )
-from service.types import Durability, Json, ModelVersion, Open, Record, TextInput
+from service.types import Durability, Input, Json, ModelVersion, Open, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class NewSession:
     ttl_seconds: int
     durability: Durability | None
     kept_steps: int
-    input: TextInput | None = None
+    input: Input | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Sessions:
         )
         return await self._create(caller, session_id, record)
 
-    async def _state_0(self, caller: Caller, model: ModelVersion, given: TextInput | None) -> bytes:
+    async def _state_0(self, caller: Caller, model: ModelVersion, given: Input | None) -> bytes:
         if given is None:
             return self.engine.initial_state(model)
         async with caller.deadline.bounding():

@@ -13,11 +13,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from service.errors import ModelFolderError
 from service.nets.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.forecaster_config import ForecasterConfig
 from service.nets.layout import DType, StateSpec
-from service.nets.sections import HeadLayer, Problem, SpecialTokens, StackFields, StateEntry
+from service.nets.sections import EmbeddedFields, HeadLayer, Problem, SpecialTokens, StateEntry
 
 
-class LanguageModelConfig(StackFields):
+class LanguageModelConfig(EmbeddedFields):
     """The fields of a language model, in the order of the table of the model folder's documentation."""
 
     format_version: Literal[1]
@@ -71,11 +72,12 @@ class LanguageModelConfig(StackFields):
             yield "tie_weights", "true", f"{expected}{self.embedding_size}"
 
 
-Config: TypeAlias = LanguageModelConfig | EncoderDecoderConfig
-#: The schema of each served task; forecasting comes to stand beside them.
-TASKS: dict[str, type[LanguageModelConfig] | type[EncoderDecoderConfig]] = {
+Config: TypeAlias = LanguageModelConfig | EncoderDecoderConfig | ForecasterConfig
+#: The schema of each served task.
+TASKS: dict[str, type[Config]] = {
     "next-word": LanguageModelConfig,
     "translation": EncoderDecoderConfig,
+    "forecasting": ForecasterConfig,
 }
 
 

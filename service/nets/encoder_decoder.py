@@ -28,7 +28,7 @@ from service.nets.attention import Memory, make_attention
 from service.nets.bridge import Bridge
 from service.nets.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.layout import StateSpec
-from service.nets.sections import StackFields
+from service.nets.sections import EmbeddedFields
 from service.nets.stack import Stack, State
 
 
@@ -115,7 +115,7 @@ class EncoderDecoder(nn.Module):
 class _Side(nn.Module):
     """An embedding and the layers that read it."""
 
-    def __init__(self, fields: StackFields) -> None:
+    def __init__(self, fields: EmbeddedFields) -> None:
         super().__init__()
         self.embedding = Table(fields.vocab_size, fields.embedding_size)
         self.rnn = Stack(fields.layout())

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.nets.layout import DType, StateSpec
-from service.nets.sections import HeadLayer, Problem, Section, SpecialTokens, StackFields, StateEntry
+from service.nets.sections import EmbeddedFields, HeadLayer, Problem, Section, SpecialTokens, StateEntry
 
 #: A file of the model folder, never a path out of it.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.json$")]
@@ -14,13 +14,13 @@ Attention = Literal["dot", "general", "additive"]
 Bridge = Literal["concat", "linear"]
 
 
-class EncoderFields(StackFields):
+class EncoderFields(EmbeddedFields):
     """The side that reads the source."""
 
     tokenizer: FileName = "tokenizer.json"
 
 
-class DecoderFields(StackFields):
+class DecoderFields(EmbeddedFields):
     """The side that writes the target; with `input_feed` it reads the last features beside each embedding."""
 
     tokenizer: FileName = "tokenizer.json"
@@ -111,7 +111,7 @@ class EncoderDecoderConfig(Section):
                     f"one: a translation starts and ends with marks, {role} is missing",
                 )
 
-    def _side_problems(self, name: str, side: StackFields, reads: int) -> Iterator[Problem]:
+    def _side_problems(self, name: str, side: EmbeddedFields, reads: int) -> Iterator[Problem]:
         if side.input_size != reads:
             what = "embedding_size" if reads == side.embedding_size else "embedding_size and the features fed back"
             yield f"{name}.input_size", side.input_size, f"{reads}, {what}"

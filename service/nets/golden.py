@@ -6,6 +6,8 @@ last timestep is one tensor per layer, `state.h_l{k}` and, for an LSTM, `state.c
 
 A language model's file holds `inputs.ids` (B, T) int64, `outputs.logits` (B, T, V) and the state, from the zero state.
 
+A forecaster's file is described in `golden_forecaster.py`.
+
 An encoder-decoder's file holds `inputs.source` (B, S) with the end mark, `inputs.target` (B, T) from the begin mark,
 `outputs.logits` (B, T, V), the decoder's state, and as far as the trainer has them `outputs.memory` (B, S, M),
 `outputs.attention` (B, T, S) and the decoder's first state, named `state.initial_h_l{k}` or `state.initial_h`, ...
@@ -17,8 +19,11 @@ import torch
 from torch import Tensor
 
 from service.nets.encoder_decoder import EncoderDecoder
+from service.nets.forecaster import Forecaster
+from service.nets.golden_forecaster import replay_forecaster
 from service.nets.language_model import LanguageModel
 from service.nets.network import Network
+from service.nets.preprocessor import read_preprocessor
 from service.nets.replay import Replay, check_ids, check_names, check_shapes, compare, read_tolerance, unstack
 from service.nets.stack import State
 from service.nets.tensor_file import read_tensor_file
@@ -40,6 +45,8 @@ def replay_golden(folder: Path, network: Network) -> Replay | None:
     tolerance = read_tolerance(path, file)
     if isinstance(network, EncoderDecoder):
         return _replay_translation(path, tensors, network, tolerance)
+    if isinstance(network, Forecaster):
+        return replay_forecaster(path, tensors, network, read_preprocessor(folder, network.config), tolerance)
     return _replay_language(path, tensors, network, tolerance)
 
 

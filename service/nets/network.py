@@ -4,11 +4,15 @@ from typing import TypeAlias
 
 from service.nets.config import Config, LanguageModelConfig
 from service.nets.encoder_decoder import EncoderDecoder
+from service.nets.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.forecaster import Forecaster
 from service.nets.language_model import LanguageModel
 
-Network: TypeAlias = LanguageModel | EncoderDecoder
+Network: TypeAlias = LanguageModel | EncoderDecoder | Forecaster
 
 
 def make_network(config: Config) -> Network:
     """Return the network that `config` describes, uninitialised."""
-    return LanguageModel(config) if isinstance(config, LanguageModelConfig) else EncoderDecoder(config)
+    if isinstance(config, LanguageModelConfig):
+        return LanguageModel(config)
+    return EncoderDecoder(config) if isinstance(config, EncoderDecoderConfig) else Forecaster(config)

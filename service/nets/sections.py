@@ -53,14 +53,12 @@ SpecialTokens = Annotated[dict[str, str], AfterValidator(_known_roles)]
 
 
 class StackFields(Section):
-    """An embedding and the recurrent layers that read it."""
+    """Recurrent layers."""
 
     cell: Cell
     num_layers: Annotated[int, Field(ge=1, le=256)]
     input_size: Size
     hidden_size: Annotated[int | list[int], PlainValidator(_hidden_size)]
-    embedding_size: Size
-    vocab_size: Size
     proj_size: Annotated[int, Field(ge=0, le=2**24)] = 0
     bias: bool = True
     bidirectional: bool = False
@@ -104,3 +102,10 @@ class StackFields(Section):
         layout = self.layout()
         if self.connection != "none" and not any(layout.connected(layer) for layer in range(layout.depth)):
             yield "connection", self.connection, "none: no layer's output is as wide as its input"
+
+
+class EmbeddedFields(StackFields):
+    """An embedding and the recurrent layers that read it."""
+
+    embedding_size: Size
+    vocab_size: Size

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from service.errors import InputTooLong, InvalidRequest
+from service.tasks.inputs import require_text
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits
 from service.tasks.options import refuse_foreign
@@ -78,18 +79,19 @@ class NextWord:
                 param="input",
             )
         if isinstance(operation, Score):
-            return Scoring(self._encode(operation.input), state)
+            return Scoring(self._encode(require_text(operation.input)), state)
         if not isinstance(operation, Predict | Generate):
             raise InvalidRequest(f"{type(operation).__name__} is not for a next-word model", param="model")
-        given = operation.input
         if isinstance(operation, Generate):
+            given = None if operation.input is None else require_text(operation.input)
             encoded = NO_INPUT if given is None else self._encode(given)
             self._check_count("options.max_tokens", operation.options.max_tokens, self._limits.generated_tokens)
             return Generating(encoded, state, self._vocabulary, operation.options, self._end_id)
         return self._start_predict(operation, state)
 
     def _start_predict(self, operation: Predict, state: Tensor) -> TextSequence:
-        given, options = operation.input, refuse_foreign(operation.options, self.name, "top_k", "complete")
+        given = None if operation.input is None else require_text(operation.input)
+        options = refuse_foreign(operation.options, self.name, "top_k", "complete")
         if given is None or not options.complete:
             encoded = NO_INPUT if given is None else self._encode(given)
             return Predicting(encoded, state, self._vocabulary, options, None)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from service.errors import InvalidRequest
+from service.tasks.inputs import require_text
 from service.tasks.options import refuse_foreign
-from service.types import Open, Operation, Predict, PredictOptions, Score, TextInput
+from service.types import Input, Open, Operation, Predict, PredictOptions, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,10 @@ def read_request(operation: Operation, *, in_session: bool) -> Request:
             options = refuse_foreign(operation.options, "translation", *TRANSLATE)
             return Translate(_text(operation.input), _translate_options(options))
         case Score():
-            if operation.input.target is None:
+            given = require_text(operation.input)
+            if given.target is None:
                 raise InvalidRequest("input.target is missing: expected the translation to score", param="input.target")
-            return ScoreTranslation(_text(operation.input, target=True), operation.input.target)
+            return ScoreTranslation(_text(given, target=True), given.target)
         case Open():
             return OpenTranslation(_text(operation.input))
     raise InvalidRequest("the model translates and generates no free text: expected predict, score or a step")
@@ -91,11 +93,12 @@ def _translate_options(given: PredictOptions) -> TranslateOptions:
     return TranslateOptions(given.beam_size, given.max_tokens, given.alternatives, given.attention)
 
 
-def _text(given: TextInput | None, *, target: bool = False) -> str:
-    if given is None or given.text is None:
+def _text(given: Input | None, *, target: bool = False) -> str:
+    found = None if given is None else require_text(given)
+    if found is None or found.text is None:
         raise InvalidRequest(
             "input.text is missing: expected text, since a translation model reads no tokens or ids", param="input.text"
         )
-    if given.target is not None and not target:
+    if found.target is not None and not target:
         raise InvalidRequest("input.target is given: expected it for score only", param="input.target")
-    return given.text
+    return found.text

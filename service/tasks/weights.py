@@ -9,7 +9,7 @@ from torch import Tensor
 
 from service.errors import ModelFolderError
 from service.nets.checkpoint import expected_shapes
-from service.nets.config import Config
+from service.nets.config import Config, LanguageModelConfig
 from service.nets.encoder_decoder_config import EncoderDecoderConfig
 
 
@@ -51,10 +51,11 @@ def rename(source: Path, tensors: Mapping[str, Tensor], maps: Sequence[str]) -> 
 def fit(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
     """Return exactly the tensors that the configured network has, and what was done for that."""
     tensors, notes = dict(tensors), []
+    tied, table = False, "embedding.weight"
     if isinstance(config, EncoderDecoderConfig):
         tied, table = config.decoder.tie_weights, "decoder.embedding.weight"
-    else:
-        tied, table = config.tie_weights, "embedding.weight"
+    elif isinstance(config, LanguageModelConfig):
+        tied = config.tie_weights
     if tied and "output.weight" in tensors:
         if not torch.equal(tensors.pop("output.weight"), tensors.get(table, torch.empty(0))):
             raise ModelFolderError(

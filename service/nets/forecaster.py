@@ -1,0 +1,135 @@
+"""A forecaster: row of numbers after row of numbers -> features -> distributions of the steps ahead.
+
+    s_t, state = recurrent layers over x_t, `input_projection` in front where there is one
+    f_t        = head layers over s_t, D numbers: the features
+    c_k        = what the output layers read for step k = 1 .. H ahead:
+                 direct, no context   output(f_t) itself, H x (T P) numbers
+                 direct, context      activation(context(f_t)), H x C numbers
+                 autoregressive       f_t, H = 1
+    raw_k      = output(activation(local([c_k; beside_k]))), T x P numbers; without `local` output(c_k)
+
+`beside_k` is what is known of the step: covariates, calendar, the value one season before. One network that answers all
+steps at once, with contexts and a small local one: R. Wen et al., "A multi-horizon quantile recurrent forecaster"
+(2017). Autoregressive, one step at a time fed back: D. Salinas et al., "DeepAR" (2020).
+
+Parameters: `input_projection.weight/bias` (I, W); `rnn.*` as in `stack.py`; `head.{i}.weight/bias`; `context.weight`
+(H C, D); `local.weight` (L, C + K); `output.weight` (T P, L or C), without context and local (H T P, D); biases.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from service.nets.affine import ACTIVATIONS, DTYPES, Affine
+from service.nets.forecaster_config import ForecasterConfig
+from service.nets.layout import StateSpec
+from service.nets.stack import Stack, State
+
+
+class Forecaster(nn.Module):
+    """The network that a configuration describes; its weights come from a state dict."""
+
+    def __init__(self, config: ForecasterConfig) -> None:
+        super().__init__()
+        self.config = config
+        layout = config.layout()
+        self.input_projection = Affine(config.width, config.input_size) if config.input_projection else None
+        self.rnn = Stack(layout)
+        sizes = [layout.output_size(), *(layer.size for layer in config.head)]
+        self.head = nn.ModuleList(Affine(a, b) for a, b in pairwise(sizes))
+        self._activations = [ACTIVATIONS[layer.activation] for layer in config.head]
+        self._make_output(config)
+        self._dtype = DTYPES[config.dtype]
+        self.to(self._dtype)
+
+    def _make_output(self, config: ForecasterConfig) -> None:
+        numbers, reads = len(config.target) * config.parameters, config.features_size
+        self.context, self.local = None, None
+        if config.context is not None:
+            self.context = Affine(reads, config.horizon * config.context.size)
+            reads = config.context.size
+        elif config.decoding == "direct":
+            numbers *= config.horizon
+        if config.local is not None:
+            self.local = Affine(reads + config.beside_width, config.local.size)
+            reads = config.local.size
+        self.output = Affine(reads, numbers)
+
+    @property
+    def specs(self) -> list[StateSpec]:
+        """The tensors of the state that the network itself keeps: the recurrent ones, and features where needed."""
+        return [spec for spec in self.config.session_state() if spec.name not in {"last", "history"}]
+
+    def initial_state(self, batch: int) -> State:
+        """Return zeros, (batch, size) each."""
+        return {spec.name: self.output.bias.new_zeros(batch, *spec.shape) for spec in self.specs}
+
+    def step(self, x: Tensor, state: State) -> State:
+        """Feed one row: x (B, W), state (B, size) each -> new state."""
+        output, after = self.rnn.step(self._project(x), self._recurrent(state))
+        return self._keep(after, self._behind(output))
+
+    def sequence(self, x: Tensor, state: State) -> State:
+        """Feed T >= 1 rows at once: x (B, T, W), state -> state after the last."""
+        output, after = self.rnn.sequence(self._project(x), self._recurrent(state))
+        return self._keep(after, self._behind(output[:, -1]))
+
+    def contexts(self, state: State, steps: int) -> Tensor:
+        """Return what the output layers read for the first `steps` steps ahead: (B, steps, ...)."""
+        features = self._features(state)
+        if self.config.decoding == "autoregressive":
+            return features[:, None]
+        layer = self.output if self.context is None else self.context
+        rows = steps * (len(layer.bias) // self.config.horizon)
+        spread = F.linear(features, layer.weight[:rows], layer.bias[:rows])
+        if self.config.context is not None:
+            spread = ACTIVATIONS[self.config.context.activation](spread)
+        return spread.reshape(len(features), steps, -1)
+
+    def parameters_of(self, contexts: Tensor, beside: Tensor, base: Tensor) -> Tensor:
+        """Return the distributions (N, T, P) of N steps ahead: contexts (N, C), beside (N, K), base (N, T). Float32."""
+        if self.local is not None and self.config.local is not None:
+            both = torch.cat([contexts, beside.to(self._dtype)], -1)
+            contexts = ACTIVATIONS[self.config.local.activation](self.local(both))
+        plain = self.config.decoding == "direct" and self.context is None
+        found: Tensor = contexts if plain else self.output(contexts)
+        raw = found.float().reshape(len(found), len(self.config.target), self.config.parameters)
+        return _constrain(self.config.distribution, raw, base[..., None].float())
+
+    def _project(self, x: Tensor) -> Tensor:
+        x = x.to(self._dtype)
+        return x if self.input_projection is None else self.input_projection(x)
+
+    def _recurrent(self, state: State) -> State:
+        return {spec.name: state[spec.name].to(self._dtype) for spec in self.rnn.specs}
+
+    def _features(self, state: State) -> Tensor:
+        name = "features" if self.config.stores_features else f"h_l{self.config.num_layers - 1}"
+        return state[name].to(self._dtype)
+
+    def _keep(self, after: State, features: Tensor) -> State:
+        return {**after, "features": features} if self.config.stores_features else after
+
+    def _behind(self, x: Tensor) -> Tensor:
+        for linear, activation in zip(self.head, self._activations, strict=True):
+            x = activation(linear(x))
+        return x
+
+
+def _constrain(distribution: str, raw: Tensor, base: Tensor) -> Tensor:
+    """Turn raw outputs (N, T, P) to valid parameters, the location relative to `base` (N, T, 1).
+
+    Quantiles are sorted, which never makes them worse: V. Chernozhukov, I. Fernandez-Val and A. Galichon, "Quantile
+    and probability curves without crossing" (2010). A Student-t has more than two degrees of freedom, so a variance.
+    """
+    if distribution == "quantiles":
+        return (raw + base).sort(-1).values
+    location = raw[..., :1] + base
+    if distribution == "point":
+        return location
+    scale = F.softplus(raw[..., 1:2]) + 1e-4
+    if distribution == "gaussian":
+        return torch.cat([location, scale], -1)
+    return torch.cat([location, scale, F.softplus(raw[..., 2:]) + 2.001], -1)

@@ -1,0 +1,165 @@
+"""config.json of a forecaster: which numbers it reads, which it forecasts, how far, and as which distribution."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.nets.layout import DType, StateSpec
+from service.nets.sections import HeadLayer, Problem, StackFields, StateEntry
+
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+Decoding = Literal["direct", "autoregressive"]
+Distribution = Literal["point", "gaussian", "student_t", "quantiles"]
+Calendar = Literal["hour_of_day", "day_of_week", "day_of_year"]
+
+#: Numbers per calendar feature: sine and cosine, or one per day.
+CALENDAR_WIDTHS: dict[str, int] = {"hour_of_day": 2, "day_of_week": 7, "day_of_year": 2}
+PARAMETERS: dict[str, int] = {"point": 1, "gaussian": 2, "student_t": 3}
+FREQUENCY = re.compile(r"([1-9][0-9]{0,6})(s|min|h|d)")
+UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+class ForecasterConfig(StackFields):
+    """The fields of a forecaster, in the order of the table of the model folder's documentation."""
+
+    format_version: Literal[1]
+    task: Literal["forecasting"]
+    architecture: Literal["forecaster"]
+    features: Annotated[list[Name], Field(min_length=1, max_length=4096)]
+    target: Annotated[list[Name], Field(min_length=1)]
+    known: list[Name] = Field(default=[])
+    static: list[Name] = Field(default=[])
+    calendar: list[Calendar] = Field(default=[])
+    frequency: str | None = None
+    horizon: Annotated[int, Field(ge=1, le=65536)]
+    decoding: Decoding = "direct"
+    distribution: Distribution
+    quantiles: list[float] = Field(default=[])
+    missing_indicator: bool = False
+    season: Annotated[int, Field(ge=0, le=65536)] = 0
+    output_residual: bool = False
+    input_projection: bool = False
+    head: list[HeadLayer] = Field(default=[])
+    context: HeadLayer | None = None
+    local: HeadLayer | None = None
+    path_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dtype: DType = "float32"
+    state: list[StateEntry] | None = None
+
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """None: it reads numbers."""
+        return ()
+
+    @property
+    def width(self) -> int:
+        """Numbers of one input row: features, indicators of missing values, calendar."""
+        indicators = len(self.features) - len(self.static) if self.missing_indicator else 0
+        return len(self.features) + indicators + self.calendar_width
+
+    @property
+    def calendar_width(self) -> int:
+        """Numbers that tell the time of a row."""
+        return sum(CALENDAR_WIDTHS[name] for name in self.calendar)
+
+    @property
+    def beside_width(self) -> int:
+        """Numbers that are known of a step ahead: covariates, calendar, the value one season before."""
+        return len(self.known) + self.calendar_width + (len(self.target) if self.season else 0)
+
+    @property
+    def steps(self) -> int:
+        """How many steps ahead one pass of the output layers tells."""
+        return self.horizon if self.decoding == "direct" else 1
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that describe the distribution of one target at one step."""
+        return PARAMETERS.get(self.distribution, len(self.quantiles))
+
+    @property
+    def step_seconds(self) -> int | None:
+        """Seconds from one row to the next, where the model states them."""
+        match = FREQUENCY.fullmatch(self.frequency or "")
+        return int(match[1]) * UNITS[match[2]] if match else None
+
+    @property
+    def features_size(self) -> int:
+        """Width of what the output layers read of a timestep."""
+        return self.head[-1].size if self.head else self.layout().output_size()
+
+    @property
+    def stores_features(self) -> bool:
+        """Whether the features cannot be read off the recurrent state."""
+        return bool(self.head) or not self.layout().last_output_is_state()
+
+    def session_state(self) -> list[StateSpec]:
+        """List what a session stores: recurrent tensors, features where needed, last row, one season of targets."""
+        features = [StateSpec("features", (self.features_size,))] if self.stores_features else []
+        season = [StateSpec("history", (self.season, len(self.target)))] if self.season else []
+        return [*self.layout().state(), *features, StateSpec("last", (len(self.features),)), *season]
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield the fields that are well-formed and do not go together."""
+        if depth := self.depth_problem():
+            yield depth
+            return
+        yield from self.projection_problems()
+        yield from self.connection_problems()
+        if self.bidirectional:
+            yield "bidirectional", "true", "false: a forecaster cannot read what comes next"
+        yield from self._name_problems()
+        yield from self._time_problems()
+        if not self.input_projection and self.input_size != self.width:
+            wanted = f"{self.width} (features, indicators, calendar), or input_projection true"
+            yield "input_size", self.input_size, wanted
+        yield from self._output_problems()
+
+    def _name_problems(self) -> Iterator[Problem]:
+        roles = {"features": self.features, "target": self.target, "known": self.known, "static": self.static}
+        for field, names in roles.items():
+            if len(set(names)) != len(names):
+                yield field, names, "each name once"
+            elif foreign := [name for name in names if name not in self.features]:
+                yield field, foreign[0], f"only names of features ({', '.join(self.features)})"
+            elif names != [name for name in self.features if name in names]:
+                yield field, names, "the order of features"
+        for one, other in (("target", "known"), ("target", "static"), ("known", "static")):
+            if both := sorted({*roles[one]} & {*roles[other]}):
+                yield other, both[0], f"no name that is in {one} too"
+        left = [
+            name for name in self.features if not any(name in roles[role] for role in ("target", "known", "static"))
+        ]
+        if self.decoding == "autoregressive" and left:
+            yield "features", left[0], "only target, known and static ones, since what is fed back must be forecast"
+
+    def _time_problems(self) -> Iterator[Problem]:
+        if self.frequency is not None and self.step_seconds is None:
+            yield "frequency", self.frequency, 'null or a number of s, min, h or d, as in "30min"'
+        if self.calendar and self.frequency is None:
+            yield "frequency", "null", "one, since calendar features of the steps ahead follow from it"
+        if self.calendar != [name for name in CALENDAR_WIDTHS if name in self.calendar]:
+            yield "calendar", self.calendar, f"each once, in the order {', '.join(CALENDAR_WIDTHS)}"
+
+    def _output_problems(self) -> Iterator[Problem]:
+        direct = self.decoding == "direct"
+        if self.distribution != "quantiles" and self.quantiles:
+            yield "quantiles", self.quantiles, f"none, since distribution is {self.distribution}"
+        if self.distribution == "quantiles" and not self._ascending():
+            yield "quantiles", self.quantiles, "at least two levels inside (0, 1), ascending"
+        if self.context is not None and not direct:
+            yield "context", self.context.size, "null, since decoding is autoregressive"
+        if self.local is not None and direct and self.context is None:
+            yield "local", self.local.size, "null, or a context that it reads"
+        if self.known and self.local is None:
+            yield "local", "null", "a layer that reads the known covariates of the steps ahead"
+        if self.path_correlation and not direct:
+            yield "path_correlation", self.path_correlation, "0, since an autoregressive path feeds itself"
+
+    def _ascending(self) -> bool:
+        levels = self.quantiles
+        inside = len(levels) >= 2 and levels[0] > 0 and levels[-1] < 1
+        return inside and all(a < b for a, b in pairwise(levels))

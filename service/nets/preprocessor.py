@@ -1,0 +1,163 @@
+"""preprocessor.json: from rows of numbers in their own units to a forecaster's inputs, and back.
+
+All of it is causal: mean and scale come from training, a missing value is filled from what came before it.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from service.errors import ModelFolderError
+from service.nets.calendar import calendar_columns
+from service.nets.forecaster_config import ForecasterConfig
+from service.nets.sections import Section
+
+FILE = "preprocessor.json"
+#: Without a clamp of the model's own: far outside of anything trained on, far inside what float32 computes with.
+WIDEST = 1e6
+
+Numbers = NDArray[np.float64]
+Times = NDArray[np.int64]
+
+
+class _Fields(Section):
+    format_version: Literal[1]
+    features: list[str]
+    mean: list[float]
+    scale: list[Annotated[float, Field(gt=0)]]
+    frequency: str | None = None
+    clamp: Annotated[float, Field(gt=0)] | None = None
+    missing: Literal["last", "mean"] = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """What later rows need of earlier ones, filled and clamped: the last row (F,), a season of targets (S, T)."""
+
+    last: Numbers
+    history: Numbers
+
+    def season(self, steps: int) -> Numbers:
+        """Return the value one season before each of the next `steps` rows, the last season repeated: (steps, T)."""
+        return self.history[np.arange(steps) % len(self.history)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Observations as the network reads them: inputs (n, W), filled (n, F), and `scaled` (n, F) with NaN, unclamped."""
+
+    inputs: Numbers
+    filled: Numbers
+    scaled: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessor:
+    """Scaling of each feature, and how missing values are filled; `mean` and `scale` (F,)."""
+
+    config: ForecasterConfig
+    mean: Numbers
+    scale: Numbers
+    clamp: float
+    fill: Literal["last", "mean"]
+
+    def columns(self, names: list[str]) -> list[int]:
+        """Return the places of features in a row."""
+        return [self.config.features.index(name) for name in names]
+
+    def empty_trail(self) -> Trail:
+        """Return what stands before the first row: the means."""
+        season = (self.config.season, len(self.config.target))
+        return Trail(np.zeros(len(self.config.features)), np.zeros(season))
+
+    def read(self, values: Numbers, times: Times | None, last: Numbers) -> Rows:
+        """Return rows as the network reads them: values (n, F) with NaN where missing, times (n,), last row (F,)."""
+        scaled = (values - self.mean) / self.scale
+        missing = np.isnan(scaled)
+        filled = np.where(missing, 0.0, np.clip(scaled, -self.clamp, self.clamp))
+        forward = np.ones(len(self.mean), bool)
+        if self.fill == "mean":
+            forward[:] = False
+            forward[self.columns(self.config.static)] = True
+        for row, gaps in zip(filled, missing & forward, strict=True):
+            row[gaps] = last[gaps]
+            last = row
+        return Rows(self.assemble(filled, missing, times), filled, scaled)
+
+    def assemble(self, filled: Numbers, missing: NDArray[np.bool_], times: Times | None) -> Numbers:
+        """Return the network's inputs (n, W): features, indicators, calendar."""
+        parts = [filled]
+        if self.config.missing_indicator:
+            static = self.columns(self.config.static)
+            parts.append(np.delete(missing, static, axis=1).astype(np.float64))
+        if self.config.calendar and times is not None:
+            parts.append(calendar_columns(self.config.calendar, times))
+        return np.concatenate(parts, axis=1)
+
+    def advance(self, trail: Trail, filled: Numbers) -> Trail:
+        """Return what is kept after rows `filled` (n, F)."""
+        if not len(filled):
+            return trail
+        season = self.config.season
+        history = np.concatenate([trail.history, filled[:, self.columns(self.config.target)]])
+        return Trail(filled[-1], history[len(history) - season :])
+
+    def scale_known(self, future: Numbers) -> Numbers:
+        """Scale and clamp the known covariates of steps ahead, (k, known)."""
+        known = self.columns(self.config.known)
+        return np.clip((future - self.mean[known]) / self.scale[known], -self.clamp, self.clamp)
+
+    def times_after(self, last: int | None, steps: int) -> Times | None:
+        """Return the times of the next `steps` rows, where the time of the last row and the frequency are known."""
+        if last is None or self.config.step_seconds is None:
+            return None
+        return last + 1_000_000 * self.config.step_seconds * np.arange(1, steps + 1, dtype=np.int64)
+
+    def beside(self, times: Times | None, known: Numbers, season: Numbers) -> Numbers:
+        """Join what is known of k steps: times (k,), scaled covariates (k, known), season values (k, T or 0)."""
+        calendar = [calendar_columns(self.config.calendar, times)] if self.config.calendar and times is not None else []
+        return np.concatenate([known, *calendar, season], axis=1)
+
+    def ahead(self, trail: Trail, times: Times | None, known: Numbers) -> tuple[Numbers, Numbers]:
+        """Return what is known of k steps ahead (k, K), and what their forecasts are relative to (k, T)."""
+        steps = len(known)
+        season = trail.season(steps) if self.config.season else np.zeros((steps, 0))
+        base = np.zeros((steps, len(self.config.target)))
+        if self.config.output_residual:
+            base = season if self.config.season else base + trail.last[self.columns(self.config.target)]
+        return self.beside(times, known, season), base
+
+    def in_units(self, scaled: Numbers) -> Numbers:
+        """Return targets (..., T) in the units of the input."""
+        target = self.columns(self.config.target)
+        return scaled * self.scale[target] + self.mean[target]
+
+
+def read_preprocessor(folder: Path, config: ForecasterConfig) -> Preprocessor:
+    """Read and check preprocessor.json against config.json. Raises ModelFolderError."""
+    path = folder / FILE
+    try:
+        fields = _Fields.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected mean and scale") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise ModelFolderError(f"{path}: {place}: found {json.dumps(first['input'])}; {first['msg']}") from error
+    count = len(config.features)
+    for name, found, wanted in (
+        ("features", fields.features, config.features),
+        ("frequency", fields.frequency, config.frequency),
+    ):
+        if found != wanted:
+            raise ModelFolderError(f"{path}: {name}: found {found}, expected {wanted} as in config.json")
+    for name, numbers in (("mean", fields.mean), ("scale", fields.scale)):
+        if len(numbers) != count or not np.isfinite(numbers).all():
+            raise ModelFolderError(f"{path}: {name}: found {numbers}, expected {count} finite numbers")
+    clamp = WIDEST if fields.clamp is None else min(fields.clamp, WIDEST)
+    return Preprocessor(config, np.array(fields.mean), np.array(fields.scale), clamp, fields.missing)
