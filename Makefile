@@ -14,7 +14,7 @@ WORKERS ?=
 MODELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint openapi clean
+.PHONY: help serve install dev test test-all check lint openapi bench-forecast clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ lint: $(VENV)/.dev
 
 openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
 	$(BIN)/python -m service.http.contract > docs/openapi.json
+
+bench-forecast: $(VENV)/.installed ## Train small forecasters on ETTh1 and print their errors: DATA=path/to/ETTh1.csv
+	$(BIN)/python -m benchmarks.forecast $(DATA)
 
 clean: ## Remove what was built, .venv included
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache *.egg-info

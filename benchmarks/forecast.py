@@ -1,0 +1,84 @@
+"""Mean squared error of a small forecaster on ETTh1, beside the repeat of the last day.
+
+    python -m benchmarks.forecast path/to/ETTh1.csv [--horizons 24 48] [--seed 1]
+
+ETTh1 (H. Zhou et al., "Informer", 2021; CC BY-ND 4.0, nothing made from it is shipped): seven series of a transformer,
+hourly. Split, units and measure are that paper's: twelve, four and four months of 30 days; standardised by the training
+part; the error over all windows of the test part, all steps and all seven features. One network per horizon, with the
+trainer of `models/recipes/forecast_training.py`, which carries the state over the whole series as the service does.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.recipes import forecast_scores as scores
+from models.recipes.forecast_export import Scaling
+from models.recipes.forecast_network import Architecture, Layer
+from models.recipes.forecast_series import Series, Split, forecasts
+from models.recipes.forecast_training import Schedule, train
+
+DAY, MONTH = 24, 30 * 24
+SPLIT = Split(valid=12 * MONTH, test=16 * MONTH, end=20 * MONTH)
+
+
+def read(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Return the names, the values (rows, features) and the stamps (rows,) of the file."""
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    stamps = np.array([row[0] for row in rows], "datetime64[us]")
+    return tuple(header[1:]), np.array([row[1:] for row in rows], float), stamps
+
+
+def architecture(names: tuple[str, ...], horizon: int) -> Architecture:
+    """A small network that corrects the repeat of the last day."""
+    return Architecture(
+        features=names,
+        target=names,
+        frequency="1h",
+        horizon=horizon,
+        hidden_size=32,
+        calendar=("hour_of_day", "day_of_week"),
+        season=DAY,
+        output_residual=True,
+        context=Layer(16, "none"),
+        local=Layer(64, "gelu"),
+    )
+
+
+def schedule(seed: int) -> Schedule:
+    return Schedule(updates=400, rate=3e-3, dropout=0.2, weight_decay=0.05, streams=16, patience=5, seed=seed)
+
+
+def judge(series: Series, seed: int) -> tuple[float, float]:
+    """Train, and return the squared error of network and repeat over the test windows."""
+    model, _ = train(series.architecture, series, SPLIT, schedule(seed))
+    rows = scores.test_origins(SPLIT, series.architecture.horizon)
+    came = scores.truth(series, rows)
+    own = forecasts(model, series, int(rows[0]), int(rows[-1]) + 1)[..., 0]
+    return float((own - came).square().mean()), float((scores.repeat(series, rows, DAY) - came).square().mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", type=Path, help="ETTh1.csv")
+    parser.add_argument("--horizons", type=int, nargs="+", default=[24, 48])
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # sums in one order: the same seed gives the same network
+    names, values, stamps = read(arguments.path)
+    scaled = Scaling.of(values[: SPLIT.valid]).scaled(values)[None]
+    found = {
+        horizon: judge(Series(architecture(names, horizon), scaled, stamps), arguments.seed)
+        for horizon in arguments.horizons
+    }
+    print("horizon   forecaster MSE   24-hour repeat MSE")
+    for horizon, (own, repeated) in found.items():
+        print(f"{horizon:7}   {own:14.4f}   {repeated:18.4f}")
+
+
+if __name__ == "__main__":
+    main()
