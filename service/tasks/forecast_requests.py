@@ -13,8 +13,6 @@ from service.tasks.standing import Standing
 from service.types import Open, Operation, Predict, PredictOptions, SeriesInput
 
 OWN = ("horizon", "quantiles", "samples", "seed")
-#: Paths that an autoregressive forecast's mean and quantiles come from, at least.
-PATHS = 100
 #: Numbers of sampled paths in one answer.
 MOST_SAMPLED = 500_000
 
