@@ -101,7 +101,8 @@ class Distribution:
         tails = [np.maximum(tail, 1e-12) for tail in self._tails()]
         below = levels[0] * np.exp(np.minimum(value - values[..., 0], 0) / tails[0])
         above = 1 - (1 - levels[-1]) * np.exp(-np.maximum(value - values[..., -1], 0) / tails[1])
-        return np.where(value < values[..., 0], below, np.where(value > values[..., -1], above, inside))
+        found: Numbers = np.where(value < values[..., 0], below, np.where(value > values[..., -1], above, inside))
+        return found
 
 
 def anomaly_scores(distribution: Distribution, values: Numbers) -> Numbers:

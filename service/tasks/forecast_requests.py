@@ -1,6 +1,7 @@
 """What a forecaster is asked: inputs checked against the model, rows that are missing from a regular series put in."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -16,6 +17,7 @@ OWN = ("horizon", "quantiles", "samples", "seed")
 PATHS = 100
 #: Numbers of sampled paths in one answer.
 MOST_SAMPLED = 500_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,4 +205,4 @@ def _known(given: SeriesInput, horizon: int, preprocessor: Preprocessor) -> Numb
 
 
 def _shown(time: int) -> str:
-    return f"{np.datetime_as_string(np.datetime64(time, 'us'), unit='auto')}Z"
+    return (EPOCH + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")
