@@ -64,7 +64,12 @@ class Trainer(nn.Module):
 
     def forward(self, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Ids (B, T) -> logits (B, T, V), state after the last timestep."""
-        x, state = self.projection(self.embedding(ids)), {}
+        features, state = self.features(self.embedding(ids))
+        return self.output(features), state
+
+    def features(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, T, E) -> what the output layer reads (B, T, D), state after the last timestep."""
+        x, state = self.projection(x), {}
         for index, layer in enumerate(self.layers):
             output, last = run_quietly(layer, x)
             last = last if isinstance(last, tuple) else (last,)
@@ -74,7 +79,7 @@ class Trainer(nn.Module):
             x = self._connect(index, x, output)
         for linear, entry in zip(self.head, self.config.get("head", []), strict=True):
             x = ACTIVATIONS[entry.get("activation", "none")](linear(x))
-        return self.output(x), state
+        return x, state
 
     def _connect(self, index: int, x: Tensor, output: Tensor) -> Tensor:
         connection = self.config.get("connection", "none")

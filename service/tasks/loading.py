@@ -4,9 +4,12 @@ from pathlib import Path
 
 from service.errors import ModelFolderError
 from service.nets.checkpoint import Checkpoint, read_checkpoint
-from service.nets.config import Config
+from service.nets.config import LanguageModelConfig
 from service.nets.encoder_decoder import EncoderDecoder
 from service.nets.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.forecaster import Forecaster
+from service.nets.preprocessor import read_preprocessor
+from service.tasks.forecasting import Forecasts
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits
 from service.tasks.next_word import NextWord
@@ -14,19 +17,21 @@ from service.tasks.text import Vocabulary, read_vocabulary
 from service.tasks.translation import Translation
 
 
-def load_task(folder: Path, limits: TextLimits) -> tuple[Checkpoint, NextWord | Translation]:
+def load_task(folder: Path, limits: TextLimits) -> tuple[Checkpoint, NextWord | Translation | Forecasts]:
     """Read a model folder and build its task. Raises ModelFolderError for whatever is wrong with it."""
     checkpoint = read_checkpoint(folder)
-    config, network = checkpoint.config, checkpoint.network
-    vocabularies = read_vocabularies(folder, config)
+    network = checkpoint.network
+    if isinstance(network, Forecaster):
+        return checkpoint, Forecasts(network, read_preprocessor(folder, network.config), limits)
     if isinstance(network, EncoderDecoder):
-        source, target = vocabularies
+        source, target = read_vocabularies(folder, network.config)
         return checkpoint, Translation(network, source, target, limits)
+    vocabulary = read_vocabularies(folder, network.config)[0]
     layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
-    return checkpoint, NextWord(network, vocabularies[0], layout, config.special_tokens, limits)
+    return checkpoint, NextWord(network, vocabulary, layout, network.config.special_tokens, limits)
 
 
-def read_vocabularies(folder: Path, config: Config) -> list[Vocabulary]:
+def read_vocabularies(folder: Path, config: LanguageModelConfig | EncoderDecoderConfig) -> list[Vocabulary]:
     """Read the vocabularies of a model: source and target, or the only one. Raises ModelFolderError."""
     sides = (config.encoder, config.decoder) if isinstance(config, EncoderDecoderConfig) else (config,)
     return [

@@ -1,0 +1,140 @@
+"""What a forecaster is asked: inputs and options checked against the model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.errors import InputTooLong, InvalidRequest
+from service.nets.preprocessor import Numbers, Preprocessor, Times
+from service.tasks.inputs import require_series
+from service.tasks.options import refuse_foreign
+from service.tasks.series_times import read_times, regular_rows
+from service.tasks.standing import Standing
+from service.types import Open, Operation, Predict, PredictOptions, SeriesInput
+
+OWN = ("horizon", "quantiles", "samples", "seed")
+#: Numbers of sampled paths in one answer.
+MOST_SAMPLED = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRequest:
+    """New rows in units: values (n, F) with NaN, times (n,), `told` the rows that the client sent; and what to answer.
+
+    `known` (horizon, known) are scaled covariates of the steps ahead. `flat`: answer numbers, not rows of one.
+    """
+
+    values: Numbers
+    times: Times | None
+    told: list[int]
+    known: Numbers
+    horizon: int
+    flat: bool
+    options: PredictOptions
+
+
+def read_request(
+    operation: Operation, standing: Standing, preprocessor: Preprocessor, most_rows: int
+) -> ForecastRequest:
+    """Return what an operation means to a forecaster that stands at `standing`. Raises InvalidRequest, InputTooLong."""
+    config = preprocessor.config
+    if isinstance(operation, Open):
+        raise InvalidRequest(
+            "input is given: expected none, since only a translation's session is created with one", param="input"
+        )
+    if not isinstance(operation, Predict):
+        raise InvalidRequest("the model forecasts numbers: expected predict or a step", param="model")
+    options = refuse_foreign(operation.options, "forecasting", *OWN)
+    given = SeriesInput(None) if operation.input is None else require_series(operation.input)
+    horizon = _horizon(options, preprocessor)
+    if given.values is None and not standing.count:
+        raise InvalidRequest(
+            "input.values is missing: expected at least one observation before a forecast", param="input.values"
+        )
+    values = _values(given, standing, preprocessor, most_rows)
+    values, times, told = regular_rows(
+        values, read_times(given, standing, preprocessor), standing, preprocessor, most_rows
+    )
+    flat = len(config.features) == 1 if given.values is None else given.flat
+    return ForecastRequest(values, times, told, _known(given, horizon, preprocessor), horizon, flat, options)
+
+
+def _horizon(options: PredictOptions, preprocessor: Preprocessor) -> int:
+    config = preprocessor.config
+    horizon = config.horizon if options.horizon is None else options.horizon
+    if horizon > config.horizon:
+        raise InvalidRequest(
+            f"options.horizon is {horizon}: expected at most {config.horizon}, the model's limit",
+            param="options.horizon",
+        )
+    asked = {"quantiles": "quantiles" in options.given and options.quantiles, "samples": options.samples}
+    for name, given in asked.items():
+        if config.distribution == "point" and given:
+            raise InvalidRequest(
+                f"options.{name} is given: expected none, since the model forecasts points, not distributions",
+                param=f"options.{name}",
+            )
+    if options.samples * horizon * len(config.target) > MOST_SAMPLED:
+        raise InvalidRequest(
+            f"options.samples is {options.samples}: expected at most {MOST_SAMPLED // (horizon * len(config.target))} "
+            f"for {horizon} steps",
+            param="options.samples",
+        )
+    return horizon
+
+
+def _values(given: SeriesInput, standing: Standing, preprocessor: Preprocessor, most: int) -> Numbers:
+    """Return the rows (n, F) with NaN where missing."""
+    config = preprocessor.config
+    width = len(config.features)
+    rows = given.values or ()
+    if len(rows) > most:
+        raise InputTooLong(f"input.values has {len(rows)} rows: expected at most {most}", param="input.values")
+    for at, row in enumerate(rows):
+        if len(row) != width:
+            raise InvalidRequest(
+                f"input.values[{at}] has {len(row)} number{'s' * (len(row) != 1)}: expected {width} "
+                f"({', '.join(config.features)})",
+                param=f"input.values[{at}]",
+            )
+    values = np.array(rows, dtype=np.float64).reshape(len(rows), width)
+    _check_static(values, standing, preprocessor)
+    return values
+
+
+def _check_static(values: Numbers, standing: Standing, preprocessor: Preprocessor) -> None:
+    """Refuse a static feature that changes."""
+    for column in preprocessor.columns(preprocessor.config.static):
+        mean, scale = preprocessor.mean[column], preprocessor.scale[column]
+        first = standing.trail.last[column] * scale + mean if standing.count else None
+        for at, value in enumerate(values[:, column]):
+            if np.isnan(value):
+                continue
+            first = value if first is None else first
+            if abs(value - first) > 1e-5 * max(scale, abs(first)):
+                raise InvalidRequest(
+                    f"input.values[{at}][{column}] is {value:g}: expected {first:g} as before, or null, since "
+                    f"{preprocessor.config.features[column]} is static",
+                    param=f"input.values[{at}][{column}]",
+                )
+
+
+def _known(given: SeriesInput, horizon: int, preprocessor: Preprocessor) -> Numbers:
+    names = preprocessor.config.known
+    if not names:
+        if given.future is not None:
+            raise InvalidRequest(
+                "input.future is given: expected none, since the model has no known covariates", param="input.future"
+            )
+        return np.zeros((horizon, 0))
+    wanted = f"one row of {len(names)} ({', '.join(names)}) for each of the {horizon} steps ahead"
+    if given.future is None:
+        raise InvalidRequest(f"input.future is missing: expected {wanted}", param="input.future")
+    if len(given.future) != horizon:
+        raise InvalidRequest(f"input.future has {len(given.future)} rows: expected {wanted}", param="input.future")
+    for at, row in enumerate(given.future):
+        if len(row) != len(names):
+            raise InvalidRequest(
+                f"input.future[{at}] has {len(row)} numbers: expected {wanted}", param=f"input.future[{at}]"
+            )
+    return preprocessor.scale_known(np.array(given.future, dtype=np.float64).reshape(horizon, len(names)))

@@ -1,0 +1,189 @@
+"""One forecast under way: feeds its rows, scoring each against what was expected, then looks ahead.
+
+A direct forecast is told all steps by the pass that feeds the last row; `path_forecasts.py` has the other kind.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+from torch import Tensor
+
+from service.nets.preprocessor import Numbers, Preprocessor
+from service.tasks.distributions import EDGE, Distribution, anomaly_scores
+from service.tasks.forecast_requests import ForecastRequest
+from service.tasks.sequences import number
+from service.tasks.standing import Standing
+from service.types import ForecastCheck, Json, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is known of `steps` steps ahead for each of n rows: beside (n steps, K), base (n steps, T)."""
+
+    steps: int
+    beside: Numbers
+    base: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a forecast wants of a timestep: score the row's distribution, feed inputs (n, W), then look ahead."""
+
+    states: Tensor
+    score: Ahead | None
+    inputs: Numbers | None
+    look: Ahead | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A timestep's results: states (n, R), parameters (1, T, P) of the row fed, and of the steps ahead (n, k, T, P)."""
+
+    states: Tensor
+    scored: Numbers | None
+    seen: Numbers | None
+
+
+class Forecasting:
+    """A forecast or a step of a stream: direct, and the base of the autoregressive kind."""
+
+    def __init__(self, standing: Standing, request: ForecastRequest, preprocessor: Preprocessor) -> None:
+        self.state: Standing = standing
+        self.finished = False
+        self._before = standing
+        self._request = request
+        self._preprocessor = preprocessor
+        self._rows = preprocessor.read(request.values, request.times, standing.trail.last)
+        self._targets = preprocessor.columns(preprocessor.config.target)
+        self._trails = [standing.trail]
+        for row in self._rows.filled:
+            self._trails.append(preprocessor.advance(self._trails[-1], row[None]))
+        self._states = standing.network[None]
+        self._fed = 0
+        self._scored: list[tuple[int, Numbers]] = []
+        self._levels = np.array(preprocessor.config.quantiles)
+        self._forecast: Distribution | None = None
+
+    @property
+    def wants(self) -> Pass:
+        """What the next timestep should do."""
+        count = len(self._rows.filled)
+        if self._fed == count:
+            return Pass(self._states, None, None, self._look())
+        feeds = self._rows.inputs[self._fed : self._fed + 1]
+        return Pass(self._states, self._score(), feeds, self._look() if self._fed == count - 1 else None)
+
+    def receive(self, told: Told) -> None:
+        """Take the result of a timestep."""
+        self._states = told.states
+        if told.scored is not None:
+            self._scored.append((self._fed, told.scored[0]))
+        self._fed = min(self._fed + 1, len(self._rows.filled))
+        if told.seen is not None:
+            self._settle(told.states[0])
+            self._see(told.seen)
+
+    def _see(self, seen: Numbers) -> None:
+        self._forecast = self._distribution(seen[0])
+        self.finished = True
+
+    def _look(self) -> Ahead:
+        return self._ahead(self._request.horizon)
+
+    def _ahead(self, steps: int) -> Ahead:
+        times = self._preprocessor.times_after(self._time_after(), steps)
+        beside, base = self._preprocessor.ahead(self._trails[-1], times, self._request.known[:steps])
+        return Ahead(steps, beside, base)
+
+    def _time_after(self) -> int | None:
+        """Return the time of the last row, as far as times are told or follow from the frequency."""
+        if self._request.times is not None and len(self._request.times):
+            return int(self._request.times[-1])
+        count, step = len(self._rows.filled), self._preprocessor.config.step_seconds
+        if count == 0:
+            return self._before.time
+        return None if self._before.time is None or step is None else self._before.time + 1_000_000 * step * count
+
+    def _score(self) -> Ahead | None:
+        """Say what is known of the row to be fed, if there is a forecast of it and anything to compare."""
+        at, times = self._fed, self._request.times
+        known = self._rows.filled[at : at + 1, self._preprocessor.columns(self._preprocessor.config.known)]
+        if self._before.count + at == 0 or np.isnan(self._rows.scaled[at, self._targets]).all():
+            return None
+        own = None if times is None else times[at : at + 1]
+        return Ahead(1, *self._preprocessor.ahead(self._trails[at], own, known))
+
+    def _settle(self, network: Tensor) -> None:
+        """Note where the stream stands once its rows are fed."""
+        count = self._before.count + len(self._rows.filled)
+        # A copy: the row is a view that would keep the whole batch's states alive.
+        self.state = Standing(count, self._time_after(), network.clone(), self._trails[-1])
+
+    def _distribution(self, parameters: Numbers) -> Distribution:
+        return Distribution(self._preprocessor.config.distribution, parameters, self._levels)
+
+    def outcome(self, state: bytes) -> Outcome:
+        """Return the answer, in the units of the input."""
+        output: dict[str, Json] = {
+            "horizon": self._request.horizon,
+            "features": [*self._preprocessor.config.target],
+            **self._told(),
+        }
+        check = self._check()
+        output["observed"] = None
+        if check is not None:
+            scores = dict(zip([at for at, _ in self._scored], check.anomaly_scores, strict=False))
+            output["observed"] = {
+                "mean_absolute_error": number(check.absolute_error / check.values),
+                "anomaly_scores": [number(scores[at]) if at in scores else None for at in self._request.told],
+            }
+        return Outcome(output, state, timesteps=len(self._request.told), observation=check)
+
+    def _told(self) -> dict[str, Json]:
+        """Return mean, quantiles and samples."""
+        assert self._forecast is not None  # noqa: S101 a finished forecast has looked ahead
+        forecast, options = self._forecast, self._request.options
+        output: dict[str, Json] = {"mean": self._listed(forecast.mean()), "quantiles": {}}
+        if forecast.kind == "point":
+            return output
+        output["quantiles"] = {
+            f"{level:.10g}": self._listed(forecast.quantile(np.array(level))) for level in options.quantiles
+        }
+        if options.samples:
+            output["samples"] = [self._listed(path) for path in self._paths(forecast, options.samples)]
+        return output
+
+    def _paths(self, forecast: Distribution, count: int) -> Numbers:
+        """Draw paths (count, horizon, T) whose steps follow one another with the model's correlation.
+
+        A Gaussian copula over the steps: normal scores of an autoregression of order one, turned into quantiles.
+        """
+        correlation = self._preprocessor.config.path_correlation
+        shape = (self._request.horizon, len(self._targets))
+        scores = np.stack([generator_of(self._request, path).standard_normal(shape) for path in range(count)])
+        for step in range(1, shape[0]):
+            fresh = scores[:, step] * np.sqrt(1 - correlation**2)
+            scores[:, step] = correlation * scores[:, step - 1] + fresh
+        return forecast.quantile(np.clip(special.ndtr(scores), EDGE, 1 - EDGE))
+
+    def _check(self) -> ForecastCheck | None:
+        """Compare the rows with what was expected of them one step before."""
+        if not self._scored:
+            return None
+        at = [place for place, _ in self._scored]
+        expected = self._distribution(np.concatenate([parameters for _, parameters in self._scored]))
+        came = self._rows.scaled[at][:, self._targets]
+        errors = np.abs(self._preprocessor.in_units(came) - self._preprocessor.in_units(expected.mean()))
+        scores = () if expected.kind == "point" else tuple(anomaly_scores(expected, came).tolist())
+        return ForecastCheck(int((~np.isnan(came)).sum()), float(np.nansum(errors)), scores)
+
+    def _listed(self, scaled: Numbers) -> Json:
+        """Return (horizon, T) in units, shaped as the client writes values."""
+        rows: list[list[Json]] = [[number(one) for one in row] for row in self._preprocessor.in_units(scaled).tolist()]
+        return [row[0] for row in rows] if self._request.flat else [*rows]
+
+
+def generator_of(request: ForecastRequest, path: int) -> np.random.Generator:
+    """Return the random numbers of one path: without a seed those of seed 0, so that a forecast can be repeated."""
+    return np.random.default_rng([request.options.seed or 0, path])
