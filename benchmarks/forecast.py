@@ -6,6 +6,11 @@ ETTh1 (H. Zhou et al., "Informer", 2021; CC BY-ND 4.0, nothing made from it is s
 hourly. Split, units and measure are that paper's: twelve, four and four months of 30 days; standardised by the training
 part; the error over all windows of the test part, all steps and all seven features. One network per horizon, with the
 trainer of `models/recipes/forecast_training.py`, which carries the state over the whole series as the service does.
+
+The levels of the series drift: two years later some stand where they never stood before. So the network corrects the
+repeat of the last day, and is trained on copies of the series at other levels and amplitudes too, which teaches it to
+correct in the same way wherever a series stands. (T. Kim et al., "Reversible instance normalization", 2022, build that
+into the network.)
 """
 
 import argparse
@@ -22,6 +27,7 @@ from models.recipes.forecast_series import Series, Split, forecasts
 from models.recipes.forecast_training import Schedule, train
 
 DAY, MONTH = 24, 30 * 24
+COPIES, LEVEL, AMPLITUDE = 60, 0.7, 0.3
 SPLIT = Split(valid=12 * MONTH, test=16 * MONTH, end=20 * MONTH)
 
 
@@ -53,6 +59,14 @@ def schedule(seed: int) -> Schedule:
     return Schedule(updates=400, rate=3e-3, dropout=0.2, weight_decay=0.05, streams=16, patience=5, seed=seed)
 
 
+def shifted_copies(scaled: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return scaled (rows, features) and copies at other levels and amplitudes: (1 + count, rows, features)."""
+    generator = np.random.default_rng(seed)
+    shape = (count, 1, scaled.shape[1])
+    factors, shifts = np.exp(AMPLITUDE * generator.normal(size=shape)), LEVEL * generator.normal(size=shape)
+    return np.concatenate([scaled[None], scaled * factors + shifts])
+
+
 def judge(series: Series, seed: int) -> tuple[float, float]:
     """Train, and return the squared error of network and repeat over the test windows."""
     model, _ = train(series.architecture, series, SPLIT, schedule(seed))
@@ -70,7 +84,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order: the same seed gives the same network
     names, values, stamps = read(arguments.path)
-    scaled = Scaling.of(values[: SPLIT.valid]).scaled(values)[None]
+    scaled = shifted_copies(Scaling.of(values[: SPLIT.valid]).scaled(values), COPIES, arguments.seed)
     found = {
         horizon: judge(Series(architecture(names, horizon), scaled, stamps), arguments.seed)
         for horizon in arguments.horizons

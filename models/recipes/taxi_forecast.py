@@ -32,11 +32,11 @@ ARCHITECTURE = Architecture(
     quantiles=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
     season=WEEK,
     output_residual=True,
-    context=Layer(12, "tanh"),
+    context=Layer(16, "none"),
     local=Layer(48, "gelu"),
 )
-SCHEDULE = Schedule(updates=700, rate=8e-3, dropout=0.1, weight_decay=0.01, streams=24, piece=96, positions=12)
-COPIES, EVENTS_PER_DAY, EVENT_SIZE = 40, 0.2, 0.4
+SCHEDULE = Schedule(updates=900, rate=1e-2, dropout=0.1, weight_decay=0.01, streams=16, piece=168, positions=24)
+COPIES, EVENTS_PER_DAY, EVENT_SIZE = 40, 0.12, 0.3
 GOLDEN_ROWS = WEEK + 48
 
 
