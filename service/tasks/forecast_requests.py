@@ -104,7 +104,7 @@ def _values(given: SeriesInput, standing: Standing, preprocessor: Preprocessor, 
 
 def _check_static(values: Numbers, standing: Standing, preprocessor: Preprocessor) -> None:
     """Refuse a static feature that changes."""
-    for column in preprocessor.columns(preprocessor.config.static):
+    for column in preprocessor.static:
         mean, scale = preprocessor.mean[column], preprocessor.scale[column]
         first = standing.trail.last[column] * scale + mean if standing.count else None
         for at, value in enumerate(values[:, column]):

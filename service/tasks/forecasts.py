@@ -10,7 +10,7 @@ from scipy import special
 from torch import Tensor
 
 from service.nets.preprocessor import Numbers, Preprocessor
-from service.tasks.distributions import EDGE, Distribution, anomaly_scores
+from service.tasks.distributions import EDGE, Distribution, anomaly_scores, rounded
 from service.tasks.forecast_requests import ForecastRequest
 from service.tasks.sequences import number
 from service.tasks.standing import Standing
@@ -55,7 +55,6 @@ class Forecasting:
         self._request = request
         self._preprocessor = preprocessor
         self._rows = preprocessor.read(request.values, request.times, standing.trail.last)
-        self._targets = preprocessor.columns(preprocessor.config.target)
         self._trails = [standing.trail]
         for row in self._rows.filled:
             self._trails.append(preprocessor.advance(self._trails[-1], row[None]))
@@ -108,8 +107,8 @@ class Forecasting:
     def _score(self) -> Ahead | None:
         """Say what is known of the row to be fed, if there is a forecast of it and anything to compare."""
         at, times = self._fed, self._request.times
-        known = self._rows.filled[at : at + 1, self._preprocessor.columns(self._preprocessor.config.known)]
-        if self._before.count + at == 0 or np.isnan(self._rows.scaled[at, self._targets]).all():
+        known = self._rows.filled[at : at + 1, self._preprocessor.known]
+        if self._before.count + at == 0 or np.isnan(self._rows.scaled[at, self._preprocessor.target]).all():
             return None
         own = None if times is None else times[at : at + 1]
         return Ahead(1, *self._preprocessor.ahead(self._trails[at], own, known))
@@ -160,7 +159,7 @@ class Forecasting:
         A Gaussian copula over the steps: normal scores of an autoregression of order one, turned into quantiles.
         """
         correlation = self._preprocessor.config.path_correlation
-        shape = (self._request.horizon, len(self._targets))
+        shape = (self._request.horizon, len(self._preprocessor.target))
         scores = np.stack([generator_of(self._request, path).standard_normal(shape) for path in range(count)])
         for step in range(1, shape[0]):
             fresh = scores[:, step] * np.sqrt(1 - correlation**2)
@@ -173,15 +172,16 @@ class Forecasting:
             return None
         at = [place for place, _ in self._scored]
         expected = self._distribution(np.concatenate([parameters for _, parameters in self._scored]))
-        came = self._rows.scaled[at][:, self._targets]
+        came = self._rows.scaled[at][:, self._preprocessor.target]
         errors = np.abs(self._preprocessor.in_units(came) - self._preprocessor.in_units(expected.mean()))
         scores = () if expected.kind == "point" else tuple(anomaly_scores(expected, came).tolist())
         return ForecastCheck(int((~np.isnan(came)).sum()), float(np.nansum(errors)), scores)
 
     def _listed(self, scaled: Numbers) -> Json:
         """Return (horizon, T) in units, shaped as the client writes values."""
-        rows: list[list[Json]] = [[number(one) for one in row] for row in self._preprocessor.in_units(scaled).tolist()]
-        return [row[0] for row in rows] if self._request.flat else [*rows]
+        numbers = rounded(self._preprocessor.in_units(scaled))
+        listed: Json = (numbers[:, 0] if self._request.flat else numbers).tolist()
+        return listed
 
 
 def generator_of(request: ForecastRequest, path: int) -> np.random.Generator:

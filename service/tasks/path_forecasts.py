@@ -23,7 +23,7 @@ class AutoregressiveForecasting(Forecasting):
     def __init__(self, standing: Standing, request: ForecastRequest, preprocessor: Preprocessor) -> None:
         super().__init__(standing, request, preprocessor)
         self._count = 1 if preprocessor.config.distribution == "point" else max(PATHS, request.options.samples)
-        shape = (request.horizon, len(self._targets))
+        shape = (request.horizon, len(self._preprocessor.target))
         generators = [generator_of(request, path) for path in range(self._count)]
         self._uniforms = np.stack([one.uniform(EDGE, 1 - EDGE, shape) for one in generators])
         self._drawn: list[Numbers] = []
@@ -55,8 +55,8 @@ class AutoregressiveForecasting(Forecasting):
         """Return the inputs (paths, W) that the last drawn step makes."""
         pre, at = self._preprocessor, len(self._drawn) - 1
         filled = np.tile(self._trails[-1].last, (self._count, 1))
-        filled[:, pre.columns(pre.config.known)] = self._request.known[at]
-        filled[:, self._targets] = np.clip(self._drawn[-1], -pre.clamp, pre.clamp)
+        filled[:, pre.known] = self._request.known[at]
+        filled[:, self._preprocessor.target] = np.clip(self._drawn[-1], -pre.clamp, pre.clamp)
         times = pre.times_after(self._time_after(), at + 1)
         own = None if times is None else np.repeat(times[-1:], self._count)
         return pre.assemble(filled, np.zeros(filled.shape, bool), own)
@@ -65,7 +65,7 @@ class AutoregressiveForecasting(Forecasting):
         """Return what is known of step `at` (from 0) of every path."""
         pre, trail = self._preprocessor, self._trails[-1]
         drawn = np.clip(np.stack(self._drawn, 1), -pre.clamp, pre.clamp)
-        season, base = np.zeros((self._count, 0)), np.zeros((self._count, len(self._targets)))
+        season, base = np.zeros((self._count, 0)), np.zeros((self._count, len(self._preprocessor.target)))
         if pre.config.season:
             past = at - pre.config.season
             season = drawn[:, past] if past >= 0 else np.tile(trail.history[at], (self._count, 1))

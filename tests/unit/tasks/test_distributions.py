@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from service.tasks.distributions import Distribution, anomaly_scores
+from service.tasks.distributions import Distribution, anomaly_scores, rounded
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.8, 0.95])
 UNIFORM = np.linspace(0.001, 0.999, 999)
@@ -95,3 +95,20 @@ def test_a_point_has_neither_quantiles_nor_probabilities() -> None:
         point.quantile(np.array([0.5]))
     with pytest.raises(ValueError, match="no probabilities"):
         point.probability(np.array([0.5]))
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e25, 1e25), min_size=1, max_size=5))
+def test_rounding_keeps_seven_digits(values: list[float]) -> None:
+    numbers = np.array(values)
+    np.testing.assert_allclose(rounded(numbers), numbers, rtol=5.1e-7, atol=1e-15)
+
+
+def test_rounded_numbers_are_short() -> None:
+    assert rounded(np.array([1 / 3, 15137.569, 123456789.0, 0.0, -2.0000001])).tolist() == [
+        0.3333333,
+        15137.57,
+        123456800.0,
+        0.0,
+        -2.0,
+    ]
