@@ -46,17 +46,19 @@ def architecture(names: tuple[str, ...], horizon: int) -> Architecture:
         target=names,
         frequency="1h",
         horizon=horizon,
-        hidden_size=32,
-        calendar=("hour_of_day", "day_of_week"),
+        hidden_size=48,
+        calendar=("hour_of_day",),
         season=DAY,
         output_residual=True,
         context=Layer(16, "none"),
-        local=Layer(64, "gelu"),
+        local=Layer(96, "gelu"),
     )
 
 
 def schedule(seed: int) -> Schedule:
-    return Schedule(updates=400, rate=3e-3, dropout=0.2, weight_decay=0.05, streams=16, patience=5, seed=seed)
+    return Schedule(
+        updates=700, rate=1e-2, dropout=0.2, weight_decay=0.05, streams=16, judge_every=20, patience=8, seed=seed
+    )
 
 
 def shifted_copies(scaled: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -35,15 +35,17 @@ ARCHITECTURE = Architecture(
     context=Layer(16, "none"),
     local=Layer(48, "gelu"),
 )
-SCHEDULE = Schedule(updates=900, rate=1e-2, dropout=0.1, weight_decay=0.01, streams=16, piece=168, positions=24)
-COPIES, EVENTS_PER_DAY, EVENT_SIZE = 40, 0.12, 0.3
+SCHEDULE = Schedule(
+    updates=900, rate=1e-2, dropout=0.1, weight_decay=0.01, streams=16, piece=168, positions=24, patience=20
+)
+COPIES, EVENTS_PER_DAY, EVENT_SIZE, EVENTS_SEED = 40, 0.12, 0.3, 5
 GOLDEN_ROWS = WEEK + 48
 
 
 def train_folder(taxi: Taxi, out: Path) -> None:
     """Train, calibrate on the validation part, and write the model folder without its card."""
     scaling = Scaling.of(taxi.values[: taxi.split.valid])
-    copies = changed_copies(taxi.values, COPIES, EVENTS_PER_DAY, EVENT_SIZE, SCHEDULE.seed)
+    copies = changed_copies(taxi.values, COPIES, EVENTS_PER_DAY, EVENT_SIZE, EVENTS_SEED)
     series = Series(ARCHITECTURE, scaling.scaled(copies), taxi.stamps)
     model, _ = train(ARCHITECTURE, series, taxi.split, SCHEDULE)
     factor = spread_factor(model, series, taxi.split, (0.1, 0.9), taxi.windows)

@@ -11,8 +11,6 @@ from models.recipes.forecast_series import Split
 
 DAY, WEEK = 48, 7 * 48
 VALID_DAYS = 28
-#: How much a copy of the series is busier or emptier throughout, as winter is beside summer.
-LEVEL = 0.1
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,12 @@ def changed_copies(values: np.ndarray, count: int, per_day: float, size: float, 
 
     Five months hold few holidays, and a network that has seen none believes in every Monday. Half of the events
     multiply a quarter of a day to three days by a bump, more often downwards: exp of a normal number with deviation
-    `size`. The others put one or two days of the same week in the place of others, as a holiday looks like a Sunday. And
-    a copy as a whole is busier or emptier.
+    `size`. The others put one or two days of the same week in the place of others, as a holiday looks like a Sunday.
     """
     generator = np.random.default_rng(seed)
     copies = [values]
     for _ in range(count):
-        copy = values * np.exp(LEVEL * generator.normal())
+        copy = values.copy()
         for _ in range(generator.poisson(per_day * len(values) / DAY)):
             event = _bump if generator.random() < 0.5 else _exchange
             copy = event(copy, size, generator)
