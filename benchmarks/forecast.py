@@ -57,7 +57,7 @@ def architecture(names: tuple[str, ...], horizon: int) -> Architecture:
 
 def schedule(seed: int) -> Schedule:
     return Schedule(
-        updates=700, rate=1e-2, dropout=0.2, weight_decay=0.05, streams=16, judge_every=20, patience=8, seed=seed
+        updates=700, rate=1e-2, dropout=0.2, weight_decay=0.05, streams=16, judge_every=20, patience=20, seed=seed
     )
 
 

@@ -171,6 +171,18 @@ def test_the_loss_is_lowest_where_the_forecast_is_right(name: str) -> None:
     assert near < far
 
 
+def test_quantiles_are_sorted_once_trained_and_each_output_keeps_its_level_in_training() -> None:
+    network, data = model(), series()
+    with torch.no_grad():
+        network.output.bias.copy_(torch.tensor([3.0, 2.0, 1.0, 0.0]))
+    at = places(torch.tensor([50]))
+    features, _ = network.read(data.rows[:, :51])
+    sorted_ = network.eval().decode(features[:, -1], data.beside(at))
+    own = network.train().decode(features[:, -1], data.beside(at))
+    assert (sorted_.diff(dim=-1) >= 0).all()
+    assert (own.diff(dim=-1) < 0).all()
+
+
 def test_widening_is_in_the_weights_and_leaves_the_median_alone() -> None:
     network, data = ascending(), series()
     before = forecasts(network, data, 50, 60)
