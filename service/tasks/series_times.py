@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from service.errors import InvalidRequest
+from service.errors import InputTooLong, InvalidRequest
 from service.nets.preprocessor import Numbers, Preprocessor, Times
 from service.tasks.standing import Standing
 from service.types import SeriesInput
@@ -47,7 +47,7 @@ def regular_rows(
     """Put in rows of missing values where the times of a regular series leave steps out.
 
     Returns values (n, F), times (n,) and the places of the client's own rows. Times may waver by less than half a step.
-    Raises InvalidRequest for rows closer than that, and for more than `most` rows in all.
+    Raises InvalidRequest for rows closer than that, InputTooLong for more than `most` rows in all.
     """
     step = preprocessor.config.step_seconds
     if times is None or step is None:
@@ -65,7 +65,7 @@ def regular_rows(
     total = int(steps.sum())
     if total > most:
         at = int(steps.argmax())
-        raise InvalidRequest(
+        raise InputTooLong(
             f"input.timestamps[{at}] is {_shown(int(times[at]))}, {steps[at]} steps of {preprocessor.config.frequency} "
             f"after the observation before: expected at most {most} steps in one request",
             param=f"input.timestamps[{at}]",
