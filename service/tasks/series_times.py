@@ -1,15 +1,12 @@
 """When observations came: checked against one another and the stream, and made regular where the model is."""
 
-from datetime import UTC, datetime, timedelta
-
 import numpy as np
 
 from service.errors import InputTooLong, InvalidRequest
 from service.nets.preprocessor import Numbers, Preprocessor, Times
 from service.tasks.standing import Standing
+from service.times import written
 from service.types import SeriesInput
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_times(given: SeriesInput, standing: Standing, preprocessor: Preprocessor) -> Times | None:
@@ -33,7 +30,7 @@ def read_times(given: SeriesInput, standing: Standing, preprocessor: Preprocesso
     for at, time in enumerate(times.tolist()):
         if before is not None and time <= before:
             raise InvalidRequest(
-                f"input.timestamps[{at}] is {_shown(time)}: expected a time after {_shown(before)}, "
+                f"input.timestamps[{at}] is {written(time)}: expected a time after {written(before)}, "
                 "that of the observation before",
                 param=f"input.timestamps[{at}]",
             )
@@ -58,7 +55,7 @@ def regular_rows(
     if (steps < 1).any():
         at = int(np.argmax(steps < 1))
         raise InvalidRequest(
-            f"input.timestamps[{at}] is {_shown(int(times[at]))}, {gaps[at] * step:g} s after the observation before: "
+            f"input.timestamps[{at}] is {written(int(times[at]))}, {gaps[at] * step:g} s after the observation before: "
             f"expected about {step} s (frequency {preprocessor.config.frequency})",
             param=f"input.timestamps[{at}]",
         )
@@ -66,7 +63,7 @@ def regular_rows(
     if total > most:
         at = int(steps.argmax())
         raise InputTooLong(
-            f"input.timestamps[{at}] is {_shown(int(times[at]))}, {steps[at]} steps of {preprocessor.config.frequency} "
+            f"input.timestamps[{at}] is {written(int(times[at]))}, {steps[at]} steps of {preprocessor.config.frequency} "
             f"after the observation before: expected at most {most} steps in one request",
             param=f"input.timestamps[{at}]",
         )
@@ -77,7 +74,3 @@ def regular_rows(
     next_told = np.searchsorted(told, np.arange(total))
     filled = times[next_told] - 1_000_000 * step * (told[next_told] - np.arange(total))
     return whole, filled, told.tolist()
-
-
-def _shown(time: int) -> str:
-    return (EPOCH + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")
