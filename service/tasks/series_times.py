@@ -61,9 +61,9 @@ def regular_rows(
         )
     total = int(steps.sum())
     if total > most:
-        at = int(steps.argmax())
+        at, frequency = int(steps.argmax()), preprocessor.config.frequency
         raise InputTooLong(
-            f"input.timestamps[{at}] is {written(int(times[at]))}, {steps[at]} steps of {preprocessor.config.frequency} "
+            f"input.timestamps[{at}] is {written(int(times[at]))}, {steps[at]} steps of {frequency} "
             f"after the observation before: expected at most {most} steps in one request",
             param=f"input.timestamps[{at}]",
         )
