@@ -125,7 +125,7 @@ def _harmless(name: str) -> bool:
 
 def _state_dicts(value: object, place: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yield the place and tensors of every dictionary that holds tensors by name, the optimizer's left out."""
-    if not isinstance(value, dict) or (place and "optim" in place[-1].lower()):
+    if not isinstance(value, dict) or (place and "optim" in place[-1].lower()) or {"state", "param_groups"} <= {*value}:
         return
     tensors = {key: one for key, one in value.items() if isinstance(key, str) and isinstance(one, Tensor)}
     if tensors:
