@@ -17,7 +17,7 @@ UNKNOWN = (
     "the time between rows, and inputs that are calendar features or covariates: set `frequency`, `calendar`, `known`",
 )
 #: What layers behind the recurrent ones are called, where the sizes would fit in front of them too.
-BEHIND = ("head", "out", "fc", "dec", "lin", "dense")
+BEHIND = ("head", "out", "fc", "dec")
 
 
 def propose_forecaster(parts: Parts) -> Proposal:
@@ -50,7 +50,10 @@ def propose_forecaster(parts: Parts) -> Proposal:
         "head": [{"size": layer.rows, "activation": "none"} for layer in head],
         "dtype": "float32",
     }
-    guessed = [*(["cell"] if group.cell == "rnn" else []), *(["head"] if head else []), *GUESSED]
+    # Square layers fit on either side of the recurrent ones.
+    unsure = projection is not None and projection.columns == group.input_size == group.output_size
+    open_fields = {"cell": group.cell == "rnn", "input_projection": unsure, "head": bool(head)}
+    guessed = [*(field for field, is_open in open_fields.items() if is_open), *GUESSED]
     return Proposal(completed(config), names, tuple(guessed), UNKNOWN)
 
 
