@@ -106,14 +106,19 @@ def _matrices(tensors: dict[str, Tensor], groups: tuple[RecurrentGroup, ...]) ->
         for name, tensor in tensors.items()
         if name not in recurrent and tensor.dim() == 2 and name.endswith("weight")
     }
+    biases = {name: f"{name.removesuffix('weight')}bias" for name in matrices}
+    biased = {
+        name for name, bias in biases.items() if bias in tensors and tensors[bias].shape == matrices[name].shape[:1]
+    }
+    words = ("emb", "lookup", "lut")
+    called = {name for name in matrices.keys() - biased if any(word in name.lower() for word in words)}
     for name, tensor in matrices.items():
-        bias = f"{name.removesuffix('weight')}bias"
-        has_bias = bias in tensors and tensors[bias].shape == tensor.shape[:1]
-        named = any(word in name.lower() for word in ("emb", "lookup", "lut"))
         # As wide as a recurrent input, first of its kind, and long or as long as an output layer: an embedding.
         answered = any(other.shape[0] == tensor.shape[0] for key, other in matrices.items() if key != name)
         long = tensor.shape[0] > tensor.shape[1]
-        table = (long or answered) and tensor.shape[1] in inputs and not found and bool(groups)
-        embedding = not has_bias and (named or table)
-        found.append(Matrix(name, embedding, tensor.shape[0], tensor.shape[1], bias if has_bias else None))
+        table = (long or answered) and tensor.shape[1] in inputs and not found and not called
+        embedding = name in called or (table and name not in biased)
+        found.append(
+            Matrix(name, embedding, tensor.shape[0], tensor.shape[1], biases[name] if name in biased else None)
+        )
     return tuple(found)

@@ -90,7 +90,7 @@ def _chain(rest: list[Matrix], width: int) -> list[Matrix]:
 
 def _misfit(layer: Matrix, width: int) -> str:
     reads = f"{layer.name} reads {layer.columns} numbers where {width} are handed on"
-    if layer.columns > width and layer.columns % width == 0:
+    if width and layer.columns > width and layer.columns % width == 0:
         return f"{reads}: a layer over a window of {layer.columns // width} timesteps at once is not served"
     return f"{reads}: layers side by side, such as one for the mean and one for the scale, make one output layer only"
 

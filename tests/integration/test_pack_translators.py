@@ -12,6 +12,7 @@ from service.errors import ModelFolderError
 from service.nets.inspect import Report, inspect
 from service.nets.tensor_file import write_tensor_file
 from service.tasks.pack import Packed, pack
+from tests.translation_folders import write_encoder_decoder
 from tests.user_translators import (
     SOURCE,
     TARGET,
@@ -290,6 +291,40 @@ def test_a_square_matrix_on_an_unnamed_side_has_to_be_stated(tmp_path: Path) -> 
     with pytest.raises(ModelFolderError, match="found a difference of"):
         case.pack({"attention": "general"})
     assert case.pack({"attention": "general"}, maps=("^attn.weight=attention.weight.T",)).verification.verified
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"attention": "general", "decoder": {"input_feed": True}},
+        {"attention": "additive", "combine": None},
+        {"attention": "additive", "decoder": {"tie_weights": True}, "encoder": {"cell": "gru"}},
+        {"attention": "dot", "bridge": "linear", "encoder": {"cell": "rnn_tanh"}},
+        {"attention": None, "combine": None, "bridge": "linear", "decoder": {"cell": "gru", "num_layers": 2}},
+        {"attention": None, "bridge": "linear", "decoder": {"num_layers": 2, "hidden_size": 9}},
+    ],
+    ids=str,
+)
+def test_our_own_weights_are_recognised(tmp_path: Path, fields: dict[str, Any]) -> None:
+    folder = write_encoder_decoder(tmp_path / "own", **fields)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    report = inspect(folder / "model.safetensors")
+    found = proposed(report)
+    assert report.proposal is not None
+    assert all(old == new for old, new in report.proposal.names.items())
+    settings = {name: config[name] for name in ("special_tokens", "combine", "attention", "bridge")}
+    settings |= {f"{side}.cell": config[side]["cell"] for side in ("encoder", "decoder")}
+    settings["decoder.input_feed"] = found["decoder"]["input_feed"]
+    packed = pack(
+        folder / "model.safetensors",
+        tmp_path / "models",
+        "mt",
+        "1",
+        settings=settings,
+        tokenizer=folder,
+        golden=folder / "golden.safetensors",
+    )
+    assert packed.verification.verified
 
 
 def test_a_preprocessor_is_refused_for_text(tmp_path: Path) -> None:
