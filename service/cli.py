@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Protocol
@@ -16,6 +17,9 @@ from service.supervisor import Supervisor
 from service.telemetry import logs
 
 log = logging.getLogger(__name__)
+
+#: Rows of a file that `predict` reads.
+MOST_ROWS = 10_000_000
 
 app = typer.Typer(
     name="unroll", help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -74,37 +78,37 @@ def serve(
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="A model's name, or a version's folder.")],
-    text: Annotated[str, typer.Argument(help="What comes before the next word.")],
+    text: Annotated[str | None, typer.Argument(help="What a model of words reads.")] = None,
+    *,
     models: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
-    top_k: Annotated[int, typer.Option(min=1, max=100, help="How many next words.")] = 5,
+    top_k: Annotated[int | None, typer.Option(min=1, max=100, help="How many next words; default: 5.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="What a forecaster reads: a column for each feature, perhaps `timestamp`.")
+    ] = None,
+    future: Annotated[Path | None, typer.Option(help="CSV of what is known in advance of the steps ahead.")] = None,
+    horizon: Annotated[int | None, typer.Option(min=1, help="Steps ahead; default: as many as the model can.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict the next words of a text, or translate it, without a server."""
+    """Predict the next words of a text, translate it, or forecast a series, without a server."""
     from service.bootstrap import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
-    from service.tasks.loading import version_folders  # noqa: PLC0415 - likewise
-    from service.types import Predict, PredictOptions, TextInput  # noqa: PLC0415
+    from service.tasks.trial import Given, prepare  # noqa: PLC0415 - likewise
+    from service.types import PredictOptions  # noqa: PLC0415
 
+    asked: dict[str, Any] = {"top_k": top_k, "horizon": horizon}
+    options = {name: value for name, value in asked.items() if value is not None}
     try:
         found = configuration.load(models=models)
-        folder = Path(model)
-        if not (folder / "config.json").is_file():
-            folders = [one for one in version_folders(found.models) if one.parent.name == model]
-            if not folders:
-                raise ModelFolderError(
-                    f"{found.models}: found no model {model!r}, expected one with <version>/config.json"
-                )
-            folder = folders[-1]
-        outcome = run_once(folder, Predict(TextInput(text=text), PredictOptions(top_k)), text_limits(found))
+        trial = prepare(
+            model, found.models, Given(text, csv, future), PredictOptions(**options, given=frozenset(options))
+        )
+        limits = text_limits(found)
+        if csv is not None:
+            # A file may be as long as it likes: nobody else waits.
+            limits = replace(limits, input_tokens=max(limits.input_tokens, MOST_ROWS))
+        outcome = run_once(trial.folder, trial.operation, limits)
     except (SettingsError, ModelFolderError, UnrollError) as error:
         _fail(error)
-    if as_json:
-        typer.echo(json.dumps(outcome.output, ensure_ascii=False))
-        return
-    output: Any = outcome.output
-    for one in output.get("predictions", []):
-        typer.echo(f"{one['probability']:.4f}  {one['token']}")
-    for one in output.get("translations", []):
-        typer.echo(one["text"])
+    typer.echo(json.dumps(outcome.output, ensure_ascii=False) if as_json else trial.render(outcome.output))
 
 
 @app.command()

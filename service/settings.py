@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(4096, ge=1, description="Most operations under way in a worker's engine")
     max_requests: int = Field(1024, ge=1, description="Most requests under way in a worker; past it 503")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Longest request body")
-    max_input_tokens: int = Field(4096, ge=1, description="Most tokens in one input")
+    max_input_tokens: int = Field(4096, ge=1, description="Most tokens, or rows of observations, in one input")
     max_generated_tokens: int = Field(1024, ge=1, description="Largest `max_tokens` of a generation")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="A request's time, unless it names its own")
     store_timeout_seconds: float = Field(1.5, gt=0, le=60, description="Longest wait for the store")

@@ -98,10 +98,9 @@ class ForecastTrainer(nn.Module):
                 elif self.pre.get("missing", "last") == "mean" and column not in self.static:
                     last[column] = 0.0
             indicators = [float(missing[column]) for column in range(width) if column not in self.static]
-            inputs.append(
-                [*last, *(indicators if self.config.get("missing_indicator") else [])]
-                + calendar(self.calendar, None if times is None else times[at])
-            )
+            if not self.config.get("missing_indicator"):
+                indicators = []
+            inputs.append([*last, *indicators, *calendar(self.calendar, None if times is None else times[at])])
             targets.append([last[column] for column in self.target])
         features, state = self.network.features(torch.tensor([inputs]))
         return self._ahead(features[0, -1], targets, times, future), state
@@ -113,9 +112,8 @@ class ForecastTrainer(nn.Module):
         history = [[0.0] * len(self.target)] * season + targets
         for step in range(self.steps):
             seasonal = history[len(history) - season + step % season] if season else []
-            beside = [
-                self.scaled(value, column) for value, column in zip((future or [[]] * self.steps)[step], self.known)
-            ]
+            given = [] if future is None else future[step]
+            beside = [self.scaled(value, column) for value, column in zip(given, self.known, strict=True)]
             time = None if times is None else times[-1] + (step + 1) * (step_of(self.config.get("frequency")) or 0)
             reads = self._context(features, step)
             if self.local is not None:

@@ -114,6 +114,28 @@ class Suggestions(BaseModel):
     completion: Completion
 
 
+class ObservedValues(BaseModel):
+    """How far off one-step forecasts of the input were: in its units, and a score in [0, 1] for each of its rows."""
+
+    mean_absolute_error: float | None
+    anomaly_scores: list[float | None]
+
+
+#: A row for each step ahead, shaped like the rows of the input: numbers, or rows of the forecast features.
+Path = list[float] | list[list[float]]
+
+
+class Forecast(BaseModel):
+    """What comes next, in the units of the input; quantiles by level, as many sampled paths as asked for."""
+
+    horizon: int
+    features: list[str]
+    mean: Path
+    quantiles: dict[str, Path]
+    samples: list[Path] | None = None
+    observed: ObservedValues | None
+
+
 class Scored(BaseModel):
     """How probable each token of the input is after those before it."""
 
@@ -145,8 +167,8 @@ class PredictAnswer(BaseModel):
 
     model: str
     version: str
-    output: NextWords | Translations | None = None
-    outputs: list[NextWords | Translations] | None = None
+    output: NextWords | Translations | Forecast | None = None
+    outputs: list[NextWords | Translations | Forecast] | None = None
     usage: Usage
 
 
@@ -201,7 +223,7 @@ class StepResult(BaseModel):
     version: str
     step: int
     timesteps: int
-    output: NextWords | Suggestions | Generated
+    output: NextWords | Suggestions | Forecast | Generated
     expires_at: datetime
 
 

@@ -34,10 +34,10 @@ async def get_model(model: str, wired: Wired) -> Response:
     "/{model}/predict",
     response_model=answers.PredictAnswer,
     response_model_exclude_unset=True,
-    summary="Predict the next words",
+    summary="Predict",
 )
 async def predict(model: str, body: schemas.PredictBody, wired: Wired, asking: Asking) -> Response:
-    """The most probable next tokens after a text, and how well the model foresaw that text."""
+    """The next words of a text, its translation, or the forecast of a series; and how well the model foresaw it."""
     return await _one_or_many(wired, asking, model, body)
 
 

@@ -1,6 +1,7 @@
 """Reads JSON bodies strictly and tells what is wrong with them."""
 
 import json
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
@@ -9,6 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from service.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
+
+#: How pydantic begins to tell what it wanted.
+SHOULD = re.compile(r"^(?:Input|List|String) should")
 
 
 class StrictRequest(Request):
@@ -71,7 +75,7 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
         return InvalidRequest(f"{field} is missing: expected it", param=field)
     if kind == "extra_forbidden":
         return InvalidRequest(f"{field} is not a field of this request: expected it to be left out", param=field)
-    found, message = _shown(first.get("input")), message.replace("Input should", "expected it to", 1)
+    found, message = _shown(first.get("input")), SHOULD.sub("expected it to", message)
     return InvalidRequest(f"{field} is {found}: {message[:1].lower()}{message[1:]}", param=field)
 
 

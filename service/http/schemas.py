@@ -1,15 +1,18 @@
 """Request bodies: what they may hold, and the domain values that they become.
 
-Everything is strict: unknown fields, numbers in strings and numbers that are not finite are refused.
+Inputs and options have modules of their own: `inputs.py` and `options.py`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from service.application.sessions import NewSession
 from service.application.steps import Step
-from service.types import Durability, Generate, GenerateOptions, Predict, PredictOptions, Score, TextInput
+from service.http.inputs import Input, LookInput
+from service.http.options import GenerationOptions, Options, StepOptions
+from service.http.strict import Schema
+from service.types import Durability, Generate, Predict, Score
 
 MAX_TTL_SECONDS = 30 * 24 * 3600
 MAX_ITEMS = 1024
@@ -17,87 +20,7 @@ MAX_ITEMS = 1024
 TtlSeconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, description="Seconds without a step after which it ends")]
 Version = Annotated[str, Field(min_length=1, max_length=32, description="A served version; default: the newest")]
 StepCount = Annotated[int, Field(ge=0, le=2**62, description="The session's step count that this step expects")]
-
-
-def _whole_characters(text: str) -> str:
-    for position, character in enumerate(text):
-        if "\ud800" <= character <= "\udfff":
-            raise ValueError(f"lone surrogate at character {position}: expected Unicode text")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_whole_characters)]
 Key = Annotated[str, Field(min_length=1, max_length=255)]
-
-
-class Schema(BaseModel):
-    """Base of all request bodies."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Input(Schema):
-    """Text in one of three forms."""
-
-    text: Text | None = Field(None, description="Text as people type it", examples=["How are you"])
-    tokens: list[Annotated[Text, Field(min_length=1)]] | None = Field(
-        None, min_length=1, description="Words and marks, already separated"
-    )
-    ids: list[int] | None = Field(None, min_length=1, description="Ids of the model's vocabulary")
-    target: Text | None = Field(None, description="Scores of translations only: the translation of `text`")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Input":
-        given = [name for name in ("text", "tokens", "ids") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"{' and '.join(given) or 'nothing'} given: expected exactly one of text, tokens, ids")
-        return self
-
-    def to_domain(self) -> TextInput:
-        return TextInput(
-            self.text,
-            None if self.tokens is None else tuple(self.tokens),
-            None if self.ids is None else tuple(self.ids),
-            self.target,
-        )
-
-
-class StepOptions(Schema):
-    """What a step should answer; each task has options of its own."""
-
-    top_k: int = Field(5, ge=1, le=100, description="How many next words to list")
-    beam_size: int = Field(4, ge=1, le=16, description="Translation: how many hypotheses to follow")
-    max_tokens: int | None = Field(None, ge=1, description="Translation: the longest result, end included")
-
-    def to_domain(self) -> PredictOptions:
-        return PredictOptions(**self.model_dump(), given=frozenset(self.model_fields_set))
-
-
-class Options(StepOptions):
-    """What a prediction should hold; each task has options of its own."""
-
-    complete: bool = Field(False, description="Next word: the last word is unfinished, every candidate continues it")
-    alternatives: int = Field(0, ge=0, le=15, description="Translation: how many further translations to return")
-    attention: bool = Field(False, description="Translation: return the attention, target by source")
-
-
-class GenerationOptions(Schema):
-    """How to choose words."""
-
-    max_tokens: int = Field(32, ge=1, description="The most tokens to generate")
-    temperature: float = Field(1.0, ge=0, le=100, description="0 always takes the most probable token")
-    top_k: int | None = Field(None, ge=1, le=2**31, description="Choose among the k most probable tokens")
-    top_p: float | None = Field(None, gt=0, le=1, description="Choose among the most probable tokens of this mass")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="Same seed, same text")
-    stop: list[Annotated[Text, Field(min_length=1)]] = Field(
-        default_factory=list, max_length=16, description="Texts that end the output and are left out of it"
-    )
-    stream: Literal[False] = Field(False, description="Streamed answers are not served by this release")
-
-    def to_domain(self) -> GenerateOptions:
-        return GenerateOptions(
-            self.max_tokens, float(self.temperature), self.top_k, self.top_p, self.seed, tuple(self.stop)
-        )
 
 
 class _OneOrMany(Schema):
@@ -114,9 +37,16 @@ class _OneOrMany(Schema):
 
 
 class PredictBody(_OneOrMany):
-    """Ask for the next words after one input, or after each of several."""
+    """Ask for next words, a translation or a forecast of one input, or of each of several."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"input": {"text": "How are"}, "options": {"top_k": 3}}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"input": {"text": "How are"}, "options": {"top_k": 3}},
+                {"input": {"values": [3.1, None, 3.4]}, "options": {"horizon": 12, "quantiles": [0.05, 0.95]}},
+            ]
+        }
+    )
     options: Options = Field(default_factory=Options)
 
     def one(self) -> Predict | None:
@@ -187,7 +117,7 @@ class PatchSession(Schema):
 
 
 class StepBody(Schema):
-    """The words since the last step."""
+    """What came since the last step: words, or observations in order of time."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"input": {"text": "How are"}, "step": 0}]})
     input: Input
@@ -216,10 +146,10 @@ class StepsBody(Schema):
 
 
 class LookBody(Schema):
-    """What would come next, perhaps after some more words, without advancing the session."""
+    """What would come next, perhaps after some more input, without advancing the session."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"options": {"top_k": 3}}]})
-    input: Input | None = None
+    input: LookInput | None = None
     options: Options = Field(default_factory=Options)
 
     def to_domain(self) -> Predict:

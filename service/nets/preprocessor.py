@@ -5,6 +5,7 @@ All of it is causal: mean and scale come from training, a missing value is fille
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,7 +57,7 @@ class Rows:
     scaled: Numbers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Preprocessor:
     """Scaling of each feature, and how missing values are filled; `mean` and `scale` (F,)."""
 
@@ -66,8 +67,22 @@ class Preprocessor:
     clamp: float
     fill: Literal["last", "mean"]
 
-    def columns(self, names: list[str]) -> list[int]:
-        """Return the places of features in a row."""
+    @cached_property
+    def target(self) -> list[int]:
+        """The columns that are forecast."""
+        return self._columns(self.config.target)
+
+    @cached_property
+    def known(self) -> list[int]:
+        """The columns that are known in advance."""
+        return self._columns(self.config.known)
+
+    @cached_property
+    def static(self) -> list[int]:
+        """The columns that never change."""
+        return self._columns(self.config.static)
+
+    def _columns(self, names: list[str]) -> list[int]:
         return [self.config.features.index(name) for name in names]
 
     def empty_trail(self) -> Trail:
@@ -83,7 +98,7 @@ class Preprocessor:
         forward = np.ones(len(self.mean), bool)
         if self.fill == "mean":
             forward[:] = False
-            forward[self.columns(self.config.static)] = True
+            forward[self.static] = True
         for row, gaps in zip(filled, missing & forward, strict=True):
             row[gaps] = last[gaps]
             last = row
@@ -93,8 +108,7 @@ class Preprocessor:
         """Return the network's inputs (n, W): features, indicators, calendar."""
         parts = [filled]
         if self.config.missing_indicator:
-            static = self.columns(self.config.static)
-            parts.append(np.delete(missing, static, axis=1).astype(np.float64))
+            parts.append(np.delete(missing, self.static, axis=1).astype(np.float64))
         if self.config.calendar and times is not None:
             parts.append(calendar_columns(self.config.calendar, times))
         return np.concatenate(parts, axis=1)
@@ -104,13 +118,12 @@ class Preprocessor:
         if not len(filled):
             return trail
         season = self.config.season
-        history = np.concatenate([trail.history, filled[:, self.columns(self.config.target)]])
+        history = np.concatenate([trail.history, filled[:, self.target]])
         return Trail(filled[-1], history[len(history) - season :])
 
     def scale_known(self, future: Numbers) -> Numbers:
         """Scale and clamp the known covariates of steps ahead, (k, known)."""
-        known = self.columns(self.config.known)
-        return np.clip((future - self.mean[known]) / self.scale[known], -self.clamp, self.clamp)
+        return np.clip((future - self.mean[self.known]) / self.scale[self.known], -self.clamp, self.clamp)
 
     def times_after(self, last: int | None, steps: int) -> Times | None:
         """Return the times of the next `steps` rows, where the time of the last row and the frequency are known."""
@@ -129,13 +142,12 @@ class Preprocessor:
         season = trail.season(steps) if self.config.season else np.zeros((steps, 0))
         base = np.zeros((steps, len(self.config.target)))
         if self.config.output_residual:
-            base = season if self.config.season else base + trail.last[self.columns(self.config.target)]
+            base = season if self.config.season else base + trail.last[self.target]
         return self.beside(times, known, season), base
 
     def in_units(self, scaled: Numbers) -> Numbers:
         """Return targets (..., T) in the units of the input."""
-        target = self.columns(self.config.target)
-        return scaled * self.scale[target] + self.mean[target]
+        return scaled * self.scale[self.target] + self.mean[self.target]
 
 
 def read_preprocessor(folder: Path, config: ForecasterConfig) -> Preprocessor:

@@ -101,7 +101,8 @@ class Distribution:
         tails = [np.maximum(tail, 1e-12) for tail in self._tails()]
         below = levels[0] * np.exp(np.minimum(value - values[..., 0], 0) / tails[0])
         above = 1 - (1 - levels[-1]) * np.exp(-np.maximum(value - values[..., -1], 0) / tails[1])
-        return np.where(value < values[..., 0], below, np.where(value > values[..., -1], above, inside))
+        found: Numbers = np.where(value < values[..., 0], below, np.where(value > values[..., -1], above, inside))
+        return found
 
 
 def anomaly_scores(distribution: Distribution, values: Numbers) -> Numbers:
@@ -115,3 +116,13 @@ def anomaly_scores(distribution: Distribution, values: Numbers) -> Numbers:
     count = present.sum(-1)
     largest = np.where(present, tails, 0.0).max(-1)
     return np.where(count > 0, largest ** np.maximum(count, 1), np.nan)
+
+
+def rounded(numbers: Numbers) -> Numbers:
+    """Round to seven significant digits, all that float32 has."""
+    with np.errstate(divide="ignore"):
+        exponent = np.where(numbers == 0, 0, np.floor(np.log10(np.abs(numbers)))) - 6
+    # A power of ten is exact up to 1e22, so that the quotient is the double nearest to the decimal.
+    large, small = 10.0 ** np.clip(exponent, 0, 22), 10.0 ** np.clip(-exponent, 0, 22)
+    found: Numbers = np.round(numbers / large * small) / small * large
+    return found

@@ -1,4 +1,4 @@
-"""What a forecaster is asked: inputs checked against the model, rows that are missing from a regular series put in."""
+"""What a forecaster is asked: inputs and options checked against the model."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,11 @@ from service.errors import InputTooLong, InvalidRequest
 from service.nets.preprocessor import Numbers, Preprocessor, Times
 from service.tasks.inputs import require_series
 from service.tasks.options import refuse_foreign
+from service.tasks.series_times import read_times, regular_rows
 from service.tasks.standing import Standing
 from service.types import Open, Operation, Predict, PredictOptions, SeriesInput
 
 OWN = ("horizon", "quantiles", "samples", "seed")
-#: Paths that an autoregressive forecast's mean and quantiles come from, at least.
-PATHS = 100
 #: Numbers of sampled paths in one answer.
 MOST_SAMPLED = 500_000
 
@@ -53,7 +52,9 @@ def read_request(
             "input.values is missing: expected at least one observation before a forecast", param="input.values"
         )
     values = _values(given, standing, preprocessor, most_rows)
-    values, times, told = _regular(values, _times(given, standing, preprocessor), standing, preprocessor, most_rows)
+    values, times, told = regular_rows(
+        values, read_times(given, standing, preprocessor), standing, preprocessor, most_rows
+    )
     flat = len(config.features) == 1 if given.values is None else given.flat
     return ForecastRequest(values, times, told, _known(given, horizon, preprocessor), horizon, flat, options)
 
@@ -103,7 +104,7 @@ def _values(given: SeriesInput, standing: Standing, preprocessor: Preprocessor, 
 
 def _check_static(values: Numbers, standing: Standing, preprocessor: Preprocessor) -> None:
     """Refuse a static feature that changes."""
-    for column in preprocessor.columns(preprocessor.config.static):
+    for column in preprocessor.static:
         mean, scale = preprocessor.mean[column], preprocessor.scale[column]
         first = standing.trail.last[column] * scale + mean if standing.count else None
         for at, value in enumerate(values[:, column]):
@@ -116,69 +117,6 @@ def _check_static(values: Numbers, standing: Standing, preprocessor: Preprocesso
                     f"{preprocessor.config.features[column]} is static",
                     param=f"input.values[{at}][{column}]",
                 )
-
-
-def _times(given: SeriesInput, standing: Standing, preprocessor: Preprocessor) -> Times | None:
-    """Return the rows' times, ascending from the last known one. Raises InvalidRequest."""
-    count = len(given.values or ())
-    if given.timestamps is None:
-        if preprocessor.config.calendar and count:
-            raise InvalidRequest(
-                f"input.timestamps is missing: expected one time per row, since the model reads the calendar "
-                f"({', '.join(preprocessor.config.calendar)})",
-                param="input.timestamps",
-            )
-        return None
-    if len(given.timestamps) != count:
-        raise InvalidRequest(
-            f"input.timestamps has {len(given.timestamps)} entries: expected {count}, one per row of input.values",
-            param="input.timestamps",
-        )
-    times = np.array(given.timestamps, dtype=np.int64)
-    before = standing.time
-    for at, time in enumerate(times.tolist()):
-        if before is not None and time <= before:
-            raise InvalidRequest(
-                f"input.timestamps[{at}] is {_shown(time)}: expected a time after {_shown(before)}, "
-                "that of the observation before",
-                param=f"input.timestamps[{at}]",
-            )
-        before = time
-    return times
-
-
-def _regular(
-    values: Numbers, times: Times | None, standing: Standing, preprocessor: Preprocessor, most: int
-) -> tuple[Numbers, Times | None, list[int]]:
-    """Put in rows of missing values where the times of a regular series leave steps out."""
-    step = preprocessor.config.step_seconds
-    if times is None or step is None:
-        return values, times, list(range(len(values)))
-    before = standing.time if standing.time is not None else int(times[0]) - 1_000_000 * step
-    gaps = np.diff(times, prepend=before) / (1_000_000 * step)
-    steps = np.rint(gaps).astype(np.int64)
-    if (steps < 1).any():
-        at = int(np.argmax(steps < 1))
-        raise InvalidRequest(
-            f"input.timestamps[{at}] is {_shown(int(times[at]))}, {gaps[at] * step:g} s after the observation before: "
-            f"expected about {step} s (frequency {preprocessor.config.frequency})",
-            param=f"input.timestamps[{at}]",
-        )
-    total = int(steps.sum())
-    if total > most:
-        at = int(steps.argmax())
-        raise InvalidRequest(
-            f"input.timestamps[{at}] is {_shown(int(times[at]))}, {steps[at]} steps of {preprocessor.config.frequency} "
-            f"after the observation before: expected at most {most} steps in one request",
-            param=f"input.timestamps[{at}]",
-        )
-    told = np.cumsum(steps) - 1
-    whole = np.full((total, values.shape[1]), np.nan)
-    whole[told] = values
-    # Counted back from the row that ends each gap: the times of the client's own rows stay as they came.
-    next_told = np.searchsorted(told, np.arange(total))
-    filled = times[next_told] - 1_000_000 * step * (told[next_told] - np.arange(total))
-    return whole, filled, told.tolist()
 
 
 def _known(given: SeriesInput, horizon: int, preprocessor: Preprocessor) -> Numbers:
@@ -200,7 +138,3 @@ def _known(given: SeriesInput, horizon: int, preprocessor: Preprocessor) -> Numb
                 f"input.future[{at}] has {len(row)} numbers: expected {wanted}", param=f"input.future[{at}]"
             )
     return preprocessor.scale_known(np.array(given.future, dtype=np.float64).reshape(horizon, len(names)))
-
-
-def _shown(time: int) -> str:
-    return f"{np.datetime_as_string(np.datetime64(time, 'us'), unit='auto')}Z"

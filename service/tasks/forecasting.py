@@ -9,9 +9,10 @@ from torch import Tensor
 from service.nets.forecaster import Forecaster
 from service.nets.preprocessor import Preprocessor
 from service.tasks.forecast_requests import read_request
-from service.tasks.forecasts import Ahead, AutoregressiveForecasting, Forecasting, Pass, Told
+from service.tasks.forecasts import Ahead, Forecasting, Pass, Told
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits
+from service.tasks.path_forecasts import AutoregressiveForecasting
 from service.tasks.standing import Standing, StandingFormat
 from service.types import Operation
 

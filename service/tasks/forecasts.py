@@ -1,7 +1,6 @@
 """One forecast under way: feeds its rows, scoring each against what was expected, then looks ahead.
 
-A direct forecast is told all steps by the pass that feeds the last row. An autoregressive one goes on: each of its
-paths draws the next step, feeds it to a copy of the state, and so on; the session keeps the state before that.
+A direct forecast is told all steps by the pass that feeds the last row; `path_forecasts.py` has the other kind.
 """
 
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from scipy import special
 from torch import Tensor
 
 from service.nets.preprocessor import Numbers, Preprocessor
-from service.tasks.distributions import EDGE, Distribution, anomaly_scores
-from service.tasks.forecast_requests import PATHS, ForecastRequest
+from service.tasks.distributions import EDGE, Distribution, anomaly_scores, rounded
+from service.tasks.forecast_requests import ForecastRequest
 from service.tasks.sequences import number
 from service.tasks.standing import Standing
 from service.types import ForecastCheck, Json, Outcome
@@ -47,7 +46,7 @@ class Told:
 
 
 class Forecasting:
-    """A forecast or a step of a stream, direct: the base of the autoregressive kind."""
+    """A forecast or a step of a stream: direct, and the base of the autoregressive kind."""
 
     def __init__(self, standing: Standing, request: ForecastRequest, preprocessor: Preprocessor) -> None:
         self.state: Standing = standing
@@ -56,7 +55,6 @@ class Forecasting:
         self._request = request
         self._preprocessor = preprocessor
         self._rows = preprocessor.read(request.values, request.times, standing.trail.last)
-        self._targets = preprocessor.columns(preprocessor.config.target)
         self._trails = [standing.trail]
         for row in self._rows.filled:
             self._trails.append(preprocessor.advance(self._trails[-1], row[None]))
@@ -109,8 +107,8 @@ class Forecasting:
     def _score(self) -> Ahead | None:
         """Say what is known of the row to be fed, if there is a forecast of it and anything to compare."""
         at, times = self._fed, self._request.times
-        known = self._rows.filled[at : at + 1, self._preprocessor.columns(self._preprocessor.config.known)]
-        if self._before.count + at == 0 or np.isnan(self._rows.scaled[at, self._targets]).all():
+        known = self._rows.filled[at : at + 1, self._preprocessor.known]
+        if self._before.count + at == 0 or np.isnan(self._rows.scaled[at, self._preprocessor.target]).all():
             return None
         own = None if times is None else times[at : at + 1]
         return Ahead(1, *self._preprocessor.ahead(self._trails[at], own, known))
@@ -161,8 +159,8 @@ class Forecasting:
         A Gaussian copula over the steps: normal scores of an autoregression of order one, turned into quantiles.
         """
         correlation = self._preprocessor.config.path_correlation
-        shape = (self._request.horizon, len(self._targets))
-        scores = np.stack([_generator(self._request, path).standard_normal(shape) for path in range(count)])
+        shape = (self._request.horizon, len(self._preprocessor.target))
+        scores = np.stack([generator_of(self._request, path).standard_normal(shape) for path in range(count)])
         for step in range(1, shape[0]):
             fresh = scores[:, step] * np.sqrt(1 - correlation**2)
             scores[:, step] = correlation * scores[:, step - 1] + fresh
@@ -174,90 +172,18 @@ class Forecasting:
             return None
         at = [place for place, _ in self._scored]
         expected = self._distribution(np.concatenate([parameters for _, parameters in self._scored]))
-        came = self._rows.scaled[at][:, self._targets]
+        came = self._rows.scaled[at][:, self._preprocessor.target]
         errors = np.abs(self._preprocessor.in_units(came) - self._preprocessor.in_units(expected.mean()))
         scores = () if expected.kind == "point" else tuple(anomaly_scores(expected, came).tolist())
         return ForecastCheck(int((~np.isnan(came)).sum()), float(np.nansum(errors)), scores)
 
     def _listed(self, scaled: Numbers) -> Json:
         """Return (horizon, T) in units, shaped as the client writes values."""
-        rows: list[list[Json]] = [[number(one) for one in row] for row in self._preprocessor.in_units(scaled).tolist()]
-        return [row[0] for row in rows] if self._request.flat else [*rows]
+        numbers = rounded(self._preprocessor.in_units(scaled))
+        listed: Json = (numbers[:, 0] if self._request.flat else numbers).tolist()
+        return listed
 
 
-class AutoregressiveForecasting(Forecasting):
-    """Looks one step ahead at a time, along many paths at once."""
-
-    def __init__(self, standing: Standing, request: ForecastRequest, preprocessor: Preprocessor) -> None:
-        super().__init__(standing, request, preprocessor)
-        self._count = 1 if preprocessor.config.distribution == "point" else max(PATHS, request.options.samples)
-        shape = (request.horizon, len(self._targets))
-        generators = [_generator(request, path) for path in range(self._count)]
-        self._uniforms = np.stack([one.uniform(EDGE, 1 - EDGE, shape) for one in generators])
-        self._drawn: list[Numbers] = []
-
-    @property
-    def wants(self) -> Pass:
-        """What the next timestep should do."""
-        if not self._drawn:
-            return super().wants
-        return Pass(self._states, None, self._path_inputs(), self._path_ahead(len(self._drawn)))
-
-    def _look(self) -> Ahead:
-        return self._ahead(1)
-
-    def _see(self, seen: Numbers) -> None:
-        """Draw the next step of every path: seen (1 or paths, 1, T, P)."""
-        step = self._distribution(np.broadcast_to(seen[:, 0], (self._count, *seen.shape[2:])))
-        drawn = step.mean() if step.kind == "point" else step.quantile(self._uniforms[:, len(self._drawn)])
-        if not self._drawn:
-            self._states = self._states.expand(self._count, -1)
-        self._drawn.append(drawn)
-        self.finished = len(self._drawn) == self._request.horizon
-
-    def _settle(self, network: Tensor) -> None:
-        if not self._drawn:
-            super()._settle(network)
-
-    def _path_inputs(self) -> Numbers:
-        """Return the inputs (paths, W) that the last drawn step makes."""
-        pre, at = self._preprocessor, len(self._drawn) - 1
-        filled = np.tile(self._trails[-1].last, (self._count, 1))
-        filled[:, pre.columns(pre.config.known)] = self._request.known[at]
-        filled[:, self._targets] = np.clip(self._drawn[-1], -pre.clamp, pre.clamp)
-        times = pre.times_after(self._time_after(), at + 1)
-        own = None if times is None else np.repeat(times[-1:], self._count)
-        return pre.assemble(filled, np.zeros(filled.shape, bool), own)
-
-    def _path_ahead(self, at: int) -> Ahead:
-        """Return what is known of step `at` (from 0) of every path."""
-        pre, trail = self._preprocessor, self._trails[-1]
-        drawn = np.clip(np.stack(self._drawn, 1), -pre.clamp, pre.clamp)
-        season, base = np.zeros((self._count, 0)), np.zeros((self._count, len(self._targets)))
-        if pre.config.season:
-            past = at - pre.config.season
-            season = drawn[:, past] if past >= 0 else np.tile(trail.history[at], (self._count, 1))
-        if pre.config.output_residual:
-            base = season if pre.config.season else drawn[:, -1]
-        known = np.tile(self._request.known[at], (self._count, 1))
-        times = pre.times_after(self._time_after(), at + 1)
-        own = None if times is None else np.repeat(times[-1:], self._count)
-        return Ahead(1, pre.beside(own, known, season), base)
-
-    def _told(self) -> dict[str, Json]:
-        paths = np.stack(self._drawn, 1)
-        options = self._request.options
-        output: dict[str, Json] = {"mean": self._listed(paths.mean(0)), "quantiles": {}}
-        if self._preprocessor.config.distribution == "point":
-            return output
-        output["quantiles"] = {
-            f"{level:.10g}": self._listed(np.quantile(paths, level, axis=0)) for level in options.quantiles
-        }
-        if options.samples:
-            output["samples"] = [self._listed(path) for path in paths[: options.samples]]
-        return output
-
-
-def _generator(request: ForecastRequest, path: int) -> np.random.Generator:
+def generator_of(request: ForecastRequest, path: int) -> np.random.Generator:
     """Return the random numbers of one path: without a seed those of seed 0, so that a forecast can be repeated."""
     return np.random.default_rng([request.options.seed or 0, path])

@@ -10,11 +10,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service import __version__
-from service.types import ModelVersion, Outcome
+from service.types import ForecastCheck, ModelVersion, Observation, Outcome
 
 PER_VERSION = ("model", "version")
 FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+#: Where alarms are set lies near 1.
+SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 
 
 class Metrics:
@@ -25,6 +27,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._make_http()
         self._make_engine()
+        self._make_observed()
         self._make_sessions()
         self._make_store()
         build = self._gauge("build_info", "The running release", ("release",), "livemax")
@@ -45,13 +48,20 @@ class Metrics:
         self._forward = self._histogram("forward_duration_seconds", "One timestep of a batch", PER_VERSION, FAST)
         self._timesteps = self._counter("timesteps", "Tokens or observations fed", PER_VERSION)
         self._generated = self._counter("generated_tokens", "Tokens generated", PER_VERSION)
-        # A counter only grows: it adds up minus the log-probabilities, in nats.
-        self._logprob = self._counter("observed_logprob", "Minus the log-probability of the tokens fed", PER_VERSION)
-        self._tokens = self._counter("observed_tokens", "Tokens fed and scored", PER_VERSION)
         self._loaded = self._gauge("model_loaded", "A served version", (*PER_VERSION, "fingerprint"), "livemax")
         self._verified = self._gauge("model_verified", "1 if golden vectors were replayed", PER_VERSION, "livemax")
         self._load_seconds = self._gauge("model_load_seconds", "Loading and checking it", PER_VERSION, "livemax")
         self._state_bytes = self._gauge("state_bytes", "State of one session", PER_VERSION, "livemax")
+
+    def _make_observed(self) -> None:
+        # A counter only grows: it adds up minus the log-probabilities, in nats.
+        self._logprob = self._counter("observed_logprob", "Minus the log-probability of the tokens fed", PER_VERSION)
+        self._tokens = self._counter("observed_tokens", "Tokens fed and scored", PER_VERSION)
+        self._absolute_error = self._counter(
+            "observed_absolute_error", "How far one-step forecasts of the values fed were off", PER_VERSION
+        )
+        self._values = self._counter("observed_values", "Values fed and compared with their forecast", PER_VERSION)
+        self._scores = self._histogram("anomaly_score", "How odd the observations fed were", PER_VERSION, SCORES)
 
     def _make_sessions(self) -> None:
         self._created = self._counter("sessions_created", "Sessions opened or forked", ("model",))
@@ -103,9 +113,16 @@ class Metrics:
         names = (model.name, model.version)
         self._timesteps.labels(*names).inc(outcome.timesteps)
         self._generated.labels(*names).inc(outcome.generated)
-        if outcome.observation is not None:
-            self._logprob.labels(*names).inc(-outcome.observation.logprob)
-            self._tokens.labels(*names).inc(outcome.observation.tokens)
+        match outcome.observation:
+            case Observation(tokens, logprob):
+                self._logprob.labels(*names).inc(-logprob)
+                self._tokens.labels(*names).inc(tokens)
+            case ForecastCheck(values, absolute_error, scores):
+                self._absolute_error.labels(*names).inc(absolute_error)
+                self._values.labels(*names).inc(values)
+                histogram = self._scores.labels(*names)
+                for score in scores:
+                    histogram.observe(score)
 
     def step(self, outcome: str) -> None:
         self._steps.labels(outcome).inc()

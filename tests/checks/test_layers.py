@@ -11,7 +11,7 @@ import pytest
 from tests.checks.places import ROOT, SERVICE, imported_modules, parse, service_modules
 
 #: The release number, and what every place may import beside its row.
-SHARED = {"service", "errors", "types"}
+SHARED = {"service", "errors", "times", "types"}
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ def layer(ours: str = "", libraries: str = "") -> Layer:
 LAYERS = {
     "service": layer(),
     "errors": layer(),
+    "times": layer(),
     "types": layer(),
-    "http": layer("application", "fastapi pydantic starlette"),
+    "http": layer("application", "fastapi pydantic pydantic_core starlette"),
     "application": layer(),
     "engine": layer("tasks nets", "torch"),
     "tasks": layer("nets", "torch tokenizers numpy scipy"),
@@ -45,8 +46,8 @@ LAYERS = {
     "cli": layer("settings bootstrap supervisor tasks nets telemetry", "typer"),
 }
 
-#: `errors` and `types` import the standard library only: not even each other's neighbours.
-FREE_OF_EVERYTHING = {"errors", "types"}
+#: They import the standard library only: not even each other's neighbours.
+FREE_OF_EVERYTHING = {"errors", "times", "types"}
 
 #: Modules other than settings.py that touch the environment, what they touch, and why that is no setting.
 ENVIRONMENT = {

@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from tests.folders import write_language_model
+from tests.forecast_folders import write_forecaster
 from tests.server import Server, eventually, short_folder, tiny_models
+from tests.translation_folders import write_encoder_decoder
 
 
 @pytest.fixture(scope="session")
@@ -18,10 +20,12 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def models_folder(folder: Path) -> Path:
-    """The tiny model, and two whose versions will not stay as they are."""
+    """One model of each task, and two whose versions will not stay as they are."""
     models = tiny_models(folder / "models")
     for name in ("removed", "changed"):
         write_language_model(models, name, seed=4)
+    write_encoder_decoder(models, "mt")
+    write_forecaster(models, "sensor", calendar=["hour_of_day"], missing_indicator=True, distribution="student_t")
     return models
 
 

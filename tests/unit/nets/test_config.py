@@ -42,7 +42,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"format_version": 2}, "format_version: found 2, expected 1"),
     (
         {"task": "tagging"},
-        "task: found \"tagging\", expected one of 'next-word', 'translation'; others are not served yet",
+        "task: found \"tagging\", expected one of 'next-word', 'translation', 'forecasting'; others are not served yet",
     ),
     ({"task": None}, "task: found null, expected one of 'next-word', 'translation'"),
     ({"architecture": "forecaster"}, "architecture: found \"forecaster\", expected 'language-model'"),

@@ -1,0 +1,99 @@
+"""Inputs in request bodies: text for models that read words, values for those that read observations."""
+
+from typing import Annotated, Any, ClassVar, cast
+
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+
+from service.http.series import EvenTimes, Rows, fit_times, read_future, read_times, read_values, refuse, shown
+from service.http.strict import Schema, Text
+from service.types import Input as DomainInput
+from service.types import SeriesInput, TextInput
+
+FORMS = ("text", "tokens", "ids", "values")
+
+
+def _rows_of(number: str | list[str]) -> dict[str, Any]:
+    row = {"type": "array", "items": {"type": number}, "minItems": 1}
+    return {"type": "array", "items": {"anyOf": [{"type": number}, row]}, "minItems": 1}
+
+
+_TIME = {"type": "string", "format": "date-time"}
+_STEP = {"type": "number", "exclusiveMinimum": 0}
+_EVEN_TIMES = {
+    "type": "object",
+    "properties": {"start": _TIME, "step_seconds": _STEP},
+    "required": ["start", "step_seconds"],
+    "additionalProperties": False,
+}
+_TIMES = {"anyOf": [{"type": "array", "items": _TIME, "minItems": 1}, _EVEN_TIMES]}
+
+Values = Annotated[Rows, PlainValidator(read_values), WithJsonSchema(_rows_of(["number", "null"]))]
+Future = Annotated[Rows, PlainValidator(read_future), WithJsonSchema(_rows_of("number"))]
+Times = Annotated[tuple[int, ...] | EvenTimes, PlainValidator(read_times), WithJsonSchema(_TIMES)]
+
+
+class Input(Schema):
+    """Text in one of three forms, or observations."""
+
+    may_be_future_alone: ClassVar[bool] = False
+
+    text: Text | None = Field(None, description="Text as people type it", examples=["How are you"])
+    tokens: list[Annotated[Text, Field(min_length=1)]] | None = Field(
+        None, min_length=1, description="Words and marks, already separated"
+    )
+    ids: list[int] | None = Field(None, min_length=1, description="Ids of the model's vocabulary")
+    target: Text | None = Field(None, description="Scores of translations only: the translation of `text`")
+    values: Values | None = Field(
+        None,
+        description="Forecasting: observations in order of time, a number each where the model has one feature, else a "
+        "row of its features; null where one is missing",
+    )
+    timestamps: Times | None = Field(
+        None, description="Forecasting: a time for each row, or the first one and the seconds from each to the next"
+    )
+    future: Future | None = Field(
+        None, description="Forecasting: what is known in advance, a row for each step ahead, where the model has such"
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Input":
+        given = [name for name in FORMS if getattr(self, name) is not None]
+        if len(given) == 1 or (self.may_be_future_alone and self.future and not given):
+            return self
+        alone = ", or future alone" if self.may_be_future_alone else ""
+        raise ValueError(f"{' and '.join(given) or 'nothing'} given: expected exactly one of {', '.join(FORMS)}{alone}")
+
+    @model_validator(mode="after")
+    def _what_belongs_together(self) -> "Input":
+        words = self.values is None and any(getattr(self, name) is not None for name in FORMS)
+        if self.target is not None and not words:
+            refuse(self.target, "expected it beside text only", "target")
+        if self.future is not None and words:
+            refuse(self.future.rows, "expected it beside values only", "future")
+        if self.timestamps is not None:
+            if self.values is None:
+                refuse(shown(self.timestamps), "expected it beside values only, a time for each row", "timestamps")
+            self.timestamps = fit_times(self.timestamps, len(self.values.rows))
+        return self
+
+    def to_domain(self) -> DomainInput:
+        """Return the text or the series."""
+        if self.values is None and self.future is None:
+            return TextInput(
+                self.text,
+                None if self.tokens is None else tuple(self.tokens),
+                None if self.ids is None else tuple(self.ids),
+                self.target,
+            )
+        return SeriesInput(
+            None if self.values is None else self.values.rows,
+            self.values is not None and self.values.flat,
+            cast("tuple[int, ...] | None", self.timestamps),
+            None if self.future is None else cast("tuple[tuple[float, ...], ...]", self.future.rows),
+        )
+
+
+class LookInput(Input):
+    """As the input of a step; or `future` alone, to ask what would come if that were known in advance."""
+
+    may_be_future_alone: ClassVar[bool] = True

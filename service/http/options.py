@@ -1,0 +1,67 @@
+"""Options in request bodies. Each task has some of its own, and refuses those of others by name."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from service.http.strict import Schema, Text
+from service.types import GenerateOptions, PredictOptions
+
+MAX_SAMPLES = 1000
+MAX_LEVELS = 99
+
+
+def _each_once(levels: list[float]) -> list[float]:
+    for at, level in enumerate(levels):
+        if level in levels[:at]:
+            raise ValueError(f"{level} stands twice: expected each level once")
+    return levels
+
+
+Level = Annotated[float, Field(gt=0, lt=1)]
+Levels = Annotated[list[Level], Field(min_length=1, max_length=MAX_LEVELS), AfterValidator(_each_once)]
+
+
+class StepOptions(Schema):
+    """What a step should answer; each task has options of its own."""
+
+    top_k: int = Field(5, ge=1, le=100, description="Next word and translation: how many next words to list")
+    beam_size: int = Field(4, ge=1, le=16, description="Translation: how many hypotheses to follow")
+    max_tokens: int | None = Field(None, ge=1, description="Translation: the longest result, end included")
+    horizon: int | None = Field(
+        None, ge=1, description="Forecasting: how many steps ahead; null: as many as the model can"
+    )
+    quantiles: Levels = Field([0.1, 0.5, 0.9], description="Forecasting: levels inside (0, 1), each once")
+    samples: int = Field(0, ge=0, le=MAX_SAMPLES, description="Forecasting: how many possible futures to draw")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="Forecasting: same seed, same samples")
+
+    def to_domain(self) -> PredictOptions:
+        options = self.model_dump() | {"quantiles": tuple(map(float, self.quantiles))}
+        return PredictOptions(**options, given=frozenset(self.model_fields_set))
+
+
+class Options(StepOptions):
+    """What a prediction should hold; each task has options of its own."""
+
+    complete: bool = Field(False, description="Next word: the last word is unfinished, every candidate continues it")
+    alternatives: int = Field(0, ge=0, le=15, description="Translation: how many further translations to return")
+    attention: bool = Field(False, description="Translation: return the attention, target by source")
+
+
+class GenerationOptions(Schema):
+    """How to choose words."""
+
+    max_tokens: int = Field(32, ge=1, description="The most tokens to generate")
+    temperature: float = Field(1.0, ge=0, le=100, description="0 always takes the most probable token")
+    top_k: int | None = Field(None, ge=1, le=2**31, description="Choose among the k most probable tokens")
+    top_p: float | None = Field(None, gt=0, le=1, description="Choose among the most probable tokens of this mass")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="Same seed, same text")
+    stop: list[Annotated[Text, Field(min_length=1)]] = Field(
+        default_factory=list, max_length=16, description="Texts that end the output and are left out of it"
+    )
+    stream: Literal[False] = Field(False, description="Streamed answers are not served by this release")
+
+    def to_domain(self) -> GenerateOptions:
+        return GenerateOptions(
+            self.max_tokens, float(self.temperature), self.top_k, self.top_p, self.seed, tuple(self.stop)
+        )

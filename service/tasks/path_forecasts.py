@@ -1,0 +1,90 @@
+"""Autoregressive forecasts: each of many paths draws the next step, feeds it to a copy of the state, and so on.
+
+The session keeps the state before that. Mean and quantiles are those of the paths.
+"""
+
+import numpy as np
+from torch import Tensor
+
+from service.nets.preprocessor import Numbers, Preprocessor
+from service.tasks.distributions import EDGE
+from service.tasks.forecast_requests import ForecastRequest
+from service.tasks.forecasts import Ahead, Forecasting, Pass, generator_of
+from service.tasks.standing import Standing
+from service.types import Json
+
+#: Paths that mean and quantiles come from, at least.
+PATHS = 100
+
+
+class AutoregressiveForecasting(Forecasting):
+    """Looks one step ahead at a time, along many paths at once."""
+
+    def __init__(self, standing: Standing, request: ForecastRequest, preprocessor: Preprocessor) -> None:
+        super().__init__(standing, request, preprocessor)
+        self._count = 1 if preprocessor.config.distribution == "point" else max(PATHS, request.options.samples)
+        shape = (request.horizon, len(self._preprocessor.target))
+        generators = [generator_of(request, path) for path in range(self._count)]
+        self._uniforms = np.stack([one.uniform(EDGE, 1 - EDGE, shape) for one in generators])
+        self._drawn: list[Numbers] = []
+
+    @property
+    def wants(self) -> Pass:
+        """What the next timestep should do."""
+        if not self._drawn:
+            return super().wants
+        return Pass(self._states, None, self._path_inputs(), self._path_ahead(len(self._drawn)))
+
+    def _look(self) -> Ahead:
+        return self._ahead(1)
+
+    def _see(self, seen: Numbers) -> None:
+        """Draw the next step of every path: seen (1 or paths, 1, T, P)."""
+        step = self._distribution(np.broadcast_to(seen[:, 0], (self._count, *seen.shape[2:])))
+        drawn = step.mean() if step.kind == "point" else step.quantile(self._uniforms[:, len(self._drawn)])
+        if not self._drawn:
+            self._states = self._states.expand(self._count, -1)
+        self._drawn.append(drawn)
+        self.finished = len(self._drawn) == self._request.horizon
+
+    def _settle(self, network: Tensor) -> None:
+        if not self._drawn:
+            super()._settle(network)
+
+    def _path_inputs(self) -> Numbers:
+        """Return the inputs (paths, W) that the last drawn step makes."""
+        pre, at = self._preprocessor, len(self._drawn) - 1
+        filled = np.tile(self._trails[-1].last, (self._count, 1))
+        filled[:, pre.known] = self._request.known[at]
+        filled[:, self._preprocessor.target] = np.clip(self._drawn[-1], -pre.clamp, pre.clamp)
+        times = pre.times_after(self._time_after(), at + 1)
+        own = None if times is None else np.repeat(times[-1:], self._count)
+        return pre.assemble(filled, np.zeros(filled.shape, bool), own)
+
+    def _path_ahead(self, at: int) -> Ahead:
+        """Return what is known of step `at` (from 0) of every path."""
+        pre, trail = self._preprocessor, self._trails[-1]
+        drawn = np.clip(np.stack(self._drawn, 1), -pre.clamp, pre.clamp)
+        season, base = np.zeros((self._count, 0)), np.zeros((self._count, len(self._preprocessor.target)))
+        if pre.config.season:
+            past = at - pre.config.season
+            season = drawn[:, past] if past >= 0 else np.tile(trail.history[at], (self._count, 1))
+        if pre.config.output_residual:
+            base = season if pre.config.season else drawn[:, -1]
+        known = np.tile(self._request.known[at], (self._count, 1))
+        times = pre.times_after(self._time_after(), at + 1)
+        own = None if times is None else np.repeat(times[-1:], self._count)
+        return Ahead(1, pre.beside(own, known, season), base)
+
+    def _told(self) -> dict[str, Json]:
+        paths = np.stack(self._drawn, 1)
+        options = self._request.options
+        output: dict[str, Json] = {"mean": self._listed(paths.mean(0)), "quantiles": {}}
+        if self._preprocessor.config.distribution == "point":
+            return output
+        output["quantiles"] = {
+            f"{level:.10g}": self._listed(np.quantile(paths, level, axis=0)) for level in options.quantiles
+        }
+        if options.samples:
+            output["samples"] = [self._listed(path) for path in paths[: options.samples]]
+        return output

@@ -1,0 +1,125 @@
+"""Series in CSV files: a header names the features, a row is a timestep, an empty cell a missing value."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Protocol
+
+from service.errors import InvalidRequest
+from service.times import microseconds, written
+from service.types import SeriesInput
+
+TIME = "timestamp"
+#: As over HTTP: larger numbers than any measurement.
+LARGEST = 1e30
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in the order of the features asked for; their times in microseconds since 1970, where the file has any."""
+
+    rows: tuple[tuple[float | None, ...], ...]
+    times: tuple[int, ...] | None
+
+
+def read_series(path: Path, features: Sequence[str]) -> SeriesInput:
+    """Read observations; times without an offset are UTC. Raises InvalidRequest naming file, line and column."""
+    table = read_table(path, features)
+    return SeriesInput(table.rows, len(features) == 1, table.times)
+
+
+def read_future(path: Path, known: Sequence[str], after: int | None) -> tuple[tuple[float, ...], ...]:
+    """Read what is known of the steps ahead, without gaps; times, where there are any, come after `after`."""
+    table = read_table(path, known)
+    if table.times and after is not None and table.times[0] <= after:
+        raise InvalidRequest(
+            f"{path}: {TIME} begins at {written(table.times[0])}: expected a time after {written(after)}, where the "
+            "observations end"
+        )
+    whole = tuple(tuple(one for one in row if one is not None) for row in table.rows)
+    for at, row in enumerate(whole):
+        if len(row) != len(known):
+            raise InvalidRequest(f"{path}: row {at + 1} has an empty cell: expected numbers, known in advance")
+    return whole
+
+
+def read_table(path: Path, columns: Sequence[str]) -> Table:
+    """Read the named columns and, if it is there, `timestamp`. Raises InvalidRequest."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _read(csv.reader(file, strict=True), str(path), columns)
+    except OSError as error:
+        raise InvalidRequest(f"{path}: cannot be read: {error.strerror}; expected a CSV file") from None
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{path}: byte {error.start} is no UTF-8: expected a CSV file in UTF-8") from None
+    except csv.Error as error:
+        raise InvalidRequest(f"{path}: {error}: expected a CSV file") from None
+
+
+class _Lines(Protocol):
+    """What csv.reader gives."""
+
+    @property
+    def line_num(self) -> int: ...
+    def __iter__(self) -> Iterator[list[str]]: ...
+    def __next__(self) -> list[str]: ...
+
+
+def _read(lines: _Lines, path: str, columns: Sequence[str]) -> Table:
+    header = next(lines, None)
+    if not header:
+        raise InvalidRequest(f"{path} has no header: expected one that names {', '.join(columns)}")
+    places = _places(header, path, columns)
+    own = TIME if TIME in header and TIME not in columns else None
+    rows: list[tuple[float | None, ...]] = []
+    times: list[int] = []
+    for cells in filter(None, lines):
+        place = f"{path}, line {lines.line_num}"
+        if len(cells) != len(header):
+            raise InvalidRequest(f"{place} has {len(cells)} cells: expected {len(header)}, as the header has")
+        rows.append(tuple(_number(cells[at], place, header[at]) for at in places))
+        if own is not None:
+            times.append(_time(cells[header.index(own)], place, times[-1] if times else None))
+    if not rows:
+        raise InvalidRequest(f"{path} has no row below its header: expected at least one")
+    return Table(tuple(rows), None if own is None else tuple(times))
+
+
+def _places(header: list[str], path: str, columns: Sequence[str]) -> list[int]:
+    wanted = f"{', '.join(columns)} and perhaps {TIME}"
+    for name in columns:
+        if header.count(name) != 1:
+            raise InvalidRequest(f"{path} has {header.count(name)} columns {name!r}: expected one each of {wanted}")
+    for name in header:
+        if name not in columns and (name != TIME or header.count(name) > 1):
+            raise InvalidRequest(f"{path} has a column {name!r}: expected only {wanted}")
+    return [header.index(name) for name in columns]
+
+
+def _number(cell: str, place: str, column: str) -> float | None:
+    if not cell.strip():
+        return None
+    try:
+        number = float(cell)
+    except ValueError:
+        number = float("nan")
+    # Python alone reads 1_000 as a number.
+    if not isfinite(number) or abs(number) > LARGEST or "_" in cell:
+        raise InvalidRequest(f"{place}: {column} is {cell!r}: expected a number, or nothing where it is missing")
+    return number
+
+
+def _time(cell: str, place: str, before: int | None) -> int:
+    try:
+        time = microseconds(cell.strip(), naive=True)
+    except ValueError:
+        raise InvalidRequest(
+            f"{place}: {TIME} is {cell!r}: expected a time as in RFC 3339, such as 2024-05-01T12:00:00Z"
+        ) from None
+    if before is not None and time <= before:
+        raise InvalidRequest(
+            f"{place}: {TIME} is {cell!r}: expected a time after {written(before)}, that of the row above"
+        )
+    return time

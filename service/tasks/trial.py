@@ -1,0 +1,90 @@
+"""One question to one model without a server, for `unroll predict`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.errors import InvalidRequest, ModelFolderError
+from service.nets.config import Config, parse_config, read_config_bytes
+from service.nets.forecaster_config import ForecasterConfig
+from service.tasks.forecast_table import forecast_table
+from service.tasks.loading import version_folders
+from service.tasks.series_file import read_future, read_series
+from service.types import Predict, PredictOptions, SeriesInput, TextInput
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line brings: a text, or files of observations and of what is known in advance."""
+
+    text: str | None = None
+    series: Path | None = None
+    future: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A version's folder and what to ask it."""
+
+    folder: Path
+    config: Config
+    operation: Predict
+
+    def render(self, output: dict[str, Any]) -> str:
+        """Return the answer for people."""
+        if isinstance(self.config, ForecasterConfig):
+            return forecast_table(output, self._times_ahead(self.config, output["horizon"]))
+        words = [f"{one['probability']:.4f}  {one['token']}" for one in output.get("predictions", [])]
+        return "\n".join([*words, *(one["text"] for one in output.get("translations", []))])
+
+    def _times_ahead(self, config: ForecasterConfig, steps: int) -> list[int] | None:
+        given = self.operation.input
+        times = given.timestamps if isinstance(given, SeriesInput) else None
+        if times is None or config.step_seconds is None:
+            return None
+        return [times[-1] + 1_000_000 * config.step_seconds * step for step in range(1, steps + 1)]
+
+
+def prepare(model: str, models: Path, given: Given, options: PredictOptions) -> Trial:
+    """Find the model and read what it is asked. Raises ModelFolderError, InvalidRequest."""
+    folder = _find(model, models)
+    config = parse_config(read_config_bytes(folder), str(folder / "config.json"))
+    asked = _series(model, config, given) if isinstance(config, ForecasterConfig) else _text(model, given)
+    return Trial(folder, config, Predict(asked, options))
+
+
+def _find(model: str, models: Path) -> Path:
+    """Return the folder that is named, or the newest version of the model that is."""
+    folder = Path(model)
+    if (folder / "config.json").is_file():
+        return folder
+    folders = [one for one in version_folders(models) if one.parent.name == model]
+    if not folders:
+        raise ModelFolderError(f"{models}: found no model {model!r}, expected one with <version>/config.json")
+    return folders[-1]
+
+
+def _series(model: str, config: ForecasterConfig, given: Given) -> SeriesInput:
+    features = ", ".join(config.features)
+    if given.text is not None:
+        raise InvalidRequest(
+            f"TEXT is {given.text!r}: expected --csv FILE, since {model} reads observations ({features})"
+        )
+    if given.series is None:
+        raise InvalidRequest(f"--csv is missing: expected a file of observations, with a column for each of {features}")
+    series = read_series(given.series, config.features)
+    if given.future is None:
+        return series
+    if not config.known:
+        raise InvalidRequest(f"--future is {given.future}: expected none, since {model} has no known covariates")
+    future = read_future(given.future, config.known, series.timestamps[-1] if series.timestamps else None)
+    return SeriesInput(series.values, series.flat, series.timestamps, future)
+
+
+def _text(model: str, given: Given) -> TextInput:
+    for option, file in (("--csv", given.series), ("--future", given.future)):
+        if file is not None:
+            raise InvalidRequest(f"{option} is {file}: expected TEXT alone, since {model} reads words")
+    if given.text is None:
+        raise InvalidRequest(f"TEXT is missing: expected what {model} should read")
+    return TextInput(text=given.text)

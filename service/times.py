@@ -1,0 +1,25 @@
+"""Times as clients write them, RFC 3339, and as the service counts them: microseconds since 1970, UTC."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+#: The first microsecond of the year 10000, which no time reaches.
+END = 253_402_300_800_000_000
+
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+def microseconds(text: str, *, naive: bool = False) -> int:
+    """Return a time in microseconds since 1970; `naive` takes one without an offset for UTC. Raises ValueError."""
+    written = _WRITTEN.fullmatch(text)
+    if written is None or (written[1] is None and not naive):
+        raise ValueError("no such form")
+    time = datetime.fromisoformat(text.upper())
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
+
+
+def written(time: int) -> str:
+    """Return microseconds since 1970 as RFC 3339 in UTC; fractions of a second only where there are some."""
+    return (EPOCH + time * MICROSECOND).isoformat().replace("+00:00", "Z")

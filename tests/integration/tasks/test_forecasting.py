@@ -1,0 +1,397 @@
+"""Forecasting on small real networks: against the trainer's own code, streams in any pieces, paths, bad input."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from service.engine.runner import outcome_of, run_timestep
+from service.errors import InputTooLong, InvalidRequest, StateCorrupted
+from service.tasks.forecasting import Forecasts
+from service.tasks.limits import TextLimits
+from service.tasks.loading import load_task
+from service.types import (
+    ForecastCheck,
+    Generate,
+    Open,
+    Operation,
+    Outcome,
+    Predict,
+    PredictOptions,
+    Score,
+    SeriesInput,
+    TextInput,
+)
+from tests.forecast_folders import START, future_of, read_trainer, series, times_of, write_forecaster
+from tests.forecast_trainer import ForecastTrainer, Row
+
+HALF_HOUR = 1_800_000_000
+#: Everything that one direct forecaster can have.
+FULL: dict[str, Any] = {
+    "features": ["a", "k", "c", "s"],
+    "target": ["a", "c"],
+    "known": ["k"],
+    "static": ["s"],
+    "calendar": ["hour_of_day", "day_of_week"],
+    "missing_indicator": True,
+    "distribution": "student_t",
+    "season": 3,
+    "output_residual": True,
+    "context": {"size": 3, "activation": "tanh"},
+    "local": {"size": 6, "activation": "relu"},
+}
+PATHS: dict[str, Any] = {
+    "decoding": "autoregressive",
+    "features": ["a", "k"],
+    "target": ["a"],
+    "known": ["k"],
+    "calendar": ["hour_of_day"],
+    "local": {"size": 4, "activation": "tanh"},
+    "season": 3,
+    "output_residual": True,
+    "horizon": 6,
+}
+EVERY = pytest.mark.parametrize("settings", [{}, FULL, PATHS], ids=["plain", "full", "paths"])
+
+
+class Model:
+    """A task and the trainer that wrote its folder."""
+
+    def __init__(self, root: Path, **settings: Any) -> None:
+        folder = write_forecaster(root, **settings)
+        self.trainer: ForecastTrainer = read_trainer(folder)
+        self.task: Forecasts = load_task(folder, TextLimits(input_tokens=50))[1]
+
+    def run(self, operation: Operation, state: bytes | None = None) -> Outcome:
+        task = self.task
+        sequence = task.start(operation, task.initial_state if state is None else task.from_bytes(state))
+        while not sequence.finished:
+            assert run_timestep(task, [sequence]) == [None]
+        return outcome_of(task, sequence)
+
+    def feed(self, rows: list[Row], state: bytes | None = None, *, skip: int = 0, **options: Any) -> Outcome:
+        """Feed rows that come `skip` steps after the start, with regular times and covariates."""
+        return self.run(Predict(self.given(rows, skip), PredictOptions(**options)), state)
+
+    def given(self, rows: list[Row], skip: int = 0) -> SeriesInput:
+        times = times_of(self.trainer, skip + len(rows))
+        future = future_of(self.trainer, self.trainer.config["horizon"])
+        return SeriesInput(
+            tuple(map(tuple, rows)),
+            timestamps=None if times is None else tuple(times[skip:]),
+            future=None if future is None else tuple(map(tuple, future)),
+        )
+
+
+def refusal(model: Model, given: SeriesInput | TextInput | None, state: bytes | None = None, **options: Any) -> str:
+    with pytest.raises(InvalidRequest) as caught:
+        model.run(Predict(given, PredictOptions(**options, given=frozenset(options))), state)
+    assert caught.value.param is not None
+    return f"{caught.value.param} | {caught.value.message}"
+
+
+def rows_of(*values: float | None) -> tuple[Row, ...]:
+    return tuple((value,) for value in values)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, FULL, {"distribution": "quantiles", "quantiles": [0.1, 0.5, 0.9]}, {"distribution": "point"}],
+    ids=["gaussian", "student_t", "quantiles", "point"],
+)
+def test_forecasts_what_the_trainer_computes(tmp_path: Path, settings: dict[str, Any]) -> None:
+    model = Model(tmp_path, **settings)
+    rows = series(model.trainer, 11)
+    trainer, output = model.trainer, model.feed(rows).output
+    parameters, _ = trainer(rows, times_of(trainer, 11), future_of(trainer))
+    scale, mean = (np.array([trainer.pre[name][at] for at in trainer.target]) for name in ("scale", "mean"))
+    found = parameters.double().numpy()
+    kind = trainer.config["distribution"]
+    if kind == "point":
+        assert output["quantiles"] == {}
+        np.testing.assert_allclose(output["mean"], found[..., 0] * scale + mean, rtol=1e-5)
+        return
+    expected = {
+        "gaussian": lambda level: stats.norm.ppf(level, found[..., 0], found[..., -1]),
+        "student_t": lambda level: stats.t.ppf(level, found[..., -1], found[..., 0], found[..., 1 % found.shape[-1]]),
+        "quantiles": lambda level: found[..., [0.1, 0.5, 0.9].index(level)],
+    }[kind]
+    for level in (0.1, 0.5, 0.9):
+        np.testing.assert_allclose(output["quantiles"][f"{level}"], expected(level) * scale + mean, rtol=1e-4)
+    assert output["features"] == trainer.config["target"]
+    assert output["horizon"] == 4
+
+
+@EVERY
+@pytest.mark.parametrize("cuts", [[1] * 12, [5, 7], [1, 10, 1]], ids=str)
+def test_any_pieces_are_one_pass(tmp_path: Path, settings: dict[str, Any], cuts: list[int]) -> None:
+    model = Model(tmp_path, **settings)
+    rows = series(model.trainer, 12)
+    at_once, state, fed, scores, errors = model.feed(rows), None, 0, [], 0.0
+    for count in cuts:
+        outcome = model.feed(rows[fed : fed + count], state, skip=fed)
+        state, fed = outcome.state, fed + count
+        observed = outcome.output["observed"]
+        scores += observed["anomaly_scores"] if observed else [None] * count
+        errors += outcome.observation.absolute_error if outcome.observation else 0.0
+    assert_same_forecast(outcome.output, at_once.output)
+    np.testing.assert_allclose(
+        np.array(scores, float), np.array(at_once.output["observed"]["anomaly_scores"], float), atol=1e-5
+    )
+    assert isinstance(at_once.observation, ForecastCheck)
+    assert errors == pytest.approx(at_once.observation.absolute_error, rel=1e-5)
+
+
+def assert_same_forecast(one: Any, other: Any) -> None:
+    np.testing.assert_allclose(one["mean"], other["mean"], rtol=1e-5)
+    assert one["quantiles"].keys() == other["quantiles"].keys()
+    for level, values in one["quantiles"].items():
+        np.testing.assert_allclose(values, other["quantiles"][level], rtol=1e-5)
+
+
+@EVERY
+def test_batched_is_alone(tmp_path: Path, settings: dict[str, Any]) -> None:
+    model = Model(tmp_path, **settings)
+    inputs = [series(model.trainer, count, seed=count) for count in (1, 4, 9, 4)]
+    alone = [model.feed(rows).output for rows in inputs]
+    sequences = [model.task.start(Predict(model.given(rows)), model.task.initial_state) for rows in inputs]
+    while running := [one for one in sequences if not one.finished]:
+        assert run_timestep(model.task, running) == [None] * len(running)
+    for sequence, output in zip(sequences, alone, strict=True):
+        assert_same_forecast(outcome_of(model.task, sequence).output, output)
+
+
+def test_looking_changes_nothing_and_answers_what_the_step_did(tmp_path: Path) -> None:
+    model = Model(tmp_path)
+    fed = model.feed(series(model.trainer, 6))
+    looked = model.run(Predict(None), fed.state)
+    assert looked.output | {"mean": 0, "quantiles": 0} == fed.output | {"mean": 0, "quantiles": 0, "observed": None}
+    flat = [row[0] for row in fed.output["mean"]]
+    assert looked.output["mean"] == flat
+    assert looked.timesteps == 0
+    assert looked.state == fed.state
+
+
+def test_what_if_another_future_comes(tmp_path: Path) -> None:
+    model = Model(tmp_path, **FULL)
+    fed = model.feed(series(model.trainer, 6))
+    other = SeriesInput(None, future=((500.0,), (400.0,), (300.0,), (200.0,)))
+    looked = model.run(Predict(other), fed.state)
+    assert looked.output["mean"] != fed.output["mean"]
+    assert looked.state == fed.state
+
+
+def test_numbers_are_answered_as_they_came(tmp_path: Path) -> None:
+    model = Model(tmp_path)
+    rows = rows_of(101.0, 95.0, 90.0)
+    nested = model.run(Predict(SeriesInput(rows))).output["mean"]
+    flat = model.run(Predict(SeriesInput(rows, flat=True))).output["mean"]
+    assert [[value] for value in flat] == nested
+
+
+def test_a_shorter_horizon_is_the_beginning_of_the_longer_one(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"], context={"size": 3}, local={"size": 5, "activation": "relu"})
+    rows = series(model.trainer, 5)
+    whole, short = model.feed(rows).output, model.feed(rows, horizon=2).output
+    np.testing.assert_allclose(short["mean"], whole["mean"][:2], rtol=1e-6)
+    assert short["horizon"] == 2
+
+
+def test_the_first_row_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    model = Model(tmp_path)
+    first = model.run(Predict(SeriesInput(rows_of(100.0))))
+    assert first.output["observed"] is None
+    assert first.observation is None
+    second = model.run(Predict(SeriesInput(rows_of(140.0))), first.state)
+    expected = first.output["mean"][0][0]
+    assert second.output["observed"]["mean_absolute_error"] == pytest.approx(140.0 - expected, rel=1e-5)
+    low, high = first.output["quantiles"]["0.1"][0][0], first.output["quantiles"]["0.9"][0][0]
+    at_tenth = model.run(Predict(SeriesInput(rows_of(low))), first.state).output["observed"]["anomaly_scores"]
+    at_ninetieth = model.run(Predict(SeriesInput(rows_of(high))), first.state).output["observed"]["anomaly_scores"]
+    assert at_tenth == pytest.approx([0.8], abs=1e-4)
+    assert at_ninetieth == pytest.approx([0.8], abs=1e-4)
+
+
+def test_the_further_off_the_higher_the_score(tmp_path: Path) -> None:
+    model = Model(tmp_path)
+    before = model.feed(series(model.trainer, 6, missing=0.0)).state
+    scores = [
+        model.run(Predict(SeriesInput(rows_of(value))), before).output["observed"]["anomaly_scores"][0]
+        for value in (100.0, 300.0, 1000.0, 1e6)
+    ]
+    assert scores == sorted(scores)
+    assert all(0 <= score <= 1 for score in scores)
+    assert scores[-1] == 1.0
+
+
+@pytest.mark.parametrize("values", [[100.0] * 8, [None] * 8, [7.0, *[None] * 7]], ids=["constant", "missing", "one"])
+def test_a_series_without_news_is_answered(tmp_path: Path, values: list[float | None]) -> None:
+    model = Model(tmp_path, missing_indicator=True)
+    outcome = model.run(Predict(SeriesInput(rows_of(*values))))
+    assert all(math.isfinite(row[0]) for row in outcome.output["mean"])
+    assert outcome.timesteps == 8
+    observed = outcome.output["observed"]
+    assert (observed is None) is (values[1] is None)
+
+
+def test_forecasts_can_be_repeated_and_seeds_differ(tmp_path: Path) -> None:
+    model = Model(tmp_path, **PATHS)
+    rows = series(model.trainer, 5)
+    one, same = model.feed(rows, samples=3), model.feed(rows, samples=3)
+    assert one.output == same.output
+    assert model.feed(rows, samples=3, seed=0).output == one.output
+    other = model.feed(rows, samples=3, seed=5).output
+    assert other["samples"] != one.output["samples"]
+    assert len(one.output["samples"]) == 3
+    assert np.array(one.output["samples"]).shape == (3, 6, 1)
+
+
+def test_paths_follow_the_network_step_by_step(tmp_path: Path) -> None:
+    """A network of points has one path: feeding its own answers gives the same forecast."""
+    model = Model(tmp_path, decoding="autoregressive", distribution="point", horizon=5, output_residual=True)
+    rows = series(model.trainer, 6, missing=0.0)
+    forecast = model.feed(rows).output["mean"]
+    for step in range(5):
+        parameters, _ = model.trainer(rows, None, None)
+        value = float(parameters[0, 0, 0]) * 20.0 + 100.0
+        assert forecast[step][0] == pytest.approx(value, rel=1e-4)
+        rows = [*rows, [value]]
+
+
+def test_paths_spread_as_the_distribution_says(tmp_path: Path) -> None:
+    """After one step, paths are draws of a known distribution."""
+    model = Model(tmp_path, decoding="autoregressive", distribution="student_t", horizon=1)
+    rows = series(model.trainer, 6)
+    parameters = model.trainer(rows, None, None)[0][0, 0].double().numpy()
+    drawn = (np.array(model.feed(rows, samples=1000, seed=3).output["samples"])[:, 0, 0] - 100.0) / 20.0
+    reference = stats.t(parameters[2], parameters[0], parameters[1])
+    assert stats.kstest(drawn, reference.cdf).pvalue > 0.01
+
+
+def test_direct_samples_have_the_marginals_and_the_stated_correlation(tmp_path: Path) -> None:
+    model = Model(tmp_path, path_correlation=0.8)
+    rows = series(model.trainer, 6)
+    output = model.feed(rows, samples=1000, quantiles=(0.25, 0.75)).output
+    drawn = np.array(output["samples"])[..., 0]
+    for level in (0.25, 0.75):
+        below = (drawn < np.array(output["quantiles"][f"{level}"])[:, 0]).mean(0)
+        np.testing.assert_allclose(below, level, atol=0.05)
+    assert np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1] == pytest.approx(0.8, abs=0.05)
+    assert np.corrcoef(drawn[:, 0], drawn[:, 2])[0, 1] == pytest.approx(0.64, abs=0.08)
+
+
+def test_rows_left_out_of_a_regular_series_are_missing_rows(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True)
+    rows: list[Row] = [[110.0], [None], [None], [95.0]]
+    whole = model.feed(rows)
+    gap = SeriesInput(rows_of(110.0, 95.0), timestamps=(START, START + 3 * HALF_HOUR))
+    skipped = model.run(Predict(gap))
+    assert_same_forecast(skipped.output, whole.output)
+    assert skipped.timesteps == 2
+    assert len(skipped.output["observed"]["anomaly_scores"]) == 2
+    first = model.run(Predict(SeriesInput(rows_of(110.0), timestamps=(START,))))
+    later = SeriesInput(rows_of(95.0), timestamps=(START + 3 * HALF_HOUR + 40_000_000,))
+    assert model.run(Predict(later), first.state).timesteps == 1
+
+
+def test_static_features_are_told_once(tmp_path: Path) -> None:
+    model = Model(tmp_path, features=["a", "place"], target=["a"], static=["place"])
+    told = model.run(Predict(SeriesInput(((100.0, 130.0), (101.0, 130.0)))))
+    once = model.run(Predict(SeriesInput(((100.0, 130.0), (101.0, None)))))
+    assert once.output == told.output
+    assert "input.values[0][1] | input.values[0][1] is 90: expected 130 as before" in refusal(
+        model, SeriesInput(((99.0, 90.0),)), told.state
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "input.values | input.values is missing: expected at least one observation"),
+        (SeriesInput(((1.0,), (1.0, 2.0))), "input.values[1] | input.values[1] has 2 numbers: expected 1 (load)"),
+        (SeriesInput(((),)), "input.values[0] has 0 numbers"),
+        (TextInput(text="warm"), "input.text | input.text is given: expected input.values"),
+        (SeriesInput(rows_of(1.0), future=((1.0,),)), "input.future | input.future is given: expected none"),
+        (SeriesInput(rows_of(1.0), timestamps=(1, 2)), "input.timestamps has 2 entries: expected 1"),
+        (
+            SeriesInput(rows_of(1.0, 2.0), timestamps=(START, START)),
+            "input.timestamps[1] | input.timestamps[1] is ",
+        ),
+        (
+            SeriesInput(rows_of(1.0, 2.0), timestamps=(START, START + 100_000_000)),
+            "100 s after the observation before: expected about 1800 s (frequency 30min)",
+        ),
+        (
+            SeriesInput(rows_of(1.0, 2.0), timestamps=(START, START + 60 * HALF_HOUR)),
+            "60 steps of 30min after the observation before: expected at most 50 steps",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_bad_input_is_refused_by_name(tmp_path: Path, given: SeriesInput, message: str) -> None:
+    assert message in refusal(Model(tmp_path), given)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"horizon": 5}, "options.horizon | options.horizon is 5: expected at most 4, the model's limit"),
+        ({"top_k": 3}, "options.top_k | options.top_k is 3: expected it to be left out, since forecasting has horizon"),
+        ({"samples": 400_000}, "options.samples | options.samples is 400000: expected at most 125000 for 4 steps"),
+    ],
+    ids=str,
+)
+def test_bad_options_are_refused_by_name(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    assert message in refusal(Model(tmp_path), SeriesInput(rows_of(1.0)), **options)
+
+
+@pytest.mark.parametrize("options", [{"quantiles": (0.5,)}, {"samples": 2}], ids=str)
+def test_points_have_no_quantiles_and_samples(tmp_path: Path, options: dict[str, Any]) -> None:
+    model = Model(tmp_path, distribution="point")
+    assert "expected none, since the model forecasts points" in refusal(model, SeriesInput(rows_of(1.0)), **options)
+
+
+def test_a_calendar_needs_times(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"])
+    assert "input.timestamps is missing: expected one time per row" in refusal(model, SeriesInput(rows_of(1.0)))
+    state = model.run(Predict(SeriesInput(rows_of(1.0), timestamps=(START,)))).state
+    back = SeriesInput(rows_of(1.0), timestamps=(START - HALF_HOUR,))
+    assert "expected a time after 2025-06-22T22:30:00Z" in refusal(model, back, state)
+
+
+@pytest.mark.parametrize(
+    ("future", "message"),
+    [
+        (None, "input.future is missing: expected one row of 1 (k) for each of the 4 steps ahead"),
+        (((1.0,),) * 3, "input.future has 3 rows: expected one row of 1 (k)"),
+        (((1.0, 2.0),) * 4, "input.future[0] has 2 numbers: expected one row of 1 (k)"),
+    ],
+)
+def test_known_covariates_cover_the_horizon(tmp_path: Path, future: Any, message: str) -> None:
+    model = Model(tmp_path, features=["a", "k"], target=["a"], known=["k"], context={"size": 3}, local={"size": 3})
+    assert message in refusal(model, SeriesInput(((1.0, 2.0),), future=future))
+
+
+def test_a_forecaster_neither_scores_nor_generates_and_opens_without_input(tmp_path: Path) -> None:
+    model, given = Model(tmp_path), SeriesInput(rows_of(1.0))
+    for operation in (Score(given), Generate(given), Open(given)):
+        with pytest.raises(InvalidRequest):
+            model.run(operation)
+
+
+def test_more_rows_than_the_limit_are_too_long(tmp_path: Path) -> None:
+    with pytest.raises(InputTooLong, match=r"input\.values has 51 rows: expected at most 50"):
+        Model(tmp_path).feed([[1.0]] * 51)
+
+
+def test_a_damaged_state_is_never_fed(tmp_path: Path) -> None:
+    model = Model(tmp_path, **FULL)
+    state = model.feed(series(model.trainer, 6)).state
+    assert len(state) == model.task.state_bytes
+    for broken in (state[:-1], b"", state[:16] + b"\xff" * 4 + state[20:], state[:-4] + b"\x00\x00\xc0\x7f"):
+        with pytest.raises(StateCorrupted):
+            model.task.from_bytes(broken)
+    assert model.task.to_bytes(model.task.from_bytes(state)) == state
