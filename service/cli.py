@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Protocol
+from typing import Annotated, Any, Literal, NoReturn, Protocol
 
 import typer
 
@@ -136,7 +136,12 @@ def pack(
         typer.Option("--map", help="OLD=NEW renames tensors: a regular expression and its replacement; repeatable."),
     ] = None,
     vocab: Annotated[Path | None, typer.Option(help="A word list, one per line, in the order of the ids.")] = None,
-    tokenizer: Annotated[Path | None, typer.Option(help="A Hugging Face tokenizer.json.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A Hugging Face tokenizer.json, or a folder with the two of a translation.")
+    ] = None,
+    preprocessor: Annotated[
+        str | None, typer.Option(help="A forecaster's preprocessor.json; `identity` for numbers that are read as is.")
+    ] = None,
     golden: Annotated[Path | None, typer.Option(help="The trainer's own vectors, safetensors.")] = None,
     card: Annotated[Path | None, typer.Option(help="A model card, Markdown.")] = None,
     dtype: Annotated[StorageDtype, typer.Option(help="How to store the weights.")] = StorageDtype.float32,
@@ -156,6 +161,7 @@ def pack(
             maps=maps or [],
             vocab=vocab,
             tokenizer=tokenizer,
+            preprocessor=_preprocessor(preprocessor),
             golden=golden,
             card=card,
             dtype=dtype.value,
@@ -180,6 +186,13 @@ def _report(work: Callable[[], Report], as_json: bool) -> None:
     except (ModelFolderError, OSError) as error:
         _fail(error)
     typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.render())
+
+
+def _preprocessor(given: str | None) -> Path | Literal["identity"] | None:
+    """A file called `identity` is still to be had, as ./identity."""
+    if given is None:
+        return None
+    return "identity" if given == "identity" else Path(given)
 
 
 def _setting(given: str) -> tuple[str, object]:

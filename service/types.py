@@ -5,6 +5,8 @@ from typing import Literal, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Durability = Literal["memory", "replicated", "fsynced"]
+#: Observations larger than any measurement; their squares still fit a float.
+LARGEST = 1e30
 
 
 @dataclass(frozen=True, slots=True)

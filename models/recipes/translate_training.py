@@ -48,12 +48,22 @@ SPECIAL = [UNKNOWN, BEGIN, END]
 SOURCE_FILE, TARGET_FILE = "source_tokenizer.json", "target_tokenizer.json"
 SOURCE_VOCAB, TARGET_VOCAB = 8_000, 6_000
 EMBEDDING, HIDDEN, ENCODER_LAYERS, DECODER_LAYERS = 320, 512, 2, 1
-DROPOUT, SMOOTHING, RATE, WARM_UP, AVERAGE = 0.25, 0.1, 2e-3, 400, 0.998
-BATCH_TOKENS, LONGEST = 2_000, 60
+SMOOTHING, AVERAGE, LONGEST = 0.1, 0.998, 60
 CHECKPOINT_SECONDS = 90
 SEED = 20_170_929
 
 State = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: warm up, then fall to zero in a straight line over `epochs`; batches in target pieces."""
+
+    epochs: int = 10
+    rate: float = 2e-3
+    warm_up: int = 400
+    batch_tokens: int = 1_000
+    dropout: float = 0.2
 
 
 class Side(nn.Module):
@@ -204,8 +214,8 @@ class Batch:
     labels: Tensor
 
 
-def batches(pairs: list[Pair], seed: int | None = None) -> list[Batch]:
-    """Cut `pairs` into batches of about `BATCH_TOKENS` target pieces, in random order if there is a seed."""
+def batches(pairs: list[Pair], tokens: int, seed: int | None = None) -> list[Batch]:
+    """Cut `pairs` into batches of about `tokens` target pieces, in random order if there is a seed."""
     generator = random.Random(seed)
     order = pairs[:]
     generator.shuffle(order)
@@ -213,7 +223,7 @@ def batches(pairs: list[Pair], seed: int | None = None) -> list[Batch]:
     found: list[list[Pair]] = []
     for pair in order:
         last = found[-1] if found else []
-        full = (len(last) + 1) * (len(pair.target) - 1) > BATCH_TOKENS
+        full = (len(last) + 1) * (len(pair.target) - 1) > tokens
         if not last or full or len(last[0].source) != len(pair.source):
             found.append([])
         found[-1].append(pair)
@@ -241,16 +251,16 @@ def batch_loss(model: Translator, batch: Batch, smoothing: float) -> tuple[Tenso
 class Training:
     """Model, optimizer and averaged weights; everything that a checkpoint holds."""
 
-    def __init__(self, work: Path, attention: bool, device: str) -> None:
+    def __init__(self, work: Path, attention: bool, device: str, plan: Plan) -> None:
         torch.manual_seed(SEED)
         self.name = "attention" if attention else "plain"
         self.path, self.best_path = work / f"{self.name}.pt", work / f"{self.name}-best.pt"
-        self.device = device
-        self.model = Translator(DROPOUT, attention).to(device)
+        self.device, self.plan = device, plan
+        self.model = Translator(plan.dropout, attention).to(device)
         self.average = Translator(0.0, attention).to(device)
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+            self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.epoch, self.step, self.worse, self.best = 0, 0, 0, float("inf")
         if self.path.exists():
@@ -273,14 +283,20 @@ class Training:
         torch.set_rng_state(saved["random"])
         print(f"goes on from epoch {self.epoch + 1}, step {self.step}", flush=True)
 
-    def run_epoch(self, pairs: list[Pair], epochs: int) -> float:
+    def restart(self) -> None:
+        """Begin a new plan from the weights that were best so far."""
+        best = torch.load(self.best_path, weights_only=True)
+        self.model.load_state_dict(best)
+        self.average.load_state_dict(best)
+
+    def run_epoch(self, pairs: list[Pair]) -> float:
         """Train to the end of the epoch that is begun; return the mean training loss of the steps made here."""
-        order = batches(pairs, SEED + self.epoch)
+        order = batches(pairs, self.plan.batch_tokens, SEED + self.epoch)
         self.model.train()
         total, tokens, saved_at = 0.0, 0, time.monotonic()
         remaining = order[self.step :]
         for batch in tqdm(remaining, desc=f"epoch {self.epoch + 1}", mininterval=30, total=len(remaining)):
-            self._set_rate(self.epoch * len(order) + self.step, epochs * len(order))
+            self._set_rate(self.epoch * len(order) + self.step, self.plan.epochs * len(order))
             loss, count = self._step(batch)
             total, tokens, self.step = total + loss, tokens + count, self.step + 1
             if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
@@ -290,16 +306,15 @@ class Training:
         return total / max(tokens, 1)
 
     def _set_rate(self, step: int, steps: int) -> None:
-        """Warm up, then fall to zero in a straight line."""
         for group in self.optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP) * (1 - step / steps)
+            group["lr"] = self.plan.rate * min(1.0, (step + 1) / self.plan.warm_up) * (1 - step / steps)
 
     def _step(self, batch: Batch) -> tuple[float, int]:
         moved = Batch(batch.source.to(self.device), batch.target.to(self.device), batch.labels.to(self.device))
         loss, count = batch_loss(self.model, moved, SMOOTHING)
         self.optimizer.zero_grad(set_to_none=True)
         # Divided by a constant: the rare batches of few long sentences weigh as much as they hold.
-        (loss / BATCH_TOKENS).backward()
+        (loss / self.plan.batch_tokens).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         made = self.epoch * 1000 + self.step
@@ -309,17 +324,22 @@ class Training:
         return loss.item(), count
 
 
-def train(data: Data, work: Path, epochs: int, device: str, attention: bool) -> Translator:
-    """Train, or go on from the checkpoint in `work`; return the averaged weights that were best on validation."""
-    run = Training(work, attention, device)
+def train(data: Data, work: Path, plan: Plan, device: str, attention: bool, *, restart: bool = False) -> Translator:
+    """Train, or go on from the checkpoint in `work`; return the averaged weights that were best on validation.
+
+    With `restart` a new plan begins from the best weights, where no checkpoint of it is there yet.
+    """
+    run = Training(work, attention, device, plan)
+    if restart and not run.path.exists():
+        run.restart()
     pairs = [pair for pair in data.train if max(len(pair.source), len(pair.target)) <= LONGEST]
     print(f"{sum(tensor.numel() for tensor in run.model.parameters())} parameters, {len(pairs)} pairs", flush=True)
-    while run.epoch < epochs and run.worse < 2:
+    while run.epoch < plan.epochs and run.worse < 2:
         started = time.monotonic()
-        loss = run.run_epoch(pairs, epochs)
+        loss = run.run_epoch(pairs)
         valid = evaluate(run.average, data.valid, device)
         print(
-            f"{run.name} epoch {run.epoch}/{epochs}: train loss {loss:.3f}, validation loss {valid:.4f}, "
+            f"{run.name} epoch {run.epoch}/{plan.epochs}: train loss {loss:.3f}, validation loss {valid:.4f}, "
             f"{time.monotonic() - started:.0f} s",
             flush=True,
         )
@@ -343,7 +363,7 @@ def evaluate(model: Translator, pairs: list[Pair], device: str = "cpu") -> float
     """Return the mean loss per target piece, ends included, without smoothing."""
     model.eval()
     total, tokens = 0.0, 0
-    for batch in batches(pairs):
+    for batch in batches(pairs, 2_000):
         moved = Batch(batch.source.to(device), batch.target.to(device), batch.labels.to(device))
         loss, count = batch_loss(model, moved, 0.0)
         total, tokens = total + loss.item(), tokens + count

@@ -14,9 +14,8 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from service.times import END, microseconds, written
+from service.types import LARGEST
 
-#: Larger numbers than any measurement; their squares still fit a float.
-LARGEST = 1e30
 NUMBERS = frozenset({int, float})
 GAPPY = NUMBERS | {type(None)}
 TIME = "expected a time with its offset as in RFC 3339, such as 2024-05-01T12:00:00Z"

@@ -1,6 +1,6 @@
 """Tells what a checkpoint holds: recurrent layers, embeddings, linear layers, and what no shape can tell.
 
-Where the parts are those of a language model, it proposes the config.json and the names that `pack` needs.
+Where the parts are those of a network that is served, it proposes the config.json and the names that `pack` needs.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from service.nets.groups import RecurrentGroup, find_groups
-from service.nets.proposal import Matrix, Proposal, propose
+from service.nets.parts import Matrix, Parts, Proposal
+from service.nets.proposal import propose
 from service.nets.state_dict import read_state_dict
+from service.nets.unknowns import unknown_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Report:
             ("looks like", [self.looks_like]),
             ("cannot be known from names and shapes", list(self.unknown)),
             ("proposed config.json", [] if self.proposal is None else self.proposal.render().splitlines()),
+            ("to pack it, the values being yours", [] if self.proposal is None else [self.proposal.command(self.path)]),
         ]
         lines: list[str] = []
         for title, content in sections:
@@ -75,8 +78,8 @@ def inspect(path: Path) -> Report:
     groups = tuple(find_groups(saved.tensors))
     matrices = _matrices(saved.tensors, groups)
     known = {name for group in groups for name in group.names} | {name for one in matrices for name in one.names}
-    others = tuple(f"{name} {[*tensor.shape]}" for name, tensor in saved.tensors.items() if name not in known)
-    looks_like, proposal = propose(saved.tensors, groups, matrices, others)
+    others = tuple(name for name in saved.tensors if name not in known)
+    looks_like, proposal = propose(Parts(saved.tensors, groups, matrices, others))
     return Report(
         path=path,
         kind=saved.kind,
@@ -85,10 +88,10 @@ def inspect(path: Path) -> Report:
         notes=saved.notes,
         groups=groups,
         matrices=matrices,
-        others=others,
+        others=tuple(f"{name} {[*saved.tensors[name].shape]}" for name in others),
         parameters=sum(tensor.numel() for tensor in saved.tensors.values()),
         looks_like=looks_like,
-        unknown=tuple(_unknown(groups, matrices)),
+        unknown=(*unknown_facts(groups, matrices), *(() if proposal is None else proposal.unknown)),
         proposal=proposal,
     )
 
@@ -103,39 +106,19 @@ def _matrices(tensors: dict[str, Tensor], groups: tuple[RecurrentGroup, ...]) ->
         for name, tensor in tensors.items()
         if name not in recurrent and tensor.dim() == 2 and name.endswith("weight")
     }
+    biases = {name: f"{name.removesuffix('weight')}bias" for name in matrices}
+    biased = {
+        name for name, bias in biases.items() if bias in tensors and tensors[bias].shape == matrices[name].shape[:1]
+    }
+    words = ("emb", "lookup", "lut")
+    called = {name for name in matrices.keys() - biased if any(word in name.lower() for word in words)}
     for name, tensor in matrices.items():
-        bias = f"{name.removesuffix('weight')}bias"
-        has_bias = bias in tensors and tensors[bias].shape == tensor.shape[:1]
-        named = any(word in name.lower() for word in ("emb", "lookup", "word_lut"))
         # As wide as a recurrent input, first of its kind, and long or as long as an output layer: an embedding.
         answered = any(other.shape[0] == tensor.shape[0] for key, other in matrices.items() if key != name)
         long = tensor.shape[0] > tensor.shape[1]
-        table = (long or answered) and tensor.shape[1] in inputs and not found and bool(groups)
-        embedding = not has_bias and (named or table)
-        found.append(Matrix(name, embedding, tensor.shape[0], tensor.shape[1], bias if has_bias else None))
+        table = (long or answered) and tensor.shape[1] in inputs and not found and not called
+        embedding = name in called or (table and name not in biased)
+        found.append(
+            Matrix(name, embedding, tensor.shape[0], tensor.shape[1], biases[name] if name in biased else None)
+        )
     return tuple(found)
-
-
-def _unknown(groups: tuple[RecurrentGroup, ...], matrices: tuple[Matrix, ...]) -> list[str]:
-    """Say plainly what the forward pass may do that leaves no trace in names and shapes."""
-    if not groups:
-        return []
-    cells = {group.cell for group in groups}
-    facts = ["dropout (irrelevant when serving)", "batch_first (irrelevant to the weights)"]
-    if "rnn" in cells:
-        facts.append("whether the RNN's activation is tanh or relu: set `cell`")
-    if "gru" in cells:
-        facts.append(
-            "whether the GRU's reset gate acts after the matrix product (PyTorch, served) or before (not served)"
-        )
-    if "lstm" in cells:
-        facts.append("whether the gates stand in PyTorch's order i, f, g, o, if the weights came from elsewhere")
-    if any(group.input_size == group.output_size or len(group.hidden_sizes) > 1 for group in groups):
-        facts.append("whether layers have a residual connection: set `connection`")
-    if any(not matrix.embedding for matrix in matrices):
-        facts.append(
-            "activations before, between and behind the linear layers, and whether the input is added to the output"
-        )
-    if not any(matrix.embedding for matrix in matrices):
-        facts.append("whether an answer comes at every timestep or after the last one only")
-    return [*facts, "the vocabulary or the scaling of the inputs, unless beside the weights", "a learned initial state"]

@@ -50,7 +50,7 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Observations as the network reads them: inputs (n, W), filled (n, F), and `scaled` (n, F) with NaN, unclamped."""
+    """Observations as the network reads them: inputs (n, W), filled (n, F), and `scaled` (n, F) with NaN."""
 
     inputs: Numbers
     filled: Numbers
@@ -90,11 +90,14 @@ class Preprocessor:
         season = (self.config.season, len(self.config.target))
         return Trail(np.zeros(len(self.config.features)), np.zeros(season))
 
+    def scaled(self, values: Numbers) -> Numbers:
+        """Scale and clamp rows (n, F), NaN where missing."""
+        return np.clip((values - self.mean) / self.scale, -self.clamp, self.clamp)
+
     def read(self, values: Numbers, times: Times | None, last: Numbers) -> Rows:
         """Return rows as the network reads them: values (n, F) with NaN where missing, times (n,), last row (F,)."""
-        scaled = (values - self.mean) / self.scale
-        missing = np.isnan(scaled)
-        filled = np.where(missing, 0.0, np.clip(scaled, -self.clamp, self.clamp))
+        missing = np.isnan(values)
+        filled = np.where(missing, 0.0, self.scaled(values))
         forward = np.ones(len(self.mean), bool)
         if self.fill == "mean":
             forward[:] = False
@@ -102,6 +105,8 @@ class Preprocessor:
         for row, gaps in zip(filled, missing & forward, strict=True):
             row[gaps] = last[gaps]
             last = row
+        # Scored is how far a value came, not how far the network is told: only the absurd is cut off.
+        scaled = np.clip((values - self.mean) / self.scale, -WIDEST, WIDEST)
         return Rows(self.assemble(filled, missing, times), filled, scaled)
 
     def assemble(self, filled: Numbers, missing: NDArray[np.bool_], times: Times | None) -> Numbers:

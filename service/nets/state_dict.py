@@ -7,6 +7,7 @@ without running them. Training checkpoints are searched for the state dicts insi
 import argparse
 import pickle
 import pickletools
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -44,7 +45,9 @@ def read_state_dict(path: Path) -> StateDict:
     except OSError as error:
         raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a checkpoint file") from error
     if start[8:] == b"{":
-        tensors = {name: stored.tensor() for name, stored in read_tensor_file(path).tensors.items()}
+        stored = read_tensor_file(path).tensors
+        # The file keeps no order of its own, and the order tells which layer comes first.
+        tensors = {name: stored[name].tensor() for name in sorted(stored, key=_by_number)}
         return _named("safetensors file", {"": tensors}, (), ())
     devices: set[str] = set()
 
@@ -58,6 +61,11 @@ def read_state_dict(path: Path) -> StateDict:
         raise ModelFolderError(f"{path}: found {_brief(saved)}, expected a state dict: names with tensors")
     kind = "state dict" if "" in found else "training checkpoint"
     return _named(kind, found, tuple(sorted(devices)), tuple(_beside(saved, found)))
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Sort `head.2` before `head.10`."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _load(path: Path, to_cpu: Any) -> object:  # noqa: ANN401 torch's type of map_location is no public name
@@ -125,7 +133,7 @@ def _harmless(name: str) -> bool:
 
 def _state_dicts(value: object, place: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yield the place and tensors of every dictionary that holds tensors by name, the optimizer's left out."""
-    if not isinstance(value, dict) or (place and "optim" in place[-1].lower()):
+    if not isinstance(value, dict) or (place and "optim" in place[-1].lower()) or {"state", "param_groups"} <= {*value}:
         return
     tensors = {key: one for key, one in value.items() if isinstance(key, str) and isinstance(one, Tensor)}
     if tensors:

@@ -103,18 +103,19 @@ def _values(given: SeriesInput, standing: Standing, preprocessor: Preprocessor, 
 
 
 def _check_static(values: Numbers, standing: Standing, preprocessor: Preprocessor) -> None:
-    """Refuse a static feature that changes."""
+    """Refuse a static feature that changes, beyond what the stored float32 can tell."""
+    scaled = preprocessor.scaled(values)
     for column in preprocessor.static:
-        mean, scale = preprocessor.mean[column], preprocessor.scale[column]
-        first = standing.trail.last[column] * scale + mean if standing.count else None
-        for at, value in enumerate(values[:, column]):
+        first = standing.trail.last[column] if standing.count else None
+        for at, value in enumerate(scaled[:, column]):
             if np.isnan(value):
                 continue
             first = value if first is None else first
-            if abs(value - first) > 1e-5 * max(scale, abs(first)):
+            if abs(value - first) > 1e-5 * max(1.0, abs(first)):
+                before = first * preprocessor.scale[column] + preprocessor.mean[column]
                 raise InvalidRequest(
-                    f"input.values[{at}][{column}] is {value:g}: expected {first:g} as before, or null, since "
-                    f"{preprocessor.config.features[column]} is static",
+                    f"input.values[{at}][{column}] is {values[at, column]:g}: expected {before:g} as before, or null, "
+                    f"since {preprocessor.config.features[column]} is static",
                     param=f"input.values[{at}][{column}]",
                 )
 

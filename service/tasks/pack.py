@@ -18,14 +18,14 @@ from typing import Any, Literal
 import torch
 
 from service.errors import ModelFolderError
-from service.nets.config import Config, LanguageModelConfig, build_config, read_json, with_state
-from service.nets.golden import FILE as GOLDEN
-from service.nets.inspect import inspect
+from service.nets.config import build_config, with_state
 from service.nets.state_dict import read_state_dict
 from service.nets.tensor_file import write_tensor_file
+from service.tasks.extras import Extras
+from service.tasks.stated import configuration
 from service.tasks.verify import Verification, verify
 from service.tasks.weights import fit, rename, store
-from service.tasks.word_list import UNKNOWN, word_tokenizer
+from service.tasks.word_list import UNKNOWN
 
 __all__ = ["Packed", "pack", "verify"]
 
@@ -49,16 +49,6 @@ class Packed:
         return "\n".join([f"packed {self.verification.render()}", *self.notes])
 
 
-@dataclass(frozen=True, slots=True)
-class _Extras:
-    """Files that go into the folder beside the network: `vocab` (a word list) or `tokenizer`, `golden`, `card`."""
-
-    vocab: Path | None = None
-    tokenizer: Path | None = None
-    golden: Path | None = None
-    card: Path | None = None
-
-
 def pack(
     source: Path,
     models: Path,
@@ -70,6 +60,7 @@ def pack(
     maps: Sequence[str] = (),
     vocab: Path | None = None,
     tokenizer: Path | None = None,
+    preprocessor: Path | Literal["identity"] | None = None,
     golden: Path | None = None,
     card: Path | None = None,
     dtype: Literal["float16", "float32"] = "float32",
@@ -78,30 +69,28 @@ def pack(
 
     The configuration is the file `config`, or what `inspect` proposes; `settings` replace single fields of it. `maps`
     rename tensors: each is OLD=NEW, OLD a regular expression that is searched in every name (re.sub, so NEW may hold
-    \\1), applied in order; a name that becomes empty is left out. Without `maps` the proposed names are used.
-    `tokenizer` is a file, or a folder that holds those which config.json names. Raises ModelFolderError; then there is
-    no folder.
+    \\1), applied in order; a name that becomes empty is left out. What no map changes gets its proposed name.
+    `tokenizer` is a file, or a folder that holds those which config.json names; `preprocessor` is a file, or
+    `identity`: mean 0 and scale 1. Raises ModelFolderError; then there is no folder.
     """
     target = _target(models, name, version)
-    if (vocab is None) == (tokenizer is None):
-        raise ModelFolderError(f"{target}: found vocab {vocab} and tokenizer {tokenizer}, expected exactly one of them")
     if dtype not in STORAGE:
         raise ModelFolderError(f"{target}: dtype: found {dtype!r}, expected one of {', '.join(STORAGE)}")
     place, saved = str(config or source), read_state_dict(source)
-    raw, names = _configuration(source, config, settings or {})
-    if vocab is not None:
+    raw, names = configuration(source, config, settings or {})
+    if vocab is not None and raw.get("task") == "next-word":
         raw["special_tokens"] = {"unknown": UNKNOWN, **raw.get("special_tokens", {})}
     if "state" not in raw or settings:
         raw = with_state(raw, place)
     built = build_config(raw, place)
-    # The proposed names are given all at once: one after the other, a name could be renamed twice.
-    own = {names.get(key, key): tensor for key, tensor in saved.tensors.items()}
-    tensors, notes = fit(source, rename(source, saved.tensors, maps) if maps else own, built)
+    extras = Extras(vocab, tokenizer, preprocessor, golden, card)
+    extras.check(target, built)
+    tensors, notes = fit(source, rename(source, saved.tensors, maps, names), built)
     stored = {key: store(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
         write_tensor_file(folder / "model.safetensors", stored)
-        _write_extras(folder, _Extras(vocab, tokenizer, golden, card), built)
+        extras.write(folder, built)
         checked = verify(folder)
     return Packed(target, replace(checked, path=target), (*saved.notes, *notes))
 
@@ -115,58 +104,6 @@ def _target(models: Path, name: str, version: str) -> Path:
     if target.exists():
         raise ModelFolderError(f"{target}: found a version that exists, expected a new one: versions never change")
     return target
-
-
-def _configuration(
-    source: Path, config: Path | None, settings: Mapping[str, object]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the fields of config.json, and the names that `inspect` gives the tensors."""
-    report = inspect(source)
-    proposal = report.proposal
-    names = {} if proposal is None else proposal.names
-    if config is not None:
-        return {**_read_fields(config), **settings}, names
-    if proposal is None:
-        raise ModelFolderError(f"{source}: found {report.looks_like}; expected a config.json beside the checkpoint")
-    if open_fields := [field for field in proposal.guessed if field not in settings]:
-        raise ModelFolderError(
-            f"{source}: {open_fields[0]}: found weights that fit more than one, expected it to be stated: as a setting "
-            "or in a config.json"
-        )
-    return {**proposal.config, **settings}, names
-
-
-def _read_fields(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path.read_bytes(), str(path))
-    except OSError as error:
-        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a config.json") from error
-
-
-def _write_extras(folder: Path, extras: _Extras, config: Config) -> None:
-    if extras.vocab is not None:
-        if not isinstance(config, LanguageModelConfig):
-            raise ModelFolderError(f"{extras.vocab}: found a word list, expected tokenizers for a translation model")
-        tokenizer = word_tokenizer(extras.vocab, config.vocab_size, config.special_tokens["unknown"])
-        tokenizer.save(str(folder / "tokenizer.json"))
-    copies = [(extras.golden, GOLDEN), (extras.card, "README.md")]
-    if extras.tokenizer is not None:
-        copies += _tokenizers(extras.tokenizer, config)
-    for path, name in copies:
-        if path is not None:
-            shutil.copyfile(path, folder / name)
-
-
-def _tokenizers(given: Path, config: Config) -> list[tuple[Path | None, str]]:
-    """Say which file becomes which: one for all, or those of a folder, under the names of config.json."""
-    names = list(dict.fromkeys(config.tokenizers))
-    if given.is_dir():
-        if missing := [name for name in names if not (given / name).is_file()]:
-            raise ModelFolderError(f"{given}: found no {missing[0]}, expected the tokenizers that config.json names")
-        return [(given / name, name) for name in names]
-    if len(names) > 1:
-        raise ModelFolderError(f"{given}: found one tokenizer, expected a folder with {' and '.join(names)}")
-    return [(given, names[0])]
 
 
 @contextmanager

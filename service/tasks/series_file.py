@@ -9,11 +9,9 @@ from typing import Protocol
 
 from service.errors import InvalidRequest
 from service.times import microseconds, written
-from service.types import SeriesInput
+from service.types import LARGEST, SeriesInput
 
 TIME = "timestamp"
-#: As over HTTP: larger numbers than any measurement.
-LARGEST = 1e30
 
 
 @dataclass(frozen=True, slots=True)

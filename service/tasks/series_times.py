@@ -1,15 +1,12 @@
 """When observations came: checked against one another and the stream, and made regular where the model is."""
 
-from datetime import UTC, datetime, timedelta
-
 import numpy as np
 
-from service.errors import InvalidRequest
+from service.errors import InputTooLong, InvalidRequest
 from service.nets.preprocessor import Numbers, Preprocessor, Times
 from service.tasks.standing import Standing
+from service.times import written
 from service.types import SeriesInput
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_times(given: SeriesInput, standing: Standing, preprocessor: Preprocessor) -> Times | None:
@@ -33,7 +30,7 @@ def read_times(given: SeriesInput, standing: Standing, preprocessor: Preprocesso
     for at, time in enumerate(times.tolist()):
         if before is not None and time <= before:
             raise InvalidRequest(
-                f"input.timestamps[{at}] is {_shown(time)}: expected a time after {_shown(before)}, "
+                f"input.timestamps[{at}] is {written(time)}: expected a time after {written(before)}, "
                 "that of the observation before",
                 param=f"input.timestamps[{at}]",
             )
@@ -47,7 +44,7 @@ def regular_rows(
     """Put in rows of missing values where the times of a regular series leave steps out.
 
     Returns values (n, F), times (n,) and the places of the client's own rows. Times may waver by less than half a step.
-    Raises InvalidRequest for rows closer than that, and for more than `most` rows in all.
+    Raises InvalidRequest for rows closer than that, InputTooLong for more than `most` rows in all.
     """
     step = preprocessor.config.step_seconds
     if times is None or step is None:
@@ -58,15 +55,15 @@ def regular_rows(
     if (steps < 1).any():
         at = int(np.argmax(steps < 1))
         raise InvalidRequest(
-            f"input.timestamps[{at}] is {_shown(int(times[at]))}, {gaps[at] * step:g} s after the observation before: "
+            f"input.timestamps[{at}] is {written(int(times[at]))}, {gaps[at] * step:g} s after the observation before: "
             f"expected about {step} s (frequency {preprocessor.config.frequency})",
             param=f"input.timestamps[{at}]",
         )
     total = int(steps.sum())
     if total > most:
-        at = int(steps.argmax())
-        raise InvalidRequest(
-            f"input.timestamps[{at}] is {_shown(int(times[at]))}, {steps[at]} steps of {preprocessor.config.frequency} "
+        at, frequency = int(steps.argmax()), preprocessor.config.frequency
+        raise InputTooLong(
+            f"input.timestamps[{at}] is {written(int(times[at]))}, {steps[at]} steps of {frequency} "
             f"after the observation before: expected at most {most} steps in one request",
             param=f"input.timestamps[{at}]",
         )
@@ -77,7 +74,3 @@ def regular_rows(
     next_told = np.searchsorted(told, np.arange(total))
     filled = times[next_told] - 1_000_000 * step * (told[next_told] - np.arange(total))
     return whole, filled, told.tolist()
-
-
-def _shown(time: int) -> str:
-    return (EPOCH + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")

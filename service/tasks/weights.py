@@ -9,8 +9,9 @@ from torch import Tensor
 
 from service.errors import ModelFolderError
 from service.nets.checkpoint import expected_shapes
-from service.nets.config import Config, LanguageModelConfig
-from service.nets.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.config import Config
+from service.nets.forecaster_config import ForecasterConfig
+from service.tasks.rewrites import rewrite
 
 
 def parse_map(text: str) -> tuple[re.Pattern[str], str]:
@@ -27,8 +28,14 @@ def parse_map(text: str) -> tuple[re.Pattern[str], str]:
     return pattern, new
 
 
-def rename(source: Path, tensors: Mapping[str, Tensor], maps: Sequence[str]) -> dict[str, Tensor]:
-    """Apply every OLD=NEW in order to every name; what gets an empty name is left out."""
+def rename(
+    source: Path, tensors: Mapping[str, Tensor], maps: Sequence[str], proposed: Mapping[str, str]
+) -> dict[str, Tensor]:
+    """Apply every OLD=NEW in order to every name; what none of them changes gets its `proposed` name.
+
+    What gets an empty name is left out. The proposed names are given all at once: one after the other, a name could be
+    renamed twice. Raises ModelFolderError.
+    """
     patterns = [parse_map(one) for one in maps]
     renamed: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
@@ -39,6 +46,7 @@ def rename(source: Path, tensors: Mapping[str, Tensor], maps: Sequence[str]) -> 
                 name = pattern.sub(new, name)
             except (re.error, IndexError) as error:
                 raise ModelFolderError(f"map {pattern.pattern}={new}: found {error}, expected groups of OLD") from error
+        name = proposed.get(old, old) if name == old else name
         if name in origin:
             raise ModelFolderError(
                 f"{source}: found {origin[name]} and {old} both renamed to {name}, expected one each"
@@ -50,24 +58,13 @@ def rename(source: Path, tensors: Mapping[str, Tensor], maps: Sequence[str]) -> 
 
 def fit(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
     """Return exactly the tensors that the configured network has, and what was done for that."""
-    tensors, notes = dict(tensors), []
-    tied, table = False, "embedding.weight"
-    if isinstance(config, EncoderDecoderConfig):
-        tied, table = config.decoder.tie_weights, "decoder.embedding.weight"
-    elif isinstance(config, LanguageModelConfig):
-        tied = config.tie_weights
-    if tied and "output.weight" in tensors:
-        if not torch.equal(tensors.pop("output.weight"), tensors.get(table, torch.empty(0))):
-            raise ModelFolderError(
-                f"{source}: output.weight: found other values than in {table}, expected equal ones, since "
-                "tie_weights is true"
-            )
-        notes.append(f"output.weight is left out: it is {table} (tie_weights)")
     shapes = expected_shapes(config)
-    for name, layer in (("output.bias", "output layer"), ("attention.query.bias", "attention")):
-        if name in shapes and name not in tensors:
+    tensors, notes = rewrite(source, tensors, config)
+    for name in [name for name in shapes if name not in tensors]:
+        # A layer without bias is one with a bias of zeros; a bias under another name is found as an extra tensor below.
+        if name.endswith(".bias"):
             tensors[name] = torch.zeros(shapes[name])
-            notes.append(f"{name} is written as zeros: the checkpoint's {layer} has none")
+            notes.append(f"{name} is written as zeros: the checkpoint's layer has none")
     advice = "rename tensors with --map OLD=NEW, leave one out with --map OLD="
     if missing := [name for name in shapes if name not in tensors]:
         raise ModelFolderError(f"{source}: {missing[0]}: found only {_list(tensors)}, expected it too; {advice}")
@@ -76,8 +73,18 @@ def fit(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
             found = [*tensors[name].shape]
-            raise ModelFolderError(f"{source}: {name}: found shape {found}, expected {[*shape]} of config.json's sizes")
+            raise ModelFolderError(
+                f"{source}: {name}: found shape {found}, expected {[*shape]} of config.json's sizes{_why(name, config)}"
+            )
     return tensors, notes
+
+
+def _why(name: str, config: Config) -> str:
+    """Tell what the rows of a forecaster's last layer are."""
+    if not isinstance(config, ForecasterConfig) or name not in {"output.weight", "output.bias"}:
+        return ""
+    steps = f"horizon {config.steps} x " if config.context is None else ""
+    return f": {steps}{len(config.target)} targets x {config.parameters} numbers of {config.distribution} in a row each"
 
 
 def store(source: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:

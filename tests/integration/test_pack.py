@@ -104,6 +104,14 @@ def test_names_are_mapped_by_regular_expressions_in_order(tmp_path: Path) -> Non
     assert packed.verification.verified
 
 
+def test_what_no_map_changes_keeps_its_proposed_name(tmp_path: Path) -> None:
+    arguments = prepare(tmp_path, Words(tied=False))
+    assert pack(**arguments, maps=[r"^decoder\.weight=output.weight"]).verification.verified
+    (tmp_path / "config.json").write_text(json.dumps({**FIELDS, "tie_weights": False}))
+    maps = [r"^encoder=embedding"]
+    assert pack(**{**arguments, "version": "2"}, config=tmp_path / "config.json", maps=maps).verification.verified
+
+
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
@@ -111,8 +119,8 @@ def test_names_are_mapped_by_regular_expressions_in_order(tmp_path: Path) -> Non
         (["encoder"], "found no name on the left of ="),
         ([r"^(encoder).*=\2"], "expected groups of OLD"),
         ([r".*weight$=same"], "both renamed to same"),
-        (["^encoder=embedding"], "found only"),
-        (["^encoder=embedding", "^lm=rnn", "^decoder=output", "^rnn.bias_hh_l1$="], "rnn.bias_hh_l1: found only"),
+        (["^encoder=table"], "embedding.weight: found only"),
+        (["^lm=rnn", "^rnn.bias_hh_l1$="], "rnn.bias_hh_l1: found only"),
     ],
 )
 def test_a_wrong_map_is_told(tmp_path: Path, maps: list[str], message: str) -> None:
@@ -230,7 +238,7 @@ def test_a_wrong_argument_is_told(tmp_path: Path, changes: dict[str, Any], messa
 def test_what_is_no_language_model_needs_a_config(tmp_path: Path) -> None:
     arguments = prepare(tmp_path, Words())
     torch.save(nn.LSTM(3, 4).state_dict(), arguments["source"])
-    with pytest.raises(ModelFolderError, match=r"found forecasting.*expected a config.json"):
+    with pytest.raises(ModelFolderError, match=r"found forecasting.*no linear layer.*expected a config.json"):
         pack(**arguments)
 
 

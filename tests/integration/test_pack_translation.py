@@ -48,7 +48,7 @@ def test_an_attention_without_bias_gets_one_of_zeros(trained: Path, tmp_path: Pa
         tokenizer=trained,
         maps=[r"attention\.query\.bias="],
     )
-    assert "attention.query.bias is written as zeros: the checkpoint's attention has none" in packed.notes
+    assert "attention.query.bias is written as zeros: the checkpoint's layer has none" in packed.notes
     assert not load_file(packed.path / "model.safetensors")["attention.query.bias"].any()
 
 

@@ -302,6 +302,8 @@ def test_static_features_are_told_once(tmp_path: Path) -> None:
     told = model.run(Predict(SeriesInput(((100.0, 130.0), (101.0, 130.0)))))
     once = model.run(Predict(SeriesInput(((100.0, 130.0), (101.0, None)))))
     assert once.output == told.output
+    far = model.run(Predict(SeriesInput(((100.0, 1e6),)))).state
+    assert model.run(Predict(SeriesInput(((101.0, 1e6),))), far).timesteps == 1
     assert "input.values[0][1] | input.values[0][1] is 90: expected 130 as before" in refusal(
         model, SeriesInput(((99.0, 90.0),)), told.state
     )

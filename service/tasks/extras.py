@@ -1,0 +1,96 @@
+"""The files of a model folder beside config.json and the weights, and which kind of network each belongs to."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from service.errors import ModelFolderError
+from service.nets.config import Config, LanguageModelConfig
+from service.nets.forecaster_config import ForecasterConfig
+from service.nets.golden import FILE as GOLDEN
+from service.nets.preprocessor import FILE as PREPROCESSOR
+from service.tasks.word_list import word_tokenizer
+
+#: Says that a network reads the numbers as they come.
+IDENTITY: Literal["identity"] = "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What `pack` is given: one of `vocab` (a word list) and `tokenizer` for text, `preprocessor` for numbers."""
+
+    vocab: Path | None = None
+    tokenizer: Path | None = None
+    preprocessor: Path | Literal["identity"] | None = None
+    golden: Path | None = None
+    card: Path | None = None
+
+    def check(self, target: Path, config: Config) -> None:
+        """Refuse what does not go with the network, before anything is written. Raises ModelFolderError."""
+        if isinstance(config, ForecasterConfig):
+            self._check_numbers(target)
+            return
+        if self.preprocessor is not None:
+            raise ModelFolderError(
+                f"{self.preprocessor}: found a preprocessor, expected none: {config.task} reads text, not numbers"
+            )
+        if (self.vocab is None) == (self.tokenizer is None):
+            raise ModelFolderError(
+                f"{target}: found vocab {self.vocab} and tokenizer {self.tokenizer}, expected exactly one of them"
+            )
+        if self.vocab is not None and not isinstance(config, LanguageModelConfig):
+            raise ModelFolderError(f"{self.vocab}: found a word list, expected tokenizers for a translation model")
+
+    def _check_numbers(self, target: Path) -> None:
+        for what, path in (("word list", self.vocab), ("tokenizer", self.tokenizer)):
+            if path is not None:
+                raise ModelFolderError(f"{path}: found a {what}, expected none: a forecaster reads numbers, not text")
+        if self.preprocessor is None:
+            raise ModelFolderError(
+                f"{target}: found no preprocessor, expected --preprocessor FILE with the mean and scale of each "
+                "feature in training, or --preprocessor identity for a network that reads the numbers as they are"
+            )
+
+    def write(self, folder: Path, config: Config) -> None:
+        """Write them all. Raises ModelFolderError, and OSError for a file that cannot be read."""
+        if self.vocab is not None and isinstance(config, LanguageModelConfig):
+            tokenizer = word_tokenizer(self.vocab, config.vocab_size, config.special_tokens["unknown"])
+            tokenizer.save(str(folder / "tokenizer.json"))
+        if self.preprocessor == IDENTITY and isinstance(config, ForecasterConfig):
+            _write_identity(folder / PREPROCESSOR, config)
+        copies: list[tuple[Path | str | None, str]] = [(self.golden, GOLDEN), (self.card, "README.md")]
+        if self.preprocessor != IDENTITY:
+            copies.append((self.preprocessor, PREPROCESSOR))
+        if self.tokenizer is not None:
+            copies += _tokenizers(self.tokenizer, config)
+        for path, name in copies:
+            if path is not None:
+                shutil.copyfile(path, folder / name)
+
+
+def _write_identity(path: Path, config: ForecasterConfig) -> None:
+    count = len(config.features)
+    fields = {
+        "format_version": 1,
+        "features": config.features,
+        "mean": [0.0] * count,
+        "scale": [1.0] * count,
+        "frequency": config.frequency,
+        "clamp": None,
+        "missing": "last",
+    }
+    path.write_text(json.dumps(fields, indent=2) + "\n", "utf-8")
+
+
+def _tokenizers(given: Path, config: Config) -> list[tuple[Path, str]]:
+    """Say which file becomes which: one for all, or those of a folder, under the names of config.json."""
+    names = list(dict.fromkeys(config.tokenizers))
+    if given.is_dir():
+        if missing := [name for name in names if not (given / name).is_file()]:
+            raise ModelFolderError(f"{given}: found no {missing[0]}, expected the tokenizers that config.json names")
+        return [(given / name, name) for name in names]
+    if len(names) > 1:
+        raise ModelFolderError(f"{given}: found one tokenizer, expected a folder with {' and '.join(names)}")
+    return [(given, names[0])]

@@ -1,0 +1,60 @@
+"""The configuration that `pack` writes: what `inspect` proposes or a file says, and what the user states on top."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from service.errors import ModelFolderError
+from service.nets.config import read_json
+from service.nets.inspect import inspect
+
+
+def configuration(
+    source: Path, config: Path | None, settings: Mapping[str, object]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields of config.json, and the names that `inspect` gives the tensors. Raises ModelFolderError.
+
+    A setting is a field, or one inside a field: `decoder.cell`.
+    """
+    report = inspect(source)
+    proposal = report.proposal
+    if config is not None:
+        raw = with_settings(_read_fields(config), settings, str(config))
+        known = proposal is not None and proposal.config["architecture"] == raw.get("architecture")
+        return raw, proposal.names if proposal is not None and known else {}
+    if proposal is None:
+        raise ModelFolderError(f"{source}: found {report.looks_like}; expected a config.json beside the checkpoint")
+    if missing := [field for field in proposal.guessed if not _states(settings, field)]:
+        others = f" (and {', '.join(missing[1:])})" if missing[1:] else ""
+        raise ModelFolderError(
+            f"{source}: {missing[0]}: found weights that fit more than one, expected it{others} to be stated: as a "
+            f"setting (--set {missing[0]}=...) or in a config.json"
+        )
+    return with_settings(proposal.config, settings, str(source)), proposal.names
+
+
+def with_settings(fields: Mapping[str, Any], settings: Mapping[str, object], place: str) -> dict[str, Any]:
+    """Return `fields` with each setting put in its place. Raises ModelFolderError where a dotted one has none."""
+    changed = copy.deepcopy(dict(fields))
+    for name, value in settings.items():
+        *outer, field = name.split(".")
+        inside = changed
+        for step in outer:
+            inside = inside.get(step)  # type: ignore[assignment]  # checked at once
+            if not isinstance(inside, dict):
+                raise ModelFolderError(f"{place}: setting {name}: found no object {step}, expected one to set it in")
+        inside[field] = value
+    return changed
+
+
+def _states(settings: Mapping[str, object], field: str) -> bool:
+    """Whether a field is set: itself, or the object that it is in."""
+    return field in settings or field.partition(".")[0] in settings
+
+
+def _read_fields(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a config.json") from error

@@ -1,0 +1,310 @@
+"""Users' numeric networks: inspected, stated, packed, loaded, their own golden vectors replayed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typer.testing import CliRunner
+
+from service.cli import app
+from service.errors import ModelFolderError
+from service.nets.config import build_config
+from service.nets.inspect import inspect
+from service.nets.tensor_file import write_tensor_file
+from service.tasks.pack import Packed, pack
+from tests.folders import write_language_model, write_tokenizer
+
+
+class River(nn.Module):
+    """An LSTM with a head in a container of its own."""
+
+    features, steps, count = ["level", "rain", "heat"], 1, 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 12, batch_first=True)
+        self.head = nn.ModuleDict({"net": nn.Sequential(nn.Linear(12, 1))})
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, (h, c) = self.lstm(x)
+        return self.head["net"](output[:, -1]).reshape(-1, 1, 1, 1), {"h": h, "c": c}
+
+
+class Taxi(nn.Module):
+    """A linear layer in front; every feature is forecast one step ahead."""
+
+    features, steps, count = ["value", "hour", "day"], 1, 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(3, 8), nn.Linear(8, 3)
+        self.rnn = nn.LSTM(8, 8, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, (h, c) = self.rnn(self.encoder(x))
+        return self.decoder(output[:, -1]).reshape(-1, 1, 3, 1), {"h": h, "c": c}
+
+
+class Ahead(nn.Module):
+    """A GRU with a hidden layer, which answers mean and scale of four steps."""
+
+    features, steps, count = ["load"], 4, 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(1, 10, batch_first=True)
+        self.fc1, self.fc2 = nn.Linear(10, 10), nn.Linear(10, 8)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, h = self.gru(x)
+        mean, raw = self.fc2(torch.relu(self.fc1(output[:, -1]))).reshape(-1, 4, 1, 2).unbind(-1)
+        return torch.stack([mean, F.softplus(raw) + 1e-4], -1), {"h": h}
+
+
+class Elman(River):
+    """Without a bias in its output layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.RNN(3, 12, batch_first=True)
+        self.head = nn.ModuleDict({"net": nn.Sequential(nn.Linear(12, 1, bias=False))})
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, h = self.lstm(x)
+        return self.head["net"](output[:, -1]).reshape(-1, 1, 1, 1), {"h": h}
+
+
+STATED: dict[type[nn.Module], dict[str, object]] = {
+    River: {"target": ["level"], "horizon": 1, "distribution": "point"},
+    Taxi: {"target": Taxi.features, "horizon": 1, "distribution": "point"},
+    Ahead: {
+        "target": ["load"],
+        "horizon": 4,
+        "distribution": "gaussian",
+        "frequency": "1h",
+        "head": [{"size": 10, "activation": "relu"}],
+    },
+    Elman: {"target": ["level"], "horizon": 1, "distribution": "point", "cell": "rnn_tanh"},
+}
+
+
+class Case:
+    """What a user has in a folder: checkpoint, scaling, golden vectors."""
+
+    def __init__(self, folder: Path, kind: type[Any]) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(2)
+            self.network = kind().eval()
+        self.folder, self.source = folder, folder / "saved.pt"
+        self.settings = {"features": kind.features, **STATED[kind]}
+        torch.save({"epoch": 3, "state_dict": self.network.state_dict()}, self.source)
+        self.scaling: dict[str, Any] = {
+            "format_version": 1,
+            "features": kind.features,
+            "mean": [10.0 * (at + 1) for at in range(len(kind.features))],
+            "scale": [2.0 + at for at in range(len(kind.features))],
+            "frequency": self.settings.get("frequency"),
+        }
+        self.write(scaled=True)
+
+    def write(self, *, scaled: bool) -> None:
+        """Write preprocessor.json, and golden vectors of scaled or plain numbers."""
+        (self.folder / "scaling.json").write_text(json.dumps(self.scaling), "utf-8")
+        mean, scale = (torch.tensor(self.scaling[name], dtype=torch.float64) for name in ("mean", "scale"))
+        noise = torch.randn(2, 6, len(mean), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        with torch.no_grad():
+            parameters, state = self.network(noise.float())
+        vectors = {
+            "inputs.values": noise * scale + mean if scaled else noise,
+            "outputs.parameters": parameters,
+            **{f"state.{name}": one for name, one in state.items()},
+        }
+        write_tensor_file(self.folder / "golden.safetensors", vectors, {"tolerance": "1e-4"})
+
+    def pack(self, **changes: Any) -> Packed:
+        arguments = {
+            "settings": self.settings,
+            "preprocessor": self.folder / "scaling.json",
+            "golden": self.folder / "golden.safetensors",
+            **changes,
+        }
+        return pack(self.source, self.folder / "models", "sensor", "1", **arguments)
+
+    def left(self) -> list[Path]:
+        return sorted((self.folder / "models").rglob("*"))
+
+
+@pytest.mark.parametrize("kind", STATED, ids=lambda kind: kind.__name__)
+def test_a_users_network_becomes_a_verified_folder(tmp_path: Path, kind: type[Any]) -> None:
+    case = Case(tmp_path, kind)
+    packed = case.pack()
+    assert packed.verification.verified
+    assert (packed.verification.task, packed.verification.architecture) == ("forecasting", "forecaster")
+    assert {path.name for path in packed.path.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "golden.safetensors",
+        "preprocessor.json",
+    }
+
+
+@pytest.mark.parametrize("kind", STATED, ids=lambda kind: kind.__name__)
+def test_the_proposal_fits_the_sizes_and_says_what_is_guessed(tmp_path: Path, kind: type[Any]) -> None:
+    report = inspect(Case(tmp_path, kind).source)
+    assert report.proposal is not None
+    config = build_config(report.proposal.config, "place")
+    assert len(report.proposal.config["features"]) == len(kind.features)
+    assert config.task == "forecasting"
+    assert set(report.proposal.guessed) == {"features", "target", "horizon", "distribution", *STATED[kind]} - {
+        "frequency"
+    }
+    assert any("mean and scale" in fact for fact in report.unknown)
+    assert "--set horizon=" in report.render()
+    assert json.dumps(report.to_dict())
+
+
+def test_every_meaning_has_to_be_stated(tmp_path: Path) -> None:
+    case = Case(tmp_path, River)
+    for field in case.settings:
+        rest = {name: value for name, value in case.settings.items() if name != field}
+        with pytest.raises(ModelFolderError, match=f"{field}: found weights that fit more than one"):
+            case.pack(settings=rest)
+    assert not case.left()
+
+
+def test_identity_scaling_is_written_where_it_is_stated(tmp_path: Path) -> None:
+    case = Case(tmp_path, Ahead)
+    case.write(scaled=False)
+    packed = case.pack(preprocessor="identity")
+    assert packed.verification.verified
+    assert json.loads((packed.path / "preprocessor.json").read_text("utf-8")) == {
+        "format_version": 1,
+        "features": ["load"],
+        "mean": [0.0],
+        "scale": [1.0],
+        "frequency": "1h",
+        "clamp": None,
+        "missing": "last",
+    }
+
+
+def test_a_wrong_scaling_is_caught_by_the_golden_vectors(tmp_path: Path) -> None:
+    case = Case(tmp_path, River)
+    with pytest.raises(ModelFolderError, match=r"models/sensor/1/golden.safetensors: .*found a difference of"):
+        case.pack(preprocessor="identity")
+    assert not case.left()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preprocessor": None}, r"sensor/1: found no preprocessor, expected --preprocessor FILE .* or .* identity"),
+        ({"preprocessor": Path("nowhere.json")}, r"cannot be packed: .*nowhere.json"),
+        ({"vocab": Path("words.txt")}, "words.txt: found a word list, expected none: a forecaster reads numbers"),
+        ({"tokenizer": Path("t.json")}, "t.json: found a tokenizer, expected none: a forecaster reads numbers"),
+        ({"settings": {"horizon": 3}}, r"output.*: found shape \[1.*expected \[3.*: horizon 3 x 1 targets x 1 numbers"),
+        ({"settings": {"distribution": "gaussian"}}, r"output.*horizon 1 x 1 targets x 2 numbers of gaussian"),
+        ({"settings": {"features": ["level"]}}, r"input_size: found 3, expected 1 \(features, indicators, calendar\)"),
+        ({"settings": {"target": ["flow"]}}, r"target: found flow, expected only names of features"),
+        ({"settings": {"features": ["a", "b", "c"], "target": ["a"]}}, r"preprocessor.json: features: found"),
+        ({"settings": {"frequency": "1h"}}, r"preprocessor.json: frequency: found None, expected 1h as in config.json"),
+        ({"settings": {"head": [{"size": 4}]}}, r"head.0.weight: found only .*, expected it too"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_told_and_leaves_no_folder(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    case = Case(tmp_path, River)
+    if "settings" in changes:
+        changes = {"settings": {**case.settings, **changes["settings"]}}
+    with pytest.raises(ModelFolderError, match=message):
+        case.pack(**changes)
+    assert not case.left()
+
+
+@pytest.mark.parametrize(
+    ("scaling", "message"),
+    [
+        ({"scale": [1.0, 0.0, 1.0]}, r"preprocessor.json: scale.1: found 0.0"),
+        ({"mean": [0.0]}, r"preprocessor.json: mean: found \[0.0\], expected 3 finite numbers"),
+        ({"more": 1}, r"preprocessor.json: more: found 1"),
+    ],
+    ids=str,
+)
+def test_a_preprocessor_that_does_not_fit_is_refused(tmp_path: Path, scaling: dict[str, Any], message: str) -> None:
+    case = Case(tmp_path, River)
+    case.scaling |= scaling
+    (tmp_path / "scaling.json").write_text(json.dumps(case.scaling), "utf-8")
+    with pytest.raises(ModelFolderError, match=message):
+        case.pack()
+    assert not case.left()
+
+
+def parts(**more: nn.Module) -> nn.ModuleDict:
+    return nn.ModuleDict(more)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (parts(rnn=nn.GRU(2, 8)), "there is no linear layer behind the recurrent ones to forecast with"),
+        (parts(rnn=nn.GRU(2, 8, bidirectional=True), out=nn.Linear(16, 1)), "it reads in both directions"),
+        (parts(rnn=nn.GRU(2, 8), out=nn.Linear(80, 1)), "a layer over a window of 10 timesteps at once is not served"),
+        (parts(rnn=nn.GRU(2, 8), mu=nn.Linear(8, 1), sigma=nn.Linear(8, 1)), "sigma.weight reads 8 numbers where 1"),
+        (parts(rnn=nn.GRU(2, 8), norm=nn.LayerNorm(8), out=nn.Linear(8, 1)), "parts that are not known here: norm."),
+        (parts(a=nn.GRU(2, 8), b=nn.GRU(8, 9), out=nn.Linear(9, 1)), "several networks or a nested one"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_not_served_is_said_and_gets_no_config(tmp_path: Path, network: nn.Module, reason: str) -> None:
+    torch.save(network.state_dict(), tmp_path / "saved.pt")
+    report = inspect(tmp_path / "saved.pt")
+    assert reason in report.looks_like
+    assert report.proposal is None
+
+
+def test_a_square_layer_is_in_front_or_behind_by_its_place_and_name(tmp_path: Path) -> None:
+    front = parts(linear=nn.Linear(8, 8), rnn=nn.GRU(8, 8), out=nn.Linear(8, 1))
+    behind = parts(rnn=nn.GRU(8, 8), one=nn.Linear(8, 8), out=nn.Linear(8, 1))
+    called = parts(fc=nn.Linear(8, 8), rnn=nn.GRU(8, 8), out=nn.Linear(8, 1))
+    found = []
+    for network in (front, behind, called):
+        torch.save(network.state_dict(), tmp_path / "saved.pt")
+        proposal = inspect(tmp_path / "saved.pt").proposal
+        assert proposal is not None
+        found.append((proposal.config["input_projection"], len(proposal.config["head"]), proposal.guessed[0]))
+    assert found == [(True, 0, "input_projection"), (False, 1, "head"), (False, 1, "head")]
+
+
+def test_a_preprocessor_is_refused_for_text(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path)
+    write_tokenizer(tmp_path / "tokenizer.json", ["a"])
+    with pytest.raises(ModelFolderError, match="identity: found a preprocessor, expected none: next-word reads text"):
+        pack(
+            folder / "model.safetensors",
+            tmp_path / "models",
+            "words",
+            "1",
+            tokenizer=tmp_path / "tokenizer.json",
+            preprocessor="identity",
+        )
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_command_takes_settings_and_a_preprocessor(tmp_path: Path) -> None:
+    case = Case(tmp_path, River)
+    stated = [part for name, value in case.settings.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+    target = tmp_path / "models" / "sensor" / "1"
+    command = ["pack", str(case.source), str(target), *stated]
+    without = CliRunner().invoke(app, command)
+    assert without.exit_code == 1
+    assert "found no preprocessor" in without.stderr
+    packed = CliRunner().invoke(app, [*command, "--preprocessor", str(tmp_path / "scaling.json"), "--json"])
+    assert json.loads(packed.stdout)["verification"]["task"] == "forecasting"
+    (identity := tmp_path / "identity").write_text((tmp_path / "scaling.json").read_text("utf-8"), "utf-8")
+    again = [*command[:2], str(target.with_name("2")), *stated, "--preprocessor"]
+    assert CliRunner().invoke(app, [*again, str(identity)]).exit_code == 0
+    assert json.loads((target.with_name("2") / "preprocessor.json").read_text("utf-8"))["mean"] == case.scaling["mean"]
