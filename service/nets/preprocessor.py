@@ -145,10 +145,22 @@ class Preprocessor:
         """Return what is known of k steps ahead (k, K), and what their forecasts are relative to (k, T)."""
         steps = len(known)
         season = trail.season(steps) if self.config.season else np.zeros((steps, 0))
-        base = np.zeros((steps, len(self.config.target)))
-        if self.config.output_residual:
-            base = season if self.config.season else base + trail.last[self.target]
-        return self.beside(times, known, season), base
+        last = np.tile(trail.last[self.target], (steps, 1))
+        return self.beside(times, known, season), self.base(season, last)
+
+    def behind(self, trail: Trail, times: Times | None, filled: Numbers) -> tuple[Numbers, Numbers]:
+        """Return the same of each of the rows `filled` (n, F) behind `trail`, as it was known one row before."""
+        targets = filled[:, self.target]
+        season = np.concatenate([trail.history, targets])[: len(filled)]
+        season = season if self.config.season else np.zeros((len(filled), 0))
+        last = np.concatenate([trail.last[None, self.target], targets])[: len(filled)]
+        return self.beside(times, filled[:, self.known], season), self.base(season, last)
+
+    def base(self, season: Numbers, last: Numbers) -> Numbers:
+        """Return what forecasts (k, T) are relative to: the value one season before, or the last one, or 0."""
+        if not self.config.output_residual:
+            return np.zeros_like(last)
+        return season if self.config.season else last
 
     def in_units(self, scaled: Numbers) -> Numbers:
         """Return targets (..., T) in the units of the input."""

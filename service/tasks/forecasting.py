@@ -1,13 +1,11 @@
 """Forecasting with a recurrent network: streams of observations, each scored as it arrives, and distributions ahead."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from service.nets.forecaster import Forecaster
-from service.nets.preprocessor import Preprocessor
+from service.nets.preprocessor import Numbers, Preprocessor
 from service.tasks.forecast_requests import read_request
 from service.tasks.forecasts import Ahead, Forecasting, Pass, Told
 from service.tasks.layout import StateLayout
@@ -51,45 +49,49 @@ class Forecasts:
         return self._kind(state, request, self._preprocessor)
 
     def forward(self, batch: list[Forecasting]) -> list[Told]:
-        """Score, feed and look ahead for all of `batch`; changes none of them."""
+        """Feed, score and look ahead for all of `batch`; changes none of them."""
         wants = [one.wants for one in batch]
         counts = [len(one.states) for one in wants]
-        rows = torch.cat([one.states for one in wants])
-        places = torch.split(torch.arange(len(rows)), counts)
-        scored = self._tell(rows, places, wants, lambda one: one.score)
-        feeding = [at for at, one in enumerate(wants) if one.inputs is not None]
-        if feeding:
-            inputs = np.concatenate([one.inputs for one in wants if one.inputs is not None])
-            fed = torch.cat([places[at] for at in feeding])
-            after = self._network.step(torch.from_numpy(inputs).float(), self._layout.cut(rows[fed]))
-            rows = rows.index_copy(0, fed, self._layout.join(after))
-        seen = self._tell(rows, places, wants, lambda one: one.look)
-        return [
-            Told(states, score, look)
-            for states, score, look in zip(torch.split(rows, counts), scored, seen, strict=True)
-        ]
+        rows, passed = self._feed(torch.cat([one.states for one in wants]), counts, wants)
+        states = torch.split(rows, counts)
+        checks = {
+            at: (torch.cat([passed[at][row] for row in one.check.rows]), one.check.known)
+            for at, one in enumerate(wants)
+            if one.check is not None
+        }
+        looks = {at: (states[at], one.look) for at, one in enumerate(wants) if one.look is not None}
+        scored, seen = self._tell(checks), self._tell(looks)
+        return [Told(own, scored.get(at), seen.get(at)) for at, own in enumerate(states)]
 
-    def _tell(
-        self, rows: Tensor, places: tuple[Tensor, ...], wants: list[Pass], of: Callable[[Pass], Ahead | None]
-    ) -> list[np.ndarray | None]:
-        """Run the output layers for the operations that want them: parameters (n, steps, T, P) each."""
-        asking = [(at, ahead) for at, one in enumerate(wants) if (ahead := of(one)) is not None]
-        found: list[np.ndarray | None] = [None] * len(wants)
+    def _feed(self, rows: Tensor, counts: list[int], wants: list[Pass]) -> tuple[Tensor, list[list[Tensor]]]:
+        """Feed row after row to the states that have any left; also return each operation's states before them."""
+        places = torch.split(torch.arange(len(rows)), counts)
+        passed: list[list[Tensor]] = [[] for _ in wants]
+        inputs = [np.zeros((0, 0, 0)) if one.inputs is None else one.inputs for one in wants]
+        for at in range(max(one.shape[1] for one in inputs)):
+            feeding = [place for place, one in enumerate(inputs) if one.shape[1] > at]
+            fed = torch.cat([places[place] for place in feeding])
+            x = torch.from_numpy(np.concatenate([inputs[place][:, at] for place in feeding])).float()
+            before = rows[fed]
+            for place, own in zip(feeding, torch.split(before, [counts[place] for place in feeding]), strict=True):
+                passed[place].append(own)
+            rows = rows.index_copy(0, fed, self._layout.join(self._network.step(x, self._layout.cut(before))))
+        return rows, passed
+
+    def _tell(self, asking: dict[int, tuple[Tensor, Ahead]]) -> dict[int, Numbers]:
+        """Run the output layers on the states (n, R) of those that ask: parameters (n, steps, T, P) each."""
         if not asking:
-            return found
-        most = max(ahead.steps for _, ahead in asking)
-        contexts = self._network.contexts(self._layout.cut(rows[torch.cat([places[at] for at, _ in asking])]), most)
-        counts = [len(places[at]) for at, _ in asking]
-        parts = [
-            own[:, : ahead.steps].flatten(0, 1)
-            for own, (_, ahead) in zip(torch.split(contexts, counts), asking, strict=True)
-        ]
+            return {}
+        most = max(ahead.steps for _, ahead in asking.values())
+        contexts = self._network.contexts(self._layout.cut(torch.cat([states for states, _ in asking.values()])), most)
+        each = zip(torch.split(contexts, [len(states) for states, _ in asking.values()]), asking.values(), strict=True)
+        parts = [own[:, : ahead.steps].flatten(0, 1) for own, (_, ahead) in each]
         beside, base = (
-            torch.from_numpy(np.concatenate([getattr(ahead, name) for _, ahead in asking])).float()
+            torch.from_numpy(np.concatenate([getattr(ahead, name) for _, ahead in asking.values()])).float()
             for name in ("beside", "base")
         )
         parameters = self._network.parameters_of(torch.cat(parts), beside, base)
-        lengths = [len(part) for part in parts]
-        for (at, ahead), own in zip(asking, torch.split(parameters, lengths), strict=True):
-            found[at] = own.double().numpy().reshape(-1, ahead.steps, *own.shape[1:])
+        found: dict[int, Numbers] = {}
+        for at, own in zip(asking, torch.split(parameters, [len(part) for part in parts]), strict=True):
+            found[at] = own.double().numpy().reshape(-1, asking[at][1].steps, *own.shape[1:])
         return found

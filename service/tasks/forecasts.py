@@ -6,6 +6,7 @@ A direct forecast is told all steps by the pass that feeds the last row; `path_f
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor
 
@@ -16,10 +17,13 @@ from service.tasks.sequences import number
 from service.tasks.standing import Standing
 from service.types import ForecastCheck, Json, Outcome
 
+#: Rows of one operation that one timestep of the engine feeds: more would keep the others waiting.
+CHUNK = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What is known of `steps` steps ahead for each of n rows: beside (n steps, K), base (n steps, T)."""
+    """What is known of `steps` steps ahead for each of n states: beside (n steps, K), base (n steps, T)."""
 
     steps: int
     beside: Numbers
@@ -27,18 +31,26 @@ class Ahead:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Which of the rows that are fed are compared with what was expected one row before, and what was known of them."""
+
+    rows: list[int]
+    known: Ahead
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
-    """What a forecast wants of a timestep: score the row's distribution, feed inputs (n, W), then look ahead."""
+    """What a forecast wants of a timestep: feed rows (n, k, W) to its n states, score some of them, then look ahead."""
 
     states: Tensor
-    score: Ahead | None
     inputs: Numbers | None
+    check: Check | None
     look: Ahead | None
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A timestep's results: states (n, R), parameters (1, T, P) of the row fed, and of the steps ahead (n, k, T, P)."""
+    """A timestep's results: states (n, R), parameters (m, 1, T, P) of rows scored, (n, k, T, P) of steps ahead."""
 
     states: Tensor
     scored: Numbers | None
@@ -55,12 +67,15 @@ class Forecasting:
         self._request = request
         self._preprocessor = preprocessor
         self._rows = preprocessor.read(request.values, request.times, standing.trail.last)
-        self._trails = [standing.trail]
-        for row in self._rows.filled:
-            self._trails.append(preprocessor.advance(self._trails[-1], row[None]))
+        self._known = preprocessor.behind(standing.trail, request.times, self._rows.filled)
+        self._trail = preprocessor.advance(standing.trail, self._rows.filled)
+        # Rows that there is a forecast of, and anything to compare.
+        present = ~np.isnan(self._rows.scaled[:, preprocessor.target])
+        self._comparable: NDArray[np.bool_] = np.asarray(present.any(1))
+        self._comparable[: max(0, 1 - standing.count)] = False
         self._states = standing.network[None]
         self._fed = 0
-        self._scored: list[tuple[int, Numbers]] = []
+        self._scored: list[Numbers] = []
         self._levels = np.array(preprocessor.config.quantiles)
         self._forecast: Distribution | None = None
 
@@ -68,17 +83,18 @@ class Forecasting:
     def wants(self) -> Pass:
         """What the next timestep should do."""
         count = len(self._rows.filled)
-        if self._fed == count:
-            return Pass(self._states, None, None, self._look())
-        feeds = self._rows.inputs[self._fed : self._fed + 1]
-        return Pass(self._states, self._score(), feeds, self._look() if self._fed == count - 1 else None)
+        chunk = slice(self._fed, min(self._fed + CHUNK, count))
+        look = self._look() if chunk.stop == count else None
+        if chunk.start == count:
+            return Pass(self._states, None, None, look)
+        return Pass(self._states, self._rows.inputs[None, chunk], self._check_of(chunk), look)
 
     def receive(self, told: Told) -> None:
         """Take the result of a timestep."""
         self._states = told.states
         if told.scored is not None:
-            self._scored.append((self._fed, told.scored[0]))
-        self._fed = min(self._fed + 1, len(self._rows.filled))
+            self._scored.append(told.scored[:, 0])
+        self._fed = min(self._fed + CHUNK, len(self._rows.filled))
         if told.seen is not None:
             self._settle(told.states[0])
             self._see(told.seen)
@@ -92,7 +108,7 @@ class Forecasting:
 
     def _ahead(self, steps: int) -> Ahead:
         times = self._preprocessor.times_after(self._time_after(), steps)
-        beside, base = self._preprocessor.ahead(self._trails[-1], times, self._request.known[:steps])
+        beside, base = self._preprocessor.ahead(self._trail, times, self._request.known[:steps])
         return Ahead(steps, beside, base)
 
     def _time_after(self) -> int | None:
@@ -104,20 +120,19 @@ class Forecasting:
             return self._before.time
         return None if self._before.time is None or step is None else self._before.time + 1_000_000 * step * count
 
-    def _score(self) -> Ahead | None:
-        """Say what is known of the row to be fed, if there is a forecast of it and anything to compare."""
-        at, times = self._fed, self._request.times
-        known = self._rows.filled[at : at + 1, self._preprocessor.known]
-        if self._before.count + at == 0 or np.isnan(self._rows.scaled[at, self._preprocessor.target]).all():
+    def _check_of(self, chunk: slice) -> Check | None:
+        """Say what was known of those rows of a chunk that can be compared."""
+        rows = np.flatnonzero(self._comparable[chunk])
+        if not len(rows):
             return None
-        own = None if times is None else times[at : at + 1]
-        return Ahead(1, *self._preprocessor.ahead(self._trails[at], own, known))
+        beside, base = (known[chunk][rows] for known in self._known)
+        return Check(rows.tolist(), Ahead(1, beside, base))
 
     def _settle(self, network: Tensor) -> None:
         """Note where the stream stands once its rows are fed."""
         count = self._before.count + len(self._rows.filled)
         # A copy: the row is a view that would keep the whole batch's states alive.
-        self.state = Standing(count, self._time_after(), network.clone(), self._trails[-1])
+        self.state = Standing(count, self._time_after(), network.clone(), self._trail)
 
     def _distribution(self, parameters: Numbers) -> Distribution:
         return Distribution(self._preprocessor.config.distribution, parameters, self._levels)
@@ -132,7 +147,7 @@ class Forecasting:
         check = self._check()
         output["observed"] = None
         if check is not None:
-            scores = dict(zip([at for at, _ in self._scored], check.anomaly_scores, strict=False))
+            scores = dict(zip(np.flatnonzero(self._comparable).tolist(), check.anomaly_scores, strict=False))
             output["observed"] = {
                 "mean_absolute_error": number(check.absolute_error / check.values),
                 "anomaly_scores": [number(scores[at]) if at in scores else None for at in self._request.told],
@@ -170,9 +185,8 @@ class Forecasting:
         """Compare the rows with what was expected of them one step before."""
         if not self._scored:
             return None
-        at = [place for place, _ in self._scored]
-        expected = self._distribution(np.concatenate([parameters for _, parameters in self._scored]))
-        came = self._rows.scaled[at][:, self._preprocessor.target]
+        expected = self._distribution(np.concatenate(self._scored))
+        came = self._rows.scaled[self._comparable][:, self._preprocessor.target]
         errors = np.abs(self._preprocessor.in_units(came) - self._preprocessor.in_units(expected.mean()))
         scores = () if expected.kind == "point" else tuple(anomaly_scores(expected, came).tolist())
         return ForecastCheck(int((~np.isnan(came)).sum()), float(np.nansum(errors)), scores)

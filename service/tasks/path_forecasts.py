@@ -33,7 +33,7 @@ class AutoregressiveForecasting(Forecasting):
         """What the next timestep should do."""
         if not self._drawn:
             return super().wants
-        return Pass(self._states, None, self._path_inputs(), self._path_ahead(len(self._drawn)))
+        return Pass(self._states, self._path_inputs()[:, None], None, self._path_ahead(len(self._drawn)))
 
     def _look(self) -> Ahead:
         return self._ahead(1)
@@ -54,7 +54,7 @@ class AutoregressiveForecasting(Forecasting):
     def _path_inputs(self) -> Numbers:
         """Return the inputs (paths, W) that the last drawn step makes."""
         pre, at = self._preprocessor, len(self._drawn) - 1
-        filled = np.tile(self._trails[-1].last, (self._count, 1))
+        filled = np.tile(self._trail.last, (self._count, 1))
         filled[:, pre.known] = self._request.known[at]
         filled[:, self._preprocessor.target] = np.clip(self._drawn[-1], -pre.clamp, pre.clamp)
         times = pre.times_after(self._time_after(), at + 1)
@@ -63,18 +63,16 @@ class AutoregressiveForecasting(Forecasting):
 
     def _path_ahead(self, at: int) -> Ahead:
         """Return what is known of step `at` (from 0) of every path."""
-        pre, trail = self._preprocessor, self._trails[-1]
+        pre, trail = self._preprocessor, self._trail
         drawn = np.clip(np.stack(self._drawn, 1), -pre.clamp, pre.clamp)
-        season, base = np.zeros((self._count, 0)), np.zeros((self._count, len(self._preprocessor.target)))
+        season = np.zeros((self._count, 0))
         if pre.config.season:
             past = at - pre.config.season
             season = drawn[:, past] if past >= 0 else np.tile(trail.history[at], (self._count, 1))
-        if pre.config.output_residual:
-            base = season if pre.config.season else drawn[:, -1]
         known = np.tile(self._request.known[at], (self._count, 1))
         times = pre.times_after(self._time_after(), at + 1)
         own = None if times is None else np.repeat(times[-1:], self._count)
-        return Ahead(1, pre.beside(own, known, season), base)
+        return Ahead(1, pre.beside(own, known, season), pre.base(season, drawn[:, -1]))
 
     def _told(self) -> dict[str, Json]:
         paths = np.stack(self._drawn, 1)

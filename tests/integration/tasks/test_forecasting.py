@@ -126,10 +126,10 @@ def test_forecasts_what_the_trainer_computes(tmp_path: Path, settings: dict[str,
 
 
 @EVERY
-@pytest.mark.parametrize("cuts", [[1] * 12, [5, 7], [1, 10, 1]], ids=str)
+@pytest.mark.parametrize("cuts", [[1] * 12, [5, 7], [1, 10, 1], [2, 1, 45]], ids=str)
 def test_any_pieces_are_one_pass(tmp_path: Path, settings: dict[str, Any], cuts: list[int]) -> None:
     model = Model(tmp_path, **settings)
-    rows = series(model.trainer, 12)
+    rows = series(model.trainer, sum(cuts))
     at_once, state, fed, scores, errors = model.feed(rows), None, 0, [], 0.0
     for count in cuts:
         outcome = model.feed(rows[fed : fed + count], state, skip=fed)
@@ -155,7 +155,7 @@ def assert_same_forecast(one: Any, other: Any) -> None:
 @EVERY
 def test_batched_is_alone(tmp_path: Path, settings: dict[str, Any]) -> None:
     model = Model(tmp_path, **settings)
-    inputs = [series(model.trainer, count, seed=count) for count in (1, 4, 9, 4)]
+    inputs = [series(model.trainer, count, seed=count) for count in (1, 4, 40, 9, 33)]
     alone = [model.feed(rows).output for rows in inputs]
     sequences = [model.task.start(Predict(model.given(rows)), model.task.initial_state) for rows in inputs]
     while running := [one for one in sequences if not one.finished]:
