@@ -34,6 +34,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -251,7 +252,7 @@ def batch_loss(model: Translator, batch: Batch, smoothing: float) -> tuple[Tenso
 class Training:
     """Model, optimizer and averaged weights; everything that a checkpoint holds."""
 
-    def __init__(self, work: Path, attention: bool, device: str, plan: Plan) -> None:
+    def __init__(self, work: Path, attention: bool, device: str, plan: Plan, *, restart: bool = False) -> None:
         torch.manual_seed(SEED)
         self.name = "attention" if attention else "plain"
         self.path, self.best_path = work / f"{self.name}.pt", work / f"{self.name}-best.pt"
@@ -263,19 +264,25 @@ class Training:
             self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.epoch, self.step, self.worse, self.best = 0, 0, 0, float("inf")
-        if self.path.exists():
-            self._resume()
+        saved = torch.load(self.path, weights_only=True) if self.path.exists() else None
+        if saved is not None and (not restart or saved.get("plan") == self._marks()):
+            self._resume(saved)
+        elif restart:
+            self._begin_from_best()
 
     def save(self) -> None:
         """Write the checkpoint so that a run killed while writing leaves the previous one."""
         saved = {key: getattr(self, key) for key in ("epoch", "step", "worse", "best")}
         saved |= {key: getattr(self, key).state_dict() for key in ("model", "average", "optimizer")}
         partial = self.path.with_suffix(".partial")
-        torch.save(saved | {"random": torch.get_rng_state()}, partial)
+        torch.save(saved | {"random": torch.get_rng_state(), "plan": self._marks()}, partial)
         partial.replace(self.path)
 
-    def _resume(self) -> None:
-        saved = torch.load(self.path, weights_only=True)
+    def _marks(self) -> list[float]:
+        """Return what tells a plan from another one; more epochs are the same plan, continued."""
+        return [self.plan.rate, self.plan.batch_tokens, self.plan.dropout]
+
+    def _resume(self, saved: dict[str, Any]) -> None:
         for key in ("epoch", "step", "worse", "best"):
             setattr(self, key, saved[key])
         for key in ("model", "average", "optimizer"):
@@ -283,8 +290,7 @@ class Training:
         torch.set_rng_state(saved["random"])
         print(f"goes on from epoch {self.epoch + 1}, step {self.step}", flush=True)
 
-    def restart(self) -> None:
-        """Begin a new plan from the weights that were best so far."""
+    def _begin_from_best(self) -> None:
         best = torch.load(self.best_path, weights_only=True)
         self.model.load_state_dict(best)
         self.average.load_state_dict(best)
@@ -327,11 +333,9 @@ class Training:
 def train(data: Data, work: Path, plan: Plan, device: str, attention: bool, *, restart: bool = False) -> Translator:
     """Train, or go on from the checkpoint in `work`; return the averaged weights that were best on validation.
 
-    With `restart` a new plan begins from the best weights, where no checkpoint of it is there yet.
+    With `restart` the plan begins from the best weights of an earlier one, or goes on where it was interrupted itself.
     """
-    run = Training(work, attention, device, plan)
-    if restart and not run.path.exists():
-        run.restart()
+    run = Training(work, attention, device, plan, restart=restart)
     pairs = [pair for pair in data.train if max(len(pair.source), len(pair.target)) <= LONGEST]
     print(f"{sum(tensor.numel() for tensor in run.model.parameters())} parameters, {len(pairs)} pairs", flush=True)
     while run.epoch < plan.epochs and run.worse < 2:
