@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 WORDS = ["I", "would", "like", "a", "cup", "of", "tea", "and", "you", "?"]
 
@@ -34,12 +35,25 @@ class Figures:
     errors: int
 
 
+@dataclass(frozen=True)
+class Running:
+    """The service: its port, and the id of its supervisor."""
+
+    port: int
+    process: int
+
+
 @contextmanager
-def service(workers: int) -> Iterator[int]:
-    """Run the service in a temporary folder; gives its port."""
+def service(workers: int, models: Path = Path("models")) -> Iterator[Running]:
+    """Run the service with its state in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--workers", str(workers)]
-        environment = {**os.environ, "UNROLL_STATE_DIR": folder, "UNROLL_LOG_FORMAT": "json"}
+        environment = {
+            **os.environ,
+            "UNROLL_STATE_DIR": folder,
+            "UNROLL_LOG_FORMAT": "json",
+            "UNROLL_MODELS": str(models),
+        }
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         port = 0
@@ -50,7 +64,7 @@ def service(workers: int) -> Iterator[int]:
                 break
         drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
         try:
-            yield port
+            yield Running(port, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -100,11 +114,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     arguments = parser.parse_args()
-    with service(arguments.workers) as port:
-        asyncio.run(measure(port, 8, 2.0))  # warm-up
+    with service(arguments.workers) as running:
+        asyncio.run(measure(running.port, 8, 2.0))  # warm-up
         print("| connections | steps/s | median ms | p99 ms | errors |\n|---|---|---|---|---|")
         for connections in arguments.connections:
-            figures = asyncio.run(measure(port, connections, arguments.seconds))
+            figures = asyncio.run(measure(running.port, connections, arguments.seconds))
             print(
                 f"| {figures.connections} | {figures.rate:,.0f} | {figures.median:.1f} | {figures.p99:.1f} "
                 f"| {figures.errors} |",

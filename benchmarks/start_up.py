@@ -1,0 +1,66 @@
+"""How long the service takes to be ready with all bundled models, and how much memory a worker holds after some work.
+
+    python -m benchmarks.start_up [--models models] [--repeats 3]
+
+Starts `unroll serve` with one worker and its private store on a free port, asks every model for predictions, and reads
+the worker's resident memory from /proc (Linux).
+"""
+
+import argparse
+import json
+import statistics
+import time
+import urllib.request
+from pathlib import Path
+
+from benchmarks.session_steps import service
+
+TEXT = "How are you? I would like a cup of tea, please. Where is the station? "
+SERIES = {"values": [15_000] * 672, "timestamps": {"start": "2015-01-05T00:00:00Z", "step_seconds": 1800}}
+INPUTS = {"next-word": {"text": TEXT}, "translation": {"text": TEXT * 4}, "forecasting": SERIES}
+
+
+def ask(url: str, body: object | None = None) -> dict[str, list[dict[str, str]]]:
+    """Return the JSON answer to a request."""
+    content = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        found: dict[str, list[dict[str, str]]] = json.load(response)
+        return found
+
+
+def use(port: int) -> int:
+    """Ask every model ten times; return how many there are."""
+    models = ask(f"http://localhost:{port}/v1/models")["data"]
+    for model in models * 10:
+        ask(f"http://localhost:{port}/v1/models/{model['id']}/predict", {"input": INPUTS[model["task"]]})
+    return len(models)
+
+
+def worker_megabytes(supervisor: int) -> float:
+    """Return the resident memory of the only worker below a supervisor."""
+    for child in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+        if b"service.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+            status = Path(f"/proc/{child}/status").read_text()
+            return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    raise RuntimeError(f"process {supervisor} has no worker")
+
+
+def main() -> None:
+    """Print a line per start, and the median."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    seconds = []
+    for _ in range(arguments.repeats):
+        started = time.monotonic()
+        with service(1, arguments.models) as running:
+            seconds.append(time.monotonic() - started)
+            count = use(running.port)
+            print(f"{count} models: ready after {seconds[-1]:.1f} s, worker {worker_megabytes(running.process):.0f} MB")
+    print(f"median {statistics.median(seconds):.1f} s")
+
+
+if __name__ == "__main__":
+    main()
