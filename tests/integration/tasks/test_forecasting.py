@@ -125,6 +125,14 @@ def test_forecasts_what_the_trainer_computes(tmp_path: Path, settings: dict[str,
     assert output["horizon"] == 4
 
 
+def test_units_far_from_zero_keep_what_the_network_told(tmp_path: Path) -> None:
+    model = Model(tmp_path, preprocessor={"mean": [101_325.0], "scale": [8.0]})
+    rows = series(model.trainer, 7)
+    found = np.array(model.feed(rows).output["mean"])[..., 0]
+    expected = model.trainer(rows, None, None)[0][:, 0, 0].double().numpy()
+    np.testing.assert_allclose((found - 101_325.0) / 8.0, expected, atol=1e-5)
+
+
 @EVERY
 @pytest.mark.parametrize("cuts", [[1] * 12, [5, 7], [1, 10, 1]], ids=str)
 def test_any_pieces_are_one_pass(tmp_path: Path, settings: dict[str, Any], cuts: list[int]) -> None:
