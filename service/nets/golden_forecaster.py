@@ -71,7 +71,7 @@ def _inputs(given: dict[str, Tensor], preprocessor: Preprocessor) -> tuple[Tenso
         trail = preprocessor.empty_trail()
         rows = preprocessor.read(values, times, trail.last)
         after = preprocessor.times_after(None if times is None else int(times[-1]), steps)
-        found.append((rows.inputs, *preprocessor.ahead(preprocessor.advance(trail, rows.filled), after, known)))
+        found.append((rows.inputs, *preprocessor.ahead(preprocessor.trails(trail, rows.filled)[-1], after, known)))
     inputs, beside, base = (torch.from_numpy(np.stack(parts)).float() for parts in zip(*found, strict=True))
     return inputs, beside.flatten(0, 1), base.flatten(0, 1)
 

@@ -118,13 +118,11 @@ class Preprocessor:
             parts.append(calendar_columns(self.config.calendar, times))
         return np.concatenate(parts, axis=1)
 
-    def advance(self, trail: Trail, filled: Numbers) -> Trail:
-        """Return what is kept after rows `filled` (n, F)."""
-        if not len(filled):
-            return trail
-        season = self.config.season
+    def trails(self, trail: Trail, filled: Numbers) -> list[Trail]:
+        """Return what is kept before `filled` (n, F) and after each of its rows; the histories are views of one array."""
         history = np.concatenate([trail.history, filled[:, self.target]])
-        return Trail(filled[-1], history[len(history) - season :])
+        season = self.config.season
+        return [Trail(last, history[at : at + season]) for at, last in enumerate([trail.last, *filled])]
 
     def scale_known(self, future: Numbers) -> Numbers:
         """Scale and clamp the known covariates of steps ahead, (k, known)."""

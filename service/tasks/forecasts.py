@@ -55,9 +55,7 @@ class Forecasting:
         self._request = request
         self._preprocessor = preprocessor
         self._rows = preprocessor.read(request.values, request.times, standing.trail.last)
-        self._trails = [standing.trail]
-        for row in self._rows.filled:
-            self._trails.append(preprocessor.advance(self._trails[-1], row[None]))
+        self._trails = preprocessor.trails(standing.trail, self._rows.filled)
         self._states = standing.network[None]
         self._fed = 0
         self._scored: list[tuple[int, Numbers]] = []
