@@ -118,10 +118,13 @@ def anomaly_scores(distribution: Distribution, values: Numbers) -> Numbers:
     return np.where(count > 0, largest ** np.maximum(count, 1), np.nan)
 
 
-def rounded(numbers: Numbers) -> Numbers:
-    """Round to seven significant digits, all that float32 has."""
-    with np.errstate(divide="ignore"):
-        exponent = np.where(numbers == 0, 0, np.floor(np.log10(np.abs(numbers)))) - 6
+def rounded(numbers: Numbers, scale: Numbers) -> Numbers:
+    """Round to seven significant digits, all that float32 has, of a number or of its `scale`, whichever is smaller.
+
+    The network computes scaled numbers: far from zero, seven digits in units would be fewer than it told.
+    """
+    size = np.minimum(np.abs(numbers), scale)
+    exponent = np.floor(np.log10(np.where(size == 0, scale, size))) - 6
     # A power of ten is exact up to 1e22, so that the quotient is the double nearest to the decimal.
     large, small = 10.0 ** np.clip(exponent, 0, 22), 10.0 ** np.clip(-exponent, 0, 22)
     found: Numbers = np.round(numbers / large * small) / small * large

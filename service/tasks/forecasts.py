@@ -193,7 +193,8 @@ class Forecasting:
 
     def _listed(self, scaled: Numbers) -> Json:
         """Return (horizon, T) in units, shaped as the client writes values."""
-        numbers = rounded(self._preprocessor.in_units(scaled))
+        pre = self._preprocessor
+        numbers = rounded(pre.in_units(scaled), pre.scale[pre.target])
         listed: Json = (numbers[:, 0] if self._request.flat else numbers).tolist()
         return listed
 

@@ -1,6 +1,8 @@
 """Forecasting on small real networks: against the trainer's own code, streams in any pieces, paths, bad input."""
 
 import math
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,30 @@ def test_forecasts_what_the_trainer_computes(tmp_path: Path, settings: dict[str,
         np.testing.assert_allclose(output["quantiles"][f"{level}"], expected(level) * scale + mean, rtol=1e-4)
     assert output["features"] == trainer.config["target"]
     assert output["horizon"] == 4
+
+
+def test_units_far_from_zero_keep_what_the_network_told(tmp_path: Path) -> None:
+    model = Model(tmp_path, preprocessor={"mean": [101_325.0], "scale": [8.0]})
+    rows = series(model.trainer, 7)
+    found = np.array(model.feed(rows).output["mean"])[..., 0]
+    expected = model.trainer(rows, None, None)[0][:, 0, 0].double().numpy()
+    np.testing.assert_allclose((found - 101_325.0) / 8.0, expected, atol=1e-5)
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """The most that `run` allocates at once."""
+    tracemalloc.start()
+    try:
+        run()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_block_keeps_one_season_not_one_for_each_row(tmp_path: Path) -> None:
+    model = Model(tmp_path, season=20_000)
+    operation = Predict(model.given(series(model.trainer, 50)))
+    assert peak_bytes(lambda: model.task.start(operation, model.task.initial_state)) < 10 * model.task.state_bytes
 
 
 @EVERY

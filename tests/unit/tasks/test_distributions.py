@@ -101,14 +101,21 @@ def test_a_point_has_neither_quantiles_nor_probabilities() -> None:
 @given(st.lists(st.floats(-1e25, 1e25), min_size=1, max_size=5))
 def test_rounding_keeps_seven_digits(values: list[float]) -> None:
     numbers = np.array(values)
-    np.testing.assert_allclose(rounded(numbers), numbers, rtol=5.1e-7, atol=1e-15)
+    np.testing.assert_allclose(rounded(numbers, np.array(np.inf)), numbers, rtol=5.1e-7, atol=1e-15)
 
 
 def test_rounded_numbers_are_short() -> None:
-    assert rounded(np.array([1 / 3, 15137.569, 123456789.0, 0.0, -2.0000001])).tolist() == [
+    assert rounded(np.array([1 / 3, 15137.569, 123456789.0, 0.0, -2.0000001]), np.array(np.inf)).tolist() == [
         0.3333333,
         15137.57,
         123456800.0,
         0.0,
         -2.0,
     ]
+
+
+@settings(deadline=None)
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_rounding_keeps_what_the_scale_tells(mean: float, scale: float) -> None:
+    numbers = mean + scale * np.linspace(-3.0, 3.0, 7)
+    np.testing.assert_allclose(rounded(numbers, np.array(scale)) / scale, numbers / scale, atol=1e-6, rtol=1e-12)
