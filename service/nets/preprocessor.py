@@ -119,7 +119,7 @@ class Preprocessor:
         return np.concatenate(parts, axis=1)
 
     def trails(self, trail: Trail, filled: Numbers) -> list[Trail]:
-        """Return what is kept before `filled` (n, F) and after each of its rows; the histories are views of one array."""
+        """Return what is kept before `filled` (n, F) and after each row; the histories are views of one array."""
         history = np.concatenate([trail.history, filled[:, self.target]])
         season = self.config.season
         return [Trail(last, history[at : at + season]) for at, last in enumerate([trail.last, *filled])]
