@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-#: The first microsecond of the year 10000, which no time reaches.
+#: The first microsecond of the year 1, and that of the year 10000, which no time reaches.
+BEGIN = -62_135_596_800_000_000
 END = 253_402_300_800_000_000
 
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
@@ -21,5 +22,8 @@ def microseconds(text: str, *, naive: bool = False) -> int:
 
 
 def written(time: int) -> str:
-    """Return microseconds since 1970 as RFC 3339 in UTC; fractions of a second only where there are some."""
-    return (EPOCH + time * MICROSECOND).isoformat().replace("+00:00", "Z")
+    """Return microseconds since 1970 as RFC 3339 in UTC; fractions of a second only where there are some.
+
+    Offsets and steps that are counted on reach a little beyond the years 1 to 9999, which are all that can be written.
+    """
+    return (EPOCH + min(max(time, BEGIN), END - 1) * MICROSECOND).isoformat().replace("+00:00", "Z")

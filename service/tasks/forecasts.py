@@ -162,7 +162,7 @@ class Forecasting:
         if forecast.kind == "point":
             return output
         output["quantiles"] = {
-            f"{level:.10g}": self._listed(forecast.quantile(np.array(level))) for level in options.quantiles
+            str(level): self._listed(forecast.quantile(np.array(level))) for level in options.quantiles
         }
         if options.samples:
             output["samples"] = [self._listed(path) for path in self._paths(forecast, options.samples)]

@@ -26,14 +26,15 @@ class AutoregressiveForecasting(Forecasting):
         shape = (request.horizon, len(self._preprocessor.target))
         generators = [generator_of(request, path) for path in range(self._count)]
         self._uniforms = np.stack([one.uniform(EDGE, 1 - EDGE, shape) for one in generators])
-        self._drawn: list[Numbers] = []
+        self._drawn: Numbers = np.empty((self._count, *shape))
+        self._steps = 0
 
     @property
     def wants(self) -> Pass:
         """What the next timestep should do."""
-        if not self._drawn:
+        if not self._steps:
             return super().wants
-        return Pass(self._states, self._path_inputs()[:, None], None, self._path_ahead(len(self._drawn)))
+        return Pass(self._states, self._path_inputs()[:, None], None, self._path_ahead(self._steps))
 
     def _look(self) -> Ahead:
         return self._ahead(1)
@@ -41,22 +42,27 @@ class AutoregressiveForecasting(Forecasting):
     def _see(self, seen: Numbers) -> None:
         """Draw the next step of every path: seen (1 or paths, 1, T, P)."""
         step = self._distribution(np.broadcast_to(seen[:, 0], (self._count, *seen.shape[2:])))
-        drawn = step.mean() if step.kind == "point" else step.quantile(self._uniforms[:, len(self._drawn)])
-        if not self._drawn:
+        if not self._steps:
             self._states = self._states.expand(self._count, -1)
-        self._drawn.append(drawn)
-        self.finished = len(self._drawn) == self._request.horizon
+        at = self._steps
+        self._drawn[:, at] = step.mean() if step.kind == "point" else step.quantile(self._uniforms[:, at])
+        self._steps += 1
+        self.finished = self._steps == self._request.horizon
 
     def _settle(self, network: Tensor) -> None:
-        if not self._drawn:
+        if not self._steps:
             super()._settle(network)
+
+    def _fed_back(self, step: int) -> Numbers:
+        """Return what every path drew for a step, as far out as the network is told: (paths, T)."""
+        return np.clip(self._drawn[:, step], -self._preprocessor.clamp, self._preprocessor.clamp)
 
     def _path_inputs(self) -> Numbers:
         """Return the inputs (paths, W) that the last drawn step makes."""
-        pre, at = self._preprocessor, len(self._drawn) - 1
+        pre, at = self._preprocessor, self._steps - 1
         filled = np.tile(self._trail.last, (self._count, 1))
         filled[:, pre.known] = self._request.known[at]
-        filled[:, self._preprocessor.target] = np.clip(self._drawn[-1], -pre.clamp, pre.clamp)
+        filled[:, pre.target] = self._fed_back(at)
         times = pre.times_after(self._time_after(), at + 1)
         own = None if times is None else np.repeat(times[-1:], self._count)
         return pre.assemble(filled, np.zeros(filled.shape, bool), own)
@@ -64,24 +70,22 @@ class AutoregressiveForecasting(Forecasting):
     def _path_ahead(self, at: int) -> Ahead:
         """Return what is known of step `at` (from 0) of every path."""
         pre, trail = self._preprocessor, self._trail
-        drawn = np.clip(np.stack(self._drawn, 1), -pre.clamp, pre.clamp)
         season = np.zeros((self._count, 0))
         if pre.config.season:
             past = at - pre.config.season
-            season = drawn[:, past] if past >= 0 else np.tile(trail.history[at], (self._count, 1))
+            season = self._fed_back(past) if past >= 0 else np.tile(trail.history[at], (self._count, 1))
         known = np.tile(self._request.known[at], (self._count, 1))
         times = pre.times_after(self._time_after(), at + 1)
         own = None if times is None else np.repeat(times[-1:], self._count)
-        return Ahead(1, pre.beside(own, known, season), pre.base(season, drawn[:, -1]))
+        return Ahead(1, pre.beside(own, known, season), pre.base(season, self._fed_back(at - 1)))
 
     def _told(self) -> dict[str, Json]:
-        paths = np.stack(self._drawn, 1)
-        options = self._request.options
+        paths, options = self._drawn, self._request.options
         output: dict[str, Json] = {"mean": self._listed(paths.mean(0)), "quantiles": {}}
         if self._preprocessor.config.distribution == "point":
             return output
         output["quantiles"] = {
-            f"{level:.10g}": self._listed(np.quantile(paths, level, axis=0)) for level in options.quantiles
+            str(level): self._listed(np.quantile(paths, level, axis=0)) for level in options.quantiles
         }
         if options.samples:
             output["samples"] = [self._listed(path) for path in paths[: options.samples]]

@@ -15,6 +15,7 @@ from service.errors import InputTooLong, InvalidRequest, StateCorrupted
 from service.tasks.forecasting import Forecasts
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
+from service.times import BEGIN, END
 from service.types import (
     ForecastCheck,
     Generate,
@@ -149,6 +150,33 @@ def test_a_block_keeps_one_season_not_one_for_each_row(tmp_path: Path) -> None:
     model = Model(tmp_path, season=20_000)
     operation = Predict(model.given(series(model.trainer, 50)))
     assert peak_bytes(lambda: model.task.start(operation, model.task.initial_state)) < 10 * model.task.state_bytes
+
+
+def test_a_path_step_costs_the_same_however_many_are_behind_it(tmp_path: Path) -> None:
+    model = Model(tmp_path, decoding="autoregressive", horizon=300)
+    given = model.given(series(model.trainer, 2))
+    sequence = model.task.start(Predict(given, PredictOptions(samples=1000)), model.task.initial_state)
+    peaks = []
+    for _ in range(250):
+        peaks.append(peak_bytes(lambda: sequence.wants))
+        assert run_timestep(model.task, [sequence]) == [None]
+    assert peaks[-1] < 2 * peaks[5]
+
+
+@pytest.mark.parametrize("settings", [{}, {"decoding": "autoregressive"}], ids=["direct", "paths"])
+def test_levels_that_are_close_to_each_other_are_all_answered(tmp_path: Path, settings: dict[str, Any]) -> None:
+    levels = (0.1, 0.10000000000001, 1e-12, 1 - 1e-12)
+    output = Model(tmp_path, **settings).run(
+        Predict(SeriesInput(rows_of(1.0)), PredictOptions(horizon=1, quantiles=levels))
+    )
+    assert [float(level) for level in output.output["quantiles"]] == [*levels]
+
+
+@pytest.mark.parametrize("time", [END - 1, BEGIN - 50_400_000_000], ids=["the last year", "year 1, 14 hours east"])
+def test_times_at_the_ends_of_the_calendar_are_refused_by_name(tmp_path: Path, time: int) -> None:
+    model, given = Model(tmp_path), SeriesInput(rows_of(1.0), timestamps=(time,))
+    after = model.run(Predict(SeriesInput(rows_of(1.0))), model.run(Predict(given)).state).state
+    assert "input.timestamps[0] is" in refusal(model, given, after)
 
 
 @EVERY

@@ -39,6 +39,14 @@ def test_a_students_t_is_scipys() -> None:
     assert own.mean() == [-1.0]
 
 
+@pytest.mark.parametrize("freedom", [2.001, 2.7, 30.0, 1e12])
+def test_the_farthest_quantiles_are_finite_and_in_order(freedom: float) -> None:
+    levels = np.array([5e-324, 1e-300, 1e-12, 0.5, 1 - 1e-12, np.nextafter(1.0, 0.0)])
+    found = student(0.0, 1.0, freedom).quantile(levels)
+    assert np.isfinite(found).all()
+    assert (np.diff(found) >= 0).all()
+
+
 @settings(deadline=None)
 @given(st.lists(numbers, min_size=5, max_size=5).map(sorted))
 def test_quantiles_never_cross_and_meet_their_levels(values: list[float]) -> None:
