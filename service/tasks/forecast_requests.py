@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.errors import InputTooLong, InvalidRequest
-from service.nets.preprocessor import Numbers, Preprocessor, Times
+from service.nets.preprocessor import Numbers, Preprocessor
 from service.tasks.inputs import require_series
 from service.tasks.options import refuse_foreign
-from service.tasks.series_times import read_times, regular_rows
+from service.tasks.series_times import Timed, read_times, regular_rows
 from service.tasks.standing import Standing
 from service.types import Open, Operation, Predict, PredictOptions, SeriesInput
 
@@ -19,14 +19,12 @@ MOST_SAMPLED = 500_000
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """New rows in units: values (n, F) with NaN, times (n,), `told` the rows that the client sent; and what to answer.
+    """New rows, and what to answer.
 
     `known` (horizon, known) are scaled covariates of the steps ahead. `flat`: answer numbers, not rows of one.
     """
 
-    values: Numbers
-    times: Times | None
-    told: list[int]
+    rows: Timed
     known: Numbers
     horizon: int
     flat: bool
@@ -52,11 +50,10 @@ def read_request(
             "input.values is missing: expected at least one observation before a forecast", param="input.values"
         )
     values = _values(given, standing, preprocessor, most_rows)
-    values, times, told = regular_rows(
-        values, read_times(given, standing, preprocessor), standing, preprocessor, most_rows
-    )
+    times = read_times(given, standing, preprocessor)
+    rows = regular_rows(values, times, standing, preprocessor, most_rows)
     flat = len(config.features) == 1 if given.values is None else given.flat
-    return ForecastRequest(values, times, told, _known(given, horizon, preprocessor), horizon, flat, options)
+    return ForecastRequest(rows, _known(given, horizon, preprocessor), horizon, flat, options)
 
 
 def _horizon(options: PredictOptions, preprocessor: Preprocessor) -> int:

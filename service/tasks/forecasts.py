@@ -66,8 +66,8 @@ class Forecasting:
         self._before = standing
         self._request = request
         self._preprocessor = preprocessor
-        self._rows = preprocessor.read(request.values, request.times, standing.trail.last)
-        self._known = preprocessor.behind(standing.trail, request.times, self._rows.filled)
+        self._rows = preprocessor.read(request.rows.values, request.rows.times, standing.trail.last)
+        self._known = preprocessor.behind(standing.trail, request.rows.times, self._rows.filled)
         self._trail = preprocessor.advance(standing.trail, self._rows.filled)
         # Rows that there is a forecast of, and anything to compare.
         present = ~np.isnan(self._rows.scaled[:, preprocessor.target])
@@ -107,18 +107,9 @@ class Forecasting:
         return self._ahead(self._request.horizon)
 
     def _ahead(self, steps: int) -> Ahead:
-        times = self._preprocessor.times_after(self._time_after(), steps)
+        times = self._preprocessor.times_after(self._request.rows.after, steps)
         beside, base = self._preprocessor.ahead(self._trail, times, self._request.known[:steps])
         return Ahead(steps, beside, base)
-
-    def _time_after(self) -> int | None:
-        """Return the time of the last row, as far as times are told or follow from the frequency."""
-        if self._request.times is not None and len(self._request.times):
-            return int(self._request.times[-1])
-        count, step = len(self._rows.filled), self._preprocessor.config.step_seconds
-        if count == 0:
-            return self._before.time
-        return None if self._before.time is None or step is None else self._before.time + 1_000_000 * step * count
 
     def _check_of(self, chunk: slice) -> Check | None:
         """Say what was known of those rows of a chunk that can be compared."""
@@ -132,7 +123,7 @@ class Forecasting:
         """Note where the stream stands once its rows are fed."""
         count = self._before.count + len(self._rows.filled)
         # A copy: the row is a view that would keep the whole batch's states alive.
-        self.state = Standing(count, self._time_after(), network.clone(), self._trail)
+        self.state = Standing(count, self._request.rows.after, network.clone(), self._trail)
 
     def _distribution(self, parameters: Numbers) -> Distribution:
         return Distribution(self._preprocessor.config.distribution, parameters, self._levels)
@@ -150,9 +141,9 @@ class Forecasting:
             scores = dict(zip(np.flatnonzero(self._comparable).tolist(), check.anomaly_scores, strict=False))
             output["observed"] = {
                 "mean_absolute_error": number(check.absolute_error / check.values),
-                "anomaly_scores": [number(scores[at]) if at in scores else None for at in self._request.told],
+                "anomaly_scores": [number(scores[at]) if at in scores else None for at in self._request.rows.told],
             }
-        return Outcome(output, state, timesteps=len(self._request.told), observation=check)
+        return Outcome(output, state, timesteps=len(self._request.rows.told), observation=check)
 
     def _told(self) -> dict[str, Json]:
         """Return mean, quantiles and samples."""
@@ -175,7 +166,7 @@ class Forecasting:
         """
         correlation = self._preprocessor.config.path_correlation
         shape = (self._request.horizon, len(self._preprocessor.target))
-        scores = np.stack([generator_of(self._request, path).standard_normal(shape) for path in range(count)])
+        scores = generator_of(self._request).standard_normal((count, *shape))
         for step in range(1, shape[0]):
             fresh = scores[:, step] * np.sqrt(1 - correlation**2)
             scores[:, step] = correlation * scores[:, step - 1] + fresh
@@ -199,6 +190,9 @@ class Forecasting:
         return listed
 
 
-def generator_of(request: ForecastRequest, path: int) -> np.random.Generator:
-    """Return the random numbers of one path: without a seed those of seed 0, so that a forecast can be repeated."""
-    return np.random.default_rng([request.options.seed or 0, path])
+def generator_of(request: ForecastRequest) -> np.random.Generator:
+    """Return the random numbers of a forecast: without a seed those of seed 0, so that it can be repeated.
+
+    Numbers are drawn path after path, so that the first paths are the same however many there are.
+    """
+    return np.random.default_rng(request.options.seed or 0)

@@ -24,8 +24,7 @@ class AutoregressiveForecasting(Forecasting):
         super().__init__(standing, request, preprocessor)
         self._count = 1 if preprocessor.config.distribution == "point" else max(PATHS, request.options.samples)
         shape = (request.horizon, len(self._preprocessor.target))
-        generators = [generator_of(request, path) for path in range(self._count)]
-        self._uniforms = np.stack([one.uniform(EDGE, 1 - EDGE, shape) for one in generators])
+        self._uniforms = generator_of(request).uniform(EDGE, 1 - EDGE, (self._count, *shape))
         self._drawn: Numbers = np.empty((self._count, *shape))
         self._steps = 0
 
@@ -63,7 +62,7 @@ class AutoregressiveForecasting(Forecasting):
         filled = np.tile(self._trail.last, (self._count, 1))
         filled[:, pre.known] = self._request.known[at]
         filled[:, pre.target] = self._fed_back(at)
-        times = pre.times_after(self._time_after(), at + 1)
+        times = pre.times_after(self._request.rows.after, at + 1)
         own = None if times is None else np.repeat(times[-1:], self._count)
         return pre.assemble(filled, np.zeros(filled.shape, bool), own)
 
@@ -75,7 +74,7 @@ class AutoregressiveForecasting(Forecasting):
             past = at - pre.config.season
             season = self._fed_back(past) if past >= 0 else np.tile(trail.history[at], (self._count, 1))
         known = np.tile(self._request.known[at], (self._count, 1))
-        times = pre.times_after(self._time_after(), at + 1)
+        times = pre.times_after(self._request.rows.after, at + 1)
         own = None if times is None else np.repeat(times[-1:], self._count)
         return Ahead(1, pre.beside(own, known, season), pre.base(season, self._fed_back(at - 1)))
 

@@ -1,5 +1,7 @@
 """When observations came: checked against one another and the stream, and made regular where the model is."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from service.errors import InputTooLong, InvalidRequest
@@ -38,39 +40,55 @@ def read_times(given: SeriesInput, standing: Standing, preprocessor: Preprocesso
     return times
 
 
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Rows with those put in that a regular series left out: values (n, F), times (n,), the places of the client's own.
+
+    `after` is when the stream stands behind them: in a regular one on its grid, whatever a single row's time wavers.
+    """
+
+    values: Numbers
+    times: Times | None
+    told: list[int]
+    after: int | None
+
+
 def regular_rows(
     values: Numbers, times: Times | None, standing: Standing, preprocessor: Preprocessor, most: int
-) -> tuple[Numbers, Times | None, list[int]]:
+) -> Timed:
     """Put in rows of missing values where the times of a regular series leave steps out.
 
-    Returns values (n, F), times (n,) and the places of the client's own rows. Times may waver by less than half a step.
-    Raises InvalidRequest for rows closer than that, InputTooLong for more than `most` rows in all.
+    Raises InvalidRequest for two rows that fall on one step, InputTooLong for more than `most` rows in all.
     """
-    step = preprocessor.config.step_seconds
-    if times is None or step is None:
-        return values, times, list(range(len(values)))
-    before = standing.time if standing.time is not None else int(times[0]) - 1_000_000 * step
-    gaps = np.diff(times, prepend=before) / (1_000_000 * step)
-    steps = np.rint(gaps).astype(np.int64)
+    told, step = list(range(len(values))), 1_000_000 * (preprocessor.config.step_seconds or 0)
+    if times is None:
+        known = standing.time is not None and (step or not told)
+        return Timed(values, None, told, (standing.time or 0) + step * len(told) if known else None)
+    if not step:
+        return Timed(values, times, told, int(times[-1]))
+    before = int(times[0]) - step if standing.time is None else standing.time
+    places = np.rint((times - before) / step).astype(np.int64)
+    _check_places(places, times, before, preprocessor, most)
+    whole = np.full((int(places[-1]), values.shape[1]), np.nan)
+    filled = before + step * np.arange(1, len(whole) + 1, dtype=np.int64)
+    whole[places - 1], filled[places - 1] = values, times
+    return Timed(whole, filled, (places - 1).tolist(), before + step * int(places[-1]))
+
+
+def _check_places(places: Times, times: Times, before: int, preprocessor: Preprocessor, most: int) -> None:
+    """Refuse a row on the step of another, and gaps that are too long."""
+    frequency, steps = preprocessor.config.frequency, np.diff(places, prepend=0)
     if (steps < 1).any():
         at = int(np.argmax(steps < 1))
         raise InvalidRequest(
-            f"input.timestamps[{at}] is {written(int(times[at]))}, {gaps[at] * step:g} s after the observation before: "
-            f"expected about {step} s (frequency {preprocessor.config.frequency})",
+            f"input.timestamps[{at}] is {written(int(times[at]))}, on the same step as "
+            f"{written(before if at == 0 else int(times[at - 1]))} before it: expected one row every {frequency}",
             param=f"input.timestamps[{at}]",
         )
-    total = int(steps.sum())
-    if total > most:
-        at, frequency = int(steps.argmax()), preprocessor.config.frequency
+    if places[-1] > most:
+        at = int(steps.argmax())
         raise InputTooLong(
             f"input.timestamps[{at}] is {written(int(times[at]))}, {steps[at]} steps of {frequency} "
             f"after the observation before: expected at most {most} steps in one request",
             param=f"input.timestamps[{at}]",
         )
-    told = np.cumsum(steps) - 1
-    whole = np.full((total, values.shape[1]), np.nan)
-    whole[told] = values
-    # Counted back from the row that ends each gap: the times of the client's own rows stay as they came.
-    next_told = np.searchsorted(told, np.arange(total))
-    filled = times[next_told] - 1_000_000 * step * (told[next_told] - np.arange(total))
-    return whole, filled, told.tolist()

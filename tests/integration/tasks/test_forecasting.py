@@ -351,6 +351,20 @@ def test_rows_left_out_of_a_regular_series_are_missing_rows(tmp_path: Path) -> N
     assert model.run(Predict(later), first.state).timesteps == 1
 
 
+def test_rows_at_another_pace_keep_to_the_grid(tmp_path: Path) -> None:
+    """Every 40 minutes on a grid of 30: three rows are four steps, in one block as one by one."""
+    model, minute = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True), 60_000_000
+    times = [START + 40 * minute * at for at in range(10)]
+    block = model.run(Predict(SeriesInput(rows_of(*[100.0] * 10), timestamps=tuple(times))))
+    state = None
+    for time in times:
+        outcome = model.run(Predict(SeriesInput(rows_of(100.0), timestamps=(time,))), state)
+        state = outcome.state
+    assert_same_forecast(outcome.output, block.output)
+    assert model.task.from_bytes(block.state).count == 13
+    assert model.task.from_bytes(block.state).time == START + 12 * 30 * minute
+
+
 def test_static_features_are_told_once(tmp_path: Path) -> None:
     model = Model(tmp_path, features=["a", "place"], target=["a"], static=["place"])
     told = model.run(Predict(SeriesInput(((100.0, 130.0), (101.0, 130.0)))))
@@ -378,7 +392,7 @@ def test_static_features_are_told_once(tmp_path: Path) -> None:
         ),
         (
             SeriesInput(rows_of(1.0, 2.0), timestamps=(START, START + 100_000_000)),
-            "100 s after the observation before: expected about 1800 s (frequency 30min)",
+            "on the same step as 2025-06-22T22:30:00Z before it: expected one row every 30min",
         ),
         (
             SeriesInput(rows_of(1.0, 2.0), timestamps=(START, START + 60 * HALF_HOUR)),
