@@ -14,7 +14,7 @@ from service.types import Open, Operation, Predict, PredictOptions, SeriesInput
 
 OWN = ("horizon", "quantiles", "samples", "seed")
 #: Numbers of sampled paths in one answer.
-MOST_SAMPLED = 500_000
+MOST_SAMPLED = 200_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -410,7 +410,7 @@ def test_bad_input_is_refused_by_name(tmp_path: Path, given: SeriesInput, messag
     [
         ({"horizon": 5}, "options.horizon | options.horizon is 5: expected at most 4, the model's limit"),
         ({"top_k": 3}, "options.top_k | options.top_k is 3: expected it to be left out, since forecasting has horizon"),
-        ({"samples": 400_000}, "options.samples | options.samples is 400000: expected at most 125000 for 4 steps"),
+        ({"samples": 400_000}, "options.samples | options.samples is 400000: expected at most 50000 for 4 steps"),
     ],
     ids=str,
 )
