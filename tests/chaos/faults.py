@@ -1,0 +1,246 @@
+"""What the conductor does, kind by kind: to workers, to the store, to what is between them, to clocks and models.
+
+Each function returns once the fault has happened and, where it lasts, is over. It returns False where it did not come
+to pass, as when no step came by to be killed in; such a fault is not counted.
+"""
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.types import Durability
+from tests.chaos.automaton import write_automaton
+from tests.chaos.client import Shared
+from tests.chaos.ports import LEAPS, WALL_JUMPS
+from tests.chaos.proxy import Proxy
+from tests.chaos.risks import Risks, Window
+from tests.chaos.schedule import Fault
+from tests.chaos.service import Service, signal_to
+from tests.chaos.store import Pair
+
+_CLAIM_SECONDS = 10.0
+_READY_SECONDS = 12.0
+#: What the store's own end may lose, by the table of durability; and what the loss of a master may.
+_STORE_LOSES: frozenset[Durability] = frozenset({"memory", "replicated"})
+_MASTER_LOSES: frozenset[Durability] = frozenset({"memory", "fsynced"})
+#: A store that is only killed may still have kept back what it had not handed to its file.
+_KILLED_LOSES_SECONDS = 2.0
+_LAG_SECONDS = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class World:
+    """Everything that can be broken. Whoever rolls the store back holds `calm`: no worker sleeps meanwhile."""
+
+    service: Service
+    store: Pair
+    proxy: Proxy
+    models: Path
+    shared: Shared
+    risks: Risks = field(default_factory=Risks)
+    counts: Counter[str] = field(default_factory=Counter)
+    variants: int = 1
+    calm: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def heal(self) -> None:
+        """End what may still be going on."""
+        self.proxy.trouble.clear()
+        for pid in self.service.pids():
+            signal_to(pid, signal.SIGCONT)
+        await self.store.master.command("CONFIG", "SET", "maxmemory", "0")
+
+
+@contextmanager
+def losing(world: World, levels: frozenset[Durability], since: float) -> Iterator[None]:
+    """While the block runs, what was acknowledged since may get lost."""
+    world.risks.rollbacks.append(Window(since, float("inf"), levels))
+    place = len(world.risks.rollbacks) - 1
+    try:
+        yield
+    finally:
+        world.risks.rollbacks[place] = Window(since, time.monotonic(), levels)
+
+
+async def at_point(world: World, point: str, action: str) -> int | None:
+    """Have a worker do something to itself when it comes by; returns which one did."""
+    control = world.service.control
+    control.arm(point, action)
+    deadline = time.monotonic() + _CLAIM_SECONDS
+    while time.monotonic() < deadline:
+        pid = control.claimed(point, action)
+        if pid is not None:
+            return pid
+        await asyncio.sleep(0.02)
+    control.disarm(point, action)
+    return control.claimed(point, action)
+
+
+async def kill_at(world: World, fault: Fault, point: str) -> bool:
+    await world.service.ready(_READY_SECONDS)
+    return await at_point(world, point, "SIGKILL") is not None
+
+
+async def kill_anywhere(world: World, fault: Fault) -> bool:
+    await world.service.ready(_READY_SECONDS)
+    pids = world.service.pids()
+    return bool(pids) and signal_to(pids[int(fault.pick * len(pids))], signal.SIGKILL)
+
+
+async def stop_at(world: World, fault: Fault, point: str) -> bool:
+    async with world.calm:
+        pid = await at_point(world, point, "SIGSTOP")
+        await asyncio.sleep(fault.seconds if pid else 0)
+        return pid is not None and signal_to(pid, signal.SIGCONT)
+
+
+async def stop_anywhere(world: World, fault: Fault) -> bool:
+    async with world.calm:
+        pids = world.service.pids()
+        if not pids:
+            return False
+        pid = pids[int(fault.pick * len(pids))]
+        stopped = signal_to(pid, signal.SIGSTOP)
+        await asyncio.sleep(fault.seconds)
+        return signal_to(pid, signal.SIGCONT) and stopped
+
+
+async def kill_store(world: World, fault: Fault) -> bool:
+    async with world.calm:
+        with losing(world, _STORE_LOSES, time.monotonic() - _KILLED_LOSES_SECONDS):
+            world.store.master.kill()
+            await restart_store(world, fault)
+    return True
+
+
+async def roll_back_store(world: World, fault: Fault) -> bool:
+    async with world.calm:
+        since = world.store.master.lose_power(fault.pick)
+        with losing(world, _STORE_LOSES, since):
+            await restart_store(world, fault)
+    return True
+
+
+async def restart_store(world: World, fault: Fault) -> None:
+    """Start the dead master again after a while, when whatever was under way for it has failed."""
+    world.proxy.drop()
+    await asyncio.sleep(fault.seconds)
+    await world.store.master.start()
+
+
+async def fail_over(world: World, fault: Fault) -> bool:
+    async with world.calm:
+        if not await world.store.in_step():
+            return False
+        with losing(world, _MASTER_LOSES, time.monotonic() - _LAG_SECONDS):
+            await world.store.promote()
+            # Cut off, the old master goes on for a while: what it takes now, is lost with it.
+            await asyncio.sleep(0.4 * fault.seconds)
+            world.store.master.kill()
+            world.proxy.target = world.store.replica.socket
+            world.proxy.drop()
+            await world.store.swap()
+    return True
+
+
+async def strike(world: World, fault: Fault, kind: str) -> bool:
+    """Let the next commits meet with something on their way."""
+    trouble = world.proxy.trouble
+    before = trouble.struck
+    setattr(trouble, kind, 1 + int(2 * fault.pick))
+    for _ in range(int(_CLAIM_SECONDS / 0.02)):
+        if trouble.struck > before:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+async def hold_back(world: World, fault: Fault) -> bool:
+    async with world.calm:
+        world.proxy.trouble.late_by = 1.0 + fault.seconds
+        struck = await strike(world, fault, "late_commands")
+        world.proxy.trouble.late_commands = 0
+        await asyncio.gather(*world.proxy.late, return_exceptions=True)
+        return struck
+
+
+async def delay(world: World, fault: Fault) -> bool:
+    world.proxy.trouble.delay = 0.02 + 0.7 * fault.pick**2
+    await asyncio.sleep(fault.seconds)
+    world.proxy.trouble.delay = 0.0
+    return True
+
+
+async def fill(world: World, fault: Fault) -> bool:
+    async with world.calm:
+        master = world.store.master
+        await master.command("CONFIG", "SET", "maxmemory", "100000")
+        await asyncio.sleep(fault.seconds)
+        await master.command("CONFIG", "SET", "maxmemory", "0")
+    return True
+
+
+async def jump(world: World, fault: Fault) -> bool:
+    actions = [*WALL_JUMPS, *LEAPS]
+    return await at_point(world, "clock", actions[int(fault.pick * len(actions))]) is not None
+
+
+async def let_expire(world: World, fault: Fault) -> bool:
+    """The clients of short-lived sessions pause, and count it themselves."""
+    world.shared.naps += 1
+    return False
+
+
+async def swap_model(world: World, fault: Fault) -> bool:
+    """Put another network into the place of a served version, and start the workers again one by one."""
+    started = time.monotonic()
+    world.risks.swaps.append((started, float("inf")))
+    folder = write_automaton(world.models.parent / "variants", str(world.variants), "1", world.variants)
+    world.variants += 1
+    point_to(world.models / "swapped" / "1", folder)
+    for pid in world.service.pids():
+        signal_to(pid, signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        await world.service.ready(3 * _READY_SECONDS)
+    world.risks.swaps[world.risks.swaps.index((started, float("inf")))] = (started, time.monotonic())
+    return True
+
+
+def point_to(link: Path, folder: Path) -> None:
+    """Make a link point elsewhere, at once."""
+    fresh = link.with_name("fresh")
+    fresh.symlink_to(folder)
+    fresh.replace(link)
+
+
+def _at(function: Callable[[World, Fault, str], Awaitable[bool]], where: str) -> "Doing":
+    async def do(world: World, fault: Fault) -> bool:
+        return await function(world, fault, where)
+
+    return do
+
+
+Doing = Callable[[World, Fault], Awaitable[bool]]
+DOING: dict[str, Doing] = {
+    "worker killed after the forward pass": _at(kill_at, "forward"),
+    "worker killed after the commit": _at(kill_at, "commit"),
+    "worker killed at any moment": kill_anywhere,
+    "worker stopped after the forward pass": _at(stop_at, "forward"),
+    "worker stopped after the commit": _at(stop_at, "commit"),
+    "worker stopped at any moment": stop_anywhere,
+    "store killed": kill_store,
+    "store rolled back": roll_back_store,
+    "failover": fail_over,
+    "store connection cut in a command": _at(strike, "cut_commands"),
+    "store connection cut in a reply": _at(strike, "cut_replies"),
+    "store connections delayed": delay,
+    "store command late": hold_back,
+    "store full": fill,
+    "clock jump": jump,
+    "expiry during a pause": let_expire,
+    "model version swapped": swap_model,
+}
