@@ -20,6 +20,10 @@ class Violation(Exception):
     """A broken promise, in one sentence."""
 
 
+class Undecided(Exception):
+    """Requests at once whose order nothing tells any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """A step in the log: its request, when it was acknowledged (None: only told of), its answer, the state after."""
@@ -50,6 +54,9 @@ class Replay:
             try:
                 if not self._take(event):
                     break
+            except Undecided:
+                self._leave(number)
+                break
             except Violation as violation:
                 if self._shaken(event):
                     self._leave(number)
@@ -69,7 +76,7 @@ class Replay:
     def _leave(self, number: int) -> None:
         """Count what is behind an event that cannot be judged."""
         rest = [part for event in self.session.events[number:] for part in event.parts if event.kind != "look"]
-        self.counts["sessions not followed further: requests at once in a rollback"] += 1
+        self.counts["sessions not followed further: the order of requests at once was lost"] += 1
         self.counts["steps not verified for that"] += sum(part.reply.status == 200 for part in rest)
 
     @property
@@ -181,8 +188,7 @@ class Replay:
     def _stands_at(self, told: int, part: Part) -> None:
         """Believe where the session stands, if that can be."""
         if told == self._at + 1 and self._pending is not None:
-            state = self.network.after(self._state, self._pending.words)
-            self.log.append(Applied(self._pending, None, b"", state))
+            self.log.append(Applied(self._pending, None, b"", self.network.after(self._state, self._pending.words)))
             self.counts["abandoned and applied"] += 1
             self._renewed = part.sent
         elif told != self._at:
@@ -203,15 +209,29 @@ class Replay:
         return at is None or self.risks.may_lose(self.session.durability, at, seen)
 
     def _group(self, event: Event) -> None:
-        parts = event.parts
-        if any(part.reply.status != 200 for part in parts):
+        """Requests at once. One whose answer got lost may have been overtaken: 409 `yes`, and its place is the gap."""
+        placed = {part.reply.json["step"]: part for part in event.parts if part.reply.status == 200}
+        rest = [part for part in event.parts if part.reply.status != 200]
+        if any(part.reply.error.get("applied") != "yes" or part.reply.status != 409 for part in rest):
             raise Violation("requests at once: one was not answered for good")
-        parts = sorted(parts, key=lambda part: part.reply.json["step"])
-        first = parts[0].reply.json["step"]
-        if [part.reply.json["step"] for part in parts] != list(range(first, first + len(parts))):
+        first = min([*placed, self._at + 1])
+        gaps = [step for step in range(first, first + len(event.parts)) if step not in placed]
+        if len(gaps) != len(rest):
             raise Violation("requests at once: their answers tell no order")
-        for part in parts:
-            self._acknowledged(part)
+        if len(rest) > 1:
+            raise Undecided
+        placed |= dict(zip(gaps, rest, strict=True))
+        for step in sorted(placed):
+            part = placed[step]
+            if part.reply.status == 200:
+                self._acknowledged(part)
+            else:
+                self._overtaken(part)
+
+    def _overtaken(self, part: Part) -> None:
+        """A step that was applied, by the word of a later conflict; its answer was never seen."""
+        self.log.append(Applied(part.request, part.at, b"", self.network.after(self._state, part.request.words)))
+        self.counts["overtaken and applied"] += 1
 
     def _end(self, event: Event, part: Part) -> None:
         """The session is over, or something failed: is that what had to come?"""
