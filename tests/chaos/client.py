@@ -58,6 +58,8 @@ class Client:
     session: Session | None = None
     step: int = 0
     _choose: random.Random = field(init=False)
+    _luck: random.Random = field(init=False)
+    _acts: int = 0
     _serial: int = 0
     _naps: int = 0
     _stepped: list[Request] = field(default_factory=list)
@@ -65,11 +67,18 @@ class Client:
     _leave_at: int = 0
 
     def __post_init__(self) -> None:
-        self._choose = random.Random(f"client {self.seed} {self.number}")
+        self._luck = random.Random(f"luck {self.seed} {self.number}")
+        self._turn()
+
+    def _turn(self) -> None:
+        """Decide by the seed, the client and the number of the act alone: no delay and no retry moves what follows."""
+        self._acts += 1
+        self._choose = random.Random(f"client {self.seed} {self.number} {self._acts}")
 
     async def run(self) -> None:
         """Work until the run ends."""
         while not self.shared.stopping():
+            self._turn()
             if self.session is None or len(self.session.events) >= self._leave_at:
                 await self._open()
                 continue
@@ -192,8 +201,8 @@ class Client:
         """Send until there is an answer for good: neither silence nor 503 is one."""
         started = time.monotonic()
         while time.monotonic() - started < PATIENCE:
-            sent, fresh = time.monotonic(), self._choose.random() < 0.3
-            seconds = self._choose.uniform(2.5, 5.0)
+            sent, fresh = time.monotonic(), self._luck.random() < 0.3
+            seconds = self._luck.uniform(2.5, 5.0)
             reply = await self.http.send(method, path, body, key=part.request.key, seconds=seconds, fresh=fresh)
             part.attempts.append(Attempt(sent, time.monotonic(), reply))
             if reply.status not in {0, 503} or given_up():
@@ -205,7 +214,7 @@ class Client:
         """As long as the service asks for; after silence, a moment."""
         if reply.status == 503:
             return float(reply.headers.get("retry-after", "1"))
-        return self._choose.uniform(0.05, 0.3)
+        return self._luck.uniform(0.05, 0.3)
 
     def _request(self) -> Request:
         marks = self._choose.choice(["step", "both"] if self._must_mark else ["key", "step", "both"])

@@ -20,7 +20,7 @@ _LATE_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Trouble:
-    """What befalls traffic now: a delay in seconds for every chunk, and strikes that wait for the next commits."""
+    """What befalls traffic now: seconds of delay half-way through every chunk, and strikes for the next commits."""
 
     delay: float = 0.0
     cut_commands: int = 0
@@ -127,7 +127,6 @@ class Link:
         """Pass on what comes until the end, or until `handle` ends it."""
         with contextlib.suppress(OSError):
             while chunk := await source.read(_CHUNK):
-                await asyncio.sleep(self.proxy.trouble.delay)
                 if not await handle(chunk):
                     return
 
@@ -135,7 +134,7 @@ class Link:
         """Towards the store; False ends the connection."""
         trouble, commits = self.proxy.trouble, _COMMIT in chunk
         if commits and trouble.strikes("cut_commands"):
-            await _send(self.store, chunk[: len(chunk) // 2])
+            await self._send(self.store, chunk[: len(chunk) // 2])
             self.store.close()  # what was sent arrives, and then the end
             return False
         if commits and trouble.strikes("late_commands"):
@@ -143,7 +142,7 @@ class Link:
             return False
         if commits and trouble.strikes("cut_replies"):
             self._cut_reply = True
-        await _send(self.store, chunk)
+        await self._send(self.store, chunk)
         return True
 
     async def pass_replies(self, chunk: bytes) -> bool:
@@ -152,13 +151,18 @@ class Link:
             self.proxy.on_disk()
         self._tail = chunk[-len(_ON_DISK) :]
         if self._cut_reply:
-            await _send(self.worker, chunk[: len(chunk) // 2])
+            await self._send(self.worker, chunk[: len(chunk) // 2])
             self.worker.close()
             return False
-        await _send(self.worker, chunk)
+        await self._send(self.worker, chunk)
         return True
 
-
-async def _send(sink: asyncio.StreamWriter, chunk: bytes) -> None:
-    sink.write(chunk)
-    await sink.drain()
+    async def _send(self, sink: asyncio.StreamWriter, chunk: bytes) -> None:
+        """Write it; in times of delay, its second half later than its first."""
+        if self.proxy.trouble.delay:
+            half = len(chunk) // 2
+            sink.write(chunk[:half])
+            await asyncio.sleep(self.proxy.trouble.delay)
+            chunk = chunk[half:]
+        sink.write(chunk)
+        await sink.drain()
