@@ -263,7 +263,6 @@ class Client:
     def _loosen(self, event: Event) -> None:
         """Leave a session soon where a request without `step` got lost: its key is known for 32 steps only."""
         for part in event.parts:
-            lost = any(attempt.reply.status == 0 for attempt in part.attempts)
-            if lost and part.request.step is None and part.request.key and self.session is not None:
+            if part.loose and self.session is not None:
                 self.session.loose = True
                 self._leave_at = min(self._leave_at, len(self.session.events) + 7)

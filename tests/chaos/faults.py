@@ -24,7 +24,7 @@ from tests.chaos.service import Service, signal_to
 from tests.chaos.store import Pair
 
 _CLAIM_SECONDS = 10.0
-_READY_SECONDS = 12.0
+_READY_SECONDS = 30.0
 #: What the store's own end may lose, by the table of durability; and what the loss of a master may.
 _STORE_LOSES: frozenset[Durability] = frozenset({"memory", "replicated"})
 _MASTER_LOSES: frozenset[Durability] = frozenset({"memory", "fsynced"})
@@ -35,7 +35,11 @@ _LAG_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class World:
-    """Everything that can be broken. Whoever rolls the store back holds `calm`: no worker sleeps meanwhile."""
+    """Everything that can be broken.
+
+    Whoever rolls the store back holds `calm`: no worker sleeps meanwhile. Whoever ends a worker holds `lives`: no other
+    one is ended until all are up again, and where that takes too long, the fault does not happen.
+    """
 
     service: Service
     store: Pair
@@ -46,6 +50,7 @@ class World:
     counts: Counter[str] = field(default_factory=Counter)
     variants: int = 1
     calm: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lives: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def heal(self) -> None:
         """End what may still be going on."""
@@ -66,12 +71,17 @@ def losing(world: World, levels: frozenset[Durability], since: float) -> Iterato
         world.risks.rollbacks[place] = Window(since, time.monotonic(), levels)
 
 
+async def all_up(world: World) -> bool:
+    """Whether there is a full set of workers to choose from, before the run is over."""
+    return not world.shared.stopping() and await world.service.ready(_READY_SECONDS)
+
+
 async def at_point(world: World, point: str, action: str) -> int | None:
     """Have a worker do something to itself when it comes by; returns which one did."""
     control = world.service.control
     control.arm(point, action)
     deadline = time.monotonic() + _CLAIM_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not world.shared.stopping():
         pid = control.claimed(point, action)
         if pid is not None:
             return pid
@@ -81,14 +91,16 @@ async def at_point(world: World, point: str, action: str) -> int | None:
 
 
 async def kill_at(world: World, fault: Fault, point: str) -> bool:
-    await world.service.ready(_READY_SECONDS)
-    return await at_point(world, point, "SIGKILL") is not None
+    async with world.lives:
+        return await all_up(world) and await at_point(world, point, "SIGKILL") is not None
 
 
 async def kill_anywhere(world: World, fault: Fault) -> bool:
-    await world.service.ready(_READY_SECONDS)
-    pids = world.service.pids()
-    return bool(pids) and signal_to(pids[int(fault.pick * len(pids))], signal.SIGKILL)
+    async with world.lives:
+        if not await all_up(world):
+            return False
+        pids = world.service.pids()
+        return signal_to(pids[int(fault.pick * len(pids))], signal.SIGKILL)
 
 
 async def stop_at(world: World, fault: Fault, point: str) -> bool:
@@ -153,10 +165,10 @@ async def strike(world: World, fault: Fault, kind: str) -> bool:
     before = trouble.struck
     setattr(trouble, kind, 1 + int(2 * fault.pick))
     for _ in range(int(_CLAIM_SECONDS / 0.02)):
-        if trouble.struck > before:
-            return True
+        if trouble.struck > before or world.shared.stopping():
+            break
         await asyncio.sleep(0.02)
-    return False
+    return trouble.struck > before
 
 
 async def hold_back(world: World, fault: Fault) -> bool:
@@ -197,16 +209,19 @@ async def let_expire(world: World, fault: Fault) -> bool:
 
 async def swap_model(world: World, fault: Fault) -> bool:
     """Put another network into the place of a served version, and start the workers again one by one."""
-    started = time.monotonic()
-    world.risks.swaps.append((started, float("inf")))
-    folder = write_automaton(world.models.parent / "variants", str(world.variants), "1", world.variants)
-    world.variants += 1
-    point_to(world.models / "swapped" / "1", folder)
-    for pid in world.service.pids():
-        signal_to(pid, signal.SIGTERM)
-        await asyncio.sleep(0.5)
-        await world.service.ready(3 * _READY_SECONDS)
-    world.risks.swaps[world.risks.swaps.index((started, float("inf")))] = (started, time.monotonic())
+    async with world.lives:
+        if not await all_up(world):
+            return False
+        folder = write_automaton(world.models.parent / "variants", str(world.variants), "1", world.variants)
+        world.variants += 1
+        started, place = time.monotonic(), len(world.risks.swaps)
+        world.risks.swaps.append((started, float("inf")))
+        point_to(world.models / "swapped" / "1", folder)
+        for pid in world.service.pids():
+            signal_to(pid, signal.SIGTERM)
+            await asyncio.sleep(0.5)
+            await world.service.ready(4 * _READY_SECONDS)
+        world.risks.swaps[place] = (started, time.monotonic())
     return True
 
 

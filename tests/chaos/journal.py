@@ -55,6 +55,12 @@ class Part:
         return self.attempts[-1].at
 
     @property
+    def loose(self) -> bool:
+        """Whether a copy of a request that knows no step may still be on its way: an attempt got no answer at all."""
+        lost = any(attempt.reply.status == 0 for attempt in self.attempts)
+        return lost and bool(self.request.words) and self.request.step is None
+
+    @property
     def refused(self) -> bool:
         """Whether every attempt was answered `no`."""
         return all(attempt.applied == "no" for attempt in self.attempts)

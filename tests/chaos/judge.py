@@ -26,7 +26,7 @@ def judge(sessions: Sequence[Session], risks: Risks, models: Path, variants: int
             networks[session.model] = [Bundled.load(models / session.model / "1")]
         found, replay = _best(session, networks[session.model], risks)
         violations += found
-        counts += replay.counts
+        counts += replay.ledger.counts
         counts["sessions"] += 1
     return violations, counts
 
@@ -37,4 +37,4 @@ def _best(session: Session, networks: list[Network], risks: Risks) -> tuple[list
     for network in networks:
         replay = Replay(session, network, risks)
         verdicts.append((replay.verdict(), replay))
-    return min(verdicts, key=lambda one: (len(one[0]), -len(one[1].log)))
+    return min(verdicts, key=lambda one: (len(one[0]), -len(one[1].ledger.steps)))

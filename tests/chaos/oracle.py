@@ -6,32 +6,12 @@ is in it only if the service said so, and what a rollback of the store may have 
 step.
 """
 
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
-from tests.chaos.http1 import Reply
-from tests.chaos.journal import Event, Part, Request, Session
+from tests.chaos.journal import Event, Part, Session
+from tests.chaos.ledger import Ledger, Undecided, Violation
 from tests.chaos.replay import Network
 from tests.chaos.risks import Risks
-
-
-class Violation(Exception):
-    """A broken promise, in one sentence."""
-
-
-class Undecided(Exception):
-    """Requests at once whose order nothing tells any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A step in the log: its request, when it was acknowledged (None: only told of), its answer, the state after."""
-
-    request: Request
-    at: float | None
-    body: bytes
-    state: Any
 
 
 @dataclass(slots=True)
@@ -41,15 +21,14 @@ class Replay:
     session: Session
     network: Network
     risks: Risks
-    log: list[Applied] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    _pending: Request | None = None
-    _renewed: float = 0.0
-    _deleted: float | None = None
+    ledger: Ledger = field(init=False)
+    _deleted: Part | None = None
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.session, self.network, self.risks)
 
     def verdict(self) -> list[str]:
-        """Every violation; the replay ends with the first, for all behind it would follow from it."""
-        self._renewed = self.session.sent
+        """The first violation, if any: all behind it would follow from it."""
         for number, event in enumerate(self.session.events):
             try:
                 if not self._take(event):
@@ -58,10 +37,11 @@ class Replay:
                 self._leave(number)
                 break
             except Violation as violation:
-                if self._shaken(event):
-                    self._leave(number)
-                    break
-                return [self._told(str(violation), number)]
+                # Which of several requests came first, cannot be told after a rollback in their midst.
+                if len(event.parts) == 1 or not self.ledger.risky(event):
+                    return [self._told(str(violation), number)]
+                self._leave(number)
+                break
         return []
 
     def _told(self, what: str, number: int) -> str:
@@ -69,28 +49,16 @@ class Replay:
         head = f"{what}; session {session.id} of client {session.client} ({session.model}, {session.durability})"
         return "\n    ".join([head, *session.excerpt(number)])
 
-    def _shaken(self, event: Event) -> bool:
-        """Whether requests ran at once while the store rolled back: which came first, cannot be told any more."""
-        return len(event.parts) > 1 and self.risks.shaken(self.session.durability, event.sent, event.at)
-
     def _leave(self, number: int) -> None:
         """Count what is behind an event that cannot be judged."""
-        rest = [part for event in self.session.events[number:] for part in event.parts if event.kind != "look"]
-        self.counts["sessions not followed further: the order of requests at once was lost"] += 1
-        self.counts["steps not verified for that"] += sum(part.reply.status == 200 for part in rest)
-
-    @property
-    def _at(self) -> int:
-        return len(self.log)
-
-    @property
-    def _state(self) -> Any:
-        return self.log[-1].state if self.log else self.network.start
+        rest = [part for event in self.session.events[number:] for part in event.parts if part.request.words]
+        self.ledger.counts["sessions not followed further: the order of requests at once was lost"] += 1
+        self.ledger.counts["steps not verified for that"] += sum(part.reply.status == 200 for part in rest)
 
     def _take(self, event: Event) -> bool:
         """Judge one event; False when the session is over."""
         if event.kind == "abandoned":
-            self._pending = event.parts[0].request
+            self.ledger.pending = event.parts[0]
             return True
         for part in event.parts:
             if part.reply.status not in {200, 204, 409, 503}:
@@ -101,9 +69,10 @@ class Replay:
         elif event.kind in {"look", "get"}:
             self._looked(event.parts[0])
         elif event.kind == "delete":
-            self._deleted = event.at
+            self._deleted = event.parts[0]
         else:
             self._stepped(event)
+        self.ledger.loose = self.ledger.loose or any(part.loose for part in event.parts)
         return True
 
     def _stepped(self, event: Event) -> None:
@@ -129,84 +98,45 @@ class Replay:
             raise Violation("a request that was sent twice was answered in two ways")
 
     def _acknowledged(self, part: Part) -> None:
-        body = part.reply.json
-        step, request = body["step"], part.request
+        ledger, body, request = self.ledger, part.reply.json, part.request
+        step = body["step"]
         if request.step is not None and step != request.step + 1:
             raise Violation(f"the answer tells step {step}, the request expected {request.step}")
-        if step <= self._at and self.log[step - 1].request == request and part.reply.replayed:
+        if step <= ledger.at and ledger.steps[step - 1].request == request and part.reply.replayed:
             self._same_again(step, part)
             return
-        if step != self._at + 1:
-            self._rolled_back(step - 1, part.at)
-        self._append(part, body)
-
-    def _append(self, part: Part, body: dict[str, Any]) -> None:
-        state = self.network.after(self._state, part.request.words)
-        self.log.append(Applied(part.request, part.at, part.reply.body, state))
-        self._renewed = part.sent
-        self._pending = None
-        self.counts["steps"] += 1
-        self._shows(body)
+        if step != ledger.at + 1:
+            ledger.roll_back(step - 1)
+        ledger.enter(request, part.sent, part.at, part.reply.body)
+        ledger.pending = None
+        ledger.counts["steps"] += 1
+        ledger.check(body)
 
     def _same_again(self, step: int, part: Part) -> None:
-        self.counts["replays"] += 1
-        if step < self._at:
-            self._rolled_back(step, part.at)
-        if part.reply.body != self.log[step - 1].body and not self._risky(self.log[step - 1].at, part.at):
+        ledger = self.ledger
+        ledger.counts["replays"] += 1
+        if step < ledger.at:
+            ledger.roll_back(step)
+        if part.reply.body != ledger.steps[-1].body and not ledger.risky(ledger.steps[-1]):
             raise Violation("a repeated request was answered differently")
-
-    def _shows(self, body: dict[str, Any]) -> None:
-        """Whether an answer tells of the session as the log has it."""
-        words = sum(len(one.request.words) for one in self.log)
-        wrong = self.network.differs(self._state, body["output"]) if "output" in body else None
-        if body.get("id", body.get("session_id")) != self.session.id or body["model"] != self.session.model:
-            wrong = "the answer is another session's"
-        if body["timesteps"] != words:
-            wrong = f"the answer tells {body['timesteps']} timesteps, expected {words}"
-        if wrong:
-            raise Violation(f"at step {self._at}, {wrong}")
 
     def _looked(self, part: Part) -> None:
         if part.reply.status != 200:
             raise Violation("a look was never answered for good")
-        if self._deleted is not None and not self._risky(self._deleted, part.at):
+        if self._deleted is not None and not self.ledger.risky(self._deleted):
             raise Violation("a session that was ended answers")
-        body = part.reply.json
-        self._stands_at(body["step"], part)
-        self._shows(body)
+        self.ledger.stand_at(part.reply.json["step"], part)
+        self.ledger.check(part.reply.json)
 
     def _conflict(self, part: Part) -> None:
         """The request did not apply, now: the session stands elsewhere, or has moved on."""
-        told, request, error = part.reply.error["step"], part.request, part.reply.error
-        before = self._at
-        self._stands_at(told, part)
-        if self._at == before and request.step == before and error["applied"] != "yes":
+        ledger, request, error = self.ledger, part.request, part.reply.error
+        before = ledger.at
+        ledger.stand_at(error["step"], part)
+        if ledger.at == before == request.step and error["applied"] != "yes":
             raise Violation("a step was refused that the session stands at")
-        if error["applied"] == "no" and any(one.request == request for one in self.log):
+        if error["applied"] == "no" and any(one.request == request for one in ledger.steps):
             raise Violation("a step was reported as `no` and is applied")
-
-    def _stands_at(self, told: int, part: Part) -> None:
-        """Believe where the session stands, if that can be."""
-        if told == self._at + 1 and self._pending is not None:
-            self.log.append(Applied(self._pending, None, b"", self.network.after(self._state, self._pending.words)))
-            self.counts["abandoned and applied"] += 1
-            self._renewed = part.sent
-        elif told != self._at:
-            self._rolled_back(told, part.at)
-        self._pending = None
-
-    def _rolled_back(self, step: int, seen: float) -> None:
-        """Go back to `step`, if what is lost by that may be lost."""
-        if step > self._at:
-            raise Violation(f"the session is at step {step}, only {self._at} were ever answered")
-        for lost in self.log[step:]:
-            if not self._risky(lost.at, seen):
-                raise Violation(f"acknowledged steps are lost: the session is at {step}, {self._at} were answered")
-        self.counts["steps rolled back, and told"] += self._at - step
-        del self.log[step:]
-
-    def _risky(self, at: float | None, seen: float) -> bool:
-        return at is None or self.risks.may_lose(self.session.durability, at, seen)
 
     def _group(self, event: Event) -> None:
         """Requests at once. One whose answer got lost may have been overtaken: 409 `yes`, and its place is the gap."""
@@ -214,39 +144,32 @@ class Replay:
         rest = [part for part in event.parts if part.reply.status != 200]
         if any(part.reply.error.get("applied") != "yes" or part.reply.status != 409 for part in rest):
             raise Violation("requests at once: one was not answered for good")
-        first = min([*placed, self._at + 1])
+        first = min([*placed, self.ledger.at + 1])
         gaps = [step for step in range(first, first + len(event.parts)) if step not in placed]
         if len(gaps) != len(rest):
             raise Violation("requests at once: their answers tell no order")
         if len(rest) > 1:
             raise Undecided
-        placed |= dict(zip(gaps, rest, strict=True))
-        for step in sorted(placed):
-            part = placed[step]
+        for _, part in sorted([*placed.items(), *zip(gaps, rest, strict=True)], key=lambda pair: pair[0]):
             if part.reply.status == 200:
                 self._acknowledged(part)
             else:
-                self._overtaken(part)
-
-    def _overtaken(self, part: Part) -> None:
-        """A step that was applied, by the word of a later conflict; its answer was never seen."""
-        self.log.append(Applied(part.request, part.at, b"", self.network.after(self._state, part.request.words)))
-        self.counts["overtaken and applied"] += 1
+                self.ledger.enter(part.request, part.sent, part.at)
+                self.ledger.counts["overtaken and applied"] += 1
 
     def _end(self, event: Event, part: Part) -> None:
         """The session is over, or something failed: is that what had to come?"""
-        reply, code = part.reply, part.reply.error.get("code")
-        if not self._may_end(code, event, part, reply):
-            raise Violation(f"the answer is {reply.status} {code}")
-        self.counts[f"ended: {code}"] += 1
+        code = part.reply.error.get("code")
+        if not self._may_end(code, event, part):
+            raise Violation(f"the answer is {part.reply.status} {code}")
+        self.ledger.counts[f"ended: {code}"] += 1
 
-    def _may_end(self, code: str | None, event: Event, part: Part, reply: Reply) -> bool:
+    def _may_end(self, code: str | None, event: Event, part: Part) -> bool:
         session = self.session
         if code == "session_expired":
-            expired = part.at >= self._renewed + session.ttl - 0.1
-            return expired or self.risks.may_lose(session.durability, session.at, part.at)
+            return part.at >= self.ledger.renewed() + session.ttl - 0.1 or self.ledger.risky(session)
         if code == "session_ended":
-            return event.kind == "delete" or any(one.kind == "delete" for one in session.events)
+            return any(one.kind == "delete" for one in session.events)
         if code == "model_version_gone":
             return session.model == "swapped" and self.risks.swapped(session.sent, part.at)
         return False
