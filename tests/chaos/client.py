@@ -3,18 +3,15 @@
 import asyncio
 import random
 import time
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from service.types import Durability
 from tests.chaos import automaton
-from tests.chaos.http1 import NOTHING, Connections, Reply
+from tests.chaos.driver import Driver, Shared
+from tests.chaos.http1 import NOTHING
 from tests.chaos.journal import Attempt, Event, Kind, Part, Request, Session
 
-#: A request that is not answered for good within this time is a violation of its own.
-PATIENCE = 120.0
 LEVELS: dict[Durability, float] = {"memory": 0.6, "fsynced": 0.2, "replicated": 0.2}
 ENGLISH = ("I", "you", "he", "we", "like", "want", "have", "know", "think", "the", "a", "good", "house", "time", "not")
 #: What a client does next, and how often.
@@ -31,20 +28,6 @@ ACTS: dict[str, float] = {
 }
 
 
-@dataclass(slots=True)
-class Shared:
-    """What all clients of a run share: counts, the moment to stop, and a number that grows with every call to nap."""
-
-    until: float
-    operations: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    naps: int = 0
-    sessions: list[Session] = field(default_factory=list)
-
-    def stopping(self) -> bool:
-        return time.monotonic() >= self.until
-
-
 @dataclass(slots=True, eq=False)
 class Client:
     """One client; its plan follows from the run's seed and its own number."""
@@ -52,13 +35,12 @@ class Client:
     number: int
     seed: int
     model: str
-    http: Connections
+    driver: Driver
     shared: Shared
     ttl: int = 3600
     session: Session | None = None
     step: int = 0
     _choose: random.Random = field(init=False)
-    _luck: random.Random = field(init=False)
     _acts: int = 0
     _serial: int = 0
     _naps: int = 0
@@ -67,7 +49,6 @@ class Client:
     _leave_at: int = 0
 
     def __post_init__(self) -> None:
-        self._luck = random.Random(f"luck {self.seed} {self.number}")
         self._turn()
 
     def _turn(self) -> None:
@@ -96,7 +77,7 @@ class Client:
         level = self._choose.choices(list(LEVELS), list(LEVELS.values()))[0]
         body = {"model": self.model, "durability": level, "ttl_seconds": self.ttl}
         part = Part(Request((), None, self._key()))
-        await self._drive(part, "/v1/sessions", body)
+        await self.driver.send(part, "/v1/sessions", body)
         self.shared.operations["create"] += 1
         opened = part.reply.status == 201
         identity = part.reply.json["id"] if opened else ""
@@ -127,7 +108,7 @@ class Client:
     async def _step(self) -> None:
         part = Part(self._request())
         give_up = self._choose.random() < 0.3
-        await self._drive(part, *self._to_step(part.request), given_up=lambda: give_up and part.refused)
+        await self.driver.send(part, *self._to_step(part.request), given_up=lambda: give_up and part.refused)
         self._note("step", part)
 
     async def _duplicate(self) -> None:
@@ -135,7 +116,7 @@ class Client:
         self.shared.faults["request duplicated"] += 1
         request = self._request()
         twins = [Part(request), Part(request)]
-        await asyncio.gather(*(self._drive(twin, *self._to_step(request)) for twin in twins))
+        await asyncio.gather(*(self.driver.send(twin, *self._to_step(request)) for twin in twins))
         self._note("twin", *twins)
 
     async def _again(self) -> None:
@@ -143,14 +124,14 @@ class Client:
         if not self._stepped:
             return await self._step()
         part = Part(self._stepped[-1])
-        await self._drive(part, *self._to_step(part.request))
+        await self.driver.send(part, *self._to_step(part.request))
         return self._note("late", part)
 
     async def _group(self) -> None:
         """Different requests at once: their order is the server's choice, and every one tells its place."""
         self.shared.faults["requests reordered"] += 1
         parts = [Part(Request(self._words(), None, self._key())) for _ in range(self._choose.randint(2, 3))]
-        await asyncio.gather(*(self._drive(part, *self._to_step(part.request)) for part in parts))
+        await asyncio.gather(*(self.driver.send(part, *self._to_step(part.request)) for part in parts))
         self._note("group", *parts)
 
     async def _late(self) -> None:
@@ -159,7 +140,7 @@ class Client:
             return await self._step()
         self.shared.faults["request late"] += 1
         part = Part(self._choose.choice(self._stepped[:-1]))
-        await self._drive(part, *self._to_step(part.request))
+        await self.driver.send(part, *self._to_step(part.request))
         return self._note("late", part)
 
     async def _abandon(self) -> None:
@@ -169,7 +150,7 @@ class Client:
         path, body = self._to_step(part.request)
         sent = time.monotonic()
         share, seconds = self._choose.choice([0.5, 1.0, 1.0, 1.0]), self._choose.choice([0.0, 0.002, 0.02])
-        await self.http.abandon(path, body, part.request.key, share, seconds)
+        await self.driver.http.abandon(path, body, part.request.key, share, seconds)
         part.attempts.append(Attempt(sent, time.monotonic(), NOTHING))
         self._note("abandoned", part)
 
@@ -186,35 +167,8 @@ class Client:
     async def _ask(self, kind: Kind, method: str, suffix: str, body: object) -> None:
         assert self.session is not None
         part = Part(Request(()))
-        await self._drive(part, f"/v1/sessions/{self.session.id}{suffix}", body, method=method)
+        await self.driver.send(part, f"/v1/sessions/{self.session.id}{suffix}", body, method=method)
         self._note(kind, part)
-
-    async def _drive(
-        self,
-        part: Part,
-        path: str,
-        body: object,
-        *,
-        method: str = "POST",
-        given_up: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Send until there is an answer for good: neither silence nor 503 is one."""
-        started = time.monotonic()
-        while time.monotonic() - started < PATIENCE:
-            sent, fresh = time.monotonic(), self._luck.random() < 0.3
-            seconds = self._luck.uniform(2.5, 5.0)
-            reply = await self.http.send(method, path, body, key=part.request.key, seconds=seconds, fresh=fresh)
-            part.attempts.append(Attempt(sent, time.monotonic(), reply))
-            if reply.status not in {0, 503} or given_up():
-                return
-            self.shared.operations["retry"] += 1
-            await asyncio.sleep(self._pause(reply))
-
-    def _pause(self, reply: Reply) -> float:
-        """As long as the service asks for; after silence, a moment."""
-        if reply.status == 503:
-            return float(reply.headers.get("retry-after", "1"))
-        return self._luck.uniform(0.05, 0.3)
 
     def _request(self) -> Request:
         marks = self._choose.choice(["step", "both"] if self._must_mark else ["key", "step", "both"])

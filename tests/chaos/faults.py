@@ -7,87 +7,22 @@ to pass, as when no step came by to be killed in; such a fault is not counted.
 import asyncio
 import signal
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from service.types import Durability
 from tests.chaos.automaton import write_automaton
-from tests.chaos.client import Shared
 from tests.chaos.ports import LEAPS, WALL_JUMPS
-from tests.chaos.proxy import Proxy
-from tests.chaos.risks import Risks, Window
 from tests.chaos.schedule import Fault
-from tests.chaos.service import Service, signal_to
-from tests.chaos.store import Pair
+from tests.chaos.service import signal_to
+from tests.chaos.world import CLAIM_SECONDS, READY_SECONDS, World, all_up, at_point, losing
 
-_CLAIM_SECONDS = 10.0
-_READY_SECONDS = 30.0
 #: What the store's own end may lose, by the table of durability; and what the loss of a master may.
 _STORE_LOSES: frozenset[Durability] = frozenset({"memory", "replicated"})
 _MASTER_LOSES: frozenset[Durability] = frozenset({"memory", "fsynced"})
 #: A store that is only killed may still have kept back what it had not handed to its file.
 _KILLED_LOSES_SECONDS = 2.0
 _LAG_SECONDS = 1.0
-
-
-@dataclass(slots=True, eq=False)
-class World:
-    """Everything that can be broken.
-
-    Whoever rolls the store back holds `calm`: no worker sleeps meanwhile. Whoever ends a worker holds `lives`: no other
-    one is ended until all are up again, and where that takes too long, the fault does not happen.
-    """
-
-    service: Service
-    store: Pair
-    proxy: Proxy
-    models: Path
-    shared: Shared
-    risks: Risks = field(default_factory=Risks)
-    counts: Counter[str] = field(default_factory=Counter)
-    variants: int = 1
-    calm: asyncio.Lock = field(default_factory=asyncio.Lock)
-    lives: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def heal(self) -> None:
-        """End what may still be going on."""
-        self.proxy.trouble.clear()
-        for pid in self.service.pids():
-            signal_to(pid, signal.SIGCONT)
-        await self.store.master.command("CONFIG", "SET", "maxmemory", "0")
-
-
-@contextmanager
-def losing(world: World, levels: frozenset[Durability], since: float) -> Iterator[None]:
-    """While the block runs, what was acknowledged since may get lost."""
-    world.risks.rollbacks.append(Window(since, float("inf"), levels))
-    place = len(world.risks.rollbacks) - 1
-    try:
-        yield
-    finally:
-        world.risks.rollbacks[place] = Window(since, time.monotonic(), levels)
-
-
-async def all_up(world: World) -> bool:
-    """Whether there is a full set of workers to choose from, before the run is over."""
-    return not world.shared.stopping() and await world.service.ready(_READY_SECONDS)
-
-
-async def at_point(world: World, point: str, action: str) -> int | None:
-    """Have a worker do something to itself when it comes by; returns which one did."""
-    control = world.service.control
-    control.arm(point, action)
-    deadline = time.monotonic() + _CLAIM_SECONDS
-    while time.monotonic() < deadline and not world.shared.stopping():
-        pid = control.claimed(point, action)
-        if pid is not None:
-            return pid
-        await asyncio.sleep(0.02)
-    control.disarm(point, action)
-    return control.claimed(point, action)
 
 
 async def kill_at(world: World, fault: Fault, point: str) -> bool:
@@ -164,7 +99,7 @@ async def strike(world: World, fault: Fault, kind: str) -> bool:
     trouble = world.proxy.trouble
     before = trouble.struck
     setattr(trouble, kind, 1 + int(2 * fault.pick))
-    for _ in range(int(_CLAIM_SECONDS / 0.02)):
+    for _ in range(int(CLAIM_SECONDS / 0.02)):
         if trouble.struck > before or world.shared.stopping():
             break
         await asyncio.sleep(0.02)
@@ -220,7 +155,7 @@ async def swap_model(world: World, fault: Fault) -> bool:
         for pid in world.service.pids():
             signal_to(pid, signal.SIGTERM)
             await asyncio.sleep(0.5)
-            await world.service.ready(4 * _READY_SECONDS)
+            await world.service.ready(4 * READY_SECONDS)
         world.risks.swaps[place] = (started, time.monotonic())
     return True
 

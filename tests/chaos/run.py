@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.automaton import write_automaton
-from tests.chaos.client import Client, Shared
-from tests.chaos.faults import DOING, World, point_to
+from tests.chaos.client import Client
+from tests.chaos.driver import Driver, Shared
+from tests.chaos.faults import DOING, point_to
 from tests.chaos.http1 import Connections
 from tests.chaos.judge import judge
 from tests.chaos.proxy import Proxy
@@ -19,6 +20,7 @@ from tests.chaos.report import Report
 from tests.chaos.schedule import Fault, plan
 from tests.chaos.service import Service
 from tests.chaos.store import Pair
+from tests.chaos.world import World
 from tests.served import ROOT
 
 SHORT_TTL = 2
@@ -75,7 +77,8 @@ async def _do(world: World, fault: Fault) -> None:
 def _client(number: int, wanted: Wanted, world: World) -> Client:
     place = number % len(MODELS)
     ttl = SHORT_TTL if place in SHORT_LIVED else 3600
-    return Client(number, wanted.seed, MODELS[place], Connections(world.service.port), world.shared, ttl)
+    driver = Driver(Connections(world.service.port), world.shared, f"{wanted.seed} {number}")
+    return Client(number, wanted.seed, MODELS[place], driver, world.shared, ttl)
 
 
 @contextlib.asynccontextmanager
