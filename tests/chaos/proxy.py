@@ -147,9 +147,10 @@ class Link:
 
     async def pass_replies(self, chunk: bytes) -> bool:
         """Towards the worker."""
-        if _ON_DISK in self._tail + chunk:
+        seen = self._tail + chunk
+        if _ON_DISK in seen:
             self.proxy.on_disk()
-        self._tail = chunk[-len(_ON_DISK) :]
+        self._tail = seen[1 - len(_ON_DISK) :]
         if self._cut_reply:
             await self._send(self.worker, chunk[: len(chunk) // 2])
             self.worker.close()
