@@ -58,7 +58,7 @@ class Replay:
     def _take(self, event: Event) -> bool:
         """Judge one event; False when the session is over."""
         if event.kind == "abandoned":
-            self.ledger.pending = event.parts[0]
+            self.ledger.pending = self.ledger.abandoned = event.parts[0]
             return True
         for part in event.parts:
             if part.reply.status not in {200, 204, 409, 503}:
@@ -110,7 +110,10 @@ class Replay:
         ledger.enter(request, part.sent, part.at, part.reply.body)
         ledger.pending = None
         ledger.counts["steps"] += 1
-        ledger.check(body)
+        try:
+            ledger.check(body)
+        except Violation:
+            ledger.replace_lost(body)
 
     def _same_again(self, step: int, part: Part) -> None:
         ledger = self.ledger

@@ -115,6 +115,17 @@ def test_an_abandoned_step_counts_when_the_service_says_so() -> None:
     assert story.verdict() == ""
 
 
+def test_an_abandoned_request_in_the_place_of_a_step_counts_as_known_only_where_that_step_may_be_lost() -> None:
+    def story(level: Durability) -> Story:
+        told = Story(level).steps("a").tell("abandoned", (request("b", 1, "k"), NOTHING))
+        told.tell("step", (request("c", 1), answer("ac"))).tell("step", (request("d", 2), answer("abd")))
+        told.risks.rollbacks.append(Window(2.5, 3.5, frozenset({"memory"})))
+        return told
+
+    assert story("memory").verdict() == ""
+    assert "at step 3" in story("fsynced").verdict()
+
+
 def test_a_request_that_was_applied_twice_is_found() -> None:
     twins = [(request("a", None, "k"), answer("a")), (request("a", None, "k"), answer("a"))]
     assert "applied twice" in Story().tell("twin", *twins).verdict()
