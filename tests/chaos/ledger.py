@@ -71,7 +71,7 @@ class Ledger:
             raise Violation(f"at step {self.at}, {wrong}")
 
     def replace_lost(self, body: dict[str, Any]) -> None:
-        """Explain an answer by a known limit, or raise Violation: see docs/chaos.md, an abandoned request that comes late.
+        """Explain an answer by the known limit of docs/chaos.md, or raise Violation.
 
         The step before the newest may be lost, and the client's own abandoned request for that step be in its place.
         """
