@@ -13,8 +13,13 @@ PORT ?=
 WORKERS ?=
 MODELS ?=
 
+# What `make chaos` runs: the plan follows from the seed alone. BROKEN names a build that breaks a promise.
+SEED ?= 1
+MINUTES ?= 1
+BROKEN ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint openapi bench-forecast clean
+.PHONY: help serve install dev test test-all check lint chaos openapi bench-forecast clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +43,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+chaos: $(VENV)/.dev ## Kill, stop, cut and roll back everything for MINUTES by SEED; count the broken promises
+	@$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES) $(if $(BROKEN),--broken $(BROKEN))
 
 openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
 	$(BIN)/python -m service.http.contract > docs/openapi.json

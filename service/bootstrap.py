@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from service.application.admission import Admission
 from service.application.health import Health
 from service.application.lanes import Lanes
 from service.application.models import Models
+from service.application.ports import Clock, Engine, StateStore
 from service.application.predictions import Predictions
 from service.application.sessions import Sessions
 from service.application.steps import Steps
@@ -53,6 +54,18 @@ class SystemClock:
 
 
 @dataclass(frozen=True, slots=True)
+class Fittings:
+    """What the use cases see of the outside: the real parts, or what a test puts around them to break them."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    engine: Callable[[Engine], Engine] = lambda engine: engine
+    store: Callable[[StateStore], StateStore] = lambda store: store
+
+
+PLAIN = Fittings()
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
     """A running worker: its ASGI application, the admission to close when it stops, and the engine's end."""
 
@@ -62,19 +75,21 @@ class Worker:
 
 
 @asynccontextmanager
-async def running_worker(settings: Settings) -> AsyncIterator[Worker]:
+async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> AsyncIterator[Worker]:
     """Start the parts, give the wired application, and stop the parts. Raises SettingsError."""
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: a worker needs a store, `unroll serve` starts a private one")
     torch.set_num_threads(1)
-    metrics, clock = Metrics(), SystemClock()
+    metrics, clock = Metrics(), fittings.clock
     catalogue = load_catalogue(settings.models, text_limits(settings), metrics.model_loaded)
     client = make_client(settings.redis_url, settings.store_timeout_seconds)
-    store = RedisStore(client, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds)
+    store = RedisStore(
+        client, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
+    )
     engine = BatchingEngine(
         catalogue, metrics, clock.monotonic, max_batch=settings.max_batch, max_queue=settings.max_queue
     )
-    services = _wire(settings, engine, store, metrics, clock)
+    services = _wire(settings, fittings.engine(engine), fittings.store(store), metrics, clock)
     engine.start()
     # A full collection takes over 100 ms with torch imported: what is loaded by now is never collected.
     gc.collect()
@@ -95,9 +110,7 @@ def text_limits(settings: Settings) -> TextLimits:
     return TextLimits(settings.max_input_tokens, settings.max_generated_tokens)
 
 
-def _wire(
-    settings: Settings, engine: BatchingEngine, store: RedisStore, metrics: Metrics, clock: SystemClock
-) -> Services:
+def _wire(settings: Settings, engine: Engine, store: StateStore, metrics: Metrics, clock: Clock) -> Services:
     models, lanes, admission = Models(engine), Lanes(), Admission(settings.max_requests)
     sessions = Sessions(
         models=models,

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: A worker's exit status for wrong settings (sysexits.h): starting it again is pointless.
 EX_CONFIG = 78
+#: What a worker's process runs: -P keeps the folder that the service was started in out of its imports.
+WORKER = ("-P", "-m", "service.worker")
 #: A worker that lived shorter than this is not replaced at once, but after the seconds of BACKOFF.
 HEALTHY_SECONDS = 10.0
 PORT_SECONDS = 15.0
@@ -47,9 +49,13 @@ class Slot:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs the service until it is told to stop; `run` returns the exit status."""
+    """Runs the service until it is told to stop; `run` returns the exit status.
+
+    `worker` is what Python runs as a worker, with the two file descriptors of service/worker.py behind it.
+    """
 
     settings: Settings
+    worker: tuple[str, ...] = WORKER
     _slots: list[Slot] = field(default_factory=list)
     _stopping: bool = False
     _status: int = 0
@@ -70,7 +76,7 @@ class Supervisor:
             environment = os.environ | to_environment(self.settings) | {"REDIS_URL": url or ""}
             # One thread a process: OpenMP threads beside a busy event loop stall for milliseconds at a time.
             environment.setdefault("OMP_NUM_THREADS", "1")
-            command = [sys.executable, "-P", "-m", "service.worker", str(listener.fileno()), str(life)]
+            command = [sys.executable, *self.worker, str(listener.fileno()), str(life)]
             host, port = listener.getsockname()[:2]
             log.info("starting", extra={"url": f"http://{host}:{port}", "workers": self.settings.workers})
             self._slots = [Slot() for _ in range(self.settings.workers)]

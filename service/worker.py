@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from service import settings as configuration
-from service.bootstrap import Worker, running_worker
+from service.bootstrap import PLAIN, Fittings, Worker, running_worker
 from service.errors import SettingsError
 from service.settings import Settings
 from service.supervisor import EX_CONFIG
@@ -36,9 +36,9 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, listener: socket.socket, life: int) -> int:
+async def serve(settings: Settings, listener: socket.socket, life: int, fittings: Fittings = PLAIN) -> int:
     """Serve until SIGTERM, or until the supervisor or the engine is dead; returns the exit status."""
-    async with running_worker(settings) as worker:
+    async with running_worker(settings, fittings) as worker:
         config = uvicorn.Config(
             worker.app,
             log_config=None,
@@ -82,14 +82,14 @@ def _stop_when_told(server: Server, worker: Worker, life: int) -> asyncio.Event:
     return told
 
 
-def main() -> int:
+def main(fittings: Fittings = PLAIN) -> int:
     """Run the worker; returns its exit status."""
     listener = socket.socket(fileno=int(sys.argv[1]))
     try:
         settings = configuration.load()
         logs.configure(settings.log_level, settings.log_format)
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
-            return runner.run(serve(settings, listener, int(sys.argv[2])))
+            return runner.run(serve(settings, listener, int(sys.argv[2]), fittings))
     except SettingsError as error:
         log.critical("wrong settings", extra={"reason": str(error)})
         return EX_CONFIG

@@ -1,0 +1,26 @@
+"""python -m tests.chaos --seed 1 --minutes 1: break everything, and count the promises that break with it."""
+
+import argparse
+import asyncio
+import sys
+
+from tests.chaos.broken import BROKEN
+from tests.chaos.run import Wanted, run
+
+
+def main() -> int:
+    """Run once; 0 only where no promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="decides the plan of faults and of every client")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long clients work")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--broken", choices=BROKEN, default="", help="run a build that breaks a promise")
+    given = parser.parse_args()
+    report = asyncio.run(run(Wanted(given.seed, given.minutes, given.workers, given.clients, given.broken)))
+    sys.stdout.write("\n".join([*report.lines(), ""]))
+    return 1 if report.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

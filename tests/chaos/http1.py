@@ -1,0 +1,118 @@
+"""A small HTTP/1.1 client that can misbehave: close before it reads, send half a request, be late."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: status 0 is nothing at all."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def json(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The envelope's inside; empty for anything else."""
+        try:
+            found: dict[str, Any] = self.json["error"]
+        except (ValueError, KeyError, TypeError):
+            return {}
+        return found
+
+    @property
+    def told_step(self) -> int | None:
+        """Where the session stands, by an answer or a refusal."""
+        step = self.json.get("step") if self.status == 200 else self.error.get("step")
+        return step if isinstance(step, int) else None
+
+    @property
+    def replayed(self) -> bool:
+        return self.headers.get("unroll-replayed") == "true"
+
+
+NOTHING = Reply(0)
+
+
+@dataclass(slots=True, eq=False)
+class Connections:
+    """Connections to one port of this machine; a lost or late reply is NOTHING, whatever the reason."""
+
+    port: int
+    _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = None,
+        seconds: float = 5.0,
+        fresh: bool = False,
+    ) -> Reply:
+        """Send a request and wait for its reply so long at most."""
+        content = pack(method, path, body, key)
+        streams = self._idle.pop() if self._idle and not fresh else None
+        try:
+            async with asyncio.timeout(seconds):
+                if streams is None:
+                    streams = await asyncio.open_connection("127.0.0.1", self.port)
+                streams[1].write(content)
+                reply = await read_reply(streams[0])
+        except (OSError, ValueError, EOFError, asyncio.IncompleteReadError):  # TimeoutError is an OSError
+            if streams is not None:
+                streams[1].transport.abort()
+            return NOTHING
+        except BaseException:
+            if streams is not None:
+                streams[1].transport.abort()
+            raise
+        if reply.headers.get("connection") == "close":
+            streams[1].close()
+        else:
+            self._idle.append(streams)
+        return reply
+
+    async def abandon(self, path: str, body: object, key: str | None, share: float, seconds: float) -> None:
+        """Send a share of a request and go away, after some seconds."""
+        content = pack("POST", path, body, key)
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return
+        writer.write(content[: int(len(content) * share)])
+        await asyncio.sleep(seconds)
+        writer.transport.abort()
+
+    def close(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            self._idle.pop()[1].transport.abort()
+
+
+def pack(method: str, path: str, body: object, key: str | None) -> bytes:
+    """A request as bytes."""
+    content = b"" if body is None else json.dumps(body).encode()
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(content)}"]
+    lines += ["Content-Type: application/json"] if body is not None else []
+    lines += [f"Idempotency-Key: {key}"] if key is not None else []
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+async def read_reply(reader: asyncio.StreamReader) -> Reply:
+    """Read one whole reply."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    status = int(head[0].split(" ")[1])
+    pairs = (line.partition(":") for line in head[1:] if line)
+    headers = {name.lower(): value.strip() for name, _, value in pairs}
+    length = int(headers.get("content-length", "0"))
+    return Reply(status, await reader.readexactly(length), headers)

@@ -1,0 +1,25 @@
+"""A worker of the service with points of attack in it; tests/chaos/serve.py has the supervisor start it."""
+
+import os
+import sys
+from pathlib import Path
+
+from service import worker
+from service.bootstrap import Fittings
+from tests.chaos.broken import make_store
+from tests.chaos.control import Control
+from tests.chaos.ports import JumpingClock, WatchedEngine
+
+
+def fittings(control: Control, broken: str) -> Fittings:
+    """The real parts, watched; a broken build has another store."""
+    return Fittings(
+        clock=JumpingClock(control),
+        engine=lambda engine: WatchedEngine(engine, control),
+        store=lambda store: make_store(broken, store, control),
+    )
+
+
+if __name__ == "__main__":
+    control = Control(Path(os.environ["CHAOS_CONTROL"]))
+    sys.exit(worker.main(fittings(control, os.environ.get("CHAOS_BROKEN", ""))))
