@@ -5,6 +5,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from redis.asyncio import Redis
+
+from service.store.address import Address
+from service.store.nodes import Nodes
 from service.types import Record
 
 NOW = 1_900_000_000_000
@@ -53,6 +57,12 @@ class Observed:
 
     def session_ended(self, reason: str, count: int = 1) -> None:
         self.ended[reason] = self.ended.get(reason, 0) + count
+
+
+def make_client(url: str) -> Redis:
+    """The driver's client of one server, for looking and for breaking things."""
+    address = Address.parse(url)
+    return Nodes(address.options, timeout=2.0, connections=32).only(address).client
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:

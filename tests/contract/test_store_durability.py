@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
-from store_support import eventually, make_record, stepped
+from store_support import eventually, make_client, make_record, stepped
 
 from service.errors import DurabilityNotReached
-from service.store import EmbeddedServer, RedisStore, make_client
+from service.store import EmbeddedServer, RedisStore
 from service.store.commands import Reply
 from service.store.durability import Fsynced, Replicated, Verdict
 
@@ -33,10 +33,10 @@ async def test_a_session_in_memory_does_not_wait_for_the_disk_of_another(store: 
 
 
 async def test_fsynced_is_missed_without_an_append_only_file(
-    start_server: Start, connect: Connect, client: Redis
+    start_server: Start, connected: Connect, client: Redis
 ) -> None:
     server = start_server("plain")
-    store = connect(server.url)
+    store = connected(server.url)
     async with make_client(server.url) as admin:
         await admin.config_set("appendonly", "no")
     created = await store.create("tenant", "id", make_record())
@@ -65,10 +65,10 @@ async def test_replicated_is_missed_without_a_replica_and_the_write_is_there(sto
 
 
 async def test_replicated_is_reached_by_real_replicas_as_they_come_and_go(
-    start_server: Start, connect: Connect
+    start_server: Start, connected: Connect
 ) -> None:
     master, first, second = (start_server(name) for name in ("master", "first", "second"))
-    store = connect(master.url)
+    store = connected(master.url)
     with pytest.raises(DurabilityNotReached):
         await store.create("tenant", "early", make_record(durability="replicated"))
     port = await _listen(master)

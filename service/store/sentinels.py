@@ -1,0 +1,79 @@
+"""A master that sentinels watch over, and replace when it is lost."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError
+
+from service.store.address import Address
+from service.store.errors import Lost
+from service.store.nodes import Node, Nodes, bounded
+from service.store.topology import Again
+
+# A sentinel that hangs must leave time to ask the others.
+_SHARE_OF_A_SENTINEL = 0.2
+
+
+class Sentinels:
+    """The master of that name, asked for anew whenever it was lost or turns out to be a replica."""
+
+    def __init__(self, address: Address, timeout: float, connections: int) -> None:
+        self._name = address.master
+        self._nodes = Nodes({**address.options, "redis_connect_func": _on_master}, timeout, connections)
+        options = {name: value for name, value in address.sentinel_options.items() if name != "connection_class"}
+        tls = {"ssl": True} if address.sentinel_options.get("connection_class") is SSLConnection else {}
+        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            address.hosts, sentinel_kwargs={**bounded(timeout * _SHARE_OF_A_SENTINEL), **options, **tls}
+        )
+        self._master: Node | None = None
+        self._asking = asyncio.Lock()
+        self._told_at = float("-inf")
+
+    def home(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
+        return self._name
+
+    async def node(self, key: str | None, deadline: float) -> Node:  # noqa: ARG002 - the protocol's argument
+        if self._master is None:
+            await self.refresh(deadline)
+        if self._master is None:
+            raise Lost("the sentinels name no master", sent=False)
+        return self._master
+
+    def again(self, failure: Exception, node: Node | None) -> Again | None:
+        if not isinstance(failure, Lost | ReadOnlyError | BusyLoadingError | MasterDownError):
+            return None
+        if node is self._master:
+            self._master = None
+        return Again(later=True)
+
+    async def refresh(self, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        wanted_at = loop.time()
+        with contextlib.suppress(RedisError, OSError):  # OSError includes the TimeoutError of the deadline
+            async with asyncio.timeout_at(deadline), self._asking:
+                if self._told_at < wanted_at:
+                    self._master = self._nodes.at(*await self._sentinel.discover_master(self._name))
+                    self._told_at = loop.time()
+
+    async def masters(self, deadline: float) -> Sequence[Node]:
+        return [await self.node(None, deadline)]
+
+    async def aclose(self) -> None:
+        await self._nodes.aclose()
+        await self._sentinel.aclose()
+
+
+class NoMaster(RedisError):
+    """The server is a replica."""
+
+
+async def _on_master(connection: AbstractConnection) -> None:
+    """Greet the server, and refuse it if it is a replica: that would take reads, and answer them with what was."""
+    await connection.on_connect()
+    await connection.send_command("ROLE")
+    role = await connection.read_response()
+    if not isinstance(role, list) or role[0] != b"master":
+        raise NoMaster("the server that the sentinels name is no master yet")

@@ -1,0 +1,67 @@
+"""Which server serves a key, and what to do when it does not answer as hoped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.store.nodes import Node, Nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How to go on with a command that was refused or lost: at once or `later`, at another server if it names one."""
+
+    later: bool = False
+    asking: Node | None = None
+
+
+AT_ONCE = Again()
+
+
+class Topology(Protocol):
+    """The servers that keep the store. `deadline` is on the event loop's clock, in seconds."""
+
+    def home(self, key: str | None) -> str:
+        """The name of the server of `key`, as far as it is known: its calls share round trips."""
+
+    async def node(self, key: str | None, deadline: float) -> Node:
+        """The server of `key`; without one, any that can answer. Raises Lost where there is none."""
+
+    def again(self, failure: Exception, node: Node | None) -> Again | None:
+        """What to do after an error reply of `node`, or Lost; None where it stands. Another server may take over."""
+
+    async def refresh(self, deadline: float) -> None:
+        """Look who serves what now. Never raises for the store's sake: what is known stays where nobody answers."""
+
+    async def masters(self, deadline: float) -> Sequence[Node]:
+        """All servers that take writes. Raises Lost where nobody tells them."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+class Single:
+    """One server, whatever becomes of it."""
+
+    def __init__(self, nodes: Nodes, node: Node) -> None:
+        self._nodes = nodes
+        self._node = node
+
+    def home(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
+        return self._node.name
+
+    async def node(self, key: str | None, deadline: float) -> Node:  # noqa: ARG002 - the protocol's arguments
+        return self._node
+
+    def again(self, failure: Exception, node: Node | None) -> Again | None:  # noqa: ARG002 - the protocol's arguments
+        """Nobody else can help, and a client waits better than we do."""
+        return None
+
+    async def refresh(self, deadline: float) -> None:
+        """There is nothing to look for."""
+
+    async def masters(self, deadline: float) -> Sequence[Node]:  # noqa: ARG002 - the protocol's argument
+        return [self._node]
+
+    async def aclose(self) -> None:
+        await self._nodes.aclose()
