@@ -138,6 +138,8 @@ async def _watch_store(topology: Topology, store: RedisStore, health: Health) ->
         with contextlib.suppress(UnrollError):
             # A store that came back empty gets the secret back: its ids stay genuine, and their sessions honestly gone.
             await store.share_secret()
+        # A master that was replaced may still answer those who do not ask.
+        await topology.refresh(asyncio.get_running_loop().time() + COUNT_EVERY_SECONDS)
         await health.count_sessions()
         await asyncio.sleep(COUNT_EVERY_SECONDS)
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Sequence
-from typing import cast
+from typing import TypeAlias, cast
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import (
@@ -21,9 +21,11 @@ from service.store.address import Address
 from service.store.commands import Reply
 from service.store.errors import Lost
 from service.store.nodes import Node, Nodes
-from service.store.topology import Again
+from service.store.topology import Again, Census
 from service.store.wire import exchange
 
+# Host, port, and more about a server.
+_Place: TypeAlias = "list[bytes | int | None]"
 # A server that hangs must leave time to ask the others.
 _SHARE_OF_A_SERVER = 0.2
 
@@ -36,6 +38,8 @@ class Cluster:
         self._patience = timeout * _SHARE_OF_A_SERVER
         self._seeds = [self._nodes.at(*host) for host in address.hosts]
         self._owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._replicas: dict[Node, int] = {}
+        self._looks = 0
         self._doubted: set[Node] = set()
         self._asking = asyncio.Lock()
         self._told_at = float("-inf")
@@ -76,6 +80,9 @@ class Cluster:
                     (reply,) = await exchange(node, [("CLUSTER", "SLOTS")], loop.time() + self._patience)
                     self._take(node, reply, loop.time())
 
+    def census(self, node: Node) -> Census:
+        return Census(self._looks, self._replicas.get(node, 0))
+
     async def masters(self, deadline: float) -> Sequence[Node]:
         await self.node(None, deadline)
         return list(dict.fromkeys(owner for owner in self._owners if owner is not None))
@@ -101,12 +108,16 @@ class Cluster:
             return
         self._doubted.discard(asked)
         owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        for first, last, master, *_ in cast("list[tuple[int, int, list[bytes | int | None]]]", reply):
-            owners[first : last + 1] = [self._told(master, asked)] * (last + 1 - first)
+        self._replicas.clear()
+        for first, last, *places in cast("list[tuple[int, int, *tuple[_Place, ...]]]", reply):
+            owner = self._told(places[0], asked)
+            owners[first : last + 1] = [owner] * (last + 1 - first)
+            self._replicas[owner] = len(places) - 1
         self._owners = owners
+        self._looks += 1
         self._told_at = now
 
-    def _told(self, place: Sequence[bytes | int | None], asked: Node) -> Node:
+    def _told(self, place: _Place, asked: Node) -> Node:
         """The server at host and port; without a host, at the one that was asked."""
         host = place[0].decode() if isinstance(place[0], bytes) else ""
         return self._nodes.at(host if host not in ("", "?") else _host(asked), cast("int", place[1]))

@@ -62,7 +62,7 @@ class Errand:
         else:
             self._reply, self._missed = reply, verdict.missed
             self._looked_twice = verdict.ask_again
-            self.again = Again(asking=self.asking) if verdict.ask_again else None
+            self.again = Again(later=True, asking=self.asking) if verdict.ask_again else None
 
     def answer(self) -> Answer:
         """What the caller gets."""

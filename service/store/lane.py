@@ -76,7 +76,7 @@ class Lane:
             places.append(len(words) - 1)
         waits = level.commands(_milliseconds_until(deadline))
         replies = await exchange(node, [*words, *waits], deadline)
-        verdict = level.verdict(waits, replies[len(words) :])
+        verdict = level.verdict(waits, replies[len(words) :], self._topology.census(node))
         for errand, place in zip(errands, places, strict=True):
             errand.take(replies[place], verdict, self._topology, node)
 

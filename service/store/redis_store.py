@@ -80,7 +80,8 @@ class RedisStore:
         self._filler = writing("SET", self._keys.confirmation, 1, "PX", 60_000)
         # Not through a coalescer: listings are large, and steps do not wait for them.
         self._aside = Lane(topology, partial(make_level, "memory"))
-        self._index = Index(self._aside, self._lanes["memory"], self._keys, observer, timeout=timeout, limit=index_limit)
+        together = self._lanes["memory"]
+        self._index = Index(self._aside, together, self._keys, observer, timeout=timeout, limit=index_limit)
 
     async def secret(self) -> bytes:
         """32 random bytes, made by the first worker that asks. Raises StoreUnavailable and StoreFull."""

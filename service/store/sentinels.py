@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.sentinel import Sentinel
@@ -11,7 +12,7 @@ from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, R
 from service.store.address import Address
 from service.store.errors import Lost
 from service.store.nodes import Node, Nodes, bounded
-from service.store.topology import Again
+from service.store.topology import Again, Census
 
 # A sentinel that hangs must leave time to ask the others.
 _SHARE_OF_A_SENTINEL = 0.2
@@ -31,6 +32,7 @@ class Sentinels:
         self._master: Node | None = None
         self._asking = asyncio.Lock()
         self._told_at = float("-inf")
+        self._census = Census()
 
     def home(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
         return self._name
@@ -55,8 +57,14 @@ class Sentinels:
         with contextlib.suppress(RedisError, OSError):  # OSError includes the TimeoutError of the deadline
             async with asyncio.timeout_at(deadline), self._asking:
                 if self._told_at < wanted_at:
-                    self._master = self._nodes.at(*await self._sentinel.discover_master(self._name))
-                    self._told_at = loop.time()
+                    master = await self._sentinel.discover_master(self._name)
+                    # The sentinel that knew is the first one now.
+                    replicas = await self._sentinel.sentinels[0].sentinel_slaves(self._name)
+                    self._census = Census(self._census.look + 1, sum(map(_may_be_promoted, replicas)))
+                    self._master, self._told_at = self._nodes.at(*master), loop.time()
+
+    def census(self, node: Node) -> Census:
+        return self._census if node is self._master else Census()
 
     async def masters(self, deadline: float) -> Sequence[Node]:
         return [await self.node(None, deadline)]
@@ -64,6 +72,11 @@ class Sentinels:
     async def aclose(self) -> None:
         await self._nodes.aclose()
         await self._sentinel.aclose()
+
+
+def _may_be_promoted(replica: Mapping[str, Any]) -> bool:
+    lost = replica["is_sdown"] or replica["is_odown"] or replica["is_disconnected"]
+    return not lost and replica["master-link-status"] == "ok"
 
 
 class NoMaster(RedisError):

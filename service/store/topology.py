@@ -18,6 +18,14 @@ class Again:
 AT_ONCE = Again()
 
 
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many replicas of a server may be promoted in its place, by the last look; `look` tells looks apart."""
+
+    look: int = 0
+    replicas: int = 0
+
+
 class Topology(Protocol):
     """The servers that keep the store. `deadline` is on the event loop's clock, in seconds."""
 
@@ -33,6 +41,9 @@ class Topology(Protocol):
     async def refresh(self, deadline: float) -> None:
         """Look who serves what now. Never raises for the store's sake: what is known stays where nobody answers."""
 
+    def census(self, node: Node) -> Census:
+        """What the last look said of the replicas of `node`."""
+
     async def masters(self, deadline: float) -> Sequence[Node]:
         """All servers that take writes. Raises Lost where nobody tells them."""
 
@@ -46,6 +57,7 @@ class Single:
     def __init__(self, nodes: Nodes, node: Node) -> None:
         self._nodes = nodes
         self._node = node
+        self._looks = 0
 
     def home(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
         return self._node.name
@@ -57,8 +69,12 @@ class Single:
         """Nobody else can help, and a client waits better than we do."""
         return None
 
-    async def refresh(self, deadline: float) -> None:
-        """There is nothing to look for."""
+    async def refresh(self, deadline: float) -> None:  # noqa: ARG002 - the protocol's argument
+        """There is nothing to look for, and nobody who would promote a replica without telling."""
+        self._looks += 1
+
+    def census(self, node: Node) -> Census:  # noqa: ARG002 - the protocol's argument
+        return Census(self._looks)
 
     async def masters(self, deadline: float) -> Sequence[Node]:  # noqa: ARG002 - the protocol's argument
         return [self._node]

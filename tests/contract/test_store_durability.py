@@ -13,6 +13,7 @@ from service.errors import DurabilityNotReached
 from service.store import EmbeddedServer, RedisStore
 from service.store.commands import Reply
 from service.store.durability import Fsynced, Replicated, Verdict
+from service.store.topology import Census
 
 pytestmark = pytest.mark.anyio
 Start = Callable[[str], EmbeddedServer]
@@ -120,25 +121,43 @@ def test_of_a_server_without_waitaof_only_a_file_that_is_always_synced_counts(
     appendfsync: bytes, reached: bool
 ) -> None:
     level = Fsynced()
-    assert level.verdict(level.commands(100), [UNKNOWN]).ask_again
+    assert level.verdict(level.commands(100), [UNKNOWN], Census()).ask_again
     waits = level.commands(100)
     config: Reply = [b"appendonly", b"yes", b"appendfsync", appendfsync]
-    assert (level.verdict(waits, [UNKNOWN, config]).missed is None) is reached
+    assert (level.verdict(waits, [UNKNOWN, config], Census()).missed is None) is reached
 
 
 @pytest.mark.parametrize("counts", [[0, 0], ResponseError("WAITAOF cannot be used"), Exception("lost")])
 def test_a_disk_that_did_not_confirm_is_told(counts: Reply) -> None:
     level = Fsynced()
-    assert level.verdict(level.commands(100), [counts]).missed
+    assert level.verdict(level.commands(100), [counts], Census()).missed
 
 
 def test_all_connected_replicas_must_confirm() -> None:
     level = Replicated()
     role: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
-    assert level.verdict(level.commands(100), [1, role]).ask_again
+    assert level.verdict(level.commands(100), [1, role], Census()).ask_again
     assert level.commands(100)[0] == ("WAIT", 2, 100)
-    assert level.verdict(level.commands(100), [1, role]) == Verdict(
+    assert level.verdict(level.commands(100), [1, role], Census()) == Verdict(
         "1 replicas confirmed the write in time, expected 2"
     )
-    assert level.verdict(level.commands(100), [2, role]) == Verdict()
-    assert level.verdict(level.commands(100), [Exception("lost"), Exception("lost")]).missed
+    assert level.verdict(level.commands(100), [2, role], Census()) == Verdict()
+    assert level.verdict(level.commands(100), [Exception("lost"), Exception("lost")], Census()).missed
+
+
+def test_a_replica_that_leaves_counts_until_a_new_look_at_the_servers() -> None:
+    level = Replicated()
+    both: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
+    one: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
+    assert not level.verdict(level.commands(100), [2, both], Census(look=1)).missed
+    left = level.verdict(level.commands(100), [1, one], Census(look=1))
+    assert left.missed
+    assert left.ask_again
+    assert not level.verdict(level.commands(100), [1, one], Census(look=2)).missed
+
+
+def test_a_replica_that_may_be_promoted_must_confirm_though_it_has_left() -> None:
+    level = Replicated()
+    one: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
+    assert level.verdict(level.commands(100), [1, one], Census(replicas=2)).missed
+    assert not level.verdict(level.commands(100), [1, one], Census(replicas=1)).missed

@@ -230,6 +230,17 @@ async def test_a_write_that_was_overtaken_before_its_reply_was_lost_is_never_cal
         assert lost.value.applied == "unknown"
 
 
+async def test_a_write_that_was_recognised_when_it_was_sent_again_still_waits_for_replicas(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    async with proxied(server, tmp_path) as (proxy, store):
+        created = await store.create("tenant", "id", make_record())
+        proxy.lose_next_reply(nothing)
+        with pytest.raises(DurabilityNotReached) as missed:
+            await store.write("tenant", "id", stepped(make_record(durability="replicated", token=created.token)))
+        assert missed.value.applied == "yes"
+
+
 async def test_replies_that_came_before_the_loss_count(server: EmbeddedServer, tmp_path: Path) -> None:
     async with proxied(server, tmp_path) as (proxy, store):
         created = await store.create("tenant", "id", make_record(durability="memory"))
