@@ -1,13 +1,12 @@
 """Durability levels: waited for on the connection of the write, counted, and told when they are missed."""
 
 import asyncio
-import socket
 from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
-from store_support import eventually, make_client, make_record, stepped
+from store_support import await_replicas, follow, listen, make_client, make_record, stepped
 
 from service.errors import DurabilityNotReached
 from service.store import EmbeddedServer, RedisStore
@@ -72,42 +71,18 @@ async def test_replicated_is_reached_by_real_replicas_as_they_come_and_go(
     store = connected(master.url)
     with pytest.raises(DurabilityNotReached):
         await store.create("tenant", "early", make_record(durability="replicated"))
-    port = await _listen(master)
+    port = await listen(master)
     for count, replica in enumerate((first, second), start=1):
-        await _follow(replica, port)
-        await _replicas(master, count)
+        await follow(replica, port)
+        await await_replicas(master, count)
         record = await store.create("tenant", f"id{count}", make_record(durability="replicated"))
         async with make_client(replica.url) as reader:
             assert await reader.get(f"test:tenant:{{id{count}}}") is not None
         assert (await store.write("tenant", f"id{count}", stepped(record))).step == 1
         await store.confirm("replicated")
     second.stop()
-    await _replicas(master, 1)
+    await await_replicas(master, 1)
     assert (await store.create("tenant", "late", make_record(durability="replicated"))).step == 0
-
-
-async def _listen(server: EmbeddedServer) -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    async with make_client(server.url) as admin:
-        await admin.config_set("port", port)
-        await admin.config_set("repl-diskless-sync-delay", 0)
-    return port
-
-
-async def _follow(server: EmbeddedServer, port: int) -> None:
-    async with make_client(server.url) as admin:
-        await admin.execute_command("REPLICAOF", "127.0.0.1", port)
-
-
-async def _replicas(server: EmbeddedServer, count: int) -> None:
-    async with make_client(server.url) as admin:
-
-        async def connected() -> bool:
-            return len((await admin.execute_command("ROLE"))[2]) == count
-
-        await eventually(connected)
 
 
 UNKNOWN = ResponseError("unknown command 'WAITAOF', with args beginning with: '1' '0'")

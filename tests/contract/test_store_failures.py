@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
-from store_support import Observed, eventually, make_client, make_record, stepped
+from store_support import Observed, await_replicas, eventually, follow, listen, make_client, make_record, stepped
 
 from service.errors import DurabilityNotReached, StoreFull, StoreUnavailable
 from service.store import EmbeddedServer, RedisStore, connect
@@ -160,8 +160,11 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_unix_connection(self._target)
         upstream = asyncio.create_task(self._pass(reader, server_writer))
-        await self._answer(server_reader, writer)
-        await upstream
+        try:
+            await self._answer(server_reader, writer)
+            await upstream
+        finally:
+            server_writer.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
@@ -231,13 +234,22 @@ async def test_a_write_that_was_overtaken_before_its_reply_was_lost_is_never_cal
 
 
 async def test_a_write_that_was_recognised_when_it_was_sent_again_still_waits_for_replicas(
-    server: EmbeddedServer, tmp_path: Path
+    start_server: Start, tmp_path: Path
 ) -> None:
-    async with proxied(server, tmp_path) as (proxy, store):
-        created = await store.create("tenant", "id", make_record())
-        proxy.lose_next_reply(nothing)
-        with pytest.raises(DurabilityNotReached) as missed:
-            await store.write("tenant", "id", stepped(make_record(durability="replicated", token=created.token)))
+    master, replica = start_server("master"), start_server("replica")
+    await follow(replica, await listen(master))
+    await await_replicas(master, 1)
+    async with proxied(master, tmp_path) as (proxy, store):
+        created = await store.create("tenant", "id", make_record(durability="replicated"))
+        first = await store.write("tenant", "id", stepped(created))  # the server knows the script now
+        process = await process_of(replica)
+        os.kill(process, signal.SIGSTOP)
+        try:
+            proxy.lose_next_reply(nothing)
+            with pytest.raises(DurabilityNotReached) as missed:
+                await store.write("tenant", "id", stepped(first))
+        finally:
+            os.kill(process, signal.SIGCONT)
         assert missed.value.applied == "yes"
 
 
