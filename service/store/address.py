@@ -11,14 +11,15 @@ No refusal repeats what may be a part of a password.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
-from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError
 
 from service.errors import SettingsError
+from service.store.tls import OPTIONS as TLS_OPTIONS
+from service.store.tls import read as read_tls
 
 Kind: TypeAlias = Literal["single", "sentinel", "cluster"]
 Host: TypeAlias = tuple[str, int]
@@ -33,8 +34,6 @@ _FORMS: dict[str, Kind] = {
     "rediss+cluster": "cluster",
 }
 _PORTS: dict[Kind, int] = {"single": 6379, "sentinel": 26379, "cluster": 6379}
-_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
-_TLS = (*_FILES, "ssl_password", "ssl_cert_reqs", "ssl_check_hostname", "ssl_ciphers")
 _OWN_OF_SENTINELS = ("sentinel_username", "sentinel_password")
 _ENCODE = "':', '/', '?', '#' and '@' in a user name or password must be written %3A, %2F, %3F, %23 and %40"
 
@@ -56,11 +55,9 @@ class Address:
         if not separator or scheme not in _FORMS:
             raise _wrong(f"has {_named(scheme) if separator else 'no scheme'}", f"one of {', '.join(_FORMS)}")
         try:
-            address = _read(urlsplit(url), _FORMS[scheme])
-            _try(address)
+            return _read(urlsplit(url), _FORMS[scheme])
         except (ValueError, TypeError, RedisError) as error:
             raise _wrong(f"cannot be read ({type(error).__name__})", f"{scheme}://...; {_ENCODE}") from None
-        return address
 
 
 def _read(url: SplitResult, kind: Kind) -> Address:
@@ -75,15 +72,16 @@ def _read(url: SplitResult, kind: Kind) -> Address:
             raise _wrong("names no socket", "unix:///path/to/socket")
         return Address(kind, (), parse_url(f"unix://{userinfo}{at}{url.path}?{urlencode(query)}"))
     master, db = _path(url.path, kind)
-    options = parse_url(f"redis{'s' * tls}://{userinfo}{at}host/{db}?{urlencode(query)}")
-    shared = {name: value for name, value in options.items() if name not in ("host", "port")}
-    own = {name.removeprefix("sentinel_"): value for name, value in sentinel_options.items()}
-    transport = {name: value for name, value in shared.items() if name in _TLS or name == "connection_class"}
-    return Address(kind, tuple(_hosts(hosts, kind)), shared, master, transport | own if kind == "sentinel" else {})
+    options = {**parse_url(f"redis{'s' * tls}://{userinfo}{at}host/{db}?{urlencode(query)}")}
+    for name in ("host", "port", "connection_class"):
+        options.pop(name, None)
+    transport = read_tls(options) if tls else {}
+    own = {name.removeprefix("sentinel_"): value for name, value in sentinel_options.items()} | transport
+    return Address(kind, tuple(_hosts(hosts, kind)), options | transport, master, own if kind == "sentinel" else {})
 
 
 def _query(text: str, kind: Kind, tls: bool) -> dict[str, str]:
-    known = ["client_name", *(["db"] if kind == "single" else []), *(_TLS if tls else [])]
+    known = ["client_name", *(["db"] if kind == "single" else []), *(TLS_OPTIONS if tls else [])]
     known += _OWN_OF_SENTINELS if kind == "sentinel" else ()
     query = parse_qs(text, strict_parsing=bool(text))
     for name, values in query.items():
@@ -116,23 +114,6 @@ def _hosts(text: str, kind: Kind) -> Iterator[Host]:
         if not split.hostname and kind != "single":
             raise _wrong(f"has no name for host {place}", "host:port,host:port")
         yield unquote(split.hostname or "localhost"), port
-
-
-def _try(address: Address) -> None:
-    """Make what the first connection would need, so that a mistake is told at the start."""
-    for name in _FILES:
-        if name in address.options and not Path(address.options[name]).exists():
-            raise _wrong(f"has {name} {address.options[name]!r}, which is not there", "a path that can be read")
-    options = dict(address.options)
-    connection = options.pop("connection_class", None)
-    if connection is SSLConnection:
-        try:
-            SSLConnection(**options).ssl_context.get()
-        except OSError as error:  # OSError includes ssl.SSLError
-            given = ", ".join(name for name in _TLS if name in options)
-            raise _wrong(
-                f"has options of TLS that do not work ({type(error).__name__}): {given}", "PEM files"
-            ) from None
 
 
 def _named(name: str, what: str = "scheme") -> str:

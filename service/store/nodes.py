@@ -27,7 +27,14 @@ class Nodes:
     """
 
     def __init__(self, options: Mapping[str, Any], timeout: float, connections: int) -> None:
-        self._options = {**bounded(timeout), **options}
+        self._options = {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            # The store knows which commands can be sent again, the driver does not.
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            **options,
+        }
         self._timeout = timeout
         self._connections = connections
         self._by_name: dict[str, Node] = {}
@@ -52,14 +59,3 @@ class Nodes:
         """Close all connections."""
         for node in self._by_name.values():
             await node.client.aclose()
-
-
-def bounded(timeout: float) -> dict[str, Any]:
-    """What every connection takes."""
-    return {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        # The store knows which commands can be sent again, the driver does not.
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-    }

@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError
 
 from service.store.address import Address
 from service.store.errors import Lost
-from service.store.nodes import Node, Nodes, bounded
+from service.store.nodes import Node, Nodes
 from service.store.topology import Again, Census
 
 # A sentinel that hangs must leave time to ask the others.
@@ -24,11 +24,9 @@ class Sentinels:
     def __init__(self, address: Address, timeout: float, connections: int) -> None:
         self._name = address.master
         self._nodes = Nodes({**address.options, "redis_connect_func": _on_master}, timeout, connections)
-        options = {name: value for name, value in address.sentinel_options.items() if name != "connection_class"}
-        tls = {"ssl": True} if address.sentinel_options.get("connection_class") is SSLConnection else {}
-        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            address.hosts, sentinel_kwargs={**bounded(timeout * _SHARE_OF_A_SENTINEL), **options, **tls}
-        )
+        self._sentinels = Nodes(address.sentinel_options, timeout * _SHARE_OF_A_SENTINEL, connections)
+        self._sentinel = Sentinel([])  # type: ignore[no-untyped-call]
+        self._sentinel.sentinels = [self._sentinels.at(*host).client for host in address.hosts]
         self._master: Node | None = None
         self._asking = asyncio.Lock()
         self._told_at = float("-inf")
@@ -71,7 +69,7 @@ class Sentinels:
 
     async def aclose(self) -> None:
         await self._nodes.aclose()
-        await self._sentinel.aclose()
+        await self._sentinels.aclose()
 
 
 def _may_be_promoted(replica: Mapping[str, Any]) -> bool:

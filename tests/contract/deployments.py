@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+from certificates import Certificates
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -21,24 +23,52 @@ _TRIES = 5
 _QUICK = ["--save", "", "--appendonly", "yes", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
 
 
+@dataclass(frozen=True)
+class Guard:
+    """What a server asks of those who come: a password, TLS by `certificates`, which its `program` must know."""
+
+    password: str = ""
+    certificates: Certificates | None = None
+    program: Path | None = None
+
+    def of_server(self) -> dict[str, str]:
+        secret = {"requirepass": self.password, "masterauth": self.password} if self.password else {}
+        return secret | (self.certificates.of_server if self.certificates else {})
+
+    def of_client(self) -> dict[str, Any]:
+        tls = {"ssl": True, **self.certificates.of_client} if self.certificates else {}
+        return ({"password": self.password} if self.password else {}) | tls
+
+    def url(self, form: str, servers: Sequence["Server"], path: str = "", **query: str) -> str:
+        """REDIS_URL of that form: "", "+sentinel" or "+cluster"."""
+        scheme = "rediss" if self.certificates else "redis"
+        user = f":{self.password}@" if self.password else ""
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        options = urlencode(query | (self.certificates.of_client if self.certificates else {}))
+        return f"{scheme}{form}://{user}{hosts}{path}?{options}".removesuffix("?")
+
+
+OPEN = Guard()
+
+
 class Server:
     """One process on a port of its own, which it keeps over restarts."""
 
-    def __init__(self, folder: Path, options: Sequence[str] = (), program: Path | None = None) -> None:
+    def __init__(self, folder: Path, options: Sequence[str] = (), guard: Guard = OPEN) -> None:
         self.folder = folder
         self.port = 0
+        self.guard = guard
         self._options = options
-        self._program = program or find_server()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, **client: Any) -> "Server":
-        """Return when it answers; `client` is what a client of it takes besides."""
+    def start(self) -> "Server":
+        """Return when it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for _ in range(_TRIES):
             self.port = self.port or free_port()
             self._launch()
             with contextlib.suppress(EOFError):
-                eventually(lambda: self._answers(client))
+                eventually(self._answers)
                 return self
             self.port = 0  # somebody took it meanwhile
         raise AssertionError((self.folder / "log").read_text()[-2000:])
@@ -56,9 +86,8 @@ class Server:
             self._process = None
 
     def client(self, **options: Any) -> Redis:
-        return Redis(
-            port=self.port, socket_timeout=5, protocol=2, retry=Retry(NoBackoff(), 0), decode_responses=True, **options
-        )
+        options = {"socket_timeout": 5, "protocol": 2, "retry": Retry(NoBackoff(), 0), **options}
+        return Redis(host="127.0.0.1", port=self.port, decode_responses=True, **self.guard.of_client(), **options)
 
     def ask(self, *words: str | int) -> Any:
         with self.client() as client:
@@ -67,7 +96,7 @@ class Server:
     def _launch(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._program), *self._arguments()],
+                [str(self.guard.program or find_server()), *self._arguments()],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -76,13 +105,17 @@ class Server:
             )
 
     def _arguments(self) -> list[str]:
-        return ["--port", str(self.port), "--bind", "127.0.0.1", *_QUICK, *self._options]
+        guard = [word for name, value in self.guard.of_server().items() for word in (f"--{name}", value)]
+        return [*self._ports(), "--bind", "127.0.0.1", *_QUICK, *guard, *self._options]
 
-    def _answers(self, client: dict[str, Any]) -> bool:
+    def _ports(self) -> list[str]:
+        return ["--port", "0", "--tls-port", str(self.port)] if self.guard.certificates else ["--port", str(self.port)]
+
+    def _answers(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
             raise EOFError
-        with contextlib.suppress(RedisError, OSError), self.client(**client) as asker:
+        with contextlib.suppress(RedisError, OSError), self.client() as asker:
             return bool(asker.ping())
         return False
 
@@ -90,8 +123,8 @@ class Server:
 class SentinelServer(Server):
     """A sentinel, which keeps what it knows in its own configuration file."""
 
-    def __init__(self, folder: Path, master: Server, options: Sequence[str] = ()) -> None:
-        super().__init__(folder, options)
+    def __init__(self, folder: Path, master: Server, guard: Guard = OPEN) -> None:
+        super().__init__(folder, guard=guard)
         self._master = master
 
     def _arguments(self) -> list[str]:
@@ -100,10 +133,16 @@ class SentinelServer(Server):
             f"sentinel monitor main 127.0.0.1 {self._master.port} 2",
             "sentinel down-after-milliseconds main 1000",
             "sentinel failover-timeout main 5000",
-            *self._options,
         ]
+        if self._master.guard.password:
+            lines.append(f"sentinel auth-pass main {self._master.guard.password}")
+        if self.guard.password:
+            lines += [f"requirepass {self.guard.password}", f"sentinel sentinel-pass {self.guard.password}"]
+        if self.guard.certificates:
+            lines += [f"{name} {value}" for name, value in self.guard.certificates.of_server.items()]
+        ports = " ".join(self._ports()).replace(" --", "\n").removeprefix("--")
         if not config.exists():
-            config.write_text("\n".join([f"port {self.port}", "bind 127.0.0.1", *lines, ""]))
+            config.write_text("\n".join([ports, "bind 127.0.0.1", *lines, ""]))
         return [str(config), "--sentinel"]
 
 
@@ -115,9 +154,9 @@ class Deployment:
     servers: list[Server] = field(default_factory=list)
     sentinels: list[Server] = field(default_factory=list)
 
-    def add(self, server: Server, **client: Any) -> Server:
+    def add(self, server: Server) -> Server:
         self.servers.append(server)
-        return server.start(**client)
+        return server.start()
 
     def kill(self) -> None:
         for server in [*self.sentinels, *self.servers]:
@@ -139,22 +178,24 @@ def eventually(condition: Callable[[], Any], seconds: float = SECONDS) -> None:
 
 
 @contextlib.contextmanager
-def watched_by_sentinels(folder: Path, replicas: int = 1) -> Iterator[Deployment]:
+def watched_by_sentinels(
+    folder: Path, replicas: int = 1, guard: Guard = OPEN, sentinel_guard: Guard | None = None
+) -> Iterator[Deployment]:
     """A master with replicas and three sentinels that know each other."""
     deployment = Deployment()
     try:
-        master = deployment.add(Server(folder / "master"))
+        master = deployment.add(Server(folder / "master", guard=guard))
         for number in range(replicas):
-            replica = deployment.add(Server(folder / f"replica{number}"))
+            replica = deployment.add(Server(folder / f"replica{number}", guard=guard))
             replica.ask("REPLICAOF", "127.0.0.1", master.port)
         eventually(lambda: len(master.ask("ROLE")[2]) == replicas)
         for number in range(3):
-            sentinel = SentinelServer(folder / f"sentinel{number}", master)
+            sentinel = SentinelServer(folder / f"sentinel{number}", master, sentinel_guard or guard)
             deployment.sentinels.append(sentinel)
             sentinel.start()
         eventually(lambda: all(_knows_all(sentinel, replicas) for sentinel in deployment.sentinels))
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in deployment.sentinels)
-        deployment.url = f"redis+sentinel://{hosts}/main"
+        secret = {"sentinel_password": sentinel_guard.password} if sentinel_guard else {}
+        deployment.url = guard.url("+sentinel", deployment.sentinels, "/main", **secret)
         yield deployment
     finally:
         deployment.kill()
@@ -167,14 +208,17 @@ def _knows_all(sentinel: Server, replicas: int) -> bool:
 
 
 @contextlib.contextmanager
-def clustered(folder: Path, masters: int = 3, replicas: int = 0, node_timeout: int = 15_000) -> Iterator[Deployment]:
+def clustered(
+    folder: Path, masters: int = 3, replicas: int = 0, node_timeout: int = 15_000, guard: Guard = OPEN
+) -> Iterator[Deployment]:
     """A cluster of so many masters with so many replicas each; `servers` has the masters first."""
     deployment = Deployment()
     try:
         for number in range(masters * (1 + replicas)):
             options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout)]
             options += ["--cluster-port", str(free_port())]
-            deployment.add(Server(folder / f"node{number}", options))
+            options += ["--tls-cluster", "yes"] if guard.certificates else []
+            deployment.add(Server(folder / f"node{number}", options, guard))
         form_cluster(deployment.servers, masters)
         for number, replica in enumerate(deployment.servers[masters:]):
             master = deployment.servers[number % masters]
@@ -182,8 +226,7 @@ def clustered(folder: Path, masters: int = 3, replicas: int = 0, node_timeout: i
         for master in deployment.servers[:masters]:
             eventually(lambda master=master: len(master.ask("ROLE")[2]) == replicas)
         eventually(lambda: all(_sees_replicas(server, masters * replicas) for server in deployment.servers))
-        hosts = ",".join(f"127.0.0.1:{server.port}" for server in deployment.servers)
-        deployment.url = f"redis+cluster://{hosts}"
+        deployment.url = guard.url("+cluster", deployment.servers)
         yield deployment
     finally:
         deployment.kill()

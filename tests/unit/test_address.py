@@ -1,12 +1,14 @@
 """REDIS_URL: every form that it may have, and refusals that name what is wrong and never a password."""
 
+import ssl
 from pathlib import Path
 
 import pytest
-from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import UnixDomainSocketConnection
 
 from service.errors import SettingsError
 from service.store.address import Address
+from service.store.tls import TlsConnection
 
 SECRET = "s3cr3t"  # noqa: S105 - not to be seen again
 
@@ -59,9 +61,13 @@ def test_a_cluster_is_named_by_any_of_its_servers() -> None:
 @pytest.mark.parametrize("url", ["rediss://store", "rediss+sentinel://one/main", "rediss+cluster://one"])
 def test_tls_has_its_options_and_reaches_the_sentinels_too(url: str) -> None:
     address = Address.parse(f"{url}?ssl_cert_reqs=none&ssl_check_hostname=false")
-    tls = {"connection_class": SSLConnection, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
-    assert address.options == tls
-    assert address.sentinel_options == (tls if address.kind == "sentinel" else {})
+    options = dict(address.options)
+    context = options.pop("context").get()
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
+    assert options == {"connection_class": TlsConnection, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    assert address.sentinel_options.get("context") == (
+        address.options["context"] if address.kind == "sentinel" else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ def test_a_wrong_url_is_refused_by_what_is_wrong_and_never_shows_a_password(url:
 
 def test_a_certificate_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
-    with pytest.raises(SettingsError, match=r"do not work \(SSLError\): ssl_ca_certs"):
+    with pytest.raises(SettingsError, match=r"do not work \(SSLError\), ssl_ca_certs"):
         Address.parse(f"rediss://host?ssl_ca_certs={tmp_path / 'ca.pem'}")
 
 
