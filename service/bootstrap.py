@@ -66,10 +66,10 @@ async def running_worker(settings: Settings) -> AsyncIterator[Worker]:
     """Start the parts, give the wired application, and stop the parts. Raises SettingsError."""
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: a worker needs a store, `unroll serve` starts a private one")
+    topology = connect(settings.redis_url, settings.store_timeout_seconds)
     torch.set_num_threads(1)
     metrics, clock = Metrics(), SystemClock()
     catalogue = load_catalogue(settings.models, text_limits(settings), metrics.model_loaded)
-    topology = connect(settings.redis_url, settings.store_timeout_seconds)
     store = RedisStore(topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds)
     engine = BatchingEngine(
         catalogue, metrics, clock.monotonic, max_batch=settings.max_batch, max_queue=settings.max_queue

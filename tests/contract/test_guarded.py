@@ -1,5 +1,6 @@
 """Passwords and TLS, in every form of deployment; wrong ones are told without being shown."""
 
+import re
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -100,3 +101,24 @@ async def test_a_cluster_with_a_password(tmp_path: Path) -> None:
     with clustered(tmp_path, guard=Guard(PASSWORD)) as deployment:
         await works(deployment.url, ("memory", "fsynced"))
         assert PASSWORD not in await refusal(deployment.url.replace(PASSWORD, OTHER))
+
+
+async def test_a_user_of_the_store_needs_no_more_than_the_documentation_says(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    named = re.search(r"`~<prefix>:\*` and the commands `(.*?)`.*? also `(.*?)`\s*and `(.*?)`", text, re.DOTALL)
+    assert named is not None
+    commands = " ".join(named.groups()).split()
+    deployment = Deployment()
+    try:
+        server = deployment.add(Server(tmp_path / "server"))
+        server.ask("ACL", "SETUSER", "unroll", "on", f">{PASSWORD}", "~unroll:*", *(f"+{name}" for name in commands))
+        url = f"redis://unroll:{PASSWORD}@127.0.0.1:{server.port}"
+        await works(url, ("memory", "fsynced"))
+        async with aclosing(connect(url)) as topology:
+            store = RedisStore(topology, Observed())
+            await store.confirm("fsynced")
+            assert len((await store.list("tenant", None, 10, None)).sessions) == 10
+            assert await store.end("tenant", "memory0")
+            await store.ping()
+    finally:
+        deployment.kill()
