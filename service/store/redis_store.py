@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +27,7 @@ from service.store.errors import Lost, translate
 from service.store.index import Index, lifetime
 from service.store.keys import Keys
 from service.store.lane import Lane
+from service.store.nodes import Node
 from service.store.observer import StoreObserver
 from service.store.record import TOMBSTONE_MAGIC, Tombstone, bury, decode, encode, token_of
 from service.store.topology import Topology
@@ -61,6 +62,7 @@ class RedisStore:
         index_limit: int = 1_000_000,
         now: Callable[[], int] = _milliseconds,
     ) -> None:
+        self._topology = topology
         self._observer = observer
         self._timeout = timeout
         self._now = now
@@ -191,10 +193,19 @@ class RedisStore:
         return replace(record, token=token_of(data))
 
     async def _confirm_writes(self, durability: Durability) -> None:
+        if len(await self._masters()) > 1:
+            missed = "which of the cluster's masters has the session is not known here"
+            raise DurabilityNotReached(f"durability {durability} is not confirmed: {missed}", applied="yes")
         answer = await self._lanes[durability].submit(self._filler, self._deadline())
         value_of(self._filler, answer)
         if answer.missed:
             raise DurabilityNotReached(f"durability {durability} is not reached: {answer.missed}", applied="yes")
+
+    async def _masters(self) -> Sequence[Node]:
+        try:
+            return await self._topology.masters(self._deadline())
+        except Lost as lost:
+            raise translate(lost, writes=False) from lost
 
     async def _end_session(self, tenant: str, session_id: str) -> bool:
         record = await self._read_record(tenant, session_id)
