@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +27,6 @@ from service.store.errors import Lost, translate
 from service.store.index import Index, lifetime
 from service.store.keys import Keys
 from service.store.lane import Lane
-from service.store.nodes import Node
 from service.store.observer import StoreObserver
 from service.store.record import TOMBSTONE_MAGIC, Tombstone, bury, decode, encode, token_of
 from service.store.topology import Topology
@@ -62,14 +61,14 @@ class RedisStore:
         index_limit: int = 1_000_000,
         now: Callable[[], int] = _milliseconds,
     ) -> None:
-        self._topology = topology
         self._observer = observer
         self._timeout = timeout
         self._now = now
         self._keys = Keys(prefix)
         self._secret: bytes | None = None
         self._operations: set[asyncio.Task[Any]] = set()
-        self._create, self._write, self._end = (Script.read(name) for name in ("create", "write", "end"))
+        scripts = (Script.read(name) for name in ("create", "write", "end", "confirm"))
+        self._create, self._write, self._end, self._confirm = scripts
         # A lane per level: a session that wants no more than memory never waits for another one's disk.
         self._lanes = {
             level: Coalescers(
@@ -79,7 +78,6 @@ class RedisStore:
             )
             for level in get_args(Durability)
         }
-        self._filler = writing("SET", self._keys.confirmation, 1, "PX", 60_000)
         # Not through a coalescer: listings are large, and steps do not wait for them.
         self._aside = Lane(topology, partial(make_level, "memory"))
         together = self._lanes["memory"]
@@ -112,10 +110,13 @@ class RedisStore:
         """
         return await self._to_its_end(self._observed("write", self._write_record(tenant, session_id, record)))
 
-    async def confirm(self, durability: Durability) -> None:
-        """Wait until all earlier writes are as durable as named. Raises DurabilityNotReached, StoreUnavailable."""
-        if durability != "memory":
-            await self._observed("confirm", self._confirm_writes(durability))
+    async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
+        """Wait until the record, which was read, is as durable as it demands.
+
+        Raises WriteConflict where another one is stored by now, DurabilityNotReached, StoreUnavailable.
+        """
+        if record.durability != "memory":
+            await self._observed("confirm", self._confirm_record(tenant, session_id, record))
 
     async def end(self, tenant: str, session_id: str) -> bool:
         """Leave a tombstone for 24 hours; False where there is no record. Raises SessionEnded, StoreUnavailable."""
@@ -192,20 +193,17 @@ class RedisStore:
         _require_durable(record, answer)
         return replace(record, token=token_of(data))
 
-    async def _confirm_writes(self, durability: Durability) -> None:
-        if len(await self._masters()) > 1:
-            missed = "which of the cluster's masters has the session is not known here"
-            raise DurabilityNotReached(f"durability {durability} is not confirmed: {missed}", applied="yes")
-        answer = await self._lanes[durability].submit(self._filler, self._deadline())
-        value_of(self._filler, answer)
-        if answer.missed:
-            raise DurabilityNotReached(f"durability {durability} is not reached: {answer.missed}", applied="yes")
-
-    async def _masters(self) -> Sequence[Node]:
+    async def _confirm_record(self, tenant: str, session_id: str, record: Record) -> None:
+        command = running(self._confirm, [self._keys.session(tenant, session_id)], record.token)
         try:
-            return await self._topology.masters(self._deadline())
-        except Lost as lost:
-            raise translate(lost, writes=False) from lost
+            answer = await self._lanes[record.durability].submit(command, self._deadline())
+            result = value_of(command, answer)
+        except StoreUnavailable as error:
+            error.applied = "yes"  # what is in doubt is not the write
+            raise
+        if result != b"confirmed":
+            raise WriteConflict(f"session {session_id} is not the one to confirm any more")
+        _require_durable(record, answer)
 
     async def _end_session(self, tenant: str, session_id: str) -> bool:
         record = await self._read_record(tenant, session_id)

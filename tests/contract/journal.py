@@ -4,6 +4,7 @@ A session's state is the list of the attempts that it took: a fold, as every ses
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -41,7 +42,7 @@ class Journal:
                 replace(stepped(record), state=record.state + attempt.to_bytes(_ATTEMPT_BYTES, "big")),
             )
         except DurabilityNotReached:
-            self.unclear.append(attempt)
+            return await self._repeat(store, attempt)
         except StoreUnavailable as error:
             (self.refused if error.applied == "no" else self.unclear).append(attempt)
         except WriteConflict:
@@ -50,6 +51,17 @@ class Journal:
             self.acknowledged.append(attempt)
             return written
         return await self.read(store)
+
+    async def _repeat(self, store: RedisStore, attempt: int) -> Record:
+        """Send the request again, as its client would: it is answered once its step is confirmed."""
+        found = await self.read(store)
+        if found.state.endswith(attempt.to_bytes(_ATTEMPT_BYTES, "big")):
+            with contextlib.suppress(DurabilityNotReached, StoreUnavailable, WriteConflict):
+                await store.confirm(TENANT, self.session_id, found)
+                self.acknowledged.append(attempt)
+                return found
+        self.unclear.append(attempt)
+        return found
 
     async def read(self, store: RedisStore) -> Record:
         """The record, as soon as the store has it."""

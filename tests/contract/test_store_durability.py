@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from store_support import await_replicas, follow, listen, make_client, make_record, stepped
 
-from service.errors import DurabilityNotReached
+from service.errors import DurabilityNotReached, WriteConflict
 from service.store import EmbeddedServer, RedisStore
 from service.store.commands import Reply
 from service.store.durability import Fsynced, Replicated, Verdict
@@ -21,8 +21,11 @@ Connect = Callable[[str], RedisStore]
 
 async def test_fsynced_is_reached_on_a_server_with_an_append_only_file(store: RedisStore) -> None:
     created = await store.create("tenant", "id", make_record(durability="fsynced"))
-    assert (await store.write("tenant", "id", stepped(created))).step == 1
-    await store.confirm("fsynced")
+    written = await store.write("tenant", "id", stepped(created))
+    assert written.step == 1
+    await store.confirm("tenant", "id", written)
+    with pytest.raises(WriteConflict):
+        await store.confirm("tenant", "id", created)
 
 
 async def test_a_session_in_memory_does_not_wait_for_the_disk_of_another(store: RedisStore) -> None:
@@ -43,8 +46,10 @@ async def test_fsynced_is_missed_without_an_append_only_file(
     with pytest.raises(DurabilityNotReached) as missed:
         await store.create("tenant", "other", make_record(durability="fsynced"))
     assert (missed.value.applied, missed.value.step) == ("yes", 0)
+    other = await store.read("tenant", "other")
+    assert other is not None
     with pytest.raises(DurabilityNotReached):
-        await store.confirm("fsynced")
+        await store.confirm("tenant", "other", other)
     assert (await store.write("tenant", "id", stepped(created))).step == 1
 
 
@@ -61,7 +66,7 @@ async def test_replicated_is_missed_without_a_replica_and_the_write_is_there(sto
     assert found.step == 1
     assert (await store.list("tenant", None, 10, None)).sessions == [("id", found)]
     with pytest.raises(DurabilityNotReached):
-        await store.confirm("replicated")
+        await store.confirm("tenant", "id", found)
 
 
 async def test_replicated_is_reached_by_real_replicas_as_they_come_and_go(
@@ -78,8 +83,9 @@ async def test_replicated_is_reached_by_real_replicas_as_they_come_and_go(
         record = await store.create("tenant", f"id{count}", make_record(durability="replicated"))
         async with make_client(replica.url) as reader:
             assert await reader.get(f"test:tenant:{{id{count}}}") is not None
-        assert (await store.write("tenant", f"id{count}", stepped(record))).step == 1
-        await store.confirm("replicated")
+        written = await store.write("tenant", f"id{count}", stepped(record))
+        assert written.step == 1
+        await store.confirm("tenant", f"id{count}", written)
     second.stop()
     await await_replicas(master, 1)
     assert (await store.create("tenant", "late", make_record(durability="replicated"))).step == 0
