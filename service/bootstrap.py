@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
 from service.application.admission import Admission
@@ -31,8 +30,9 @@ from service.http.gate import GateSettings
 from service.http.services import Services
 from service.settings import Settings
 from service.store.checks import warnings
-from service.store.client import make_client
+from service.store.client import connect
 from service.store.redis_store import RedisStore
+from service.store.topology import Topology
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
 from service.types import Operation, Outcome
@@ -79,12 +79,12 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
     """Start the parts, give the wired application, and stop the parts. Raises SettingsError."""
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: a worker needs a store, `unroll serve` starts a private one")
+    topology = connect(settings.redis_url, settings.store_timeout_seconds)
     torch.set_num_threads(1)
     metrics, clock = Metrics(), fittings.clock
     catalogue = load_catalogue(settings.models, text_limits(settings), metrics.model_loaded)
-    client = make_client(settings.redis_url, settings.store_timeout_seconds)
     store = RedisStore(
-        client, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
+        topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
     )
     engine = BatchingEngine(
         catalogue, metrics, clock.monotonic, max_batch=settings.max_batch, max_queue=settings.max_queue
@@ -94,7 +94,7 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
     # A full collection takes over 100 ms with torch imported: what is loaded by now is never collected.
     gc.collect()
     gc.freeze()
-    watching = asyncio.create_task(_watch_store(client, store, services.health))
+    watching = asyncio.create_task(_watch_store(topology, store, services.health))
     try:
         yield Worker(create_app(services, _gate_settings(settings)), services.admission, engine.ended)
     finally:
@@ -102,7 +102,7 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
         await asyncio.gather(watching, return_exceptions=True)
         await engine.stop()
         await store.aclose()
-        await client.aclose()
+        await topology.aclose()
 
 
 def text_limits(settings: Settings) -> TextLimits:
@@ -141,16 +141,18 @@ def _gate_settings(settings: Settings) -> GateSettings:
     return GateSettings(settings.max_body_bytes, settings.request_timeout_seconds, settings.api_keys)
 
 
-async def _watch_store(client: Redis, store: RedisStore, health: Health) -> None:
+async def _watch_store(topology: Topology, store: RedisStore, health: Health) -> None:
     """Share the secret before the first request needs it, warn of the server's settings, count sessions."""
     with contextlib.suppress(UnrollError):
         await store.share_secret()
-    for warning in await warnings(client):
+    for warning in await warnings(topology):
         log.warning("store setting", extra={"reason": warning})
     while True:
         with contextlib.suppress(UnrollError):
             # A store that came back empty gets the secret back: its ids stay genuine, and their sessions honestly gone.
             await store.share_secret()
+        # A master that was replaced may still answer those who do not ask.
+        await topology.refresh(asyncio.get_running_loop().time() + COUNT_EVERY_SECONDS)
         await health.count_sessions()
         await asyncio.sleep(COUNT_EVERY_SECONDS)
 

@@ -26,7 +26,8 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         None,
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
-        description="The store: `redis://`, `rediss://` or `unix://`; unset starts a private server",
+        description="The store: `redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `redis+cluster://`; unset "
+        "starts a private server",
     )
     state_dir: Path = Field(Path(".unroll"), description="Where the private server keeps its data")
     key_prefix: str = Field("unroll", min_length=1, pattern=r"^[^{}*\s]+$", description="First part of every store key")

@@ -115,8 +115,11 @@ class MemoryStore:
             raise WriteConflict
         return self._put(tenant, session_id, record)
 
-    async def confirm(self, durability: Durability) -> None:
-        self.confirmed.append(durability)
+    async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
+        there = self.records.get((tenant, session_id))
+        if there is None or there.token != record.token:
+            raise WriteConflict
+        self.confirmed.append(record.durability)
 
     async def end(self, tenant: str, session_id: str) -> bool:
         if self._live(tenant, session_id) is None:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from service.types import Durability, ModelVersion, Operation, Outcome, Record, SessionPage
+from service.types import ModelVersion, Operation, Outcome, Record, SessionPage
 
 
 class Clock(Protocol):
@@ -52,8 +52,11 @@ class StateStore(Protocol):
         written but not confirmed as its durability demands.
         """
 
-    async def confirm(self, durability: Durability) -> None:
-        """Wait until all that was written before is as durable as named. Raises DurabilityNotReached."""
+    async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
+        """Wait until the record, which was read, is as durable as it demands.
+
+        Raises WriteConflict where another one is stored by now, and DurabilityNotReached.
+        """
 
     async def end(self, tenant: str, session_id: str) -> bool:
         """Replace the record by a tombstone for 24 hours; False where there is none. Raises SessionEnded."""

@@ -152,8 +152,21 @@ class Sessions:
                 param="Idempotency-Key",
             )
         async with caller.deadline.bounding("yes"):
-            await self.store.confirm(stored.durability)
+            stored = await self._confirmed(caller, session_id, stored)
         return Created(self._view(session_id, stored), replayed=True)
+
+    async def _confirmed(self, caller: Caller, session_id: str, stored: Record) -> Record:
+        """Wait until what is stored is durable; returns it, which steps may have changed meanwhile."""
+        while True:
+            try:
+                await self.store.confirm(caller.tenant, session_id, stored)
+            except WriteConflict:
+                found = await self.store.read(caller.tenant, session_id)
+                if found is None:
+                    return stored
+                stored = found
+            else:
+                return stored
 
     async def list(self, caller: Caller, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
         """Return one page of the tenant's sessions, newest first."""

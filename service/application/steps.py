@@ -88,13 +88,13 @@ class Steps:
         while True:
             record = await self.sessions.record(caller, step.session_id)
             repeated = stored_answer(record, mark)
-            if repeated is not None:
-                # The first answer may have been held back because the write was not durable enough yet.
-                async with caller.deadline.bounding("yes"):
-                    await self.store.confirm(record.durability)
-                self.observer.step("replayed")
-                return Answer(repeated, replayed=True)
             try:
+                if repeated is not None:
+                    # The first answer may have been held back because the write was not durable enough yet.
+                    async with caller.deadline.bounding("yes"):
+                        await self.store.confirm(caller.tenant, step.session_id, record)
+                    self.observer.step("replayed")
+                    return Answer(repeated, replayed=True)
                 return await self._run_and_write(caller, step, mark, record)
             except WriteConflict:
                 caller.deadline.check()

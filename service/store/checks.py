@@ -1,20 +1,40 @@
 """What in the server's own configuration breaks a promise of the service."""
 
+import asyncio
+
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
+
+from service.store.errors import Lost
+from service.store.topology import Single, Topology
 
 _EXPECTED = {
     "maxmemory-policy": ("noeviction", "the server may drop live sessions when its memory is full"),
     "appendonly": ("yes", "all sessions are lost when the server restarts"),
 }
 _OLDEST = (6, 2)
+_PATIENCE_SECONDS = 2.0
 
 
-async def warnings(client: Redis) -> list[str]:
-    """One sentence per setting that breaks a promise; empty for a server that hides its configuration.
+async def warnings(topology: Topology) -> list[str]:
+    """One sentence per setting of any master that breaks a promise; none of servers that hide their configuration.
 
-    Never raises for the server's sake: one that does not answer has nothing to warn of yet.
+    Never raises for the store's sake: one that does not answer has nothing to warn of yet.
     """
+    try:
+        masters = await topology.masters(asyncio.get_running_loop().time() + _PATIENCE_SECONDS)
+    except Lost:
+        return []
+    found: list[str] = []
+    for master in masters:
+        found += [
+            *await _of_server(master.client),
+            *(await _of_mode(master.client) if isinstance(topology, Single) else ()),
+        ]
+    return list(dict.fromkeys(found))
+
+
+async def _of_server(client: Redis) -> list[str]:
     found: list[str] = []
     try:
         found += _of_version(await client.info("server"))
@@ -46,6 +66,16 @@ def _of_settings(settings: dict[str, str]) -> list[str]:
             "the store's appendfsync is no, expected everysec or always: more than a second of steps may roll back"
         )
     return found
+
+
+async def _of_mode(client: Redis) -> list[str]:
+    try:
+        mode = await client.info("cluster")
+    except (RedisError, OSError):
+        return []
+    if not mode.get("cluster_enabled"):
+        return []
+    return ["the store is a server of a cluster, expected redis+cluster:// in REDIS_URL: other servers have its keys"]
 
 
 def _of_version(server: dict[str, object]) -> list[str]:

@@ -1,7 +1,7 @@
 """Group commit: calls of one tick of the event loop, or that arrive while others are under way, share a round trip.
 
 A caller waits on a future of its own. Its cancellation ends its waiting and nothing else: the round trip runs in a task
-that no caller owns, and settles each future once.
+that no caller owns, and settles each future once. Calls for different servers never wait for each other.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from service.store.commands import Command
+from service.store.errand import Answer
 from service.store.errors import Lost, translate
-from service.store.lane import Answer
 
 Run = Callable[[Sequence[Command], float], Awaitable[list[Answer]]]
 
@@ -95,3 +95,25 @@ class Coalescer:
         finally:
             for call in batch:
                 call.fail("its round trip failed", sent=True)
+
+
+class Coalescers:
+    """A coalescer for each server, so that one that is lost delays the calls that need it, and no others."""
+
+    def __init__(self, run: Run, home: Callable[[str | None], str], in_flight: int = 1) -> None:
+        self._run = run
+        self._home = home
+        self._in_flight = in_flight
+        self._by_home: dict[str, Coalescer] = {}
+
+    async def submit(self, command: Command, deadline: float) -> Answer:
+        """The command's answer. Raises as `Coalescer.submit`."""
+        home = self._home(command.key)
+        if home not in self._by_home:
+            self._by_home[home] = Coalescer(self._run, self._in_flight)
+        return await self._by_home[home].submit(command, deadline)
+
+    async def drain(self) -> None:
+        """Return when nothing is waiting or under way."""
+        for coalescer in list(self._by_home.values()):
+            await coalescer.drain()

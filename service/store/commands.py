@@ -32,6 +32,13 @@ class Command:
     writes: bool
     script: Script | None = None
 
+    @property
+    def key(self) -> str | None:
+        """The key that decides which server it goes to: the first one, and all lie in its slot."""
+        # Before a script's keys stands their number, before another command's key its name.
+        key = self.arguments[1] if len(self.arguments) > 1 else None
+        return key if isinstance(key, str) else None
+
     def words(self) -> tuple[Argument, ...]:
         """All that goes over the wire."""
         return ("EVALSHA", self.script.digest, *self.arguments) if self.script else self.arguments

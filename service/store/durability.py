@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 from redis.exceptions import ResponseError
 
 from service.store.commands import Argument, Reply
+from service.store.topology import Census
 from service.types import Durability
 
 Waits: TypeAlias = list[tuple[Argument, ...]]
@@ -17,7 +18,7 @@ Waits: TypeAlias = list[tuple[Argument, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why the level was missed, or None; `ask_again` when the server should be asked in another way first."""
+    """Why the level was missed, or None; `ask_again` when it may be reached after another look at the servers."""
 
     missed: str | None = None
     ask_again: bool = False
@@ -29,7 +30,7 @@ class Level(Protocol):
     def commands(self, milliseconds: int) -> Waits:
         """What follows the writes, waiting so long at most."""
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply]) -> Verdict:
+    def verdict(self, sent: Waits, replies: Sequence[Reply], census: Census) -> Verdict:
         """What the replies to the `commands` that were sent say."""
 
 
@@ -40,35 +41,44 @@ class Memory:
         """Nothing."""
         return []
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply]) -> Verdict:  # noqa: ARG002 - the protocol's argument
+    def verdict(self, sent: Waits, replies: Sequence[Reply], census: Census) -> Verdict:  # noqa: ARG002 - the protocol's arguments
         """Always reached."""
         return Verdict()
 
 
 class Replicated:
-    """All replicas connected now, at least one, have the write. ROLE beside WAIT keeps their number up to date."""
+    """All replicas connected now, at least one, have the write. ROLE beside WAIT keeps their number up to date.
+
+    A replica that is promoted leaves its master before that one hears of it: what fewer replicas confirm than there
+    were, or than those who promote count on, may be lost. So a number that falls is believed after a new look only.
+    """
 
     def __init__(self) -> None:
         self._connected: int | None = None
+        self._most = 0
+        self._look = -1
 
     def commands(self, milliseconds: int) -> Waits:
         """Wait for as many replicas as were last seen, and look how many there are. For none, do not wait."""
         return [("WAIT", max(1, self._connected or 1), 1 if self._connected == 0 else milliseconds), ("ROLE",)]
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply]) -> Verdict:
-        """Reached when as many have confirmed as are connected."""
+    def verdict(self, sent: Waits, replies: Sequence[Reply], census: Census) -> Verdict:
+        """Reached when as many have confirmed as are connected, and as may be promoted."""
         acknowledged, role = replies
         _, asked, milliseconds = sent[0]
         if isinstance(role, list) and len(role) == 3 and isinstance(role[2], list):
             self._connected = len(role[2])
         if not isinstance(acknowledged, int):
             return Verdict("the store does not answer WAIT")
-        expected = max(1, self._connected or 1)
+        connected = self._connected or 0
+        self._most = connected if census.look != self._look else max(self._most, connected)
+        self._look = census.look
+        expected = max(1, self._most, census.replicas)
         if acknowledged >= expected:
             return Verdict()
         missed = f"{acknowledged} replicas confirmed the write in time, expected {expected}"
-        newly_seen = expected > int(asked) or (milliseconds == 1 and self._connected != 0)
-        return Verdict(missed, ask_again=newly_seen)
+        newly_seen = connected > int(asked) or (milliseconds == 1 and connected > 0)
+        return Verdict(missed, ask_again=newly_seen or expected > max(1, connected))
 
 
 class Fsynced:
@@ -82,7 +92,7 @@ class Fsynced:
         wait: Waits = [("WAITAOF", 1, 0, milliseconds)]
         return [*wait, ("CONFIG", "GET", "append*")] if self._lacks_waitaof else wait
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply]) -> Verdict:  # noqa: ARG002 - the protocol's argument
+    def verdict(self, sent: Waits, replies: Sequence[Reply], census: Census) -> Verdict:  # noqa: ARG002 - the protocol's argument
         """Reached when the local count is 1, or the server syncs before it answers."""
         counts = replies[0]
         if isinstance(counts, list):

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import cast
 
 from service.errors import StateCorrupted
+from service.store.coalesce import Coalescers
 from service.store.commands import Command, Reply, Script, reading, running, writing
 from service.store.cursor import Position
-from service.store.errors import translate
+from service.store.errand import value_of
 from service.store.keys import Keys
 from service.store.lane import Lane
 from service.store.observer import StoreObserver
@@ -31,10 +32,16 @@ def lifetime(ttl_seconds: int) -> int:
 
 
 class Index:
-    """All tenants' indexes; at most `limit` entries each, the oldest are dropped first."""
+    """All tenants' indexes; at most `limit` entries each, the oldest are dropped first.
 
-    def __init__(self, lane: Lane, keys: Keys, observer: StoreObserver, timeout: float, limit: int) -> None:
+    Entries travel `together` with the steps' own calls; listings, which are large, go by a `lane` of their own.
+    """
+
+    def __init__(
+        self, lane: Lane, together: Coalescers, keys: Keys, observer: StoreObserver, *, timeout: float, limit: int
+    ) -> None:
         self._lane = lane
+        self._together = together
         self._keys = keys
         self._observer = observer
         self._timeout = timeout
@@ -46,8 +53,9 @@ class Index:
         """List the session until its TTL from now is over, and a margin. Raises StoreUnavailable and StoreFull."""
         arguments = (session_id, record.created_at, lifetime(record.ttl_seconds), self._limit)
         entry = running(self._enter, self._keys.index(tenant), *arguments)
-        # The tenant last: whoever forgets an empty tenant looks again afterwards.
-        await self._run([entry, writing("SADD", self._keys.tenants, tenant)], deadline)
+        # The tenant last: whoever forgets an empty tenant looks again afterwards. Another server may have it.
+        for command in (entry, writing("SADD", self._keys.tenants, tenant)):
+            value_of(command, await self._together.submit(command, deadline))
 
     async def remove(self, tenant: str, session_ids: Sequence[bytes | str], deadline: float) -> int:
         """Drop entries; returns how many there were. Raises StoreUnavailable."""
@@ -106,10 +114,11 @@ class Index:
     async def _forget(self, tenants: Sequence[str]) -> None:
         if not tenants:
             return
+        await self._run([writing("SREM", self._keys.tenants, *tenants)], self._deadline())
         sizes = [reading("ZCARD", self._keys.index(tenant)[1]) for tenant in tenants]
-        replies = await self._run([writing("SREM", self._keys.tenants, *tenants), *sizes], self._deadline())
+        replies = await self._run(sizes, self._deadline())
         # One may have entered a session between the count and its removal.
-        busy = [tenant for tenant, size in zip(tenants, replies[1:], strict=True) if size]
+        busy = [tenant for tenant, size in zip(tenants, replies, strict=True) if size]
         if busy:
             await self._run([writing("SADD", self._keys.tenants, *busy)], self._deadline())
 
@@ -146,10 +155,7 @@ class Index:
 
     async def _run(self, commands: Sequence[Command], deadline: float) -> list[Reply]:
         answers = await self._lane.run(commands, deadline)
-        for command, answer in zip(commands, answers, strict=True):
-            if isinstance(answer.reply, Exception):
-                raise translate(answer.reply, writes=command.writes)
-        return [answer.reply for answer in answers]
+        return [value_of(command, answer) for command, answer in zip(commands, answers, strict=True)]
 
     def _expired(self, count: int) -> None:
         if count:

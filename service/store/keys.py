@@ -35,11 +35,6 @@ class Keys:
         """The secret that all workers share."""
         return f"{self.prefix}:secret"
 
-    @property
-    def confirmation(self) -> str:
-        """What is written to have something to wait for."""
-        return f"{self.prefix}:confirmation"
-
 
 def _encoded(text: str) -> str:
     return quote(text, safe="")

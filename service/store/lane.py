@@ -1,89 +1,84 @@
-"""One round trip for many commands: scripts loaded where they are missing, lost replies asked for once more, durability
-waited for.
-
-A lost reply is asked for by sending the same command again, which all commands here allow: a write compares tokens, and
-its own new token counts as success. Only a refusal of what was sent twice says nothing about the first time.
+"""Many commands in as few round trips as can be: grouped by server, redirected, repeated where a reply was lost, with
+scripts loaded where they are missing, and durability waited for on the connection of the write.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from redis.exceptions import NoScriptError
-
-from service.store.commands import Argument, Command, Reply
+from service.store.commands import Argument, Command
 from service.store.durability import Level, Verdict
+from service.store.errand import Answer, Errand
 from service.store.errors import Lost
-from service.store.wire import Wire
+from service.store.nodes import Node
+from service.store.topology import Topology
+from service.store.wire import exchange
 
-# What the first attempt may take of the time; the rest is for the second.
-_FIRST_SHARE = 0.75
+# What a round may take of the time left; the rest is for another.
+_SHARE = 0.75
+# The last one comes back before the caller's own deadline, which knows nothing of what happened.
+_MARGIN = 0.05
 # WAIT must come back before the deadline does.
 _WAIT_MARGIN = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A command's reply; why its durability was missed, or None; and whether it was sent twice."""
-
-    reply: Reply
-    missed: str | None = None
-    repeated: bool = False
+# Between rounds while another server takes over, or a redirection leads in a circle.
+_PAUSE_SECONDS = 0.05
+_ROUNDS_AT_ONCE = 4
 
 
 class Lane:
-    """Runs batches of commands that want the same durability; `filler` is a write to wait for when there is none."""
+    """Runs batches of commands that want the same durability, of which `make_level` makes one for each server."""
 
-    def __init__(self, wire: Wire, level: Level, filler: tuple[Argument, ...]) -> None:
-        self._wire = wire
-        self._level = level
-        self._filler = filler
+    def __init__(self, topology: Topology, make_level: Callable[[], Level]) -> None:
+        self._topology = topology
+        self._make_level = make_level
+        self._levels: dict[Node, Level] = {}
 
     async def run(self, commands: Sequence[Command], deadline: float) -> list[Answer]:
         """One answer per command, by `deadline` (seconds on the event loop's clock)."""
-        now = asyncio.get_running_loop().time()
-        answers = await self._attempt(commands, now + (deadline - now) * _FIRST_SHARE)
-        again = [place for place, answer in enumerate(answers) if _worth_repeating(answer.reply)]
-        if again:
-            repeated = await self._attempt([commands[place] for place in again], deadline, _missing(commands, answers))
-            for place, answer in zip(again, repeated, strict=True):
-                answers[place] = _merged(answers[place], answer)
-        return answers
+        loop = asyncio.get_running_loop()
+        end = deadline - (deadline - loop.time()) * _MARGIN
+        errands = [Errand(command) for command in commands]
+        under_way = errands
+        rounds = 0
+        while under_way and (not rounds or loop.time() < end):
+            now = loop.time()
+            await self._round(under_way, end if end - now < 4 * _PAUSE_SECONDS else now + (end - now) * _SHARE)
+            rounds += 1
+            under_way = [errand for errand in under_way if errand.again]
+            if any(errand.again and errand.again.later for errand in under_way):
+                await asyncio.sleep(min(_PAUSE_SECONDS, max(0.0, end - loop.time())))
+                await self._topology.refresh(end)
+            elif rounds >= _ROUNDS_AT_ONCE:
+                await asyncio.sleep(_PAUSE_SECONDS)
+        return [errand.answer() for errand in errands]
 
-    async def _attempt(self, commands: Sequence[Command], deadline: float, load: Sequence[str] = ()) -> list[Answer]:
-        loads: list[tuple[Argument, ...]] = [("SCRIPT", "LOAD", source) for source in load]
-        waits = self._level.commands(_milliseconds_until(deadline))
-        replies = await self._wire.exchange([*loads, *(command.words() for command in commands), *waits], deadline)
-        end = len(loads) + len(commands)
-        verdict = self._level.verdict(waits, replies[end:])
-        if verdict.ask_again:
-            verdict = await self._ask_again(deadline)
-        return [Answer(reply, verdict.missed) for reply in replies[len(loads) : end]]
+    async def _round(self, errands: Sequence[Errand], deadline: float) -> None:
+        groups: dict[Node, list[Errand]] = {}
+        for errand in errands:
+            try:
+                node = errand.asking or await self._topology.node(errand.command.key, deadline)
+            except Lost as lost:
+                errand.take(lost, Verdict(), self._topology, None)
+            else:
+                groups.setdefault(node, []).append(errand)
+        visits = [self._visit(node, group, deadline) for node, group in groups.items()]
+        if len(visits) == 1:
+            await visits[0]
+        else:
+            await asyncio.gather(*visits)
 
-    async def _ask_again(self, deadline: float) -> Verdict:
-        # Another connection may serve this: its own write comes after the ones in question, and confirms them with it.
-        waits = self._level.commands(_milliseconds_until(deadline))
-        replies = await self._wire.exchange([self._filler, *waits], deadline)
-        return self._level.verdict(waits, replies[1:])
-
-
-def _worth_repeating(reply: Reply) -> bool:
-    return isinstance(reply, NoScriptError) or (isinstance(reply, Lost) and reply.sent)
-
-
-def _missing(commands: Sequence[Command], answers: Sequence[Answer]) -> list[str]:
-    pairs = zip(commands, answers, strict=True)
-    return sorted(
-        {command.script.source for command, answer in pairs if command.script and _worth_repeating(answer.reply)}
-    )
-
-
-def _merged(first: Answer, second: Answer) -> Answer:
-    if not isinstance(first.reply, Lost):
-        return second
-    if isinstance(second.reply, Exception):
-        return first
-    return Answer(second.reply, second.missed, repeated=True)
+    async def _visit(self, node: Node, errands: Sequence[Errand], deadline: float) -> None:
+        level = self._levels.setdefault(node, self._make_level())
+        scripts = {errand.command.script.source for errand in errands if errand.with_script and errand.command.script}
+        words: list[tuple[Argument, ...]] = [("SCRIPT", "LOAD", source) for source in sorted(scripts)]
+        places: list[int] = []
+        for errand in errands:
+            words += errand.words()
+            places.append(len(words) - 1)
+        waits = level.commands(_milliseconds_until(deadline))
+        replies = await exchange(node, [*words, *waits], deadline)
+        verdict = level.verdict(waits, replies[len(words) :], self._topology.census(node))
+        for errand, place in zip(errands, places, strict=True):
+            errand.take(replies[place], verdict, self._topology, node)
 
 
 def _milliseconds_until(deadline: float) -> int:

@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar, get_args
-
-from redis.asyncio import Redis
 
 from service.errors import (
     DurabilityNotReached,
@@ -20,16 +19,17 @@ from service.errors import (
     Unavailable,
     WriteConflict,
 )
-from service.store.coalesce import Coalescer
+from service.store.coalesce import Coalescers
 from service.store.commands import Command, Reply, Script, reading, running, writing
 from service.store.durability import make_level
+from service.store.errand import Answer, value_of
 from service.store.errors import Lost, translate
 from service.store.index import Index, lifetime
 from service.store.keys import Keys
-from service.store.lane import Answer, Lane
+from service.store.lane import Lane
 from service.store.observer import StoreObserver
 from service.store.record import TOMBSTONE_MAGIC, Tombstone, bury, decode, encode, token_of
-from service.store.wire import Wire
+from service.store.topology import Topology
 from service.types import Durability, Record, SessionPage
 
 _T = TypeVar("_T")
@@ -44,7 +44,7 @@ def _milliseconds() -> int:
 
 
 class RedisStore:
-    """Records, index and secret under `prefix` in the server of `client`.
+    """Records, index and secret under `prefix` in the servers of `topology`.
 
     Every call ends within `timeout` seconds, but for `active`, each of whose round trips does. `index_limit` bounds a
     tenant's listing. `now` gives milliseconds since 1970 and dates tombstones; expiry follows the store's clock. Raises
@@ -53,7 +53,7 @@ class RedisStore:
 
     def __init__(
         self,
-        client: Redis,
+        topology: Topology,
         observer: StoreObserver,
         *,
         prefix: str = "unroll",
@@ -67,20 +67,21 @@ class RedisStore:
         self._keys = Keys(prefix)
         self._secret: bytes | None = None
         self._operations: set[asyncio.Task[Any]] = set()
-        self._create, self._write, self._end = (Script.read(name) for name in ("create", "write", "end"))
-        wire = Wire(client)
-        filler = ("SET", self._keys.confirmation, 1, "PX", 60_000)
+        scripts = (Script.read(name) for name in ("create", "write", "end", "confirm"))
+        self._create, self._write, self._end, self._confirm = scripts
         # A lane per level: a session that wants no more than memory never waits for another one's disk.
         self._lanes = {
-            level: Coalescer(
-                Lane(wire, make_level(level), filler).run, in_flight=1 if level == "memory" else _WAITING_FLIGHTS
+            level: Coalescers(
+                Lane(topology, partial(make_level, level)).run,
+                topology.home,
+                in_flight=1 if level == "memory" else _WAITING_FLIGHTS,
             )
             for level in get_args(Durability)
         }
-        self._filler = writing(*filler)
         # Not through a coalescer: listings are large, and steps do not wait for them.
-        self._aside = Lane(wire, make_level("memory"), filler)
-        self._index = Index(self._aside, self._keys, observer, timeout, index_limit)
+        self._aside = Lane(topology, partial(make_level, "memory"))
+        together = self._lanes["memory"]
+        self._index = Index(self._aside, together, self._keys, observer, timeout=timeout, limit=index_limit)
 
     async def secret(self) -> bytes:
         """32 random bytes, made by the first worker that asks. Raises StoreUnavailable and StoreFull."""
@@ -109,10 +110,13 @@ class RedisStore:
         """
         return await self._to_its_end(self._observed("write", self._write_record(tenant, session_id, record)))
 
-    async def confirm(self, durability: Durability) -> None:
-        """Wait until all earlier writes are as durable as named. Raises DurabilityNotReached, StoreUnavailable."""
-        if durability != "memory":
-            await self._observed("confirm", self._confirm_writes(durability))
+    async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
+        """Wait until the record, which was read, is as durable as it demands.
+
+        Raises WriteConflict where another one is stored by now, DurabilityNotReached, StoreUnavailable.
+        """
+        if record.durability != "memory":
+            await self._observed("confirm", self._confirm_record(tenant, session_id, record))
 
     async def end(self, tenant: str, session_id: str) -> bool:
         """Leave a tombstone for 24 hours; False where there is no record. Raises SessionEnded, StoreUnavailable."""
@@ -131,7 +135,7 @@ class RedisStore:
         await self._observed("ping", self._aside_one(reading("PING"), self._deadline()))
 
     async def aclose(self) -> None:
-        """Return when no call is under way any more; the client stays open, it is its maker's."""
+        """Return when no call is under way any more; the topology stays open, it is its maker's."""
         while self._operations:
             await asyncio.wait(self._operations)
         for lane in self._lanes.values():
@@ -144,7 +148,7 @@ class RedisStore:
         if stored is None:
             # On disk if it can be: after a crash a new secret would make all ids foreign.
             proposal = writing("SET", self._keys.secret, known or secrets.token_bytes(_SECRET_BYTES), "NX")
-            _value(proposal, await self._lanes["fsynced"].submit(proposal, deadline))
+            value_of(proposal, await self._lanes["fsynced"].submit(proposal, deadline))
             stored = await self._aside_one(read, deadline)
         if not isinstance(stored, bytes) or len(stored) != _SECRET_BYTES:
             raise InternalError(f"{self._keys.secret} in the store is no secret of {_SECRET_BYTES} bytes")
@@ -152,7 +156,7 @@ class RedisStore:
 
     async def _read_record(self, tenant: str, session_id: str) -> Record | None:
         get = reading("GET", self._keys.session(tenant, session_id))
-        stored = _value(get, await self._lanes["memory"].submit(get, self._deadline()))
+        stored = value_of(get, await self._lanes["memory"].submit(get, self._deadline()))
         return _live(stored) if isinstance(stored, bytes) else None
 
     async def _create_record(self, tenant: str, session_id: str, record: Record) -> Record:
@@ -161,9 +165,8 @@ class RedisStore:
         data = encode(record)
         command = running(self._create, [self._keys.session(tenant, session_id)], data, record.ttl_seconds * 1000)
         answer = await self._lanes[record.durability].submit(command, deadline)
-        stored = _value(command, answer)
-        # One's own record comes back when the command was sent twice.
-        if isinstance(stored, bytes) and token_of(stored) != token_of(data):
+        stored = value_of(command, answer)
+        if isinstance(stored, bytes):
             return _live(stored)
         await self._enter(tenant, session_id, record, deadline)
         _require_durable(record, answer)
@@ -179,7 +182,7 @@ class RedisStore:
         arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC)
         command = running(self._write, [self._keys.session(tenant, session_id)], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
-        result = _value(command, answer)
+        result = value_of(command, answer)
         if result != b"written":
             # Of a write sent twice, the first may have been applied and then overtaken.
             if answer.repeated:
@@ -190,11 +193,17 @@ class RedisStore:
         _require_durable(record, answer)
         return replace(record, token=token_of(data))
 
-    async def _confirm_writes(self, durability: Durability) -> None:
-        answer = await self._lanes[durability].submit(self._filler, self._deadline())
-        _value(self._filler, answer)
-        if answer.missed:
-            raise DurabilityNotReached(f"durability {durability} is not reached: {answer.missed}", applied="yes")
+    async def _confirm_record(self, tenant: str, session_id: str, record: Record) -> None:
+        command = running(self._confirm, [self._keys.session(tenant, session_id)], record.token)
+        try:
+            answer = await self._lanes[record.durability].submit(command, self._deadline())
+            result = value_of(command, answer)
+        except StoreUnavailable as error:
+            error.applied = "yes"  # what is in doubt is not the write
+            raise
+        if result != b"confirmed":
+            raise WriteConflict(f"session {session_id} is not the one to confirm any more")
+        _require_durable(record, answer)
 
     async def _end_session(self, tenant: str, session_id: str) -> bool:
         record = await self._read_record(tenant, session_id)
@@ -204,7 +213,7 @@ class RedisStore:
         arguments = (bury(self._now()), _TOMBSTONE_MS, TOMBSTONE_MAGIC)
         command = running(self._end, [self._keys.session(tenant, session_id)], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
-        result = _value(command, answer)
+        result = value_of(command, answer)
         if result == b"ended" and not answer.repeated:
             raise SessionEnded(f"session {session_id} was ended before")
         if result != b"missing":
@@ -227,7 +236,7 @@ class RedisStore:
 
     async def _aside_one(self, command: Command, deadline: float) -> Reply:
         (answer,) = await self._aside.run([command], deadline)
-        return _value(command, answer)
+        return value_of(command, answer)
 
     async def _observed(self, operation: str, work: Coroutine[Any, Any, _T]) -> _T:
         started = time.monotonic()
@@ -251,12 +260,6 @@ class RedisStore:
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
-
-
-def _value(command: Command, answer: Answer) -> Reply:
-    if isinstance(answer.reply, Exception):
-        raise translate(answer.reply, writes=command.writes)
-    return answer.reply
 
 
 def _live(stored: bytes) -> Record:

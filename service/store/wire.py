@@ -8,52 +8,51 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import AuthenticationError, AuthorizationError, BusyLoadingError, RedisError, ResponseError
 
 from service.store.commands import Argument, Reply
 from service.store.errors import Lost
+from service.store.nodes import Node
 
 # Error replies; the driver files the last three under connection errors.
 _REFUSALS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
 
 
-class Wire:
-    """Exchanges commands for replies over `client`'s pool."""
+async def exchange(node: Node, commands: Sequence[tuple[Argument, ...]], deadline: float) -> list[Reply]:
+    """One reply per command: a value, an error reply as an exception, or Lost. Never raises for the store's sake.
 
-    def __init__(self, client: Redis) -> None:
-        self._pool = client.connection_pool
+    `deadline` is on the event loop's clock, in seconds.
+    """
+    replies: list[Reply] = []
+    sent = False
+    pool = node.client.connection_pool
+    try:
+        async with asyncio.timeout_at(deadline):
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            sent = True
+            await _converse(pool, connection, commands, replies)
+    except (RedisError, OSError) as error:  # OSError includes the TimeoutError of the deadline
+        replies += [Lost.by(error, sent=sent) for _ in range(len(commands) - len(replies))]
+    return replies
 
-    async def exchange(self, commands: Sequence[tuple[Argument, ...]], deadline: float) -> list[Reply]:
-        """One reply per command: a value, an error reply as an exception, or Lost. Never raises for the store's sake.
 
-        `deadline` is on the event loop's clock, in seconds.
-        """
-        replies: list[Reply] = []
-        sent = False
-        try:
-            async with asyncio.timeout_at(deadline):
-                connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-                sent = True
-                await self._converse(connection, commands, replies)
-        except (RedisError, OSError) as error:  # OSError includes the TimeoutError of the deadline
-            replies += [Lost.by(error, sent=sent) for _ in range(len(commands) - len(replies))]
-        return replies
-
-    async def _converse(
-        self, connection: AbstractConnection, commands: Sequence[tuple[Argument, ...]], replies: list[Reply]
-    ) -> None:
-        try:
-            await connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                replies.append(await _reply(connection))  # noqa: PERF401 - what came must outlive what did not
-        except BaseException:
-            # Replies still under way must never be read by the connection's next user.
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await self._pool.release(connection)
+async def _converse(
+    pool: ConnectionPool,
+    connection: AbstractConnection,
+    commands: Sequence[tuple[Argument, ...]],
+    replies: list[Reply],
+) -> None:
+    try:
+        await connection.send_packed_command(connection.pack_commands(commands))
+        for _ in commands:
+            replies.append(await _reply(connection))  # noqa: PERF401 - what came must outlive what did not
+    except BaseException:
+        # Replies still under way must never be read by the connection's next user.
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
 
 
 async def _reply(connection: AbstractConnection) -> Reply:

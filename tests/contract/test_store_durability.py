@@ -1,18 +1,18 @@
 """Durability levels: waited for on the connection of the write, counted, and told when they are missed."""
 
 import asyncio
-import socket
 from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
-from store_support import eventually, make_record, stepped
+from store_support import await_replicas, follow, listen, make_client, make_record, stepped
 
-from service.errors import DurabilityNotReached
-from service.store import EmbeddedServer, RedisStore, make_client
+from service.errors import DurabilityNotReached, WriteConflict
+from service.store import EmbeddedServer, RedisStore
 from service.store.commands import Reply
 from service.store.durability import Fsynced, Replicated, Verdict
+from service.store.topology import Census
 
 pytestmark = pytest.mark.anyio
 Start = Callable[[str], EmbeddedServer]
@@ -21,8 +21,11 @@ Connect = Callable[[str], RedisStore]
 
 async def test_fsynced_is_reached_on_a_server_with_an_append_only_file(store: RedisStore) -> None:
     created = await store.create("tenant", "id", make_record(durability="fsynced"))
-    assert (await store.write("tenant", "id", stepped(created))).step == 1
-    await store.confirm("fsynced")
+    written = await store.write("tenant", "id", stepped(created))
+    assert written.step == 1
+    await store.confirm("tenant", "id", written)
+    with pytest.raises(WriteConflict):
+        await store.confirm("tenant", "id", created)
 
 
 async def test_a_session_in_memory_does_not_wait_for_the_disk_of_another(store: RedisStore) -> None:
@@ -33,18 +36,20 @@ async def test_a_session_in_memory_does_not_wait_for_the_disk_of_another(store: 
 
 
 async def test_fsynced_is_missed_without_an_append_only_file(
-    start_server: Start, connect: Connect, client: Redis
+    start_server: Start, connected: Connect, client: Redis
 ) -> None:
     server = start_server("plain")
-    store = connect(server.url)
+    store = connected(server.url)
     async with make_client(server.url) as admin:
         await admin.config_set("appendonly", "no")
     created = await store.create("tenant", "id", make_record())
     with pytest.raises(DurabilityNotReached) as missed:
         await store.create("tenant", "other", make_record(durability="fsynced"))
     assert (missed.value.applied, missed.value.step) == ("yes", 0)
+    other = await store.read("tenant", "other")
+    assert other is not None
     with pytest.raises(DurabilityNotReached):
-        await store.confirm("fsynced")
+        await store.confirm("tenant", "other", other)
     assert (await store.write("tenant", "id", stepped(created))).step == 1
 
 
@@ -61,52 +66,29 @@ async def test_replicated_is_missed_without_a_replica_and_the_write_is_there(sto
     assert found.step == 1
     assert (await store.list("tenant", None, 10, None)).sessions == [("id", found)]
     with pytest.raises(DurabilityNotReached):
-        await store.confirm("replicated")
+        await store.confirm("tenant", "id", found)
 
 
 async def test_replicated_is_reached_by_real_replicas_as_they_come_and_go(
-    start_server: Start, connect: Connect
+    start_server: Start, connected: Connect
 ) -> None:
     master, first, second = (start_server(name) for name in ("master", "first", "second"))
-    store = connect(master.url)
+    store = connected(master.url)
     with pytest.raises(DurabilityNotReached):
         await store.create("tenant", "early", make_record(durability="replicated"))
-    port = await _listen(master)
+    port = await listen(master)
     for count, replica in enumerate((first, second), start=1):
-        await _follow(replica, port)
-        await _replicas(master, count)
+        await follow(replica, port)
+        await await_replicas(master, count)
         record = await store.create("tenant", f"id{count}", make_record(durability="replicated"))
         async with make_client(replica.url) as reader:
             assert await reader.get(f"test:tenant:{{id{count}}}") is not None
-        assert (await store.write("tenant", f"id{count}", stepped(record))).step == 1
-        await store.confirm("replicated")
+        written = await store.write("tenant", f"id{count}", stepped(record))
+        assert written.step == 1
+        await store.confirm("tenant", f"id{count}", written)
     second.stop()
-    await _replicas(master, 1)
+    await await_replicas(master, 1)
     assert (await store.create("tenant", "late", make_record(durability="replicated"))).step == 0
-
-
-async def _listen(server: EmbeddedServer) -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    async with make_client(server.url) as admin:
-        await admin.config_set("port", port)
-        await admin.config_set("repl-diskless-sync-delay", 0)
-    return port
-
-
-async def _follow(server: EmbeddedServer, port: int) -> None:
-    async with make_client(server.url) as admin:
-        await admin.execute_command("REPLICAOF", "127.0.0.1", port)
-
-
-async def _replicas(server: EmbeddedServer, count: int) -> None:
-    async with make_client(server.url) as admin:
-
-        async def connected() -> bool:
-            return len((await admin.execute_command("ROLE"))[2]) == count
-
-        await eventually(connected)
 
 
 UNKNOWN = ResponseError("unknown command 'WAITAOF', with args beginning with: '1' '0'")
@@ -120,25 +102,43 @@ def test_of_a_server_without_waitaof_only_a_file_that_is_always_synced_counts(
     appendfsync: bytes, reached: bool
 ) -> None:
     level = Fsynced()
-    assert level.verdict(level.commands(100), [UNKNOWN]).ask_again
+    assert level.verdict(level.commands(100), [UNKNOWN], Census()).ask_again
     waits = level.commands(100)
     config: Reply = [b"appendonly", b"yes", b"appendfsync", appendfsync]
-    assert (level.verdict(waits, [UNKNOWN, config]).missed is None) is reached
+    assert (level.verdict(waits, [UNKNOWN, config], Census()).missed is None) is reached
 
 
 @pytest.mark.parametrize("counts", [[0, 0], ResponseError("WAITAOF cannot be used"), Exception("lost")])
 def test_a_disk_that_did_not_confirm_is_told(counts: Reply) -> None:
     level = Fsynced()
-    assert level.verdict(level.commands(100), [counts]).missed
+    assert level.verdict(level.commands(100), [counts], Census()).missed
 
 
 def test_all_connected_replicas_must_confirm() -> None:
     level = Replicated()
     role: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
-    assert level.verdict(level.commands(100), [1, role]).ask_again
+    assert level.verdict(level.commands(100), [1, role], Census()).ask_again
     assert level.commands(100)[0] == ("WAIT", 2, 100)
-    assert level.verdict(level.commands(100), [1, role]) == Verdict(
+    assert level.verdict(level.commands(100), [1, role], Census()) == Verdict(
         "1 replicas confirmed the write in time, expected 2"
     )
-    assert level.verdict(level.commands(100), [2, role]) == Verdict()
-    assert level.verdict(level.commands(100), [Exception("lost"), Exception("lost")]).missed
+    assert level.verdict(level.commands(100), [2, role], Census()) == Verdict()
+    assert level.verdict(level.commands(100), [Exception("lost"), Exception("lost")], Census()).missed
+
+
+def test_a_replica_that_leaves_counts_until_a_new_look_at_the_servers() -> None:
+    level = Replicated()
+    both: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
+    one: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
+    assert not level.verdict(level.commands(100), [2, both], Census(look=1)).missed
+    left = level.verdict(level.commands(100), [1, one], Census(look=1))
+    assert left.missed
+    assert left.ask_again
+    assert not level.verdict(level.commands(100), [1, one], Census(look=2)).missed
+
+
+def test_a_replica_that_may_be_promoted_must_confirm_though_it_has_left() -> None:
+    level = Replicated()
+    one: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
+    assert level.verdict(level.commands(100), [1, one], Census(replicas=2)).missed
+    assert not level.verdict(level.commands(100), [1, one], Census(replicas=1)).missed

@@ -5,14 +5,14 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
-from store_support import Observed, eventually, make_record, stepped
+from store_support import Observed, await_replicas, eventually, follow, listen, make_client, make_record, stepped
 
 from service.errors import DurabilityNotReached, StoreFull, StoreUnavailable
-from service.store import EmbeddedServer, RedisStore, make_client
+from service.store import EmbeddedServer, RedisStore, connect
 
 pytestmark = pytest.mark.anyio
 Start = Callable[[str], EmbeddedServer]
@@ -32,10 +32,10 @@ def within(seconds: float) -> Iterator[None]:
 
 
 async def test_a_store_that_is_away_is_told_at_once_and_has_everything_when_it_is_back(
-    start_server: Start, connect: Connect, observed: Observed
+    start_server: Start, connected: Connect, observed: Observed
 ) -> None:
     server = start_server("away")
-    store = connect(server.url)
+    store = connected(server.url)
     created = await store.create("tenant", "id", make_record())
     server.stop()
     with within(2.0):
@@ -56,10 +56,10 @@ async def test_a_store_that_is_away_is_told_at_once_and_has_everything_when_it_i
 
 
 async def test_a_store_that_hangs_is_told_within_the_timeout_and_goes_on(
-    start_server: Start, connect: Connect, observed: Observed
+    start_server: Start, connected: Connect, observed: Observed
 ) -> None:
     server = start_server("hung")
-    store = connect(server.url)
+    store = connected(server.url)
     created = await store.create("tenant", "id", make_record())
     process = await process_of(server)
     os.kill(process, signal.SIGSTOP)
@@ -84,10 +84,10 @@ async def _after_the_first_tick(store: RedisStore) -> object:
 
 
 async def test_each_member_of_a_failed_round_trip_gets_an_error_of_its_own(
-    start_server: Start, connect: Connect
+    start_server: Start, connected: Connect
 ) -> None:
     server = start_server("away")
-    store = connect(server.url)
+    store = connected(server.url)
     server.stop()
     reads = [store.read("tenant", f"id{number}") for number in range(5)]
     results = await asyncio.gather(*reads, return_exceptions=True)
@@ -96,10 +96,10 @@ async def test_each_member_of_a_failed_round_trip_gets_an_error_of_its_own(
 
 
 async def test_a_full_store_refuses_writes_loses_nothing_and_lets_sessions_end(
-    start_server: Start, connect: Connect
+    start_server: Start, connected: Connect
 ) -> None:
     server = start_server("full")
-    store = connect(server.url)
+    store = connected(server.url)
     created = await store.create("tenant", "id", make_record())
     await store.create("tenant", "ending", make_record())
     async with make_client(server.url) as admin:
@@ -117,9 +117,9 @@ async def test_a_full_store_refuses_writes_loses_nothing_and_lets_sessions_end(
     assert (await store.write("tenant", "id", stepped(created))).step == 1
 
 
-async def test_a_replica_refuses_writes_and_none_is_applied(start_server: Start, connect: Connect) -> None:
+async def test_a_replica_refuses_writes_and_none_is_applied(start_server: Start, connected: Connect) -> None:
     server = start_server("replica")
-    store = connect(server.url)
+    store = connected(server.url)
     created = await store.create("tenant", "id", make_record())
     async with make_client(server.url) as admin:
         await admin.execute_command("REPLICAOF", "127.0.0.1", 1)
@@ -130,9 +130,9 @@ async def test_a_replica_refuses_writes_and_none_is_applied(start_server: Start,
     assert (await store.write("tenant", "id", stepped(created))).step == 1
 
 
-async def test_a_store_killed_between_two_calls_loses_no_session(start_server: Start, connect: Connect) -> None:
+async def test_a_store_killed_between_two_calls_loses_no_session(start_server: Start, connected: Connect) -> None:
     server = start_server("killed")
-    store = connect(server.url)
+    store = connected(server.url)
     created = await store.create("tenant", "id", make_record(durability="fsynced"))
     os.kill(await process_of(server), signal.SIGKILL)
 
@@ -160,8 +160,11 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_unix_connection(self._target)
         upstream = asyncio.create_task(self._pass(reader, server_writer))
-        await self._answer(server_reader, writer)
-        await upstream
+        try:
+            await self._answer(server_reader, writer)
+            await upstream
+        finally:
+            server_writer.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
@@ -183,8 +186,9 @@ class Proxy:
 async def proxied(server: EmbeddedServer, folder: Path) -> AsyncIterator[tuple[Proxy, RedisStore]]:
     proxy = Proxy(server.url.removeprefix("unix://"))
     listener = await asyncio.start_unix_server(proxy.serve, folder / "proxy.sock")
-    async with listener, make_client(f"unix://{folder / 'proxy.sock'}") as client:
-        store = RedisStore(client, Observed(), prefix=folder.name)
+    topology = connect(f"unix://{folder / 'proxy.sock'}")
+    async with listener, aclosing(topology):
+        store = RedisStore(topology, Observed(), prefix=folder.name)
         yield proxy, store
         await store.aclose()
 
@@ -213,8 +217,8 @@ async def test_a_creation_whose_reply_was_lost_succeeds(server: EmbeddedServer, 
 async def test_a_write_that_was_overtaken_before_its_reply_was_lost_is_never_called_a_conflict(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    async with proxied(server, tmp_path) as (proxy, store), make_client(server.url) as client:
-        direct = RedisStore(client, Observed(), prefix=tmp_path.name)
+    async with proxied(server, tmp_path) as (proxy, store), aclosing(connect(server.url)) as topology:
+        direct = RedisStore(topology, Observed(), prefix=tmp_path.name)
         created = await store.create("tenant", "id", make_record())
 
         async def overtake() -> None:
@@ -227,6 +231,26 @@ async def test_a_write_that_was_overtaken_before_its_reply_was_lost_is_never_cal
         with pytest.raises(StoreUnavailable) as lost:
             await store.write("tenant", "id", stepped(created))
         assert lost.value.applied == "unknown"
+
+
+async def test_a_write_that_was_recognised_when_it_was_sent_again_still_waits_for_replicas(
+    start_server: Start, tmp_path: Path
+) -> None:
+    master, replica = start_server("master"), start_server("replica")
+    await follow(replica, await listen(master))
+    await await_replicas(master, 1)
+    async with proxied(master, tmp_path) as (proxy, store):
+        created = await store.create("tenant", "id", make_record(durability="replicated"))
+        first = await store.write("tenant", "id", stepped(created))  # the server knows the script now
+        process = await process_of(replica)
+        os.kill(process, signal.SIGSTOP)
+        try:
+            proxy.lose_next_reply(nothing)
+            with pytest.raises(DurabilityNotReached) as missed:
+                await store.write("tenant", "id", stepped(first))
+        finally:
+            os.kill(process, signal.SIGCONT)
+        assert missed.value.applied == "yes"
 
 
 async def test_replies_that_came_before_the_loss_count(server: EmbeddedServer, tmp_path: Path) -> None:

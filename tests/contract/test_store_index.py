@@ -1,6 +1,7 @@
 """Listing and counting."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,10 @@ from store_support import NOW, Observed, eventually, make_record, stepped
 from service.errors import InvalidRequest
 from service.store import RedisStore
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("deployment", ["single", "sentinel", "cluster"], indirect=True, scope="session"),
+]
 
 
 async def names(store: RedisStore, limit: int, model: str | None = None) -> list[list[str]]:
@@ -125,8 +129,8 @@ async def test_a_shorter_ttl_reaches_the_index_at_once(store: RedisStore, observ
     assert observed.ended == {"expired": 1}
 
 
-async def test_a_listing_forgets_the_oldest_beyond_its_bound(client: Redis, prefix: str) -> None:
-    store = RedisStore(client, Observed(), prefix=prefix, index_limit=3)
+async def test_a_listing_forgets_the_oldest_beyond_its_bound(make_store: Callable[..., RedisStore]) -> None:
+    store = make_store(index_limit=3)
     for number in range(5):
         await store.create("tenant", f"id{number}", make_record(created_at=NOW + number))
     assert await names(store, 10) == [["id4", "id3", "id2"]]

@@ -4,6 +4,11 @@ local magic = redis.call('GETRANGE', KEYS[1], 0, #ARGV[3] - 1)
 if magic == '' then
   return 'missing'
 end
+if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1]) == ARGV[1] then
+  -- The same end sent again, see write.lua.
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return 'written'
+end
 if magic == ARGV[3] then
   return 'ended'
 end

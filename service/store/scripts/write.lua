@@ -6,8 +6,10 @@ if stored == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
   return 'written'
 end
--- The same write sent again because its first reply was lost: it took effect then.
+-- The same write sent again because its first reply was lost: it took effect then. WAIT and WAITAOF cover what this
+-- connection wrote, so it writes something: what they say then holds for all that was written before.
 if stored == string.sub(ARGV[2], 1, size) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
   return 'written'
 end
 if stored == '' then
