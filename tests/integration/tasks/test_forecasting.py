@@ -155,7 +155,7 @@ def test_a_block_keeps_one_season_not_one_for_each_row(tmp_path: Path) -> None:
 def test_a_path_step_costs_the_same_however_many_are_behind_it(tmp_path: Path) -> None:
     model = Model(tmp_path, decoding="autoregressive", horizon=300)
     given = model.given(series(model.trainer, 2))
-    sequence = model.task.start(Predict(given, PredictOptions(samples=1000)), model.task.initial_state)
+    sequence = model.task.start(Predict(given, PredictOptions(samples=600)), model.task.initial_state)
     peaks = []
     for _ in range(250):
         peaks.append(peak_bytes(lambda: sequence.wants))
