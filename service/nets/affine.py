@@ -1,10 +1,13 @@
 """Plain layers without initial weights: on the meta device, torch's own random ones load a compiler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from service.nets.sections import HeadLayer
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -28,6 +31,21 @@ class Affine(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., I) -> (..., O)."""
         return F.linear(x, self.weight, self.bias)
+
+
+class Head(nn.ModuleList):
+    """Linear layers with an activation behind each, over `inputs` numbers; parameters are `{i}.weight/bias`."""
+
+    def __init__(self, inputs: int, layers: Sequence[HeadLayer]) -> None:
+        sizes = [inputs, *(layer.size for layer in layers)]
+        super().__init__(Affine(a, b) for a, b in pairwise(sizes))
+        self._activations = [ACTIVATIONS[layer.activation] for layer in layers]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., I) -> (..., O)."""
+        for linear, activation in zip(self, self._activations, strict=True):
+            x = activation(linear(x))
+        return x
 
 
 class Table(nn.Module):

@@ -15,18 +15,15 @@ from service.errors import ModelFolderError
 from service.nets.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.forecaster_config import ForecasterConfig
 from service.nets.layout import DType, StateSpec
-from service.nets.sections import EmbeddedFields, HeadLayer, Problem, SpecialTokens, StateEntry
+from service.nets.sections import EmbeddedFields, HeadedFields, Problem, SpecialTokens, StateEntry
 
 
-class LanguageModelConfig(EmbeddedFields):
+class LanguageModelConfig(EmbeddedFields, HeadedFields):
     """The fields of a language model, in the order of the table of the model folder's documentation."""
 
     format_version: Literal[1]
     task: Literal["next-word"]
     architecture: Literal["language-model"]
-    input_projection: bool = False
-    head: list[HeadLayer] = Field(default=[])
-    output_residual: bool = False
     tie_weights: bool = False
     special_tokens: SpecialTokens = Field(default={})
     dtype: DType = "float32"
@@ -37,16 +34,6 @@ class LanguageModelConfig(EmbeddedFields):
     def tokenizers(self) -> tuple[str, ...]:
         """The file of the vocabulary."""
         return ("tokenizer.json",)
-
-    @property
-    def features_size(self) -> int:
-        """Width of what the output layer multiplies."""
-        return self.head[-1].size if self.head else self.layout().output_size()
-
-    @property
-    def stores_features(self) -> bool:
-        """Whether the features cannot be read off the recurrent state."""
-        return bool(self.head) or not self.layout().last_output_is_state()
 
     def session_state(self) -> list[StateSpec]:
         """List what a session stores: recurrent tensors, features where needed, the log of the normaliser."""

@@ -16,13 +16,11 @@ Parameters: `input_projection.weight/bias` (I, W); `rnn.*` as in `stack.py`; `he
 (H C, D); `local.weight` (L, C + K); `output.weight` (T P, L or C), without context and local (H T P, D); biases.
 """
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import ACTIVATIONS, DTYPES, Affine
+from service.nets.affine import ACTIVATIONS, DTYPES, Affine, Head
 from service.nets.forecaster_config import ForecasterConfig
 from service.nets.layout import StateSpec
 from service.nets.stack import Stack, State
@@ -37,9 +35,7 @@ class Forecaster(nn.Module):
         layout = config.layout()
         self.input_projection = Affine(config.width, config.input_size) if config.input_projection else None
         self.rnn = Stack(layout)
-        sizes = [layout.output_size(), *(layer.size for layer in config.head)]
-        self.head = nn.ModuleList(Affine(a, b) for a, b in pairwise(sizes))
-        self._activations = [ACTIVATIONS[layer.activation] for layer in config.head]
+        self.head = Head(layout.output_size(), config.head)
         self._make_output(config)
         self._dtype = DTYPES[config.dtype]
         self.to(self._dtype)
@@ -69,12 +65,12 @@ class Forecaster(nn.Module):
     def step(self, x: Tensor, state: State) -> State:
         """Feed one row: x (B, W), state (B, size) each -> new state."""
         output, after = self.rnn.step(self._project(x), self._recurrent(state))
-        return self._keep(after, self._behind(output))
+        return self._keep(after, self.head(output))
 
     def sequence(self, x: Tensor, state: State) -> State:
         """Feed T >= 1 rows at once: x (B, T, W), state -> state after the last."""
         output, after = self.rnn.sequence(self._project(x), self._recurrent(state))
-        return self._keep(after, self._behind(output[:, -1]))
+        return self._keep(after, self.head(output[:, -1]))
 
     def contexts(self, state: State, steps: int) -> Tensor:
         """Return what the output layers read for the first `steps` steps ahead: (B, steps, ...)."""
@@ -111,11 +107,6 @@ class Forecaster(nn.Module):
 
     def _keep(self, after: State, features: Tensor) -> State:
         return {**after, "features": features} if self.config.stores_features else after
-
-    def _behind(self, x: Tensor) -> Tensor:
-        for linear, activation in zip(self.head, self._activations, strict=True):
-            x = activation(linear(x))
-        return x
 
 
 def _constrain(distribution: str, raw: Tensor, base: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.nets.layout import DType, StateSpec
-from service.nets.sections import HeadLayer, Problem, StackFields, StateEntry
+from service.nets.sections import HeadedFields, HeadLayer, Problem, StateEntry
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Decoding = Literal["direct", "autoregressive"]
@@ -22,7 +22,7 @@ FREQUENCY = re.compile(r"([1-9][0-9]{0,6})(s|min|h|d)")
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
-class ForecasterConfig(StackFields):
+class ForecasterConfig(HeadedFields):
     """The fields of a forecaster, in the order of the table of the model folder's documentation."""
 
     format_version: Literal[1]
@@ -40,9 +40,6 @@ class ForecasterConfig(StackFields):
     quantiles: list[float] = Field(default=[])
     missing_indicator: bool = False
     season: Annotated[int, Field(ge=0, le=65536)] = 0
-    output_residual: bool = False
-    input_projection: bool = False
-    head: list[HeadLayer] = Field(default=[])
     context: HeadLayer | None = None
     local: HeadLayer | None = None
     path_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -85,16 +82,6 @@ class ForecasterConfig(StackFields):
         """Seconds from one row to the next, where the model states them."""
         match = FREQUENCY.fullmatch(self.frequency or "")
         return int(match[1]) * UNITS[match[2]] if match else None
-
-    @property
-    def features_size(self) -> int:
-        """Width of what the output layers read of a timestep."""
-        return self.head[-1].size if self.head else self.layout().output_size()
-
-    @property
-    def stores_features(self) -> bool:
-        """Whether the features cannot be read off the recurrent state."""
-        return bool(self.head) or not self.layout().last_output_is_state()
 
     def session_state(self) -> list[StateSpec]:
         """List what a session stores: recurrent tensors, features where needed, last row, one season of targets."""

@@ -15,12 +15,10 @@ A session stores, in this order (`specs`; config.json's `state` lists the same):
   can be scored by one dot product.
 """
 
-from itertools import pairwise
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import ACTIVATIONS, DTYPES, Affine, Output, Table
+from service.nets.affine import DTYPES, Affine, Head, Output, Table
 from service.nets.config import LanguageModelConfig
 from service.nets.layout import StateSpec
 from service.nets.stack import Stack, State
@@ -36,9 +34,7 @@ class LanguageModel(nn.Module):
         self.embedding = Table(config.vocab_size, config.embedding_size)
         self.input_projection = Affine(config.embedding_size, config.input_size) if config.input_projection else None
         self.rnn = Stack(layout)
-        sizes = [layout.output_size(), *(layer.size for layer in config.head)]
-        self.head = nn.ModuleList(Affine(a, b) for a, b in pairwise(sizes))
-        self._activations = [ACTIVATIONS[layer.activation] for layer in config.head]
+        self.head = Head(layout.output_size(), config.head)
         self.output = Output(config.vocab_size, None if config.tie_weights else config.features_size)
         self._dtype = DTYPES[config.dtype]
         for part in (self.input_projection, self.rnn, self.head):
@@ -62,12 +58,12 @@ class LanguageModel(nn.Module):
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Feed one token: ids (B,), state -> features (B, D), new recurrent state. Further entries are ignored."""
         output, after = self.rnn.step(self._embed(ids), self._recurrent(state))
-        return self._behind(output), after
+        return self.head(output), after
 
     def sequence(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Feed T >= 1 tokens at once: ids (B, T), state -> features (B, T, D), recurrent state after the last."""
         output, after = self.rnn.sequence(self._embed(ids), self._recurrent(state))
-        return self._behind(output), after
+        return self.head(output), after
 
     def features_of(self, state: State) -> Tensor:
         """Read the features (B, D) off a session's state."""
@@ -96,8 +92,3 @@ class LanguageModel(nn.Module):
             return x
         projected: Tensor = self.input_projection(x)
         return projected
-
-    def _behind(self, x: Tensor) -> Tensor:
-        for linear, activation in zip(self.head, self._activations, strict=True):
-            x = activation(linear(x))
-        return x

@@ -96,8 +96,9 @@ class Preprocessor:
 
     def read(self, values: Numbers, times: Times | None, last: Numbers) -> Rows:
         """Return rows as the network reads them: values (n, F) with NaN where missing, times (n,), last row (F,)."""
-        missing = np.isnan(values)
-        filled = np.where(missing, 0.0, self.scaled(values))
+        standard = (values - self.mean) / self.scale
+        missing = np.isnan(standard)
+        filled = np.where(missing, 0.0, np.clip(standard, -self.clamp, self.clamp))
         forward = np.ones(len(self.mean), bool)
         if self.fill == "mean":
             forward[:] = False
@@ -106,8 +107,7 @@ class Preprocessor:
             row[gaps] = last[gaps]
             last = row
         # Scored is how far a value came, not how far the network is told: only the absurd is cut off.
-        scaled = np.clip((values - self.mean) / self.scale, -WIDEST, WIDEST)
-        return Rows(self.assemble(filled, missing, times), filled, scaled)
+        return Rows(self.assemble(filled, missing, times), filled, np.clip(standard, -WIDEST, WIDEST))
 
     def assemble(self, filled: Numbers, missing: NDArray[np.bool_], times: Times | None) -> Numbers:
         """Return the network's inputs (n, W): features, indicators, calendar."""

@@ -109,3 +109,21 @@ class EmbeddedFields(StackFields):
 
     embedding_size: Size
     vocab_size: Size
+
+
+class HeadedFields(StackFields):
+    """Recurrent layers with linear ones in front and behind: the features are what the last of them hands on."""
+
+    input_projection: bool = False
+    head: list[HeadLayer] = Field(default=[])
+    output_residual: bool = False
+
+    @property
+    def features_size(self) -> int:
+        """Width of what the output layers read."""
+        return self.head[-1].size if self.head else self.layout().output_size()
+
+    @property
+    def stores_features(self) -> bool:
+        """Whether the features cannot be read off the recurrent state."""
+        return bool(self.head) or not self.layout().last_output_is_state()

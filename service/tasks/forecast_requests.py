@@ -95,7 +95,8 @@ def _values(given: SeriesInput, standing: Standing, preprocessor: Preprocessor, 
                 param=f"input.values[{at}]",
             )
     values = np.array(rows, dtype=np.float64).reshape(len(rows), width)
-    _check_static(values, standing, preprocessor)
+    if config.static:
+        _check_static(values, standing, preprocessor)
     return values
 
 

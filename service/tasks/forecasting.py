@@ -26,7 +26,8 @@ class Forecasts:
         self._limits = limits
         config = network.config
         self._layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
-        self._format = StandingFormat(self._layout, len(config.features), config.season, len(config.target))
+        whole = StateLayout([(spec.name, spec.shape) for spec in config.session_state()])
+        self._format = StandingFormat(whole, len(config.features), config.season, len(config.target))
         self._kind = Forecasting if config.decoding == "direct" else AutoregressiveForecasting
         self.initial_state = Standing(0, None, torch.zeros(self._layout.size), preprocessor.empty_trail())
 

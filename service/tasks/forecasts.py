@@ -147,19 +147,27 @@ class Forecasting:
 
     def _told(self) -> dict[str, Json]:
         """Return mean, quantiles and samples."""
-        assert self._forecast is not None  # noqa: S101 a finished forecast has looked ahead
-        forecast, options = self._forecast, self._request.options
-        output: dict[str, Json] = {"mean": self._listed(forecast.mean()), "quantiles": {}}
-        if forecast.kind == "point":
+        options = self._request.options
+        output: dict[str, Json] = {"mean": self._listed(self._mean()), "quantiles": {}}
+        if self._preprocessor.config.distribution == "point":
             return output
-        output["quantiles"] = {
-            str(level): self._listed(forecast.quantile(np.array(level))) for level in options.quantiles
-        }
+        output["quantiles"] = {str(level): self._listed(self._quantile(level)) for level in options.quantiles}
         if options.samples:
-            output["samples"] = [self._listed(path) for path in self._paths(forecast, options.samples)]
+            output["samples"] = [self._listed(path) for path in self._paths(options.samples)]
         return output
 
-    def _paths(self, forecast: Distribution, count: int) -> Numbers:
+    @property
+    def _foreseen(self) -> Distribution:
+        assert self._forecast is not None  # noqa: S101 a finished forecast has looked ahead
+        return self._forecast
+
+    def _mean(self) -> Numbers:
+        return self._foreseen.mean()
+
+    def _quantile(self, level: float) -> Numbers:
+        return self._foreseen.quantile(np.array(level))
+
+    def _paths(self, count: int) -> Numbers:
         """Draw paths (count, horizon, T) whose steps follow one another with the model's correlation.
 
         A Gaussian copula over the steps: normal scores of an autoregression of order one, turned into quantiles.
@@ -170,7 +178,7 @@ class Forecasting:
         for step in range(1, shape[0]):
             fresh = scores[:, step] * np.sqrt(1 - correlation**2)
             scores[:, step] = correlation * scores[:, step - 1] + fresh
-        return forecast.quantile(np.clip(special.ndtr(scores), EDGE, 1 - EDGE))
+        return self._foreseen.quantile(np.clip(special.ndtr(scores), EDGE, 1 - EDGE))
 
     def _check(self) -> ForecastCheck | None:
         """Compare the rows with what was expected of them one step before."""

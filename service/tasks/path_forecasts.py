@@ -6,12 +6,11 @@ The session keeps the state before that. Mean and quantiles are those of the pat
 import numpy as np
 from torch import Tensor
 
-from service.nets.preprocessor import Numbers, Preprocessor
+from service.nets.preprocessor import Numbers, Preprocessor, Times
 from service.tasks.distributions import EDGE
 from service.tasks.forecast_requests import ForecastRequest
 from service.tasks.forecasts import Ahead, Forecasting, Pass, generator_of
 from service.tasks.standing import Standing
-from service.types import Json
 
 #: Paths that mean and quantiles come from, at least.
 PATHS = 100
@@ -26,6 +25,7 @@ class AutoregressiveForecasting(Forecasting):
         shape = (request.horizon, len(self._preprocessor.target))
         self._uniforms = generator_of(request).uniform(EDGE, 1 - EDGE, (self._count, *shape))
         self._drawn: Numbers = np.empty((self._count, *shape))
+        self._times = preprocessor.times_after(request.rows.after, request.horizon)
         self._steps = 0
 
     @property
@@ -56,15 +56,17 @@ class AutoregressiveForecasting(Forecasting):
         """Return what every path drew for a step, as far out as the network is told: (paths, T)."""
         return np.clip(self._drawn[:, step], -self._preprocessor.clamp, self._preprocessor.clamp)
 
+    def _times_of(self, at: int) -> Times | None:
+        """Return the time of step `at` (from 0), once for each path."""
+        return None if self._times is None else np.repeat(self._times[at : at + 1], self._count)
+
     def _path_inputs(self) -> Numbers:
         """Return the inputs (paths, W) that the last drawn step makes."""
         pre, at = self._preprocessor, self._steps - 1
         filled = np.tile(self._trail.last, (self._count, 1))
         filled[:, pre.known] = self._request.known[at]
         filled[:, pre.target] = self._fed_back(at)
-        times = pre.times_after(self._request.rows.after, at + 1)
-        own = None if times is None else np.repeat(times[-1:], self._count)
-        return pre.assemble(filled, np.zeros(filled.shape, bool), own)
+        return pre.assemble(filled, np.zeros(filled.shape, bool), self._times_of(at))
 
     def _path_ahead(self, at: int) -> Ahead:
         """Return what is known of step `at` (from 0) of every path."""
@@ -74,18 +76,15 @@ class AutoregressiveForecasting(Forecasting):
             past = at - pre.config.season
             season = self._fed_back(past) if past >= 0 else np.tile(trail.history[at], (self._count, 1))
         known = np.tile(self._request.known[at], (self._count, 1))
-        times = pre.times_after(self._request.rows.after, at + 1)
-        own = None if times is None else np.repeat(times[-1:], self._count)
-        return Ahead(1, pre.beside(own, known, season), pre.base(season, self._fed_back(at - 1)))
+        return Ahead(1, pre.beside(self._times_of(at), known, season), pre.base(season, self._fed_back(at - 1)))
 
-    def _told(self) -> dict[str, Json]:
-        paths, options = self._drawn, self._request.options
-        output: dict[str, Json] = {"mean": self._listed(paths.mean(0)), "quantiles": {}}
-        if self._preprocessor.config.distribution == "point":
-            return output
-        output["quantiles"] = {
-            str(level): self._listed(np.quantile(paths, level, axis=0)) for level in options.quantiles
-        }
-        if options.samples:
-            output["samples"] = [self._listed(path) for path in paths[: options.samples]]
-        return output
+    def _mean(self) -> Numbers:
+        found: Numbers = self._drawn.mean(0)
+        return found
+
+    def _quantile(self, level: float) -> Numbers:
+        found: Numbers = np.quantile(self._drawn, level, axis=0)
+        return found
+
+    def _paths(self, count: int) -> Numbers:
+        return self._drawn[:count]
