@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from service.nets.groups import RecurrentGroup, find_groups
+from service.nets.matrices import find_matrices
 from service.nets.parts import Matrix, Parts, Proposal
 from service.nets.proposal import propose
 from service.nets.state_dict import read_state_dict
@@ -76,7 +75,7 @@ def inspect(path: Path) -> Report:
     """Look into a state dict, a training checkpoint or a safetensors file. Raises ModelFolderError."""
     saved = read_state_dict(path)
     groups = tuple(find_groups(saved.tensors))
-    matrices = _matrices(saved.tensors, groups)
+    matrices = find_matrices(saved.tensors, groups)
     known = {name for group in groups for name in group.names} | {name for one in matrices for name in one.names}
     others = tuple(name for name in saved.tensors if name not in known)
     looks_like, proposal = propose(Parts(saved.tensors, groups, matrices, others))
@@ -94,31 +93,3 @@ def inspect(path: Path) -> Report:
         unknown=(*unknown_facts(groups, matrices), *(() if proposal is None else proposal.unknown)),
         proposal=proposal,
     )
-
-
-def _matrices(tensors: dict[str, Tensor], groups: tuple[RecurrentGroup, ...]) -> tuple[Matrix, ...]:
-    """Return the embeddings and linear layers in the order of the file."""
-    recurrent = {name for group in groups for name in group.names}
-    inputs = {group.input_size for group in groups}
-    found: list[Matrix] = []
-    matrices = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if name not in recurrent and tensor.dim() == 2 and name.endswith("weight")
-    }
-    biases = {name: f"{name.removesuffix('weight')}bias" for name in matrices}
-    biased = {
-        name for name, bias in biases.items() if bias in tensors and tensors[bias].shape == matrices[name].shape[:1]
-    }
-    words = ("emb", "lookup", "lut")
-    called = {name for name in matrices.keys() - biased if any(word in name.lower() for word in words)}
-    for name, tensor in matrices.items():
-        # As wide as a recurrent input, first of its kind, and long or as long as an output layer: an embedding.
-        answered = any(other.shape[0] == tensor.shape[0] for key, other in matrices.items() if key != name)
-        long = tensor.shape[0] > tensor.shape[1]
-        table = (long or answered) and tensor.shape[1] in inputs and not found and not called
-        embedding = name in called or (table and name not in biased)
-        found.append(
-            Matrix(name, embedding, tensor.shape[0], tensor.shape[1], biases[name] if name in biased else None)
-        )
-    return tuple(found)

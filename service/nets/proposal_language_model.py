@@ -16,24 +16,22 @@ def propose_language_model(parts: Parts) -> Proposal:
     if parts.others:
         raise Unfit(f"a network over tokens with parts that are not known here: {', '.join(parts.others)}")
     vocabulary = any(one.rows == embedding.rows for one in rest)
-    names = {embedding.name: "embedding.weight", **stack_names(group, "rnn")}
-    output = next((one for one in rest if one.rows == embedding.rows), None)
     try:
         projection = _projection(rest, group, embedding)
-        names |= {} if projection is None else projection.renamed("input_projection")
+        named = {} if projection is None else projection.renamed("input_projection")
+        output = next((one for one in rest if one.rows == embedding.rows), None)
         if output is not None:
             rest.remove(output)
-            names |= output.renamed("output")
-        head = _head(rest, group.output_size, names)
-        width = head[-1]["size"] if head else group.output_size
-        if more or width != (embedding.columns if output is None else output.columns):
-            raise Unfit
+            named |= output.renamed("output")
+        head = _head(rest, group.output_size, named)
+        _check_widths(more, head[-1]["size"] if head else group.output_size, embedding if output is None else output)
     except Unfit as error:
         raise Unfit(
             "a network over tokens whose parts do not follow on one another as a language model's do"
             if vocabulary
             else "classification or another task over tokens: its output is no vocabulary"
         ) from error
+    names = {embedding.name: "embedding.weight", **stack_names(group, "rnn"), **named}
     tied = output is None or (
         output.columns == embedding.columns and torch.equal(parts.tensors[output.name], parts.tensors[embedding.name])
     )
@@ -51,6 +49,12 @@ def propose_language_model(parts: Parts) -> Proposal:
     }
     guessed = [*(["cell"] if group.cell == "rnn" else []), *(["head"] if head else [])]
     return Proposal(completed(config), names, tuple(guessed))
+
+
+def _check_widths(more: list[Matrix], width: int, output: Matrix) -> None:
+    """Check that one embedding is all there is and that the output layer reads `width` numbers. Raises Unfit."""
+    if more or output.columns != width:
+        raise Unfit
 
 
 def _projection(rest: list[Matrix], group: RecurrentGroup, embedding: Matrix) -> Matrix | None:

@@ -1,0 +1,49 @@
+"""Finds the embeddings and linear layers of a checkpoint: two-dimensional weights beside the recurrent layers."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from service.nets.groups import RecurrentGroup
+from service.nets.parts import Matrix
+
+#: What a name holds that calls its tensor an embedding.
+EMBEDDING_WORDS = ("emb", "lookup", "lut")
+
+
+def find_matrices(tensors: Mapping[str, Tensor], groups: tuple[RecurrentGroup, ...]) -> tuple[Matrix, ...]:
+    """Return the embeddings and linear layers in the order of the file."""
+    recurrent = {name for group in groups for name in group.names}
+    weights = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name not in recurrent and tensor.dim() == 2 and name.endswith("weight")
+    }
+    biases = {name: bias for name, tensor in weights.items() if (bias := _bias_of(name, tensor, tensors)) is not None}
+    embeddings = {name for name in weights.keys() - biases.keys() if _called_embedding(name)}
+    if not embeddings and _starts_with_table(weights, {group.input_size for group in groups}):
+        embeddings = {next(iter(weights))} - biases.keys()
+    return tuple(
+        Matrix(name, name in embeddings, tensor.shape[0], tensor.shape[1], biases.get(name))
+        for name, tensor in weights.items()
+    )
+
+
+def _bias_of(name: str, weight: Tensor, tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the bias that fits a weight, if there is one."""
+    bias = f"{name.removesuffix('weight')}bias"
+    return bias if bias in tensors and tensors[bias].shape == weight.shape[:1] else None
+
+
+def _called_embedding(name: str) -> bool:
+    return any(word in name.lower() for word in EMBEDDING_WORDS)
+
+
+def _starts_with_table(weights: Mapping[str, Tensor], input_sizes: set[int]) -> bool:
+    """Whether the first weight is as wide as a recurrent input, and long or as long as another one: an output layer."""
+    shapes = [(weight.shape[0], weight.shape[1]) for weight in weights.values()]
+    if not shapes:
+        return False
+    rows, columns = shapes[0]
+    answered = any(other == rows for other, _ in shapes[1:])
+    return columns in input_sizes and (rows > columns or answered)
