@@ -1,24 +1,20 @@
 """Translation with an encoder-decoder: whole texts, scores of given translations, and sessions of a translator."""
 
-from collections import defaultdict
 from itertools import accumulate, pairwise
 from typing import TypeVar
 
-import torch
-
 from service.errors import InputTooLong, InvalidRequest
-from service.nets.attention import Memory, gather
 from service.nets.encoder_decoder import EncoderDecoder
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits
 from service.tasks.memories import Memories
+from service.tasks.passes import Passes
 from service.tasks.pieces import Pieces
 from service.tasks.position import Position, PositionFormat
-from service.tasks.searches import Seen
 from service.tasks.sentences import split
 from service.tasks.text import Encoded, Vocabulary
 from service.tasks.text_translation import Sentence, Translating
-from service.tasks.translating import Accepting, Advance, Opening, Placed, Read, ScoringTranslation, Underway
+from service.tasks.translating import Accepting, Advance, Opening, ScoringTranslation, Underway
 from service.tasks.translation_requests import (
     AcceptTranslation,
     OpenTranslation,
@@ -47,6 +43,7 @@ class Translation:
         self._marks = self._target.marks(target.id_of(roles["begin"]) or 0, target.id_of(roles["end"]) or 0)
         self._layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
         self._format = PositionFormat(self._layout, source.size, target.size)
+        self._passes = Passes(network, self._layout)
         self._memories = Memories()
         self.state_bytes = self._layout.bytes
 
@@ -166,8 +163,8 @@ class Translation:
 
     def forward(self, batch: list[Underway]) -> list[Advance]:
         """Read the sources that are asked for and advance every search by one piece; changes no operation."""
-        read = self._read([source for one in batch for source in one.sources])
-        seen = self._look([placed for one in batch for placed in one.searches])
+        read = self._passes.read([source for one in batch for source in one.sources])
+        seen = self._passes.look([placed for one in batch for placed in one.searches])
         reads = _cut(read, [len(one.sources) for one in batch])
         looks = _cut(seen, [len(one.searches) for one in batch])
         for one, own in zip(batch, reads, strict=True):
@@ -175,46 +172,6 @@ class Translation:
                 for source, found in zip(one.sources, own, strict=True):
                     self._memories.put(source, found.memory)
         return [Advance(*shares) for shares in zip(reads, looks, strict=True)]
-
-    def _read(self, sources: list[tuple[int, ...]]) -> list[Read]:
-        """Encode sources, those of one length together: nothing is padded, so none touches another."""
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for at, source in enumerate(sources):
-            by_length[len(source)].append(at)
-        found: dict[int, Read] = {}
-        for places in by_length.values():
-            memory, state = self._network.encode(torch.tensor([sources[at] for at in places]))
-            rows = self._layout.join(state)
-            for row, at in enumerate(places):
-                # Copies, since a slice would keep the whole group alive.
-                own = Memory(*(tensor[row : row + 1].clone() for tensor in memory))
-                found[at] = Read(own, rows[row].clone())
-        return [found[at] for at in range(len(sources))]
-
-    def _look(self, searches: list[Placed]) -> list[Seen]:
-        """Run one decoder step over the rows of all searches."""
-        if not searches:
-            return []
-        by_memory: dict[int, list[int]] = defaultdict(list)
-        for at, placed in enumerate(searches):
-            by_memory[id(placed.memory)].append(at)
-        order = [at for places in by_memory.values() for at in places]
-        memory = gather([searches[places[0]].memory for places in by_memory.values()])
-        owners = [
-            owner for owner, places in enumerate(by_memory.values()) for at in places for _ in searches[at].search.ids
-        ]
-        ids = torch.tensor([piece for at in order for piece in searches[at].search.ids])
-        rows = torch.cat([searches[at].search.state for at in order])
-        decoded = self._network.step(ids, self._layout.cut(rows), memory, torch.tensor(owners))
-        logprobs = self._network.logits(decoded.features).log_softmax(-1)
-        after = self._layout.join(decoded.state)
-        bounds = accumulate((len(searches[at].search.ids) for at in order), initial=0)
-        found: dict[int, Seen] = {}
-        for at, (start, end) in zip(order, pairwise(bounds), strict=True):
-            positions = searches[at].memory.real.shape[1]
-            weights = None if decoded.weights is None else decoded.weights[start:end, :positions]
-            found[at] = Seen(logprobs[start:end], after[start:end], weights)
-        return [found[at] for at in range(len(searches))]
 
 
 def _cut(items: list[T], counts: list[int]) -> list[list[T]]:
