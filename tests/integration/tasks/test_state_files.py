@@ -33,6 +33,7 @@ LANGUAGE: dict[str, dict[str, Any]] = {
     "tanh": {"cell": "rnn_tanh"},
     "relu": {"cell": "rnn_relu"},
     "projected": {"cell": "lstm", "proj_size": 8},
+    "narrow": {"cell": "gru", "dtype": "bfloat16", "connection": "residual"},
     "head": {"cell": "gru", "layer_norm": True, "head": [{"size": 10, "activation": "tanh"}]},
 }
 FORECASTERS: dict[str, dict[str, Any]] = {
