@@ -14,16 +14,19 @@ import torch
 from starlette.types import ASGIApp
 
 from service.application.admission import Admission
+from service.application.creation import Creations
 from service.application.health import Health
 from service.application.lanes import Lanes
 from service.application.models import Models
-from service.application.ports import Clock, Engine, StateStore
+from service.application.ports import Clock, Engine, StateFiles, StateStore
 from service.application.predictions import Predictions
 from service.application.sessions import Sessions
 from service.application.steps import Steps
+from service.application.transfers import Transfers
 from service.engine.catalogue import load_catalogue, load_version
 from service.engine.engine import BatchingEngine
 from service.engine.runner import outcome_of, run_timestep
+from service.engine.state_files import SafetensorsFiles
 from service.errors import SettingsError, UnrollError
 from service.http.app import create_app
 from service.http.gate import GateSettings
@@ -89,7 +92,8 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
     engine = BatchingEngine(
         catalogue, metrics, clock.monotonic, max_batch=settings.max_batch, max_queue=settings.max_queue
     )
-    services = _wire(settings, fittings.engine(engine), fittings.store(store), metrics, clock)
+    ports = fittings.engine(engine), fittings.store(store), SafetensorsFiles(catalogue)
+    services = _wire(settings, *ports, metrics=metrics, clock=clock)
     engine.start()
     # A full collection takes over 100 ms with torch imported: what is loaded by now is never collected.
     gc.collect()
@@ -110,8 +114,11 @@ def text_limits(settings: Settings) -> TextLimits:
     return TextLimits(settings.max_input_tokens, settings.max_generated_tokens)
 
 
-def _wire(settings: Settings, engine: Engine, store: StateStore, metrics: Metrics, clock: Clock) -> Services:
+def _wire(
+    settings: Settings, engine: Engine, store: StateStore, files: StateFiles, *, metrics: Metrics, clock: Clock
+) -> Services:
     models, lanes, admission = Models(engine), Lanes(), Admission(settings.max_requests)
+    creations = Creations(engine=engine, store=store, observer=metrics, clock=clock, durability=settings.durability)
     sessions = Sessions(
         models=models,
         engine=engine,
@@ -119,7 +126,7 @@ def _wire(settings: Settings, engine: Engine, store: StateStore, metrics: Metric
         lanes=lanes,
         observer=metrics,
         clock=clock,
-        durability=settings.durability,
+        creations=creations,
     )
     steps = Steps(
         sessions=sessions, models=models, engine=engine, store=store, lanes=lanes, observer=metrics, clock=clock
@@ -129,6 +136,7 @@ def _wire(settings: Settings, engine: Engine, store: StateStore, metrics: Metric
         predictions=Predictions(models, engine),
         sessions=sessions,
         steps=steps,
+        transfers=Transfers(sessions=sessions, creations=creations, models=models, files=files),
         health=Health(engine, store, admission, metrics),
         admission=admission,
         observer=metrics,

@@ -58,7 +58,7 @@ class InvalidJson(InvalidRequest):
 
 
 class UnsupportedMediaType(InvalidRequest):
-    """The body's Content-Type is not application/json."""
+    """The body's Content-Type is not the one that the route reads."""
 
     code = "unsupported_media_type"
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import itertools
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from service.errors import SessionEnded, UnrollError, WriteConflict
+from service.errors import InvalidRequest, SessionEnded, UnrollError, WriteConflict
 from service.types import Durability, Generate, ModelVersion, Operation, Outcome, Predict, Record, SessionPage
 
 
@@ -82,6 +83,32 @@ class AddingEngine:
         generated = operation.options.max_tokens if isinstance(operation, Generate) else 0
         assert isinstance(operation, Predict | Generate)
         return Outcome({"value": value}, value.to_bytes(8, "little"), len(ids) + generated, generated)
+
+
+@dataclass(frozen=True)
+class NumberFile:
+    """A file of a number under JSON metadata."""
+
+    metadata: dict[str, str]
+    value: int
+
+    def state(self, model: ModelVersion) -> bytes:
+        if self.value < 0:
+            raise InvalidRequest(f"tensors.value is {self.value}: expected 0 or more", param="tensors.value")
+        return self.value.to_bytes(8, "little")
+
+
+class NumberFiles:
+    """Files of the adding engine's states, in JSON."""
+
+    def write(self, model: ModelVersion, state: bytes, metadata: Mapping[str, str]) -> bytes:
+        return json.dumps([dict(metadata), int.from_bytes(state, "little")]).encode()
+
+    def read(self, content: bytes) -> NumberFile:
+        try:
+            return NumberFile(*json.loads(content))
+        except ValueError as error:
+            raise InvalidRequest("the body is no state of a session", param="body") from error
 
 
 @dataclass

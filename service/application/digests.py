@@ -9,8 +9,12 @@ SIZE = 16
 
 def digest(kind: str, *parts: object) -> bytes:
     """Return 16 bytes over validated values. A field at its default counts as absent, so new fields change nothing."""
-    text = json.dumps([kind, *parts], sort_keys=True, ensure_ascii=False, default=_telling_fields)
+    text = json.dumps([kind, *parts], sort_keys=True, ensure_ascii=False, default=_told)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:SIZE]
+
+
+def _told(value: object) -> object:
+    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else _telling_fields(value)
 
 
 def _telling_fields(value: object) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """What the use cases need of the outside, as protocols; `service/bootstrap.py` plugs the real parts in."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from service.types import ModelVersion, Operation, Outcome, Record, SessionPage
@@ -31,6 +32,27 @@ class Engine(Protocol):
 
     def healthy(self) -> bool:
         """False once the engine has died; it does not recover by itself."""
+
+
+class StateFile(Protocol):
+    """A safetensors file that was read, its tensors not yet compared with a model."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the file says of itself."""
+
+    def state(self, model: ModelVersion) -> bytes:
+        """The state as a session of `model` stores it. Raises InvalidRequest for tensors that do not fit."""
+
+
+class StateFiles(Protocol):
+    """Turns stored states into safetensors files, and back."""
+
+    def write(self, model: ModelVersion, state: bytes, metadata: Mapping[str, str]) -> bytes:
+        """The file of a stored state. Raises StateCorrupted."""
+
+    def read(self, content: bytes) -> StateFile:
+        """Read a file. Raises InvalidRequest that says what it is instead."""
 
 
 class StateStore(Protocol):

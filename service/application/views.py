@@ -1,10 +1,11 @@
 """Sessions and step results as clients see them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.types import Json, Record
+from service.types import Json, ModelVersion, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,14 @@ def timestamp(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def session(session_id: str, record: Record, task: str) -> dict[str, Json]:
-    """Return the Session of `record`."""
+def session(session_id: str, record: Record, versions: Iterable[ModelVersion]) -> dict[str, Json]:
+    """Return the Session of `record`; its task is that of its model among the loaded `versions`, if it is there."""
+    tasks = {version.name: version.task for version in versions}
     return {
         "id": session_id,
         "model": record.model,
         "version": record.version,
-        "task": task,
+        "task": tasks.get(record.model, ""),
         "step": record.step,
         "timesteps": record.timesteps,
         "created_at": timestamp(record.created_at),

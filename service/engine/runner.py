@@ -3,7 +3,9 @@
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch
+from torch import Tensor
 
+from service.tasks.given_tensors import GivenTensors
 from service.types import Operation, Outcome
 
 #: A task's own kinds of state, operation under way, and share of a timestep. The engine looks into none of them.
@@ -42,6 +44,12 @@ class Task(Protocol[S, Q, R]):
 
     def from_bytes(self, raw: bytes) -> S:
         """The state that a session stored. Raises StateCorrupted."""
+
+    def to_tensors(self, state: S) -> dict[str, Tensor]:
+        """A state by name, as it is exported."""
+
+    def from_tensors(self, given: GivenTensors) -> S:
+        """The state that was exported so. Raises InvalidRequest for what does not fit."""
 
     def start(self, operation: Operation, state: S) -> Q:
         """Check and encode an operation. Raises InvalidRequest and its kinds."""

@@ -254,3 +254,8 @@ SESSION_ERRORS: dict[int | str, dict[str, Any]] = ERRORS | {
     409: {"model": Error, "description": "The session stands at another step"},
     410: {"model": Error, "description": "The session expired or was ended, or its model version is gone"},
 }
+UNSUPPORTED: dict[int | str, dict[str, Any]] = {415: {"model": Error, "description": "The body is of another type"}}
+#: A safetensors file, as body and as answer.
+STATE_FILE: dict[str, Any] = {
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+}

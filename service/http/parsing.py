@@ -1,4 +1,4 @@
-"""Reads JSON bodies strictly and tells what is wrong with them."""
+"""Reads bodies strictly, most of them JSON, and tells what is wrong with them."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from service.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 
+OCTETS = "application/octet-stream"
 #: How pydantic begins to tell what it wanted.
 SHOULD = re.compile(r"^(?:Input|List|String) should")
 
@@ -22,9 +23,7 @@ class StrictRequest(Request):
         """Return the parsed body. Raises InvalidJson, UnsupportedMediaType."""
         if hasattr(self, "_json"):
             return self._json
-        media_type = self.headers.get("content-type", "application/json").split(";")[0].strip().lower()
-        if media_type != "application/json":
-            raise UnsupportedMediaType(f"Content-Type is {media_type!r}: expected application/json")
+        _require_media_type(self, "application/json")
         self._json: Any = parse(await self.body())
         return self._json
 
@@ -42,6 +41,19 @@ class StrictRoute(APIRoute):
             return await handle(strict)
 
         return handle_strictly
+
+
+async def octets(request: Request) -> bytes:
+    """Return a body that is a file, for a route that takes one. Raises UnsupportedMediaType."""
+    _require_media_type(request, OCTETS)
+    return await request.body()
+
+
+def _require_media_type(request: Request, wanted: str) -> None:
+    """Refuse a body of another type; one that names none is taken for the wanted one."""
+    media_type = request.headers.get("content-type", wanted).split(";")[0].strip().lower()
+    if media_type != wanted:
+        raise UnsupportedMediaType(f"Content-Type is {media_type!r}: expected {wanted}")
 
 
 def parse(raw: bytes) -> Any:  # noqa: ANN401 - likewise

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from service.application.sessions import NewSession
 from service.application.steps import Step
+from service.application.transfers import Import
 from service.http.inputs import Input, LookInput
 from service.http.options import GenerationOptions, Options, StepOptions
 from service.http.strict import Schema
@@ -20,6 +21,10 @@ MAX_ITEMS = 1024
 TtlSeconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, description="Seconds without a step after which it ends")]
 Version = Annotated[str, Field(min_length=1, max_length=32, description="A served version; default: the newest")]
 StepCount = Annotated[int, Field(ge=0, le=2**62, description="The session's step count that this step expects")]
+WantedDurability = Annotated[
+    Durability | None, Field(description="When a step is answered; default: the service's setting")
+]
+KeptSteps = Annotated[int, Field(ge=0, le=64, description="How many earlier states a fork may start from")]
 Key = Annotated[str, Field(min_length=1, max_length=255)]
 
 
@@ -100,13 +105,25 @@ class CreateSession(Schema):
     model: str = Field(min_length=1, description="Which model to run")
     version: Version | None = None
     ttl_seconds: TtlSeconds = 3600
-    durability: Durability | None = Field(None, description="When a step is answered; default: the service's setting")
-    kept_steps: int = Field(0, ge=0, le=64, description="How many earlier states a fork may start from")
+    durability: WantedDurability = None
+    kept_steps: KeptSteps = 0
     input: Input | None = Field(None, description="Translation only: the source sentence")
 
     def to_domain(self) -> NewSession:
         given = None if self.input is None else self.input.to_domain()
         return NewSession(self.model, self.version, self.ttl_seconds, self.durability, self.kept_steps, given)
+
+
+class ImportQuery(Schema):
+    """What is asked of a session beside its state."""
+
+    model_config = ConfigDict(strict=False)
+    ttl_seconds: TtlSeconds = 3600
+    durability: WantedDurability = None
+    kept_steps: KeptSteps = 0
+
+    def to_domain(self, content: bytes) -> Import:
+        return Import(content, self.ttl_seconds, self.durability, self.kept_steps)
 
 
 class PatchSession(Schema):

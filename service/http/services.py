@@ -16,6 +16,7 @@ from service.application.ports import Clock, Observer
 from service.application.predictions import Predictions
 from service.application.sessions import Sessions
 from service.application.steps import Steps
+from service.application.transfers import Transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Services:
     predictions: Predictions
     sessions: Sessions
     steps: Steps
+    transfers: Transfers
     health: Health
     admission: Admission
     observer: Observer

@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from service.application.caller import Caller
-from service.application.sessions import Created
+from service.application.creation import Created
 from service.application.steps import Step
 from service.application.views import Answer, encode
 from service.errors import UnrollError
 from service.http import answers, schemas
 from service.http.errors import envelope
-from service.http.parsing import StrictRoute
+from service.http.parsing import OCTETS, StrictRoute, octets
 from service.http.services import Services, caller, services
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=StrictRoute, responses=answers.SESSION_ERRORS)
@@ -42,6 +42,28 @@ async def step_many(body: schemas.StepsBody, wired: Wired, asking: Asking) -> Re
     results = await wired.steps.apply_all(asking, [item.step_of() for item in body.steps])
     parts = [encode(envelope(one)) if isinstance(one, UnrollError) else one.body for one in results]
     return _json(b'{"results":[' + b",".join(parts) + b"]}")
+
+
+@router.post(
+    "/import",
+    status_code=201,
+    response_model=answers.Session,
+    responses=answers.UNSUPPORTED,
+    openapi_extra={"requestBody": {"required": True, **answers.STATE_FILE}},
+    summary="Open a session from an exported state",
+)
+async def import_session(
+    content: Annotated[bytes, Depends(octets)],
+    wired: Wired,
+    asking: Asking,
+    query: Annotated[schemas.ImportQuery, Query()],
+    key: Key = None,
+) -> Response:
+    """A new session that stands where the exported one stood, on the version of its model that has its fingerprint.
+
+    With an Idempotency-Key, a repetition finds the same session.
+    """
+    return _created(await wired.transfers.take(asking, query.to_domain(content), key))
 
 
 @router.get("/{session_id}", response_model=answers.Session, summary="Describe a session")
@@ -97,6 +119,24 @@ async def fork(
     """An independent session that stands where this one does, or where it stood at a kept step."""
     body = body or schemas.ForkBody()
     return _created(await wired.sessions.fork(asking, session_id, body.step, body.ttl_seconds, key))
+
+
+@router.get(
+    "/{session_id}/state",
+    response_class=Response,
+    responses={200: {"description": "A safetensors file", **answers.STATE_FILE}},
+    summary="Export a session's state",
+)
+async def export_state(session_id: str, wired: Wired, asking: Asking) -> Response:
+    """The session's state as safetensors, named as in its model's config.json; the session stays as it is.
+
+    Metadata: model, version, task, fingerprint, dtype, step, timesteps, format_version.
+    """
+    exported = await wired.transfers.export(asking, session_id)
+    response = Response(exported.content, media_type=OCTETS)
+    name = f"{session_id}-step-{exported.step}.safetensors"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
 
 
 def _json(content: bytes) -> Response:

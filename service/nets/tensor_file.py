@@ -56,28 +56,44 @@ class TensorFile:
     metadata: dict[str, str]
 
 
+class TensorFileError(Exception):
+    """The bytes are no safetensors file; the message says what they are instead."""
+
+
 def read_tensor_file(path: Path) -> TensorFile:
     """Read a safetensors file. Raises ModelFolderError that says what the file is instead."""
     try:
-        content = path.read_bytes()
+        return parse_tensor_file(path.read_bytes())
     except OSError as error:
         raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a safetensors file") from error
+    except TensorFileError as error:
+        raise ModelFolderError(f"{path}: {error}") from error
+
+
+def parse_tensor_file(content: bytes) -> TensorFile:
+    """Read the bytes of a safetensors file. Raises TensorFileError."""
     try:
         found = deserialize(content)  # type: ignore[no-untyped-call]
-    except SafetensorError as error:
-        raise ModelFolderError(f"{path}: found {_nature(content)} ({error}), expected a safetensors file") from error
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (SafetensorError, ValueError) as error:
+        # The library quotes what it found, however long it is.
+        raise TensorFileError(f"found {_nature(content)} ({str(error)[:200]}), expected a safetensors file") from error
     tensors = {name: StoredTensor(one["dtype"], tuple(one["shape"]), one["data"]) for name, one in found}
     for name, stored in tensors.items():
         if stored.dtype not in DTYPES:
-            raise ModelFolderError(f"{path}: {name}: found dtype {stored.dtype}, expected one of {', '.join(DTYPES)}")
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            raise TensorFileError(f"{name[:80]}: found dtype {stored.dtype}, expected one of {', '.join(DTYPES)}")
     return TensorFile(tensors, header.get("__metadata__") or {})
 
 
 def write_tensor_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file."""
+    path.write_bytes(tensor_file(tensors, metadata))
+
+
+def tensor_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return the bytes of a safetensors file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    path.write_bytes(save(plain, dict(metadata) if metadata else None))
+    return save(plain, dict(metadata) if metadata else None)
 
 
 def _nature(content: bytes) -> str:

@@ -8,6 +8,7 @@ from service.nets.forecaster import Forecaster
 from service.nets.preprocessor import Numbers, Preprocessor
 from service.tasks.forecast_requests import read_request
 from service.tasks.forecasts import Ahead, Forecasting, Pass, Told
+from service.tasks.given_tensors import GivenTensors
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits
 from service.tasks.path_forecasts import AutoregressiveForecasting
@@ -43,6 +44,14 @@ class Forecasts:
     def from_bytes(self, raw: bytes) -> Standing:
         """Return where the session stands. Raises StateCorrupted."""
         return self._format.from_bytes(raw)
+
+    def to_tensors(self, state: Standing) -> dict[str, Tensor]:
+        """Return the state by name."""
+        return self._format.to_tensors(state)
+
+    def from_tensors(self, given: GivenTensors) -> Standing:
+        """Return where an imported session stands. Raises InvalidRequest."""
+        return self._format.from_tensors(given)
 
     def start(self, operation: Operation, state: Standing) -> Forecasting:
         """Check and scale the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""

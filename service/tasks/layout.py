@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from service.errors import StateCorrupted
+from service.tasks.given_tensors import GivenTensors
 
 
 class StateLayout:
@@ -16,6 +17,7 @@ class StateLayout:
     """
 
     def __init__(self, specs: Sequence[tuple[str, Sequence[int]]]) -> None:
+        self._shapes = {name: tuple(shape) for name, shape in specs}
         self._sizes = {name: prod(shape) for name, shape in specs}
         self.size = sum(self._sizes.values())
         self.bytes = 4 * self.size
@@ -40,3 +42,11 @@ class StateLayout:
         if not bool(torch.isfinite(row).all()):
             raise StateCorrupted("the stored state holds a number that is not finite; the record is kept")
         return row
+
+    def to_tensors(self, row: Tensor) -> dict[str, Tensor]:
+        """Return the tensors of a row (total,) by name, each in its own shape."""
+        return {name: part.reshape(self._shapes[name]) for name, part in self.cut(row[None]).items()}
+
+    def from_tensors(self, given: GivenTensors) -> Tensor:
+        """Return the row (total,) of an imported state. Raises InvalidRequest for a tensor that does not fit."""
+        return torch.cat([given.numbers(name, shape).flatten() for name, shape in self._shapes.items()])

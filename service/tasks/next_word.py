@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from service.errors import InputTooLong, InvalidRequest
+from service.tasks.given_tensors import GivenTensors
 from service.tasks.inputs import require_text
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits
@@ -70,6 +71,14 @@ class NextWord:
     def from_bytes(self, raw: bytes) -> Tensor:
         """Return the row (total,) that a session stored. Raises StateCorrupted."""
         return self.layout.from_bytes(raw)
+
+    def to_tensors(self, state: Tensor) -> dict[str, Tensor]:
+        """Return the tensors of config.json's `state`."""
+        return self.layout.to_tensors(state)
+
+    def from_tensors(self, given: GivenTensors) -> Tensor:
+        """Return the row (total,) of an imported state. Raises InvalidRequest."""
+        return self.layout.from_tensors(given)
 
     def start(self, operation: Operation, state: Tensor) -> TextSequence:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""

@@ -7,10 +7,13 @@ import torch
 from torch import Tensor
 
 from service.errors import StateCorrupted
+from service.tasks.given_tensors import GivenTensors
 from service.tasks.layout import StateLayout
 
 #: Source tokens, target tokens fed, the target token that is fed next.
 HEADER = struct.Struct("<III")
+#: More target tokens than any sentence has, and few enough to be counted on.
+MOST_ACCEPTED = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,25 @@ class PositionFormat:
         if not source or max(source) >= self._vocabularies[0] or pending >= self._vocabularies[1]:
             raise StateCorrupted("the stored state holds an id outside the vocabulary; the record is kept")
         return Position(source, accepted, pending, self._layout.from_bytes(raw[start:]))
+
+    def to_tensors(self, position: Position) -> dict[str, Tensor]:
+        """Return the decoder's tensors, the ids of the `source`, how many were `accepted`, and the `pending` id."""
+        return {
+            **self._layout.to_tensors(position.decoder),
+            "source": torch.tensor(position.source),
+            "accepted": torch.tensor(position.accepted),
+            "pending": torch.tensor(position.pending),
+        }
+
+    def from_tensors(self, given: GivenTensors, longest: int) -> Position:
+        """Return what an imported state tells. Raises InvalidRequest for a tensor that does not fit.
+
+        `longest` is the most ids that a source may have.
+        """
+        source = given.ids("source", longest, self._vocabularies[0])
+        accepted = given.integer("accepted", 0, MOST_ACCEPTED)
+        pending = given.integer("pending", 0, self._vocabularies[1] - 1)
+        return Position(source, accepted, pending, self._layout.from_tensors(given))
 
 
 def at_source(source: tuple[int, ...], begin: int, decoder: Tensor) -> Position:

@@ -9,11 +9,15 @@ from torch import Tensor
 
 from service.errors import StateCorrupted
 from service.nets.preprocessor import Trail
+from service.tasks.given_tensors import GivenTensors
 from service.tasks.layout import StateLayout
+from service.times import BEGIN, END
 
 #: Rows seen, and the time of the last one in microseconds since 1970.
 HEADER = struct.Struct("<qq")
 NO_TIME = -(2**63)
+#: More rows than anyone feeds, and few enough to be counted on.
+MOST_ROWS = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,7 @@ class StandingFormat:
     def to_bytes(self, standing: Standing) -> bytes:
         """Return the bytes that a session stores."""
         header = HEADER.pack(standing.count, NO_TIME if standing.time is None else standing.time)
-        trail = np.concatenate([standing.trail.last, standing.trail.history.ravel()])
-        return header + self._layout.to_bytes(torch.cat([standing.network, torch.from_numpy(trail).float()]))
+        return header + self._layout.to_bytes(_row(standing))
 
     def from_bytes(self, raw: bytes) -> Standing:
         """Return what `raw` holds. Raises StateCorrupted for a wrong length or number."""
@@ -48,6 +51,25 @@ class StandingFormat:
         count, time = HEADER.unpack_from(raw)
         if count < 0:
             raise StateCorrupted(f"the stored state counts {count} rows; the record is kept")
-        network, last, history = torch.split(self._layout.from_bytes(raw[HEADER.size :]), self._parts)
+        return self._standing(count, None if time == NO_TIME else time, self._layout.from_bytes(raw[HEADER.size :]))
+
+    def to_tensors(self, standing: Standing) -> dict[str, Tensor]:
+        """Return the tensors of config.json's `state`; `rows` seen, and the `time` of the last one if it is known."""
+        tensors = {**self._layout.to_tensors(_row(standing)), "rows": torch.tensor(standing.count)}
+        return tensors if standing.time is None else {**tensors, "time": torch.tensor(standing.time)}
+
+    def from_tensors(self, given: GivenTensors) -> Standing:
+        """Return what an imported state tells. Raises InvalidRequest for a tensor that does not fit."""
+        row = self._layout.from_tensors(given)
+        time = given.integer("time", BEGIN, END - 1) if "time" in given else None
+        return self._standing(given.integer("rows", 0, MOST_ROWS), time, row)
+
+    def _standing(self, count: int, time: int | None, row: Tensor) -> Standing:
+        network, last, history = torch.split(row, self._parts)
         trail = Trail(last.double().numpy(), history.double().numpy().reshape(self._history))
-        return Standing(count, None if time == NO_TIME else time, network, trail)
+        return Standing(count, time, network, trail)
+
+
+def _row(standing: Standing) -> Tensor:
+    trail = np.concatenate([standing.trail.last, standing.trail.history.ravel()])
+    return torch.cat([standing.network, torch.from_numpy(trail).float()])

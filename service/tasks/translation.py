@@ -3,8 +3,11 @@
 from itertools import accumulate, pairwise
 from typing import TypeVar
 
+from torch import Tensor
+
 from service.errors import InputTooLong, InvalidRequest
 from service.nets.encoder_decoder import EncoderDecoder
+from service.tasks.given_tensors import GivenTensors
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits
 from service.tasks.memories import Memories
@@ -63,6 +66,15 @@ class Translation:
     def from_bytes(self, raw: bytes) -> Position:
         """Return the position that a session stored. Raises StateCorrupted."""
         return self._format.from_bytes(raw)
+
+    def to_tensors(self, state: Position) -> dict[str, Tensor]:
+        """Return the position by name."""
+        return self._format.to_tensors(state)
+
+    def from_tensors(self, given: GivenTensors) -> Position:
+        """Return where an imported session stands. Raises InvalidRequest."""
+        # One more than a sentence may have: the end mark.
+        return self._format.from_tensors(given, self._longest_sentence + 1)
 
     def start(self, operation: Operation, state: Position | None) -> Underway:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
@@ -138,9 +150,12 @@ class Translation:
     def _encode_source(self, text: str) -> Encoded:
         encoded = self._source.encode(text, "input.text")
         sentence = f"input.text has a sentence ({text[:30]!r}...) that"
-        most = min(self._limits.sentence_tokens, self._limits.input_tokens)
-        self._check_length(sentence, len(encoded.ids), most)
+        self._check_length(sentence, len(encoded.ids), self._longest_sentence)
         return encoded
+
+    @property
+    def _longest_sentence(self) -> int:
+        return min(self._limits.sentence_tokens, self._limits.input_tokens)
 
     def _encode_target(self, text: str, field: str, *, follows: bool = False) -> Encoded:
         encoded = self._target.encode(text, field, follows=follows)

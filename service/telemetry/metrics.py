@@ -64,7 +64,7 @@ class Metrics:
         self._scores = self._histogram("anomaly_score", "How odd the observations fed were", PER_VERSION, SCORES)
 
     def _make_sessions(self) -> None:
-        self._created = self._counter("sessions_created", "Sessions opened or forked", ("model",))
+        self._created = self._counter("sessions_created", "Sessions opened, forked or imported", ("model",))
         self._ended = self._counter("sessions_ended", "Sessions that ended", ("reason",))
         self._active = self._gauge("sessions_active", "Live sessions, by the expiry index", (), "livemostrecent")
         self._steps = self._counter("session_steps", "Steps: applied, replayed, conflict, failed", ("outcome",))

@@ -19,6 +19,7 @@ OF_A_SESSION: list[tuple[str, str, Any]] = [
     ("POST", "/predict", {}),
     ("POST", "/generate", {}),
     ("POST", "/fork", {}),
+    ("GET", "/state", None),
 ]
 
 
@@ -50,6 +51,8 @@ def test_an_unknown_path_is_told(http: httpx.Client, path: str) -> None:
         ("PUT", "/v1/sessions/ses_x", {"GET", "PATCH", "DELETE"}),
         ("GET", "/v1/sessions/ses_x/steps", {"POST"}),
         ("DELETE", "/v1/sessions/ses_x/fork", {"POST"}),
+        ("POST", "/v1/sessions/ses_x/state", {"GET"}),
+        ("PUT", "/v1/sessions/import", {"POST", "GET", "PATCH", "DELETE"}),
         ("POST", "/health/live", {"GET"}),
         ("POST", "/metrics", {"GET"}),
     ],

@@ -134,6 +134,7 @@ def test_an_ended_session_is_gone_for_every_route(http: httpx.Client) -> None:
         ("POST", "/predict", {}),
         ("POST", "/generate", {}),
         ("POST", "/fork", {}),
+        ("GET", "/state", None),
     ):
         refusal(send(http, method, path + suffix, body), 410, "session_ended")
 

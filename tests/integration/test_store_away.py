@@ -41,6 +41,7 @@ NEEDING_IT: list[tuple[str, str, Any]] = [
     ("POST", "/v1/sessions/{s}/predict", {}),
     ("POST", "/v1/sessions/{s}/generate", {}),
     ("POST", "/v1/sessions/{s}/fork", {}),
+    ("GET", "/v1/sessions/{s}/state", None),
 ]
 
 
@@ -157,6 +158,23 @@ def test_a_step_refused_for_lack_of_the_store_is_applied_once_when_repeated(
     for session in (by_key, by_step):
         now = look_up(http, session)
         assert (now["step"], now["timesteps"]) == (1, 2)
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+def test_an_import_refused_for_lack_of_the_store_makes_one_session_when_repeated(
+    folder: Path, store: EmbeddedServer, server: Server, http: httpx.Client, how: str
+) -> None:
+    session = new_session(http)
+    answered(step(http, session, "the dog"))
+    content = http.get(f"/v1/sessions/{session}/state").content
+    headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": f"import-{how}"}
+    with stopped(store, server) if how == "stopped" else frozen(folder, server):
+        assert_told(http.post("/v1/sessions/import", content=content, headers=headers), "/import")
+        refusal(http.post("/v1/sessions/import", content=content[:-1], headers=headers), 422, "invalid_request")
+    first, second = (http.post("/v1/sessions/import", content=content, headers=headers) for _ in range(2))
+    assert answered(first, 201) == answered(second, 201)
+    assert second.headers["unroll-replayed"] == "true"
+    assert answered(step(http, first.json()["id"], "is"))["step"] == 2
 
 
 def test_many_steps_tell_of_the_store_one_by_one(store: EmbeddedServer, server: Server, http: httpx.Client) -> None:

@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from service.application.caller import Caller
+from service.application.creation import Created, Creations
 from service.application.deadlines import Deadline
 from service.application.lanes import Lanes
 from service.application.models import Models
 from service.application.sessions import NewSession, Sessions
 from service.application.steps import Step, Steps
+from service.application.transfers import Import, Transfers
 from service.types import Predict, PredictOptions, TextInput
-from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore
+from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore, NumberFiles
 
 T = TypeVar("T")
 
@@ -24,7 +26,10 @@ class World:
     def __init__(self, store: MemoryStore | None = None) -> None:
         self.engine, self.store = AddingEngine(), store or MemoryStore()
         self.observer, self.clock, self.lanes = CountingObserver(), ManualClock(), Lanes()
-        models = Models(self.engine)
+        models, self.files = Models(self.engine), NumberFiles()
+        creations = Creations(
+            engine=self.engine, store=self.store, observer=self.observer, clock=self.clock, durability="memory"
+        )
         self.sessions = Sessions(
             models=models,
             engine=self.engine,
@@ -32,8 +37,9 @@ class World:
             lanes=self.lanes,
             observer=self.observer,
             clock=self.clock,
-            durability="memory",
+            creations=creations,
         )
+        self.transfers = Transfers(sessions=self.sessions, creations=creations, models=models, files=self.files)
         self.steps = Steps(
             sessions=self.sessions,
             models=models,
@@ -51,6 +57,9 @@ class World:
         wanted = replace(NewSession("adder", None, 3600, "memory", kept_steps), **changes)
         created = await self.sessions.create(self.caller(), wanted, None)
         return str(created.session["id"])
+
+    async def imported(self, content: bytes, key: str | None = None, **changes: Any) -> Created:
+        return await self.transfers.take(self.caller(), replace(Import(content, 3600, None, 0), **changes), key)
 
     async def step(self, session_id: str, *ids: int, **marks: Any) -> dict[str, Any]:
         answer = await self.steps.apply(self.caller(), Step(session_id, feed(*ids), **marks))

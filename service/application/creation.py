@@ -1,0 +1,137 @@
+"""New sessions: each made once, and found again when its creation is repeated with its key."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+from service.application import views
+from service.application.caller import Caller
+from service.application.digests import SIZE
+from service.application.ids import SessionIds
+from service.application.ports import Clock, Engine, Observer, StateStore
+from service.errors import IdempotencyKeyReused, Unavailable, WriteConflict
+from service.types import Durability, Json, ModelVersion, Record
+
+Make: TypeAlias = Callable[[], Awaitable[Record]]
+
+
+class Terms(Protocol):
+    """What every new session is asked for; no durability means the service's own."""
+
+    @property
+    def ttl_seconds(self) -> int: ...
+    @property
+    def durability(self) -> Durability | None: ...
+    @property
+    def kept_steps(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A session made, or found again because its creation was repeated."""
+
+    session: dict[str, Json]
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """A creation with a key: `name` leads to its session again, `body` is the digest of what it asks for."""
+
+    name: tuple[str, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creations:
+    """Makes sessions at state 0, from another session or from a file: what is common to the three."""
+
+    engine: Engine
+    store: StateStore
+    observer: Observer
+    clock: Clock
+    durability: Durability
+
+    async def ids(self, caller: Caller) -> SessionIds:
+        """Return the maker of ids. Raises StoreUnavailable that tells that nothing has taken effect."""
+        try:
+            async with caller.deadline.bounding():
+                return SessionIds(await self.store.secret())
+        except Unavailable as error:
+            error.applied = "no"
+            raise
+
+    def first_record(
+        self, model: ModelVersion, state: bytes, terms: Terms, *, step: int = 0, timesteps: int = 0
+    ) -> Record:
+        """Return the record of a session that begins now."""
+        now = self.clock.now()
+        return Record(
+            model=model.name,
+            version=model.version,
+            fingerprint=model.fingerprint,
+            dtype=model.dtype,
+            step=step,
+            timesteps=timesteps,
+            created_at=now,
+            expires_at=now + 1000 * terms.ttl_seconds,
+            ttl_seconds=terms.ttl_seconds,
+            durability=terms.durability or self.durability,
+            kept_steps=terms.kept_steps,
+            state=state,
+        )
+
+    async def once(
+        self, caller: Caller, repeatable: Repeatable | None, make: Callable[[], Awaitable[Record]]
+    ) -> Created:
+        """Store the record that `make` gives; the same `repeatable` finds the same session again, without making one.
+
+        What was made before is looked for first: its model or its parent may be gone by now.
+        """
+        ids = await self.ids(caller)
+        if repeatable is None:
+            return await self._store(caller, ids.random(caller.tenant), await make())
+        session_id = ids.derived(caller.tenant, *repeatable.name)
+        async with caller.deadline.bounding():
+            stored = await self.store.read(caller.tenant, session_id)
+        if stored is not None:
+            return await self._found_again(caller, session_id, stored, repeatable.body)
+        # The random bytes tell two creations with one body apart.
+        origin = repeatable.body + secrets.token_bytes(8)
+        return await self._store(caller, session_id, replace(await make(), origin=origin))
+
+    async def _store(self, caller: Caller, session_id: str, record: Record) -> Created:
+        async with caller.deadline.bounding("unknown"):
+            stored = await self.store.create(caller.tenant, session_id, record)
+        if stored.origin != record.origin:
+            return await self._found_again(caller, session_id, stored, record.origin)
+        self.observer.session_created(record.model)
+        return self._created(session_id, stored, replayed=False)
+
+    async def _found_again(self, caller: Caller, session_id: str, stored: Record, body: bytes) -> Created:
+        if stored.origin[:SIZE] != body[:SIZE]:
+            raise IdempotencyKeyReused(
+                f"Idempotency-Key was used to create session {session_id} with another body: expected the same body, "
+                "or a new key",
+                param="Idempotency-Key",
+            )
+        async with caller.deadline.bounding("yes"):
+            stored = await self._confirmed(caller, session_id, stored)
+        return self._created(session_id, stored, replayed=True)
+
+    async def _confirmed(self, caller: Caller, session_id: str, stored: Record) -> Record:
+        """Wait until what is stored is durable; returns it, which steps may have changed meanwhile."""
+        while True:
+            try:
+                await self.store.confirm(caller.tenant, session_id, stored)
+            except WriteConflict:
+                found = await self.store.read(caller.tenant, session_id)
+                if found is None:
+                    return stored
+                stored = found
+            else:
+                return stored
+
+    def _created(self, session_id: str, record: Record, *, replayed: bool) -> Created:
+        return Created(views.session(session_id, record, self.engine.versions()), replayed)

@@ -1,0 +1,91 @@
+"""What an exported state says of itself: the metadata of its file."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.errors import InvalidRequest
+from service.types import ModelVersion, Record
+
+FORMAT = "1"
+#: The largest count that every JSON reader holds exactly.
+LARGEST_COUNT = 2**53
+_COUNT = (r"0|[1-9][0-9]{0,15}", f"an integer from 0 to {LARGEST_COUNT}")
+_NAME = (r"(?s).{1,1024}", "a name")
+#: Each entry, how it is written, and that in words.
+_ENTRIES = {
+    "format_version": (FORMAT, f"{FORMAT}, the format that this release reads"),
+    "model": _NAME,
+    "version": _NAME,
+    "task": _NAME,
+    "fingerprint": (r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits"),
+    "dtype": _NAME,
+    "step": _COUNT,
+    "timesteps": _COUNT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StateMetadata:
+    """Which model version a state belongs to, and how far it has come. `fingerprint` is 64 hexadecimal digits."""
+
+    model: str
+    version: str
+    task: str
+    fingerprint: str
+    dtype: str
+    step: int
+    timesteps: int
+
+    def require(self, model: ModelVersion) -> None:
+        """Raise InvalidRequest where the state says otherwise than the version with its fingerprint."""
+        for name, found, wanted in (("task", self.task, model.task), ("dtype", self.dtype, model.dtype)):
+            if found != wanted:
+                raise _refusal(name, f"is {found[:80]!r}", f"{wanted!r}, that of the model version")
+
+
+def metadata_of(record: Record, model: ModelVersion) -> dict[str, str]:
+    """Return the metadata of a session's state."""
+    return {
+        "format_version": FORMAT,
+        "model": record.model,
+        "version": record.version,
+        "task": model.task,
+        "fingerprint": f"sha256:{record.fingerprint}",
+        "dtype": record.dtype,
+        "step": str(record.step),
+        "timesteps": str(record.timesteps),
+    }
+
+
+def read_metadata(metadata: Mapping[str, str]) -> StateMetadata:
+    """Read the metadata of a file; entries of others are passed over. Raises InvalidRequest naming the entry."""
+    found = {name: _entry(metadata, name) for name in _ENTRIES}
+    return StateMetadata(
+        found["model"],
+        found["version"],
+        found["task"],
+        found["fingerprint"].removeprefix("sha256:"),
+        found["dtype"],
+        _count("step", found["step"]),
+        _count("timesteps", found["timesteps"]),
+    )
+
+
+def _entry(metadata: Mapping[str, str], name: str) -> str:
+    pattern, wanted = _ENTRIES[name]
+    if name not in metadata:
+        raise _refusal(name, "is missing", wanted)
+    if not re.fullmatch(pattern, metadata[name], re.ASCII):
+        raise _refusal(name, f"is {metadata[name][:80]!r}", wanted)
+    return metadata[name]
+
+
+def _count(name: str, digits: str) -> int:
+    if int(digits) > LARGEST_COUNT:
+        raise _refusal(name, f"is {digits}", _COUNT[1])
+    return int(digits)
+
+
+def _refusal(name: str, found: str, expected: str) -> InvalidRequest:
+    return InvalidRequest(f"metadata.{name} {found}: expected {expected}", param=f"metadata.{name}")

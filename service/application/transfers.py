@@ -1,0 +1,78 @@
+"""Sessions that travel: a state out as a safetensors file, and a new session from such a file."""
+
+from dataclasses import dataclass
+
+from service.application.caller import Caller
+from service.application.creation import Created, Creations, Repeatable
+from service.application.digests import digest
+from service.application.models import Models
+from service.application.ports import StateFiles
+from service.application.sessions import Sessions
+from service.application.state_metadata import StateMetadata, metadata_of, read_metadata
+from service.errors import ModelVersionGone
+from service.types import Durability, ModelVersion, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The file of a session's state at `step`."""
+
+    content: bytes
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A file, and what a client asks of the session that it becomes; no durability means the service's own."""
+
+    content: bytes
+    ttl_seconds: int
+    durability: Durability | None
+    kept_steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfers:
+    """Exports states and imports them."""
+
+    sessions: Sessions
+    creations: Creations
+    models: Models
+    files: StateFiles
+
+    async def export(self, caller: Caller, session_id: str) -> Exported:
+        """Return a session's state; it stays as it is. Raises ModelVersionGone: only its version can read the state."""
+        record = await self.sessions.record(caller, session_id)
+        model = self.models.of_session(record)
+        return Exported(self.files.write(model, record.state, metadata_of(record, model)), record.step)
+
+    async def take(self, caller: Caller, wanted: Import, key: str | None) -> Created:
+        """Create a session that stands where the exported one stood; the same key finds the same session again.
+
+        Raises InvalidRequest for a file that is no state of its model, ModelNotFound and ModelVersionGone.
+        """
+        file = self.files.read(wanted.content)
+        told = read_metadata(file.metadata)
+
+        async def make() -> Record:
+            model = self._version(told)
+            told.require(model)
+            counts = {"step": told.step, "timesteps": told.timesteps}
+            return self.creations.first_record(model, file.state(model), wanted, **counts)
+
+        # A key of a plain creation is another creation's here, too.
+        repeatable = None if key is None else Repeatable(("create", key), digest("import", wanted))
+        return await self.creations.once(caller, repeatable, make)
+
+    def _version(self, told: StateMetadata) -> ModelVersion:
+        """Return the version that the state belongs to: its fingerprint decides, not what it is called here."""
+        versions = self.models.versions(told.model)
+        same = [one for one in versions if one.fingerprint == told.fingerprint]
+        if not same:
+            served = ", ".join(f"{one.fingerprint[:12]}... ({one.version})" for one in versions)
+            raise ModelVersionGone(
+                f"metadata.fingerprint is sha256:{told.fingerprint[:12]}...: expected that of a served version of "
+                f"{told.model}: {served}",
+                param="metadata.fingerprint",
+            )
+        return next((one for one in same if one.version == told.version), same[-1])

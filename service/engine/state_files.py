@@ -1,0 +1,58 @@
+"""The port of state files: a session's state as a safetensors file, and back, checked against its model's layout."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.engine.catalogue import Catalogue
+from service.errors import InvalidRequest
+from service.nets.tensor_file import TensorFile, TensorFileError, parse_tensor_file, tensor_file
+from service.tasks.given_tensors import GivenTensors
+from service.types import ModelVersion
+
+#: Room for the names of a thousand tensors. A longer header is no state's, and takes long to parse.
+LONGEST_HEADER = 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class SafetensorsFile:
+    """A file that was read: what it says of itself, and tensors that no model was asked about yet."""
+
+    catalogue: Catalogue
+    file: TensorFile
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The names and values of its header."""
+        return self.file.metadata
+
+    def state(self, model: ModelVersion) -> bytes:
+        """Return the state as a session of `model` stores it. Raises InvalidRequest for a tensor that does not fit."""
+        task = self.catalogue.loaded(model).task
+        given = GivenTensors(self.file.tensors)
+        state = task.from_tensors(given)
+        given.finish()
+        return task.to_bytes(state)
+
+
+@dataclass(frozen=True, slots=True)
+class SafetensorsFiles:
+    """Writes and reads the files of all loaded models."""
+
+    catalogue: Catalogue
+
+    def write(self, model: ModelVersion, state: bytes, metadata: Mapping[str, str]) -> bytes:
+        """Return the file of a stored state. Raises StateCorrupted."""
+        task = self.catalogue.loaded(model).task
+        return tensor_file(task.to_tensors(task.from_bytes(state)), metadata)
+
+    def read(self, content: bytes) -> SafetensorsFile:
+        """Read a file. Raises InvalidRequest that says what it is instead."""
+        header = int.from_bytes(content[:8], "little")
+        if LONGEST_HEADER < header <= len(content):
+            raise InvalidRequest(
+                f"the body's safetensors header has {header} bytes: expected at most {LONGEST_HEADER}", param="body"
+            )
+        try:
+            return SafetensorsFile(self.catalogue, parse_tensor_file(content))
+        except TensorFileError as error:
+            raise InvalidRequest(f"the body is no state of a session: {error}", param="body") from error
