@@ -4,7 +4,8 @@
    `Connection: close`, so that clients and load balancers move on by themselves.
 2. Then nobody is admitted: what still comes over open connections is answered 503 `shutting_down`.
 3. Idle connections are closed a second later, busy ones after their answer.
-4. What is not done at the end of the grace time is cancelled, and answered 503 with what is known of its effect.
+4. What is not done a second before the end of the grace time is cancelled, and answered 503 with what is known of its
+   effect: the worker is gone when that time is over.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from service.application.admission import Admission
 
 #: How long an idle connection stays open to get its 503: a request may be on its way.
 LAST_CALL_SECONDS = 1.0
+#: For the answers to what is cut off; half of the grace time at most.
+FAREWELL_SECONDS = 1.0
 LOOK_EVERY = 0.05
 
 
@@ -54,10 +57,10 @@ class Drain:
         self._hurried = True
 
     async def run(self, connections: Connections) -> None:
-        """Wait for the beginning and end the connections, in the grace time and a moment to answer what it cuts off."""
+        """Wait for the beginning, and end the connections within the grace time."""
         await self._begun.wait()
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._grace_seconds
+        end = loop.time() + max(self._grace_seconds - FAREWELL_SECONDS, self._grace_seconds / 2)
         if self._alone:
             connections.stop_accepting()
         moved_at = min(end, loop.time() + self._drain_seconds)

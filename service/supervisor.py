@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 WORKER = ("-P", "-m", "service.worker")
 PORT_SECONDS = 15.0
 LOOK_EVERY = 0.5
-#: What a worker may take beyond its grace time, to answer what it cuts off.
+#: What a worker may take beyond its grace time before it is killed.
 SPARE_SECONDS = 2.0
 
 

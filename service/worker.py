@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 #: Longer than load balancers keep a connection idle (60 s is usual), so that they close it and not the worker, which
 #: would reset a request on its way.
 KEEP_ALIVE_SECONDS = 75
-#: For what was cut off at the end of the grace time to be answered.
+#: Longest wait for what was cut off to be answered, and again for the answer to be read.
 CANCEL_SECONDS = 1
 
 
