@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     max_generated_tokens: int = Field(1024, ge=1, description="Largest `max_tokens` of a generation")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="A request's time, unless it names its own")
     store_timeout_seconds: float = Field(1.5, gt=0, le=60, description="Longest wait for the store")
+    drain_seconds: float = Field(
+        2, ge=0, description="How long a worker that stops still serves those who look for another one; inside the next"
+    )
     grace_seconds: float = Field(25, gt=0, description="Time for requests under way when the service stops")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
     log_format: Literal["json", "text", "auto"] = Field(

@@ -1,8 +1,8 @@
 """One worker process: uvicorn on the supervisor's socket. Started by `service/supervisor.py` only.
 
-    python -m service.worker LISTEN_FD LIFE_FD
+    python -m service.worker LISTEN_FD LINE_FD
 
-LIFE_FD is a pipe whose other end the supervisor holds: when it closes, the supervisor is dead, and so is the worker.
+LINE_FD is the worker's end of the line to the supervisor, see service/process.py.
 """
 
 import asyncio
@@ -11,85 +11,150 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
 from service import settings as configuration
 from service.bootstrap import PLAIN, Fittings, Worker, running_worker
+from service.drain import Drain
 from service.errors import SettingsError
+from service.process import EX_CONFIG, EX_SOFTWARE, GOING, HURRY, READY, STOP
 from service.settings import Settings
-from service.supervisor import EX_CONFIG
 from service.telemetry import logs
 
 log = logging.getLogger(__name__)
 
-#: sysexits.h: the worker found itself broken.
-EX_SOFTWARE = 70
+#: Longer than load balancers keep a connection idle (60 s is usual), so that they close it and not the worker, which
+#: would reset a request on its way.
+KEEP_ALIVE_SECONDS = 75
+#: Longest wait for what was cut off to be answered, and again for the answer to be read.
+CANCEL_SECONDS = 1
 
 
 class Server(uvicorn.Server):
     """uvicorn without signal handlers of its own: the worker decides how it ends."""
 
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
 
-async def serve(settings: Settings, listener: socket.socket, life: int, fittings: Fittings = PLAIN) -> int:
+    def stop_accepting(self) -> None:
+        for server in self.servers:
+            server.close()
+
+    def connected(self) -> bool:
+        return bool(self.server_state.connections)
+
+    def close_idle(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
+    async def cancel_requests(self) -> None:
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            log.warning("grace time over", extra={"requests": len(tasks)})
+            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+
+
+async def serve(settings: Settings, listener: socket.socket, line: socket.socket, fittings: Fittings = PLAIN) -> int:
     """Serve until SIGTERM, or until the supervisor or the engine is dead; returns the exit status."""
     async with running_worker(settings, fittings) as worker:
+        drain = Drain(worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds)
         config = uvicorn.Config(
             worker.app,
             log_config=None,
             access_log=False,
             lifespan="off",
             server_header=False,
-            timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=CANCEL_SECONDS,
         )
-        server = Server(config)
-        told = _stop_when_told(server, worker, life)
-        watching = asyncio.create_task(_stop_with_engine(server, worker))
-        log.info("worker ready")
+        server = Server(config, lambda: _take_orders(drain, line))
+        ending = asyncio.create_task(_end(server, drain))
+        watching = asyncio.create_task(_leave_with_engine(worker, drain))
         await server.serve(sockets=[listener])
+        status = EX_SOFTWARE if watching.done() else 0
         watching.cancel()
+        await ending
     log.info("worker stopped")
-    return 0 if told.is_set() else EX_SOFTWARE
+    return status
 
 
-async def _stop_with_engine(server: Server, worker: Worker) -> None:
-    """End a worker that can no longer predict: the supervisor starts a better one."""
-    await worker.engine_ended()
-    worker.admission.close()
-    server.should_exit = True
-
-
-def _stop_when_told(server: Server, worker: Worker, life: int) -> asyncio.Event:
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-
-    def stop() -> None:
-        told.set()
-        worker.admission.close()
+async def _end(server: Server, drain: Drain) -> None:
+    try:
+        await drain.run(server)
+    finally:
         server.should_exit = True
 
-    def supervisor_died() -> None:
-        loop.remove_reader(life)
-        log.warning("the supervisor is gone")
-        stop()
 
-    loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_reader(life, supervisor_died)
-    return told
+async def _leave_with_engine(worker: Worker, drain: Drain) -> None:
+    """End a worker that can no longer predict: the supervisor starts a better one."""
+    await worker.engine_ended()
+    drain.begin(alone=True)
+    drain.hurry()
+
+
+def _take_orders(drain: Drain, line: socket.socket) -> None:
+    """Listen to signals and to the supervisor, and tell it that this worker is up."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if drain.begun:
+            drain.hurry()
+        else:
+            _tell(line, GOING)
+            drain.begin(alone=True)
+
+    def on_order() -> None:
+        orders = _hear(line)
+        if not orders:
+            loop.remove_reader(line)
+            log.warning("the supervisor is gone")
+            drain.begin(alone=True)
+        if STOP in orders:
+            drain.begin(alone=False)
+        if HURRY in orders:
+            drain.hurry()
+
+    loop.add_signal_handler(signal.SIGTERM, on_signal)
+    loop.add_signal_handler(signal.SIGINT, on_signal)
+    loop.add_reader(line, on_order)
+    _tell(line, READY)
+    log.info("worker ready")
+
+
+def _hear(line: socket.socket) -> bytes:
+    try:
+        return line.recv(16)
+    except ConnectionError:
+        return b""
+
+
+def _tell(line: socket.socket, what: bytes) -> None:
+    with contextlib.suppress(OSError):  # a supervisor that died is noticed by `on_order`
+        line.send(what)
 
 
 def main(fittings: Fittings = PLAIN) -> int:
     """Run the worker; returns its exit status."""
-    listener = socket.socket(fileno=int(sys.argv[1]))
+    listener, line = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:3])
+    line.setblocking(False)
     try:
         settings = configuration.load()
         logs.configure(settings.log_level, settings.log_format)
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
-            return runner.run(serve(settings, listener, int(sys.argv[2]), fittings))
+            return runner.run(serve(settings, listener, line, fittings))
     except SettingsError as error:
         log.critical("wrong settings", extra={"reason": str(error)})
         return EX_CONFIG

@@ -69,7 +69,9 @@ class Server:
         self._log_path = folder / "server.log"
         self._seen: set[int] = set()
         own = {name: value for name, value in os.environ.items() if not name.startswith(("UNROLL_", "REDIS_"))}
-        wanted = {"models": models, "workers": workers, "state_dir": self.state_dir, "log_format": "json", **settings}
+        # Nobody watches readiness here, unless a test says so.
+        usual = {"state_dir": self.state_dir, "log_format": "json", "drain_seconds": 0}
+        wanted = usual | {"models": models, "workers": workers} | settings
         self._environment = own | {f"UNROLL_{name.upper()}": str(value) for name, value in wanted.items()}
         self._environment["OMP_NUM_THREADS"] = "1"
         if redis_url is not None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from service.application.ports import Clock
-from service.errors import Applied, DeadlineExceeded
+from service.errors import Applied, DeadlineExceeded, ShuttingDown
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,16 @@ class Deadline:
 
     @asynccontextmanager
     async def bounding(self, applied: Applied = "no") -> AsyncIterator[None]:
-        """Cancel the block at the deadline. Raises DeadlineExceeded that tells what took effect by `applied`."""
+        """Cancel the block at the deadline. Raises DeadlineExceeded that tells what took effect by `applied`.
+
+        Raises ShuttingDown likewise where the request is cancelled before: nobody does that but a worker that must go.
+        """
         try:
             async with asyncio.timeout(max(0.0, self.at - self.clock.monotonic())):
                 yield
         except TimeoutError:
             raise self._error(applied) from None
+        except asyncio.CancelledError:
+            if self.clock.monotonic() >= self.at:
+                raise  # a block around this one met the deadline first
+            raise ShuttingDown("this worker had to stop before the request was done", applied=applied) from None

@@ -26,21 +26,25 @@ class Health:
         self._observer = observer
 
     async def readiness(self) -> Readiness:
-        """Degraded: predictions without a session still work. Unavailable: nothing does."""
+        """Draining: this worker goes. Degraded: predictions without a session still work. Unavailable: nothing does."""
         checks: dict[str, Json] = {
             "engine": "ok" if self._engine.healthy() else "the engine has died",
             "models": "ok" if self._engine.versions() else "no model is loaded",
-            "admission": "shutting down" if self._admission.closed else "ok",
+            "admission": "draining" if self._admission.draining else "ok",
         }
-        able = all(state == "ok" for state in checks.values())
+        able = checks["engine"] == checks["models"] == "ok"
         try:
             await self._store.ping()
             checks["store"] = "ok"
         except UnrollError as error:
             checks["store"] = error.message
-        ready = able and checks["store"] == "ok"
-        status = "ready" if ready else "degraded" if able else "unavailable"
-        return Readiness(ready, {"status": status, "checks": checks})
+        ready = all(state == "ok" for state in checks.values())
+        return Readiness(ready, {"status": "ready" if ready else self._lack(able), "checks": checks})
+
+    def _lack(self, able: bool) -> str:
+        if self._admission.draining:
+            return "draining"
+        return "degraded" if able else "unavailable"
 
     async def count_sessions(self) -> None:
         """Refresh the gauge of live sessions and count the expired; a store that is away leaves both as they are."""

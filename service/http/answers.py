@@ -236,7 +236,7 @@ class StepResults(BaseModel):
 class Readiness(BaseModel):
     """What the parts say."""
 
-    status: Literal["ready", "degraded", "unavailable"]
+    status: Literal["ready", "draining", "degraded", "unavailable"]
     checks: dict[str, str]
 
 

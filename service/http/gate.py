@@ -4,7 +4,10 @@ Gives requests their id, permit, tenant and deadline; bounds their body; counts 
 into the error envelope.
 """
 
+import asyncio
+import contextlib
 import logging
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -13,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.application.admission import Admission
 from service.application.ports import Clock, Observer
-from service.errors import BodyTooLarge, InternalError, UnrollError
+from service.errors import BodyTooLarge, InternalError, ShuttingDown, UnrollError
 from service.http import errors, identity
 
 log = logging.getLogger("unroll.access")
@@ -22,9 +25,13 @@ log = logging.getLogger("unroll.access")
 OPEN_PATHS = ("/health/", "/metrics", "/docs", "/openapi.json")
 #: Codes of requests refused for lack of room or time.
 SHED = frozenset({"overloaded", "shutting_down", "deadline_exceeded"})
+#: POST opens a session here.
+OPENING_PATH = re.compile(r"/v1/sessions(?:/import|/[^/]+/fork)?")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 #: As nginx counts a client that went away before its request was whole.
 CLIENT_GONE = 499
+#: How long a refused client may take for the rest of its body.
+BODY_SECONDS = 1.0
 #: Asked every few seconds by machines: not worth a line of the log at its usual level.
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 
@@ -69,7 +76,7 @@ class Passage:
         self._state = scope.setdefault("state", {})
         self._status = 0
         self._received = 0
-        self._complete = False
+        self._complete = self._headers.get("content-length", "0") == "0" and "transfer-encoding" not in self._headers
 
     async def run(self) -> None:
         """Serve the request; whatever happens, it is answered, counted and logged once."""
@@ -81,6 +88,9 @@ class Passage:
             await self._answer(error)
         except ClientDisconnect:
             self._status = CLIENT_GONE
+        except asyncio.CancelledError:
+            # The end of the grace time, at a place that does not know what took effect.
+            await self._answer(ShuttingDown("this worker had to stop before the request was done", applied="unknown"))
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets an envelope
             self._log_crash(error)
             await self._answer(InternalError("something failed here; the log tells why under this request's id"))
@@ -93,7 +103,8 @@ class Passage:
         if self._open:
             await gate.app(self._scope, self._receive, self._marked_send)
             return
-        gate.admission.enter()
+        opens_session = self._scope["method"] == "POST" and OPENING_PATH.fullmatch(self._scope["path"]) is not None
+        gate.admission.enter(opens_session=opens_session)
         try:
             owner = identity.tenant(self._headers, gate.settings.keys)
             seconds = gate.settings.request_timeout_seconds
@@ -125,11 +136,25 @@ class Passage:
     async def _marked_send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            message["headers"] = [*message.get("headers", []), (b"x-request-id", self._request_id.encode("latin-1"))]
+            headers = [*message.get("headers", []), (b"x-request-id", self._request_id.encode("latin-1"))]
+            if self._gate.admission.draining and self._complete:
+                # Closing on a client that still sends would reset the connection before it has read the answer.
+                headers.append((b"connection", b"close"))
+            message["headers"] = headers
         await self._send(message)
+
+    async def _read_on(self) -> None:
+        """Read what is left of a body that nobody needs, so that the connection can be closed after the answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BODY_SECONDS):
+                while not self._complete:
+                    message = await self._receive()
+                    self._complete = not message.get("more_body", False)
 
     async def _answer(self, error: UnrollError) -> None:
         if not self._status:
+            if self._gate.admission.draining:
+                await self._read_on()
             await errors.response(error, self._scope)(self._scope, self._receive, self._marked_send)
 
     def _log_crash(self, error: Exception) -> None:

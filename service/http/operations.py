@@ -24,11 +24,11 @@ async def live() -> dict[str, str]:
 @router.get(
     "/health/ready",
     response_model=answers.Readiness,
-    responses={503: {"model": answers.Readiness, "description": "Degraded or unavailable"}},
+    responses={503: {"model": answers.Readiness, "description": "Draining, degraded or unavailable"}},
     summary="Should this worker get requests?",
 )
 async def ready(wired: Wired) -> Response:
-    """503 tells in `checks` what is missing; `degraded` still serves predictions without a session."""
+    """503 tells in `checks` what is missing: `draining` goes soon, `degraded` still predicts without a session."""
     readiness = await wired.health.readiness()
     return Response(encode(readiness.report), 200 if readiness.ready else 503, media_type="application/json")
 

@@ -41,8 +41,11 @@ LAYERS = {
     "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette"),
-    "supervisor": layer("settings store telemetry", "prometheus_client"),
-    "worker": layer("settings bootstrap supervisor telemetry", "uvicorn"),
+    "process": layer("", "prometheus_client"),
+    "crew": layer("process"),
+    "supervisor": layer("settings store crew process"),
+    "drain": layer("application"),
+    "worker": layer("settings bootstrap drain process telemetry", "uvicorn"),
     "cli": layer("settings bootstrap supervisor tasks nets telemetry", "typer"),
 }
 

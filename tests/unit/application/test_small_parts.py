@@ -10,7 +10,7 @@ from service.application.deadlines import Deadline
 from service.application.digests import digest
 from service.application.health import Health
 from service.application.views import encode
-from service.errors import DeadlineExceeded, Overloaded, ShuttingDown, StoreUnavailable
+from service.errors import Applied, DeadlineExceeded, Overloaded, ShuttingDown, StoreUnavailable
 from service.types import GenerateOptions, PredictOptions, TextInput
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore
 
@@ -28,11 +28,38 @@ def test_admission_refuses_at_once_past_its_limit_and_when_closed() -> None:
     assert admission.under_way == 0
 
 
+def test_a_draining_worker_opens_no_session_and_admits_everything_else() -> None:
+    admission = Admission(2)
+    admission.drain()
+    with pytest.raises(ShuttingDown) as refusal:
+        admission.enter(opens_session=True)
+    assert (refusal.value.applied, refusal.value.retry_after) == ("no", 1)
+    admission.enter()
+    assert admission.under_way == 1
+
+
 def test_a_deadline_cuts_the_wait_short_and_names_the_budget() -> None:
     async def scene() -> None:
         with pytest.raises(DeadlineExceeded, match="within the 5 ms"):
             async with Deadline.after(ManualClock(), 0.005).bounding():
                 await asyncio.Event().wait()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("applied", ["no", "unknown", "yes"])
+def test_a_request_that_is_cut_off_tells_what_took_effect(applied: Applied) -> None:
+    async def wait() -> None:
+        async with Deadline.after(ManualClock(), 60).bounding(applied):
+            await asyncio.Event().wait()
+
+    async def scene() -> None:
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(ShuttingDown) as refusal:
+            await task
+        assert refusal.value.applied == applied
 
     asyncio.run(scene())
 
@@ -82,5 +109,16 @@ def test_readiness_is_degraded_without_the_store_and_unavailable_without_the_eng
         engine.alive = False
         unavailable = await health.readiness()
         assert (unavailable.ready, unavailable.report["status"]) == (False, "unavailable")
+
+    asyncio.run(scene())
+
+
+def test_readiness_is_draining_as_soon_as_the_worker_was_told_to_go() -> None:
+    async def scene() -> None:
+        admission = Admission(1)
+        health = Health(AddingEngine(), MemoryStore(), admission, CountingObserver())
+        admission.drain()
+        readiness = await health.readiness()
+        assert (readiness.ready, readiness.report["status"]) == (False, "draining")
 
     asyncio.run(scene())

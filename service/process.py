@@ -1,0 +1,84 @@
+"""One worker process as its supervisor sees it, and what the two tell each other.
+
+Each worker has a line to the supervisor, a socket with single bytes on it; when it closes, the other end is dead.
+"""
+
+import contextlib
+import socket
+import subprocess
+from collections.abc import Sequence
+
+from prometheus_client.multiprocess import mark_process_dead
+
+#: Exit statuses of a worker, as in sysexits.h: found itself broken; wrong settings, starting it again is pointless.
+EX_SOFTWARE = 70
+EX_CONFIG = 78
+
+#: The worker accepts connections.
+READY = b"r"
+#: The worker was told to go by someone else: another one may take its place.
+GOING = b"g"
+#: The whole service stops: no other worker accepts, so this one does until its drain time is over.
+STOP = b"s"
+#: The drain time is over now.
+HURRY = b"h"
+
+
+class WorkerProcess:
+    """Starts a worker: `command` with the file descriptors of the listening socket and of the line behind it."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str], listener: socket.socket) -> None:
+        self._line, theirs = socket.socketpair()
+        self._line.setblocking(False)
+        self._said = b""
+        with theirs:
+            fds = (listener.fileno(), theirs.fileno())
+            # A session of its own: Ctrl-C at the terminal reaches the supervisor alone.
+            self._process = subprocess.Popen(
+                [*command, *map(str, fds)], env=environment, pass_fds=fds, start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ended(self) -> int | None:
+        """Return the exit status, None while it lives."""
+        status = self._process.poll()
+        if status is not None and self._line.fileno() >= 0:
+            self._line.close()
+            mark_process_dead(self.pid)  # type: ignore[no-untyped-call]
+        return status
+
+    def ready(self) -> bool:
+        return READY in self._heard()
+
+    def going(self) -> bool:
+        return GOING in self._heard()
+
+    def leave(self) -> None:
+        """Tell it to go while others stay. Ends one that is still starting."""
+        self._process.terminate()
+
+    def stop(self) -> None:
+        """Tell it to go with all the others."""
+        self._tell(STOP) if self.ready() else self._process.terminate()
+
+    def hurry(self) -> None:
+        """Tell it, when it was told to go, not to wait for those who look for another one."""
+        self._tell(HURRY)
+
+    def kill(self) -> None:
+        """End it at once, and wait for that."""
+        self._process.kill()
+        self._process.wait()
+        self.ended()
+
+    def _tell(self, order: bytes) -> None:
+        with contextlib.suppress(OSError):  # it died
+            self._line.send(order)
+
+    def _heard(self) -> bytes:
+        with contextlib.suppress(OSError):  # nothing new, or it died
+            self._said += self._line.recv(16)
+        return self._said
