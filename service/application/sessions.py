@@ -76,7 +76,7 @@ class Sessions:
             found = await self._made_before(caller, session_id, origin)
             if found is not None:
                 return found
-        model = self.models.version(wanted.model, wanted.version)
+        model = self.models.for_session(wanted.model, wanted.version)
         now = self.clock.now()
         record = Record(
             model=model.name,
