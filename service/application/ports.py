@@ -93,7 +93,7 @@ class Shelf(Protocol):
     async def load(self, folder: Folder) -> ModelVersion | None:
         """Load a version aside and have it join; None where it is refused, which is logged, or changed meanwhile."""
 
-    async def unload(self, edition: Edition) -> None:
+    def unload(self, edition: Edition) -> None:
         """Have a version leave, and give its memory back."""
 
 

@@ -80,7 +80,7 @@ class Upgrades:
                 await self._agree(plan)
                 await self._search()
             for edition in plan.unload:
-                await self._unload(edition)
+                self._unload(edition)
             if plan.unload:
                 self._stand()
         return plan
@@ -160,10 +160,10 @@ class Upgrades:
                 await self.fleet.mark(edition, replace(meeting.marks[edition], drained=True))
                 log.info("model version drained", extra=_names(edition))
 
-    async def _unload(self, edition: Edition) -> None:
+    def _unload(self, edition: Edition) -> None:
         mark = self._meeting.marks[edition]
         (version,) = (one for one in self.engine.versions() if one.edition == edition)
-        await self.shelf.unload(edition)
+        self.shelf.unload(edition)
         self.observer.model_unloaded(version)
         why = "no session needs it" if mark.drained else "its grace time is over"
         log.info("model version unloaded", extra={**_names(edition), "reason": why})

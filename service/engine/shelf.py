@@ -1,8 +1,10 @@
 """The folder of models, watched: what lies there, whether it keeps still, and loading it aside while others serve."""
 
 import asyncio
+import ctypes
 import hashlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,6 +18,8 @@ from service.types import Edition, Folder, ModelVersion
 log = logging.getLogger(__name__)
 
 Place = tuple[str, str]
+#: glibc's malloc_trim; other C libraries have none.
+TRIM: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
 
 
 class Shelf:
@@ -55,29 +59,37 @@ class Shelf:
         """Load a version and have it join the catalogue; None where it is refused, which is logged, or was changed."""
         place = (folder.model, folder.version)
         path = self._models / folder.model / folder.version
-        loaded = await asyncio.to_thread(_load_aside, path, self._limits)
+        # Not as the thread's result: the executor's futures refer to theirs in circles, until a garbage collection.
+        found: list[Loaded] = []
+        await asyncio.to_thread(_load_aside, path, self._limits, found)
+        loaded = found.pop() if found else None
         if await asyncio.to_thread(_signature, path) != folder.signature:
             return None
         self._judged[place, folder.signature] = None if loaded is None else loaded.version.fingerprint
         if loaded is None:
             return None
         self._catalogue.put(loaded)
+        self._give_memory_back()
         return loaded.version
 
-    async def unload(self, edition: Edition) -> None:
+    def unload(self, edition: Edition) -> None:
         """Have a version leave the catalogue, and give its memory back."""
         self._catalogue.drop(edition)
+        self._give_memory_back()
+
+    def _give_memory_back(self) -> None:
+        """Have the C library return what was freed: by itself glibc keeps most of it."""
+        asyncio.get_running_loop().run_in_executor(None, TRIM, 0)
 
 
-def _load_aside(path: Path, limits: TextLimits) -> Loaded | None:
+def _load_aside(path: Path, limits: TextLimits, found: list[Loaded]) -> None:
     torch.set_num_threads(1)  # torch counts by thread
     try:
-        return load_version(path, limits)
+        found.append(load_version(path, limits))
     except ModelFolderError as error:
         log.error("model version refused", extra={"folder": str(path), "reason": str(error)})
     except Exception as error:  # whatever a folder holds, the others serve
         log.error("model version refused", extra={"folder": str(path)}, exc_info=error)
-    return None
 
 
 def _signatures(models: Path) -> dict[Place, str]:

@@ -21,21 +21,21 @@ from service.store.topology import Topology
 from service.types import Edition, Mark, Meeting, Place, Record, Served
 
 _PAGE = 100  # entries of the index per round trip
-_PAGES = 50  # pages that one search reads at most
 
 
 class RedisFleet:
     """What the workers know together, under `prefix` in the servers of `topology`.
 
-    A worker that said nothing for `fresh` seconds counts no more. Every round trip ends within `timeout` seconds.
-    Raises StoreUnavailable and StoreFull.
+    A worker that said nothing for `fresh` seconds counts no more. Every round trip ends within `timeout` seconds. A
+    search rests after so many `pages` of a hundred sessions. Raises StoreUnavailable and StoreFull.
     """
 
-    def __init__(self, topology: Topology, *, prefix: str, timeout: float, fresh: float) -> None:
+    def __init__(self, topology: Topology, *, prefix: str, timeout: float, fresh: float, pages: int = 50) -> None:
         self.worker = secrets.token_hex(8)
         self._keys = Keys(prefix)
         self._timeout = timeout
         self._fresh = fresh
+        self._pages = pages
         self._lane = Lane(topology, partial(make_level, "memory"))
         self._meet = Script.read("meet")
 
@@ -66,11 +66,10 @@ class RedisFleet:
     async def first_live(self, edition: Edition, start: Place | None) -> Place | None:
         """The first live session on the edition at `start` or behind it, by the index; None: there is none.
 
-        After some thousand entries the search rests: the place may also be one to go on from. New sessions enter
-        behind all others of their tenant.
+        Where the search rests, the place is one to go on from. New sessions enter behind all others of their tenant.
         """
         tenants = sorted(cast("list[bytes]", await self._one(reading("SMEMBERS", self._keys.tenants))))
-        pages = _PAGES
+        pages = self._pages
         for tenant in [raw.decode() for raw in tenants]:
             at = start if start is not None and start.tenant == tenant else Place(tenant, 0, "")
             if start is not None and at < start:
