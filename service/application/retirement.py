@@ -48,11 +48,15 @@ class Retirement:
         places = {(folder.model, folder.version) for folder in folders}
         there = {one for one in loaded if (one.model, one.version) in places}
         newest = _newest(there)
-        open_ = frozenset(one for one in there if one in newest or not self._marked(one, meeting))
+        awaited = self.awaited(folders, loaded, meeting)
+        # What was removed serves on until the one before it is loaded again.
+        waiting = {folder.model for folder in awaited} - {one.model for one in there}
+        stand_in = _newest(one for one in loaded if one.model in waiting)
+        open_ = stand_in | {one for one in there if one in newest or not self._marked(one, meeting)}
         self._note_newer(newest, open_, meeting)
         return Plan(
-            open=open_,
-            awaited=tuple(self.awaited(folders, loaded, meeting)),
+            open=frozenset(open_),
+            awaited=tuple(awaited),
             unload=tuple(one for one in loaded if one not in open_ and self.over(one, meeting)),
             mark=self._marks(folders, set(loaded) - there, meeting),
             unmark=(*self._restored(there, newest, meeting), *self._forgotten(places, meeting)),

@@ -93,7 +93,7 @@ class Upgrades:
             return
         self._stand()
         replaced = before.get((version.name, version.version))
-        if replaced is not None:
+        if replaced is not None and replaced.edition != version.edition:
             self.observer.model_unloaded(replaced)
             log.info("model version unloaded", extra={**_names(replaced.edition), "reason": "changed in place"})
         self.observer.model_loaded(version)

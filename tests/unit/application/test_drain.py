@@ -8,13 +8,13 @@ MARGIN_MS = 100
 PLACE = Place("tenant", 1, "session")
 
 
-def meeting(now: int, *, open: bool = False, touched: bool = False) -> Meeting:
-    return Meeting(now, {}, {"one": (), "two": (Served(EDITION, open, touched),)})
+def meeting(now: int, *, opened: bool = False, touched: bool = False) -> Meeting:
+    return Meeting(now, {}, {"one": (), "two": (Served(EDITION, opened, touched),)})
 
 
 def test_the_search_begins_when_nobody_took_new_sessions_for_a_while() -> None:
     searches = Searches(MARGIN_MS)
-    assert not searches.of(EDITION, meeting(1000, open=True)).due(1000)
+    assert not searches.of(EDITION, meeting(1000, opened=True)).due(1000)
     assert not searches.of(EDITION, meeting(1099)).due(1099)
     assert searches.of(EDITION, meeting(1100)).due(1100)
 

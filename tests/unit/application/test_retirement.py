@@ -203,7 +203,9 @@ def test_removing_the_newest_version_loads_the_one_before_again() -> None:
     world.put(2)
     world.drain(1)
     world.unload(1)
-    assert [one.version for one in world.take(2).awaited] == ["1"]
+    plan = world.take(2)
+    assert [one.version for one in plan.awaited] == ["1"]
+    assert plan.open == {edition(2)}, "it serves until the other one is loaded"
     world.loaded.insert(0, edition(1))
     assert world.look().open == {edition(1)}
     world.look()
