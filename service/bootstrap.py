@@ -15,17 +15,21 @@ from starlette.types import ASGIApp
 
 from service.application.admission import Admission
 from service.application.creation import Creations
+from service.application.drain import Searches
 from service.application.health import Health
 from service.application.lanes import Lanes
 from service.application.models import Models
 from service.application.ports import Clock, Engine, StateFiles, StateStore
 from service.application.predictions import Predictions
+from service.application.retirement import Retirement
 from service.application.sessions import Sessions
 from service.application.steps import Steps
 from service.application.transfers import Transfers
-from service.engine.catalogue import load_catalogue, load_version
+from service.application.upgrades import Upgrades
+from service.engine.catalogue import Catalogue, load_version
 from service.engine.engine import BatchingEngine
 from service.engine.runner import outcome_of, run_timestep
+from service.engine.shelf import Shelf
 from service.engine.state_files import SafetensorsFiles
 from service.errors import SettingsError, UnrollError
 from service.http.app import create_app
@@ -34,6 +38,7 @@ from service.http.services import Services
 from service.settings import Settings
 from service.store.checks import warnings
 from service.store.client import connect
+from service.store.fleet import RedisFleet
 from service.store.redis_store import RedisStore
 from service.store.topology import Topology
 from service.tasks.limits import TextLimits
@@ -44,6 +49,8 @@ log = logging.getLogger(__name__)
 
 #: How often the live sessions are counted and the expired dropped from the store's index.
 COUNT_EVERY_SECONDS = 5.0
+#: How long a worker that says nothing still counts, beside three looks at the models.
+FRESH_SECONDS = 20.0
 
 
 class SystemClock:
@@ -85,7 +92,7 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
     topology = connect(settings.redis_url, settings.store_timeout_seconds)
     torch.set_num_threads(1)
     metrics, clock = Metrics(), fittings.clock
-    catalogue = load_catalogue(settings.models, text_limits(settings), metrics.model_loaded)
+    catalogue = Catalogue()
     store = RedisStore(
         topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
     )
@@ -94,16 +101,23 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
     )
     ports = fittings.engine(engine), fittings.store(store), SafetensorsFiles(catalogue)
     services = _wire(settings, *ports, metrics=metrics, clock=clock)
+    upgrades = _wire_upgrades(settings, services, engine, catalogue, topology)
+    await upgrades.start()
     engine.start()
     # A full collection takes over 100 ms with torch imported: what is loaded by now is never collected.
     gc.collect()
     gc.freeze()
-    watching = asyncio.create_task(_watch_store(topology, store, services.health))
+    watching = [
+        asyncio.create_task(_watch_store(topology, store, services.health)),
+        asyncio.create_task(upgrades.run(settings.models_poll_seconds)),
+    ]
     try:
         yield Worker(create_app(services, _gate_settings(settings)), services.admission, engine.ended)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        await upgrades.stop()
         await engine.stop()
         await store.aclose()
         await topology.aclose()
@@ -142,6 +156,25 @@ def _wire(
         observer=metrics,
         clock=clock,
         exposition=metrics.exposition,
+    )
+
+
+def _wire_upgrades(
+    settings: Settings, services: Services, engine: Engine, catalogue: Catalogue, topology: Topology
+) -> Upgrades:
+    poll, timeout = settings.models_poll_seconds, settings.store_timeout_seconds
+    fresh = FRESH_SECONDS + 3 * poll
+    return Upgrades(
+        models=services.models,
+        engine=engine,
+        shelf=Shelf(settings.models, catalogue, text_limits(settings)),
+        fleet=RedisFleet(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
+        observer=services.observer,
+        clock=services.clock,
+        retirement=Retirement(int(settings.model_grace_seconds * 1000), settings.retire_superseded),
+        # A step tells of itself at the next look, which a slow store delays.
+        searches=Searches(int((2 * poll + timeout) * 1000)),
+        fresh_seconds=fresh,
     )
 
 

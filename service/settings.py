@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
     workers: int = Field(1, ge=1, le=256, description="Worker processes on the port")
     models: Path = Field(Path("models"), description="Folder of model folders, `<name>/<version>/` each")
+    models_poll_seconds: float = Field(2, gt=0, le=60, description="How often a worker looks for new model versions")
+    model_grace_seconds: float = Field(
+        3600, ge=0, description="How long sessions go on with a version that was superseded or removed"
+    )
+    retire_superseded: bool = Field(True, description="Retire a version when a newer one joins it")
     redis_url: str | None = Field(
         None,
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),

@@ -105,6 +105,20 @@ Operation: TypeAlias = Predict | Score | Generate | Open
 
 
 @dataclass(frozen=True, slots=True)
+class Edition:
+    """What stands in a version's folder, by its fingerprint: changed in place, a version is another edition."""
+
+    model: str
+    version: str
+    fingerprint: str
+
+    @property
+    def number(self) -> int:
+        """Versions of one model are ordered by it."""
+        return int(self.version)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelVersion:
     """What is known of a loaded model version; `fingerprint` is 64 hexadecimal digits."""
 
@@ -124,6 +138,66 @@ class ModelVersion:
     load_seconds: float
     description: str = ""
     metrics: dict[str, Json] = field(default_factory=dict)
+
+    @property
+    def edition(self) -> Edition:
+        return Edition(self.name, self.version, self.fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A version's folder as it was last seen: `signature` follows from its files' names, sizes and times of change.
+
+    `fingerprint` is known where it was loaded as it stands, `broken` says that it was refused, `settled` that it kept
+    still since the look before.
+    """
+
+    model: str
+    version: str
+    signature: str
+    fingerprint: str | None = None
+    broken: bool = False
+    settled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A version is retiring `since` milliseconds since 1970 on the store's clock; `drained`: nobody needs it any more.
+
+    `signature` is that of its folder, by which a worker that starts knows it without loading it.
+    """
+
+    since: int
+    reason: Literal["superseded", "removed"]
+    signature: str = ""
+    drained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a worker tells of an edition: whether it takes new sessions, and whether some moved since its last look."""
+
+    edition: Edition
+    open: bool
+    touched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """What the workers know together at `now`, milliseconds since 1970 on the store's clock."""
+
+    now: int = 0
+    marks: dict[Edition, Mark] = field(default_factory=dict)
+    workers: dict[str, tuple[Served, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a session stands in the index of all tenants' sessions."""
+
+    tenant: str
+    created_at: int
+    session_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,9 @@ class CountingObserver:
     def model_loaded(self, model: ModelVersion) -> None:
         self.counts[f"loaded {model.name}"] += 1
 
+    def model_unloaded(self, model: ModelVersion) -> None:
+        self.counts[f"unloaded {model.name}"] += 1
+
     def queue(self, depth: int) -> None:
         self.counts["queue"] = depth
 

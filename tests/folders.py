@@ -1,5 +1,6 @@
 """Writes small real model folders. The golden vectors come from torch.nn, not from the nets that are under test."""
 
+import asyncio
 import json
 import warnings
 from itertools import pairwise
@@ -10,8 +11,11 @@ import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
+from service.engine.catalogue import Catalogue
+from service.engine.shelf import Shelf
 from service.nets.config import with_state
 from service.nets.tensor_file import write_tensor_file
+from service.tasks.limits import TextLimits
 
 TEXT = (
     "the a I you he she it we they is are was to of and in on at . , ? ! Tom Mary don't like want know "
@@ -151,6 +155,19 @@ def write_language_model(
     if golden:
         write_golden(folder / "golden.safetensors", trainer, tolerance)
     return folder
+
+
+def load_catalogue(models: Path) -> Catalogue:
+    """Load every version below `models` that is not broken."""
+    catalogue = Catalogue()
+
+    async def load() -> None:
+        shelf = Shelf(models, catalogue, TextLimits())
+        for folder in await shelf.look():
+            await shelf.load(folder)
+
+    asyncio.run(load())
+    return catalogue
 
 
 def run_quietly(module: nn.Module, *inputs: object) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:

@@ -1,9 +1,21 @@
 """What the use cases need of the outside, as protocols; `service/bootstrap.py` plugs the real parts in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from service.types import ModelVersion, Operation, Outcome, Record, SessionPage
+from service.types import (
+    Edition,
+    Folder,
+    Mark,
+    Meeting,
+    ModelVersion,
+    Operation,
+    Outcome,
+    Place,
+    Record,
+    Served,
+    SessionPage,
+)
 
 
 class Clock(Protocol):
@@ -93,6 +105,45 @@ class StateStore(Protocol):
         """Return when the store answers."""
 
 
+class Shelf(Protocol):
+    """The folders of model versions, and what of them is loaded into the engine."""
+
+    async def look(self) -> list[Folder]:
+        """The version folders, the newest of each model first. Raises ModelFolderError without a folder of models."""
+
+    async def load(self, folder: Folder) -> ModelVersion | None:
+        """Load a version aside and have it join; None where it is refused, which is logged, or changed meanwhile."""
+
+    def unload(self, edition: Edition) -> None:
+        """Have a version leave, and give its memory back."""
+
+
+class Fleet(Protocol):
+    """What all workers know together of the versions they serve. Raises StoreUnavailable and StoreFull."""
+
+    @property
+    def worker(self) -> str:
+        """This worker's name among them."""
+
+    async def meet(self, served: Sequence[Served]) -> Meeting:
+        """Say what this worker serves, hear what all do."""
+
+    async def leave(self) -> None:
+        """Serve nothing any more."""
+
+    async def mark(self, edition: Edition, mark: Mark) -> None:
+        """Mark an edition as retiring; where it is marked, only `drained` changes the mark."""
+
+    async def unmark(self, edition: Edition) -> None:
+        """Forget that an edition is retiring."""
+
+    async def first_live(self, edition: Edition, start: Place | None) -> Place | None:
+        """The first live session on the edition at `start` or behind it; None: there is none.
+
+        It can also be where a long search rests. New sessions enter behind all others of their tenant.
+        """
+
+
 class Observer(Protocol):
     """Is told what happens; implemented by `service/telemetry`."""
 
@@ -100,6 +151,7 @@ class Observer(Protocol):
     def in_flight(self, change: int) -> None: ...
     def shed(self, reason: str) -> None: ...
     def model_loaded(self, model: ModelVersion) -> None: ...
+    def model_unloaded(self, model: ModelVersion) -> None: ...
     def queue(self, depth: int) -> None: ...
     def batch(self, model: str, version: str, size: int, seconds: float) -> None: ...
     def waited(self, model: str, version: str, seconds: float) -> None: ...

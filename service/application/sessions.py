@@ -55,7 +55,7 @@ class Sessions:
         """Create a session at state 0; the same key finds the same session again."""
 
         async def make() -> Record:
-            model = self.models.version(wanted.model, wanted.version)
+            model = self.models.for_session(wanted.model, wanted.version)
             return self.creations.first_record(model, await self._state_0(caller, model, wanted.input), wanted)
 
         repeatable = None if key is None else Repeatable(("create", key), digest("create", wanted))

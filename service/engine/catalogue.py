@@ -1,19 +1,16 @@
-"""The model versions that are served: loads each folder with its task and sets broken ones aside."""
+"""The model versions that are served, in memory: each with its task, joining and leaving in one assignment."""
 
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.engine.runner import AnyTask
-from service.errors import InternalError, ModelFolderError
+from service.errors import ModelNotReady
 from service.nets.checkpoint import Checkpoint
 from service.tasks.limits import TextLimits
-from service.tasks.loading import load_task, version_folders
-from service.types import ModelVersion
-
-log = logging.getLogger(__name__)
+from service.tasks.loading import load_task
+from service.types import Edition, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,42 +24,31 @@ class Loaded:
 class Catalogue:
     """All loaded versions, those of one model next to each other, the newest last."""
 
-    def __init__(self, loaded: list[Loaded]) -> None:
-        self._loaded = {(one.version.name, one.version.version): one for one in loaded}
+    def __init__(self, loaded: Iterable[Loaded] = ()) -> None:
+        self._loaded: dict[tuple[str, str], Loaded] = {}
+        for one in loaded:
+            self.put(one)
 
     def versions(self) -> list[ModelVersion]:
         """Return all versions in order."""
         return [one.version for one in self._loaded.values()]
 
+    def put(self, loaded: Loaded) -> None:
+        """Have a version join, in place of its edition before."""
+        version = loaded.version
+        every = {**self._loaded, (version.name, version.version): loaded}
+        self._loaded = dict(sorted(every.items(), key=lambda item: (item[0][0], int(item[0][1]))))
+
+    def drop(self, edition: Edition) -> None:
+        """Have it leave; what is under way on it ends as it began."""
+        self._loaded = {place: one for place, one in self._loaded.items() if one.version.edition != edition}
+
     def loaded(self, model: ModelVersion) -> Loaded:
-        """Return the loaded part of a version that `versions` told of."""
+        """Return the loaded part of a version that `versions` told of. Raises ModelNotReady when it left meanwhile."""
         one = self._loaded.get((model.name, model.version))
-        if one is None:
-            raise InternalError(f"version {model.version} of {model.name} is not loaded")
+        if one is None or one.version.fingerprint != model.fingerprint:
+            raise ModelNotReady(f"version {model.version} of {model.name} was replaced this moment", applied="no")
         return one
-
-
-def load_catalogue(models: Path, limits: TextLimits, on_loaded: Callable[[ModelVersion], None]) -> Catalogue:
-    """Load every version below `models`; a broken one is logged and leaves the others serving."""
-    loaded = []
-    try:
-        folders = version_folders(models)
-    except ModelFolderError as error:
-        log.error("no models folder", extra={"reason": str(error)})
-        folders = []
-    for folder in folders:
-        try:
-            one = load_version(folder, limits)
-        except ModelFolderError as error:
-            log.error("model version refused", extra={"folder": str(folder), "reason": str(error)})
-            continue
-        except Exception as error:  # whatever a folder holds, the others serve
-            log.error("model version refused", extra={"folder": str(folder)}, exc_info=error)
-            continue
-        log.info("model version loaded", extra=_summary(one.version))
-        on_loaded(one.version)
-        loaded.append(one)
-    return Catalogue(loaded)
 
 
 def load_version(folder: Path, limits: TextLimits) -> Loaded:
@@ -92,13 +78,3 @@ def _describe(checkpoint: Checkpoint, state_bytes: int, seconds: float) -> Model
         description=checkpoint.description,
         metrics=checkpoint.metrics,
     )
-
-
-def _summary(version: ModelVersion) -> dict[str, str | bool | float]:
-    return {
-        "model": version.name,
-        "version": version.version,
-        "fingerprint": version.fingerprint,
-        "verified": version.verified,
-        "seconds": round(version.load_seconds, 3),
-    }

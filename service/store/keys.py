@@ -31,6 +31,11 @@ class Keys:
         return f"{self.prefix}:tenants"
 
     @property
+    def fleet(self) -> tuple[str, str]:
+        """What the workers serve by worker, and the retiring versions, in one slot."""
+        return f"{self.prefix}:{{models}}:workers", f"{self.prefix}:{{models}}:retiring"
+
+    @property
     def secret(self) -> str:
         """The secret that all workers share."""
         return f"{self.prefix}:secret"

@@ -79,6 +79,14 @@ def token_of(data: bytes) -> bytes:
     return data[:HEADER_BYTES]
 
 
+def fingerprint_of(header: bytes) -> str | None:
+    """The model fingerprint in the first HEADER_BYTES of a record; None of anything else."""
+    if len(header) < HEADER_BYTES or not header.startswith(MAGIC):
+        return None
+    fingerprint: bytes = _HEADER.unpack_from(header)[6]
+    return fingerprint.hex()
+
+
 def _checksum(head: bytes, body: bytes | memoryview) -> bytes:
     digest = blake2b(head, digest_size=_CHECKSUM_BYTES)
     digest.update(body)

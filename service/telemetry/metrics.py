@@ -4,10 +4,13 @@ Workers of one supervisor share a folder of metric files (PROMETHEUS_MULTIPROC_D
 of them can expose all.
 """
 
+import math
 import os
+from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from service import __version__
 from service.types import ForecastCheck, ModelVersion, Observation, Outcome
@@ -17,6 +20,20 @@ FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 1
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 #: Where alarms are set lies near 1.
 SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
+#: What a gauge without a subject says: metric files that workers share cannot forget a label. Any other is greater.
+NOTHING = -math.inf
+
+
+class Subjects(Collector):
+    """What another collector tells, but for gauges whose subject is gone."""
+
+    def __init__(self, every: Collector) -> None:
+        self._every = every
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._every.collect():
+            metric.samples = [sample for sample in metric.samples if sample.value != NOTHING]
+            yield metric
 
 
 class Metrics:
@@ -76,10 +93,9 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return all workers' metrics in Prometheus' text format."""
-        if not self._shared:
-            return generate_latest(self._registry)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        every = MultiProcessCollector(None) if self._shared else self._registry  # type: ignore[no-untyped-call]
+        registry.register(Subjects(every))
         return generate_latest(registry)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -98,6 +114,12 @@ class Metrics:
         self._verified.labels(*names).set(int(model.verified))
         self._load_seconds.labels(*names).set(model.load_seconds)
         self._state_bytes.labels(*names).set(model.state_bytes)
+
+    def model_unloaded(self, model: ModelVersion) -> None:
+        names = (model.name, model.version)
+        self._loaded.labels(*names, model.fingerprint).set(NOTHING)
+        for gauge in (self._verified, self._load_seconds, self._state_bytes):
+            gauge.labels(*names).set(NOTHING)
 
     def queue(self, depth: int) -> None:
         self._queue_depth.set(depth)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from service.engine.catalogue import Catalogue, Loaded, load_catalogue
+from service.engine.catalogue import Catalogue, Loaded
 from service.engine.engine import BatchingEngine
 from service.errors import DeadlineExceeded, InternalError, ModelNotReady, Overloaded, StateCorrupted
-from service.tasks.next_word import NextWord, TextLimits
+from service.tasks.next_word import NextWord
 from service.tasks.sequences import Row, TextSequence
 from service.types import Generate, GenerateOptions, ModelVersion, Predict, Score, TextInput
 from tests.fakes import CountingObserver, ManualClock
-from tests.folders import WORDS, write_language_model
+from tests.folders import WORDS, load_catalogue, write_language_model
 
 POISON = 13
 
@@ -24,7 +24,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     models = tmp_path_factory.mktemp("models")
     write_language_model(models, name="one")
     write_language_model(models, name="two", cell="gru", seed=1)
-    return load_catalogue(models, TextLimits(), lambda _: None)
+    return load_catalogue(models)
 
 
 class Scene:
@@ -201,13 +201,8 @@ def test_a_broken_version_leaves_the_others_serving(tmp_path: Path, caplog: pyte
     (write_language_model(tmp_path, name="bad") / "config.json").write_text("{")
     (write_language_model(tmp_path, name="card") / "README.md").write_text("---\ndate: 2024-13-45\n---\n")
     (tmp_path / "recipes" / "notes").mkdir(parents=True)
-    loaded = load_catalogue(tmp_path, TextLimits(), lambda _: None)
+    loaded = load_catalogue(tmp_path)
     assert [(one.name, one.version) for one in loaded.versions()] == [("good", "1"), ("good", "9"), ("good", "10")]
     assert newer.exists()
     assert older.exists()
     assert any("model version refused" in message for message in caplog.messages)
-
-
-def test_a_missing_models_folder_serves_nothing_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert load_catalogue(tmp_path / "none", TextLimits(), lambda _: None).versions() == []
-    assert "no models folder" in caplog.messages

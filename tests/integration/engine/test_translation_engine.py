@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from service.engine.catalogue import Catalogue, Loaded, load_catalogue
+from service.engine.catalogue import Catalogue, Loaded
 from service.errors import InternalError, InvalidRequest
-from service.tasks.limits import TextLimits
 from service.tasks.translating import Advance, Underway
 from service.tasks.translation import Translation
 from service.types import Operation, Predict, TextInput
-from tests.folders import write_language_model
+from tests.folders import load_catalogue, write_language_model
 from tests.integration.engine.test_engine import Scene, play
 from tests.translation_folders import write_encoder_decoder
 from tests.translation_requests import AcceptTranslation, OpenTranslation, ScoreTranslation, Translate, TranslateOptions
@@ -26,7 +25,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     write_encoder_decoder(models, name="attending")
     write_encoder_decoder(models, name="feeding", decoder={"input_feed": True, "cell": "gru"}, bridge="linear")
     write_language_model(models, name="words")
-    return load_catalogue(models, TextLimits(), lambda _: None)
+    return load_catalogue(models)
 
 
 def close(one: Any, two: Any) -> bool:
@@ -131,5 +130,5 @@ def test_a_translation_folder_without_its_tokenizer_leaves_the_others_serving(
 ) -> None:
     (write_encoder_decoder(tmp_path) / "target_tokenizer.json").unlink()
     write_language_model(tmp_path, name="words")
-    assert [one.name for one in load_catalogue(tmp_path, TextLimits(), lambda _: None).versions()] == ["words"]
+    assert [one.name for one in load_catalogue(tmp_path).versions()] == ["words"]
     assert any("model version refused" in message for message in caplog.messages)

@@ -1,5 +1,11 @@
-"""What outcomes of forecasts add to the metrics."""
+"""What outcomes of forecasts add to the metrics, and what an unloaded version leaves behind."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.telemetry.metrics import Metrics
@@ -29,3 +35,45 @@ def test_a_checked_forecast_is_counted_by_values_errors_and_scores() -> None:
     assert found["anomaly_score_count", ""] == 3
     assert [found["anomaly_score_bucket", edge] for edge in ("0.1", "0.95", "0.99", "0.999", "1.0")] == [1, 1, 2, 2, 3]
     assert ("observed_tokens_total", "") not in found
+
+
+#: Two workers load versions 1 and 2; one unloads 1, the other too when it is told to.
+WORKERS = """
+import json, os, sys
+from service.telemetry.metrics import Metrics
+from tests.fakes import model_version
+first, second = model_version(version="1"), model_version(version="2", fingerprint="cd" * 32)
+pids = [os.fork() for _ in range(2)]
+metrics = Metrics()
+for one in (first, second):
+    metrics.model_loaded(one)
+if pids[0] or sys.argv[1] == "both":
+    metrics.model_unloaded(first)
+if all(pids):
+    for pid in pids:
+        os.waitpid(pid, 0)
+    sys.stdout.buffer.write(metrics.exposition())
+else:
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("unloading", "left"), [("one", {"1", "2"}), ("both", {"2"})])
+def test_the_gauges_of_a_version_are_gone_when_no_worker_has_it(tmp_path: Path, unloading: str, left: set[str]) -> None:
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", WORKERS, unloading]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=Path.cwd())
+    gauges = ("unroll_model_loaded", "unroll_model_verified", "unroll_model_load_seconds", "unroll_state_bytes")
+    samples = [one for family in text_string_to_metric_families(found.stdout) for one in family.samples]
+    for gauge in gauges:
+        assert {one.labels["version"] for one in samples if one.name == gauge} == left
+
+
+def test_without_other_workers_the_gauges_of_an_unloaded_version_are_gone_at_once() -> None:
+    metrics = Metrics()
+    metrics.model_loaded(model_version())
+    assert ("model_loaded", "") in reading(metrics)
+    metrics.model_unloaded(model_version())
+    assert not {name for name, _ in reading(metrics) if name.startswith(("model_", "state_"))}
+    metrics.model_loaded(model_version())
+    assert reading(metrics)["state_bytes", ""] == 8

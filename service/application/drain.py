@@ -1,0 +1,52 @@
+"""Whether a retiring version still has live sessions: found out by looking for one, never by counting them.
+
+The search is one pass over the sessions, from the oldest on. It rests at a live one, the witness, until that is gone,
+and starts anew when the version's sessions moved meanwhile: one may have been forked, and its copy entered where the
+search has been. Workers tell of such moves at their next look; `margin_ms` is how late that can be.
+"""
+
+from dataclasses import dataclass, field
+
+from service.types import Edition, Meeting, Place
+
+
+@dataclass(slots=True)
+class Search:
+    """For a session on one version; times are milliseconds on the store's clock."""
+
+    margin_ms: int
+    quiet_since: int
+    at: Place | None = None
+    ended_at: int | None = None
+
+    def due(self, now: int) -> bool:
+        """Whether the time is right to go on searching."""
+        return self.ended_at is None and now - self.quiet_since >= self.margin_ms
+
+    def reached(self, place: Place | None, now: int) -> None:
+        """Go on from `place` at the next look; None: the search passed the end without finding one."""
+        self.at = place
+        self.ended_at = now if place is None else None
+
+    def drained(self, now: int) -> bool:
+        """Whether there is no session, and was none that moved while this was found out."""
+        return self.ended_at is not None and now - self.ended_at >= self.margin_ms
+
+
+@dataclass(slots=True)
+class Searches:
+    """One for each retiring version, begun anew where its sessions move or new ones are still opened."""
+
+    margin_ms: int
+    _searches: dict[Edition, Search] = field(default_factory=dict)
+
+    def of(self, edition: Edition, meeting: Meeting) -> Search:
+        """The search for a session on `edition`, as it stands at this look."""
+        every = (one for served in meeting.workers.values() for one in served if one.edition == edition)
+        if edition not in self._searches or any(one.open or one.touched for one in every):
+            self._searches[edition] = Search(self.margin_ms, meeting.now)
+        return self._searches[edition]
+
+    def keep(self, editions: set[Edition]) -> None:
+        """Forget the searches for all others."""
+        self._searches = {one: search for one, search in self._searches.items() if one in editions}

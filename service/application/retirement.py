@@ -1,0 +1,150 @@
+"""Which versions take new sessions, which are on their way out, and which may be unloaded. Time is an argument.
+
+A version is retiring when its folder is gone, or when a newer one of its model joined while the service ran. Versions
+that lay there together when a worker started serve beside each other. The newest version on disk takes new sessions
+whatever is said of it: so a worker goes on that has not loaded the newer one yet, or never can.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from service.types import Edition, Folder, Mark, Meeting
+
+#: How long a mark outlives the grace time of a version that is nowhere any more.
+FORGOTTEN_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What follows from a look at the folders and at what all workers know.
+
+    `open` take new sessions. `awaited` are folders that lie there and are not loaded as they stand, in the order to
+    load them in. What is in `unmark` serves again, or is nowhere any more.
+    """
+
+    open: frozenset[Edition]
+    awaited: tuple[Folder, ...]
+    unload: tuple[Edition, ...]
+    mark: dict[Edition, Mark]
+    unmark: tuple[Edition, ...]
+
+
+@dataclass(slots=True)
+class Retirement:
+    """The rules, and what they have to remember of earlier looks.
+
+    Args:
+        grace_ms: how long the sessions of a retiring version may go on.
+        retire_superseded: False keeps serving what a newer version joined.
+    """
+
+    grace_ms: int
+    retire_superseded: bool = True
+    _newest: dict[str, int] = field(default_factory=dict)
+    _superseded: set[Edition] = field(default_factory=set)
+
+    def plan(self, folders: Collection[Folder], loaded: Collection[Edition], meeting: Meeting) -> Plan:
+        """Decide; `folders` have the newest of each model first, `loaded` are what this worker serves."""
+        places = {(folder.model, folder.version) for folder in folders}
+        there = {one for one in loaded if (one.model, one.version) in places}
+        newest = _newest(there)
+        awaited = self.awaited(folders, loaded, meeting)
+        # What was removed serves on until the one before it is loaded again.
+        waiting = {folder.model for folder in awaited} - {one.model for one in there}
+        stand_in = _newest(one for one in loaded if one.model in waiting)
+        open_ = stand_in | {one for one in there if one in newest or not self._marked(one, meeting)}
+        self._note_newer(newest, open_, meeting)
+        return Plan(
+            open=frozenset(open_),
+            awaited=tuple(awaited),
+            unload=tuple(one for one in loaded if one not in open_ and self.over(one, meeting)),
+            mark=self._marks(folders, set(loaded) - there, meeting),
+            unmark=(*self._restored(there, newest, meeting), *self._forgotten(places, meeting)),
+        )
+
+    def awaited(self, folders: Iterable[Folder], loaded: Collection[Edition], meeting: Meeting) -> list[Folder]:
+        """The folders to load: all but what is loaded, was refused, or nobody needs any more."""
+        found: list[Folder] = []
+        newer: set[str] = set()
+        for folder in folders:
+            if folder.broken:
+                continue
+            edition = edition_of(folder)
+            if edition not in loaded and not (folder.model in newer and self._asleep(folder, meeting)):
+                found.append(folder)
+            newer.add(folder.model)
+        return found
+
+    def over(self, edition: Edition, meeting: Meeting) -> bool:
+        """Whether nobody may count on a retiring edition any more."""
+        mark = meeting.marks.get(edition)
+        return mark is not None and (mark.drained or mark.since + self.grace_ms <= meeting.now)
+
+    def _marked(self, edition: Edition, meeting: Meeting) -> bool:
+        mark = meeting.marks.get(edition)
+        return mark is not None and (self.retire_superseded or mark.reason == "removed")
+
+    def _asleep(self, folder: Folder, meeting: Meeting) -> bool:
+        return any(
+            self._marked(one, meeting) and self.over(one, meeting)
+            for one, mark in meeting.marks.items()
+            if (one.model, one.version) == (folder.model, folder.version)
+            and (one.fingerprint == folder.fingerprint or mark.signature == folder.signature)
+        )
+
+    def _note_newer(self, newest: Collection[Edition], open_: Collection[Edition], meeting: Meeting) -> None:
+        """Remember whom a version supersedes that was not there before."""
+        for top in newest:
+            if self.retire_superseded and top.number > self._newest.get(top.model, top.number):
+                self._superseded |= {one for one in open_ if one.model == top.model and one != top}
+            self._newest[top.model] = top.number
+        # Where the store is away, a mark has to wait.
+        self._superseded -= meeting.marks.keys() | set(newest)
+
+    def _marks(self, folders: Iterable[Folder], removed: Collection[Edition], meeting: Meeting) -> dict[Edition, Mark]:
+        signatures = {edition_of(folder): folder.signature for folder in folders}
+        superseded = {one: Mark(meeting.now, "superseded", signatures.get(one, "")) for one in self._superseded}
+        gone = {one: Mark(meeting.now, "removed") for one in removed}
+        return {one: mark for one, mark in (superseded | gone).items() if one not in meeting.marks}
+
+    def _restored(self, there: Iterable[Edition], newest: Collection[Edition], meeting: Meeting) -> list[Edition]:
+        """Marks that are wrong by what lies here; where disks differ, a newer version elsewhere stands above this."""
+        return [
+            one
+            for one in there
+            if one in meeting.marks
+            and (
+                meeting.marks[one].reason == "removed"
+                or not self.retire_superseded
+                or (one in newest and newest_open(meeting, one.model) <= one.number)
+            )
+        ]
+
+    def _forgotten(self, places: Collection[tuple[str, str]], meeting: Meeting) -> list[Edition]:
+        served = {one.edition for served in meeting.workers.values() for one in served}
+        return [
+            one
+            for one, mark in meeting.marks.items()
+            if mark.since + self.grace_ms + FORGOTTEN_MS <= meeting.now
+            and (one.model, one.version) not in places
+            and one not in served
+        ]
+
+
+def edition_of(folder: Folder) -> Edition:
+    """What the folder holds, by an empty fingerprint where that is not known."""
+    return Edition(folder.model, folder.version, folder.fingerprint or "")
+
+
+def newest_open(meeting: Meeting, model: str) -> int:
+    """The number of the newest version that takes new sessions anywhere, -1 where none does."""
+    every = (one for served in meeting.workers.values() for one in served)
+    return max((one.edition.number for one in every if one.open and one.edition.model == model), default=-1)
+
+
+def _newest(editions: Iterable[Edition]) -> set[Edition]:
+    newest: dict[str, Edition] = {}
+    for one in editions:
+        if one.model not in newest or newest[one.model].number < one.number:
+            newest[one.model] = one
+    return {*newest.values()}

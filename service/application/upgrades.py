@@ -1,0 +1,177 @@
+"""Model upgrades while the service runs: looks at the folders again and again, loads aside, retires, unloads.
+
+A look is short and changes what `Models` knows in one assignment. Where the store is away, new versions still join, and
+nothing is retired or unloaded.
+"""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field, replace
+
+from service.application.drain import Searches
+from service.application.models import Models, Standing
+from service.application.ports import Clock, Engine, Fleet, Observer, Shelf
+from service.application.retirement import Plan, Retirement
+from service.errors import ModelFolderError, UnrollError
+from service.types import Edition, Folder, Json, Meeting, ModelVersion, Served
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Upgrades:
+    """Keeps the served versions those that should be; another worker counts as informed for `fresh_seconds`."""
+
+    models: Models
+    engine: Engine
+    shelf: Shelf
+    fleet: Fleet
+    observer: Observer
+    clock: Clock
+    retirement: Retirement
+    searches: Searches
+    fresh_seconds: float
+    _folders: list[Folder] = field(default_factory=list)
+    _meeting: Meeting = field(default_factory=Meeting)
+    _heard_at: float = float("-inf")
+    _missing: bool = False
+
+    async def start(self) -> None:
+        """Load what lies there, before the first request."""
+        while due := [folder for folder in (await self.look()).awaited if folder.settled]:
+            for folder in due:
+                await self.load(folder)
+
+    async def run(self, every_seconds: float) -> None:
+        """Look again and again, and load one version at a time meanwhile."""
+        loading: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if loading is None:
+                    await asyncio.sleep(every_seconds)
+                else:
+                    await asyncio.wait([loading], timeout=every_seconds)
+                try:
+                    if loading is not None and loading.done():
+                        done, loading = loading, None
+                        done.result()
+                    due = [folder for folder in (await self.look()).awaited if folder.settled]
+                    if due and loading is None:
+                        loading = asyncio.create_task(self.load(due[0]))
+                except Exception as error:  # the next look may go better; what is loaded serves
+                    log.error("looking after the models failed", exc_info=error)
+        finally:
+            if loading is not None:
+                loading.cancel()
+
+    async def stop(self) -> None:
+        """Tell the other workers that this one serves nothing any more, if the store can be reached."""
+        with contextlib.suppress(UnrollError):
+            await self.fleet.leave()
+
+    async def look(self) -> Plan:
+        """See what lies there, tell and hear what the workers serve, and do what follows, but for loading."""
+        await self._see_folders()
+        heard = await self._meet()
+        plan = self._stand()
+        if heard:
+            with contextlib.suppress(UnrollError):
+                await self._agree(plan)
+                await self._search()
+            for edition in plan.unload:
+                self._unload(edition)
+            if plan.unload:
+                self._stand()
+        return plan
+
+    async def load(self, folder: Folder) -> None:
+        """Load a version aside, have it join, and serve it from the same moment on."""
+        before = {(one.name, one.version): one for one in self.engine.versions()}
+        version = await self.shelf.load(folder)
+        if version is None:
+            return
+        self._stand()
+        replaced = before.get((version.name, version.version))
+        if replaced is not None and replaced.edition != version.edition:
+            self.observer.model_unloaded(replaced)
+            log.info("model version unloaded", extra={**_names(replaced.edition), "reason": "changed in place"})
+        self.observer.model_loaded(version)
+        log.info("model version loaded", extra=_summary(version))
+
+    async def _see_folders(self) -> None:
+        try:
+            self._folders = await self.shelf.look()
+        except ModelFolderError as error:
+            # A disk that went away is no reason to stop serving.
+            if not self._missing:
+                log.error("no models folder", extra={"reason": str(error)})
+            self._missing = True
+        else:
+            self._missing = False
+
+    async def _meet(self) -> bool:
+        standing, touched = self.models.standing, set(self.models.touched)
+        open_ = standing.open if standing is not None else frozenset()
+        loaded = [one.edition for one in self.engine.versions()]
+        try:
+            self._meeting = await self.fleet.meet([Served(one, one in open_, one in touched) for one in loaded])
+        except UnrollError:
+            return False
+        self.models.touched -= touched
+        self._heard_at = self.clock.monotonic()
+        return True
+
+    def _stand(self) -> Plan:
+        """Plan by what is known, and let requests see it."""
+        meeting = self._meeting
+        plan = self.retirement.plan(self._folders, [one.edition for one in self.engine.versions()], meeting)
+        elsewhere = {
+            one.edition for worker, all_ in meeting.workers.items() if worker != self.fleet.worker for one in all_
+        }
+        self.models.standing = Standing(
+            open=plan.open,
+            elsewhere=frozenset(elsewhere),
+            awaited=frozenset((folder.model, folder.version) for folder in plan.awaited),
+            informed=self.clock.monotonic() - self._heard_at <= self.fresh_seconds,
+        )
+        return plan
+
+    async def _agree(self, plan: Plan) -> None:
+        for edition, mark in plan.mark.items():
+            await self.fleet.mark(edition, mark)
+            log.info("model version retiring", extra={**_names(edition), "reason": mark.reason})
+        for edition in plan.unmark:
+            await self.fleet.unmark(edition)
+            log.info("model version no longer retiring", extra=_names(edition))
+
+    async def _search(self) -> None:
+        """Look for live sessions of retiring versions; the worker whose name comes first does it for all."""
+        meeting = self._meeting
+        served = {one.edition for all_ in meeting.workers.values() for one in all_}
+        mine = self.fleet.worker == min(meeting.workers)
+        retiring = {one for one in meeting.marks if mine and one in served and not self.retirement.over(one, meeting)}
+        self.searches.keep(retiring)
+        for edition in retiring:
+            search = self.searches.of(edition, meeting)
+            if search.due(meeting.now):
+                search.reached(await self.fleet.first_live(edition, search.at), meeting.now)
+            if search.drained(meeting.now):
+                await self.fleet.mark(edition, replace(meeting.marks[edition], drained=True))
+                log.info("model version drained", extra=_names(edition))
+
+    def _unload(self, edition: Edition) -> None:
+        mark = self._meeting.marks[edition]
+        (version,) = (one for one in self.engine.versions() if one.edition == edition)
+        self.shelf.unload(edition)
+        self.observer.model_unloaded(version)
+        why = "no session needs it" if mark.drained else "its grace time is over"
+        log.info("model version unloaded", extra={**_names(edition), "reason": why})
+
+
+def _names(edition: Edition) -> dict[str, Json]:
+    return {"model": edition.model, "version": edition.version, "fingerprint": edition.fingerprint}
+
+
+def _summary(version: ModelVersion) -> dict[str, Json]:
+    return {**_names(version.edition), "verified": version.verified, "seconds": round(version.load_seconds, 3)}

@@ -1,0 +1,106 @@
+"""The folder of models, watched: what lies there, whether it keeps still, and loading it aside while others serve."""
+
+import asyncio
+import ctypes
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from service.engine.catalogue import Catalogue, Loaded, load_version
+from service.errors import ModelFolderError
+from service.tasks.limits import TextLimits
+from service.tasks.loading import version_folders
+from service.types import Edition, Folder, ModelVersion
+
+log = logging.getLogger(__name__)
+
+Place = tuple[str, str]
+#: glibc's malloc_trim; other C libraries have none.
+TRIM: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
+
+
+class Shelf:
+    """Looks at `models`, loads versions into the catalogue and takes them out again."""
+
+    def __init__(self, models: Path, catalogue: Catalogue, limits: TextLimits) -> None:
+        self._models = models
+        self._catalogue = catalogue
+        self._limits = limits
+        self._before: dict[Place, str] | None = None
+        # What came of the folders as they stand: fingerprints, None where one was refused.
+        self._judged: dict[tuple[Place, str], str | None] = {}
+
+    async def look(self) -> list[Folder]:
+        """Return the version folders, newest first; settled are those that two looks found alike, at first all.
+
+        A folder that is gone is returned once more, unsettled. Raises ModelFolderError without a folder of models.
+        """
+        found = await asyncio.to_thread(_signatures, self._models)
+        before = found if self._before is None else self._before
+        self._before = found
+        now = before | found
+        self._judged = {key: value for key, value in self._judged.items() if now.get(key[0]) == key[1]}
+        folders = [
+            self._folder(place, signature, settled=before.get(place) == found.get(place))
+            for place, signature in now.items()
+        ]
+        return sorted(folders, key=lambda folder: (folder.model, -int(folder.version)))
+
+    def _folder(self, place: Place, signature: str, *, settled: bool) -> Folder:
+        key = (place, signature)
+        fingerprint = self._judged.get(key)
+        refused = key in self._judged and fingerprint is None
+        return Folder(*place, signature, fingerprint, refused, settled)
+
+    async def load(self, folder: Folder) -> ModelVersion | None:
+        """Load a version and have it join the catalogue; None where it is refused, which is logged, or was changed."""
+        place = (folder.model, folder.version)
+        path = self._models / folder.model / folder.version
+        # Not as the thread's result: the executor's futures refer to theirs in circles, until a garbage collection.
+        found: list[Loaded] = []
+        await asyncio.to_thread(_load_aside, path, self._limits, found)
+        loaded = found.pop() if found else None
+        if await asyncio.to_thread(_signature, path) != folder.signature:
+            return None
+        self._judged[place, folder.signature] = None if loaded is None else loaded.version.fingerprint
+        if loaded is None:
+            return None
+        self._catalogue.put(loaded)
+        self._give_memory_back()
+        return loaded.version
+
+    def unload(self, edition: Edition) -> None:
+        """Have a version leave the catalogue, and give its memory back."""
+        self._catalogue.drop(edition)
+        self._give_memory_back()
+
+    def _give_memory_back(self) -> None:
+        """Have the C library return what was freed: by itself glibc keeps most of it."""
+        asyncio.get_running_loop().run_in_executor(None, TRIM, 0)
+
+
+def _load_aside(path: Path, limits: TextLimits, found: list[Loaded]) -> None:
+    torch.set_num_threads(1)  # torch counts by thread
+    try:
+        found.append(load_version(path, limits))
+    except ModelFolderError as error:
+        log.error("model version refused", extra={"folder": str(path), "reason": str(error)})
+    except Exception as error:  # whatever a folder holds, the others serve
+        log.error("model version refused", extra={"folder": str(path)}, exc_info=error)
+
+
+def _signatures(models: Path) -> dict[Place, str]:
+    return {(folder.parent.name, folder.name): _signature(folder) for folder in version_folders(models)}
+
+
+def _signature(folder: Path) -> str:
+    """A digest of the names, sizes and times of change of a folder's files."""
+    try:
+        files = sorted((file.name, file.stat()) for file in folder.iterdir())
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()

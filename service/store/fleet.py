@@ -1,0 +1,154 @@
+"""The port `Fleet`: what the workers tell each other of the model versions they serve, and who still needs one.
+
+Two hashes: what each worker serves, as of its last look, and the marks of retiring versions. Both are small.
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+from service.errors import StateCorrupted
+from service.store.commands import Command, Reply, Script, reading, running, writing
+from service.store.durability import make_level
+from service.store.errand import value_of
+from service.store.keys import Keys
+from service.store.lane import Lane
+from service.store.record import HEADER_BYTES, decode, fingerprint_of
+from service.store.topology import Topology
+from service.types import Edition, Mark, Meeting, Place, Record, Served
+
+_PAGE = 100  # entries of the index per round trip
+
+
+class RedisFleet:
+    """What the workers know together, under `prefix` in the servers of `topology`.
+
+    A worker that said nothing for `fresh` seconds counts no more. Every round trip ends within `timeout` seconds. A
+    search rests after so many `pages` of a hundred sessions. Raises StoreUnavailable and StoreFull.
+    """
+
+    def __init__(self, topology: Topology, *, prefix: str, timeout: float, fresh: float, pages: int = 50) -> None:
+        self.worker = secrets.token_hex(8)
+        self._keys = Keys(prefix)
+        self._timeout = timeout
+        self._fresh = fresh
+        self._pages = pages
+        self._lane = Lane(topology, partial(make_level, "memory"))
+        self._meet = Script.read("meet")
+
+    async def meet(self, served: Sequence[Served]) -> Meeting:
+        """Say what this worker serves, hear what all do."""
+        notice = json.dumps([[*_fields(one.edition), one.open, one.touched] for one in served])
+        command = running(self._meet, self._keys.fleet, self.worker, notice, int(self._fresh * 1000))
+        now, marks, workers = cast("tuple[int, list[bytes], list[bytes]]", await self._one(command))
+        return Meeting(
+            now,
+            {_edition(name): _mark(value) for name, value in _pairs(marks)},
+            {name.decode(): _served(value.partition(b" ")[2]) for name, value in _pairs(workers)},
+        )
+
+    async def leave(self) -> None:
+        """Serve nothing any more."""
+        await self._one(writing("HDEL", self._keys.fleet[0], self.worker))
+
+    async def mark(self, edition: Edition, mark: Mark) -> None:
+        """Mark an edition as retiring; where it is marked, only `drained` changes the mark."""
+        value = json.dumps([mark.since, mark.reason, mark.signature, mark.drained])
+        await self._one(writing("HSET" if mark.drained else "HSETNX", self._keys.fleet[1], _name(edition), value))
+
+    async def unmark(self, edition: Edition) -> None:
+        """Forget that an edition is retiring."""
+        await self._one(writing("HDEL", self._keys.fleet[1], _name(edition)))
+
+    async def first_live(self, edition: Edition, start: Place | None) -> Place | None:
+        """The first live session on the edition at `start` or behind it, by the index; None: there is none.
+
+        Where the search rests, the place is one to go on from. New sessions enter behind all others of their tenant.
+        """
+        tenants = sorted(cast("list[bytes]", await self._one(reading("SMEMBERS", self._keys.tenants))))
+        pages = self._pages
+        for tenant in [raw.decode() for raw in tenants]:
+            at = start if start is not None and start.tenant == tenant else Place(tenant, 0, "")
+            if start is not None and at < start:
+                continue
+            more = True
+            while more:
+                if not pages:
+                    return at
+                pages -= 1
+                places, more = await self._places(at)
+                found = await self._live(edition, places)
+                if found is not None:
+                    return found
+                at = places[-1] if places else at
+        return None
+
+    async def _places(self, start: Place) -> tuple[list[Place], bool]:
+        """Entries of a tenant from `start` on, `start` among them, and whether there are more."""
+        created, _ = self._keys.index(start.tenant)
+        places: list[Place] = []
+        offset = 0
+        while len(places) < 2:  # `start` and one more: any number may be of one millisecond
+            window = ("LIMIT", offset, _PAGE)
+            command = reading("ZRANGEBYSCORE", created, start.created_at, "+inf", "WITHSCORES", *window)
+            entries = _pairs(cast("list[bytes]", await self._one(command)))
+            read = [Place(start.tenant, int(float(score)), name.decode()) for name, score in entries]
+            places += [place for place in read if place >= start]
+            if len(read) < _PAGE:
+                return places, False
+            offset += _PAGE
+        return places, True
+
+    async def _live(self, edition: Edition, places: Sequence[Place]) -> Place | None:
+        keys = [self._keys.session(place.tenant, place.session_id) for place in places]
+        heads = await self._run([reading("GETRANGE", key, 0, HEADER_BYTES - 1) for key in keys])
+        for place, key, head in zip(places, keys, heads, strict=True):
+            if isinstance(head, bytes) and fingerprint_of(head) == edition.fingerprint:
+                record = _readable(await self._one(reading("GET", key)))
+                if record is not None and (record.model, record.version) == (edition.model, edition.version):
+                    return place
+        return None
+
+    async def _one(self, command: Command) -> Reply:
+        return (await self._run([command]))[0]
+
+    async def _run(self, commands: Sequence[Command]) -> list[Reply]:
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        answers = await self._lane.run(commands, deadline) if commands else []
+        return [value_of(command, answer) for command, answer in zip(commands, answers, strict=True)]
+
+
+def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _fields(edition: Edition) -> list[str]:
+    return [edition.model, edition.version, edition.fingerprint]
+
+
+def _name(edition: Edition) -> str:
+    return json.dumps(_fields(edition))
+
+
+def _edition(name: bytes) -> Edition:
+    return Edition(*json.loads(name))
+
+
+def _mark(value: bytes) -> Mark:
+    return Mark(*json.loads(value))
+
+
+def _served(notice: bytes) -> tuple[Served, ...]:
+    rows: list[list[Any]] = json.loads(notice)
+    return tuple(Served(Edition(*row[:3]), *row[3:]) for row in rows)
+
+
+def _readable(data: Reply) -> Record | None:
+    try:
+        record = decode(data) if isinstance(data, bytes) else None
+    except StateCorrupted:
+        return None
+    return record if isinstance(record, Record) else None

@@ -1,0 +1,13 @@
+-- Notes what a worker serves, drops what was not noted for long; returns the time, the marks and what all serve.
+-- KEYS: notices by worker, marks of retiring versions. ARGV: worker, its notice, how long one holds in ms.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%d ', now) .. ARGV[2])
+local noted = redis.call('HGETALL', KEYS[1])
+for i = 1, #noted, 2 do
+  local at = tonumber(string.match(noted[i + 1], '^%d+'))
+  if not at or at + ARGV[3] < now then
+    redis.call('HDEL', KEYS[1], noted[i])
+  end
+end
+return { now, redis.call('HGETALL', KEYS[2]), redis.call('HGETALL', KEYS[1]) }

@@ -1,0 +1,191 @@
+"""Versions loaded aside and unloaded: what keeps still is loaded, what was unloaded is gone."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import pytest
+
+from service.engine.catalogue import Catalogue
+from service.engine.shelf import Shelf
+from service.errors import ModelFolderError, ModelNotReady
+from service.tasks.limits import TextLimits
+from service.types import Folder, Predict, TextInput
+from tests.folders import write_language_model
+from tests.forecast_folders import write_forecaster
+from tests.integration.engine.test_engine import Scene, play
+from tests.server import ROOT
+from tests.translation_folders import write_encoder_decoder
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Shelved:
+    """A shelf and the catalogue that it fills."""
+
+    def __init__(self, models: Path) -> None:
+        self.catalogue = Catalogue()
+        self.shelf = Shelf(models, self.catalogue, TextLimits())
+
+    async def look(self) -> dict[str, Folder]:
+        return {folder.version: folder for folder in await self.shelf.look()}
+
+    async def load_all(self) -> None:
+        for folder in await self.shelf.look():
+            await self.shelf.load(folder)
+
+
+async def test_what_lies_there_at_first_is_settled_and_what_comes_later_when_it_keeps_still(tmp_path: Path) -> None:
+    write_language_model(tmp_path, "m", "1")
+    shelved = Shelved(tmp_path)
+    assert (await shelved.look())["1"].settled
+    newer = write_language_model(tmp_path, "m", "2")
+    assert [(one.version, one.settled) for one in await shelved.shelf.look()] == [("2", False), ("1", True)]
+    (newer / "model.safetensors").write_bytes(b"half")
+    assert not (await shelved.look())["2"].settled
+    assert (await shelved.look())["2"].settled
+
+
+async def test_a_removed_folder_is_missing_at_the_second_look(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path, "m", "1")
+    shelved = Shelved(tmp_path)
+    await shelved.look()
+    folder.rename(tmp_path / "away")
+    assert [folder.settled for folder in (await shelved.look()).values()] == [False]
+    assert await shelved.look() == {}
+
+
+async def test_without_a_folder_of_models_a_look_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="found no folder"):
+        await Shelved(tmp_path / "none").look()
+
+
+async def test_a_loaded_and_a_broken_folder_are_known_as_long_as_they_stay_as_they_are(tmp_path: Path) -> None:
+    write_language_model(tmp_path, "m", "1")
+    broken = write_language_model(tmp_path, "m", "2")
+    (broken / "config.json").write_text("{")
+    shelved = Shelved(tmp_path)
+    await shelved.load_all()
+    known = await shelved.look()
+    assert (known["1"].fingerprint, known["1"].broken) == (shelved.catalogue.versions()[0].fingerprint, False)
+    assert (known["2"].fingerprint, known["2"].broken) == (None, True)
+    (broken / "config.json").write_text("{ }")
+    assert not (await shelved.look())["2"].broken
+
+
+async def test_a_folder_that_changes_while_it_is_loaded_is_not_served(tmp_path: Path) -> None:
+    path = write_language_model(tmp_path, "m", "1")
+    shelved = Shelved(tmp_path)
+    (folder,) = (await shelved.look()).values()
+    loading = asyncio.create_task(shelved.shelf.load(folder))
+    (path / "README.md").write_text("# Changed\n")
+    assert await loading is None
+    assert shelved.catalogue.versions() == []
+    assert not (await shelved.look())["1"].broken
+
+
+async def test_an_unloaded_version_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    write_language_model(tmp_path, "words")
+    write_encoder_decoder(tmp_path, "mt")
+    write_forecaster(tmp_path, "sensor")
+    shelved = Shelved(tmp_path)
+    await shelved.load_all()
+    versions = shelved.catalogue.versions()
+    tasks = [weakref.ref(shelved.catalogue.loaded(version).task) for version in versions]
+    # As after start-up: nothing that was there is ever collected, so nothing may lie in a circle.
+    gc.freeze()
+    gc.disable()
+    try:
+        for version in versions:
+            shelved.shelf.unload(version.edition)
+        assert [task() for task in tasks] == [None, None, None]
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def test_an_answer_under_way_outlives_the_version_and_the_next_one_is_told(tmp_path: Path) -> None:
+    write_language_model(tmp_path, "words")
+    shelved = Shelved(tmp_path)
+    asyncio.run(shelved.load_all())
+    (version,) = shelved.catalogue.versions()
+    operation = Predict(TextInput(text="the dog is small"))
+
+    async def work(scene: Scene) -> None:
+        under_way = asyncio.create_task(scene.engine.run(version, operation, None))
+        await asyncio.sleep(0)
+        shelved.shelf.unload(version.edition)
+        assert (await under_way).timesteps == 4
+        with pytest.raises(ModelNotReady):
+            await scene.engine.run(version, operation, None)
+
+    play(Scene(shelved.catalogue), work)
+
+
+def test_weights_overwritten_on_disk_change_no_answer_of_the_loaded_ones(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path, "words")
+    shelved = Shelved(tmp_path)
+    asyncio.run(shelved.load_all())
+    (version,) = shelved.catalogue.versions()
+    operation = Predict(TextInput(text="the dog is small"))
+
+    async def work(scene: Scene) -> None:
+        before = await scene.engine.run(version, operation, None)
+        for file in folder.iterdir():
+            with file.open("r+b") as overwritten:
+                overwritten.write(os.urandom(file.stat().st_size))
+                overwritten.flush()
+                assert await scene.engine.run(version, operation, None) == before
+                overwritten.truncate(0)
+        assert await scene.engine.run(version, operation, None) == before
+
+    play(Scene(shelved.catalogue), work)
+
+
+#: Prints how much memory was resident before, with and after a version, in bytes.
+MEASURE = """
+import asyncio, resource, sys
+from pathlib import Path
+from service.engine.catalogue import Catalogue
+from service.engine.shelf import Shelf
+from service.tasks.limits import TextLimits
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+async def main():
+    catalogue = Catalogue()
+    shelf = Shelf(Path(sys.argv[1]), catalogue, TextLimits())
+    large, small = await shelf.look()
+    await shelf.load(small)
+    before = resident()
+    await shelf.load(large)
+    loaded = resident()
+    shelf.unload(catalogue.versions()[-1].edition)
+    async with asyncio.timeout(15):
+        while resident() - before > (loaded - before) / 2:
+            await asyncio.sleep(0.05)
+    print(before, loaded, resident())
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; other systems' C libraries decide for themselves")
+def test_the_memory_of_an_unloaded_version_goes_back_to_the_system(tmp_path: Path) -> None:
+    write_language_model(tmp_path, "m", "1")
+    large = write_language_model(tmp_path, "m", "2", hidden_size=512, words=["<unk>", "<s>", *map(str, range(8000))])
+    command = [sys.executable, "-c", MEASURE, str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    before, loaded, after = map(int, found.stdout.split())
+    assert loaded - before > (large / "model.safetensors").stat().st_size / 2
+    assert after - before <= (loaded - before) / 2

@@ -1,0 +1,91 @@
+"""Which version a request means, and what the sessions of one that this worker lacks are told."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.application.models import Models, Standing
+from service.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
+from service.types import Edition, ModelVersion, Record
+from tests.fakes import AddingEngine, model_version
+
+ONE, TWO = model_version(version="1", fingerprint="11" * 32), model_version(version="2", fingerprint="22" * 32)
+OF_ONE = Record(
+    model=ONE.name,
+    version="1",
+    fingerprint=ONE.fingerprint,
+    dtype="float32",
+    step=7,
+    timesteps=7,
+    created_at=0,
+    expires_at=0,
+    ttl_seconds=1,
+    durability="memory",
+    kept_steps=0,
+    state=b"",
+)
+
+
+def models(*loaded: ModelVersion, **standing: object) -> Models:
+    made = Models(AddingEngine(*loaded))
+    made.standing = Standing(**{"open": frozenset({TWO.edition}), **standing})
+    return made
+
+
+def test_a_retiring_version_is_neither_listed_nor_the_default_nor_open_to_new_sessions() -> None:
+    looked_up = models(ONE, TWO)
+    assert looked_up.all() == {"adder": [TWO]}
+    assert looked_up.version("adder", None) == looked_up.for_session("adder", None) == TWO
+    with pytest.raises(VersionNotFound, match=r"version '1' of adder is being retired.* expected one of \['2'\]"):
+        looked_up.for_session("adder", "1")
+    with pytest.raises(VersionNotFound, match="version '3' of adder is not served"):
+        looked_up.for_session("adder", "3")
+
+
+def test_a_retiring_version_answers_those_that_name_it_and_its_sessions_which_are_noted() -> None:
+    looked_up = models(ONE, TWO)
+    assert looked_up.version("adder", "1") == ONE
+    assert looked_up.touched == set()
+    assert looked_up.of_session(OF_ONE) == ONE
+    assert looked_up.touched == {ONE.edition}
+
+
+def test_a_model_all_of_whose_versions_retire_is_not_found() -> None:
+    looked_up = models(ONE)
+    assert looked_up.all() == {}
+    assert looked_up.version("adder", "1") == ONE
+    for ask in (looked_up.version, looked_up.for_session):
+        with pytest.raises(ModelNotFound):
+            ask("adder", None)
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        {"elsewhere": frozenset({ONE.edition})},
+        {"awaited": frozenset({("adder", "1")})},
+        {"informed": False},
+    ],
+)
+def test_a_session_whose_version_another_worker_has_or_may_come_is_told_to_try_again(
+    standing: dict[str, object],
+) -> None:
+    with pytest.raises(ModelNotReady) as told:
+        models(TWO, **standing).of_session(OF_ONE)
+    assert (told.value.applied, told.value.step, told.value.retry_after) == ("no", 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "elsewhere", "message"),
+    [
+        (TWO, frozenset(), "no longer served"),
+        (TWO, frozenset({Edition("adder", "1", "another")}), "no longer served"),
+        (replace(ONE, fingerprint="33" * 32), frozenset(), "changed in place"),
+    ],
+)
+def test_a_session_whose_version_nobody_has_is_told_that_it_is_gone(
+    loaded: ModelVersion, elsewhere: frozenset[Edition], message: str
+) -> None:
+    with pytest.raises(ModelVersionGone, match=message) as told:
+        models(loaded, elsewhere=elsewhere).of_session(OF_ONE)
+    assert (told.value.applied, told.value.step) == ("no", 7)
