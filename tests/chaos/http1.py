@@ -108,8 +108,9 @@ class Connections:
 
     def close(self) -> None:
         """Close what is idle."""
-        while self._idle:
-            self._idle.pop()[1].transport.abort()
+        for _, writer in self._idle:
+            writer.transport.abort()
+        self._idle.clear()
 
 
 def pack(method: str, path: str, body: object, key: str | None) -> bytes:

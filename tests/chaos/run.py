@@ -47,21 +47,9 @@ async def run(wanted: Wanted) -> Report:
     """Run, and tell what came of it."""
     with tempfile.TemporaryDirectory(prefix="unroll-chaos-") as name:
         async with _world(wanted, Path(name)) as world:
-            judge, shared = Judge(world.models, world.risks), world.shared
-            started = time.monotonic()
-            shared.until = started + 60 * wanted.minutes
-            clients = [_client(number, wanted, world) for number in range(wanted.clients)]
-            conducting = asyncio.create_task(conduct(world, plan(wanted.seed, 60 * wanted.minutes), started))
-            watching = [asyncio.create_task(_watch(world, judge))] if wanted.until_caught else []
-            await asyncio.gather(*(client.run() for client in clients), *watching)
-            await conducting
-            await world.heal()
-            await world.service.ready(_HEAL_SECONDS)
-            await asyncio.gather(*(client.finish() for client in clients))
-            seconds = time.monotonic() - started
-            for client in clients:
-                client.driver.http.close()
-        violations, verified = judge.verdict(shared.sessions, world.variants)
+            judge = Judge(world.models, world.risks)
+            seconds = await _work(wanted, world, judge)
+        violations, verified = judge.verdict(world.shared.sessions, world.variants)
         return Report(
             seed=wanted.seed,
             minutes=wanted.minutes,
@@ -69,12 +57,35 @@ async def run(wanted: Wanted) -> Report:
             workers=wanted.workers,
             clients=wanted.clients,
             broken=wanted.broken,
-            operations=shared.operations,
-            faults=world.counts + shared.faults,
+            operations=world.shared.operations,
+            faults=world.counts + world.shared.faults,
             verified=verified,
             broken_promises=violations,
             complaints=[f"the log has an error: {line}" for line in world.service.complaints()],
         )
+
+
+async def _work(wanted: Wanted, world: World, judge: Judge) -> float:
+    """Let clients work and faults strike, heal, and look once more; returns how many seconds that took."""
+    clients = [_client(number, wanted, world) for number in range(wanted.clients)]
+    started = time.monotonic()
+    world.shared.until = started + 60 * wanted.minutes
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(conduct(world, plan(wanted.seed, 60 * wanted.minutes), started))
+            for client in clients:
+                group.create_task(client.run())
+            if wanted.until_caught:
+                group.create_task(_watch(world, judge))
+        if not world.shared.caught.is_set():
+            await world.heal()
+            await world.service.ready(_HEAL_SECONDS)
+            await asyncio.gather(*(client.finish() for client in clients))
+    finally:
+        for client in clients:
+            client.driver.http.close()
+        await asyncio.sleep(0)  # what is aborted, ends in the loop's next round
+    return time.monotonic() - started
 
 
 async def _watch(world: World, judge: Judge) -> None:
