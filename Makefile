@@ -13,10 +13,12 @@ PORT ?=
 WORKERS ?=
 MODELS ?=
 
-# What `make chaos` runs: the plan follows from the seed alone. BROKEN names a build that breaks a promise.
+# What `make chaos` runs: the plan follows from the seed alone. BROKEN names a build that breaks a promise,
+# REPORT a file that takes the report as a page.
 SEED ?= 1
 MINUTES ?= 1
 BROKEN ?=
+REPORT ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help serve install dev test test-all check lint chaos openapi bench-forecast clean
@@ -45,7 +47,8 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 chaos: $(VENV)/.dev ## Kill, stop, cut and roll back everything for MINUTES by SEED; count the broken promises
-	@$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES) $(if $(BROKEN),--broken $(BROKEN))
+	@$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES) $(if $(BROKEN),--broken $(BROKEN)) \
+		$(if $(REPORT),--report $(REPORT))
 
 openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
 	$(BIN)/python -m service.http.contract > docs/openapi.json

@@ -17,6 +17,7 @@ from service.errors import (
     StateCorrupted,
     StoreUnavailable,
     Unavailable,
+    UnrollError,
     WriteConflict,
 )
 from service.store.coalesce import Coalescers
@@ -253,13 +254,24 @@ class RedisStore:
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run `work` in a task that outlives a cancelled caller: what follows a write, follows it."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(_settled(work))
         self._operations.add(task)
         task.add_done_callback(self._operations.discard)
-        return await asyncio.shield(task)
+        result = await asyncio.shield(task)
+        if isinstance(result, UnrollError | WriteConflict):
+            raise result
+        return result
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
+
+
+async def _settled(work: Coroutine[Any, Any, _T]) -> _T | UnrollError | WriteConflict:
+    """The result, or the refusal: one whose caller is gone is nobody's, and no error of this service."""
+    try:
+        return await work
+    except (UnrollError, WriteConflict) as refusal:
+        return refusal
 
 
 def _live(stored: bytes) -> Record:

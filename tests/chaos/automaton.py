@@ -3,7 +3,8 @@ an exact float32 integer, and the same automaton in plain Python, for the replay
 
 Each word is an affine permutation of the 61 states, and no two of them commute: a step lost, doubled or swapped with
 another leaves the session in a wrong state for good. Hidden unit (i, k) is 1 where the automaton was at i and read word
-k: relu(is_at_i + reads_k - 1). The most probable word of an answer names the state: `s17`.
+k: relu(is_at_i + reads_k - 1). The most probable word of an answer names the state: `s17`, and to read that is to read
+the word that `heard` gives, so that generated text leads on.
 """
 
 import json
@@ -22,7 +23,7 @@ from tests.folders import write_tokenizer
 STATES = 61
 WORDS = ("a", "b", "c", "d")
 #: Multiplier and addend of each word.
-AFFINE = {"a": (1, 1), "b": (2, 1), "c": (3, 5), "d": (60, 2)}
+AFFINE = {"a": (1, 1), "b": (2, 1), "c": (3, 5), "d": (7, 2)}
 VOCABULARY = ["<unk>", "<s>", *WORDS, *(f"s{state}" for state in range(STATES))]
 _UNITS = STATES * len(WORDS)
 _SURE = 16.0
@@ -49,6 +50,19 @@ class Automaton:
         for word in words:
             state = self.step(state, word)
         return state
+
+    def generate(self, state: int, tokens: int) -> tuple[list[str], int]:
+        """The names of the states that are passed by reading so many of them, and the state after that."""
+        names = []
+        for _ in range(tokens):
+            names.append(f"s{state}")
+            state = self.step(state, heard(state))
+        return names, state
+
+
+def heard(state: int) -> str:
+    """The word that a state's name is read as."""
+    return WORDS[state % len(WORDS)]
 
 
 def write_automaton(root: Path, name: str, version: str = "1", variant: int = 0) -> Path:
@@ -84,6 +98,8 @@ def _weights(automaton: Automaton, size: int) -> dict[str, Tensor]:
     embedding[1, size - 1] = 1.0
     for word in range(len(WORDS)):
         embedding[2 + word, word] = 1.0
+    for state in range(STATES):
+        embedding[2 + len(WORDS) + state, WORDS.index(heard(state))] = 1.0
     weight_ih, weight_hh = torch.zeros(_UNITS, size), torch.zeros(_UNITS, _UNITS)
     output = torch.zeros(len(VOCABULARY), _UNITS)
     # The begin token lights the unit of an `a` read at 0.

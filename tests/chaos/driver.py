@@ -4,8 +4,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.chaos.http1 import Connections, Reply
 from tests.chaos.journal import Attempt, Part, Session
@@ -16,16 +17,24 @@ PATIENCE = 120.0
 
 @dataclass(slots=True)
 class Shared:
-    """What all clients of a run share: counts, the moment to stop, and a number that grows with every call to nap."""
+    """What all clients of a run share: counts, what they wrote down, and the moment to stop, or what makes them."""
 
     until: float
     operations: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
-    naps: int = 0
     sessions: list[Session] = field(default_factory=list)
+    caught: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stopping(self) -> bool:
-        return time.monotonic() >= self.until
+        return self.caught.is_set() or time.monotonic() >= self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One step among many in a request: where its attempts are written down, and its share of the body."""
+
+    part: Part
+    body: dict[str, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -52,17 +61,32 @@ class Driver:
         """Send until there is an answer for good: neither silence nor 503 is one."""
         started = time.monotonic()
         while time.monotonic() - started < PATIENCE:
-            sent, fresh = time.monotonic(), self.luck.random() < 0.3
-            seconds = self.luck.uniform(2.5, 5.0)
-            reply = await self.http.send(method, path, body, key=part.request.key, seconds=seconds, fresh=fresh)
+            sent = time.monotonic()
+            reply = await self._send(method, path, body, part.request.key)
             part.attempts.append(Attempt(sent, time.monotonic(), reply))
-            if reply.status not in {0, 503} or given_up():
+            if part.settled or given_up():
                 return
-            self.shared.operations["retry"] += 1
-            await asyncio.sleep(self._pause(reply))
+            await self._pause(reply)
 
-    def _pause(self, reply: Reply) -> float:
+    async def send_many(self, items: Sequence[Item], given_up: Callable[[Part], bool] = lambda _: False) -> None:
+        """Send steps of many sessions in one request, and again those that have no answer for good."""
+        started = time.monotonic()
+        while time.monotonic() - started < PATIENCE:
+            sent = time.monotonic()
+            reply = await self._send("POST", "/v1/sessions/steps", {"steps": [item.body for item in items]}, None)
+            at = time.monotonic()
+            for item, own in zip(items, reply.items(len(items)), strict=True):
+                item.part.attempts.append(Attempt(sent, at, own))
+            items = [item for item in items if not item.part.settled and not given_up(item.part)]
+            if not items:
+                return
+            await self._pause(items[0].part.reply)
+
+    async def _send(self, method: str, path: str, body: object, key: str | None) -> Reply:
+        fresh, seconds = self.luck.random() < 0.3, self.luck.uniform(2.5, 5.0)
+        return await self.http.send(method, path, body, key=key, seconds=seconds, fresh=fresh)
+
+    async def _pause(self, reply: Reply) -> None:
         """As long as the service asks for; after silence, a moment."""
-        if reply.status == 503:
-            return float(reply.headers.get("retry-after", "1"))
-        return self.luck.uniform(0.05, 0.3)
+        self.shared.operations["sent again by the rules"] += 1
+        await asyncio.sleep(reply.retry_after if reply.status == 503 else self.luck.uniform(0.05, 0.3))

@@ -5,14 +5,19 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.http.errors import STATUS
+
+_STATUS_OF = {error.code: status for error, status in STATUS.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: status 0 is nothing at all."""
+    """What came back: status 0 is nothing at all; `retry_after` is in seconds."""
 
     status: int
     body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
+    replayed: bool = False
+    retry_after: float = 1.0
 
     @property
     def json(self) -> dict[str, Any]:
@@ -34,9 +39,17 @@ class Reply:
         step = self.json.get("step") if self.status == 200 else self.error.get("step")
         return step if isinstance(step, int) else None
 
-    @property
-    def replayed(self) -> bool:
-        return self.headers.get("unroll-replayed") == "true"
+    def items(self, count: int) -> "list[Reply]":
+        """The replies to the steps of a request that had so many; each one's bytes as they stand in the body."""
+        if self.status != 200:
+            return [self] * count
+        text, at, found = self.body.decode(), len('{"results":['), list[Reply]()
+        for _ in range(count):
+            body, end = json.JSONDecoder().raw_decode(text, at)
+            status = _STATUS_OF[body["error"]["code"]] if "error" in body else 200
+            found.append(Reply(status, text[at:end].encode()))
+            at = end + 1
+        return found
 
 
 NOTHING = Reply(0)
@@ -67,7 +80,7 @@ class Connections:
                 if streams is None:
                     streams = await asyncio.open_connection("127.0.0.1", self.port)
                 streams[1].write(content)
-                reply = await read_reply(streams[0])
+                reply, goes_on = await read_reply(streams[0])
         except (OSError, ValueError, EOFError, asyncio.IncompleteReadError):  # TimeoutError is an OSError
             if streams is not None:
                 streams[1].transport.abort()
@@ -76,10 +89,10 @@ class Connections:
             if streams is not None:
                 streams[1].transport.abort()
             raise
-        if reply.headers.get("connection") == "close":
-            streams[1].close()
-        else:
+        if goes_on:
             self._idle.append(streams)
+        else:
+            streams[1].close()
         return reply
 
     async def abandon(self, path: str, body: object, key: str | None, share: float, seconds: float) -> None:
@@ -95,8 +108,9 @@ class Connections:
 
     def close(self) -> None:
         """Close what is idle."""
-        while self._idle:
-            self._idle.pop()[1].transport.abort()
+        for _, writer in self._idle:
+            writer.transport.abort()
+        self._idle.clear()
 
 
 def pack(method: str, path: str, body: object, key: str | None) -> bytes:
@@ -108,11 +122,12 @@ def pack(method: str, path: str, body: object, key: str | None) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-async def read_reply(reader: asyncio.StreamReader) -> Reply:
-    """Read one whole reply."""
+async def read_reply(reader: asyncio.StreamReader) -> tuple[Reply, bool]:
+    """Read one whole reply; also whether the connection goes on."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     status = int(head[0].split(" ")[1])
     pairs = (line.partition(":") for line in head[1:] if line)
     headers = {name.lower(): value.strip() for name, _, value in pairs}
-    length = int(headers.get("content-length", "0"))
-    return Reply(status, await reader.readexactly(length), headers)
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    replayed, pause = headers.get("unroll-replayed") == "true", float(headers.get("retry-after", "1"))
+    return Reply(status, body, replayed, pause), headers.get("connection") != "close"

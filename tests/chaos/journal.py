@@ -4,17 +4,34 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from service.types import Durability
+from tests.chaos.contents import Content
 from tests.chaos.http1 import NOTHING, Reply
 
-#: What an event is about. `group`: different requests at once. `twin`: one request twice at once, or once more later.
-Kind = Literal["step", "twin", "group", "late", "abandoned", "look", "get", "delete"]
+#: What an event is about.
+Kind = Literal[
+    "step",
+    "twin",  # one request twice at once
+    "group",  # different requests at once
+    "queue",  # different requests one behind the other in one body
+    "late",  # a request once more
+    "abandoned",
+    "look",
+    "get",
+    "patch",
+    "reopen",  # the keyed creation once more
+    "fork",
+    "stranger",  # a step for a session that never was, among others
+    "delete",
+]
+#: Events that show where the session stands, and leave it there.
+LOOKS: frozenset[Kind] = frozenset({"look", "get", "patch", "reopen"})
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to advance the session by some words; `step` and `key` are its marks."""
+    """A request to advance the session, or to look ahead; `step` and `key` are its marks."""
 
-    words: tuple[str, ...]
+    content: Content | None = None
     step: int | None = None
     key: str | None = None
 
@@ -56,9 +73,18 @@ class Part:
 
     @property
     def loose(self) -> bool:
-        """Whether a copy of a request that knows no step may still be on its way: an attempt got no answer at all."""
-        lost = any(attempt.reply.status == 0 for attempt in self.attempts)
-        return lost and bool(self.request.words) and self.request.step is None
+        """Whether a copy of a request that knows no step may still be on its way."""
+        return self.lost and self.request.content is not None and self.request.step is None
+
+    @property
+    def lost(self) -> bool:
+        """Whether an attempt got no answer at all, so that a copy of it may still be on its way."""
+        return any(attempt.reply.status == 0 for attempt in self.attempts)
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is an answer for good: neither silence nor 503 is one."""
+        return self.reply.status not in {0, 503}
 
     @property
     def refused(self) -> bool:
@@ -84,7 +110,10 @@ class Event:
 
 @dataclass(slots=True)
 class Session:
-    """One session from its creation on; `loose` where a lost request may still be applied when the journal ends."""
+    """One session from its creation on; `loose` where a lost request may still be applied when the journal ends.
+
+    `source` is the sentence of a translation's session, `parent` the id of the session that it was forked from.
+    """
 
     id: str
     model: str
@@ -93,6 +122,9 @@ class Session:
     sent: float
     at: float
     client: int
+    source: str | None = None
+    parent: str | None = None
+    kept: int = 0
     loose: bool = False
     events: list[Event] = field(default_factory=list)
 
@@ -110,10 +142,8 @@ def describe(event: Event) -> str:
     """One line on an event."""
     told = []
     for part in event.parts:
-        request = part.request
-        marks = f"step={request.step} key={request.key}"
-        replies = " ".join(brief(attempt) for attempt in part.attempts)
-        told.append(f"[{' '.join(request.words)}] {marks}: {replies}")
+        replies = "; ".join(brief(attempt) for attempt in part.attempts)
+        told.append(f"{part.request.content} step={part.request.step} key={part.request.key}: {replies}")
     return f"{event.kind} " + " | ".join(told)
 
 
@@ -123,7 +153,10 @@ def brief(attempt: Attempt) -> str:
     if reply.status == 0:
         return f"{when} nothing"
     if reply.status in {200, 201} and "step" in (body := reply.json):
-        top = [one["token"] for one in body.get("output", {}).get("predictions", [])[:1]]
-        return f"{when} {reply.status} step={body['step']} {top}{' replayed' if reply.replayed else ''}"
+        return f"{when} {reply.status} step={body['step']} {_shown(body)}{' replayed' if reply.replayed else ''}"
     error = reply.error
     return f"{when} {reply.status} {error.get('code')} applied={error.get('applied')} step={error.get('step')}"
+
+
+def _shown(body: dict[str, object]) -> str:
+    return str(body.get("output", ""))[:80]

@@ -1,31 +1,44 @@
 """The judge: replays a session's journal offline and tells every promise that was broken.
 
-A session is a fold, so its journal decides everything: the words of the acknowledged steps, in the order that their
-answers told, give the state that each answer must show. What was answered 503 `no` is never in it, what was abandoned
-is in it only if the service said so, and what a rollback of the store may have undone must be told before the next
-step.
+A session is a fold, so its journal decides everything: what the acknowledged steps fed, in the order that their answers
+told, gives the state that each answer must show. What was answered 503 `no` is never in it, what was abandoned is in it
+only if the service said so, and what a rollback of the store may have undone must be told before the next step.
 """
 
 from dataclasses import dataclass, field
 
-from tests.chaos.journal import Event, Part, Session
-from tests.chaos.ledger import Ledger, Undecided, Violation
-from tests.chaos.replay import Network
+from tests.chaos.journal import LOOKS, Event, Part, Session
+from tests.chaos.ledger import Ledger, Renewal, Undecided, Violation
+from tests.chaos.replay import Network, Standing
 from tests.chaos.risks import Risks
+
+#: What leaves a session as it is, or ends it as its client wants.
+_GOES_ON = frozenset({200, 201, 204, 409, 503})
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where a session begins: its first standing, and after how many steps of its parent."""
+
+    standing: Standing
+    step: int = 0
 
 
 @dataclass(slots=True)
 class Replay:
-    """Goes through one session's journal."""
+    """Goes through one session's journal; `children` tells where the sessions that were forked from it begin."""
 
     session: Session
     network: Network
     risks: Risks
+    beginning: Beginning | None = None
     ledger: Ledger = field(init=False)
+    children: dict[str, Beginning] = field(default_factory=dict)
     _deleted: Part | None = None
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.session, self.network, self.risks)
+        begins = self.beginning or Beginning(self.network.start(self.session.source))
+        self.ledger = Ledger(self.session, self.network, self.risks, begins.standing, begins.step)
 
     def verdict(self) -> list[str]:
         """The first violation, if any: all behind it would follow from it."""
@@ -51,7 +64,7 @@ class Replay:
 
     def _leave(self, number: int) -> None:
         """Count what is behind an event that cannot be judged."""
-        rest = [part for event in self.session.events[number:] for part in event.parts if part.request.words]
+        rest = [part for event in self.session.events[number:] for part in event.parts if part.request.content]
         self.ledger.counts["sessions not followed further: the order of requests at once was lost"] += 1
         self.ledger.counts["steps not verified for that"] += sum(part.reply.status == 200 for part in rest)
 
@@ -60,20 +73,31 @@ class Replay:
         if event.kind == "abandoned":
             self.ledger.pending = self.ledger.abandoned = event.parts[0]
             return True
+        if event.kind == "stranger":
+            self._strange(event.parts[0])
+            return True
         for part in event.parts:
-            if part.reply.status not in {200, 204, 409, 503}:
-                self._end(event, part)
+            if part.reply.status not in _GOES_ON and not self._refused_fork(event, part):
+                self._end(part)
                 return False
-        if event.kind == "group":
+        if event.kind in {"group", "queue"}:
             self._group(event)
-        elif event.kind in {"look", "get"}:
-            self._looked(event.parts[0])
+        elif event.kind in LOOKS:
+            self._looked(event)
+        elif event.kind == "fork":
+            self._forked(event)
         elif event.kind == "delete":
             self._deleted = event.parts[0]
         else:
             self._stepped(event)
         self.ledger.loose = self.ledger.loose or any(part.loose for part in event.parts)
         return True
+
+    def _strange(self, part: Part) -> None:
+        """A step for a session that never was, in the midst of others."""
+        if part.reply.status != 404 or part.reply.error.get("code") != "session_not_found":
+            raise Violation("a session that never was is not told as that")
+        self.ledger.counts["refused for itself among others"] += 1
 
     def _stepped(self, event: Event) -> None:
         part = event.parts[0]
@@ -102,7 +126,8 @@ class Replay:
         step = body["step"]
         if request.step is not None and step != request.step + 1:
             raise Violation(f"the answer tells step {step}, the request expected {request.step}")
-        if step <= ledger.at and ledger.steps[step - 1].request == request and part.reply.replayed:
+        before = ledger.applied_at(step)
+        if before is not None and before.request == request and part.reply.replayed:
             self._same_again(step, part)
             return
         if step != ledger.at + 1:
@@ -123,13 +148,18 @@ class Replay:
         if part.reply.body != ledger.steps[-1].body and not ledger.risky(ledger.steps[-1]):
             raise Violation("a repeated request was answered differently")
 
-    def _looked(self, part: Part) -> None:
-        if part.reply.status != 200:
+    def _looked(self, event: Event) -> None:
+        part, ledger = event.parts[0], self.ledger
+        if part.reply.status not in {200, 201}:
             raise Violation("a look was never answered for good")
-        if self._deleted is not None and not self.ledger.risky(self._deleted):
+        if self._deleted is not None and not ledger.risky(self._deleted):
             raise Violation("a session that was ended answers")
-        self.ledger.stand_at(part.reply.json["step"], part)
-        self.ledger.check(part.reply.json)
+        body = part.reply.json
+        ledger.stand_at(body["step"], part)
+        ledger.check(body, ledger.network.look(ledger.standing, part.request.content) if "output" in body else None)
+        ledger.counts["looks"] += 1
+        if event.kind == "patch":
+            ledger.renewals.append(Renewal(part.sent, part.at, body["ttl_seconds"]))
 
     def _conflict(self, part: Part) -> None:
         """The request did not apply, now: the session stands elsewhere, or has moved on."""
@@ -153,24 +183,53 @@ class Replay:
             raise Violation("requests at once: their answers tell no order")
         if len(rest) > 1:
             raise Undecided
-        for _, part in sorted([*placed.items(), *zip(gaps, rest, strict=True)], key=lambda pair: pair[0]):
+        order = sorted([*placed.items(), *zip(gaps, rest, strict=True)], key=lambda pair: pair[0])
+        at_once = event.kind == "queue" and all(len(part.attempts) == 1 for part in event.parts)
+        if at_once and [part for _, part in order] != event.parts:
+            raise Violation("the steps of one request were applied in another order")
+        for _, part in order:
             if part.reply.status == 200:
                 self._acknowledged(part)
             else:
                 self.ledger.enter(part.request, part.sent, part.at)
                 self.ledger.counts["overtaken and applied"] += 1
 
-    def _end(self, event: Event, part: Part) -> None:
+    def _forked(self, event: Event) -> None:
+        """A copy was made, perhaps asked for twice: one session, which begins where this one stands or stood."""
+        made = [part.reply.json for part in event.parts if part.reply.status == 201]
+        if len(made) < len(event.parts):
+            if any(part.reply.status in {409, 503} for part in event.parts):
+                raise Violation("a fork was never answered for good")
+            return
+        if len({child["id"] for child in made}) != 1:
+            raise Violation("a fork that was repeated made two sessions")
+        if len({child["step"] for child in made}) != 1:
+            raise Violation("a fork that was repeated tells two places")
+        part, step = event.parts[-1], made[-1]["step"]
+        if part.request.step is None:
+            self.ledger.stand_at(step, part)
+        elif step != part.request.step:
+            raise Violation(f"the fork begins at step {step}, was asked to at {part.request.step}")
+        self.children[made[-1]["id"]] = Beginning(self.ledger.standing_at(step), step)
+        self.ledger.counts["forks"] += 1
+
+    def _refused_fork(self, event: Event, part: Part) -> bool:
+        """Whether this refuses to fork from a step that is not kept, as may be where the store lost some."""
+        if event.kind != "fork" or part.reply.status != 422 or part.request.step is None:
+            return False
+        return any(self.ledger.risky(one) for one in self.ledger.since(part.request.step))
+
+    def _end(self, part: Part) -> None:
         """The session is over, or something failed: is that what had to come?"""
         code = part.reply.error.get("code")
-        if not self._may_end(code, event, part):
+        if not self._may_end(code, part):
             raise Violation(f"the answer is {part.reply.status} {code}")
         self.ledger.counts[f"ended: {code}"] += 1
 
-    def _may_end(self, code: str | None, event: Event, part: Part) -> bool:
+    def _may_end(self, code: str | None, part: Part) -> bool:
         session = self.session
         if code == "session_expired":
-            return part.at >= self.ledger.renewed() + session.ttl - 0.1 or self.ledger.risky(session)
+            return part.at >= self.ledger.expires() - 0.1 or self.ledger.risky(session)
         if code == "session_ended":
             return any(one.kind == "delete" for one in session.events)
         if code == "model_version_gone":

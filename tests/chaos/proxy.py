@@ -6,6 +6,7 @@ commit of steps, and a reply to WAITAOF that counts this server's disk says that
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,26 +21,27 @@ _LATE_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Trouble:
-    """What befalls traffic now: seconds of delay half-way through every chunk, and strikes for the next commits."""
+    """What befalls traffic now: seconds of delay half-way through every chunk, and strikes due for the next commits.
+
+    Strikes are `cut command`, `cut reply` and `late command`; `struck` counts them, and delays, as they happen.
+    """
 
     delay: float = 0.0
-    cut_commands: int = 0
-    cut_replies: int = 0
-    late_commands: int = 0
     late_by: float = 0.0
-    struck: int = 0
+    due: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
 
     def strikes(self, kind: str) -> bool:
         """Whether a strike of that kind is due; counts it as done."""
-        left: int = getattr(self, kind)
-        if left:
-            setattr(self, kind, left - 1)
-            self.struck += 1
-        return left > 0
+        due = self.due[kind] > 0
+        if due:
+            self.due[kind] -= 1
+            self.struck[kind] += 1
+        return due
 
     def clear(self) -> None:
         """No more trouble."""
-        self.delay, self.cut_commands, self.cut_replies, self.late_commands = 0.0, 0, 0, 0
+        self.delay, self.due = 0.0, Counter()
 
 
 @dataclass(slots=True, eq=False)
@@ -133,14 +135,14 @@ class Link:
     async def pass_commands(self, chunk: bytes) -> bool:
         """Towards the store; False ends the connection."""
         trouble, commits = self.proxy.trouble, _COMMIT in chunk
-        if commits and trouble.strikes("cut_commands"):
+        if commits and trouble.strikes("cut command"):
             await self._send(self.store, chunk[: len(chunk) // 2])
             self.store.close()  # what was sent arrives, and then the end
             return False
-        if commits and trouble.strikes("late_commands"):
+        if commits and trouble.strikes("late command"):
             self.proxy.hold_back(chunk)
             return False
-        if commits and trouble.strikes("cut_replies"):
+        if commits and trouble.strikes("cut reply"):
             self._cut_reply = True
         await self._send(self.store, chunk)
         return True
@@ -161,6 +163,7 @@ class Link:
     async def _send(self, sink: asyncio.StreamWriter, chunk: bytes) -> None:
         """Write it; in times of delay, its second half later than its first."""
         if self.proxy.trouble.delay:
+            self.proxy.trouble.struck["delay"] += 1
             half = len(chunk) // 2
             sink.write(chunk[:half])
             await asyncio.sleep(self.proxy.trouble.delay)

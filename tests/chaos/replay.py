@@ -1,29 +1,45 @@
 """What the networks answer, offline: in plain arithmetic for the automaton, by service.tasks for bundled models."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from service.engine.catalogue import load_version
 from service.engine.runner import AnyTask, outcome_of, run_timestep
+from service.http.schemas import LookBody, SessionGenerateBody, StepBody
 from service.tasks.limits import TextLimits
-from service.types import Json, Operation, Predict, PredictOptions, TextInput
+from service.types import Open, Operation, Outcome, TextInput
 from tests.chaos.automaton import Automaton
+from tests.chaos.compare import Output, Tolerances, differs
+from tests.chaos.contents import OPTIONS, Content, Generation, Words, body_of
 
-TOLERANCE = 1e-5
-Output: TypeAlias = dict[str, Any]
+_SCALED_UNITS = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a session stands after a step: the state, the timesteps fed, and what that step's answer must show."""
+
+    state: Any
+    timesteps: int
+    answer: Output
 
 
 class Network(Protocol):
-    """A fold over words; states are values."""
+    """A fold over contents; states are values."""
 
-    @property
-    def start(self) -> Any: ...
-    def after(self, state: Any, words: tuple[str, ...]) -> Any:
-        """The state after some words."""
+    def start(self, source: str | None) -> Standing:
+        """Where a session begins, of a translation with its source."""
 
-    def differs(self, state: Any, output: Output) -> str | None:
-        """What of an answer is not as it must be in this state."""
+    def after(self, standing: Standing, content: Content) -> Standing:
+        """Where the session stands after a step."""
+
+    def look(self, standing: Standing, content: Content | None) -> Output:
+        """What a look ahead must show."""
+
+    def differs(self, expected: Output, found: Output) -> str | None:
+        """What of an answer is not as it must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,52 +48,79 @@ class Exact:
 
     automaton: Automaton
 
-    @property
-    def start(self) -> int:
-        return self.automaton.start
+    def start(self, source: str | None) -> Standing:
+        return Standing(self.automaton.start, 0, _shows(self.automaton.start))
 
-    def after(self, state: int, words: tuple[str, ...]) -> int:
-        return self.automaton.after(state, words)
+    def after(self, standing: Standing, content: Content) -> Standing:
+        match content:
+            case Words(texts):
+                state = self.automaton.after(standing.state, texts)
+                return Standing(state, standing.timesteps + len(texts), _shows(state))
+            case Generation(texts, tokens):
+                chosen, state = self.automaton.generate(self.automaton.after(standing.state, texts), tokens)
+                return Standing(state, standing.timesteps + len(texts) + tokens, {"tokens": chosen})
+        raise ValueError(f"{content} is nothing for an automaton")
 
-    def differs(self, state: int, output: Output) -> str | None:
-        found = output["predictions"][0]["token"]
-        return None if found == f"s{state}" else f"the answer is {found}, expected s{state}"
+    def look(self, standing: Standing, content: Content | None) -> Output:
+        return _shows(standing.state) if content is None else self.after(standing, content).answer
+
+    def differs(self, expected: Output, found: Output) -> str | None:
+        return None if _names(found) == _names(expected) else f"the answer is {_names(found)}, not {_names(expected)}"
+
+
+def _shows(state: int) -> Output:
+    return {"predictions": [{"token": f"s{state}"}]}
+
+
+def _names(output: Output) -> list[str]:
+    return output.get("tokens") or [one["token"] for one in output["predictions"]]
 
 
 @dataclass(frozen=True, slots=True)
 class Bundled:
-    """A language model: probabilities within TOLERANCE. A state is its bytes, with the output that goes with it."""
+    """A model folder, through the request's own schemas and the task. A state is its bytes."""
 
+    name: str
     task: AnyTask
+    tolerances: Tolerances
 
     @classmethod
-    def load(cls, folder: Path) -> "Bundled":
+    def load(cls, folder: Path, name: str) -> "Bundled":
         """Load a model folder. Raises ModelFolderError."""
-        return cls(load_version(folder, TextLimits(4096, 1024)).task)
+        task = load_version(folder, TextLimits(4096, 1024)).task
+        scaled = folder / "preprocessor.json"
+        scale = max(json.loads(scaled.read_bytes())["scale"]) if scaled.exists() else 0.0
+        return cls(name, task, Tolerances(forecast=_SCALED_UNITS * scale))
 
-    @property
-    def start(self) -> tuple[bytes, Output]:
-        return self._run(self.task.to_bytes(self.task.initial_state), None)
+    def start(self, source: str | None) -> Standing:
+        if source is None:
+            return Standing(self.task.to_bytes(self.task.initial_state), 0, {})
+        return Standing(self._run(Open(TextInput(source)), self.task.initial_state).state, 0, {})
 
-    def after(self, state: tuple[bytes, Output], words: tuple[str, ...]) -> tuple[bytes, Output]:
-        return self._run(state[0], TextInput(" ".join(words)))
+    def after(self, standing: Standing, content: Content) -> Standing:
+        outcome = self._at(standing, self._operation(content))
+        return Standing(outcome.state, standing.timesteps + outcome.timesteps, outcome.output)
 
-    def differs(self, state: tuple[bytes, Output], output: Output) -> str | None:
-        expected = state[1]["predictions"]
-        found = {one["token"]: one["probability"] for one in output["predictions"]}
-        for one in expected:
-            if one["token"] not in found and one["probability"] <= min(found.values()) + TOLERANCE:
-                continue
-            if abs(found.get(one["token"], -1.0) - one["probability"]) > TOLERANCE:
-                return f"the answer is {found}, expected {expected}"
-        return None
+    def look(self, standing: Standing, content: Content | None) -> Output:
+        look = LookBody.model_validate({"options": OPTIONS[self.name]}).to_domain()
+        return self._at(standing, look if content is None else self._operation(content)).output
 
-    def _run(self, state: bytes, given: TextInput | None) -> tuple[bytes, dict[str, Json]]:
-        operation: Operation = Predict(given, PredictOptions(top_k=3))
-        sequence = self.task.start(operation, self.task.from_bytes(state))
+    def differs(self, expected: Output, found: Output) -> str | None:
+        return differs(expected, found, self.tolerances)
+
+    def _operation(self, content: Content) -> Operation:
+        body = body_of(content, self.name)
+        if isinstance(content, Generation):
+            return SessionGenerateBody.model_validate(body).to_domain()
+        return StepBody.model_validate(body).to_domain("", None).operation
+
+    def _at(self, standing: Standing, operation: Operation) -> Outcome:
+        return self._run(operation, self.task.from_bytes(standing.state))
+
+    def _run(self, operation: Operation, state: Any) -> Outcome:
+        sequence = self.task.start(operation, state)
         while not sequence.finished:
             (failure,) = run_timestep(self.task, [sequence])
             if failure is not None:
                 raise failure
-        outcome = outcome_of(self.task, sequence)
-        return outcome.state, outcome.output
+        return outcome_of(self.task, sequence)

@@ -12,73 +12,111 @@ from pathlib import Path
 from tests.chaos.automaton import write_automaton
 from tests.chaos.client import Client
 from tests.chaos.driver import Driver, Shared
-from tests.chaos.faults import DOING, point_to
+from tests.chaos.faults import DOING
+from tests.chaos.faults.workers import put_in_place
 from tests.chaos.http1 import Connections
-from tests.chaos.judge import judge
+from tests.chaos.judge import Judge
+from tests.chaos.pair import Pair
 from tests.chaos.proxy import Proxy
 from tests.chaos.report import Report
+from tests.chaos.roster import ROSTER
 from tests.chaos.schedule import Fault, plan
 from tests.chaos.service import Service
-from tests.chaos.store import Pair
 from tests.chaos.world import World
 from tests.served import ROOT
 
-SHORT_TTL = 2
-#: By the number of a client, again and again: most of them count exactly.
-MODELS = ("adder", "adder", "swapped", "adder", "next-word", "adder", "adder", "adder")
-SHORT_LIVED = {3}
 _HEAL_SECONDS = 120.0
+#: How often a fault is tried that does not come to pass, as when no step came by to be struck.
+_TRIES = 3
+_LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of a run."""
+    """What is asked of a run; `until_caught` ends it at the first broken promise."""
 
     seed: int
     minutes: float
     workers: int = 2
-    clients: int = 16
+    clients: int = len(ROSTER)
     broken: str = ""
+    until_caught: bool = False
 
 
 async def run(wanted: Wanted) -> Report:
     """Run, and tell what came of it."""
     with tempfile.TemporaryDirectory(prefix="unroll-chaos-") as name:
         async with _world(wanted, Path(name)) as world:
-            started = time.monotonic()
-            world.shared.until = started + 60 * wanted.minutes
-            clients = [_client(number, wanted, world) for number in range(wanted.clients)]
-            conducting = asyncio.create_task(conduct(world, plan(wanted.seed, 60 * wanted.minutes), started))
-            await asyncio.gather(*(client.run() for client in clients))
-            await conducting
+            judge = Judge(world.models, world.risks)
+            seconds = await _work(wanted, world, judge)
+        violations, verified = judge.verdict(world.shared.sessions, world.variants)
+        return Report(
+            seed=wanted.seed,
+            minutes=wanted.minutes,
+            seconds=seconds,
+            workers=wanted.workers,
+            clients=wanted.clients,
+            broken=wanted.broken,
+            operations=world.shared.operations,
+            faults=world.counts + world.shared.faults,
+            verified=verified,
+            broken_promises=violations,
+            complaints=[f"the log has an error: {line}" for line in world.service.complaints()],
+        )
+
+
+async def _work(wanted: Wanted, world: World, judge: Judge) -> float:
+    """Let clients work and faults strike, heal, and look once more; returns how many seconds that took."""
+    clients = [_client(number, wanted, world) for number in range(wanted.clients)]
+    started = time.monotonic()
+    world.shared.until = started + 60 * wanted.minutes
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(conduct(world, plan(wanted.seed, 60 * wanted.minutes), started))
+            for client in clients:
+                group.create_task(client.run())
+            if wanted.until_caught:
+                group.create_task(_watch(world, judge))
+        if not world.shared.caught.is_set():
             await world.heal()
             await world.service.ready(_HEAL_SECONDS)
             await asyncio.gather(*(client.finish() for client in clients))
-            seconds = time.monotonic() - started
-        violations, verified = judge(world.shared.sessions, world.risks, world.models, world.variants)
-        complaints = [f"the log has an error: {line}" for line in world.service.complaints()]
-        faults = world.counts + world.shared.faults
-        return Report(wanted.seed, seconds, world.shared.operations, faults, verified, violations, complaints)
+    finally:
+        for client in clients:
+            client.driver.http.close()
+        await asyncio.sleep(0)  # what is aborted, ends in the loop's next round
+    return time.monotonic() - started
+
+
+async def _watch(world: World, judge: Judge) -> None:
+    """End the run when a promise is broken."""
+    while not world.shared.stopping():
+        await asyncio.sleep(_LOOK_SECONDS)
+        if judge.verdict(world.shared.sessions, world.variants)[0]:
+            world.shared.caught.set()
 
 
 async def conduct(world: World, faults: list[Fault], started: float) -> None:
     """Let each fault begin at its time, whatever the ones before it do; returns when all are over."""
     async with asyncio.TaskGroup() as group:
         for fault in faults:
-            await asyncio.sleep(max(0.0, started + fault.at - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(world.shared.caught.wait(), max(0.0, started + fault.at - time.monotonic()))
             group.create_task(_do(world, fault))
 
 
 async def _do(world: World, fault: Fault) -> None:
-    if await DOING[fault.kind](world, fault):
-        world.counts[fault.kind] += 1
+    for _ in range(_TRIES):
+        if world.shared.stopping():
+            return
+        if await DOING[fault.kind](world, fault):
+            world.counts[fault.kind] += 1
+            return
 
 
 def _client(number: int, wanted: Wanted, world: World) -> Client:
-    place = number % len(MODELS)
-    ttl = SHORT_TTL if place in SHORT_LIVED else 3600
     driver = Driver(Connections(world.service.port), world.shared, f"{wanted.seed} {number}")
-    return Client(number, wanted.seed, MODELS[place], driver, world.shared, ttl)
+    return Client(number, wanted.seed, ROSTER[number % len(ROSTER)], driver, world.shared)
 
 
 @contextlib.asynccontextmanager
@@ -105,7 +143,7 @@ def _write_models(folder: Path) -> Path:
     models = folder / "models"
     write_automaton(models, "adder")
     (models / "swapped").mkdir()
-    point_to(models / "swapped" / "1", write_automaton(folder / "variants", "0"))
-    for bundled in {model for model in MODELS if (ROOT / "models" / model).is_dir()}:
+    put_in_place(models, write_automaton(folder / "variants", "0"))
+    for bundled in {role.model for role in ROSTER if (ROOT / "models" / role.model).is_dir()}:
         (models / bundled).symlink_to(ROOT / "models" / bundled)
     return models

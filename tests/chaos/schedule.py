@@ -23,14 +23,19 @@ KINDS = (
     "store command late",
     "store full",
     "clock jump",
-    "expiry during a pause",
     "model version swapped",
 )
-#: What the clients do to their own requests; client.py does it, by seeds of its own.
-CLIENT_KINDS = ("request duplicated", "requests reordered", "request late", "request abandoned")
+#: What the clients do to their own requests; acts.py does it, by seeds of its own.
+CLIENT_KINDS = (
+    "expiry during a pause",
+    "request duplicated",
+    "requests reordered",
+    "request late",
+    "request abandoned",
+)
 
-_SHORTEST_ROUND, _LONGEST_ROUND = 45.0, 120.0
-_ROUNDS_IN_A_LONG_RUN = 14
+_SHORTEST_ROUND, _LONGEST_ROUND = 45.0, 90.0
+_ROUNDS_IN_A_LONG_RUN = 20
 #: The end of a run is quiet, so that everything can heal and be looked at.
 QUIET_SECONDS = 5.0
 

@@ -5,12 +5,15 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from tests.chaos.client import Client
-from tests.chaos.driver import Shared
+from tests.chaos.driver import Item, Shared
 from tests.chaos.http1 import NOTHING, Reply
 from tests.chaos.journal import Attempt, Part, Request
+from tests.chaos.roster import Role
 
-Sent = tuple[str, tuple[str, ...], int | None, str | None]
+Sent = tuple[str, Request]
 
 
 class Answers:
@@ -23,18 +26,25 @@ class Answers:
     async def abandon(self, *_: object) -> None:
         """A request that never arrived."""
 
+    async def send_many(self, items: list[Item], **_: Any) -> None:
+        for item in items:
+            await self.send(item.part, item.body["session_id"], item.body)
+
     async def send(self, part: Part, path: str, body: object, *, method: str = "POST", **_: Any) -> None:
         now = time.monotonic()
-        part.attempts += [Attempt(now, now, NOTHING)] * self.losses
+        # What is lost of creations and forks, makes a client leave their sessions.
+        part.attempts += [Attempt(now, now, NOTHING)] * (self.losses if part.request.content else 0)
         part.attempts.append(Attempt(now, now, self.answer(part.request, method, path)))
 
     def answer(self, request: Request, method: str, path: str) -> Reply:
         if path == "/v1/sessions":
             self.step, self.seen = 0, {}
-            return Reply(201, b'{"id": "ses_x"}')
+            return Reply(201, b'{"id": "ses_x", "step": 0}')
+        if path.endswith("/fork"):
+            return Reply(201, json.dumps({"id": "ses_x", "step": self.step}).encode())
         if method == "DELETE":
             return Reply(204)
-        if not request.words:
+        if request.content is None or "predict" in path:
             return Reply(200, json.dumps({"step": self.step}).encode())
         if (request, path) not in self.seen:
             self.step += 1
@@ -42,26 +52,26 @@ class Answers:
         return self.seen[request, path]
 
 
-def sent_by(seed: int, losses: int) -> list[Sent]:
+def sent_by(seed: int, losses: int, fleet: int = 1) -> list[Sent]:
     shared = Shared(until=0.0)
-    client = Client(0, seed, "adder", Answers(losses), shared)  # type: ignore[arg-type]
+    client = Client(0, seed, Role("adder", fleet=fleet), Answers(losses), shared)  # type: ignore[arg-type]
 
     async def work() -> None:
         for _ in range(60):
-            client._turn()
-            await (client._open() if client.session is None else client._act())
+            client.turn()
+            await client.act()
+            for stream in client.streams:
+                assert stream is not None
+                stream.leave_at = 1000  # a lost answer makes a client leave sooner
 
     asyncio.run(work())
     events = [event for session in shared.sessions for event in session.events]
-    return [
-        (event.kind, part.request.words, part.request.step, part.request.key)
-        for event in events
-        for part in event.parts
-    ]
+    return [(event.kind, part.request) for event in events for part in event.parts]
 
 
-def test_the_same_seed_sends_the_same_whatever_is_lost_on_the_way() -> None:
-    assert sent_by(3, losses=0) == sent_by(3, losses=2)
+@pytest.mark.parametrize("fleet", [1, 3])
+def test_the_same_seed_sends_the_same_whatever_is_lost_on_the_way(fleet: int) -> None:
+    assert sent_by(3, losses=0, fleet=fleet) == sent_by(3, losses=2, fleet=fleet)
 
 
 def test_another_seed_sends_something_else() -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from service.types import Durability
 from tests.chaos.automaton import Automaton
+from tests.chaos.contents import Generation, Words
 from tests.chaos.http1 import NOTHING, Reply
 from tests.chaos.journal import Attempt, Event, Kind, Part, Request, Session
-from tests.chaos.oracle import Replay
+from tests.chaos.oracle import Beginning, Replay
 from tests.chaos.replay import Exact
 from tests.chaos.risks import Risks, Window
 
@@ -32,14 +33,17 @@ class Story:
 
     def steps(self, *texts: str) -> "Story":
         """Ordinary steps after those that there are, all of them of one word each."""
-        before = [part.request.words[0] for event in self.session.events for part in event.parts]
+        before = [text for event in self.session.events for part in event.parts for text in _texts(part.request)]
         for at, text in enumerate(texts, len(before)):
             before.append(text)
-            self.tell("step", (Request((text,), at), answer("".join(before))))
+            self.tell("step", (request(text, at), answer("".join(before))))
         return self
 
     def verdict(self) -> str:
-        return "\n".join(Replay(self.session, Exact(AUTOMATON), self.risks).verdict())
+        return "\n".join(self.replay().verdict())
+
+    def replay(self, beginning: Beginning | None = None) -> Replay:
+        return Replay(self.session, Exact(AUTOMATON), self.risks, beginning)
 
 
 def answer(words: str, step: int | None = None, *, replayed: bool = False, extra: str = "") -> Reply:
@@ -53,7 +57,7 @@ def answer(words: str, step: int | None = None, *, replayed: bool = False, extra
         "output": {"predictions": [{"token": f"s{state}"}]},
         "expires_at": extra,
     }
-    return Reply(200, json.dumps(body).encode(), {"unroll-replayed": "true"} if replayed else {})
+    return Reply(200, json.dumps(body).encode(), replayed)
 
 
 def conflict(step: int, applied: str = "no") -> Reply:
@@ -61,7 +65,11 @@ def conflict(step: int, applied: str = "no") -> Reply:
 
 
 def request(text: str, step: int | None = None, key: str | None = None) -> Request:
-    return Request((text,), step, key)
+    return Request(Words((text,)), step, key)
+
+
+def _texts(given: Request) -> tuple[str, ...]:
+    return given.content.texts if isinstance(given.content, Words) else ()
 
 
 def test_an_honest_journal_has_no_violation() -> None:
@@ -153,3 +161,85 @@ def test_a_session_ends_only_when_its_time_is_over() -> None:
 def test_a_request_that_was_never_answered_is_found() -> None:
     unknown = Reply(503, b'{"error": {"code": "store_unavailable", "applied": "unknown"}}')
     assert "never answered" in Story().tell("step", (request("a", 0), unknown, REFUSED)).verdict()
+
+
+def look(words: str, status: int = 200, **changes: object) -> Reply:
+    """The honest Session after these words."""
+    body = {"id": "ses_x", "model": "adder", "step": len(words), "timesteps": len(words), "ttl_seconds": 3600}
+    return Reply(status, json.dumps(body | changes).encode())
+
+
+def test_what_was_generated_must_be_what_the_network_says_and_lead_on() -> None:
+    def story(tokens: list[str]) -> Story:
+        body = {"session_id": "ses_x", "model": "adder", "step": 1, "timesteps": 2, "output": {"tokens": tokens}}
+        told = Story().tell("step", (Request(Generation((), 2), 0), Reply(200, json.dumps(body).encode())))
+        return told.tell(
+            "step", (request("a", 1), Reply(200, json.dumps(after | {"step": 2, "timesteps": 3}).encode()))
+        )
+
+    names, state = AUTOMATON.generate(AUTOMATON.start, 2)
+    shown = {"predictions": [{"token": f"s{AUTOMATON.step(state, 'a')}"}]}
+    after = {"session_id": "ses_x", "model": "adder", "output": shown}
+    assert story(names).verdict() == ""
+    assert "at step 1" in story(names[::-1]).verdict()
+
+
+def test_a_look_ahead_shows_what_a_step_would_and_changes_nothing() -> None:
+    def story(word: str) -> Story:
+        ahead = json.loads(answer("abc").body) | {"step": 2, "timesteps": 2}
+        told = Story().steps("a", "b").tell("look", (Request(Words((word,))), Reply(200, json.dumps(ahead).encode())))
+        return told.tell("step", (request("d", 2), answer("abd")))
+
+    assert story("c").verdict() == ""
+    assert "at step 2" in story("a").verdict()
+
+
+def test_a_fork_begins_where_its_parent_stood_and_goes_its_own_way() -> None:
+    made = json.loads(look("a").body) | {"id": "ses_y"}
+    parent = Story().steps("a", "b").tell("fork", (Request(step=1, key="k"), Reply(201, json.dumps(made).encode())))
+    replay = parent.tell("step", (request("c", 2), answer("abc"))).replay()
+    assert replay.verdict() == []
+    child, other = Story(), Story()
+    child.session.id = other.session.id = "ses_y"
+    for story, words in ((child, "ad"), (other, "abd")):
+        body = json.loads(answer(words).body) | {"session_id": "ses_y", "step": 2, "timesteps": 2}
+        story.tell("step", (request("d", 1), Reply(200, json.dumps(body).encode())))
+    assert child.replay(replay.children["ses_y"]).verdict() == []
+    assert "at step 2" in other.replay(replay.children["ses_y"]).verdict()[0]
+
+
+def test_a_fork_that_was_repeated_is_one_session() -> None:
+    twins = [(Request(key="k"), look("a", 201, id=name)) for name in ("ses_y", "ses_z")]
+    assert "two sessions" in Story().steps("a").tell("fork", *twins).verdict()
+
+
+def test_a_fork_from_a_step_that_is_kept_is_not_refused() -> None:
+    refused = Reply(422, b'{"error": {"code": "invalid_request", "applied": null, "step": null}}')
+    assert "422" in Story().steps("a", "b").tell("fork", (Request(step=1, key="k"), refused)).verdict()
+
+
+def test_a_renewal_counts_until_it_may_be_lost() -> None:
+    def story(told: Reply) -> Story:
+        return (
+            Story(ttl=2).steps("a").tell("patch", (Request(), look("a", ttl_seconds=3))).tell("get", (Request(), told))
+        )
+
+    assert story(look("a", ttl_seconds=3)).verdict() == ""
+    assert "lives 2 s" in story(look("a", ttl_seconds=2)).verdict()
+    lost = story(look("a", ttl_seconds=2))
+    lost.risks.rollbacks.append(Window(1.5, 2.5, frozenset({"memory"})))
+    assert lost.verdict() == ""
+    assert "session_expired" in story(EXPIRED).verdict()
+
+
+def test_the_steps_of_one_request_keep_their_order() -> None:
+    turned = [(request("b", None, "k"), answer("ab")), (request("a", None, "l"), answer("a"))]
+    assert "another order" in Story().tell("queue", *turned).verdict()
+    assert Story().tell("queue", *reversed(turned)).verdict() == ""
+
+
+def test_a_session_that_never_was_is_told_among_others() -> None:
+    unknown = Reply(404, b'{"error": {"code": "session_not_found", "applied": "no", "step": null}}')
+    told = Story().tell("stranger", (request("a"), unknown)).tell("step", (request("a", 0), answer("a")))
+    assert told.verdict() == ""
+    assert "never was" in Story().tell("stranger", (request("a"), answer("a"))).verdict()

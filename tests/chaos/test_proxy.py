@@ -69,11 +69,11 @@ def test_a_commit_is_cut_in_half_and_only_a_commit() -> None:
     upstream = Upstream(b"+OK\r\n")
 
     async def use(proxy: Proxy, path: Path) -> None:
-        proxy.trouble.cut_commands = 1
+        proxy.trouble.due["cut command"] = 1
         assert await ask(path, b"GET x") == b"+OK\r\n"
         upstream.got = b""
         await ask(path, COMMIT)
-        assert (proxy.trouble.struck, proxy.trouble.cut_commands) == (1, 0)
+        assert (proxy.trouble.struck["cut command"], proxy.trouble.due["cut command"]) == (1, 0)
 
     through(upstream, use)
     assert upstream.got == COMMIT[: len(COMMIT) // 2]
@@ -83,7 +83,7 @@ def test_a_late_commit_arrives_after_its_sender_was_cut_off() -> None:
     upstream = Upstream(b"+OK\r\n")
 
     async def use(proxy: Proxy, path: Path) -> None:
-        proxy.trouble.late_commands, proxy.trouble.late_by = 1, 0.1
+        proxy.trouble.due["late command"], proxy.trouble.late_by = 1, 0.1
         assert await ask(path, COMMIT) == b""
         assert upstream.got == b""
         await asyncio.gather(*proxy.late)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from service.types import Durability
 from tests.chaos.driver import Shared
+from tests.chaos.pair import Pair
 from tests.chaos.proxy import Proxy
 from tests.chaos.risks import Risks, Window
 from tests.chaos.service import Service, signal_to
-from tests.chaos.store import Pair
 
 #: How long a fault waits for a step to strike, and for a full set of workers.
 CLAIM_SECONDS = 10.0

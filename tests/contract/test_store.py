@@ -1,6 +1,7 @@
 """Records: read, created, written by compare-and-set, ended."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -232,3 +233,16 @@ async def test_what_happens_is_told_to_the_observer(store: RedisStore, observed:
     assert observed.calls == ["create", "read", "ping"]
     assert observed.up is True
     assert not observed.errors
+
+
+async def test_a_refusal_that_nobody_waits_for_is_no_error(store: RedisStore, caplog: pytest.LogCaptureFixture) -> None:
+    record = await store.create("tenant", "id", make_record())
+    await store.write("tenant", "id", stepped(record))
+    late = asyncio.create_task(store.write("tenant", "id", stepped(record)))
+    await asyncio.sleep(0)
+    late.cancel()
+    await asyncio.gather(late, return_exceptions=True)
+    await store.aclose()
+    del late
+    gc.collect()
+    assert not caplog.records

@@ -1,6 +1,4 @@
-"""The suite's own store: two servers with append-only files, one the other's replica; killed, rolled back, failed over
-and filled up.
-"""
+"""One server of the suite's own store, with an append-only file: killed, and robbed of what a power cut may take."""
 
 import asyncio
 import contextlib
@@ -21,7 +19,6 @@ from tests.served import free_port
 #: What "about a second" of appendfsync everysec may lose.
 EVERYSEC = 1.0
 _START_SECONDS = 60.0
-_SAMPLE_SECONDS = 0.1
 _SETTINGS = {
     "bind": "127.0.0.1",
     "appendonly": "yes",
@@ -78,6 +75,11 @@ class Node:
             return bool(await self.command("PING"))
         return False
 
+    async def refusals(self) -> int:
+        """How many commands it refused so far because it was full."""
+        found = await self.command("INFO", "errorstats")
+        return int(found.get("errorstat_OOM", {}).get("count", 0))
+
     def kill(self) -> None:
         """SIGKILL; what the kernel has of the file, stays."""
         if self._process is not None:
@@ -95,80 +97,26 @@ class Node:
         if (file := self._file()) is not None:
             self._durable = (file, file.stat().st_size)
 
-    def lose_power(self, pick: float) -> float:
+    def lose_power(self, pick: float) -> tuple[float, int]:
         """Kill it, and cut off what a second's loss of power may, which is nothing that was promised to be on disk.
 
-        Returns since when what was written may be lost.
+        Returns since when what was written may be lost, and how many bytes were.
         """
         self.kill()
         killed, file = time.monotonic(), self._file()
         if file is None:
-            return killed
+            return killed, 0
         size = file.stat().st_size
         old = [(at, length) for at, path, length in self._sizes if path == file and at <= killed - EVERYSEC]
         since, written = old[-1] if old else (killed, size)
         promised = self._durable[1] if self._durable is not None and self._durable[0] == file else size
         keep = max(promised, written)
+        keep += int(pick * max(0, size - keep))
         with file.open("r+b") as opened:
-            opened.truncate(keep + int(pick * max(0, size - keep)))
-        return since
+            opened.truncate(keep)
+        return since, size - keep
 
     def _file(self) -> Path | None:
         """The part of the append-only file that is written now."""
         parts = (self.folder / "appendonlydir").glob("*.incr.aof")
         return max(parts, key=lambda path: int(path.name.split(".")[-3]), default=None)
-
-
-@dataclass(slots=True, eq=False)
-class Pair:
-    """The master and its replica, which change places."""
-
-    folder: Path
-    master: Node = field(init=False)
-    replica: Node = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.master, self.replica = Node(self.folder / "one"), Node(self.folder / "two")
-
-    async def start(self) -> None:
-        """Start both; returns when the replica is in step."""
-        await self.master.start()
-        await self.replica.start(self.master)
-        await self.in_step()
-
-    async def in_step(self, seconds: float = 30.0) -> bool:
-        """Wait until the replica is connected; False when it does not come in time."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            with contextlib.suppress(RedisError, OSError):
-                role = await self.replica.command("ROLE")
-                if role[0] == b"slave" and role[3] == b"connected":
-                    return True
-            await asyncio.sleep(0.05)
-        return False
-
-    async def promote(self) -> None:
-        """Make the replica a master of its own, cut off from the old one, which goes on until it is killed."""
-        await self.replica.command("REPLICAOF", "NO", "ONE")
-
-    async def swap(self) -> None:
-        """Kill the old master and start it again as the replica of the new one."""
-        self.master.kill()
-        self.master, self.replica = self.replica, self.master
-        await self.replica.start(self.master)
-
-    def on_disk(self) -> None:
-        """The master has told that all it was sent is on its disk."""
-        self.master.on_disk()
-
-    async def sample_forever(self) -> None:
-        """Keep track of the files' lengths."""
-        while True:
-            self.master.sample()
-            self.replica.sample()
-            await asyncio.sleep(_SAMPLE_SECONDS)
-
-    def stop(self) -> None:
-        """Kill both."""
-        self.master.kill()
-        self.replica.kill()

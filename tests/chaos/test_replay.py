@@ -1,0 +1,25 @@
+"""The replay of bundled models, and how it compares."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import contents
+from tests.chaos.contents import SOURCES
+from tests.chaos.replay import Bundled
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+@pytest.mark.parametrize("model", ["next-word", "translate-en-fr", "taxi-forecast"])
+def test_a_step_lost_doubled_or_swapped_shows_in_the_answer(model: str) -> None:
+    network, luck = Bundled.load(MODELS / model / "1", model), random.Random(8)
+    start = network.start(SOURCES[0] if model == "translate-en-fr" else None)
+    one, other = (contents.choose(model, luck, serial, generate=False) for serial in (0, 1))
+    first = network.after(start, one)
+    both = network.after(first, other)
+    assert network.differs(both.answer, network.after(first, other).answer) is None
+    assert network.differs(network.look(both, None), network.look(first, None))
+    assert network.differs(both.answer, network.after(start, other).answer)
+    assert both.timesteps > first.timesteps > 0
