@@ -172,7 +172,10 @@ class Sessions:
         """Return one page of the tenant's sessions, newest first."""
         async with caller.deadline.bounding():
             page = await self.store.list(caller.tenant, model, limit, cursor)
-        data: list[Json] = [self._view(session_id, record) for session_id, record in page.sessions]
+        tasks = self._tasks()
+        data: list[Json] = [
+            views.session(session_id, facts, tasks.get(facts.model, "")) for session_id, facts in page.sessions
+        ]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     async def renew(self, caller: Caller, session_id: str, ttl_seconds: int) -> dict[str, Json]:
@@ -197,8 +200,10 @@ class Sessions:
         self.observer.session_ended("deleted")
 
     def _view(self, session_id: str, record: Record) -> dict[str, Json]:
-        tasks = {version.name: version.task for version in self.engine.versions()}
-        return views.session(session_id, record, tasks.get(record.model, ""))
+        return views.session(session_id, record, self._tasks().get(record.model, ""))
+
+    def _tasks(self) -> dict[str, str]:
+        return {version.name: version.task for version in self.engine.versions()}
 
     async def _check_id(self, caller: Caller, session_id: str) -> None:
         if not (await self._session_ids(caller)).genuine(caller.tenant, session_id):

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.types import Json, Record
+from service.types import Json, Listed, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ def timestamp(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def session(session_id: str, record: Record, task: str) -> dict[str, Json]:
-    """Return the Session of `record`."""
+def session(session_id: str, record: Record | Listed, task: str) -> dict[str, Json]:
+    """Return the Session of `record`, or of what a listing tells of it."""
     return {
         "id": session_id,
         "model": record.model,
@@ -38,7 +38,7 @@ def session(session_id: str, record: Record, task: str) -> dict[str, Json]:
         "expires_at": timestamp(record.expires_at),
         "ttl_seconds": record.ttl_seconds,
         "durability": record.durability,
-        "state_bytes": len(record.state),
+        "state_bytes": record.state_bytes,
     }
 
 
