@@ -1,9 +1,9 @@
 """The index of live sessions: per tenant one sorted set in the order of listings and one by expiry.
 
 It serves listing and counting, nothing that a session depends on. An entry outlives its session by up to a quarter of
-the TTL and a second, so that most steps need not touch it. Its member holds creation time and id (`Position`): members of
-equal score are sorted by their bytes, so that a listing goes on at any place at once, and a session that was created again
-by its key is another entry. Scores of expiry are on the store's clock.
+the TTL and a second, so that most steps need not touch it. Its member holds creation time and id (`Position`). The
+first set is sorted by these bytes alone, so that a listing goes on at any place at once; and a session that is created again
+by its key gets another entry. Scores of expiry are on the store's clock.
 """
 
 import asyncio
@@ -22,8 +22,9 @@ from service.store.pruning import Pruning
 from service.store.record import HEAD_BYTES, Tombstone, decode_head
 from service.types import Listed, Record, SessionPage
 
-_PORTION = 200  # sessions per round trip
-_SCAN = 2000  # sessions that one listing looks at, about; the cursor goes on from there
+_PORTION = 100  # sessions per round trip
+_SCAN = 1000  # sessions that one listing looks at, about; the cursor goes on from there
+_SHARE = 0.5  # of its time, after which a listing ends with what it has found
 _OUTLIVES_MS = 24 * 60 * 60 * 1000  # an index that nobody prunes ends so long after its last entry
 
 
@@ -66,15 +67,17 @@ class Index:
     async def page(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
         """A page of live sessions, newest first. Raises InvalidRequest and StoreUnavailable.
 
-        A page can be short, or empty, and still have a cursor: where many sessions are of other models.
+        A page can be short, or empty, and still have a cursor: where many sessions are of other models, or the store is
+        slow.
         """
         deadline = self._deadline()
+        enough = deadline - self._timeout * (1 - _SHARE)
         after = Position.parse(cursor) if cursor is not None else None
         found: list[tuple[Position, Listed]] = []
         scanned = 0
         exhausted = False
         portion = min(limit + 1, _PORTION)
-        while len(found) <= limit and scanned < _SCAN and not exhausted:
+        while len(found) <= limit and not exhausted and (not scanned or (scanned < _SCAN and _now() < enough)):
             places = await self._places(tenant, after, portion, deadline)
             live = await self._read(tenant, places, deadline)
             found += [(place, facts) for place, facts in live if model in (None, facts.model)]
@@ -142,7 +145,11 @@ class Index:
             self._observer.session_ended("expired", count)
 
     def _deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self._timeout
+        return _now() + self._timeout
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _head(command: Command, answer: Answer) -> Listed | Tombstone | None:

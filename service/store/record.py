@@ -4,9 +4,9 @@
     facts     what a listing tells, and the checksum of the rest
     rest      state, digests, stored answer, kept states
 
-The header is the record's token: its checksum covers the facts and through them the rest, and the random nonce keeps two
-writes of equal content apart, so that a writer never takes a record that was rolled back and rewritten for the one that
-it knows. A listing reads and checks header and facts alone, however large the states are.
+The header is the record's token: its checksum covers the facts and through them the rest, and the random nonce keeps
+two writes of equal content apart, so that a writer never takes a record that was rolled back and rewritten for the one
+that it knows. A listing reads and checks header and facts alone, however large the states are.
 """
 
 import secrets
