@@ -2,8 +2,8 @@
 
 It serves listing and counting, nothing that a session depends on. An entry outlives its session by up to a quarter of
 the TTL and a second, so that most steps need not touch it. Its member holds creation time and id (`Position`). The
-first set is sorted by these bytes alone, so that a listing goes on at any place at once; and a session that is created again
-by its key gets another entry. Scores of expiry are on the store's clock.
+first set is sorted by these bytes alone, so that a listing goes on at any place at once; and a session that is created
+again by its key gets another entry. Scores of expiry are on the store's clock.
 """
 
 import asyncio

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,12 +79,15 @@ class World:
         """All keys of the service."""
         return {key.decode() for key in self.redis.scan_iter(match=f"{PREFIX}:*", count=1000)}
 
-    def counted(self, metric: str, **labels: str) -> float:
-        """A counter of both workers together."""
-        wanted = ",".join(f'{name}="{value}"' for name, value in labels.items())
-        responses = [self.run(client.get("/metrics")) for client in self.clients]
-        pattern = re.compile(rf"^unroll_{metric}(?:\{{{re.escape(wanted)}\}})? (\S+)$", re.MULTILINE)
-        return sum(float(found) for response in responses for found in pattern.findall(response.text))
+    def counters(self) -> dict[str, float]:
+        """What both workers have counted together, by name and labels: `sessions_ended_total{reason="deleted"}`."""
+        found: Counter[str] = Counter()
+        for client in self.clients:
+            told = self.run(client.get("/metrics")).text
+            found.update(
+                {name: float(value) for name, value in re.findall(r"^unroll_(\S+) (\S+)$", told, re.MULTILINE)}
+            )
+        return found
 
     def session_key(self, tenant: str, session_id: str) -> str:
         return f"{PREFIX}:{tenant}:{{{session_id}}}"
