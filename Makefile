@@ -19,9 +19,10 @@ SEED ?= 1
 MINUTES ?= 1
 BROKEN ?=
 REPORT ?=
+# `make model-tests` counts on from SEED, for MINUTES.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint chaos openapi bench-forecast clean
+.PHONY: help serve install dev test test-all check lint chaos model-tests openapi bench-forecast clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +50,9 @@ lint: $(VENV)/.dev
 chaos: $(VENV)/.dev ## Kill, stop, cut and roll back everything for MINUTES by SEED; count the broken promises
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES) $(if $(BROKEN),--broken $(BROKEN)) \
 		$(if $(REPORT),--report $(REPORT))
+
+model-tests: $(VENV)/.dev ## Live sessions by random stories for MINUTES from SEED, against a simple reference
+	@$(BIN)/python -m tests.life --seed $(SEED) --minutes $(MINUTES)
 
 openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
 	$(BIN)/python -m service.http.contract > docs/openapi.json

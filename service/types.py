@@ -275,10 +275,34 @@ class Record:
     indexed_until: int = 0
     token: bytes = b""
 
+    @property
+    def state_bytes(self) -> int:
+        """The size of its state."""
+        return len(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a listing tells of a session: what a record's first bytes hold. Times are milliseconds since 1970."""
+
+    model: str
+    version: str
+    fingerprint: str
+    dtype: str
+    step: int
+    timesteps: int
+    created_at: int
+    expires_at: int
+    ttl_seconds: int
+    durability: Durability
+    kept_steps: int
+    indexed_until: int
+    state_bytes: int
+
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
     """One page of a listing, newest first; `cursor` is None on the last page."""
 
-    sessions: list[tuple[str, Record]]
+    sessions: list[tuple[str, Listed]]
     cursor: str | None

@@ -101,7 +101,8 @@ class Sessions:
         """Return one page of the tenant's sessions, newest first."""
         async with caller.deadline.bounding():
             page = await self.store.list(caller.tenant, model, limit, cursor)
-        data: list[Json] = [self._view(session_id, record) for session_id, record in page.sessions]
+        versions = self.engine.versions()
+        data: list[Json] = [views.session(session_id, facts, versions) for session_id, facts in page.sessions]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     async def renew(self, caller: Caller, session_id: str, ttl_seconds: int) -> dict[str, Json]:

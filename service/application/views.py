@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.types import Json, ModelVersion, Record
+from service.types import Json, Listed, ModelVersion, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,11 @@ def timestamp(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def session(session_id: str, record: Record, versions: Iterable[ModelVersion]) -> dict[str, Json]:
-    """Return the Session of `record`; its task is that of its model among the loaded `versions`, if it is there."""
+def session(session_id: str, record: Record | Listed, versions: Iterable[ModelVersion]) -> dict[str, Json]:
+    """Return the Session of `record`, or of what a listing tells of it.
+
+    Its task is that of its model among the loaded `versions`, if it is there.
+    """
     tasks = {version.name: version.task for version in versions}
     return {
         "id": session_id,
@@ -40,7 +43,7 @@ def session(session_id: str, record: Record, versions: Iterable[ModelVersion]) -
         "expires_at": timestamp(record.expires_at),
         "ttl_seconds": record.ttl_seconds,
         "durability": record.durability,
-        "state_bytes": len(record.state),
+        "state_bytes": record.state_bytes,
     }
 
 

@@ -1,4 +1,4 @@
-"""Where a listing goes on: creation time and id of the last session looked at, as url-safe text."""
+"""Where a session stands in its tenant's listing: as a member of the index, and as a cursor, which is url-safe text."""
 
 import base64
 import binascii
@@ -10,6 +10,8 @@ from service.errors import InvalidRequest
 #: The year 9999, in milliseconds since 1970.
 LATEST = 253_402_300_800_000
 
+_TIME_BYTES = 8
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
@@ -18,10 +20,19 @@ class Position:
     created_at: int
     session_id: bytes
 
+    @property
+    def member(self) -> bytes:
+        """The position as bytes, whose order is that of positions."""
+        return self.created_at.to_bytes(_TIME_BYTES, "big") + self.session_id
+
+    @classmethod
+    def of(cls, member: bytes) -> Self:
+        """The position that `member` was made of."""
+        return cls(int.from_bytes(member[:_TIME_BYTES], "big"), member[_TIME_BYTES:])
+
     def cursor(self) -> str:
         """The position as opaque text."""
-        raw = self.created_at.to_bytes(8, "big") + self.session_id
-        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(self.member).rstrip(b"=").decode()
 
     @classmethod
     def parse(cls, cursor: str) -> Self:
@@ -31,9 +42,9 @@ class Position:
             raw = base64.b64decode(padded, altchars=b"-_", validate=True)
         except (UnicodeEncodeError, binascii.Error) as error:
             raise _refused(cursor) from error
-        position = cls(int.from_bytes(raw[:8], "big"), raw[8:])
+        position = cls.of(raw)
         # No clock reaches that far: whatever has such a time was not made here.
-        if len(raw) <= 8 or position.created_at > LATEST or not position.session_id.isascii():
+        if len(raw) <= _TIME_BYTES or position.created_at > LATEST or not position.session_id.isascii():
             raise _refused(cursor)
         return position
 

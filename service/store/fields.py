@@ -13,6 +13,10 @@ class Writer:
         """An unsigned integer of `size` bytes."""
         self._parts.append(value.to_bytes(size, "little"))
 
+    def raw(self, value: bytes) -> None:
+        """Bytes whose length the reader knows."""
+        self._parts.append(value)
+
     def blob(self, value: bytes, size: int) -> None:
         """Bytes, behind their length as an integer of `size` bytes."""
         self.integer(len(value), size)
@@ -32,17 +36,17 @@ class Reader:
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data = data
-        self._at = at
+        self.at = at
 
     def take(self, size: int) -> bytes:
         """The next `size` bytes."""
-        end = self._at + size
+        end = self.at + size
         if end > len(self._data):
             raise StateCorrupted(
-                f"session record has {len(self._data)} bytes, expected {end} or more by its field at {self._at}"
+                f"session record has {len(self._data)} bytes, expected {end} or more by its field at {self.at}"
             )
-        taken = self._data[self._at : end]
-        self._at = end
+        taken = self._data[self.at : end]
+        self.at = end
         return taken
 
     def integer(self, size: int) -> int:
@@ -63,7 +67,7 @@ class Reader:
 
     def finish(self) -> None:
         """Check that nothing is left over."""
-        if self._at != len(self._data):
+        if self.at != len(self._data):
             raise StateCorrupted(
-                f"session record has {len(self._data) - self._at} bytes after its last field, expected 0"
+                f"session record has {len(self._data) - self.at} bytes after its last field, expected 0"
             )

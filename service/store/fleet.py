@@ -12,13 +12,14 @@ from typing import Any, cast
 
 from service.errors import StateCorrupted
 from service.store.commands import Command, Reply, Script, reading, running, writing
+from service.store.cursor import Position
 from service.store.durability import make_level
 from service.store.errand import value_of
 from service.store.keys import Keys
 from service.store.lane import Lane
-from service.store.record import HEADER_BYTES, decode, fingerprint_of
+from service.store.record import HEAD_BYTES, decode_head
 from service.store.topology import Topology
-from service.types import Edition, Mark, Meeting, Place, Record, Served
+from service.types import Edition, Listed, Mark, Meeting, Place, Served
 
 _PAGE = 100  # entries of the index per round trip
 
@@ -89,27 +90,19 @@ class RedisFleet:
     async def _places(self, start: Place) -> tuple[list[Place], bool]:
         """Entries of a tenant from `start` on, `start` among them, and whether there are more."""
         created, _ = self._keys.index(start.tenant)
-        places: list[Place] = []
-        offset = 0
-        while len(places) < 2:  # `start` and one more: any number may be of one millisecond
-            window = ("LIMIT", offset, _PAGE)
-            command = reading("ZRANGEBYSCORE", created, start.created_at, "+inf", "WITHSCORES", *window)
-            entries = _pairs(cast("list[bytes]", await self._one(command)))
-            read = [Place(start.tenant, int(float(score)), name.decode()) for name, score in entries]
-            places += [place for place in read if place >= start]
-            if len(read) < _PAGE:
-                return places, False
-            offset += _PAGE
-        return places, True
+        first = b"[" + Position(start.created_at, start.session_id.encode()).member
+        command = reading("ZRANGEBYLEX", created, first, "+", "LIMIT", 0, _PAGE)
+        found = [Position.of(member) for member in cast("list[bytes]", await self._one(command))]
+        places = [Place(start.tenant, one.created_at, one.session_id.decode()) for one in found]
+        return places, len(places) == _PAGE
 
     async def _live(self, edition: Edition, places: Sequence[Place]) -> Place | None:
         keys = [self._keys.session(place.tenant, place.session_id) for place in places]
-        heads = await self._run([reading("GETRANGE", key, 0, HEADER_BYTES - 1) for key in keys])
-        for place, key, head in zip(places, keys, heads, strict=True):
-            if isinstance(head, bytes) and fingerprint_of(head) == edition.fingerprint:
-                record = _readable(await self._one(reading("GET", key)))
-                if record is not None and (record.model, record.version) == (edition.model, edition.version):
-                    return place
+        heads = await self._run([reading("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys])
+        for place, head in zip(places, heads, strict=True):
+            facts = _readable(head)
+            if facts is not None and Edition(facts.model, facts.version, facts.fingerprint) == edition:
+                return place
         return None
 
     async def _one(self, command: Command) -> Reply:
@@ -146,9 +139,9 @@ def _served(notice: bytes) -> tuple[Served, ...]:
     return tuple(Served(Edition(*row[:3]), *row[3:]) for row in rows)
 
 
-def _readable(data: Reply) -> Record | None:
+def _readable(head: Reply) -> Listed | None:
     try:
-        record = decode(data) if isinstance(data, bytes) else None
+        facts = decode_head(head) if isinstance(head, bytes) else None
     except StateCorrupted:
         return None
-    return record if isinstance(record, Record) else None
+    return facts if isinstance(facts, Listed) else None

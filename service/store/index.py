@@ -1,7 +1,9 @@
-"""The index of live sessions: per tenant one sorted set by creation time and one by expiry.
+"""The index of live sessions: per tenant one sorted set in the order of listings and one by expiry.
 
 It serves listing and counting, nothing that a session depends on. An entry outlives its session by up to a quarter of
-the TTL and a second, so that most steps need not touch it. Scores of expiry are on the store's clock.
+the TTL and a second, so that most steps need not touch it. Its member holds creation time and id (`Position`). The
+first set is sorted by these bytes alone, so that a listing goes on at any place at once; and a session that is created
+again by its key gets another entry. Scores of expiry are on the store's clock.
 """
 
 import asyncio
@@ -12,18 +14,18 @@ from service.errors import StateCorrupted
 from service.store.coalesce import Coalescers
 from service.store.commands import Command, Reply, Script, reading, running, writing
 from service.store.cursor import Position
-from service.store.errand import value_of
+from service.store.errand import Answer, value_of
 from service.store.keys import Keys
 from service.store.lane import Lane
 from service.store.observer import StoreObserver
-from service.store.record import Tombstone, decode
-from service.types import Record, SessionPage
+from service.store.pruning import Pruning
+from service.store.record import HEAD_BYTES, Tombstone, decode_head
+from service.types import Listed, Record, SessionPage
 
-_PAGE = 50  # records per round trip
-_SCAN = 1000  # records that one listing reads at most; the cursor goes on from there
-_PRUNE = 500  # entries that one call of the script drops
-_ROUNDS = 20  # calls of the script per tenant and count
-_TENANTS = 200  # tenants per round trip
+_PORTION = 100  # sessions per round trip
+_SCAN = 1000  # sessions that one listing looks at, about; the cursor goes on from there
+_SHARE = 0.5  # of its time, after which a listing ends with what it has found
+_OUTLIVES_MS = 24 * 60 * 60 * 1000  # an index that nobody prunes ends so long after its last entry
 
 
 def lifetime(ttl_seconds: int) -> int:
@@ -47,111 +49,92 @@ class Index:
         self._timeout = timeout
         self._limit = limit
         self._enter = Script.read("index")
-        self._prune = Script.read("prune")
+        self._pruning = Pruning(lambda commands: self._run(commands, self._deadline()), keys, self._expired)
 
     async def enter(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         """List the session until its TTL from now is over, and a margin. Raises StoreUnavailable and StoreFull."""
-        arguments = (session_id, record.created_at, lifetime(record.ttl_seconds), self._limit)
+        member = Position(record.created_at, session_id.encode()).member
+        arguments = (member, lifetime(record.ttl_seconds), self._limit, _OUTLIVES_MS)
         entry = running(self._enter, self._keys.index(tenant), *arguments)
         # The tenant last: whoever forgets an empty tenant looks again afterwards. Another server may have it.
         for command in (entry, writing("SADD", self._keys.tenants, tenant)):
             value_of(command, await self._together.submit(command, deadline))
 
-    async def remove(self, tenant: str, session_ids: Sequence[bytes | str], deadline: float) -> int:
-        """Drop entries; returns how many there were. Raises StoreUnavailable."""
-        if not session_ids:
-            return 0
-        created, expiry = self._keys.index(tenant)
-        commands = [writing("ZREM", created, *session_ids), writing("ZREM", expiry, *session_ids)]
-        return cast("int", (await self._run(commands, deadline))[0])
+    async def leave(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
+        """List the session no more. Raises StoreUnavailable."""
+        await self._drop(tenant, [Position(record.created_at, session_id.encode())], deadline)
 
     async def page(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
         """A page of live sessions, newest first. Raises InvalidRequest and StoreUnavailable.
 
-        A page can be short, or empty, and still have a cursor: where many sessions are of other models.
+        A page can be short, or empty, and still have a cursor: where many sessions are of other models, or the store is
+        slow.
         """
         deadline = self._deadline()
+        enough = deadline - self._timeout * (1 - _SHARE)
         after = Position.parse(cursor) if cursor is not None else None
-        found: list[tuple[Position, Record]] = []
+        found: list[tuple[Position, Listed]] = []
         scanned = 0
         exhausted = False
-        while len(found) <= limit and scanned < _SCAN and not exhausted:
-            places = await self._places(tenant, after, deadline)
+        portion = min(limit + 1, _PORTION)
+        while len(found) <= limit and not exhausted and (not scanned or (scanned < _SCAN and _now() < enough)):
+            places = await self._places(tenant, after, portion, deadline)
             live = await self._read(tenant, places, deadline)
-            found += [(place, record) for place, record in live if model in (None, record.model)]
+            found += [(place, facts) for place, facts in live if model in (None, facts.model)]
             scanned += len(places)
-            exhausted = len(places) < _PAGE
+            exhausted = len(places) < portion
             after = places[-1] if places else after
+            portion = _PORTION
         if len(found) > limit:
             found, after = found[:limit], found[limit - 1][0]
             exhausted = False
-        sessions = [(place.session_id.decode(), record) for place, record in found]
+        sessions = [(place.session_id.decode(), facts) for place, facts in found]
         return SessionPage(sessions, None if exhausted or after is None else after.cursor())
 
     async def active(self) -> int:
         """Live sessions of all tenants; tells the observer of those found expired. Raises StoreUnavailable."""
-        (members,) = await self._run([reading("SMEMBERS", self._keys.tenants)], self._deadline())
-        tenants = sorted(cast("list[bytes]", members))
-        total = 0
-        for start in range(0, len(tenants), _TENANTS):
-            total += await self._count([tenant.decode() for tenant in tenants[start : start + _TENANTS]])
-        return total
+        return await self._pruning.active()
 
-    async def _count(self, tenants: Sequence[str]) -> int:
-        left: dict[str, int] = {}
-        pending = list(tenants)
-        for _ in range(_ROUNDS):
-            commands = [running(self._prune, self._keys.index(tenant), _PRUNE) for tenant in pending]
-            replies = cast("list[list[int]]", await self._run(commands, self._deadline()))
-            self._expired(sum(pruned for pruned, _ in replies))
-            left |= {tenant: remaining for tenant, (_, remaining) in zip(pending, replies, strict=True)}
-            pending = [tenant for tenant, (pruned, _) in zip(pending, replies, strict=True) if pruned == _PRUNE]
-            if not pending:
-                break
-        await self._forget([tenant for tenant, remaining in left.items() if not remaining])
-        return sum(left.values())
-
-    async def _forget(self, tenants: Sequence[str]) -> None:
-        if not tenants:
-            return
-        await self._run([writing("SREM", self._keys.tenants, *tenants)], self._deadline())
-        sizes = [reading("ZCARD", self._keys.index(tenant)[1]) for tenant in tenants]
-        replies = await self._run(sizes, self._deadline())
-        # One may have entered a session between the count and its removal.
-        busy = [tenant for tenant, size in zip(tenants, replies, strict=True) if size]
-        if busy:
-            await self._run([writing("SADD", self._keys.tenants, *busy)], self._deadline())
-
-    async def _places(self, tenant: str, after: Position | None, deadline: float) -> list[Position]:
-        """The next entries below `after`; fewer than _PAGE at the end only."""
+    async def _places(self, tenant: str, after: Position | None, count: int, deadline: float) -> list[Position]:
+        """The next entries below `after`; fewer than `count` at the end only."""
         created, _ = self._keys.index(tenant)
-        top = "+inf" if after is None else after.created_at
-        places: list[Position] = []
-        offset = 0
-        while len(places) < _PAGE:
-            # Entries of the same millisecond as `after` come again; the offset passes over any number of them.
-            window = ("LIMIT", offset, _PAGE)
-            command = reading("ZREVRANGEBYSCORE", created, top, "-inf", "WITHSCORES", *window)
-            (reply,) = await self._run([command], deadline)
-            flat = cast("list[bytes]", reply)
-            read = [Position(int(float(score)), name) for name, score in zip(flat[::2], flat[1::2], strict=True)]
-            places += [place for place in read if after is None or place < after]
-            if len(read) < _PAGE:
-                break
-            offset += _PAGE
-        return places[:_PAGE]
+        top = b"+" if after is None else b"(" + after.member
+        (reply,) = await self._run([reading("ZREVRANGEBYLEX", created, top, "-", "LIMIT", 0, count)], deadline)
+        return [Position.of(member) for member in cast("list[bytes]", reply)]
 
-    async def _read(self, tenant: str, places: Sequence[Position], deadline: float) -> list[tuple[Position, Record]]:
+    async def _read(self, tenant: str, places: Sequence[Position], deadline: float) -> list[tuple[Position, Listed]]:
+        """The sessions at those places; entries without theirs are dropped."""
         if not places:
             return []
         keys = [self._keys.session(tenant, place.session_id.decode()) for place in places]
-        stored = dict(zip(places, await self._run([reading("GET", key) for key in keys], deadline), strict=True))
-        records = {place: _readable(data) for place, data in stored.items()}
-        gone = [place.session_id for place, data in stored.items() if data is None]
-        ended = [place.session_id for place, record in records.items() if isinstance(record, Tombstone)]
-        self._expired(await self.remove(tenant, gone, deadline))
-        await self.remove(tenant, ended, deadline)
-        return [(place, record) for place, record in records.items() if isinstance(record, Record)]
+        commands = [reading("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys]
+        answers = await self._lane.run(commands, deadline)
+        found: list[tuple[Position, Listed]] = []
+        gone: list[Position] = []
+        ended: list[Position] = []
+        for place, command, answer in zip(places, commands, answers, strict=True):
+            try:
+                head = _head(command, answer)
+            except StateCorrupted:
+                continue  # kept for inspection
+            if head is None or head.created_at != place.created_at:
+                gone.append(place)
+            elif isinstance(head, Tombstone):
+                ended.append(place)
+            else:
+                found.append((place, head))
+        self._expired(await self._drop(tenant, gone, deadline))
+        await self._drop(tenant, ended, deadline)
+        return found
+
+    async def _drop(self, tenant: str, places: Sequence[Position], deadline: float) -> int:
+        """Drop entries; returns how many there were."""
+        if not places:
+            return 0
+        members = [place.member for place in places]
+        # What is left of a drop that is interrupted here must be the entry that is pruned.
+        commands = [writing("ZREM", key, *members) for key in self._keys.index(tenant)]
+        return cast("int", (await self._run(commands, deadline))[0])
 
     async def _run(self, commands: Sequence[Command], deadline: float) -> list[Reply]:
         answers = await self._lane.run(commands, deadline)
@@ -162,11 +145,13 @@ class Index:
             self._observer.session_ended("expired", count)
 
     def _deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self._timeout
+        return _now() + self._timeout
 
 
-def _readable(data: Reply) -> Record | Tombstone | None:
-    try:
-        return decode(data) if isinstance(data, bytes) else None
-    except StateCorrupted:
-        return None
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _head(command: Command, answer: Answer) -> Listed | Tombstone | None:
+    stored = value_of(command, answer)
+    return decode_head(stored) if isinstance(stored, bytes) and stored else None

@@ -1,8 +1,12 @@
 """Records as bytes: a fixed header, then length-prefixed fields; and the tombstones of ended sessions.
 
-The header (72 bytes, little-endian): magic, format version, dtype, step, timesteps, nonce, model fingerprint, checksum.
-It is the record's token: the checksum covers everything, and the random nonce keeps two writes of equal content apart,
-so that a writer never takes a record that was rolled back and rewritten for the one that it knows.
+    header    72 bytes, little-endian: magic, format version, dtype, step, timesteps, nonce, model fingerprint, checksum
+    facts     what a listing tells, and the checksum of the rest
+    rest      state, digests, stored answer, kept states
+
+The header is the record's token: its checksum covers the facts and through them the rest, and the random nonce keeps
+two writes of equal content apart, so that a writer never takes a record that was rolled back and rewritten for the one
+that it knows. A listing reads and checks header and facts alone, however large the states are.
 """
 
 import secrets
@@ -12,17 +16,19 @@ from hashlib import blake2b
 
 from service.errors import StateCorrupted
 from service.store.fields import Reader, Writer
-from service.types import Durability, KeptState, LastStep, Record
+from service.types import Durability, KeptState, LastStep, Listed, Record
 
 MAGIC = b"UnrS"
 TOMBSTONE_MAGIC = b"UnrE"
 FORMAT = 1
 
 _HEADER = struct.Struct("<4sHBxQQ8s32s8s")
-_TOMBSTONE = struct.Struct("<4sHxxQ8s")
+_TOMBSTONE = struct.Struct("<4sHxxQQ8s")
 _PREFIX = struct.Struct("<4sH")
 _CHECKSUM_BYTES = 8
 HEADER_BYTES = _HEADER.size
+#: Header, facts, and two names as long as a file system allows.
+HEAD_BYTES = HEADER_BYTES + 46 + 2 * 255
 
 _DTYPES = {"float32": 1, "bfloat16": 2, "float16": 3, "float64": 4, "int8": 5}
 _DTYPE_NAMES = {code: name for name, code in _DTYPES.items()}
@@ -31,9 +37,10 @@ _DURABILITIES: tuple[Durability, ...] = ("memory", "replicated", "fsynced")
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What is left of a session that its client ended, at `ended_at` milliseconds since 1970."""
+    """What is left of a session that its client ended; times are milliseconds since 1970."""
 
     ended_at: int
+    created_at: int
 
 
 def encode(record: Record) -> bytes:
@@ -47,30 +54,30 @@ def encode(record: Record) -> bytes:
     fingerprint = bytes.fromhex(record.fingerprint)
     if len(fingerprint) != 32:
         raise ValueError(f"fingerprint has {len(fingerprint)} bytes, expected 32")
-    body = _encode_body(record)
+    rest = _encode_rest(record)
+    facts = _encode_facts(record, rest)
     nonce = secrets.token_bytes(8)
     blank = _HEADER.pack(
         MAGIC, FORMAT, _DTYPES[record.dtype], record.step, record.timesteps, nonce, fingerprint, bytes(_CHECKSUM_BYTES)
     )
     head = blank[:-_CHECKSUM_BYTES]
-    return head + _checksum(head, body) + body
+    return head + _checksum(head, facts) + facts + rest
 
 
 def decode(data: bytes) -> Record | Tombstone:
     """Read stored bytes back. Raises StateCorrupted for anything that `encode` or `bury` did not write."""
-    if len(data) < _PREFIX.size:
-        raise StateCorrupted(f"session record has {len(data)} bytes, expected {_TOMBSTONE.size} or more")
-    magic, version = _PREFIX.unpack_from(data)
-    if magic not in (MAGIC, TOMBSTONE_MAGIC):
-        raise StateCorrupted(f"session record starts with {magic!r}, expected {MAGIC!r} or {TOMBSTONE_MAGIC!r}")
-    if version != FORMAT:
-        raise StateCorrupted(f"session record has format version {version}, expected {FORMAT}")
-    return _decode_record(data) if magic == MAGIC else _decode_tombstone(data)
+    return _decode_record(data) if _magic(data) == MAGIC else _decode_tombstone(data)
 
 
-def bury(ended_at: int) -> bytes:
-    """The tombstone of a session that ended at `ended_at` milliseconds since 1970."""
-    head = _TOMBSTONE.pack(TOMBSTONE_MAGIC, FORMAT, ended_at, bytes(_CHECKSUM_BYTES))[:-_CHECKSUM_BYTES]
+def decode_head(data: bytes) -> Listed | Tombstone:
+    """Read the first HEAD_BYTES of stored bytes, and check no more than header and facts. Raises StateCorrupted."""
+    return _decode_facts(data)[0] if _magic(data) == MAGIC else _decode_tombstone(data)
+
+
+def bury(ended_at: int, created_at: int) -> bytes:
+    """The tombstone of a session; times are milliseconds since 1970."""
+    blank = _TOMBSTONE.pack(TOMBSTONE_MAGIC, FORMAT, ended_at, created_at, bytes(_CHECKSUM_BYTES))
+    head = blank[:-_CHECKSUM_BYTES]
     return head + _checksum(head, b"")
 
 
@@ -79,30 +86,31 @@ def token_of(data: bytes) -> bytes:
     return data[:HEADER_BYTES]
 
 
-def fingerprint_of(header: bytes) -> str | None:
-    """The model fingerprint in the first HEADER_BYTES of a record; None of anything else."""
-    if len(header) < HEADER_BYTES or not header.startswith(MAGIC):
-        return None
-    fingerprint: bytes = _HEADER.unpack_from(header)[6]
-    return fingerprint.hex()
+def _magic(data: bytes) -> bytes:
+    if len(data) < _PREFIX.size:
+        raise StateCorrupted(f"session record has {len(data)} bytes, expected {_TOMBSTONE.size} or more")
+    magic: bytes
+    magic, version = _PREFIX.unpack_from(data)
+    if magic not in (MAGIC, TOMBSTONE_MAGIC):
+        raise StateCorrupted(f"session record starts with {magic!r}, expected {MAGIC!r} or {TOMBSTONE_MAGIC!r}")
+    if version != FORMAT:
+        raise StateCorrupted(f"session record has format version {version}, expected {FORMAT}")
+    return magic
 
 
-def _checksum(head: bytes, body: bytes | memoryview) -> bytes:
+def _checksum(head: bytes | memoryview, body: bytes | memoryview) -> bytes:
     digest = blake2b(head, digest_size=_CHECKSUM_BYTES)
     digest.update(body)
     return digest.digest()
 
 
-def _verify(data: bytes, header_bytes: int) -> None:
-    if len(data) < header_bytes:
-        raise StateCorrupted(f"session record has {len(data)} bytes, expected {header_bytes} or more")
-    stored = data[header_bytes - _CHECKSUM_BYTES : header_bytes]
-    actual = _checksum(data[: header_bytes - _CHECKSUM_BYTES], memoryview(data)[header_bytes:])
+def _verify(stored: bytes, head: bytes | memoryview, body: bytes | memoryview) -> None:
+    actual = _checksum(head, body)
     if stored != actual:
         raise StateCorrupted(f"session record has checksum {stored.hex()}, expected {actual.hex()} by its content")
 
 
-def _encode_body(record: Record) -> bytes:
+def _encode_facts(record: Record, rest: bytes) -> bytes:
     writer = Writer()
     writer.text(record.model)
     writer.text(record.version)
@@ -112,7 +120,14 @@ def _encode_body(record: Record) -> bytes:
     writer.integer(_DURABILITIES.index(record.durability), 1)
     writer.integer(record.kept_steps, 1)
     writer.integer(record.indexed_until, 8)
-    writer.blob(record.state, 4)
+    writer.integer(len(record.state), 4)
+    writer.raw(_checksum(b"", rest))
+    return writer.join()
+
+
+def _encode_rest(record: Record) -> bytes:
+    writer = Writer()
+    writer.raw(record.state)
     writer.blob(record.origin, 1)
     writer.integer(len(record.keys), 1)
     for key in record.keys:
@@ -135,17 +150,18 @@ def _encode_last(writer: Writer, last: LastStep | None) -> None:
         writer.blob(last.answer, 4)
 
 
-def _decode_record(data: bytes) -> Record:
-    _verify(data, HEADER_BYTES)
-    _, _, dtype, step, timesteps, _, fingerprint, _ = _HEADER.unpack_from(data)
+def _decode_facts(data: bytes) -> tuple[Listed, bytes, int]:
+    """The facts, the checksum of the rest, and where that begins."""
+    if len(data) < HEADER_BYTES:
+        raise StateCorrupted(f"session record has {len(data)} bytes, expected {HEADER_BYTES} or more")
+    _, _, dtype, step, timesteps, _, fingerprint, checksum = _HEADER.unpack_from(data)
     reader = Reader(data, HEADER_BYTES)
-    record = Record(
+    facts = Listed(
         fingerprint=fingerprint.hex(),
         dtype=_dtype(dtype),
         step=step,
         timesteps=timesteps,
-        token=token_of(data),
-        # Keyword arguments are evaluated in this order, which is the order of `_encode_body`.
+        # Keyword arguments are evaluated in this order, which is the order of `_encode_facts`.
         model=reader.text(),
         version=reader.text(),
         created_at=reader.integer(8),
@@ -154,7 +170,34 @@ def _decode_record(data: bytes) -> Record:
         durability=_durability(reader.integer(1)),
         kept_steps=reader.integer(1),
         indexed_until=reader.integer(8),
-        state=reader.blob(4),
+        state_bytes=reader.integer(4),
+    )
+    of_rest = reader.take(_CHECKSUM_BYTES)
+    view = memoryview(data)
+    _verify(checksum, view[: HEADER_BYTES - _CHECKSUM_BYTES], view[HEADER_BYTES : reader.at])
+    return facts, of_rest, reader.at
+
+
+def _decode_record(data: bytes) -> Record:
+    facts, checksum, at = _decode_facts(data)
+    _verify(checksum, b"", memoryview(data)[at:])
+    reader = Reader(data, at)
+    record = Record(
+        model=facts.model,
+        version=facts.version,
+        fingerprint=facts.fingerprint,
+        dtype=facts.dtype,
+        step=facts.step,
+        timesteps=facts.timesteps,
+        created_at=facts.created_at,
+        expires_at=facts.expires_at,
+        ttl_seconds=facts.ttl_seconds,
+        durability=facts.durability,
+        kept_steps=facts.kept_steps,
+        indexed_until=facts.indexed_until,
+        token=token_of(data),
+        # Keyword arguments are evaluated in this order, which is the order of `_encode_rest`.
+        state=reader.take(facts.state_bytes),
         origin=reader.blob(1),
         keys=tuple(reader.blob(1) for _ in range(reader.integer(1))),
         last=_decode_last(reader),
@@ -174,10 +217,11 @@ def _decode_last(reader: Reader) -> LastStep | None:
 
 
 def _decode_tombstone(data: bytes) -> Tombstone:
-    _verify(data, _TOMBSTONE.size)
     if len(data) != _TOMBSTONE.size:
         raise StateCorrupted(f"tombstone has {len(data)} bytes, expected {_TOMBSTONE.size}")
-    return Tombstone(ended_at=_TOMBSTONE.unpack(data)[2])
+    _, _, ended_at, created_at, checksum = _TOMBSTONE.unpack(data)
+    _verify(checksum, data[:-_CHECKSUM_BYTES], b"")
+    return Tombstone(ended_at, created_at)
 
 
 def _dtype(code: int) -> str:

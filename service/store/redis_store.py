@@ -211,7 +211,7 @@ class RedisStore:
         if record is None:
             return False
         deadline = self._deadline()
-        arguments = (bury(self._now()), _TOMBSTONE_MS, TOMBSTONE_MAGIC)
+        arguments = (bury(self._now(), record.created_at), _TOMBSTONE_MS, TOMBSTONE_MAGIC)
         command = running(self._end, [self._keys.session(tenant, session_id)], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
         result = value_of(command, answer)
@@ -219,7 +219,7 @@ class RedisStore:
             raise SessionEnded(f"session {session_id} was ended before")
         if result != b"missing":
             with self._convenience():
-                await self._index.remove(tenant, [session_id], deadline)
+                await self._index.leave(tenant, session_id, record, deadline)
             _require_durable(record, answer)
         return result != b"missing"
 

@@ -1,14 +1,14 @@
 """Records as bytes."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import StateCorrupted
-from service.store.record import HEADER_BYTES, Tombstone, bury, decode, encode, token_of
-from service.types import KeptState, LastStep, Record
+from service.store.record import HEAD_BYTES, HEADER_BYTES, Tombstone, bury, decode, decode_head, encode, token_of
+from service.types import KeptState, LastStep, Listed, Record
 
 SAMPLE = Record(
     model="next-word",
@@ -29,6 +29,8 @@ SAMPLE = Record(
     kept=(KeptState(step=5, timesteps=30, state=b"older"), KeptState(step=6, timesteps=35, state=b"old")),
     indexed_until=1_900_000_751_000,
 )
+
+TOMBSTONE = bury(1_900_000_000_000, 1_800_000_000_000)
 
 counts = st.integers(0, 2**64 - 1)
 digests = st.binary(min_size=16, max_size=16)
@@ -60,11 +62,36 @@ def test_every_record_comes_back_as_it_was(record: Record) -> None:
     assert decode(data) == replace(record, token=token_of(data))
 
 
+@given(records)
+def test_a_listing_is_told_the_same_by_the_first_bytes_alone(record: Record) -> None:
+    facts = decode_head(encode(record)[:HEAD_BYTES])
+    assert isinstance(facts, Listed)
+    assert all(getattr(facts, field.name) == getattr(record, field.name) for field in fields(facts))
+
+
+@pytest.mark.parametrize("name", ["m" * 255, "é" * 127])
+def test_the_first_bytes_have_room_for_names_of_any_file_system(name: str) -> None:
+    facts = decode_head(encode(replace(SAMPLE, model=name, version=name))[:HEAD_BYTES])
+    assert isinstance(facts, Listed)
+    assert (facts.model, facts.version) == (name, name)
+
+
+def test_no_bit_of_what_a_listing_tells_can_flip_unnoticed() -> None:
+    data = encode(SAMPLE)
+    beginning = data.index(SAMPLE.state)
+    for place in range(beginning * 8):
+        flipped = bytearray(data)
+        flipped[place // 8] ^= 1 << place % 8
+        with pytest.raises(StateCorrupted):
+            decode_head(bytes(flipped))
+    assert isinstance(decode_head(data[:beginning]), Listed)
+
+
 def test_two_encodings_of_one_record_have_different_tokens() -> None:
     assert len({token_of(encode(SAMPLE)) for _ in range(100)}) == 100
 
 
-@pytest.mark.parametrize("data", [encode(SAMPLE), bury(1_900_000_000_000)], ids=["record", "tombstone"])
+@pytest.mark.parametrize("data", [encode(SAMPLE), TOMBSTONE], ids=["record", "tombstone"])
 def test_no_single_bit_can_flip_unnoticed(data: bytes) -> None:
     for place in range(len(data) * 8):
         flipped = bytearray(data)
@@ -73,7 +100,7 @@ def test_no_single_bit_can_flip_unnoticed(data: bytes) -> None:
             decode(bytes(flipped))
 
 
-@pytest.mark.parametrize("data", [encode(SAMPLE), bury(1_900_000_000_000)], ids=["record", "tombstone"])
+@pytest.mark.parametrize("data", [encode(SAMPLE), TOMBSTONE], ids=["record", "tombstone"])
 def test_no_end_can_be_missing_or_added_unnoticed(data: bytes) -> None:
     for length in range(len(data)):
         with pytest.raises(StateCorrupted):
@@ -110,7 +137,7 @@ def test_the_token_is_the_header() -> None:
 
 
 def test_a_tombstone_remembers_when_its_session_ended() -> None:
-    assert decode(bury(1_900_000_000_000)) == Tombstone(ended_at=1_900_000_000_000)
+    assert decode(TOMBSTONE) == Tombstone(ended_at=1_900_000_000_000, created_at=1_800_000_000_000)
 
 
 @pytest.mark.parametrize("changes", [{"dtype": "complex64"}, {"fingerprint": "ab"}, {"fingerprint": "x" * 64}])

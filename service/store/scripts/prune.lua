@@ -1,4 +1,4 @@
--- Drops expired entries of a tenant's index, at most one portion; returns how many went and how many are left.
+-- Drops expired entries of a tenant's index, at most one portion; returns how many went, live and are left.
 -- KEYS: by creation, by expiry. ARGV: portion.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -7,4 +7,4 @@ if #expired > 0 then
   redis.call('ZREM', KEYS[1], unpack(expired))
   redis.call('ZREM', KEYS[2], unpack(expired))
 end
-return { #expired, redis.call('ZCARD', KEYS[2]) }
+return { #expired, redis.call('ZCOUNT', KEYS[2], string.format('(%d', now), '+inf'), redis.call('ZCARD', KEYS[2]) }
