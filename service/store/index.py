@@ -12,11 +12,11 @@ from service.errors import StateCorrupted
 from service.store.coalesce import Coalescers
 from service.store.commands import Command, Reply, Script, reading, running, writing
 from service.store.cursor import Position
-from service.store.errand import value_of
+from service.store.errand import Answer, value_of
 from service.store.keys import Keys
 from service.store.lane import Lane
 from service.store.observer import StoreObserver
-from service.store.record import Tombstone, decode
+from service.store.record import Owner, Tombstone, decode
 from service.types import Record, SessionPage
 
 _PAGE = 50  # records per round trip
@@ -144,14 +144,15 @@ class Index:
     async def _read(self, tenant: str, places: Sequence[Position], deadline: float) -> list[tuple[Position, Record]]:
         if not places:
             return []
-        keys = [self._keys.session(tenant, place.session_id.decode()) for place in places]
-        stored = dict(zip(places, await self._run([reading("GET", key) for key in keys], deadline), strict=True))
-        records = {place: _readable(data) for place, data in stored.items()}
-        gone = [place.session_id for place, data in stored.items() if data is None]
-        ended = [place.session_id for place, record in records.items() if isinstance(record, Tombstone)]
+        owners = [Owner(tenant, place.session_id.decode()) for place in places]
+        reads = [reading("GET", self._keys.session(tenant, owner.session_id)) for owner in owners]
+        answers = await self._lane.run(reads, deadline)
+        found = dict(zip(places, map(_found, reads, answers, owners), strict=True))
+        gone = [place.session_id for place, record in found.items() if record is None]
+        ended = [place.session_id for place, record in found.items() if isinstance(record, Tombstone)]
         self._expired(await self.remove(tenant, gone, deadline))
         await self.remove(tenant, ended, deadline)
-        return [(place, record) for place, record in records.items() if isinstance(record, Record)]
+        return [(place, record) for place, record in found.items() if isinstance(record, Record)]
 
     async def _run(self, commands: Sequence[Command], deadline: float) -> list[Reply]:
         answers = await self._lane.run(commands, deadline)
@@ -165,8 +166,10 @@ class Index:
         return asyncio.get_running_loop().time() + self._timeout
 
 
-def _readable(data: Reply) -> Record | Tombstone | None:
+def _found(read: Command, answer: Answer, owner: Owner) -> Record | Tombstone | StateCorrupted | None:
+    """What is stored. Raises StoreUnavailable; a record that cannot be read is its own business, not the listing's."""
     try:
-        return decode(data) if isinstance(data, bytes) else None
-    except StateCorrupted:
-        return None
+        data = value_of(read, answer)
+        return decode(data, owner) if isinstance(data, bytes) else None
+    except StateCorrupted as error:
+        return error

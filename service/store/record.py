@@ -2,7 +2,8 @@
 
 The header (72 bytes, little-endian): magic, format version, dtype, step, timesteps, nonce, model fingerprint, checksum.
 It is the record's token: the checksum covers everything, and the random nonce keeps two writes of equal content apart,
-so that a writer never takes a record that was rolled back and rewritten for the one that it knows.
+so that a writer never takes a record that was rolled back and rewritten for the one that it knows. The checksum covers
+the owner too, tenant and session, without storing it: what was copied from another session's key is foreign here.
 """
 
 import secrets
@@ -16,7 +17,7 @@ from service.types import Durability, KeptState, LastStep, Record
 
 MAGIC = b"UnrS"
 TOMBSTONE_MAGIC = b"UnrE"
-FORMAT = 1
+FORMAT = 2
 
 _HEADER = struct.Struct("<4sHBxQQ8s32s8s")
 _TOMBSTONE = struct.Struct("<4sHxxQ8s")
@@ -36,7 +37,25 @@ class Tombstone:
     ended_at: int
 
 
-def encode(record: Record) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose record it is."""
+
+    tenant: str
+    session_id: str
+
+    def seal(self, head: bytes, body: bytes | memoryview) -> bytes:
+        """The checksum of what belongs to this session."""
+        # The lengths keep the parts apart; the prefix of the keys is left out, so that a store can be moved to another.
+        digest = blake2b(digest_size=_CHECKSUM_BYTES)
+        for name in (self.tenant.encode(), self.session_id.encode()):
+            digest.update(len(name).to_bytes(4, "little") + name)
+        digest.update(head)
+        digest.update(body)
+        return digest.digest()
+
+
+def encode(record: Record, owner: Owner) -> bytes:
     """The record's bytes under a fresh nonce; their first HEADER_BYTES are its new token.
 
     Raises ValueError for a dtype, durability or fingerprint that the format does not know, OverflowError for a number
@@ -53,11 +72,11 @@ def encode(record: Record) -> bytes:
         MAGIC, FORMAT, _DTYPES[record.dtype], record.step, record.timesteps, nonce, fingerprint, bytes(_CHECKSUM_BYTES)
     )
     head = blank[:-_CHECKSUM_BYTES]
-    return head + _checksum(head, body) + body
+    return head + owner.seal(head, body) + body
 
 
-def decode(data: bytes) -> Record | Tombstone:
-    """Read stored bytes back. Raises StateCorrupted for anything that `encode` or `bury` did not write."""
+def decode(data: bytes, owner: Owner) -> Record | Tombstone:
+    """Read stored bytes back. Raises StateCorrupted for anything that `encode` or `bury` did not write for `owner`."""
     if len(data) < _PREFIX.size:
         raise StateCorrupted(f"session record has {len(data)} bytes, expected {_TOMBSTONE.size} or more")
     magic, version = _PREFIX.unpack_from(data)
@@ -65,13 +84,13 @@ def decode(data: bytes) -> Record | Tombstone:
         raise StateCorrupted(f"session record starts with {magic!r}, expected {MAGIC!r} or {TOMBSTONE_MAGIC!r}")
     if version != FORMAT:
         raise StateCorrupted(f"session record has format version {version}, expected {FORMAT}")
-    return _decode_record(data) if magic == MAGIC else _decode_tombstone(data)
+    return _decode_record(data, owner) if magic == MAGIC else _decode_tombstone(data, owner)
 
 
-def bury(ended_at: int) -> bytes:
+def bury(ended_at: int, owner: Owner) -> bytes:
     """The tombstone of a session that ended at `ended_at` milliseconds since 1970."""
     head = _TOMBSTONE.pack(TOMBSTONE_MAGIC, FORMAT, ended_at, bytes(_CHECKSUM_BYTES))[:-_CHECKSUM_BYTES]
-    return head + _checksum(head, b"")
+    return head + owner.seal(head, b"")
 
 
 def token_of(data: bytes) -> bytes:
@@ -79,19 +98,15 @@ def token_of(data: bytes) -> bytes:
     return data[:HEADER_BYTES]
 
 
-def _checksum(head: bytes, body: bytes | memoryview) -> bytes:
-    digest = blake2b(head, digest_size=_CHECKSUM_BYTES)
-    digest.update(body)
-    return digest.digest()
-
-
-def _verify(data: bytes, header_bytes: int) -> None:
+def _verify(data: bytes, header_bytes: int, owner: Owner) -> None:
     if len(data) < header_bytes:
         raise StateCorrupted(f"session record has {len(data)} bytes, expected {header_bytes} or more")
     stored = data[header_bytes - _CHECKSUM_BYTES : header_bytes]
-    actual = _checksum(data[: header_bytes - _CHECKSUM_BYTES], memoryview(data)[header_bytes:])
+    actual = owner.seal(data[: header_bytes - _CHECKSUM_BYTES], memoryview(data)[header_bytes:])
     if stored != actual:
-        raise StateCorrupted(f"session record has checksum {stored.hex()}, expected {actual.hex()} by its content")
+        raise StateCorrupted(
+            f"session record has checksum {stored.hex()}, expected {actual.hex()} by its content and its session"
+        )
 
 
 def _encode_body(record: Record) -> bytes:
@@ -127,8 +142,8 @@ def _encode_last(writer: Writer, last: LastStep | None) -> None:
         writer.blob(last.answer, 4)
 
 
-def _decode_record(data: bytes) -> Record:
-    _verify(data, HEADER_BYTES)
+def _decode_record(data: bytes, owner: Owner) -> Record:
+    _verify(data, HEADER_BYTES, owner)
     _, _, dtype, step, timesteps, _, fingerprint, _ = _HEADER.unpack_from(data)
     reader = Reader(data, HEADER_BYTES)
     record = Record(
@@ -165,8 +180,8 @@ def _decode_last(reader: Reader) -> LastStep | None:
     return LastStep(step=reader.integer(8), key=reader.blob(1), body=reader.blob(1), answer=reader.blob(4))
 
 
-def _decode_tombstone(data: bytes) -> Tombstone:
-    _verify(data, _TOMBSTONE.size)
+def _decode_tombstone(data: bytes, owner: Owner) -> Tombstone:
+    _verify(data, _TOMBSTONE.size, owner)
     if len(data) != _TOMBSTONE.size:
         raise StateCorrupted(f"tombstone has {len(data)} bytes, expected {_TOMBSTONE.size}")
     return Tombstone(ended_at=_TOMBSTONE.unpack(data)[2])

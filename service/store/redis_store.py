@@ -28,7 +28,7 @@ from service.store.index import Index, lifetime
 from service.store.keys import Keys
 from service.store.lane import Lane
 from service.store.observer import StoreObserver
-from service.store.record import TOMBSTONE_MAGIC, Tombstone, bury, decode, encode, token_of
+from service.store.record import TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode, token_of
 from service.store.topology import Topology
 from service.types import Durability, Record, SessionPage
 
@@ -119,7 +119,10 @@ class RedisStore:
             await self._observed("confirm", self._confirm_record(tenant, session_id, record))
 
     async def end(self, tenant: str, session_id: str) -> bool:
-        """Leave a tombstone for 24 hours; False where there is no record. Raises SessionEnded, StoreUnavailable."""
+        """Leave a tombstone for 24 hours; False where there is no record.
+
+        Raises SessionEnded, StoreUnavailable, DurabilityNotReached, and StateCorrupted: that record stays as it is.
+        """
         return await self._to_its_end(self._observed("end", self._end_session(tenant, session_id)))
 
     async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
@@ -157,17 +160,17 @@ class RedisStore:
     async def _read_record(self, tenant: str, session_id: str) -> Record | None:
         get = reading("GET", self._keys.session(tenant, session_id))
         stored = value_of(get, await self._lanes["memory"].submit(get, self._deadline()))
-        return _live(stored) if isinstance(stored, bytes) else None
+        return _live(stored, Owner(tenant, session_id)) if isinstance(stored, bytes) else None
 
     async def _create_record(self, tenant: str, session_id: str, record: Record) -> Record:
         deadline = self._deadline()
         record, _ = _with_index_time(record)
-        data = encode(record)
+        data = encode(record, Owner(tenant, session_id))
         command = running(self._create, [self._keys.session(tenant, session_id)], data, record.ttl_seconds * 1000)
         answer = await self._lanes[record.durability].submit(command, deadline)
         stored = value_of(command, answer)
         if isinstance(stored, bytes):
-            return _live(stored)
+            return _live(stored, Owner(tenant, session_id))
         await self._enter(tenant, session_id, record, deadline)
         _require_durable(record, answer)
         return replace(record, token=token_of(data))
@@ -178,7 +181,7 @@ class RedisStore:
         deadline = self._deadline()
         expected = record.token
         record, moved = _with_index_time(record)
-        data = encode(record)
+        data = encode(record, Owner(tenant, session_id))
         arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC)
         command = running(self._write, [self._keys.session(tenant, session_id)], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
@@ -210,7 +213,7 @@ class RedisStore:
         if record is None:
             return False
         deadline = self._deadline()
-        arguments = (bury(self._now()), _TOMBSTONE_MS, TOMBSTONE_MAGIC)
+        arguments = (bury(self._now(), Owner(tenant, session_id)), _TOMBSTONE_MS, TOMBSTONE_MAGIC)
         command = running(self._end, [self._keys.session(tenant, session_id)], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
         result = value_of(command, answer)
@@ -262,8 +265,8 @@ class RedisStore:
         return asyncio.get_running_loop().time() + self._timeout
 
 
-def _live(stored: bytes) -> Record:
-    decoded = decode(stored)
+def _live(stored: bytes, owner: Owner) -> Record:
+    decoded = decode(stored, owner)
     if isinstance(decoded, Tombstone):
         ended = datetime.fromtimestamp(decoded.ended_at / 1000, UTC).isoformat(timespec="seconds")
         raise SessionEnded(f"the session was ended by its client at {ended}")
