@@ -25,7 +25,7 @@ from service.store import EmbeddedServer, RedisStore, connect
 from service.store.cursor import Position
 from service.store.index import lifetime
 from service.store.keys import Keys
-from service.store.record import encode
+from service.store.record import Owner, encode
 from service.types import Record
 
 TENANT = "t"
@@ -135,15 +135,13 @@ async def fill(at: Place, crowd: Crowd) -> None:
     """Write the records and the entries of their index, as the service does, but many at once."""
     await at.redis.sadd(at.keys.tenants, TENANT)
     created, expiry = at.keys.index(TENANT)
-    stored: dict[tuple[int, str], bytes] = {}
     for start in range(0, crowd.size, BATCH):
         numbers = range(start, min(start + BATCH, crowd.size))
         pipeline = at.redis.pipeline(transaction=False)
         for number in numbers:
-            kind = crowd.position(number).created_at, crowd.model(number)
-            if kind not in stored:
-                stored = {kind: encode(record(*kind, crowd.state_bytes))}
-            pipeline.set(at.keys.session(TENANT, name(number)), stored[kind], px=1000 * TTL_SECONDS)
+            stored = record(crowd.position(number).created_at, crowd.model(number), crowd.state_bytes)
+            data = encode(stored, Owner(TENANT, name(number)))
+            pipeline.set(at.keys.session(TENANT, name(number)), data, px=1000 * TTL_SECONDS)
         ends = time.time_ns() // 1_000_000 + lifetime(TTL_SECONDS)
         pipeline.zadd(created, {crowd.position(number).member: 0 for number in numbers})
         pipeline.zadd(expiry, {crowd.position(number).member: ends for number in numbers})

@@ -43,7 +43,7 @@ from service.store.redis_store import RedisStore
 from service.store.topology import Topology
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
-from service.types import Operation, Outcome
+from service.types import Durability, Operation, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
     gc.collect()
     gc.freeze()
     watching = [
-        asyncio.create_task(_watch_store(topology, store, services.health)),
+        asyncio.create_task(_watch_store(topology, store, services.health, settings.durability)),
         asyncio.create_task(upgrades.run(settings.models_poll_seconds)),
     ]
     try:
@@ -182,16 +182,17 @@ def _gate_settings(settings: Settings) -> GateSettings:
     return GateSettings(settings.max_body_bytes, settings.request_timeout_seconds, settings.api_keys)
 
 
-async def _watch_store(topology: Topology, store: RedisStore, health: Health) -> None:
-    """Share the secret before the first request needs it, warn of the server's settings, count sessions."""
-    with contextlib.suppress(UnrollError):
-        await store.share_secret()
-    for warning in await warnings(topology):
-        log.warning("store setting", extra={"reason": warning})
+async def _watch_store(topology: Topology, store: RedisStore, health: Health, durability: Durability) -> None:
+    """Share the secret before the first request needs it, warn of the servers' settings, count sessions."""
+    looked = False
     while True:
         with contextlib.suppress(UnrollError):
             # A store that came back empty gets the secret back: its ids stay genuine, and their sessions honestly gone.
             await store.share_secret()
+            if not looked:
+                for warning in await warnings(topology, durability):
+                    log.warning("store setting", extra={"reason": warning})
+                looked = True
         # A master that was replaced may still answer those who do not ask.
         await topology.refresh(asyncio.get_running_loop().time() + COUNT_EVERY_SECONDS)
         await health.count_sessions()

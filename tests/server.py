@@ -57,15 +57,24 @@ def tiny_models(root: Path) -> Path:
 class Server:
     """`unroll serve` on a free port. Settings are those of service/settings.py by name: `max_body_bytes=2048`.
 
-    Leaving the block stops the service; whatever of it is still alive then is killed, by its id.
+    Entering the block starts the service and waits until it is ready, or without `await_ready` until it is alive.
+    Leaving it stops the service; whatever of it is still alive then is killed, by its id.
     """
 
     def __init__(
-        self, folder: Path, *, models: Path, workers: int = 1, redis_url: str | None = None, **settings: object
+        self,
+        folder: Path,
+        *,
+        models: Path,
+        workers: int = 1,
+        redis_url: str | None = None,
+        await_ready: bool = True,
+        **settings: object,
     ) -> None:
         self.state_dir = folder / "state"
         self.workers = workers
         self.url = ""
+        self._await_ready = await_ready
         self._log_path = folder / "server.log"
         self._seen: set[int] = set()
         own = {name: value for name, value in os.environ.items() if not name.startswith(("UNROLL_", "REDIS_"))}
@@ -80,7 +89,7 @@ class Server:
 
     def __enter__(self) -> Self:
         try:
-            self.start()
+            self.start(ready=self._await_ready)
         except BaseException:
             self._clean_up()
             raise

@@ -1,4 +1,4 @@
-"""What in the server's own configuration breaks a promise of the service."""
+"""What in the servers' own configuration breaks a promise of the service, or of the durability that it is set to."""
 
 import asyncio
 
@@ -7,6 +7,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from service.store.errors import Lost
 from service.store.topology import Single, Topology
+from service.types import Durability
 
 _EXPECTED = {
     "maxmemory-policy": ("noeviction", "the server may drop live sessions when its memory is full"),
@@ -16,10 +17,11 @@ _OLDEST = (6, 2)
 _PATIENCE_SECONDS = 2.0
 
 
-async def warnings(topology: Topology) -> list[str]:
+async def warnings(topology: Topology, durability: Durability = "memory") -> list[str]:
     """One sentence per setting of any master that breaks a promise; none of servers that hide their configuration.
 
-    Never raises for the store's sake: one that does not answer has nothing to warn of yet.
+    `durability` is that of sessions which name none. Never raises for the store's sake: one that does not answer has
+    nothing to warn of yet.
     """
     try:
         masters = await topology.masters(asyncio.get_running_loop().time() + _PATIENCE_SECONDS)
@@ -28,17 +30,22 @@ async def warnings(topology: Topology) -> list[str]:
     found: list[str] = []
     for master in masters:
         found += [
-            *await _of_server(master.client),
+            *await _of_server(master.client, durability),
             *(await _of_mode(master.client) if isinstance(topology, Single) else ()),
         ]
     return list(dict.fromkeys(found))
 
 
-async def _of_server(client: Redis) -> list[str]:
+async def _of_server(client: Redis, durability: Durability) -> list[str]:
     found: list[str] = []
     try:
         found += _of_version(await client.info("server"))
-        found += _of_settings(await _settings(client))
+        settings = await _settings(client)
+        found += _of_settings(settings)
+        if durability == "replicated":
+            found += await _of_replicas(client)
+        if durability == "fsynced":
+            found += await _of_disk(client, settings)
     except (RedisError, OSError):
         return found
     return found
@@ -66,6 +73,31 @@ def _of_settings(settings: dict[str, str]) -> list[str]:
             "the store's appendfsync is no, expected everysec or always: more than a second of steps may roll back"
         )
     return found
+
+
+async def _of_replicas(client: Redis) -> list[str]:
+    role = await client.execute_command("ROLE")  # type: ignore[no-untyped-call]
+    return [] if role[2] else [f"the store has no replica, expected one or more: {_refused('replicated')}"]
+
+
+async def _of_disk(client: Redis, settings: dict[str, str]) -> list[str]:
+    """Whether the server can say that its disk has a write, or never answers before it has."""
+    if (settings.get("appendonly"), settings.get("appendfsync")) == ("yes", "always"):
+        return []
+    if settings.get("appendfsync") == "no":
+        return [f"the store's appendfsync is no, expected everysec or always: {_refused('fsynced')}"]
+    try:
+        await client.execute_command("WAITAOF", 1, 0, 1)  # type: ignore[no-untyped-call]
+    except ResponseError as error:
+        if "unknown command" in str(error).lower():
+            newer = "Valkey, Redis 7.2 or later, or appendfsync always"
+            return [f"the store has no WAITAOF, expected {newer}: {_refused('fsynced')}"]
+        return [f"the store refuses WAITAOF, expected appendonly yes and the right to ask: {_refused('fsynced')}"]
+    return []
+
+
+def _refused(durability: Durability) -> str:
+    return f"UNROLL_DURABILITY is {durability}, and such steps are answered 503"
 
 
 async def _of_mode(client: Redis) -> list[str]:

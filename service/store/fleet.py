@@ -17,7 +17,7 @@ from service.store.durability import make_level
 from service.store.errand import value_of
 from service.store.keys import Keys
 from service.store.lane import Lane
-from service.store.record import HEAD_BYTES, decode_head
+from service.store.record import HEAD_BYTES, Owner, decode_head
 from service.store.topology import Topology
 from service.types import Edition, Listed, Mark, Meeting, Place, Served
 
@@ -100,7 +100,7 @@ class RedisFleet:
         keys = [self._keys.session(place.tenant, place.session_id) for place in places]
         heads = await self._run([reading("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys])
         for place, head in zip(places, heads, strict=True):
-            facts = _readable(head)
+            facts = _readable(head, Owner(place.tenant, place.session_id))
             if facts is not None and Edition(facts.model, facts.version, facts.fingerprint) == edition:
                 return place
         return None
@@ -139,9 +139,9 @@ def _served(notice: bytes) -> tuple[Served, ...]:
     return tuple(Served(Edition(*row[:3]), *row[3:]) for row in rows)
 
 
-def _readable(head: Reply) -> Listed | None:
+def _readable(head: Reply, owner: Owner) -> Listed | None:
     try:
-        facts = decode_head(head) if isinstance(head, bytes) else None
+        facts = decode_head(head, owner) if isinstance(head, bytes) else None
     except StateCorrupted:
         return None
     return facts if isinstance(facts, Listed) else None

@@ -19,7 +19,7 @@ from service.store.keys import Keys
 from service.store.lane import Lane
 from service.store.observer import StoreObserver
 from service.store.pruning import Pruning
-from service.store.record import HEAD_BYTES, Tombstone, decode_head
+from service.store.record import HEAD_BYTES, Owner, Tombstone, decode_head
 from service.types import Listed, Record, SessionPage
 
 _PORTION = 100  # sessions per round trip
@@ -106,15 +106,16 @@ class Index:
         """The sessions at those places; entries without theirs are dropped."""
         if not places:
             return []
-        keys = [self._keys.session(tenant, place.session_id.decode()) for place in places]
+        owners = [Owner(tenant, place.session_id.decode()) for place in places]
+        keys = [self._keys.session(tenant, owner.session_id) for owner in owners]
         commands = [reading("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys]
         answers = await self._lane.run(commands, deadline)
         found: list[tuple[Position, Listed]] = []
         gone: list[Position] = []
         ended: list[Position] = []
-        for place, command, answer in zip(places, commands, answers, strict=True):
+        for place, owner, command, answer in zip(places, owners, commands, answers, strict=True):
             try:
-                head = _head(command, answer)
+                head = _head(command, answer, owner)
             except StateCorrupted:
                 continue  # kept for inspection
             if head is None or head.created_at != place.created_at:
@@ -152,6 +153,6 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _head(command: Command, answer: Answer) -> Listed | Tombstone | None:
+def _head(command: Command, answer: Answer, owner: Owner) -> Listed | Tombstone | None:
     stored = value_of(command, answer)
-    return decode_head(stored) if isinstance(stored, bytes) and stored else None
+    return decode_head(stored, owner) if isinstance(stored, bytes) and stored else None

@@ -6,7 +6,8 @@
 
 The header is the record's token: its checksum covers the facts and through them the rest, and the random nonce keeps
 two writes of equal content apart, so that a writer never takes a record that was rolled back and rewritten for the one
-that it knows. A listing reads and checks header and facts alone, however large the states are.
+that it knows. It covers the owner too, tenant and session, without storing it: what was copied from another session's
+key is foreign here. A listing reads and checks header and facts alone, however large the states are.
 """
 
 import secrets
@@ -20,7 +21,7 @@ from service.types import Durability, KeptState, LastStep, Listed, Record
 
 MAGIC = b"UnrS"
 TOMBSTONE_MAGIC = b"UnrE"
-FORMAT = 1
+FORMAT = 2
 
 _HEADER = struct.Struct("<4sHBxQQ8s32s8s")
 _TOMBSTONE = struct.Struct("<4sHxxQQ8s")
@@ -43,7 +44,21 @@ class Tombstone:
     created_at: int
 
 
-def encode(record: Record) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose record it is."""
+
+    tenant: str
+    session_id: str
+
+    def seal(self, head: bytes | memoryview, facts: bytes | memoryview) -> bytes:
+        """The checksum of what belongs to this session."""
+        # The lengths keep the parts apart; the prefix of the keys is left out, so that a store can be moved to another.
+        names = [name.encode() for name in (self.tenant, self.session_id)]
+        return _checksum(*(part for name in names for part in (len(name).to_bytes(4, "little"), name)), head, facts)
+
+
+def encode(record: Record, owner: Owner) -> bytes:
     """The record's bytes under a fresh nonce; their first HEADER_BYTES are its new token.
 
     Raises ValueError for a dtype, durability or fingerprint that the format does not know, OverflowError for a number
@@ -61,24 +76,24 @@ def encode(record: Record) -> bytes:
         MAGIC, FORMAT, _DTYPES[record.dtype], record.step, record.timesteps, nonce, fingerprint, bytes(_CHECKSUM_BYTES)
     )
     head = blank[:-_CHECKSUM_BYTES]
-    return head + _checksum(head, facts) + facts + rest
+    return head + owner.seal(head, facts) + facts + rest
 
 
-def decode(data: bytes) -> Record | Tombstone:
-    """Read stored bytes back. Raises StateCorrupted for anything that `encode` or `bury` did not write."""
-    return _decode_record(data) if _magic(data) == MAGIC else _decode_tombstone(data)
+def decode(data: bytes, owner: Owner) -> Record | Tombstone:
+    """Read stored bytes back. Raises StateCorrupted for anything that `encode` or `bury` did not write for `owner`."""
+    return _decode_record(data, owner) if _magic(data) == MAGIC else _decode_tombstone(data, owner)
 
 
-def decode_head(data: bytes) -> Listed | Tombstone:
+def decode_head(data: bytes, owner: Owner) -> Listed | Tombstone:
     """Read the first HEAD_BYTES of stored bytes, and check no more than header and facts. Raises StateCorrupted."""
-    return _decode_facts(data)[0] if _magic(data) == MAGIC else _decode_tombstone(data)
+    return _decode_facts(data, owner)[0] if _magic(data) == MAGIC else _decode_tombstone(data, owner)
 
 
-def bury(ended_at: int, created_at: int) -> bytes:
+def bury(ended_at: int, created_at: int, owner: Owner) -> bytes:
     """The tombstone of a session; times are milliseconds since 1970."""
     blank = _TOMBSTONE.pack(TOMBSTONE_MAGIC, FORMAT, ended_at, created_at, bytes(_CHECKSUM_BYTES))
     head = blank[:-_CHECKSUM_BYTES]
-    return head + _checksum(head, b"")
+    return head + owner.seal(head, b"")
 
 
 def token_of(data: bytes) -> bytes:
@@ -98,16 +113,18 @@ def _magic(data: bytes) -> bytes:
     return magic
 
 
-def _checksum(head: bytes | memoryview, body: bytes | memoryview) -> bytes:
-    digest = blake2b(head, digest_size=_CHECKSUM_BYTES)
-    digest.update(body)
+def _checksum(*parts: bytes | memoryview) -> bytes:
+    digest = blake2b(digest_size=_CHECKSUM_BYTES)
+    for part in parts:
+        digest.update(part)
     return digest.digest()
 
 
-def _verify(stored: bytes, head: bytes | memoryview, body: bytes | memoryview) -> None:
-    actual = _checksum(head, body)
+def _verify(stored: bytes, actual: bytes) -> None:
     if stored != actual:
-        raise StateCorrupted(f"session record has checksum {stored.hex()}, expected {actual.hex()} by its content")
+        raise StateCorrupted(
+            f"session record has checksum {stored.hex()}, expected {actual.hex()} by its content and its session"
+        )
 
 
 def _encode_facts(record: Record, rest: bytes) -> bytes:
@@ -121,7 +138,7 @@ def _encode_facts(record: Record, rest: bytes) -> bytes:
     writer.integer(record.kept_steps, 1)
     writer.integer(record.indexed_until, 8)
     writer.integer(len(record.state), 4)
-    writer.raw(_checksum(b"", rest))
+    writer.raw(_checksum(rest))
     return writer.join()
 
 
@@ -150,7 +167,7 @@ def _encode_last(writer: Writer, last: LastStep | None) -> None:
         writer.blob(last.answer, 4)
 
 
-def _decode_facts(data: bytes) -> tuple[Listed, bytes, int]:
+def _decode_facts(data: bytes, owner: Owner) -> tuple[Listed, bytes, int]:
     """The facts, the checksum of the rest, and where that begins."""
     if len(data) < HEADER_BYTES:
         raise StateCorrupted(f"session record has {len(data)} bytes, expected {HEADER_BYTES} or more")
@@ -174,13 +191,13 @@ def _decode_facts(data: bytes) -> tuple[Listed, bytes, int]:
     )
     of_rest = reader.take(_CHECKSUM_BYTES)
     view = memoryview(data)
-    _verify(checksum, view[: HEADER_BYTES - _CHECKSUM_BYTES], view[HEADER_BYTES : reader.at])
+    _verify(checksum, owner.seal(view[: HEADER_BYTES - _CHECKSUM_BYTES], view[HEADER_BYTES : reader.at]))
     return facts, of_rest, reader.at
 
 
-def _decode_record(data: bytes) -> Record:
-    facts, checksum, at = _decode_facts(data)
-    _verify(checksum, b"", memoryview(data)[at:])
+def _decode_record(data: bytes, owner: Owner) -> Record:
+    facts, checksum, at = _decode_facts(data, owner)
+    _verify(checksum, _checksum(memoryview(data)[at:]))
     reader = Reader(data, at)
     record = Record(
         model=facts.model,
@@ -216,11 +233,11 @@ def _decode_last(reader: Reader) -> LastStep | None:
     return LastStep(step=reader.integer(8), key=reader.blob(1), body=reader.blob(1), answer=reader.blob(4))
 
 
-def _decode_tombstone(data: bytes) -> Tombstone:
+def _decode_tombstone(data: bytes, owner: Owner) -> Tombstone:
     if len(data) != _TOMBSTONE.size:
         raise StateCorrupted(f"tombstone has {len(data)} bytes, expected {_TOMBSTONE.size}")
     _, _, ended_at, created_at, checksum = _TOMBSTONE.unpack(data)
-    _verify(checksum, data[:-_CHECKSUM_BYTES], b"")
+    _verify(checksum, owner.seal(data[:-_CHECKSUM_BYTES], b""))
     return Tombstone(ended_at, created_at)
 
 

@@ -29,7 +29,7 @@ from service.store.index import Index, lifetime
 from service.store.keys import Keys
 from service.store.lane import Lane
 from service.store.observer import StoreObserver
-from service.store.record import TOMBSTONE_MAGIC, Tombstone, bury, decode, encode, token_of
+from service.store.record import TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode, token_of
 from service.store.topology import Topology
 from service.types import Durability, Record, SessionPage
 
@@ -120,7 +120,10 @@ class RedisStore:
             await self._observed("confirm", self._confirm_record(tenant, session_id, record))
 
     async def end(self, tenant: str, session_id: str) -> bool:
-        """Leave a tombstone for 24 hours; False where there is no record. Raises SessionEnded, StoreUnavailable."""
+        """Leave a tombstone for 24 hours; False where there is no record.
+
+        Raises SessionEnded, StoreUnavailable, DurabilityNotReached, and StateCorrupted: that record stays as it is.
+        """
         return await self._to_its_end(self._observed("end", self._end_session(tenant, session_id)))
 
     async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
@@ -158,17 +161,17 @@ class RedisStore:
     async def _read_record(self, tenant: str, session_id: str) -> Record | None:
         get = reading("GET", self._keys.session(tenant, session_id))
         stored = value_of(get, await self._lanes["memory"].submit(get, self._deadline()))
-        return _live(stored) if isinstance(stored, bytes) else None
+        return _live(stored, Owner(tenant, session_id)) if isinstance(stored, bytes) else None
 
     async def _create_record(self, tenant: str, session_id: str, record: Record) -> Record:
         deadline = self._deadline()
         record, _ = _with_index_time(record)
-        data = encode(record)
+        data = encode(record, Owner(tenant, session_id))
         command = running(self._create, [self._keys.session(tenant, session_id)], data, record.ttl_seconds * 1000)
         answer = await self._lanes[record.durability].submit(command, deadline)
         stored = value_of(command, answer)
         if isinstance(stored, bytes):
-            return _live(stored)
+            return _live(stored, Owner(tenant, session_id))
         await self._enter(tenant, session_id, record, deadline)
         _require_durable(record, answer)
         return replace(record, token=token_of(data))
@@ -179,7 +182,7 @@ class RedisStore:
         deadline = self._deadline()
         expected = record.token
         record, moved = _with_index_time(record)
-        data = encode(record)
+        data = encode(record, Owner(tenant, session_id))
         arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC)
         command = running(self._write, [self._keys.session(tenant, session_id)], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
@@ -211,7 +214,8 @@ class RedisStore:
         if record is None:
             return False
         deadline = self._deadline()
-        arguments = (bury(self._now(), record.created_at), _TOMBSTONE_MS, TOMBSTONE_MAGIC)
+        grave = bury(self._now(), record.created_at, Owner(tenant, session_id))
+        arguments = (grave, _TOMBSTONE_MS, TOMBSTONE_MAGIC)
         command = running(self._end, [self._keys.session(tenant, session_id)], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
         result = value_of(command, answer)
@@ -274,8 +278,8 @@ async def _settled(work: Coroutine[Any, Any, _T]) -> _T | UnrollError | WriteCon
         return refusal
 
 
-def _live(stored: bytes) -> Record:
-    decoded = decode(stored)
+def _live(stored: bytes, owner: Owner) -> Record:
+    decoded = decode(stored, owner)
     if isinstance(decoded, Tombstone):
         ended = datetime.fromtimestamp(decoded.ended_at / 1000, UTC).isoformat(timespec="seconds")
         raise SessionEnded(f"the session was ended by its client at {ended}")

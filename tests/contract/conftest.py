@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployments import Deployment, clustered, watched_by_sentinels
 from redis.asyncio import Redis, RedisCluster
 from store_support import Observed, make_client
 
 from service.store import EmbeddedServer, RedisStore, Topology, connect
+from tests.clusters import clustered
+from tests.deployments import Deployment, watched_by_sentinels
 
 
 @pytest.fixture

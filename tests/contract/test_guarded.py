@@ -1,18 +1,21 @@
 """Passwords and TLS, in every form of deployment; wrong ones are told without being shown."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from certificates import Certificates, server_with_tls
-from deployments import Deployment, Guard, Server, clustered, watched_by_sentinels
 from store_support import Observed, make_record, stepped
 
 from service.errors import StoreUnavailable
 from service.store import RedisStore, connect, warnings
+from service.store.address import Address
+from tests.certificates import Certificates, server_with_tls
+from tests.clusters import clustered
+from tests.deployments import Deployment, Guard, Server, documented_user, watched_by_sentinels
 
 pytestmark = pytest.mark.anyio
 PASSWORD, OTHER = "right-one", "another-one"
@@ -57,6 +60,19 @@ async def refusal(url: str) -> str:
             await RedisStore(topology, Observed(), timeout=1.0).create("tenant", "id", make_record())
     assert refused.value.applied == "no"
     return refused.value.message
+
+
+def test_every_documented_address_can_be_read(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    certificates = Certificates.make(tmp_path / "own").of_client
+    paths = dict(zip(("ca", "crt", "key"), certificates.values(), strict=True))
+    urls = re.findall(r"REDIS_URL='(.*)'", (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8"))
+    read = [Address.parse(re.sub(r"/etc/unroll/(\w+)\.pem", lambda name: paths[name[1]], url)) for url in urls]
+    forms = {url.partition(":")[0] for url in urls}
+    assert {f"redis{tls}{kind}" for tls in ("", "s") for kind in ("", "+sentinel", "+cluster")} | {"unix"} == forms
+    assert {address.options["password"] for address in read if "password" in address.options} == {"p@ss"}
+    assert {address.master for address in read if address.kind == "sentinel"} == {"mymaster"}
 
 
 async def test_one_server_over_tls_with_a_password_and_a_client_certificate(alone: Deployment) -> None:
@@ -104,15 +120,10 @@ async def test_a_cluster_with_a_password(tmp_path: Path) -> None:
 
 
 async def test_a_user_of_the_store_needs_no_more_than_the_documentation_says(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-    named = re.search(r"`~<prefix>:\*` and the commands `(.*?)`.*? also `(.*?)`\s*and `(.*?)`", text, re.DOTALL)
-    assert named is not None
-    commands = " ".join(named.groups()).split()
     deployment = Deployment()
     try:
         server = deployment.add(Server(tmp_path / "server"))
-        server.ask("ACL", "SETUSER", "unroll", "on", f">{PASSWORD}", "~unroll:*", *(f"+{name}" for name in commands))
-        url = f"redis://unroll:{PASSWORD}@127.0.0.1:{server.port}"
+        url = documented_user(server, PASSWORD)
         await works(url, ("memory", "fsynced"))
         async with aclosing(connect(url)) as topology:
             store = RedisStore(topology, Observed())

@@ -152,23 +152,39 @@ class Proxy:
         self._target = target
         self._lose: Callable[[], Awaitable[object]] | None = None
         self._from: int = 0
+        self._hold = False
 
     def lose_next_reply(self, meanwhile: Callable[[], Awaitable[object]], keep: int = 0) -> None:
         """Close instead of passing on what the server says next, but for its first `keep` bytes."""
         self._lose, self._from = meanwhile, keep
 
+    @contextmanager
+    def holding_replies(self) -> Iterator[None]:
+        """Keep back what the server says, to the connections made meanwhile until they ask for more, or end."""
+        self._hold = True
+        try:
+            yield
+        finally:
+            self._hold = False
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_unix_connection(self._target)
-        upstream = asyncio.create_task(self._pass(reader, server_writer))
+        more = asyncio.Event()
+        upstream = asyncio.create_task(self._pass(reader, server_writer, more))
         try:
+            if self._hold:
+                await more.wait()
             await self._answer(server_reader, writer)
             await upstream
         finally:
             server_writer.close()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: asyncio.Event) -> None:
         while data := await reader.read(65536):
             writer.write(data)
+            if not self._hold:
+                more.set()
+        more.set()
         writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,12 +199,14 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxied(server: EmbeddedServer, folder: Path) -> AsyncIterator[tuple[Proxy, RedisStore]]:
+async def proxied(
+    server: EmbeddedServer, folder: Path, patience: float = 2.0
+) -> AsyncIterator[tuple[Proxy, RedisStore]]:
     proxy = Proxy(server.url.removeprefix("unix://"))
     listener = await asyncio.start_unix_server(proxy.serve, folder / "proxy.sock")
     topology = connect(f"unix://{folder / 'proxy.sock'}")
     async with listener, aclosing(topology):
-        store = RedisStore(topology, Observed(), prefix=folder.name)
+        store = RedisStore(topology, Observed(), prefix=folder.name, timeout=patience)
         yield proxy, store
         await store.aclose()
 
@@ -212,6 +230,18 @@ async def test_a_creation_whose_reply_was_lost_succeeds(server: EmbeddedServer, 
         created = await store.create("tenant", "id", make_record())
         assert await store.read("tenant", "id") == created
         assert len((await store.list("tenant", None, 10, None)).sessions) == 2
+
+
+async def test_a_greeting_that_took_too_long_leaves_no_replies_to_those_who_come_next(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    async with aclosing(connect(server.url)) as topology:
+        direct = RedisStore(topology, Observed(), prefix=tmp_path.name)
+        created = await direct.create("tenant", "id", make_record())
+    async with proxied(server, tmp_path, patience=0.5) as (proxy, store):
+        with proxy.holding_replies(), pytest.raises(StoreUnavailable):
+            await store.read("tenant", "id")
+        assert await store.read("tenant", "id") == created
 
 
 async def test_a_write_that_was_overtaken_before_its_reply_was_lost_is_never_called_a_conflict(

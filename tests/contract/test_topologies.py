@@ -1,22 +1,25 @@
 """Servers lost, replaced and resharded under sessions that go on: no acknowledged step is lost, none applied twice."""
 
 import asyncio
-import contextlib
-import os
-import signal
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from itertools import count
 
 import pytest
-from deployments import Deployment, Server, clustered, eventually, node_id, watched_by_sentinels
 from journal import TENANT, all_step, stepping
-from redis.crc import key_slot
-from redis.exceptions import RedisError
 from store_support import Observed, make_record, stepped
 
 from service.errors import StoreUnavailable
 from service.store import RedisStore, connect, warnings
+from tests.clusters import clustered, node_id, reshard, slot_of
+from tests.deployments import (
+    Deployment,
+    eventually,
+    is_master,
+    is_replica,
+    master_of,
+    watched_by_sentinels,
+)
 
 pytestmark = pytest.mark.anyio
 TIMEOUT = 1.5
@@ -44,10 +47,6 @@ async def store_on(deployment: Deployment) -> AsyncIterator[RedisStore]:
             await store.aclose()
 
 
-def slot_of(session_id: str) -> int:
-    return key_slot(session_id.encode())
-
-
 def sessions_on(master: int, wanted: int) -> list[str]:
     """Names of sessions that a cluster of three keeps on that master, as it is made."""
     names = (f"s{number}" for number in count())
@@ -56,25 +55,6 @@ def sessions_on(master: int, wanted: int) -> list[str]:
 
 def some_of_each() -> list[str]:
     return [name for master in range(3) for name in sessions_on(master, 2)]
-
-
-def is_master(server: Server) -> bool:
-    try:
-        return bool(server.ask("ROLE")[0] == "master")
-    except RedisError:  # who becomes a replica is thrown out
-        return False
-
-
-def is_replica(server: Server) -> bool:
-    with contextlib.suppress(RedisError):
-        return bool(server.ask("ROLE")[0] == "slave")
-    return False
-
-
-def master_of(servers: Iterable[Server]) -> Server:
-    found: list[Server] = []
-    eventually(lambda: found.extend(server for server in servers if is_master(server)) or found)
-    return found[0]
 
 
 async def test_a_master_that_is_lost_is_replaced_as_the_sentinels_say(sentinels: Deployment) -> None:
@@ -98,12 +78,9 @@ async def test_a_master_that_hangs_is_replaced_and_what_it_takes_afterwards_coun
 ) -> None:
     hung, *others = sentinels.servers
     async with store_on(sentinels) as store, stepping(store, ["a", "b", "c"], "replicated") as journals:
-        os.kill(hung.pid, signal.SIGSTOP)
-        try:
+        with hung.frozen():
             await asyncio.to_thread(master_of, others)
             await all_step(journals)
-        finally:
-            os.kill(hung.pid, signal.SIGCONT)
         await all_step(journals)
 
 
@@ -145,21 +122,11 @@ async def test_a_cluster_being_resharded_loses_no_step_and_applies_none_twice(cl
                 slot = slot_of(name)
                 source = masters[(slot * 3 // 16384 + turn - 1) % 3]
                 target = masters[(slot * 3 // 16384 + turn) % 3]
-                await asyncio.to_thread(move, cluster.servers, slot, source, target)
+                await asyncio.to_thread(reshard, cluster.servers, [slot], source, target)
             await all_step(journals)
         # Redirections and waiting hide it all from clients that have the time.
         assert not [journal for journal in journals if journal.unclear or journal.refused]
         assert len((await store.list(TENANT, None, 100, None)).sessions) == len(names)
-
-
-def move(servers: list[Server], slot: int, source: Server, target: Server) -> None:
-    """Move a slot and its keys, as the tools do."""
-    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", node_id(source))
-    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", node_id(target))
-    while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10):
-        source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-    for server in (target, source, *(server for server in servers if is_master(server))):
-        server.ask("CLUSTER", "SETSLOT", slot, "NODE", node_id(target))
 
 
 async def test_a_slot_that_is_halfway_serves_the_sessions_that_went_and_those_that_stay(cluster: Deployment) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e.traffic import write_model
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.server import Server, eventually, short_folder, tiny_models
@@ -20,11 +21,12 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def models_folder(folder: Path) -> Path:
-    """One model of each task, and two whose versions will not stay as they are."""
+    """One model of each task, one that is exact, and two whose versions will not stay as they are."""
     models = tiny_models(folder / "models")
     for name in ("removed", "changed"):
         write_language_model(models, name, seed=4)
     write_encoder_decoder(models, "mt")
+    write_model(models)
     write_forecaster(models, "sensor", calendar=["hour_of_day"], missing_indicator=True, distribution="student_t")
     return models
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from redis import Redis
 
 from service.store.embedded import EmbeddedServer
 from tests.server import (
@@ -220,23 +219,3 @@ def test_a_worker_starts_while_the_store_is_away(store: EmbeddedServer, server: 
     with server.client() as fresh:
         assert look_up(fresh, session) == before
         assert answered(step(fresh, session, "is"))["step"] == 2
-
-
-@pytest.mark.parametrize("damage", [b"", b"nonsense", b"\x00" * 500, "cut", "flipped"])
-def test_a_record_that_cannot_be_read_is_told_as_corrupted_and_kept(
-    store: EmbeddedServer, http: httpx.Client, damage: bytes | str
-) -> None:
-    session = new_session(http)
-    answered(step(http, session, "the dog"))
-    with Redis.from_url(store.url) as client:
-        (key,) = client.keys(f"unroll:*{session}*")
-        good = client.get(key)
-        assert isinstance(good, bytes)
-        changed = {"cut": good[:-9], "flipped": good[:-40] + bytes([good[-40] ^ 1]) + good[-39:]}
-        bad = damage if isinstance(damage, bytes) else changed[damage]
-        client.set(key, bad, keepttl=True)
-        for method, path, body in NEEDING_IT:
-            if "{s}" in path and method != "DELETE":
-                refusal(send(http, method, path.replace("{s}", session), body), 500, "state_corrupted")
-        assert client.get(key) == bad
-    assert session not in {one["id"] for one in answered(http.get("/v1/sessions"))["data"]}

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import StateCorrupted
-from service.store.record import HEAD_BYTES, HEADER_BYTES, Tombstone, bury, decode, decode_head, encode, token_of
+from service.store.record import HEAD_BYTES, HEADER_BYTES, Owner, Tombstone, bury, decode, decode_head, encode, token_of
 from service.types import KeptState, LastStep, Listed, Record
 
+OWNER = Owner("tenant", "ses_a")
 SAMPLE = Record(
     model="next-word",
     version="3",
@@ -30,7 +31,7 @@ SAMPLE = Record(
     indexed_until=1_900_000_751_000,
 )
 
-TOMBSTONE = bury(1_900_000_000_000, 1_800_000_000_000)
+TOMBSTONE = bury(1_900_000_000_000, 1_800_000_000_000, OWNER)
 
 counts = st.integers(0, 2**64 - 1)
 digests = st.binary(min_size=16, max_size=16)
@@ -58,89 +59,96 @@ records = st.builds(
 
 @given(records)
 def test_every_record_comes_back_as_it_was(record: Record) -> None:
-    data = encode(record)
-    assert decode(data) == replace(record, token=token_of(data))
+    data = encode(record, OWNER)
+    assert decode(data, OWNER) == replace(record, token=token_of(data))
 
 
 @given(records)
 def test_a_listing_is_told_the_same_by_the_first_bytes_alone(record: Record) -> None:
-    facts = decode_head(encode(record)[:HEAD_BYTES])
+    facts = decode_head(encode(record, OWNER)[:HEAD_BYTES], OWNER)
     assert isinstance(facts, Listed)
     assert all(getattr(facts, field.name) == getattr(record, field.name) for field in fields(facts))
 
 
 @pytest.mark.parametrize("name", ["m" * 255, "é" * 127])
 def test_the_first_bytes_have_room_for_names_of_any_file_system(name: str) -> None:
-    facts = decode_head(encode(replace(SAMPLE, model=name, version=name))[:HEAD_BYTES])
+    facts = decode_head(encode(replace(SAMPLE, model=name, version=name), OWNER)[:HEAD_BYTES], OWNER)
     assert isinstance(facts, Listed)
     assert (facts.model, facts.version) == (name, name)
 
 
 def test_no_bit_of_what_a_listing_tells_can_flip_unnoticed() -> None:
-    data = encode(SAMPLE)
+    data = encode(SAMPLE, OWNER)
     beginning = data.index(SAMPLE.state)
     for place in range(beginning * 8):
         flipped = bytearray(data)
         flipped[place // 8] ^= 1 << place % 8
         with pytest.raises(StateCorrupted):
-            decode_head(bytes(flipped))
-    assert isinstance(decode_head(data[:beginning]), Listed)
+            decode_head(bytes(flipped), OWNER)
+    assert isinstance(decode_head(data[:beginning], OWNER), Listed)
 
 
 def test_two_encodings_of_one_record_have_different_tokens() -> None:
-    assert len({token_of(encode(SAMPLE)) for _ in range(100)}) == 100
+    assert len({token_of(encode(SAMPLE, OWNER)) for _ in range(100)}) == 100
 
 
-@pytest.mark.parametrize("data", [encode(SAMPLE), TOMBSTONE], ids=["record", "tombstone"])
+@pytest.mark.parametrize("data", [encode(SAMPLE, OWNER), TOMBSTONE], ids=["record", "tombstone"])
 def test_no_single_bit_can_flip_unnoticed(data: bytes) -> None:
     for place in range(len(data) * 8):
         flipped = bytearray(data)
         flipped[place // 8] ^= 1 << place % 8
         with pytest.raises(StateCorrupted):
-            decode(bytes(flipped))
+            decode(bytes(flipped), OWNER)
 
 
-@pytest.mark.parametrize("data", [encode(SAMPLE), TOMBSTONE], ids=["record", "tombstone"])
+@pytest.mark.parametrize("data", [encode(SAMPLE, OWNER), TOMBSTONE], ids=["record", "tombstone"])
 def test_no_end_can_be_missing_or_added_unnoticed(data: bytes) -> None:
     for length in range(len(data)):
         with pytest.raises(StateCorrupted):
-            decode(data[:length])
+            decode(data[:length], OWNER)
     with pytest.raises(StateCorrupted):
-        decode(data + b"\0")
+        decode(data + b"\0", OWNER)
 
 
 @given(st.binary(max_size=200))
 def test_foreign_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(StateCorrupted):
-        decode(data)
+        decode(data, OWNER)
+
+
+@pytest.mark.parametrize("data", [encode(SAMPLE, OWNER), TOMBSTONE], ids=["record", "tombstone"])
+@pytest.mark.parametrize("other", [Owner("tenant", "ses_b"), Owner("other", "ses_a"), Owner("tenants", "es_a")])
+def test_another_sessions_record_is_foreign(data: bytes, other: Owner) -> None:
+    with pytest.raises(StateCorrupted, match="by its content and its session"):
+        decode(data, other)
 
 
 def test_a_newer_format_is_refused_by_its_number() -> None:
-    data = encode(SAMPLE)
-    with pytest.raises(StateCorrupted, match="format version 2, expected 1"):
-        decode(data[:4] + b"\x02\x00" + data[6:])
+    data = encode(SAMPLE, OWNER)
+    with pytest.raises(StateCorrupted, match="format version 3, expected 2"):
+        decode(data[:4] + b"\x03\x00" + data[6:], OWNER)
 
 
 def test_a_foreign_value_is_refused_by_its_beginning() -> None:
     with pytest.raises(StateCorrupted, match=r"starts with b'{\"a\"', expected b'UnrS' or b'UnrE'"):
-        decode(b'{"a": 1}')
+        decode(b'{"a": 1}', OWNER)
 
 
 def test_a_record_without_answer_and_keys_takes_at_most_200_bytes_beyond_its_state() -> None:
     plain = replace(SAMPLE, model="m" * 64, origin=b"", keys=(), last=None, kept=(), state=bytes(4096))
-    assert len(encode(plain)) - 4096 <= 200
+    assert len(encode(plain, OWNER)) - 4096 <= 200
 
 
 def test_the_token_is_the_header() -> None:
-    data = encode(SAMPLE)
+    data = encode(SAMPLE, OWNER)
     assert token_of(data) == data[:HEADER_BYTES]
 
 
 def test_a_tombstone_remembers_when_its_session_ended() -> None:
-    assert decode(TOMBSTONE) == Tombstone(ended_at=1_900_000_000_000, created_at=1_800_000_000_000)
+    assert decode(TOMBSTONE, OWNER) == Tombstone(ended_at=1_900_000_000_000, created_at=1_800_000_000_000)
 
 
 @pytest.mark.parametrize("changes", [{"dtype": "complex64"}, {"fingerprint": "ab"}, {"fingerprint": "x" * 64}])
 def test_what_the_format_cannot_say_is_refused(changes: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"dtype|fingerprint|hexadecimal"):
-        encode(replace(SAMPLE, **changes))
+        encode(replace(SAMPLE, **changes), OWNER)

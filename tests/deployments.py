@@ -1,6 +1,9 @@
 """Real servers in every shape that the store may have: processes of the tests' own, ended by their id."""
 
 import contextlib
+import os
+import re
+import signal
 import socket
 import subprocess
 import time
@@ -8,17 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from certificates import Certificates
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from service.store.binary import find_server
+from tests.certificates import Certificates
 
 SECONDS = 30.0
+_CONFIGURATION = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text("utf-8")
 _TRIES = 5
 _QUICK = ["--save", "", "--appendonly", "yes", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
 
@@ -42,7 +46,7 @@ class Guard:
     def url(self, form: str, servers: Sequence["Server"], path: str = "", **query: str) -> str:
         """REDIS_URL of that form: "", "+sentinel" or "+cluster"."""
         scheme = "rediss" if self.certificates else "redis"
-        user = f":{self.password}@" if self.password else ""
+        user = f":{quote(self.password, safe='')}@" if self.password else ""
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
         options = urlencode(query | (self.certificates.of_client if self.certificates else {}))
         return f"{scheme}{form}://{user}{hosts}{path}?{options}".removesuffix("?")
@@ -85,6 +89,15 @@ class Server:
             self._process.wait()
             self._process = None
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It takes connections and answers nothing; afterwards it goes on as if nothing had been."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
     def client(self, **options: Any) -> Redis:
         options = {"socket_timeout": 5, "protocol": 2, "retry": Retry(NoBackoff(), 0), **options}
         return Redis(host="127.0.0.1", port=self.port, decode_responses=True, **self.guard.of_client(), **options)
@@ -118,6 +131,29 @@ class Server:
         with contextlib.suppress(RedisError, OSError), self.client() as asker:
             return bool(asker.ping())
         return False
+
+
+def is_master(server: Server) -> bool:
+    """Whether it says so itself; one that is lost does not."""
+    return _role(server) == "master"
+
+
+def is_replica(server: Server) -> bool:
+    """Whether it says so itself; one that is lost does not."""
+    return _role(server) == "slave"
+
+
+def master_of(servers: Sequence[Server]) -> Server:
+    """The first of them that is a master, as soon as there is one."""
+    found: list[Server] = []
+    eventually(lambda: found.extend(server for server in servers if is_master(server)) or found)
+    return found[0]
+
+
+def _role(server: Server) -> str:
+    with contextlib.suppress(RedisError):  # who becomes a replica throws all clients out
+        return str(server.ask("ROLE")[0])
+    return "unknown"
 
 
 class SentinelServer(Server):
@@ -177,6 +213,17 @@ def eventually(condition: Callable[[], Any], seconds: float = SECONDS) -> None:
         time.sleep(0.02)
 
 
+def documented_user(server: Server, password: str) -> str:
+    """The URL of a user who may do what docs/configuration.md says that a user needs, and no more."""
+    named = re.search(
+        r"`~<prefix>:\*` and the commands `(.*?)`.*? also `(.*?)`\s*and `(.*?)`", _CONFIGURATION, re.DOTALL
+    )
+    assert named is not None
+    commands = " ".join(named.groups()).split()
+    server.ask("ACL", "SETUSER", "unroll", "on", f">{password}", "~unroll:*", *(f"+{name}" for name in commands))
+    return f"redis://unroll:{quote(password, safe='')}@127.0.0.1:{server.port}"
+
+
 @contextlib.contextmanager
 def watched_by_sentinels(
     folder: Path, replicas: int = 1, guard: Guard = OPEN, sentinel_guard: Guard | None = None
@@ -205,55 +252,3 @@ def _knows_all(sentinel: Server, replicas: int) -> bool:
     flat = sentinel.ask("SENTINEL", "MASTER", "main")
     state = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
     return (int(state["num-other-sentinels"]), int(state["num-slaves"])) == (2, replicas)
-
-
-@contextlib.contextmanager
-def clustered(
-    folder: Path, masters: int = 3, replicas: int = 0, node_timeout: int = 15_000, guard: Guard = OPEN
-) -> Iterator[Deployment]:
-    """A cluster of so many masters with so many replicas each; `servers` has the masters first."""
-    deployment = Deployment()
-    try:
-        for number in range(masters * (1 + replicas)):
-            options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout)]
-            options += ["--cluster-port", str(free_port())]
-            options += ["--tls-cluster", "yes"] if guard.certificates else []
-            deployment.add(Server(folder / f"node{number}", options, guard))
-        form_cluster(deployment.servers, masters)
-        for number, replica in enumerate(deployment.servers[masters:]):
-            master = deployment.servers[number % masters]
-            replica.ask("CLUSTER", "REPLICATE", node_id(master))
-        for master in deployment.servers[:masters]:
-            eventually(lambda master=master: len(master.ask("ROLE")[2]) == replicas)
-        eventually(lambda: all(_sees_replicas(server, masters * replicas) for server in deployment.servers))
-        deployment.url = guard.url("+cluster", deployment.servers)
-        yield deployment
-    finally:
-        deployment.kill()
-
-
-def form_cluster(servers: Sequence[Server], masters: int) -> None:
-    """Give the first servers an equal share of the slots and introduce all to each other."""
-    bounds = [16384 * number // masters for number in range(masters + 1)]
-    for number, server in enumerate(servers):
-        server.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        if number < masters:
-            server.ask("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
-        for other in servers[:number]:
-            bus = other.ask("CONFIG GET", "cluster-port")["cluster-port"]
-            server.ask("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
-    eventually(lambda: all(_sees(server, len(servers)) for server in servers))
-
-
-def node_id(server: Server) -> str:
-    name: str = server.ask("CLUSTER", "MYID")
-    return name
-
-
-def _sees(server: Server, count: int) -> bool:
-    info: dict[str, str] = server.ask("CLUSTER INFO")
-    return info["cluster_state"] == "ok" and len(server.ask("CLUSTER NODES")) == count
-
-
-def _sees_replicas(server: Server, count: int) -> bool:
-    return sum("slave" in node["flags"] for node in server.ask("CLUSTER NODES").values()) == count

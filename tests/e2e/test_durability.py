@@ -1,0 +1,126 @@
+"""A durability that is missed is told, the step being applied, and the same request finds it reached later."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.deployments import Server as StoreServer
+from tests.server import (
+    Server,
+    answered,
+    eventually,
+    look_up,
+    new_session,
+    post,
+    refusal,
+    short_folder,
+    step,
+    tiny_models,
+)
+
+ODD = ["--maxmemory-policy", "allkeys-lru", "--appendfsync", "no"]
+
+
+@pytest.fixture(scope="module")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    server = StoreServer(tmp_path_factory.mktemp("master"), ODD).start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    server = StoreServer(tmp_path_factory.mktemp("replica"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def service(master: StoreServer) -> Iterator[Server]:
+    """Two workers that start before their store does; sessions that name no durability are `replicated`."""
+    master.kill()
+    with short_folder() as folder:
+        url, models = f"redis://127.0.0.1:{master.port}", tiny_models(folder / "models")
+        late = Server(folder, models=models, workers=2, redis_url=url, await_ready=False, durability="replicated")
+        with late as service:
+            master.start()
+            eventually(service.is_ready)
+            yield service
+
+
+@pytest.fixture
+def http(service: Server) -> Iterator[httpx.Client]:
+    limits = httpx.Limits(max_keepalive_connections=0)  # each request may reach another worker
+    with httpx.Client(base_url=service.url, timeout=30, limits=limits) as client:
+        yield client
+
+
+def follow(replica: StoreServer, master: StoreServer) -> None:
+    replica.start()
+    replica.ask("REPLICAOF", "127.0.0.1", master.port)
+    eventually(lambda: len(master.ask("ROLE")[2]) == 1)
+
+
+def assert_missed_then_reached(send: Callable[[], httpx.Response], mend: Callable[[], None]) -> Any:
+    """The same request is refused as applied as long as its durability is missed, and answered afterwards."""
+    for _ in range(3):
+        response = send()
+        assert refusal(response, 503, "durability_not_reached")["applied"] == "yes"
+        assert int(response.headers["retry-after"]) >= 1
+    mend()
+    reached = eventually(lambda: (response := send()).status_code != 503 and response)
+    assert reached.headers["unroll-replayed"] == "true"
+    return reached.json()
+
+
+def test_settings_that_break_promises_are_warned_of_though_the_store_came_late(service: Server) -> None:
+    for warning in (
+        "the store's maxmemory-policy is allkeys-lru, expected noeviction",
+        "the store's appendfsync is no, expected everysec or always",
+        "the store has no replica, expected one or more: UNROLL_DURABILITY is replicated",
+    ):
+        eventually(lambda warning=warning: service.log.count(warning) == service.workers)
+
+
+def test_a_replicated_step_without_a_replica_is_applied_and_answered_when_there_is_one(
+    http: httpx.Client, master: StoreServer, replica: StoreServer
+) -> None:
+    follow(replica, master)
+    session = new_session(http)
+    assert look_up(http, session)["durability"] == "replicated"
+    assert answered(step(http, session, "the", step=0))["step"] == 1
+    replica.kill()
+    opened = post(http, "/v1/sessions", {"model": "tiny"}, key="opened")
+    assert refusal(opened, 503, "durability_not_reached")["applied"] == "yes"
+    result = assert_missed_then_reached(
+        lambda: step(http, session, "dog", step=1, key="k"), lambda: follow(replica, master)
+    )
+    assert result["step"] == 2
+    again = post(http, "/v1/sessions", {"model": "tiny"}, key="opened")
+    assert answered(again, 201)["step"] == 0
+    assert again.headers["unroll-replayed"] == "true"
+    now = look_up(http, session)
+    assert (now["step"], now["timesteps"]) == (2, 2)
+    replica.kill()
+
+
+def test_an_fsynced_step_without_a_file_is_applied_and_answered_when_there_is_one(
+    http: httpx.Client, master: StoreServer
+) -> None:
+    master.ask("CONFIG", "SET", "appendfsync", "everysec")
+    session = new_session(http, durability="fsynced")
+    assert answered(step(http, session, "the", step=0))["step"] == 1
+    master.ask("CONFIG", "SET", "appendonly", "no")
+    result = assert_missed_then_reached(
+        lambda: step(http, session, "dog", step=1), lambda: master.ask("CONFIG", "SET", "appendonly", "yes")
+    )
+    assert result["step"] == 2
+    now = look_up(http, session)
+    assert (now["step"], now["timesteps"]) == (2, 2)
+
+
+def test_sessions_in_memory_never_wait(http: httpx.Client) -> None:
+    session = new_session(http, durability="memory")
+    assert answered(step(http, session, "the", step=0))["step"] == 1
