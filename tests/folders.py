@@ -157,12 +157,12 @@ def write_language_model(
     return folder
 
 
-def load_catalogue(models: Path) -> Catalogue:
+def load_catalogue(models: Path, limits: TextLimits | None = None) -> Catalogue:
     """Load every version below `models` that is not broken."""
     catalogue = Catalogue()
 
     async def load() -> None:
-        shelf = Shelf(models, catalogue, TextLimits())
+        shelf = Shelf(models, catalogue, limits or TextLimits())
         for folder in await shelf.look():
             await shelf.load(folder)
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import load
 
 from service.application.state_metadata import read_metadata
-from service.engine.catalogue import Loaded, load_catalogue
+from service.engine.catalogue import Loaded
 from service.engine.runner import outcome_of, run_timestep
 from service.engine.state_files import LONGEST_HEADER, SafetensorsFiles
 from service.errors import InvalidRequest, StateCorrupted
@@ -20,7 +20,7 @@ from service.nets.tensor_file import tensor_file
 from service.tasks.limits import TextLimits
 from service.times import BEGIN, END, microseconds
 from service.types import Open, Operation, Outcome, Predict, SeriesInput, TextInput
-from tests.folders import write_language_model
+from tests.folders import load_catalogue, write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.state_files import mutated, put_together, taken_apart, with_metadata, with_tensors
 from tests.translation_folders import write_encoder_decoder
@@ -109,7 +109,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
         write_forecaster(folder, name, golden=False, **settings)
     for name, settings in TRANSLATORS.items():
         write_encoder_decoder(folder, name, golden=False, **settings)
-    catalogue = load_catalogue(folder, TextLimits(50, 20, 30), lambda _: None)
+    catalogue = load_catalogue(folder, TextLimits(50, 20, 30))
     files, found = SafetensorsFiles(catalogue), {}
     for version in catalogue.versions():
         loaded = catalogue.loaded(version)
