@@ -15,9 +15,9 @@ from starlette.types import ASGIApp
 
 from service.application.admission import Admission
 from service.application.creation import Creations
-from service.application.drain import Searches
 from service.application.health import Health
 from service.application.lanes import Lanes
+from service.application.last_sessions import Searches
 from service.application.models import Models
 from service.application.ports import Clock, Engine, StateFiles, StateStore
 from service.application.predictions import Predictions
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 #: How often the live sessions are counted and the expired dropped from the store's index.
 COUNT_EVERY_SECONDS = 5.0
 #: How long a worker that says nothing still counts, beside three looks at the models.
-FRESH_SECONDS = 20.0
+FRESH_SECONDS = 8.0
 
 
 class SystemClock:

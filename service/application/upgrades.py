@@ -9,7 +9,7 @@ import contextlib
 import logging
 from dataclasses import dataclass, field, replace
 
-from service.application.drain import Searches
+from service.application.last_sessions import Searches
 from service.application.models import Models, Standing
 from service.application.ports import Clock, Engine, Fleet, Observer, Shelf
 from service.application.retirement import Plan, Retirement

@@ -64,10 +64,16 @@ async def swap_model(world: World, fault: Fault) -> bool:
 
 
 async def _take_up(world: World) -> None:
-    """Start the workers again, one by one: a worker serves what it found at its start."""
+    """Have the workers drained, one by one: from then on nobody serves what was there before.
+
+    Each would notice by itself, but none tells when. The supervisor replaces a worker as soon as it goes.
+    """
     for pid in world.service.pids():
         signal_to(pid, signal.SIGTERM)
-        await asyncio.sleep(0.5)
+        for _ in range(100):
+            await asyncio.sleep(0.1)
+            if pid not in world.service.pids():
+                break
         await world.service.ready(4 * READY_SECONDS)
 
 

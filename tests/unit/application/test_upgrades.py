@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 
-from service.application.drain import Searches
+from service.application.last_sessions import Searches
 from service.application.models import Models
 from service.application.retirement import Retirement
 from service.application.upgrades import Upgrades
