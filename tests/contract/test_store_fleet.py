@@ -145,7 +145,7 @@ async def test_expired_and_unreadable_sessions_need_nothing(
     for name in ("lost", "broken"):
         await store.create("a", name, make_record())
     await client.delete(f"{prefix}:a:{{lost}}")
-    await client.setrange(f"{prefix}:a:{{broken}}", 200, b"\xff\xff")
+    await client.setrange(f"{prefix}:a:{{broken}}", 20, b"\xff\xff")
     assert await fleet.first_live(EDITION, None) is None
 
 
