@@ -12,8 +12,8 @@ from tests.life.world import World, running_world
 from tests.server import short_folder
 
 #: `python -m tests.life` goes on for as long as it is told.
-EXAMPLES = 40
-STEPS = 50
+EXAMPLES = 30
+STEPS = 40
 
 
 def live(world: World, seen: "Counter[str]", examples: int, seed: int | None = None) -> None:
