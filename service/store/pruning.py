@@ -6,8 +6,8 @@ from typing import cast
 from service.store.commands import Command, Reply, Script, reading, running, writing
 from service.store.keys import Keys
 
-_PORTION = 1000  # entries that one round trip drops: the server does nothing else meanwhile
-_ROUNDS = 20  # round trips for the tenants of one count
+_PORTION = 500  # entries that one round trip drops: the server does nothing else meanwhile
+_ROUNDS = 40  # round trips for the tenants of one count
 _TENANTS = 200  # tenants per round trip
 
 Run = Callable[[Sequence[Command]], Awaitable[list[Reply]]]

@@ -71,8 +71,7 @@ class SessionLife(Judging):
     def create_again(self, worker: int, place: int) -> None:
         """As its client would, who cannot know whether the session was made, nor whether it has expired since."""
         (tenant, key), session_id = list(self.created.items())[place % len(self.created)]
-        origin: Any = self.reference.sessions[session_id].origin
-        self.open(worker, tenant, origin, key)
+        self.open(worker, tenant, self.reference.sessions[session_id].origin, key)
 
     def open(self, worker: int, tenant: str, body: Body, key: str | None) -> None:
         response = self.send(worker, tenant, "POST", "", body, key)
@@ -353,8 +352,9 @@ class SessionLife(Judging):
         assert self.world.redis.pexpire(self.key(session), session.left_ms)
 
     @precondition(lambda self: any(self.reference.live()))
-    @rule(place=places, lost=st.booleans())
-    def expire(self, place: int, lost: bool) -> None:
+    @rule(worker=workers, place=places, lost=st.booleans(), again=st.booleans())
+    def expire(self, worker: int, place: int, lost: bool, again: bool) -> None:
+        """It is over, or gone with a part of the store; its client may make it again by its key."""
         live = list(self.reference.live())
         session = live[place % len(live)]
         if lost:
@@ -367,6 +367,9 @@ class SessionLife(Judging):
         self.world.tick(977)
         self.expired += 1
         self.saw("expired")
+        for (tenant, key), session_id in self.created.items():
+            if again and session_id == session.id:
+                self.open(worker, tenant, self.reference.sessions[session_id].origin, key)
 
     @precondition(lambda self: any(self.reference.live()))
     @rule(place=places, at=st.integers(0, 10_000))

@@ -6,7 +6,7 @@ that were applied.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from tests.life.oracle import Words
 
@@ -68,7 +68,7 @@ class Session:
     ttl_seconds: int
     durability: str
     kept_steps: int
-    origin: object = None
+    origin: Any = None
     words: Words = ()
     step: int = 0
     ending: Ending | None = None
@@ -134,7 +134,7 @@ class Session:
         """Count the time to live from `now` on, in milliseconds since 1970."""
         self.expires_at = now + 1000 * self.ttl_seconds
 
-    def fork(self, child: str, step: int | None, ttl_seconds: int | None, now: int, origin: object) -> "Session | None":
+    def fork(self, child: str, step: int | None, ttl_seconds: int | None, now: int, origin: Any) -> "Session | None":
         """The copy that stands where this session stood at `step`; None where that state is not kept."""
         starts = {**dict(self.kept), self.step: self.words}
         at = self.step if step is None else step
