@@ -72,7 +72,7 @@ class Judging(RuleBasedStateMachine):
         self.shows(response, session, 201)
         self.renewed(session)
         self.born += 1
-        self.saw("created")
+        self.saw("created" if known is None else "created again")
 
     def apply_many(self, worker: int, tenant: str, asked: list[tuple[Session, Request]]) -> None:
         items = []

@@ -95,10 +95,20 @@ class SessionLife(Judging):
         self.enter(session, response)
 
     @precondition(lambda self: self.reference.sessions and self.has_room())
-    @rule(worker=workers, place=places, back=st.none() | st.integers(-1, 5), ttl=st.none() | ttls, key=keys)
-    def fork(self, worker: int, place: int, back: int | None, ttl: int | None, key: str | None) -> None:
-        parent = self.pick(place)
-        step = None if back is None else max(0, parent.step - back)
+    @rule(
+        worker=workers,
+        place=places,
+        edge=st.sampled_from([None, -1, -1, 0, 1]),
+        ttl=st.none() | ttls,
+        key=keys,
+        echo=st.booleans(),
+    )
+    def fork(self, worker: int, place: int, edge: int | None, ttl: int | None, key: str | None, echo: bool) -> None:
+        """A copy as it stands, or at a step about the oldest that is kept; it was never asked what its parent was."""
+        full = [one for one in self.reference.live() if one.kept and one.kept[0][0]]
+        parent = self.pick(place) if edge is None or not full else full[place % len(full)]
+        oldest = parent.kept[0][0] if parent.kept else parent.step
+        step = None if edge is None else max(0, oldest + edge)
         body = {name: value for name, value in (("step", step), ("ttl_seconds", ttl)) if value is not None}
         response = self.send(worker, parent.tenant, "POST", f"/{parent.id}/fork", body, key)
         known = (parent.tenant, parent.id, step, key or "")
@@ -114,6 +124,8 @@ class SessionLife(Judging):
         if key is not None:
             self.forked[known] = child.id
         self.enter(child, response)
+        if echo and parent.last is not None:
+            self.apply(worker, child, parent.last.request)
 
     # Steps.
 
@@ -356,7 +368,9 @@ class SessionLife(Judging):
     def expire(self, worker: int, place: int, lost: bool, again: bool) -> None:
         """It is over, or gone with a part of the store; its client may make it again by its key."""
         live = list(self.reference.live())
-        session = live[place % len(live)]
+        keyed = [one for one in live if one.id in self.created.values()]
+        some = keyed if again and keyed else live
+        session = some[place % len(some)]
         if lost:
             self.world.redis.delete(self.key(session))
         else:

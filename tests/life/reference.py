@@ -30,7 +30,7 @@ class Request:
     @property
     def body(self) -> "Request":
         """What must be equal for a request to be the same; its key is compared apart."""
-        return replace(self, key=None)
+        return replace(self, key=None, form=self.form if self.words else "text")
 
 
 @dataclass(frozen=True)
