@@ -17,6 +17,7 @@ from service.application.ports import StateStore
 from service.bootstrap import Fittings, running_worker
 from service.settings import Settings
 from service.store import EmbeddedServer
+from service.store.keys import Keys
 from tests.folders import write_language_model
 from tests.life.oracle import Oracle
 
@@ -76,8 +77,9 @@ class World:
             self.redis.delete(key)
 
     def stored(self) -> set[str]:
-        """All keys of the service."""
-        return {key.decode() for key in self.redis.scan_iter(match=f"{PREFIX}:*", count=1000)}
+        """All keys of the service, but for what its workers tell each other."""
+        keys = {key.decode() for key in self.redis.scan_iter(match=f"{PREFIX}:*", count=1000)}
+        return keys - {*Keys(PREFIX).fleet}
 
     def counters(self) -> dict[str, float]:
         """What both workers have counted together, by name and labels: `sessions_ended_total{reason="deleted"}`."""
