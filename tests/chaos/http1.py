@@ -53,6 +53,8 @@ class Reply:
 
 
 NOTHING = Reply(0)
+#: Connections that are kept: each request that wants a fresh one would add another.
+_MOST_IDLE = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +91,7 @@ class Connections:
             if streams is not None:
                 streams[1].transport.abort()
             raise
-        if goes_on:
+        if goes_on and len(self._idle) < _MOST_IDLE:
             self._idle.append(streams)
         else:
             streams[1].close()
