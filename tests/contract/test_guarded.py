@@ -55,9 +55,9 @@ async def works(url: str, levels: tuple[str, ...] = ("memory",)) -> None:
 
 async def refusal(url: str) -> str:
     """What the store says of a write, which was not applied."""
-    async with aclosing(connect(url, timeout=1.0)) as topology:
+    async with aclosing(connect(url, timeout=3.0)) as topology:
         with pytest.raises(StoreUnavailable) as refused:
-            await RedisStore(topology, Observed(), timeout=1.0).create("tenant", "id", make_record())
+            await RedisStore(topology, Observed(), timeout=3.0).create("tenant", "id", make_record())
     assert refused.value.applied == "no"
     return refused.value.message
 

@@ -161,7 +161,7 @@ def test_a_worker_told_to_go_finishes_what_is_open_and_opens_nothing(service: Se
         assert is_running(pid), "an idle connection has its chance as long as the drain time lasts"
         stepped = idle.ask("POST", steps(second), BUSY)
         assert (stepped.status, stepped.closing, stepped.body["step"]) == (200, True, 2)
-        eventually(lambda: not is_running(pid))
+        eventually(lambda: not is_running(pid), 40)
         assert [look_up(http, session)["step"] for session in (first, second)] == [1, 2]
     eventually(service.is_ready, 120)
 
@@ -176,6 +176,7 @@ def test_a_rolling_restart_costs_clients_nothing(service: Server) -> None:
     assert len(service.worker_pids()) == 2
 
 
+@pytest.mark.slow
 def test_clients_of_two_services_on_one_store_outlive_a_restart_of_each(service: Server, neighbour: Server) -> None:
     balancer = RoundRobin(lambda: service.url, lambda: neighbour.url)
     with httpx.Client(base_url="http://balancer", timeout=30, transport=balancer) as http, working(http) as clients:

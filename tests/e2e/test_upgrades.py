@@ -283,6 +283,7 @@ def test_a_removed_version_gives_way_to_the_one_before_and_its_sessions_go_on(
     assert answered(step(http, session, "the"))["step"] == 4
 
 
+@pytest.mark.slow
 def test_a_worker_killed_during_an_upgrade_comes_back_to_the_same_versions(
     server: Server, http: httpx.Client, folder: Path
 ) -> None:

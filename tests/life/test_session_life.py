@@ -12,7 +12,7 @@ from tests.life.world import World, running_world
 from tests.server import short_folder
 
 #: `python -m tests.life` goes on for as long as it is told.
-EXAMPLES = 25
+EXAMPLES = 12
 STEPS = 100
 
 
