@@ -82,9 +82,7 @@ class Creations:
             state=state,
         )
 
-    async def once(
-        self, caller: Caller, repeatable: Repeatable | None, make: Callable[[], Awaitable[Record]]
-    ) -> Created:
+    async def once(self, caller: Caller, repeatable: Repeatable | None, make: Make) -> Created:
         """Store the record that `make` gives; the same `repeatable` finds the same session again, without making one.
 
         What was made before is looked for first: its model or its parent may be gone by now.
