@@ -173,7 +173,7 @@ async def page_all(at: Place, limit: int, model: str | None = None) -> None:
         while cursor is not None or not taken:
             started = time.perf_counter()
             page = await at.store.list(TENANT, model, limit, cursor)
-            views.encode([views.session(session_id, facts, "next-word") for session_id, facts in page.sessions])
+            views.encode([views.session(session_id, facts, {}) for session_id, facts in page.sessions])
             taken.append(1000 * (time.perf_counter() - started))
             found, cursor = found + len(page.sessions), page.cursor
     which = f"all pages of {limit}" + (f" of a {model} model" if model else "")

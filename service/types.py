@@ -1,6 +1,8 @@
 """The values that travel between the layers. Standard library only; every layer may import them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -190,6 +192,16 @@ class Meeting:
     marks: dict[Edition, Mark] = field(default_factory=dict)
     workers: dict[str, tuple[Served, ...]] = field(default_factory=dict)
 
+    @property
+    def served(self) -> Iterator[Served]:
+        """What all workers serve, an edition once for each of them."""
+        return chain.from_iterable(self.workers.values())
+
+    @property
+    def editions(self) -> set[Edition]:
+        """The editions that are served anywhere."""
+        return {one.edition for one in self.served}
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
@@ -247,14 +259,9 @@ class KeptState:
     state: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """All that the store holds of one session. Times are milliseconds since 1970; digests are 16 bytes.
-
-    `token` identifies the stored bytes that this record was read from, for compare-and-set; empty before the first
-    write. `origin` is the digest of a keyed create or fork, and random bytes behind it. `keys` are the digests of the
-    last keys, newest last.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a session is and where it stands. Times are milliseconds since 1970."""
 
     model: str
     version: str
@@ -267,12 +274,23 @@ class Record:
     ttl_seconds: int
     durability: Durability
     kept_steps: int
+    indexed_until: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Facts):
+    """All that the store holds of one session; digests are 16 bytes.
+
+    `token` identifies the stored bytes that this record was read from, for compare-and-set; empty before the first
+    write. `origin` is the digest of a keyed create or fork, and random bytes behind it. `keys` are the digests of the
+    last keys, newest last.
+    """
+
     state: bytes
     origin: bytes = b""
     keys: tuple[bytes, ...] = ()
     last: LastStep | None = None
     kept: tuple[KeptState, ...] = ()
-    indexed_until: int = 0
     token: bytes = b""
 
     @property
@@ -281,22 +299,10 @@ class Record:
         return len(self.state)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """What a listing tells of a session: what a record's first bytes hold. Times are milliseconds since 1970."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Facts):
+    """What a listing tells of a session: what a record's first bytes hold."""
 
-    model: str
-    version: str
-    fingerprint: str
-    dtype: str
-    step: int
-    timesteps: int
-    created_at: int
-    expires_at: int
-    ttl_seconds: int
-    durability: Durability
-    kept_steps: int
-    indexed_until: int
     state_bytes: int
 
 

@@ -132,4 +132,4 @@ class Creations:
                 return stored
 
     def _created(self, session_id: str, record: Record, *, replayed: bool) -> Created:
-        return Created(views.session(session_id, record, self.engine.versions()), replayed)
+        return Created(views.session(session_id, record, views.tasks(self.engine.versions())), replayed)

@@ -42,7 +42,7 @@ class Searches:
 
     def of(self, edition: Edition, meeting: Meeting) -> Search:
         """The search for a session on `edition`, as it stands at this look."""
-        every = (one for served in meeting.workers.values() for one in served if one.edition == edition)
+        every = (one for one in meeting.served if one.edition == edition)
         if edition not in self._searches or any(one.open or one.touched for one in every):
             self._searches[edition] = Search(self.margin_ms, meeting.now)
         return self._searches[edition]

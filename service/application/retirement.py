@@ -121,7 +121,7 @@ class Retirement:
         ]
 
     def _forgotten(self, places: Collection[tuple[str, str]], meeting: Meeting) -> list[Edition]:
-        served = {one.edition for served in meeting.workers.values() for one in served}
+        served = meeting.editions
         return [
             one
             for one, mark in meeting.marks.items()
@@ -138,8 +138,8 @@ def edition_of(folder: Folder) -> Edition:
 
 def newest_open(meeting: Meeting, model: str) -> int:
     """The number of the newest version that takes new sessions anywhere, -1 where none does."""
-    every = (one for served in meeting.workers.values() for one in served)
-    return max((one.edition.number for one in every if one.open and one.edition.model == model), default=-1)
+    numbers = (one.edition.number for one in meeting.served if one.open and one.edition.model == model)
+    return max(numbers, default=-1)
 
 
 def _newest(editions: Iterable[Edition]) -> set[Edition]:

@@ -71,7 +71,6 @@ class Sessions:
         self, caller: Caller, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
     ) -> Created:
         """Copy a session as it stands, or at a kept earlier step, to a new one of its own."""
-        await self._check_id(caller, session_id)
 
         async def make() -> Record:
             parent = await self.record(caller, session_id)
@@ -80,6 +79,7 @@ class Sessions:
 
         repeatable = None
         if key is not None:
+            await self._check_id(caller, session_id)
             repeatable = Repeatable(("fork", session_id, str(step), key), digest("fork", ttl_seconds))
         return await self.creations.once(caller, repeatable, make)
 
@@ -101,8 +101,8 @@ class Sessions:
         """Return one page of the tenant's sessions, newest first."""
         async with caller.deadline.bounding():
             page = await self.store.list(caller.tenant, model, limit, cursor)
-        versions = self.engine.versions()
-        data: list[Json] = [views.session(session_id, facts, versions) for session_id, facts in page.sessions]
+        tasks = views.tasks(self.engine.versions())
+        data: list[Json] = [views.session(session_id, facts, tasks) for session_id, facts in page.sessions]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     async def renew(self, caller: Caller, session_id: str, ttl_seconds: int) -> dict[str, Json]:
@@ -127,7 +127,7 @@ class Sessions:
         self.observer.session_ended("deleted")
 
     def _view(self, session_id: str, record: Record) -> dict[str, Json]:
-        return views.session(session_id, record, self.engine.versions())
+        return views.session(session_id, record, views.tasks(self.engine.versions()))
 
     async def _check_id(self, caller: Caller, session_id: str) -> None:
         if not (await self.creations.ids(caller)).genuine(caller.tenant, session_id):

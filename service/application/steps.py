@@ -16,10 +16,12 @@ from service.application.repetition import Mark, advanced, require_step, stored_
 from service.application.sessions import Sessions
 from service.application.views import Answer
 from service.errors import (
+    Applied,
     DurabilityNotReached,
     IdempotencyKeyReused,
     InternalError,
     StepConflict,
+    StoreUnavailable,
     UnrollError,
     WriteConflict,
 )
@@ -87,17 +89,36 @@ class Steps:
     async def _apply_in_turn(self, caller: Caller, step: Step, mark: Mark) -> Answer:
         while True:
             record = await self.sessions.record(caller, step.session_id)
-            repeated = stored_answer(record, mark)
             try:
-                if repeated is not None:
-                    # The first answer may have been held back because the write was not durable enough yet.
-                    async with caller.deadline.bounding("yes"):
-                        await self.store.confirm(caller.tenant, step.session_id, record)
-                    self.observer.step("replayed")
-                    return Answer(repeated, replayed=True)
-                return await self._run_and_write(caller, step, mark, record)
+                return await self._answer_or_run(caller, step, mark, record)
             except WriteConflict:
                 caller.deadline.check()
+
+    async def _answer_or_run(self, caller: Caller, step: Step, mark: Mark, record: Record) -> Answer:
+        try:
+            repeated = stored_answer(record, mark)
+        except (StepConflict, IdempotencyKeyReused) as refusal:
+            await self._confirm(caller, step.session_id, record, refusal.applied or "no")
+            raise
+        if repeated is None:
+            return await self._run_and_write(caller, step, mark, record)
+        await self._confirm(caller, step.session_id, record, "yes")
+        self.observer.step("replayed")
+        return Answer(repeated, replayed=True)
+
+    async def _confirm(self, caller: Caller, session_id: str, record: Record, applied: Applied) -> None:
+        """Wait until what an answer tells of the session is durable: who wrote it may never have been answered.
+
+        Errors tell whether the request at hand is `applied`.
+        """
+        try:
+            async with caller.deadline.bounding(applied):
+                await self.store.confirm(caller.tenant, session_id, record)
+        except (DurabilityNotReached, StoreUnavailable) as error:
+            if applied == "yes":
+                raise
+            why = f"where the session stands is not durable yet: {error.message}"
+            raise StoreUnavailable(why, applied=applied, step=record.step) from error
 
     async def _run_and_write(self, caller: Caller, step: Step, mark: Mark, record: Record) -> Answer:
         model = self.models.of_session(record)

@@ -148,7 +148,7 @@ class Upgrades:
     async def _search(self) -> None:
         """Look for live sessions of retiring versions; the worker whose name comes first does it for all."""
         meeting = self._meeting
-        served = {one.edition for all_ in meeting.workers.values() for one in all_}
+        served = meeting.editions
         mine = self.fleet.worker == min(meeting.workers)
         retiring = {one for one in meeting.marks if mine and one in served and not self.retirement.over(one, meeting)}
         self.searches.keep(retiring)

@@ -1,7 +1,7 @@
 """Sessions and step results as clients see them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -26,12 +26,13 @@ def timestamp(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def session(session_id: str, record: Record | Listed, versions: Iterable[ModelVersion]) -> dict[str, Json]:
-    """Return the Session of `record`, or of what a listing tells of it.
+def tasks(versions: Iterable[ModelVersion]) -> dict[str, str]:
+    """Return the task of each model by its name."""
+    return {version.name: version.task for version in versions}
 
-    Its task is that of its model among the loaded `versions`, if it is there.
-    """
-    tasks = {version.name: version.task for version in versions}
+
+def session(session_id: str, record: Record | Listed, tasks: Mapping[str, str]) -> dict[str, Json]:
+    """Return the Session of `record`, or of what a listing tells of it; a model without a task among them has none."""
     return {
         "id": session_id,
         "model": record.model,

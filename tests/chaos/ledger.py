@@ -19,13 +19,17 @@ class Undecided(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A step in the log: its request, between which times it was committed, its answer if any, and what came of it."""
+    """A step in the log: its request, between which times it was committed, its answer if any, and what came of it.
+
+    One that is only `seen` was never acknowledged: a look showed it, in the store as it was at that moment.
+    """
 
     request: Request
     sent: float
     at: float
     body: bytes
     standing: Standing
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,10 @@ class Ledger:
         """The steps after this count."""
         return self.steps[step - self.base :]
 
-    def enter(self, request: Request, sent: float, at: float, body: bytes = b"") -> None:
+    def enter(self, request: Request, sent: float, at: float, body: bytes = b"", *, seen: bool = False) -> None:
         """Add a step, committed somewhere between these times."""
         assert request.content is not None
-        self.steps.append(Applied(request, sent, at, body, self.network.after(self.standing, request.content)))
+        self.steps.append(Applied(request, sent, at, body, self.network.after(self.standing, request.content), seen))
         self.renewals.append(Renewal(sent, at, self.ttl))
 
     def check(self, body: dict[str, Any], expected: dict[str, Any] | None = None) -> None:
@@ -119,10 +123,13 @@ class Ledger:
             self.check(body)
             self.counts["KNOWN LIMIT: an abandoned request took the place of a step that the store lost"] += 1
 
-    def stand_at(self, told: int, part: Part) -> None:
-        """Believe where the session stands, if that can be. Raises Violation."""
+    def stand_at(self, told: int, part: Part, *, seen: bool = False) -> None:
+        """Believe where the session stands, if that can be; `seen`: by a look, which waits for no disk and no replica.
+
+        Raises Violation.
+        """
         if told == self.at + 1 and self.pending is not None:
-            self.enter(self.pending.request, self.pending.sent, part.at)
+            self.enter(self.pending.request, self.pending.sent, part.at, seen=seen)
             self.counts["abandoned and applied"] += 1
         elif told != self.at:
             self.roll_back(told)
@@ -144,7 +151,8 @@ class Ledger:
 
     def risky(self, one: Applied | Renewal | Part | Event | Session) -> bool:
         """Whether what was committed then may be lost."""
-        return self.risks.may_lose(self.session.durability, one.sent, one.at)
+        level = "memory" if isinstance(one, Applied) and one.seen else self.session.durability
+        return self.risks.may_lose(level, one.sent, one.at)
 
     @property
     def ttl(self) -> int:

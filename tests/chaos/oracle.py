@@ -155,7 +155,7 @@ class Replay:
         if self._deleted is not None and not ledger.risky(self._deleted):
             raise Violation("a session that was ended answers")
         body = part.reply.json
-        ledger.stand_at(body["step"], part)
+        ledger.stand_at(body["step"], part, seen=event.kind in {"get", "look"})
         ledger.check(body, ledger.network.look(ledger.standing, part.request.content) if "output" in body else None)
         ledger.counts["looks"] += 1
         if event.kind == "patch":

@@ -123,6 +123,20 @@ def test_an_abandoned_step_counts_when_the_service_says_so() -> None:
     assert story.verdict() == ""
 
 
+def test_what_a_refusal_tells_is_durable_and_what_a_look_shows_need_not_be() -> None:
+    def story(told: tuple[Kind, tuple[Request, Reply]], *then: str) -> Story:
+        lost = Story("replicated").steps("a").tell("abandoned", (request("b", 1, "k"), NOTHING)).tell(*told)
+        for at, words in enumerate(then, 2):
+            lost.tell("step", (request(words[-1], at), answer(words)))
+        lost.risks.rollbacks.append(Window(1.5, 3.5, frozenset({"memory"})))
+        return lost.tell("step", (request("d", 9), conflict(1)))
+
+    shown: tuple[Kind, tuple[Request, Reply]] = ("get", (Request(), look("ab")))
+    assert story(shown).verdict() == ""
+    assert "are lost" in story(("step", (request("c", 1), conflict(2)))).verdict()
+    assert "are lost" in story(shown, "abc").verdict()
+
+
 def test_an_abandoned_request_in_the_place_of_a_step_counts_as_known_only_where_that_step_may_be_lost() -> None:
     def story(level: Durability) -> Story:
         told = Story(level).steps("a").tell("abandoned", (request("b", 1, "k"), NOTHING))

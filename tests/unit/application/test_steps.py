@@ -202,6 +202,44 @@ def test_a_step_that_was_not_durable_enough_is_replayed_after_waiting_again() ->
     run(scene())
 
 
+def test_a_refusal_waits_until_where_the_session_stands_is_durable() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session(durability="replicated")
+        await world.step(session_id, 1, step=0, key="k")
+        with pytest.raises(StepConflict) as conflict:
+            await world.step(session_id, 2, step=0)
+        assert (conflict.value.step, conflict.value.applied) == (1, "no")
+        with pytest.raises(IdempotencyKeyReused):
+            await world.step(session_id, 2, key="k")
+        assert world.store.confirmed == ["replicated"] * 2
+
+    run(scene())
+
+
+@pytest.mark.parametrize("failure", [DurabilityNotReached("0 of 1", applied="yes"), StoreUnavailable("away")])
+def test_where_a_session_stands_is_not_told_while_it_may_be_lost(failure: UnrollError) -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session(durability="replicated")
+        await world.step(session_id, 1, key="k")
+        await world.step(session_id, 2)
+
+        async def miss(*_: Any) -> None:
+            raise failure
+
+        world.store.confirm = miss  # type: ignore[method-assign]
+        with pytest.raises(StoreUnavailable) as refusal:
+            await world.step(session_id, 3, step=9)
+        assert (refusal.value.applied, refusal.value.step) == ("no", 2)
+        failure.applied = "yes"
+        with pytest.raises(type(failure)) as known:
+            await world.step(session_id, 1, key="k")
+        assert known.value.applied == "yes"
+
+    run(scene())
+
+
 def test_a_request_past_its_deadline_takes_no_effect() -> None:
     async def scene() -> None:
         world = World()
