@@ -12,6 +12,7 @@ from service.http import errors, models, operations, sessions
 from service.http.gate import Gate, GateSettings
 from service.http.parsing import invalid_request
 from service.http.services import Services
+from service.http.shortcuts import Shortcuts
 
 DESCRIPTION = """
 Serves recurrent networks. Predictions without a session are answered from the model's initial state; a session keeps
@@ -41,7 +42,7 @@ def create_app(services: Services, gate: GateSettings) -> ASGIApp:
     """Return the whole application, its door in front."""
     api = create_api()
     api.state.services = services
-    return Gate(api, gate, services.admission, services.observer, services.clock)
+    return Gate(Shortcuts(api, services), gate, services.admission, services.observer, services.clock)
 
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:

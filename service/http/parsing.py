@@ -59,7 +59,7 @@ def _require_media_type(request: Request, wanted: str) -> None:
 def parse(raw: bytes) -> Any:  # noqa: ANN401 - likewise
     """Parse JSON; NaN and Infinity are none. Raises InvalidJson."""
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse, parse_int=_parse_int)
+        return DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InvalidJson(f"the body is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}") from None
     except json.JSONDecodeError as error:
@@ -75,6 +75,9 @@ def _parse_int(digits: str) -> int | float:
 
 def _refuse(constant: str) -> NoReturn:
     raise InvalidJson(f"the body holds {constant}, which is not JSON: expected a finite number, or null")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_parse_int)
 
 
 def invalid_request(error: RequestValidationError) -> InvalidRequest:

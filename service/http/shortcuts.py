@@ -1,0 +1,117 @@
+"""A short way for the calls that come most often, past FastAPI's routing and resolving of dependencies, which take
+longer than the step of a small network.
+
+A request that is well-formed goes straight to its route's function. Any other goes FastAPI's way, which tells what is
+wrong with it, so that there is one place for that and the contract stays FastAPI's.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import InvalidJson
+from service.http import models, schemas, sessions
+from service.http.parsing import parse
+from service.http.services import Services
+from service.http.strict import Schema
+
+JSON_TYPES = frozenset({None, b"application/json", b"application/json; charset=utf-8"})
+#: As long as the contract allows an Idempotency-Key to be.
+KEY_BYTES = range(1, 256)
+
+Endpoint = Callable[..., Coroutine[Any, Any, Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """A POST route to a function of its path's parameters, a `body`, the use cases, the caller, and perhaps a `key`."""
+
+    route: APIRoute
+    schema: type[Schema]
+    takes_key: bool
+
+    @classmethod
+    def to(cls, router: APIRouter, endpoint: Endpoint, schema: type[Schema], *, takes_key: bool = False) -> "Shortcut":
+        """Return the shortcut to a router's route."""
+        every = (route for route in router.routes if isinstance(route, APIRoute))
+        return cls(next(route for route in every if route.endpoint is endpoint), schema, takes_key)
+
+    def arguments(self, scope: Scope, content: bytes) -> dict[str, Any] | None:
+        """Return what the function takes from the request, or None where that is not well-formed."""
+        if _header(scope, b"content-type") not in JSON_TYPES:
+            return None
+        try:
+            arguments: dict[str, Any] = {"body": self.schema.model_validate(parse(content))}
+        except (InvalidJson, ValidationError):
+            return None
+        if self.takes_key:
+            key = _header(scope, b"idempotency-key")
+            if key is not None and len(key) not in KEY_BYTES:
+                return None
+            arguments["key"] = None if key is None else key.decode("latin-1")
+        return arguments
+
+
+class Shortcuts:
+    """ASGI middleware in front of FastAPI."""
+
+    def __init__(self, api: ASGIApp, services: Services) -> None:
+        self._api = api
+        self._services = services
+        self._every = (
+            Shortcut.to(sessions.router, sessions.step, schemas.StepBody, takes_key=True),
+            Shortcut.to(sessions.router, sessions.step_many, schemas.StepsBody),
+            Shortcut.to(models.router, models.predict, schemas.PredictBody),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            for shortcut in self._every:
+                found = shortcut.route.path_regex.match(scope["path"])
+                if found:
+                    await self._take(shortcut, found.groupdict(), scope, receive, send)
+                    return
+        await self._api(scope, receive, send)
+
+    async def _take(self, shortcut: Shortcut, path: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+        content = await _read(receive)
+        arguments = shortcut.arguments(scope, content)
+        if arguments is None:
+            await self._api(scope, _replaying(content, receive), send)
+            return
+        scope["route"] = shortcut.route
+        asking = scope["state"]["caller"]
+        response: Response = await shortcut.route.endpoint(**path, **arguments, wired=self._services, asking=asking)
+        await response(scope, receive, send)
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    return next((value for given, value in scope["headers"] if given == name), None)
+
+
+async def _read(receive: Receive) -> bytes:
+    """Return the whole body. Raises ClientDisconnect."""
+    content, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        content += message.get("body", b"")
+        more = message.get("more_body", False)
+    return content
+
+
+def _replaying(content: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body which was read once more."""
+    unread = [content]
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": unread.pop()} if unread else await receive()
+
+    return again

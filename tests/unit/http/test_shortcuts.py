@@ -1,0 +1,147 @@
+"""Whatever comes, the short way answers what FastAPI alone would."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.application.admission import Admission
+from service.application.digests import digest
+from service.application.steps import Step
+from service.application.views import Answer
+from service.errors import SessionNotFound, StepConflict
+from service.http.app import create_api
+from service.http.gate import Gate, GateSettings
+from service.http.shortcuts import Shortcuts
+from tests.fakes import CountingObserver, ManualClock
+
+STEP, MANY, PREDICT = "/v1/sessions/ses_x/steps", "/v1/sessions/steps", "/v1/models/m/predict"
+GOOD = {"input": {"text": "a"}, "step": 0}
+
+
+class Told:
+    """Use cases that answer with what they were asked, or refuse it."""
+
+    async def apply(self, caller: Any, step: Step) -> Answer:
+        if step.session_id == "ses_gone":
+            raise SessionNotFound("no session")
+        return Answer(self._told(step), replayed=step.key == "again")
+
+    async def apply_all(self, caller: Any, steps: list[Step]) -> list[Answer | StepConflict]:
+        return [Answer(self._told(one)) if one.step != 7 else StepConflict("at 8", step=8) for one in steps]
+
+    async def one(self, caller: Any, model: str, version: str | None, operation: Any) -> dict[str, Any]:
+        return {"asked": [model, version, repr(operation)]}
+
+    async def many(self, caller: Any, model: str, version: str | None, operations: list[Any]) -> dict[str, Any]:
+        return {"asked": [model, version, repr(operations)]}
+
+    def _told(self, step: Step) -> bytes:
+        return json.dumps([repr(step), digest("step", step.operation, step.step).hex()]).encode()
+
+
+def app(*, short: bool) -> ASGIApp:
+    told = Told()
+    api = create_api()
+    api.state.services = SimpleNamespace(steps=told, predictions=told)
+    settings = GateSettings(max_body_bytes=4096, request_timeout_seconds=5)
+    return Gate(
+        Shortcuts(api, api.state.services) if short else api, settings, Admission(8), CountingObserver(), ManualClock()
+    )
+
+
+def ask(
+    target: ASGIApp, path: str, content: bytes, headers: list[tuple[str, str]]
+) -> tuple[int, bytes, dict[str, str]]:
+    async def scene() -> httpx.Response:
+        transport = httpx.ASGITransport(target)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return await client.post(path, content=content, headers=[("x-request-id", "r"), *headers])
+
+    answer = asyncio.run(scene())
+    return answer.status_code, answer.content, dict(answer.headers)
+
+
+def body(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+JSON = ("content-type", "application/json")
+CASES: list[tuple[str, bytes, list[tuple[str, str]]]] = [
+    (STEP, body(GOOD), [JSON]),
+    (STEP, body(GOOD), []),
+    (STEP, body(GOOD), [JSON, ("idempotency-key", "again")]),
+    (STEP, body(GOOD), [JSON, ("idempotency-key", "k" * 255)]),
+    (STEP, body(GOOD), [JSON, ("idempotency-key", "k" * 256)]),
+    (STEP, body(GOOD), [JSON, ("idempotency-key", "")]),
+    (STEP, body(GOOD), [JSON, ("idempotency-key", "one"), ("idempotency-key", "two")]),
+    (STEP, body(GOOD), [("content-type", "application/json; charset=utf-8")]),
+    (STEP, body(GOOD), [("content-type", "Application/JSON ;charset=latin-1")]),
+    (STEP, body(GOOD), [("content-type", "text/plain")]),
+    ("/v1/sessions/ses_gone/steps", body(GOOD), [JSON]),
+    ("/v1/sessions/ses%2Fx/steps", body(GOOD), [JSON]),
+    ("/v1/sessions/ses%20x/steps?verbose=1", body(GOOD), [JSON]),
+    ("/v1/sessions//steps", body(GOOD), [JSON]),
+    (STEP + "/", body(GOOD), [JSON]),
+    (STEP, b"", [JSON]),
+    (STEP, b"null", [JSON]),
+    (STEP, b"[]", [JSON]),
+    (STEP, b"{", [JSON]),
+    (STEP, b'\xef\xbb\xbf{"input": {"text": "a"}}', [JSON]),
+    (STEP, b'{"input": {"text": "\xff"}}', [JSON]),
+    (STEP, b'{"input": {"text": "\\ud800"}}', [JSON]),
+    (STEP, b'{"input": {"text": "\\ud83d\\ude00"}}', [JSON]),
+    (STEP, b'{"input": {"text": "a"}, "input": {"text": "b"}}', [JSON]),
+    (STEP, b'{"input": {"values": [NaN]}}', [JSON]),
+    (STEP, b'{"input": {"values": [1e999]}}', [JSON]),
+    (STEP, b'{"input": {"values": [1, 2.5, null, -0.0, 1e-320, 0.1, 123456789.123456789]}}', [JSON]),
+    (STEP, b'{"input": {"values": [9007199254740993, 340282366920938463463374607431768211456]}}', [JSON]),
+    (STEP, b'{"input": {"values": [' + b"9" * 500 + b"]}}", [JSON]),
+    (STEP, b'{"input": {"ids": [' + b"9" * 500 + b"]}}", [JSON]),
+    (STEP, b'{"input": {"ids": [1.0]}}', [JSON]),
+    (STEP, b'{"input": {"text": "a"}, "step": ' + b"1" * 30 + b"}", [JSON]),
+    (STEP, b"[" * 2000 + b"]" * 2000, [JSON]),
+    (STEP, body(GOOD | {"step": "0"}), [JSON]),
+    (STEP, body(GOOD | {"step": True}), [JSON]),
+    (STEP, body(GOOD | {"step": -1}), [JSON]),
+    (STEP, body(GOOD | {"session_id": "ses_x"}), [JSON]),
+    (STEP, body(GOOD | {"options": {"top_k": 3, "quantiles": [0.5]}}), [JSON]),
+    (STEP, body(GOOD | {"options": {"top_k": 0}}), [JSON]),
+    (STEP, body({"input": {"values": [[1, None]], "timestamps": ["2020-01-01T00:00:00Z"]}}), [JSON]),
+    (STEP, body({"input": {"values": [1, 2], "timestamps": ["2020-01-01T00:00:00Z"]}}), [JSON]),
+    (STEP, b" " * 5000, [JSON]),
+    (MANY, body({"steps": [GOOD | {"session_id": "a"}, GOOD | {"session_id": "b", "step": 7}]}), [JSON]),
+    (MANY, body({"steps": [GOOD | {"session_id": "a", "idempotency_key": "k"}]}), [JSON]),
+    (MANY, body({"steps": []}), [JSON]),
+    (MANY, body({"steps": [GOOD]}), [JSON]),
+    (PREDICT, body({"input": {"text": "a"}}), [JSON]),
+    (PREDICT, body({"inputs": [{"text": "a"}, {"ids": [1]}], "version": "2", "options": {"complete": True}}), [JSON]),
+    (PREDICT, body({"input": {"text": "a"}, "inputs": [{"text": "a"}]}), [JSON]),
+    (PREDICT, body({}), [JSON]),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[1][:40]!r} {case[2]!r:.60}")
+def test_the_short_way_answers_as_the_long_one(case: tuple[str, bytes, list[tuple[str, str]]]) -> None:
+    assert ask(app(short=True), *case) == ask(app(short=False), *case)
+
+
+def test_what_is_well_formed_takes_the_short_way() -> None:
+    async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError(f"{scope['path']} went the long way")
+
+    told = SimpleNamespace(steps=Told(), predictions=Told())
+    gate = GateSettings(max_body_bytes=4096, request_timeout_seconds=5)
+    short: Callable[..., Any] = Shortcuts(nowhere, told)  # type: ignore[arg-type]
+    target = Gate(short, gate, Admission(8), CountingObserver(), ManualClock())
+    for path, given in (
+        (STEP, GOOD),
+        (MANY, {"steps": [GOOD | {"session_id": "a"}]}),
+        (PREDICT, {"input": {"text": "a"}}),
+    ):
+        assert ask(target, path, body(given), [JSON])[0] == 200
