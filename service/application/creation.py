@@ -53,11 +53,10 @@ class Creations:
     clock: Clock
     durability: Durability
 
-    async def ids(self, caller: Caller) -> SessionIds:
+    async def ids(self) -> SessionIds:
         """Return the maker of ids. Raises StoreUnavailable that tells that nothing has taken effect."""
         try:
-            async with caller.deadline.bounding():
-                return SessionIds(await self.store.secret())
+            return SessionIds(await self.store.secret())
         except Unavailable as error:
             error.applied = "no"
             raise
@@ -87,7 +86,8 @@ class Creations:
 
         What was made before is looked for first: its model or its parent may be gone by now.
         """
-        ids = await self.ids(caller)
+        async with caller.deadline.bounding():
+            ids = await self.ids()
         if repeatable is None:
             return await self._store(caller, ids.random(caller.tenant), await make())
         session_id = ids.derived(caller.tenant, *repeatable.name)

@@ -9,6 +9,13 @@ from service.application.ports import Clock
 from service.errors import Applied, DeadlineExceeded, ShuttingDown
 
 
+@dataclass(slots=True)
+class Effect:
+    """What a request has done so far, for an error that cuts it off."""
+
+    applied: Applied
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """The moment, on the clock's monotonic scale, at which a request has taken `budget` seconds."""
@@ -35,17 +42,18 @@ class Deadline:
         )
 
     @asynccontextmanager
-    async def bounding(self, applied: Applied = "no") -> AsyncIterator[None]:
-        """Cancel the block at the deadline. Raises DeadlineExceeded that tells what took effect by `applied`.
+    async def bounding(self, applied: Applied = "no") -> AsyncIterator[Effect]:
+        """Cancel the block at the deadline. Raises DeadlineExceeded that tells what took effect, first `applied`.
 
         Raises ShuttingDown likewise where the request is cancelled before: nobody does that but a worker that must go.
         """
+        effect = Effect(applied)
         try:
             async with asyncio.timeout(max(0.0, self.at - self.clock.monotonic())):
-                yield
+                yield effect
         except TimeoutError:
-            raise self._error(applied) from None
+            raise self._error(effect.applied) from None
         except asyncio.CancelledError:
             if self.clock.monotonic() >= self.at:
                 raise  # a block around this one met the deadline first
-            raise ShuttingDown("this worker had to stop before the request was done", applied=applied) from None
+            raise ShuttingDown("this worker had to stop before the request was done", applied=effect.applied) from None

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 
 SIZE = 16
 
 
 def digest(kind: str, *parts: object) -> bytes:
     """Return 16 bytes over validated values. A field at its default counts as absent, so new fields change nothing."""
-    text = json.dumps([kind, *parts], sort_keys=True, ensure_ascii=False, default=_told)
+    text = _ENCODER.encode([kind, *parts])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:SIZE]
 
 
@@ -20,9 +21,18 @@ def _told(value: object) -> object:
 def _telling_fields(value: object) -> dict[str, object]:
     if not is_dataclass(value) or isinstance(value, type):
         raise TypeError(f"no digest is known of {type(value).__name__}")
-    telling = [field for field in fields(value) if field.compare and not _is_default(field, value)]
-    return {"": type(value).__name__} | {field.name: getattr(value, field.name) for field in telling}
+    told: dict[str, object] = {"": type(value).__name__}
+    for name, default in _defaults(type(value)):
+        found = getattr(value, name)
+        if default is MISSING or found != default:
+            told[name] = found
+    return told
 
 
-def _is_default(field: "Field[object]", owner: object) -> bool:
-    return field.default is not MISSING and bool(getattr(owner, field.name) == field.default)
+@cache
+def _defaults(kind: type) -> list[tuple[str, object]]:
+    """The fields of a dataclass that count, with their defaults."""
+    return [(field.name, field.default) for field in fields(kind) if field.compare]
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=_told)

@@ -4,10 +4,14 @@ import base64
 import hashlib
 import hmac
 import secrets
+from functools import lru_cache
 
 PREFIX = "ses_"
 RANDOM_BYTES = 16
 MAC_BYTES = 9
+LENGTH = len(PREFIX) + (RANDOM_BYTES + MAC_BYTES) * 8 // 5
+#: How many ids are known without another look: a stream sends its own again and again.
+KNOWN_IDS = 16_384
 
 
 class SessionIds:
@@ -18,24 +22,31 @@ class SessionIds:
 
     def random(self, tenant: str) -> str:
         """Return a new id."""
-        return self._seal(tenant, secrets.token_bytes(RANDOM_BYTES))
+        return _seal(self._secret, tenant, secrets.token_bytes(RANDOM_BYTES))
 
     def derived(self, tenant: str, *parts: str) -> str:
         """Return the one id that belongs to `parts`, for creations that may be repeated."""
-        return self._seal(tenant, self._hmac("id", tenant, *parts)[:RANDOM_BYTES])
+        return _seal(self._secret, tenant, _hmac(self._secret, "id", tenant, *parts)[:RANDOM_BYTES])
 
     def genuine(self, tenant: str, session_id: str) -> bool:
         """Tell whether this service made the id for this tenant."""
-        try:
-            raw = base64.b32decode(session_id.removeprefix(PREFIX).upper())
-        except ValueError:
-            return False
-        return hmac.compare_digest(self._seal(tenant, raw[:RANDOM_BYTES]).encode(), session_id.encode())
+        return len(session_id) == LENGTH and _genuine(self._secret, tenant, session_id)
 
-    def _seal(self, tenant: str, body: bytes) -> str:
-        mac = self._hmac("mac", tenant, body.hex())[:MAC_BYTES]
-        return PREFIX + base64.b32encode(body + mac).decode().lower()
 
-    def _hmac(self, *parts: str) -> bytes:
-        message = b"".join(len(raw).to_bytes(4, "big") + raw for raw in (part.encode() for part in parts))
-        return hmac.digest(self._secret, message, hashlib.sha256)
+@lru_cache(KNOWN_IDS)
+def _genuine(secret: bytes, tenant: str, session_id: str) -> bool:
+    try:
+        raw = base64.b32decode(session_id.removeprefix(PREFIX).upper())
+    except ValueError:
+        return False
+    return hmac.compare_digest(_seal(secret, tenant, raw[:RANDOM_BYTES]).encode(), session_id.encode())
+
+
+def _seal(secret: bytes, tenant: str, body: bytes) -> str:
+    mac = _hmac(secret, "mac", tenant, body.hex())[:MAC_BYTES]
+    return PREFIX + base64.b32encode(body + mac).decode().lower()
+
+
+def _hmac(secret: bytes, *parts: str) -> bytes:
+    message = b"".join(len(raw).to_bytes(4, "big") + raw for raw in (part.encode() for part in parts))
+    return hmac.digest(secret, message, hashlib.sha256)

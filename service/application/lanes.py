@@ -22,8 +22,11 @@ class Lanes:
         lock, users = self._lanes.get(session_id, (asyncio.Lock(), 0))
         self._lanes[session_id] = (lock, users + 1)
         try:
-            async with deadline.bounding():
-                await lock.acquire()
+            if users:
+                async with deadline.bounding():
+                    await lock.acquire()
+            else:
+                await lock.acquire()  # at once: nobody is before us
             try:
                 yield
             finally:

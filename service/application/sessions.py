@@ -40,9 +40,13 @@ class Sessions:
 
     async def record(self, caller: Caller, session_id: str) -> Record:
         """Return a session's record. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
-        await self._check_id(caller, session_id)
         async with caller.deadline.bounding():
-            record = await self.store.read(caller.tenant, session_id)
+            return await self.find(caller.tenant, session_id)
+
+    async def find(self, tenant: str, session_id: str) -> Record:
+        """Return a session's record, however long that takes. Raises as `record`."""
+        await self._check_id(tenant, session_id)
+        record = await self.store.read(tenant, session_id)
         if record is None:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store; create a new one")
         return record
@@ -79,7 +83,8 @@ class Sessions:
 
         repeatable = None
         if key is not None:
-            await self._check_id(caller, session_id)
+            async with caller.deadline.bounding():
+                await self._check_id(caller.tenant, session_id)
             repeatable = Repeatable(("fork", session_id, str(step), key), digest("fork", ttl_seconds))
         return await self.creations.once(caller, repeatable, make)
 
@@ -119,8 +124,9 @@ class Sessions:
 
     async def end(self, caller: Caller, session_id: str) -> None:
         """End a session for good. Raises SessionEnded when it is already."""
-        await self._check_id(caller, session_id)
-        async with caller.deadline.bounding("unknown"):
+        async with caller.deadline.bounding() as effect:
+            await self._check_id(caller.tenant, session_id)
+            effect.applied = "unknown"
             found = await self.store.end(caller.tenant, session_id)
         if not found:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store")
@@ -129,8 +135,8 @@ class Sessions:
     def _view(self, session_id: str, record: Record) -> dict[str, Json]:
         return views.session(session_id, record, views.tasks(self.engine.versions()))
 
-    async def _check_id(self, caller: Caller, session_id: str) -> None:
-        if not (await self.creations.ids(caller)).genuine(caller.tenant, session_id):
+    async def _check_id(self, tenant: str, session_id: str) -> None:
+        if not (await self.creations.ids()).genuine(tenant, session_id):
             raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from service.application import views
 from service.application.caller import Caller
+from service.application.deadlines import Effect
 from service.application.digests import digest
 from service.application.lanes import Lanes
 from service.application.models import Models
@@ -16,7 +17,6 @@ from service.application.repetition import Mark, advanced, require_step, stored_
 from service.application.sessions import Sessions
 from service.application.views import Answer
 from service.errors import (
-    Applied,
     DurabilityNotReached,
     IdempotencyKeyReused,
     InternalError,
@@ -87,43 +87,47 @@ class Steps:
             return InternalError("something failed here; the log tells why", applied="unknown")
 
     async def _apply_in_turn(self, caller: Caller, step: Step, mark: Mark) -> Answer:
-        while True:
-            record = await self.sessions.record(caller, step.session_id)
-            try:
-                return await self._answer_or_run(caller, step, mark, record)
-            except WriteConflict:
-                caller.deadline.check()
+        async with caller.deadline.bounding() as effect:
+            while True:
+                record = await self.sessions.find(caller.tenant, step.session_id)
+                try:
+                    repeated = await self._repeated(caller, step, mark, record, effect)
+                    if repeated is not None:
+                        return repeated
+                    return await self._run_and_write(caller, step, mark, record, effect)
+                except WriteConflict:
+                    effect.applied = "no"
+                    caller.deadline.check()
 
-    async def _answer_or_run(self, caller: Caller, step: Step, mark: Mark, record: Record) -> Answer:
+    async def _repeated(self, caller: Caller, step: Step, mark: Mark, record: Record, effect: Effect) -> Answer | None:
+        """Return the answer to a repetition. It and a refusal tell of a write that nobody may have been answered for:
+        both wait until that is durable.
+        """
         try:
             repeated = stored_answer(record, mark)
+            effect.applied = "no" if repeated is None else "yes"
         except (StepConflict, IdempotencyKeyReused) as refusal:
-            await self._confirm(caller, step.session_id, record, refusal.applied or "no")
+            effect.applied = refusal.applied or "no"
+            await self._confirm(caller, step, record, effect)
             raise
         if repeated is None:
-            return await self._run_and_write(caller, step, mark, record)
-        await self._confirm(caller, step.session_id, record, "yes")
+            return None
+        await self._confirm(caller, step, record, effect)
         self.observer.step("replayed")
         return Answer(repeated, replayed=True)
 
-    async def _confirm(self, caller: Caller, session_id: str, record: Record, applied: Applied) -> None:
-        """Wait until what an answer tells of the session is durable: who wrote it may never have been answered.
-
-        Errors tell whether the request at hand is `applied`.
-        """
+    async def _confirm(self, caller: Caller, step: Step, record: Record, effect: Effect) -> None:
         try:
-            async with caller.deadline.bounding(applied):
-                await self.store.confirm(caller.tenant, session_id, record)
+            await self.store.confirm(caller.tenant, step.session_id, record)
         except (DurabilityNotReached, StoreUnavailable) as error:
-            if applied == "yes":
+            if effect.applied == "yes":
                 raise
             why = f"where the session stands is not durable yet: {error.message}"
-            raise StoreUnavailable(why, applied=applied, step=record.step) from error
+            raise StoreUnavailable(why, applied=effect.applied, step=record.step) from error
 
-    async def _run_and_write(self, caller: Caller, step: Step, mark: Mark, record: Record) -> Answer:
+    async def _run_and_write(self, caller: Caller, step: Step, mark: Mark, record: Record, effect: Effect) -> Answer:
         model = self.models.of_session(record)
-        async with caller.deadline.bounding():
-            outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
+        outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
         after = advanced(record, outcome, mark, self.clock.now() + 1000 * record.ttl_seconds)
         try:
             answer = views.step_result(step.session_id, after, outcome.output)
@@ -131,8 +135,8 @@ class Steps:
             raise InternalError("the network answered with a number that is not finite", applied="no") from None
         caller.deadline.check()
         # Past this line the store finishes the write, whether anyone waits or not.
-        async with caller.deadline.bounding("unknown"):
-            await self.store.write(caller.tenant, step.session_id, with_answer(after, mark, answer))
+        effect.applied = "unknown"
+        await self.store.write(caller.tenant, step.session_id, with_answer(after, mark, answer))
         self.observer.step("applied")
         return Answer(answer)
 

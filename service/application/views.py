@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from service.types import Json, Listed, ModelVersion, Record
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -18,7 +20,7 @@ class Answer:
 
 def encode(value: Json) -> bytes:
     """Return compact JSON in UTF-8; raises ValueError for a number that is not finite."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _ENCODER.encode(value).encode("utf-8", "replace")
 
 
 def timestamp(milliseconds: int) -> str:

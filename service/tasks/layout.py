@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +40,7 @@ class StateLayout:
         if len(raw) != self.bytes:
             raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {self.bytes}; the record is kept")
         row = torch.frombuffer(bytearray(raw), dtype=torch.float32)
-        if not bool(torch.isfinite(row).all()):
+        if not np.isfinite(row.numpy()).all():  # several times faster than torch's for one row
             raise StateCorrupted("the stored state holds a number that is not finite; the record is kept")
         return row
 

@@ -1,14 +1,20 @@
 """The log: one JSON object a line, or coloured lines on a terminal. It never holds the text of users."""
 
+import json
 import logging
 import sys
 import traceback
+from datetime import UTC, datetime
 from typing import Literal
 
 import structlog
 
 #: How many of the innermost calls an exception is told by.
 FRAMES = 10
+
+#: The logger and the event of requests, and what is told of each.
+ACCESS = ("unroll.access", "request")
+ACCESS_FIELDS = ("request_id", "method", "route", "status", "code", "milliseconds")
 
 LogFormat = Literal["json", "text", "auto"]
 
@@ -19,7 +25,8 @@ def configure(level: str, log_format: LogFormat) -> None:
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
     if text:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
-    formatter = structlog.stdlib.ProcessorFormatter(
+    lines = structlog.stdlib.ProcessorFormatter if text else JsonLines
+    formatter = lines(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
             structlog.stdlib.ExtraAdder(),
@@ -35,6 +42,18 @@ def configure(level: str, log_format: LogFormat) -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+class JsonLines(structlog.stdlib.ProcessorFormatter):
+    """The lines of the access log in a tenth of the time: there is one for every request."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if (record.name, record.msg) != ACCESS:
+            return super().format(record)
+        line = {name: getattr(record, name) for name in ACCESS_FIELDS}
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        level, process = record.levelname.lower(), record.process
+        return json.dumps({**line, "event": record.msg, "level": level, "timestamp": at, "process": process})
 
 
 def _without_words(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

@@ -6,7 +6,8 @@ of them can expose all.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -37,7 +38,11 @@ class Subjects(Collector):
 
 
 class Metrics:
-    """The Observer that counts."""
+    """The Observer that counts.
+
+    Counters and histograms are kept as functions of their labels that remember: finding a series anew costs more than
+    counting.
+    """
 
     def __init__(self) -> None:
         self._shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -84,6 +89,7 @@ class Metrics:
         self._created = self._counter("sessions_created", "Sessions opened, forked or imported", ("model",))
         self._ended = self._counter("sessions_ended", "Sessions that ended", ("reason",))
         self._active = self._gauge("sessions_active", "Live sessions, by the expiry index", (), "livemostrecent")
+        self._cache = self._counter("session_cache", "Records read, by whether they were held ready", ("outcome",))
         self._steps = self._counter("session_steps", "Steps: applied, replayed, conflict, failed", ("outcome",))
 
     def _make_store(self) -> None:
@@ -99,14 +105,14 @@ class Metrics:
         return generate_latest(registry)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        self._requests.labels(route, method, status).inc()
-        self._durations.labels(route).observe(seconds)
+        self._requests(route, method, status).inc()
+        self._durations(route).observe(seconds)
 
     def in_flight(self, change: int) -> None:
         self._in_flight.inc(change)
 
     def shed(self, reason: str) -> None:
-        self._shed.labels(reason).inc()
+        self._shed(reason).inc()
 
     def model_loaded(self, model: ModelVersion) -> None:
         names = (model.name, model.version)
@@ -125,53 +131,58 @@ class Metrics:
         self._queue_depth.set(depth)
 
     def batch(self, model: str, version: str, size: int, seconds: float) -> None:
-        self._batch_size.labels(model, version).observe(size)
-        self._forward.labels(model, version).observe(seconds)
+        self._batch_size(model, version).observe(size)
+        self._forward(model, version).observe(seconds)
 
     def waited(self, model: str, version: str, seconds: float) -> None:
-        self._queue_wait.labels(model, version).observe(seconds)
+        self._queue_wait(model, version).observe(seconds)
 
     def ran(self, model: ModelVersion, outcome: Outcome) -> None:
         names = (model.name, model.version)
-        self._timesteps.labels(*names).inc(outcome.timesteps)
-        self._generated.labels(*names).inc(outcome.generated)
+        self._timesteps(*names).inc(outcome.timesteps)
+        self._generated(*names).inc(outcome.generated)
         match outcome.observation:
             case Observation(tokens, logprob):
-                self._logprob.labels(*names).inc(-logprob)
-                self._tokens.labels(*names).inc(tokens)
+                self._logprob(*names).inc(-logprob)
+                self._tokens(*names).inc(tokens)
             case ForecastCheck(values, absolute_error, scores):
-                self._absolute_error.labels(*names).inc(absolute_error)
-                self._values.labels(*names).inc(values)
-                histogram = self._scores.labels(*names)
+                self._absolute_error(*names).inc(absolute_error)
+                self._values(*names).inc(values)
+                histogram = self._scores(*names)
                 for score in scores:
                     histogram.observe(score)
 
     def step(self, outcome: str) -> None:
-        self._steps.labels(outcome).inc()
+        self._steps(outcome).inc()
+
+    def session_cache(self, outcome: str) -> None:
+        self._cache(outcome).inc()
 
     def session_created(self, model: str) -> None:
-        self._created.labels(model).inc()
+        self._created(model).inc()
 
     def session_ended(self, reason: str, count: int = 1) -> None:
-        self._ended.labels(reason).inc(count)
+        self._ended(reason).inc(count)
 
     def sessions_active(self, count: int) -> None:
         self._active.set(count)
 
     def store_call(self, operation: str, seconds: float) -> None:
-        self._store_seconds.labels(operation).observe(seconds)
+        self._store_seconds(operation).observe(seconds)
 
     def store_error(self, code: str) -> None:
-        self._store_errors.labels(code).inc()
+        self._store_errors(code).inc()
 
     def store_up(self, up: bool) -> None:
         self._store_up.set(int(up))
 
-    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
-        return Counter(f"unroll_{name}", text, labels, registry=self._registry)
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
+        return cache(Counter(f"unroll_{name}", text, labels, registry=self._registry).labels)
 
     def _gauge(self, name: str, text: str, labels: tuple[str, ...], mode: str) -> Gauge:
         return Gauge(f"unroll_{name}", text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
-    def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"unroll_{name}", text, labels, registry=self._registry, buckets=buckets)
+    def _histogram(
+        self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]
+    ) -> Callable[..., Histogram]:
+        return cache(Histogram(f"unroll_{name}", text, labels, registry=self._registry, buckets=buckets).labels)
