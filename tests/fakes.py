@@ -219,6 +219,9 @@ class CountingObserver:
     def session_created(self, model: str) -> None:
         self.counts["created"] += 1
 
+    def session_cache(self, outcome: str) -> None:
+        self.counts[f"cache {outcome}"] += 1
+
     def session_ended(self, reason: str, count: int = 1) -> None:
         self.counts[f"ended {reason}"] += count
 

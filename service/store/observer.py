@@ -15,5 +15,8 @@ class StoreObserver(Protocol):
     def store_up(self, up: bool) -> None:
         """The store answered, or could not be reached."""
 
+    def session_cache(self, outcome: str) -> None:
+        """A record was read: held here as it is stored ("hit"), as it was before ("stale"), or not at all ("miss")."""
+
     def session_ended(self, reason: str, count: int = 1) -> None:
         """So many sessions were found expired."""

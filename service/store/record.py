@@ -24,12 +24,16 @@ TOMBSTONE_MAGIC = b"UnrE"
 FORMAT = 2
 
 _HEADER = struct.Struct("<4sHBxQQ8s32s8s")
+#: Behind the names of model and version: created and expires at, time to live, durability, kept steps, indexed until,
+#: the length of the state, and the checksum of the rest.
+_FACTS = struct.Struct("<QQIBBQI8s")
 _TOMBSTONE = struct.Struct("<4sHxxQQ8s")
 _PREFIX = struct.Struct("<4sH")
 _CHECKSUM_BYTES = 8
+_BLANK = bytes(_CHECKSUM_BYTES)
 HEADER_BYTES = _HEADER.size
 #: Header, facts, and two names as long as a file system allows.
-HEAD_BYTES = HEADER_BYTES + 46 + 2 * 255
+HEAD_BYTES = HEADER_BYTES + 2 * (2 + 255) + _FACTS.size
 
 _DTYPES = {"float32": 1, "bfloat16": 2, "float16": 3, "float64": 4, "int8": 5}
 _DTYPE_NAMES = {code: name for name, code in _DTYPES.items()}
@@ -70,11 +74,12 @@ def encode(record: Record, owner: Owner) -> bytes:
     if len(fingerprint) != 32:
         raise ValueError(f"fingerprint has {len(fingerprint)} bytes, expected 32")
     rest = _encode_rest(record)
-    facts = _encode_facts(record, rest)
-    nonce = secrets.token_bytes(8)
-    blank = _HEADER.pack(
-        MAGIC, FORMAT, _DTYPES[record.dtype], record.step, record.timesteps, nonce, fingerprint, bytes(_CHECKSUM_BYTES)
-    )
+    nonce, dtype = secrets.token_bytes(8), _DTYPES[record.dtype]
+    try:
+        facts = _encode_facts(record, rest)
+        blank = _HEADER.pack(MAGIC, FORMAT, dtype, record.step, record.timesteps, nonce, fingerprint, _BLANK)
+    except struct.error as error:
+        raise OverflowError(f"a number of the record does not fit its field: {error}") from error
     head = blank[:-_CHECKSUM_BYTES]
     return head + owner.seal(head, facts) + facts + rest
 
@@ -91,7 +96,7 @@ def decode_head(data: bytes, owner: Owner) -> Listed | Tombstone:
 
 def bury(ended_at: int, created_at: int, owner: Owner) -> bytes:
     """The tombstone of a session; times are milliseconds since 1970."""
-    blank = _TOMBSTONE.pack(TOMBSTONE_MAGIC, FORMAT, ended_at, created_at, bytes(_CHECKSUM_BYTES))
+    blank = _TOMBSTONE.pack(TOMBSTONE_MAGIC, FORMAT, ended_at, created_at, _BLANK)
     head = blank[:-_CHECKSUM_BYTES]
     return head + owner.seal(head, b"")
 
@@ -131,14 +136,18 @@ def _encode_facts(record: Record, rest: bytes) -> bytes:
     writer = Writer()
     writer.text(record.model)
     writer.text(record.version)
-    writer.integer(record.created_at, 8)
-    writer.integer(record.expires_at, 8)
-    writer.integer(record.ttl_seconds, 4)
-    writer.integer(_DURABILITIES.index(record.durability), 1)
-    writer.integer(record.kept_steps, 1)
-    writer.integer(record.indexed_until, 8)
-    writer.integer(len(record.state), 4)
-    writer.raw(_checksum(rest))
+    writer.raw(
+        _FACTS.pack(
+            record.created_at,
+            record.expires_at,
+            record.ttl_seconds,
+            _DURABILITIES.index(record.durability),
+            record.kept_steps,
+            record.indexed_until,
+            len(record.state),
+            _checksum(rest),
+        )
+    )
     return writer.join()
 
 
@@ -173,23 +182,25 @@ def _decode_facts(data: bytes, owner: Owner) -> tuple[Listed, bytes, int]:
         raise StateCorrupted(f"session record has {len(data)} bytes, expected {HEADER_BYTES} or more")
     _, _, dtype, step, timesteps, _, fingerprint, checksum = _HEADER.unpack_from(data)
     reader = Reader(data, HEADER_BYTES)
+    model, version = reader.text(), reader.text()
+    created_at, expires_at, ttl_seconds, durability, kept_steps, indexed_until, state_bytes, of_rest = _FACTS.unpack(
+        reader.take(_FACTS.size)
+    )
     facts = Listed(
+        model=model,
+        version=version,
         fingerprint=fingerprint.hex(),
         dtype=_dtype(dtype),
         step=step,
         timesteps=timesteps,
-        # Keyword arguments are evaluated in this order, which is the order of `_encode_facts`.
-        model=reader.text(),
-        version=reader.text(),
-        created_at=reader.integer(8),
-        expires_at=reader.integer(8),
-        ttl_seconds=reader.integer(4),
-        durability=_durability(reader.integer(1)),
-        kept_steps=reader.integer(1),
-        indexed_until=reader.integer(8),
-        state_bytes=reader.integer(4),
+        created_at=created_at,
+        expires_at=expires_at,
+        ttl_seconds=ttl_seconds,
+        durability=_durability(durability),
+        kept_steps=kept_steps,
+        indexed_until=indexed_until,
+        state_bytes=state_bytes,
     )
-    of_rest = reader.take(_CHECKSUM_BYTES)
     view = memoryview(data)
     _verify(checksum, owner.seal(view[: HEADER_BYTES - _CHECKSUM_BYTES], view[HEADER_BYTES : reader.at]))
     return facts, of_rest, reader.at

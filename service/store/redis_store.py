@@ -29,6 +29,7 @@ from service.store.index import Index, lifetime
 from service.store.keys import Keys
 from service.store.lane import Lane
 from service.store.observer import StoreObserver
+from service.store.recent import Recent
 from service.store.record import TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode, token_of
 from service.store.topology import Topology
 from service.types import Durability, Record, SessionPage
@@ -48,8 +49,8 @@ class RedisStore:
     """Records, index and secret under `prefix` in the servers of `topology`.
 
     Every call ends within `timeout` seconds, but for `active`, each of whose round trips does. `index_limit` bounds a
-    tenant's listing. `now` gives milliseconds since 1970 and dates tombstones; expiry follows the store's clock. Raises
-    SettingsError for a prefix with braces.
+    tenant's listing, `recent_bytes` the records that are held ready. `now` gives milliseconds since 1970 and dates
+    tombstones; expiry follows the store's clock. Raises SettingsError for a prefix with braces.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class RedisStore:
         prefix: str = "unroll",
         timeout: float = 2.0,
         index_limit: int = 1_000_000,
+        recent_bytes: int = 32 * 2**20,
         now: Callable[[], int] = _milliseconds,
     ) -> None:
         self._observer = observer
@@ -67,6 +69,7 @@ class RedisStore:
         self._now = now
         self._keys = Keys(prefix)
         self._secret: bytes | None = None
+        self._recent = Recent(recent_bytes)
         self._operations: set[asyncio.Task[Any]] = set()
         scripts = (Script.read(name) for name in ("create", "write", "end", "confirm"))
         self._create, self._write, self._end, self._confirm = scripts
@@ -159,9 +162,17 @@ class RedisStore:
         return stored
 
     async def _read_record(self, tenant: str, session_id: str) -> Record | None:
-        get = reading("GET", self._keys.session(tenant, session_id))
+        key = self._keys.session(tenant, session_id)
+        get = reading("GET", key)
         stored = value_of(get, await self._lanes["memory"].submit(get, self._deadline()))
-        return _live(stored, Owner(tenant, session_id)) if isinstance(stored, bytes) else None
+        if not isinstance(stored, bytes):
+            return None
+        known = self._recent.get(key, stored)
+        self._observer.session_cache("hit" if known else "stale" if self._recent.knows(key) else "miss")
+        if known is None:
+            known = _live(stored, Owner(tenant, session_id))
+            self._recent.put(key, stored, known)
+        return known
 
     async def _create_record(self, tenant: str, session_id: str, record: Record) -> Record:
         deadline = self._deadline()
@@ -184,7 +195,8 @@ class RedisStore:
         record, moved = _with_index_time(record)
         data = encode(record, Owner(tenant, session_id))
         arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC)
-        command = running(self._write, [self._keys.session(tenant, session_id)], *arguments)
+        key = self._keys.session(tenant, session_id)
+        command = running(self._write, [key], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
         result = value_of(command, answer)
         if result != b"written":
@@ -192,10 +204,12 @@ class RedisStore:
             if answer.repeated:
                 raise translate(Lost("the reply to a write was lost", sent=True), writes=True)
             raise WriteConflict(f"session {session_id}: {_text(result)}")
+        written = replace(record, token=token_of(data))
+        self._recent.put(key, data, written)
         if moved:
             await self._enter(tenant, session_id, record, deadline)
         _require_durable(record, answer)
-        return replace(record, token=token_of(data))
+        return written
 
     async def _confirm_record(self, tenant: str, session_id: str, record: Record) -> None:
         command = running(self._confirm, [self._keys.session(tenant, session_id)], record.token)

@@ -44,6 +44,7 @@ def stepped(record: Record, seconds: int = 1) -> Record:
 class Observed:
     calls: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    cache: list[str] = field(default_factory=list)
     up: bool | None = None
     ended: dict[str, int] = field(default_factory=dict)
 
@@ -56,6 +57,9 @@ class Observed:
 
     def store_up(self, up: bool) -> None:
         self.up = up
+
+    def session_cache(self, outcome: str) -> None:
+        self.cache.append(outcome)
 
     def session_ended(self, reason: str, count: int = 1) -> None:
         self.ended[reason] = self.ended.get(reason, 0) + count

@@ -56,6 +56,19 @@ async def test_a_write_replaces_the_record_and_gives_it_a_new_token(store: Redis
     assert await store.read("tenant", "id") == written
 
 
+async def test_a_record_is_held_ready_until_another_worker_writes_it(
+    store: RedisStore, observed: Observed, make_store: Make
+) -> None:
+    created = await store.create("tenant", "id", make_record())
+    assert await store.read("tenant", "id") == created
+    written = await store.write("tenant", "id", stepped(created))
+    assert await store.read("tenant", "id") == written
+    elsewhere = await make_store().write("tenant", "id", stepped(written))
+    assert await store.read("tenant", "id") == elsewhere
+    assert await store.read("tenant", "id") == elsewhere
+    assert observed.cache == ["miss", "hit", "stale", "hit"]
+
+
 async def test_of_writers_that_race_exactly_one_wins(store: RedisStore, make_store: Make) -> None:
     other = make_store()
     created = await store.create("tenant", "id", make_record())
