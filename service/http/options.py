@@ -36,7 +36,7 @@ class StepOptions(Schema):
     seed: int | None = Field(None, ge=0, lt=2**63, description="Forecasting: same seed, same samples")
 
     def to_domain(self) -> PredictOptions:
-        options = self.model_dump() | {"quantiles": tuple(map(float, self.quantiles))}
+        options = self.__dict__ | {"quantiles": tuple(map(float, self.quantiles))}
         return PredictOptions(**options, given=frozenset(self.model_fields_set))
 
 
