@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from service.errors import InputTooLong, InvalidRequest
+from service.tasks.feeding import LanguageNetwork, feed
 from service.tasks.given_tensors import GivenTensors
 from service.tasks.inputs import require_text
 from service.tasks.layout import StateLayout
@@ -16,6 +17,10 @@ from service.tasks.text import Encoded, Vocabulary
 from service.types import Generate, Open, Operation, Predict, Score, TextInput
 
 NO_INPUT = Encoded([], [], [])
+#: The most tokens that an operation is fed in one forward pass: more make better use of the output layer's weights, and
+#: keep waiting who shares the pass, or comes while it runs.
+CHUNK_ALONE = 16
+CHUNK_SHARED = 4
 
 
 def no_token(field: str) -> InvalidRequest:
@@ -23,14 +28,10 @@ def no_token(field: str) -> InvalidRequest:
     return InvalidRequest(f"input.{field} has no token: expected at least one word", param=f"input.{field}")
 
 
-class LanguageNetwork(Protocol):
-    """What the task needs of a network; `nets.LanguageModel` is one. State: name -> (batch, size)."""
+class Network(LanguageNetwork, Protocol):
+    """What the task needs of a network beside."""
 
     def initial_recurrent_state(self, batch: int) -> dict[str, Tensor]: ...
-    def step(self, ids: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]: ...
-    def features_of(self, state: dict[str, Tensor]) -> Tensor: ...
-    def logits(self, features: Tensor) -> Tensor: ...
-    def score(self, ids: Tensor, features: Tensor) -> Tensor: ...
 
 
 class NextWord:
@@ -40,7 +41,7 @@ class NextWord:
 
     def __init__(
         self,
-        network: LanguageNetwork,
+        network: Network,
         vocabulary: Vocabulary,
         layout: StateLayout,
         special_tokens: dict[str, str],
@@ -155,43 +156,26 @@ class NextWord:
         return self.layout.join({**state, "features": features, "log_normaliser": log_normaliser[:, None]})
 
     def forward(self, batch: list[TextSequence]) -> list[Row]:
-        """Run one timestep for all of `batch`; changes none of them."""
-        feeding = [at for at, sequence in enumerate(batch) if sequence.next_id is not None]
-        rows = torch.stack([sequence.state for sequence in batch])
-        logprobs: dict[int, float] = {}
-        if feeding:
-            advanced, scores = self._feed([batch[at].next_id or 0 for at in feeding], rows[feeding])
-            rows = rows.index_copy(0, torch.tensor(feeding), advanced)
-            logprobs = dict(zip(feeding, scores, strict=True))
+        """Feed all of `batch` what is due, a chunk at most; changes none of them."""
+        chunk = CHUNK_ALONE if len(batch) == 1 else CHUNK_SHARED
+        tokens = [sequence.next_ids(chunk) for sequence in batch]
+        rows, logprobs = feed(self._network, self.layout, tokens, torch.stack([sequence.state for sequence in batch]))
         return self._look(batch, rows, logprobs)
 
-    def _feed(self, ids: list[int], rows: Tensor) -> tuple[Tensor, list[float]]:
-        """Feed `ids` to the states `rows`; return the new rows, not yet normalised, and the ids' log-probabilities."""
-        tokens, state = torch.tensor(ids), self.layout.cut(rows)
-        scores = self._network.score(tokens, self._network.features_of(state)) - state["log_normaliser"][:, 0]
-        features, after = self._network.step(tokens, state)
-        # Rounded differently from the normaliser, the score of a certain token can come out above 0.
-        return self._join(after, features, torch.zeros(len(ids))), scores.clamp(max=0.0).tolist()
-
-    def _look(self, batch: list[TextSequence], rows: Tensor, logprobs: dict[int, float]) -> list[Row]:
+    def _look(self, batch: list[TextSequence], rows: Tensor, logprobs: list[list[float]]) -> list[Row]:
         """Run the output layer on `rows` and hand out its results."""
         logits = self._network.logits(self._network.features_of(self.layout.cut(rows)))
         normalisers = logits.logsumexp(-1)
         rows = self.layout.join({**self.layout.cut(rows), "log_normaliser": normalisers[:, None]})
-        best = self._best(batch, logits)
-        return [
-            Row(rows[at], logits[at], normaliser, logprobs.get(at), best.get(at))
-            for at, normaliser in enumerate(normalisers.tolist())
-        ]
+        best = self._best([one.wants_best(len(fed)) for one, fed in zip(batch, logprobs, strict=True)], logits)
+        shares = zip(rows.unbind(), logits.unbind(), normalisers.tolist(), logprobs, strict=True)
+        return [Row(*share, best.get(at)) for at, share in enumerate(shares)]
 
-    def _best(self, batch: list[TextSequence], logits: Tensor) -> dict[int, tuple[list[int], list[float]]]:
-        wanting = [at for at, sequence in enumerate(batch) if sequence.wants_best]
+    def _best(self, wanted: list[int], logits: Tensor) -> dict[int, tuple[list[int], list[float]]]:
+        """Return ids and logits of the most probable tokens, for each row that wants some."""
+        wanting = [at for at, count in enumerate(wanted) if count]
         if not wanting:
             return {}
-        spare = len(self._vocabulary.special_ids)
-        count = min(max(batch[at].wants_best for at in wanting) + spare, logits.shape[1])
-        values, ids = logits[wanting].topk(count)
-        return {
-            at: (own_ids, own_values)
-            for at, own_ids, own_values in zip(wanting, ids.tolist(), values.tolist(), strict=True)
-        }
+        count = min(max(wanted) + len(self._vocabulary.special_ids), logits.shape[1])
+        values, ids = (logits if len(wanting) == len(wanted) else logits[wanting]).topk(count)
+        return dict(zip(wanting, zip(ids.tolist(), values.tolist(), strict=True), strict=True))

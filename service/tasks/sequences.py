@@ -1,10 +1,11 @@
 """One text operation under way: which token to feed next, and what to do with each timestep's result.
 
-The engine asks every sequence of a batch for its `next_id`, runs one timestep for all of them, and hands each its
-`Row`. A sequence without a next id looks at its state as it is.
+The task asks every sequence of a batch for its `next_ids`, feeds them all, and hands each its `Row`. A sequence
+without next ids looks at its state as it is.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,16 +18,16 @@ from service.types import GenerateOptions, Json, Observation, Outcome, PredictOp
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sequence's share of a timestep: its state after it, flat, and what the network expects next.
+    """One sequence's share of a forward pass: its state after it, flat, and what the network expects next.
 
-    `logprob` is that of the token fed, under the state before it. `best` are the ids and logits of the most probable
-    tokens, for a sequence that wants them.
+    `logprobs` are those of the tokens fed, each under the state before it. `best` are the ids and logits of the most
+    probable tokens, for a sequence that wants them.
     """
 
     state: Tensor
     logits: Tensor
     log_normaliser: float
-    logprob: float | None
+    logprobs: list[float]
     best: tuple[list[int], list[float]] | None
 
 
@@ -36,16 +37,14 @@ class TextSequence(Protocol):
     state: Tensor
     finished: bool
 
-    @property
-    def next_id(self) -> int | None:
-        """The token to feed at the next timestep; None to look at the state without feeding."""
+    def next_ids(self, most: int) -> Sequence[int]:
+        """The tokens to feed next, at most so many; none to look at the state without feeding."""
 
-    @property
-    def wants_best(self) -> int:
-        """How many of the most probable tokens the next row should carry, if it is the last one."""
+    def wants_best(self, fed: int) -> int:
+        """How many of the most probable tokens the next row should carry, after so many more tokens."""
 
     def receive(self, row: Row) -> None:
-        """Take the result of a timestep."""
+        """Take the result of a forward pass."""
 
     def outcome(self, state: bytes) -> Outcome:
         """The result of a finished sequence, with its state as bytes."""
@@ -59,23 +58,21 @@ def number(value: float) -> float:
 class Feeding:
     """Feeds the encoded input and scores it; the base of the three operations."""
 
-    wants_best = 0
-
     def __init__(self, encoded: Encoded, state: Tensor) -> None:
         self.state = state
         self.finished = False
         self._encoded = encoded
         self._fed: list[float] = []
 
-    @property
-    def next_id(self) -> int | None:
-        position = len(self._fed)
-        return self._encoded.ids[position] if position < len(self._encoded.ids) else None
+    def next_ids(self, most: int) -> Sequence[int]:
+        return self._encoded.ids[len(self._fed) : len(self._fed) + most]
+
+    def wants_best(self, fed: int) -> int:  # noqa: ARG002 - the protocol's argument
+        return 0
 
     def receive(self, row: Row) -> None:
         self.state = row.state
-        if row.logprob is not None:
-            self._fed.append(row.logprob)
+        self._fed += row.logprobs
         if len(self._fed) >= len(self._encoded.ids):
             self._arrive(row)
 
@@ -114,10 +111,9 @@ class Predicting(Feeding):
         self._candidates = None if prefix is None else vocabulary.completions(prefix)
         self._predictions: list[Json] = []
 
-    @property
-    def wants_best(self) -> int:  # type: ignore[override]
+    def wants_best(self, fed: int) -> int:
         """Nothing until the last token, and nothing from the whole vocabulary when a prefix narrows it."""
-        last = len(self._fed) + 1 >= len(self._encoded.ids)
+        last = len(self._fed) + fed >= len(self._encoded.ids)
         return self._top_k if last and self._candidates is None else 0
 
     def _arrive(self, row: Row) -> None:
@@ -176,11 +172,9 @@ class Generating(Feeding):
         self._text: str | None = None
         self._reason = "length"
 
-    @property
-    def next_id(self) -> int | None:
-        position = len(self._fed)
-        own = position - len(self._encoded.ids)
-        return super().next_id if own < 0 else self._chosen[own] if own < len(self._chosen) else None
+    def next_ids(self, most: int) -> Sequence[int]:
+        own = len(self._fed) - len(self._encoded.ids)
+        return super().next_ids(most) if own < 0 else self._chosen[own:]
 
     def _arrive(self, row: Row) -> None:
         if self._options.stop:

@@ -109,7 +109,7 @@ class Poisoned(NextWord):
     """Fails its forward pass whenever a batch holds the poison token."""
 
     def forward(self, batch: list[TextSequence]) -> list[Row]:
-        if any(sequence.next_id == POISON for sequence in batch):
+        if any(POISON in sequence.next_ids(9) for sequence in batch):
             raise RuntimeError("poison")
         return super().forward(batch)
 

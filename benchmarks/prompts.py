@@ -1,0 +1,58 @@
+"""How many tokens of an input to feed at a time: what a long input costs, and how long it keeps a step waiting.
+
+    python -m benchmarks.prompts [--model models/next-word/1] [--tokens 128] [--chunks 1 4 16 64]
+
+One thread, no server. The step has one token and joins while the long input is under way: what it waits at the most is
+one forward pass in which the other one is fed a chunk.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from service.engine.catalogue import load_version
+from service.engine.runner import AnyTask, run_timestep
+from service.tasks import next_word
+from service.tasks.limits import TextLimits
+from service.types import Predict, TextInput
+
+ROUNDS = 9
+
+
+def passes(task: AnyTask, tokens: int) -> list[float]:
+    """Feed one input beside a step of one token in each forward pass; return the time of each pass in ms."""
+    ids = tuple(1 + (7919 * at) % 1000 for at in range(tokens))
+    long = task.start(Predict(TextInput(ids=ids)), task.initial_state)
+    taken = []
+    while not long.finished:
+        step = task.start(Predict(TextInput(ids=(5,))), task.initial_state)
+        started = time.perf_counter()
+        run_timestep(task, [long, step])
+        taken.append(1000 * (time.perf_counter() - started))
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("models/next-word/1"))
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--chunks", type=int, nargs="+", default=[1, 4, 16, 64])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    task = load_version(arguments.model, TextLimits(4096, 4096)).task
+    taken: dict[int, list[list[float]]] = {chunk: [] for chunk in arguments.chunks}
+    for _ in range(ROUNDS):  # in turns, so that a slow moment meets all
+        for chunk in arguments.chunks:
+            next_word.CHUNK_SHARED = chunk
+            taken[chunk].append(passes(task, arguments.tokens))
+    print(f"| chunk | {arguments.tokens} tokens, ms | a step beside it, ms |\n|---|---|---|")
+    for chunk, rounds in taken.items():
+        whole = statistics.median(sum(one) for one in rounds)
+        print(f"| {chunk} | {whole:.1f} | {statistics.median(statistics.median(one) for one in rounds):.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Feeding many states at once, each as many tokens as it has, is feeding each alone and token by token."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from service.tasks import feeding
+from service.tasks.feeding import feed
+from service.tasks.limits import TextLimits
+from service.tasks.loading import load_task
+from service.tasks.next_word import NextWord
+from tests.folders import write_language_model
+
+TOKENS = [[5, 6, 7], [], [8], [9, 5, 6, 7, 8, 9, 5], [], [6, 6], [7], [5, 6, 7]]
+
+
+def by_token(task: NextWord, state: Tensor, tokens: list[int]) -> tuple[Tensor, list[float]]:
+    """The slow way; a state's normaliser is what the output layer says of it."""
+    network, layout, logprobs = task._network, task.layout, []
+    for token in tokens:
+        features = network.features_of(layout.cut(state[None]))
+        logprobs.append(float(network.logits(features).log_softmax(-1)[0, token]))
+        features, after = network.step(torch.tensor([token]), layout.cut(state[None]))
+        state = layout.join({**after, "features": features, "log_normaliser": torch.zeros(1, 1)})[0]
+    return state, logprobs
+
+
+@pytest.mark.parametrize("fields", [{"cell": "lstm"}, {"cell": "gru", "num_layers": 2}, {"layer_norm": True}])
+@pytest.mark.parametrize("logit_rows", [2, 64])
+def test_all_at_once_is_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object], logit_rows: int
+) -> None:
+    monkeypatch.setattr(feeding, "LOGIT_ROWS", logit_rows)
+    _, task = load_task(write_language_model(tmp_path, "m", "1", **fields), TextLimits(64, 64))
+    assert isinstance(task, NextWord)
+    with torch.inference_mode():
+        starts = [by_token(task, task.initial_state, [5 + at % 4])[0] for at in range(len(TOKENS))]
+        for start in starts:
+            start[-1] = task._network.logits(task._network.features_of(task.layout.cut(start[None]))).logsumexp(-1)[0]
+        states, logprobs = feed(task._network, task.layout, TOKENS, torch.stack(starts))
+        for at, tokens in enumerate(TOKENS):
+            state, known = by_token(task, starts[at], tokens)
+            torch.testing.assert_close(states[at], state, atol=1e-6, rtol=0)
+            assert logprobs[at] == pytest.approx(known, abs=1e-5)
