@@ -75,6 +75,7 @@ async def serve(settings: Settings, listener: socket.socket, line: socket.socket
             worker.app,
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             lifespan="off",
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -115,7 +115,6 @@ class BatchingEngine:
         sequence = loaded.task.start(operation, row)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._batcher.submit(Entry(loaded, sequence, future, deadline, self._monotonic()))
-        self._observer.queue(len(self._batcher))
         self._due.set()
         return await future
 
@@ -130,6 +129,7 @@ class BatchingEngine:
 
     def _run_once(self) -> None:
         now = self._monotonic()
+        self._observer.queue(len(self._batcher))
         batch = self._batcher.next(now)
         for entry in batch.expired:
             entry.fail(DeadlineExceeded("the request's time was over before its turn came", applied="no"))
