@@ -118,6 +118,7 @@ class MemoryStore:
     records: dict[tuple[str, str], Record | None] = field(default_factory=dict)
     failure: UnrollError | None = None
     slow: asyncio.Event | None = None
+    held: dict[tuple[str, str], Record] = field(default_factory=dict)
     confirmed: list[Durability] = field(default_factory=list)
     _tokens: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -128,6 +129,9 @@ class MemoryStore:
         self._maybe_fail()
         await asyncio.sleep(0)
         return self._live(tenant, session_id)
+
+    def recent(self, tenant: str, session_id: str) -> Record | None:
+        return self.held.get((tenant, session_id))
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         self._maybe_fail()

@@ -76,6 +76,9 @@ class StateStore(Protocol):
     async def read(self, tenant: str, session_id: str) -> Record | None:
         """The record, or None where there is none. Raises SessionEnded for 24 hours after `end`."""
 
+    def recent(self, tenant: str, session_id: str) -> Record | None:
+        """The record as this worker last saw it; it may be out of date, which `write` finds out. None: read it."""
+
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         """Store a first record; where one exists, return that one instead. Raises SessionEnded."""
 

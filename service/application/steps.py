@@ -88,16 +88,28 @@ class Steps:
 
     async def _apply_in_turn(self, caller: Caller, step: Step, mark: Mark) -> Answer:
         async with caller.deadline.bounding() as effect:
+            record = self._foreseen(caller, step, mark)
             while True:
-                record = await self.sessions.find(caller.tenant, step.session_id)
+                if record is None:
+                    record = await self.sessions.find(caller.tenant, step.session_id)
                 try:
                     repeated = await self._repeated(caller, step, mark, record, effect)
                     if repeated is not None:
                         return repeated
                     return await self._run_and_write(caller, step, mark, record, effect)
                 except WriteConflict:
-                    effect.applied = "no"
+                    record, effect.applied = None, "no"
                     caller.deadline.check()
+
+    def _foreseen(self, caller: Caller, step: Step, mark: Mark) -> Record | None:
+        """Return the record without asking the store, where the step applies to it: the write will tell if it is not
+        that any more. What else there is to answer needs the store's word.
+        """
+        record = self.store.recent(caller.tenant, step.session_id)
+        try:
+            return None if record is None or stored_answer(record, mark) is not None else record
+        except (StepConflict, IdempotencyKeyReused):
+            return None
 
     async def _repeated(self, caller: Caller, step: Step, mark: Mark, record: Record, effect: Effect) -> Answer | None:
         """Return the answer to a repetition. It and a refusal tell of a write that nobody may have been answered for:

@@ -30,7 +30,7 @@ from service.store.keys import Keys
 from service.store.lane import Lane
 from service.store.observer import StoreObserver
 from service.store.recent import Recent
-from service.store.record import TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode, token_of
+from service.store.record import HEADER_BYTES, TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode, token_of
 from service.store.topology import Topology
 from service.types import Durability, Record, SessionPage
 
@@ -100,6 +100,10 @@ class RedisStore:
         """The record, or None. Raises SessionEnded, StateCorrupted and StoreUnavailable."""
         return await self._observed("read", self._read_record(tenant, session_id))
 
+    def recent(self, tenant: str, session_id: str) -> Record | None:
+        """The record as it was last seen, of a session that stays with this worker; None where it must be read."""
+        return self._recent.staying(self._keys.session(tenant, session_id))
+
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         """Store a first record, or return the one that is there.
 
@@ -167,8 +171,8 @@ class RedisStore:
         stored = value_of(get, await self._lanes["memory"].submit(get, self._deadline()))
         if not isinstance(stored, bytes):
             return None
-        known = self._recent.get(key, stored)
-        self._observer.session_cache("hit" if known else "stale" if self._recent.knows(key) else "miss")
+        known = self._recent.stored_as(key, stored)
+        self._observer.session_cache("miss" if known is None else "hit")
         if known is None:
             known = _live(stored, Owner(tenant, session_id))
             self._recent.put(key, stored, known)
@@ -191,10 +195,10 @@ class RedisStore:
         if not record.token:
             raise WriteConflict(f"session {session_id} was never stored")
         deadline = self._deadline()
-        expected = record.token
+        expected, digest = record.token[:HEADER_BYTES], record.token[HEADER_BYTES:].hex()
         record, moved = _with_index_time(record)
         data = encode(record, Owner(tenant, session_id))
-        arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC)
+        arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC, digest)
         key = self._keys.session(tenant, session_id)
         command = running(self._write, [key], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
@@ -203,7 +207,12 @@ class RedisStore:
             # Of a write sent twice, the first may have been applied and then overtaken.
             if answer.repeated:
                 raise translate(Lost("the reply to a write was lost", sent=True), writes=True)
+            self._recent.doubt(key)
+            if digest:
+                self._observer.session_cache("stale")
             raise WriteConflict(f"session {session_id}: {_text(result)}")
+        if digest:
+            self._observer.session_cache("hit")
         written = replace(record, token=token_of(data))
         self._recent.put(key, data, written)
         if moved:

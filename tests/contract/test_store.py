@@ -11,6 +11,7 @@ from store_support import Observed, eventually, make_record, stepped
 
 from service.errors import SessionEnded, StateCorrupted, WriteConflict
 from service.store import RedisStore
+from service.store.record import HEADER_BYTES
 from service.types import KeptState, LastStep, Record
 
 Make = Callable[..., RedisStore]
@@ -66,7 +67,43 @@ async def test_a_record_is_held_ready_until_another_worker_writes_it(
     elsewhere = await make_store().write("tenant", "id", stepped(written))
     assert await store.read("tenant", "id") == elsewhere
     assert await store.read("tenant", "id") == elsewhere
-    assert observed.cache == ["miss", "hit", "stale", "hit"]
+    assert observed.cache == ["miss", "hit", "miss", "hit"]
+
+
+async def test_a_staying_session_is_written_unread_and_never_over_anything_else(
+    store: RedisStore, observed: Observed, make_store: Make, client: Redis, prefix: str
+) -> None:
+    await store.create("tenant", "id", make_record())
+    assert store.recent("tenant", "id") is None
+    first = await store.read("tenant", "id")
+    assert first is not None
+    for _ in range(2):
+        recent = store.recent("tenant", "id")
+        assert recent is not None
+        first = await store.write("tenant", "id", stepped(recent))
+    assert await store.read("tenant", "id") == first
+    recent = store.recent("tenant", "id")
+    assert recent is not None
+    await make_store().write("tenant", "id", stepped(first))
+    with pytest.raises(WriteConflict):
+        await store.write("tenant", "id", stepped(recent))
+    assert store.recent("tenant", "id") is None
+    assert observed.cache == ["miss", "hit", "hit", "hit", "stale"]
+
+
+async def test_damage_that_leaves_the_header_is_noticed_unread(store: RedisStore, client: Redis, prefix: str) -> None:
+    await store.create("tenant", "id", make_record())
+    await store.read("tenant", "id")
+    recent = store.recent("tenant", "id")
+    assert recent is not None
+    key = f"{prefix}:tenant:{{id}}"
+    await client.setrange(key, HEADER_BYTES + 40, b"?")
+    damaged = await client.get(key)
+    with pytest.raises(WriteConflict):
+        await store.write("tenant", "id", stepped(recent))
+    assert await client.get(key) == damaged
+    with pytest.raises(StateCorrupted):
+        await store.read("tenant", "id")
 
 
 async def test_of_writers_that_race_exactly_one_wins(store: RedisStore, make_store: Make) -> None:

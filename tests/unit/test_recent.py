@@ -1,28 +1,53 @@
 """Records held ready: those that are stored as they were, and no more of them than may be."""
 
+from dataclasses import replace
+from hashlib import sha1
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.store.recent import Recent
+from service.store.recent import COMPARED_BYTES, Recent
 from tests.unit.test_record import SAMPLE
 
 
 def test_a_record_is_found_by_the_very_bytes_that_it_is_stored_as() -> None:
     recent = Recent(1000)
     recent.put("a", b"stored", SAMPLE)
-    assert recent.get("a", b"stored") is SAMPLE
-    assert recent.get("a", b"storeD") is None
-    assert recent.get("b", b"stored") is None
-    assert recent.knows("a")
+    assert recent.stored_as("a", b"stored") is SAMPLE
+    assert recent.stored_as("a", b"storeD") is None
+    assert recent.stored_as("b", b"stored") is None
+
+
+def test_a_record_is_used_unread_while_its_session_stays() -> None:
+    recent = Recent(1000)
+    assert recent.staying("a") is None
+    recent.put("a", b"1", SAMPLE)
+    assert recent.staying("a") == replace(SAMPLE, token=SAMPLE.token + sha1(b"1", usedforsecurity=False).digest())
+    recent.stored_as("a", b"2")  # another worker's
+    recent.put("a", b"2", SAMPLE)
+    recent.put("a", b"3", SAMPLE)  # written here
+    assert recent.staying("a") is None
+    recent.stored_as("a", b"3")
+    assert recent.staying("a") is not None
+    recent.doubt("a")
+    recent.put("a", b"4", SAMPLE)
+    assert recent.staying("a") is None
+
+
+def test_a_record_too_large_to_be_compared_is_read() -> None:
+    recent = Recent(10 * COMPARED_BYTES)
+    for size, unread in ((COMPARED_BYTES, True), (COMPARED_BYTES + 1, False)):
+        recent.put("a", bytes(size), SAMPLE)
+        assert (recent.staying("a") is not None) == unread
 
 
 def test_the_least_recently_used_goes_first() -> None:
     recent = Recent(40)
     recent.put("a", b"1" * 10, SAMPLE)
     recent.put("b", b"2" * 10, SAMPLE)
-    recent.get("a", b"1" * 10)
+    recent.stored_as("a", b"1" * 10)
     recent.put("c", b"3" * 10, SAMPLE)
-    assert [recent.knows(key) for key in "abc"] == [True, False, True]
+    assert [recent.staying(key) is not None for key in "abc"] == [True, False, True]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 60)), max_size=40))
@@ -31,7 +56,7 @@ def test_what_is_held_never_exceeds_its_limit(puts: list[tuple[str, int]]) -> No
     for key, size in puts:
         recent.put(key, bytes(size), SAMPLE)
         last[key] = size
-        held = [last[one] for one in last if recent.knows(one)]
+        held = [last[one] for one in last if recent.staying(one)]
         assert 2 * sum(held) <= 100
         assert len(held) == len(recent)
-        assert 2 * size > 100 or recent.get(key, bytes(size)) is SAMPLE
+        assert 2 * size > 100 or key in [one for one in last if recent.staying(one)]

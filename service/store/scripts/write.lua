@@ -1,8 +1,9 @@
 -- Replaces a session's record if it is still the one that the writer started from.
--- KEYS: session. ARGV: expected header, new record, ttl in ms, magic of a tombstone.
+-- KEYS: session. ARGV: expected header, new record, ttl in ms, magic of a tombstone, SHA-1 of the whole expected record
+-- where the writer did not read it just now, else empty.
 local size = #ARGV[1]
 local stored = redis.call('GETRANGE', KEYS[1], 0, size - 1)
-if stored == ARGV[1] then
+if stored == ARGV[1] and (ARGV[5] == '' or redis.sha1hex(redis.call('GET', KEYS[1])) == ARGV[5]) then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
   return 'written'
 end

@@ -240,6 +240,35 @@ def test_where_a_session_stands_is_not_told_while_it_may_be_lost(failure: Unroll
     run(scene())
 
 
+def test_a_step_from_a_record_that_is_out_of_date_is_computed_again() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        await world.step(session_id, 1)
+        world.hold_ready(session_id)
+        await world.step(session_id, 2)
+        third = await world.step(session_id, 3)
+        assert (third["step"], third["output"]) == (3, {"value": folded(1, 2, 3)})
+
+    run(scene())
+
+
+def test_what_is_not_a_new_step_is_answered_by_the_store_alone() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        await world.step(session_id, 1, step=0)
+        world.hold_ready(session_id)
+        second = await world.step(session_id, 2, step=1, key="k")
+        assert second["step"] == 2
+        assert (await world.step(session_id, 3, step=2))["step"] == 3, "what is held says that it stands at 1"
+        with pytest.raises(StepConflict) as conflict:
+            await world.step(session_id, 1, step=0)
+        assert conflict.value.step == 3, "what is held would repeat the first answer"
+
+    run(scene())
+
+
 def test_a_request_past_its_deadline_takes_no_effect() -> None:
     async def scene() -> None:
         world = World()

@@ -61,6 +61,12 @@ class World:
     async def imported(self, content: bytes, key: str | None = None, **changes: Any) -> Created:
         return await self.transfers.take(self.caller(), replace(Import(content, 3600, None, 0), **changes), key)
 
+    def hold_ready(self, session_id: str) -> None:
+        """Have the store hold the record ready as it is now; nothing takes it back."""
+        record = self.store.records["public", session_id]
+        assert record is not None
+        self.store.held["public", session_id] = record
+
     async def step(self, session_id: str, *ids: int, **marks: Any) -> dict[str, Any]:
         answer = await self.steps.apply(self.caller(), Step(session_id, feed(*ids), **marks))
         return json.loads(answer.body) | {"replayed": answer.replayed, "body": answer.body}
