@@ -17,6 +17,10 @@ from service.types import ModelVersion, Operation, Outcome
 
 log = logging.getLogger(__name__)
 
+#: How many turns of the event loop without a new operation end the gathering of a batch, and how many do at the most.
+QUIET_TURNS = 3
+MOST_TURNS = 12
+
 
 class EngineObserver(Protocol):
     """Is told what the engine does."""
@@ -121,11 +125,23 @@ class BatchingEngine:
     async def _run_forever(self) -> None:
         while True:
             await self._due.wait()
+            await self._gather()
             self._run_once()
             if not len(self._batcher):
                 self._due.clear()
-            # Let new requests in and answers out: both happen between timesteps.
+
+    async def _gather(self) -> None:
+        """Let answers out and requests in, turn after turn of the event loop, while more of them arrive.
+
+        A request takes some turns from its socket to here, and those that wait in theirs would miss the pass by one.
+        """
+        quiet = 0
+        for _ in range(MOST_TURNS):
+            before = len(self._batcher)
             await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._batcher) == before else 0
+            if quiet == QUIET_TURNS:
+                break
 
     def _run_once(self) -> None:
         now = self._monotonic()

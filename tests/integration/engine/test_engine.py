@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.engine.catalogue import Catalogue, Loaded
-from service.engine.engine import BatchingEngine
+from service.engine.engine import MOST_TURNS, BatchingEngine
 from service.errors import DeadlineExceeded, InternalError, ModelNotReady, Overloaded, StateCorrupted
 from service.tasks.next_word import NextWord
 from service.tasks.sequences import Row, TextSequence
@@ -89,6 +89,32 @@ def test_a_short_operation_is_answered_before_a_long_one_that_came_first(catalog
         await long
 
     play(Scene(catalogue), work)
+
+
+def test_operations_that_arrive_turn_after_turn_share_a_pass(catalogue: Catalogue) -> None:
+    async def late(scene: Scene, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await scene.output(scene.one, Predict(TextInput(ids=(5,))))
+
+    async def work(scene: Scene) -> None:
+        await asyncio.gather(*(late(scene, turns) for turns in range(6)))
+        assert scene.observer.counts["batch 6"] == 1
+
+    play(Scene(catalogue), work)
+
+
+def test_gathering_ends_though_more_operations_keep_coming(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        first = asyncio.create_task(scene.output(scene.one, Predict(TextInput(ids=(5,)))))
+        others = []
+        while not first.done():
+            others.append(asyncio.create_task(scene.output(scene.one, Predict(TextInput(ids=(5,))))))
+            await asyncio.sleep(0)
+        assert len(others) <= 2 * MOST_TURNS
+        await asyncio.gather(*others)
+
+    play(Scene(catalogue, max_batch=100), work)
 
 
 def test_a_cancelled_operation_touches_nobody_else(catalogue: Catalogue) -> None:
