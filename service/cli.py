@@ -57,15 +57,21 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 @app.command()
 def serve(
+    *,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes on the port.")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Where the private store keeps its data.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Arithmetic: float32, bfloat16 or int8; also MODEL=DTYPE, several by commas.")
+    ] = None,
 ) -> None:
     """Serve the models; settings that are not given come from the environment (see README)."""
     try:
-        found = configuration.load(host=host, port=port, workers=workers, models=models, state_dir=state_dir)
+        found = configuration.load(
+            host=host, port=port, workers=workers, models=models, state_dir=state_dir, dtype=dtype
+        )
         logs.configure(found.log_level, found.log_format)
         for name in configuration.unknown_variables():
             log.warning("unknown setting", extra={"variable": name})
@@ -105,7 +111,7 @@ def predict(
         if csv is not None:
             # A file may be as long as it likes: nobody else waits.
             limits = replace(limits, input_tokens=max(limits.input_tokens, MOST_ROWS))
-        outcome = run_once(trial.folder, trial.operation, limits)
+        outcome = run_once(trial.folder, trial.operation, limits, found.dtype_of(trial.folder.parent.name))
     except (SettingsError, ModelFolderError, UnrollError) as error:
         _fail(error)
     typer.echo(json.dumps(outcome.output, ensure_ascii=False) if as_json else trial.render(outcome.output))
