@@ -33,6 +33,14 @@ class StorageDtype(StrEnum):
     float16 = "float16"
 
 
+class ArithmeticChoice(StrEnum):
+    """What a model's products can be computed in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    int8 = "int8"
+
+
 class Report(Protocol):
     """What a command prints."""
 
@@ -178,12 +186,20 @@ def pack(
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A model folder, MODELS/NAME/VERSION.")], as_json: AsJson = False
+    folder: Annotated[Path, typer.Argument(help="A model folder, MODELS/NAME/VERSION.")],
+    *,
+    dtype: Annotated[
+        ArithmeticChoice | None, typer.Option(help="Arithmetic to run it in; default: what its config.json says.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Text, a sentence a line: tells a next-word model's perplexity, too.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Load a model folder as the server would, golden vectors replayed, and tell what it is."""
     from service.tasks.verify import verify as verify_folder  # noqa: PLC0415 - likewise
 
-    _report(lambda: verify_folder(folder), as_json)
+    _report(lambda: verify_folder(folder, None if dtype is None else dtype.value, data), as_json)
 
 
 def _report(work: Callable[[], Report], as_json: bool) -> None:
