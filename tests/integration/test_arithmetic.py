@@ -77,7 +77,9 @@ def test_an_arithmetic_that_is_too_coarse_for_a_network_is_refused(tmp_path: Pat
         folder / "golden.safetensors", {"inputs.ids": ids, "outputs.logits": network.logits(features), **expected}
     )
     assert verify(folder).verified
-    with pytest.raises(ModelFolderError, match="too coarse for it. Serve it in float32, see the setting UNROLL_DTYPE"):
+    with pytest.raises(
+        ModelFolderError, match=r"too coarse for it\. Serve it in float32, see the setting UNROLL_DTYPE"
+    ):
         verify(folder, "int8")
 
 

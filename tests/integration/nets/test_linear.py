@@ -1,14 +1,22 @@
 """Packed products against float64, in each arithmetic; what int8 promises of its rows."""
 
+from typing import Any, get_args
+
 import pytest
 import torch
 from torch import Tensor
 
-from service.nets.linear import Rows, pack
+from service.nets.linear import OneDnn, Plain, Product, Rows, pack
+from service.nets.reduced import Halved, PlainWhole, Rounded, Whole
 from service.types import Arithmetic
 
-#: How far off a product may be, as a share of its largest number.
-SHARES: dict[Arithmetic, float] = {"float32": 5e-6, "bfloat16": 0.01, "int8": 0.02}
+#: Every kind of product, also those that another machine or a larger weight would get; and how far off it may be, as a
+#: share of its largest number.
+KINDS: dict[type[Product], float] = {Plain: 5e-6, OneDnn: 5e-6, Rounded: 0.01, PlainWhole: 0.02}
+if "x86" in torch.backends.quantized.supported_engines:
+    KINDS[Halved] = 0.01
+if torch.cpu._is_vnni_supported():
+    KINDS[Whole] = 0.02
 SHAPES = [(1, 1), (7, 3), (33, 17), (128, 64), (40, 1100)]
 
 
@@ -21,35 +29,53 @@ def exact(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return product if bias is None else product + bias.double()
 
 
-def assert_close(found: Tensor, expected: Tensor, arithmetic: Arithmetic) -> None:
+def assert_close(found: Tensor, expected: Tensor, share: float) -> None:
     assert found.dtype == torch.float32
-    bound = SHARES[arithmetic] * max(1.0, float(expected.abs().max()))
+    bound = share * max(1.0, float(expected.abs().max()))
     torch.testing.assert_close(found.double(), expected, atol=bound, rtol=0)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 64])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("arithmetic", SHARES)
+@pytest.mark.parametrize("kind", KINDS)
 @torch.inference_mode()
-def test_a_packed_product_is_the_product(arithmetic: Arithmetic, shape: tuple[int, int], batch: int) -> None:
+def test_every_kind_of_product_is_the_product(kind: type[Any], shape: tuple[int, int], batch: int) -> None:
     weight, bias, base = numbers(*shape), numbers(shape[0], seed=1), numbers(batch, shape[0], seed=2)
     x = numbers(batch, shape[1], seed=3)
     for one in (None, bias):
-        assert_close(pack(weight, one, arithmetic)(x), exact(x, weight, one), arithmetic)
-    kept = base.clone()
-    assert_close(pack(weight, bias, arithmetic).onto(base, x), base + exact(x, weight), arithmetic)
-    assert torch.equal(base, kept)
+        assert_close(kind(weight, one)(x), exact(x, weight, one), KINDS[kind])
+    kept = base.clone(), x.clone()
+    assert_close(kind(weight, bias).onto(base, x), base + exact(x, weight), KINDS[kind])
+    assert torch.equal(base, kept[0])
+    assert torch.equal(x, kept[1])
 
 
-@pytest.mark.parametrize("arithmetic", SHARES)
+@pytest.mark.parametrize("kind", KINDS)
 @torch.inference_mode()
-def test_rows_may_have_any_strides_and_further_dimensions(arithmetic: Arithmetic) -> None:
-    product = pack(numbers(9, 6), None, arithmetic)
-    wide = numbers(4, 3, 10)
-    assert torch.equal(product(wide[..., 2:8]), product(wide[..., 2:8].contiguous()))
+def test_rows_may_have_any_strides_and_further_dimensions(kind: type[Any]) -> None:
+    product, wide = kind(numbers(9, 6), None), numbers(4, 3, 10)
+    torch.testing.assert_close(product(wide[..., 2:8]), product(wide[..., 2:8].contiguous()), atol=1e-5, rtol=0)
     assert product(wide[..., :6]).shape == (4, 3, 9)
     column = wide[:, 1, 4:]
-    assert torch.equal(product(column), product(column.contiguous()))
+    torch.testing.assert_close(product(column), product(column.contiguous()), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("arithmetic", get_args(Arithmetic))
+@torch.inference_mode()
+def test_large_weights_are_packed_for_each_arithmetic(arithmetic: Arithmetic) -> None:
+    weight, bias, x = numbers(1024, 1024), numbers(1024, seed=1), numbers(4, 1024, seed=2)
+    product = pack(weight, bias, arithmetic)
+    assert isinstance(product, OneDnn) == (arithmetic == "float32")
+    assert_close(product(x), exact(x, weight, bias), KINDS[type(product)])
+    assert_close(product(x[:1]), exact(x[:1], weight, bias), KINDS[type(product)])
+
+
+@pytest.mark.skipif(Whole not in KINDS, reason="this processor has no VNNI")
+@pytest.mark.parametrize("shape", [(2048, 512), *SHAPES], ids=str)
+@torch.inference_mode()
+def test_int8_gives_the_same_numbers_with_and_without_instructions_for_it(shape: tuple[int, int]) -> None:
+    weight, bias, x = numbers(*shape), numbers(shape[0], seed=1), numbers(5, shape[1], seed=2)
+    torch.testing.assert_close(Whole(weight, bias)(x), PlainWhole(weight, bias)(x), atol=0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(2048, 512), *SHAPES], ids=str)
@@ -74,7 +100,7 @@ def test_int8_takes_rows_of_zeros_and_rows_of_any_size() -> None:
         assert float((found[row] - expected[row]).abs().max()) < 0.02 * float(expected[row].abs().max())
 
 
-@pytest.mark.parametrize("arithmetic", SHARES)
+@pytest.mark.parametrize("arithmetic", get_args(Arithmetic))
 @torch.inference_mode()
 def test_single_results_are_those_of_the_product(arithmetic: Arithmetic) -> None:
     weight, bias, x = numbers(50, 24), numbers(50, seed=1), numbers(5, 24, seed=2)
