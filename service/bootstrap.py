@@ -43,7 +43,7 @@ from service.store.redis_store import RedisStore
 from service.store.topology import Topology
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
-from service.types import Durability, Operation, Outcome
+from service.types import Arithmetic, Durability, Operation, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ def _wire_upgrades(
     return Upgrades(
         models=services.models,
         engine=engine,
-        shelf=Shelf(settings.models, catalogue, text_limits(settings)),
+        shelf=Shelf(settings.models, catalogue, text_limits(settings), settings.dtype_of),
         fleet=RedisFleet(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
         observer=services.observer,
         clock=services.clock,
@@ -199,10 +199,10 @@ async def _watch_store(topology: Topology, store: RedisStore, health: Health, du
         await asyncio.sleep(COUNT_EVERY_SECONDS)
 
 
-def run_once(folder: Path, operation: Operation, limits: TextLimits) -> Outcome:
+def run_once(folder: Path, operation: Operation, limits: TextLimits, dtype: Arithmetic | None) -> Outcome:
     """Load one model version and run one operation, without a server. Raises ModelFolderError, InvalidRequest."""
     torch.set_num_threads(1)
-    task = load_version(folder, limits).task
+    task = load_version(folder, limits, dtype).task
     sequence = task.start(operation, task.initial_state)
     while not sequence.finished:
         (failure,) = run_timestep(task, [sequence])

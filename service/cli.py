@@ -33,6 +33,14 @@ class StorageDtype(StrEnum):
     float16 = "float16"
 
 
+class ArithmeticChoice(StrEnum):
+    """What a model's products can be computed in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    int8 = "int8"
+
+
 class Report(Protocol):
     """What a command prints."""
 
@@ -57,15 +65,21 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 @app.command()
 def serve(
+    *,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes on the port.")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Where the private store keeps its data.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Arithmetic: float32, bfloat16 or int8; also MODEL=DTYPE, several by commas.")
+    ] = None,
 ) -> None:
     """Serve the models; settings that are not given come from the environment (see README)."""
     try:
-        found = configuration.load(host=host, port=port, workers=workers, models=models, state_dir=state_dir)
+        found = configuration.load(
+            host=host, port=port, workers=workers, models=models, state_dir=state_dir, dtype=dtype
+        )
         logs.configure(found.log_level, found.log_format)
         for name in configuration.unknown_variables():
             log.warning("unknown setting", extra={"variable": name})
@@ -105,7 +119,7 @@ def predict(
         if csv is not None:
             # A file may be as long as it likes: nobody else waits.
             limits = replace(limits, input_tokens=max(limits.input_tokens, MOST_ROWS))
-        outcome = run_once(trial.folder, trial.operation, limits)
+        outcome = run_once(trial.folder, trial.operation, limits, found.dtype_of(trial.folder.parent.name))
     except (SettingsError, ModelFolderError, UnrollError) as error:
         _fail(error)
     typer.echo(json.dumps(outcome.output, ensure_ascii=False) if as_json else trial.render(outcome.output))
@@ -172,12 +186,20 @@ def pack(
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A model folder, MODELS/NAME/VERSION.")], as_json: AsJson = False
+    folder: Annotated[Path, typer.Argument(help="A model folder, MODELS/NAME/VERSION.")],
+    *,
+    dtype: Annotated[
+        ArithmeticChoice | None, typer.Option(help="Arithmetic to run it in; default: what its config.json says.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Text, a sentence a line: tells a next-word model's perplexity, too.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Load a model folder as the server would, golden vectors replayed, and tell what it is."""
     from service.tasks.verify import verify as verify_folder  # noqa: PLC0415 - likewise
 
-    _report(lambda: verify_folder(folder), as_json)
+    _report(lambda: verify_folder(folder, None if dtype is None else dtype.value, data), as_json)
 
 
 def _report(work: Callable[[], Report], as_json: bool) -> None:

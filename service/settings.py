@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
-from service.types import Durability
+from service.types import Arithmetic, Durability
 
 
 class Settings(BaseSettings):
@@ -41,6 +41,10 @@ class Settings(BaseSettings):
         description="`TENANT:KEY,TENANT:KEY`: who may call; a tenant sees its own sessions only. Empty: anyone",
     )
     durability: Durability = Field("memory", description="Durability of sessions that name none")
+    dtype: Annotated[dict[str, Arithmetic], NoDecode] = Field(
+        default_factory=dict,
+        description="Arithmetic: `DTYPE` of all models or `MODEL=DTYPE,DTYPE` of some; unset: as each states itself",
+    )
     max_batch: int = Field(64, ge=1, le=4096, description="Most operations in one forward pass")
     max_queue: int = Field(4096, ge=1, description="Most operations under way in a worker's engine")
     max_requests: int = Field(1024, ge=1, description="Most requests under way in a worker; past it 503")
@@ -73,6 +77,22 @@ class Settings(BaseSettings):
             raise ValueError("one key stands twice: expected a key of its own for every entry")
         return {key: tenant for tenant, _, key in pairs}
 
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _split_dtypes(cls, given: object) -> object:
+        """Return models to dtypes from MODEL=DTYPE,DTYPE; the one without a model goes by the empty name."""
+        if not isinstance(given, str):
+            return given
+        pairs = [entry.strip().rpartition("=") for entry in given.split(",") if entry.strip()]
+        found = {model.strip(): dtype.strip() for model, _, dtype in pairs}
+        if len(found) < len(pairs):
+            raise ValueError("expected one dtype for each model, and at most one without a model")
+        return found
+
+    def dtype_of(self, model: str) -> Arithmetic | None:
+        """Return the arithmetic that a model is to run in; None leaves it to the model."""
+        return self.dtype.get(model, self.dtype.get(""))
+
 
 def load(**given: Any) -> Settings:  # noqa: ANN401 - the command line's values, checked by pydantic
     """Return the settings; `given` values that are not None override the environment. Raises SettingsError."""
@@ -100,5 +120,8 @@ def variable(name: str) -> str:
 
 def to_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that make another process read the same settings."""
-    values = settings.model_dump() | {"api_keys": ",".join(f"{name}:{key}" for key, name in settings.api_keys.items())}
+    values = settings.model_dump() | {
+        "api_keys": ",".join(f"{name}:{key}" for key, name in settings.api_keys.items()),
+        "dtype": ",".join(f"{model}={dtype}" if model else dtype for model, dtype in settings.dtype.items()),
+    }
     return {variable(name): str(value) for name, value in values.items() if value is not None}

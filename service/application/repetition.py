@@ -75,11 +75,12 @@ def _was_applied(record: Record, mark: Mark) -> Applied:
     return "unknown"
 
 
-def advanced(record: Record, outcome: Outcome, mark: Mark, expires_at: int) -> Record:
-    """Return the record after a step, still without its stored answer."""
+def advanced(record: Record, dtype: str, outcome: Outcome, mark: Mark, expires_at: int) -> Record:
+    """Return the record after a step in the arithmetic `dtype`, still without its stored answer."""
     kept = (*record.kept, KeptState(record.step, record.timesteps, record.state))
     return replace(
         record,
+        dtype=dtype,
         step=record.step + 1,
         timesteps=record.timesteps + outcome.timesteps,
         state=outcome.state,

@@ -140,7 +140,8 @@ class Steps:
     async def _run_and_write(self, caller: Caller, step: Step, mark: Mark, record: Record, effect: Effect) -> Answer:
         model = self.models.of_session(record)
         outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
-        after = advanced(record, outcome, mark, self.clock.now() + 1000 * record.ttl_seconds)
+        expires_at = self.clock.now() + 1000 * record.ttl_seconds
+        after = advanced(record, model.dtype, outcome, mark, expires_at)
         try:
             answer = views.step_result(step.session_id, after, outcome.output)
         except ValueError:

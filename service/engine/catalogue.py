@@ -1,5 +1,6 @@
 """The model versions that are served, in memory: each with its task, joining and leaving in one assignment."""
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from service.errors import ModelNotReady
 from service.nets.checkpoint import Checkpoint
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
-from service.types import Edition, ModelVersion
+from service.types import Arithmetic, Edition, ModelVersion
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,23 @@ class Catalogue:
         return one
 
 
-def load_version(folder: Path, limits: TextLimits) -> Loaded:
-    """Load one version with its golden vectors replayed. Raises ModelFolderError."""
+def load_version(folder: Path, limits: TextLimits, dtype: Arithmetic | None = None) -> Loaded:
+    """Load one version with its golden vectors replayed, to run in `dtype` or in its own. Raises ModelFolderError."""
     started = time.perf_counter()
-    checkpoint, task = load_task(folder, limits)
+    checkpoint, task = load_task(folder, limits, dtype)
+    if checkpoint.dtype != checkpoint.config.dtype:
+        _tell(checkpoint)
     return Loaded(_describe(checkpoint, task.state_bytes, time.perf_counter() - started), task)
+
+
+def _tell(checkpoint: Checkpoint) -> None:
+    """Log how far another arithmetic than the model's own is from the trainer's values."""
+    place = {"model": checkpoint.path.parent.name, "version": checkpoint.path.name, "dtype": checkpoint.dtype}
+    if checkpoint.golden is None:
+        log.warning("another arithmetic, and no golden vectors that tell how far off it is", extra=place)
+        return
+    off = {"difference": f"{checkpoint.golden.difference:.3g}", "allowed": f"{checkpoint.golden.tolerance:.3g}"}
+    log.info("another arithmetic", extra={**place, **off})
 
 
 def _describe(checkpoint: Checkpoint, state_bytes: int, seconds: float) -> ModelVersion:
@@ -71,7 +86,7 @@ def _describe(checkpoint: Checkpoint, state_bytes: int, seconds: float) -> Model
         parameters=checkpoint.parameters,
         state_bytes=state_bytes,
         fingerprint=checkpoint.fingerprint,
-        dtype=config.dtype,
+        dtype=checkpoint.dtype,
         verified=checkpoint.verified,
         created=int((folder / "config.json").stat().st_mtime),
         load_seconds=seconds,

@@ -13,7 +13,7 @@ from service.engine.catalogue import Catalogue, Loaded, load_version
 from service.errors import ModelFolderError
 from service.tasks.limits import TextLimits
 from service.tasks.loading import version_folders
-from service.types import Edition, Folder, ModelVersion
+from service.types import Arithmetic, Edition, Folder, ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +23,22 @@ TRIM: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda
 
 
 class Shelf:
-    """Looks at `models`, loads versions into the catalogue and takes them out again."""
+    """Looks at `models`, loads versions into the catalogue and takes them out again.
 
-    def __init__(self, models: Path, catalogue: Catalogue, limits: TextLimits) -> None:
+    `dtype_of` tells the arithmetic that a model is to run in, None for its own.
+    """
+
+    def __init__(
+        self,
+        models: Path,
+        catalogue: Catalogue,
+        limits: TextLimits,
+        dtype_of: Callable[[str], Arithmetic | None] = lambda _: None,
+    ) -> None:
         self._models = models
         self._catalogue = catalogue
         self._limits = limits
+        self._dtype_of = dtype_of
         self._before: dict[Place, str] | None = None
         # What came of the folders as they stand: fingerprints, None where one was refused.
         self._judged: dict[tuple[Place, str], str | None] = {}
@@ -61,7 +71,7 @@ class Shelf:
         path = self._models / folder.model / folder.version
         # Not as the thread's result: the executor's futures refer to theirs in circles, until a garbage collection.
         found: list[Loaded] = []
-        await asyncio.to_thread(_load_aside, path, self._limits, found)
+        await asyncio.to_thread(_load_aside, path, self._limits, self._dtype_of(folder.model), found)
         loaded = found.pop() if found else None
         if await asyncio.to_thread(_signature, path) != folder.signature:
             return None
@@ -82,10 +92,10 @@ class Shelf:
         asyncio.get_running_loop().run_in_executor(None, TRIM, 0)
 
 
-def _load_aside(path: Path, limits: TextLimits, found: list[Loaded]) -> None:
+def _load_aside(path: Path, limits: TextLimits, dtype: Arithmetic | None, found: list[Loaded]) -> None:
     torch.set_num_threads(1)  # torch counts by thread
     try:
-        found.append(load_version(path, limits))
+        found.append(load_version(path, limits, dtype))
     except ModelFolderError as error:
         log.error("model version refused", extra={"folder": str(path), "reason": str(error)})
     except Exception as error:  # whatever a folder holds, the others serve

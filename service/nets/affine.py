@@ -7,30 +7,45 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from service.nets.linear import Packable, Product, Rows, pack
 from service.nets.sections import HeadLayer
+from service.types import Arithmetic
 
-DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+#: Numbers that torch's loops take at a time, at most; what is left over they compute by other instructions.
+LANES = 64
+
+
+def in_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply an elementwise function to rows (..., N), each to the same last bit whatever other rows there are."""
+    width = x.shape[-1]
+    return function(F.pad(x, (0, -width % LANES)))[..., :width]
+
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "tanh": torch.tanh,
     "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-    "gelu": F.gelu,
+    "sigmoid": lambda x: in_rows(torch.sigmoid, x),
+    "gelu": lambda x: in_rows(F.gelu, x),
 }
 
 
-class Affine(nn.Module):
+class Affine(Packable):
     """`nn.Linear` under the same names, uninitialised."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.bias = nn.Parameter(torch.empty(outputs))
+        self._product: Product
+
+    def pack(self, arithmetic: Arithmetic) -> None:
+        self._product = pack(self.weight, self.bias, arithmetic)
+        del self.weight, self.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., I) -> (..., O)."""
-        return F.linear(x, self.weight, self.bias)
+        return self._product(x)
 
 
 class Head(nn.ModuleList):
@@ -56,10 +71,43 @@ class Table(nn.Module):
         self.weight = nn.Parameter(torch.empty(entries, size))
 
 
-class Output(nn.Module):
-    """The parameters of the output layer; without a weight when that is the embedding's."""
+class Output(Packable):
+    """The output layer, features -> one logit per entry; the weight is its own, or that of `tied`."""
 
-    def __init__(self, vocabulary: int, features: int | None) -> None:
+    def __init__(self, vocabulary: int, features: int, tied: Table | None) -> None:
         super().__init__()
-        self.weight = None if features is None else nn.Parameter(torch.empty(vocabulary, features))
+        self.weight = nn.Parameter(torch.empty(vocabulary, features)) if tied is None else None
         self.bias = nn.Parameter(torch.empty(vocabulary))
+        self._tied = (tied,)  # in a tuple, lest it become a part of this one
+        self._product: Product
+
+    def pack(self, arithmetic: Arithmetic) -> None:
+        self._product = pack(self._matrix(), self.bias, arithmetic)
+        del self.weight, self.bias
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (..., F) -> (..., V)."""
+        return self._product(features)
+
+    def _matrix(self) -> Tensor:
+        (tied,) = self._tied
+        matrix = self.weight if tied is None else tied.weight
+        assert matrix is not None  # noqa: S101 one of the two is there; this is for the type checker
+        return matrix
+
+
+class ScoringOutput(Output):
+    """An output layer that can compute single logits as well, from the same rounded numbers."""
+
+    def __init__(self, vocabulary: int, features: int, tied: Table | None) -> None:
+        super().__init__(vocabulary, features, tied)
+        self._rows: Rows
+
+    def pack(self, arithmetic: Arithmetic) -> None:
+        weight, bias = self._matrix(), self.bias
+        super().pack(arithmetic)
+        self._rows = Rows(self._product, weight, bias, arithmetic)
+
+    def score(self, ids: Tensor, features: Tensor) -> Tensor:
+        """Return the logit of one entry per row: ids (B,), features (B, F) -> (B,)."""
+        return self._rows(ids, features)

@@ -1,6 +1,8 @@
 """Reads a model folder strictly: configuration, weights, card and golden vectors. Whatever does not fit is refused.
 
-Network and file are compared by names, dtypes and shapes before memory for a single weight is taken.
+Network and file are compared by names, dtypes and shapes before memory for a single weight is taken. Golden vectors are
+replayed in the arithmetic that config.json states. Another one is replayed after that, within its own tolerance: so
+broken weights are told from what the arithmetic rounds away.
 """
 
 import hashlib
@@ -14,10 +16,11 @@ from service.errors import ModelFolderError
 from service.nets.card import read_card
 from service.nets.config import Config, parse_config, read_config_bytes
 from service.nets.golden import replay_golden
+from service.nets.linear import pack_all
 from service.nets.network import Network, make_network
 from service.nets.replay import Replay
 from service.nets.tensor_file import StoredTensor, read_tensor_file
-from service.types import Json
+from service.types import Arithmetic, Json
 
 #: Files that decide how inputs and outputs are read; they belong to the fingerprint.
 PREPROCESSING = ("tokenizer.json", "preprocessor.json")
@@ -26,11 +29,15 @@ STORED = ("F32", "F16", "BF16")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A loaded model version. `golden` is None, and `verified` false, where the folder has no golden vectors."""
+    """A loaded model version, ready to run in the arithmetic `dtype`.
+
+    `golden` is None, and `verified` false, where the folder has no golden vectors.
+    """
 
     path: Path
     config: Config
     network: Network
+    dtype: Arithmetic
     fingerprint: str
     parameters: int
     description: str
@@ -43,26 +50,44 @@ class Checkpoint:
         return self.golden is not None
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read a model folder. Raises ModelFolderError naming the folder, what was found and what was expected."""
+def read_checkpoint(folder: Path, dtype: Arithmetic | None = None) -> Checkpoint:
+    """Read a model folder to run in this arithmetic, its own unless told.
+
+    Raises ModelFolderError naming the folder, what was found and what was expected.
+    """
     if not folder.is_dir():
         raise ModelFolderError(f"{folder}: found no folder, expected one with config.json and model.safetensors")
     raw = read_config_bytes(folder)
     config = parse_config(raw, str(folder / "config.json"))
     path = folder / "model.safetensors"
     stored = read_tensor_file(path).tensors
-    network = _build(config, path, stored)
+    weights = _weights(config, path, stored)
     description, metrics = read_card(folder)
+    network = assemble(config, weights, config.dtype)
+    golden = replay_golden(folder, network)
+    if dtype is not None and dtype != config.dtype:
+        network = assemble(config, weights, dtype)
+        golden = replay_golden(folder, network, reduced=dtype)
     return Checkpoint(
         path=folder,
         config=config,
         network=network,
+        dtype=dtype or config.dtype,
         fingerprint=_fingerprint(folder, raw, stored, config),
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=sum(weight.numel() for weight in weights.values()),
         description=description,
         metrics=metrics,
-        golden=replay_golden(folder, network),
+        golden=golden,
     )
+
+
+def assemble(config: Config, weights: dict[str, Tensor], arithmetic: Arithmetic) -> Network:
+    """Return the network with these weights, packed for this arithmetic."""
+    network = _empty(config)
+    network.load_state_dict(weights, assign=True)
+    network.requires_grad_(False)
+    pack_all(network, arithmetic)
+    return network
 
 
 def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -76,9 +101,9 @@ def _empty(config: Config) -> Network:
         return make_network(config).eval().requires_grad_(False)
 
 
-def _build(config: Config, path: Path, stored: dict[str, StoredTensor]) -> Network:
-    network = _empty(config)
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+def _weights(config: Config, path: Path, stored: dict[str, StoredTensor]) -> dict[str, Tensor]:
+    """Return the stored weights as float32, once all of them fit."""
+    shapes = expected_shapes(config)
     if missing := [name for name in shapes if name not in stored]:
         wanted = f"{missing[0]} of shape {[*shapes[missing[0]]]}"
         raise ModelFolderError(f"{path}: {_and_more(missing)}: found no such tensor, expected {wanted}")
@@ -89,10 +114,7 @@ def _build(config: Config, path: Path, stored: dict[str, StoredTensor]) -> Netwo
         )
     for name, shape in shapes.items():
         _check(path, name, stored[name], shape)
-    dtypes = {name: tensor.dtype for name, tensor in network.state_dict().items()}
-    weights = {name: _finite(path, name, stored[name].tensor()).to(dtypes[name]) for name in shapes}
-    network.load_state_dict(weights, assign=True)
-    return network.requires_grad_(False)
+    return {name: _finite(path, name, stored[name].tensor()).float() for name in shapes}
 
 
 def _check(path: Path, name: str, stored: StoredTensor, shape: tuple[int, ...]) -> None:

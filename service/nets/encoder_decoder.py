@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import ACTIVATIONS, DTYPES, Affine, Output, Table
+from service.nets.affine import ACTIVATIONS, Affine, Output, Table
 from service.nets.attention import Memory, make_attention
 from service.nets.bridge import Bridge
 from service.nets.encoder_decoder_config import EncoderDecoderConfig
@@ -53,9 +53,8 @@ class EncoderDecoder(nn.Module):
         self.attention = make_attention(config.attention, query, config.memory_size)
         self.combine = None if config.combine is None else Affine(config.context_size, config.combine.size)
         self._activation = ACTIVATIONS["none" if config.combine is None else config.combine.activation]
-        features = None if config.decoder.tie_weights else config.features_size
-        self.output = Output(config.decoder.vocab_size, features)
-        self.to(DTYPES[config.dtype])
+        tied = self.decoder.embedding if config.decoder.tie_weights else None
+        self.output = Output(config.decoder.vocab_size, config.features_size, tied)
 
     @property
     def specs(self) -> list[StateSpec]:
@@ -77,7 +76,6 @@ class EncoderDecoder(nn.Module):
 
         Rows of one source share its memory; nothing that is padded or belongs to another source touches a row.
         """
-        state = {name: one.to(self.output.bias.dtype) for name, one in state.items()}
         x = self.decoder.embed(ids)
         if self.config.decoder.input_feed:
             x = torch.cat([x, state["attentional"]], -1)
@@ -103,9 +101,9 @@ class EncoderDecoder(nn.Module):
         return Decoded(self._combine(output, context), weights, after)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return (..., F) -> (..., V), float32 whatever the arithmetic, since probabilities follow."""
-        weight = self.decoder.embedding.weight if self.output.weight is None else self.output.weight
-        return F.linear(features.to(weight.dtype), weight, self.output.bias).float()
+        """Return (..., F) -> (..., V)."""
+        logits: Tensor = self.output(features)
+        return logits
 
     def _combine(self, output: Tensor, context: Tensor | None) -> Tensor:
         both = output if context is None else torch.cat([context, output], -1)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import ACTIVATIONS, DTYPES, Affine, Head
+from service.nets.affine import ACTIVATIONS, Affine, Head
 from service.nets.forecaster_config import ForecasterConfig
 from service.nets.layout import StateSpec
 from service.nets.stack import Stack, State
@@ -37,8 +37,6 @@ class Forecaster(nn.Module):
         self.rnn = Stack(layout)
         self.head = Head(layout.output_size(), config.head)
         self._make_output(config)
-        self._dtype = DTYPES[config.dtype]
-        self.to(self._dtype)
 
     def _make_output(self, config: ForecasterConfig) -> None:
         numbers, reads = len(config.target) * config.parameters, config.features_size
@@ -60,16 +58,16 @@ class Forecaster(nn.Module):
 
     def initial_state(self, batch: int) -> State:
         """Return zeros, (batch, size) each."""
-        return {spec.name: self.output.bias.new_zeros(batch, *spec.shape) for spec in self.specs}
+        return {spec.name: torch.zeros(batch, *spec.shape) for spec in self.specs}
 
     def step(self, x: Tensor, state: State) -> State:
         """Feed one row: x (B, W), state (B, size) each -> new state."""
-        output, after = self.rnn.step(self._project(x), self._recurrent(state))
+        output, after = self.rnn.step(self._project(x), state)
         return self._keep(after, self.head(output))
 
     def sequence(self, x: Tensor, state: State) -> State:
         """Feed T >= 1 rows at once: x (B, T, W), state -> state after the last."""
-        output, after = self.rnn.sequence(self._project(x), self._recurrent(state))
+        output, after = self.rnn.sequence(self._project(x), state)
         return self._keep(after, self.head(output[:, -1]))
 
     def contexts(self, state: State, steps: int) -> Tensor:
@@ -78,16 +76,13 @@ class Forecaster(nn.Module):
         if self.config.decoding == "autoregressive":
             return features[:, None]
         layer = self.output if self.context is None else self.context
-        rows = steps * (len(layer.bias) // self.config.horizon)
-        spread = F.linear(features, layer.weight[:rows], layer.bias[:rows])
-        if self.config.context is not None:
-            spread = ACTIVATIONS[self.config.context.activation](spread)
-        return spread.reshape(len(features), steps, -1)
+        spread = layer(features).unflatten(-1, (self.config.horizon, -1))[:, :steps]
+        return spread if self.config.context is None else ACTIVATIONS[self.config.context.activation](spread)
 
     def parameters_of(self, contexts: Tensor, beside: Tensor, base: Tensor) -> Tensor:
         """Return the distributions (N, T, P) of N steps ahead: contexts (N, C), beside (N, K), base (N, T). Float32."""
         if self.local is not None and self.config.local is not None:
-            both = torch.cat([contexts, beside.to(self._dtype)], -1)
+            both = torch.cat([contexts, beside], -1)
             contexts = ACTIVATIONS[self.config.local.activation](self.local(both))
         plain = self.config.decoding == "direct" and self.context is None
         found: Tensor = contexts if plain else self.output(contexts)
@@ -95,15 +90,11 @@ class Forecaster(nn.Module):
         return _constrain(self.config.distribution, raw, base[..., None].float())
 
     def _project(self, x: Tensor) -> Tensor:
-        x = x.to(self._dtype)
         return x if self.input_projection is None else self.input_projection(x)
-
-    def _recurrent(self, state: State) -> State:
-        return {spec.name: state[spec.name].to(self._dtype) for spec in self.rnn.specs}
 
     def _features(self, state: State) -> Tensor:
         name = "features" if self.config.stores_features else f"h_l{self.config.num_layers - 1}"
-        return state[name].to(self._dtype)
+        return state[name]
 
     def _keep(self, after: State, features: Tensor) -> State:
         return {**after, "features": features} if self.config.stores_features else after

@@ -1,8 +1,10 @@
 """Replays golden.safetensors: what the trainer's own code computed, which the served network has to reproduce.
 
-The metadata may state `tolerance`, the largest difference allowed (1e-4 unless told). The recurrent state after the
-last timestep is one tensor per layer, `state.h_l{k}` and, for an LSTM, `state.c_l{k}` (B, size), or `state.h` and
-`state.c` (L, B, size) as torch.nn returns them.
+The metadata may state `tolerance`, the largest difference allowed (1e-4 unless told). A reduced arithmetic, chosen for
+a network that has shown to be right, may be off by a share of the largest number of each tensor (SHARES).
+
+The recurrent state after the last timestep is one tensor per layer, `state.h_l{k}` and, for an LSTM, `state.c_l{k}`
+(B, size), or `state.h` and `state.c` (L, B, size) as torch.nn returns them.
 
 A language model's file holds `inputs.ids` (B, T) int64, `outputs.logits` (B, T, V) and the state, from the zero state.
 
@@ -24,33 +26,45 @@ from service.nets.golden_forecaster import replay_forecaster
 from service.nets.language_model import LanguageModel
 from service.nets.network import Network
 from service.nets.preprocessor import read_preprocessor
-from service.nets.replay import Replay, check_ids, check_names, check_shapes, compare, read_tolerance, unstack
+from service.nets.replay import (
+    Allowance,
+    Replay,
+    check_ids,
+    check_names,
+    check_shapes,
+    compare,
+    read_tolerance,
+    unstack,
+)
 from service.nets.stack import State
 from service.nets.tensor_file import read_tensor_file
+from service.types import Arithmetic
 
 FILE = "golden.safetensors"
+SHARES: dict[Arithmetic, float] = {"float32": 0.0, "bfloat16": 0.05, "int8": 0.1}
 
 
 @torch.inference_mode()
-def replay_golden(folder: Path, network: Network) -> Replay | None:
+def replay_golden(folder: Path, network: Network, reduced: Arithmetic = "float32") -> Replay | None:
     """Replay step by step and as a whole sequence; None where the folder has no golden file.
 
-    Raises ModelFolderError for a file that does not fit the network, and for a difference above the tolerance.
+    `reduced` is the arithmetic of a network whose weights were found right before. Raises ModelFolderError for a file
+    that does not fit the network, and for a larger difference than is allowed.
     """
     path = folder / FILE
     if not path.exists():
         return None
     file = read_tensor_file(path)
     tensors = {name: stored.tensor() for name, stored in file.tensors.items()}
-    tolerance = read_tolerance(path, file)
+    allowance = Allowance(read_tolerance(path, file), SHARES[reduced])
     if isinstance(network, EncoderDecoder):
-        return _replay_translation(path, tensors, network, tolerance)
+        return _replay_translation(path, tensors, network, allowance)
     if isinstance(network, Forecaster):
-        return replay_forecaster(path, tensors, network, read_preprocessor(folder, network.config), tolerance)
-    return _replay_language(path, tensors, network, tolerance)
+        return replay_forecaster(path, tensors, network, read_preprocessor(folder, network.config), allowance)
+    return _replay_language(path, tensors, network, allowance)
 
 
-def _replay_language(path: Path, tensors: dict[str, Tensor], network: LanguageModel, tolerance: float) -> Replay:
+def _replay_language(path: Path, tensors: dict[str, Tensor], network: LanguageModel, allowance: Allowance) -> Replay:
     unstack(path, tensors, network.config.num_layers)
     shapes = {spec.name: spec.shape for spec in network.rnn.specs}
     check_names(path, {*tensors}, {"inputs.ids", "outputs.logits", *(f"state.{name}" for name in shapes)})
@@ -60,7 +74,7 @@ def _replay_language(path: Path, tensors: dict[str, Tensor], network: LanguageMo
     wanted |= {f"state.{name}": (len(ids), *shape) for name, shape in shapes.items()}
     expected = check_shapes(path, tensors, wanted)
     manners = {"step by step": _steps(network, ids), "as a sequence": _whole(network, ids)}
-    return compare(path, expected, manners, tolerance, ids.numel())
+    return compare(path, expected, manners, allowance, ids.numel())
 
 
 def _steps(network: LanguageModel, ids: Tensor) -> State:
@@ -80,7 +94,9 @@ def _named(state: State, prefix: str = "state.") -> State:
     return {f"{prefix}{name}": value for name, value in state.items()}
 
 
-def _replay_translation(path: Path, tensors: dict[str, Tensor], network: EncoderDecoder, tolerance: float) -> Replay:
+def _replay_translation(
+    path: Path, tensors: dict[str, Tensor], network: EncoderDecoder, allowance: Allowance
+) -> Replay:
     config = network.config
     for prefix in ("state.", "state.initial_"):
         unstack(path, tensors, config.decoder.num_layers, prefix)
@@ -103,7 +119,7 @@ def _replay_translation(path: Path, tensors: dict[str, Tensor], network: Encoder
     manners = {"step by step": _decode_steps(network, source, target)}
     if not config.decoder.input_feed:
         manners["as a sequence"] = _decode_whole(network, source, target)
-    return compare(path, expected, manners, tolerance, source.numel() + target.numel())
+    return compare(path, expected, manners, allowance, source.numel() + target.numel())
 
 
 def _decode_steps(network: EncoderDecoder, source: Tensor, target: Tensor) -> State:

@@ -15,12 +15,12 @@ from torch import Tensor
 from service.errors import ModelFolderError
 from service.nets.forecaster import Forecaster
 from service.nets.preprocessor import Preprocessor
-from service.nets.replay import Replay, check_names, check_shapes, compare, unstack
+from service.nets.replay import Allowance, Replay, check_names, check_shapes, compare, unstack
 from service.nets.stack import State
 
 
 def replay_forecaster(
-    path: Path, tensors: dict[str, Tensor], network: Forecaster, preprocessor: Preprocessor, tolerance: float
+    path: Path, tensors: dict[str, Tensor], network: Forecaster, preprocessor: Preprocessor, allowance: Allowance
 ) -> Replay:
     """Replay step by step and as a whole sequence. Raises ModelFolderError."""
     config = network.config
@@ -47,7 +47,7 @@ def replay_forecaster(
     x, beside, base = _inputs(given, preprocessor)
     manners = {"step by step": _steps(network, x), "as a sequence": network.sequence(x, network.initial_state(rows))}
     found_by = {manner: _outputs(network, state, beside, base) for manner, state in manners.items()}
-    return compare(path, expected, found_by, tolerance, values.shape[0] * values.shape[1])
+    return compare(path, expected, found_by, allowance, values.shape[0] * values.shape[1])
 
 
 def _input_shapes(given: dict[str, Tensor], network: Forecaster) -> dict[str, tuple[int, ...]]:

@@ -18,7 +18,7 @@ A session stores, in this order (`specs`; config.json's `state` lists the same):
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import DTYPES, Affine, Head, Output, Table
+from service.nets.affine import Affine, Head, ScoringOutput, Table
 from service.nets.config import LanguageModelConfig
 from service.nets.layout import StateSpec
 from service.nets.stack import Stack, State
@@ -35,11 +35,9 @@ class LanguageModel(nn.Module):
         self.input_projection = Affine(config.embedding_size, config.input_size) if config.input_projection else None
         self.rnn = Stack(layout)
         self.head = Head(layout.output_size(), config.head)
-        self.output = Output(config.vocab_size, None if config.tie_weights else config.features_size)
-        self._dtype = DTYPES[config.dtype]
-        for part in (self.input_projection, self.rnn, self.head):
-            if part is not None:
-                part.to(self._dtype)
+        self.output = ScoringOutput(
+            config.vocab_size, config.features_size, self.embedding if config.tie_weights else None
+        )
 
     @property
     def specs(self) -> list[StateSpec]:
@@ -57,12 +55,12 @@ class LanguageModel(nn.Module):
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Feed one token: ids (B,), state -> features (B, D), new recurrent state. Further entries are ignored."""
-        output, after = self.rnn.step(self._embed(ids), self._recurrent(state))
+        output, after = self.rnn.step(self._embed(ids), state)
         return self.head(output), after
 
     def sequence(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Feed T >= 1 tokens at once: ids (B, T), state -> features (B, T, D), recurrent state after the last."""
-        output, after = self.rnn.sequence(self._embed(ids), self._recurrent(state))
+        output, after = self.rnn.sequence(self._embed(ids), state)
         return self.head(output), after
 
     def features_of(self, state: State) -> Tensor:
@@ -70,24 +68,16 @@ class LanguageModel(nn.Module):
         return state["features"] if self.stores_features else state[f"h_l{self.config.num_layers - 1}"]
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return (..., D) -> (..., V). Float32 whatever the arithmetic, as `score` is: the two must agree."""
-        return F.linear(features.float(), self._output_weight, self.output.bias)
+        """Return (..., D) -> (..., V)."""
+        logits: Tensor = self.output(features)
+        return logits
 
     def score(self, ids: Tensor, features: Tensor) -> Tensor:
         """Return the logit of one token per row: ids (B,), features (B, D) -> (B,)."""
-        products = self._output_weight[ids] * features.float()
-        return products.sum(-1) + self.output.bias[ids]
-
-    @property
-    def _output_weight(self) -> Tensor:
-        return self.embedding.weight if self.output.weight is None else self.output.weight
-
-    def _recurrent(self, state: State) -> State:
-        """Pick the stack's tensors, in its dtype: sessions may store a wider one."""
-        return {spec.name: state[spec.name].to(self._dtype) for spec in self.rnn.specs}
+        return self.output.score(ids, features)
 
     def _embed(self, ids: Tensor) -> Tensor:
-        x = F.embedding(ids, self.embedding.weight).to(self._dtype)
+        x = F.embedding(ids, self.embedding.weight)
         if self.input_projection is None:
             return x
         projected: Tensor = self.input_projection(x)

@@ -18,9 +18,27 @@ HINT = (
 )
 
 
+COARSE = (
+    "In the arithmetic of its config.json the network reproduces these values: this one is too coarse for it. Serve "
+    "it in float32, see the setting UNROLL_DTYPE"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a network may be off: absolutely, or where it is more, by a share of the largest number of a tensor."""
+
+    absolute: float
+    share: float = 0.0
+
+    def of(self, expected: Tensor) -> float:
+        """Return the largest difference that is allowed from these numbers."""
+        return max(self.absolute, self.share * float(expected.abs().max()))
+
+
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How far the network is from the trainer's values, at most."""
+    """How far the network is from the trainer's values, where that is the largest share of what is allowed."""
 
     difference: float
     tolerance: float
@@ -28,20 +46,22 @@ class Replay:
 
 
 def compare(
-    path: Path, expected: dict[str, Tensor], manners: dict[str, dict[str, Tensor]], tolerance: float, timesteps: int
+    path: Path, expected: dict[str, Tensor], manners: dict[str, dict[str, Tensor]], allowance: Allowance, timesteps: int
 ) -> Replay:
-    """Compare what each manner of computing gave. Raises ModelFolderError for a difference above the tolerance."""
-    largest = 0.0
+    """Compare what each manner of computing gave. Raises ModelFolderError for a difference above the allowance."""
+    allowed = {name: allowance.of(one) for name, one in expected.items()}
+    found: list[Replay] = []
     for manner, actual in manners.items():
         differences = {name: _difference(actual[name], one) for name, one in expected.items()}
-        worst = max(differences, key=differences.__getitem__)
-        if differences[worst] > tolerance:
+        worst = max(differences, key=lambda name: differences[name] / allowed[name])
+        if differences[worst] > allowed[worst]:
             raise ModelFolderError(
                 f"{path}: {worst}: found a difference of {differences[worst]:.6g} from what the network computes "
-                f"{manner}, the largest of all outputs, expected at most {tolerance:g}. {HINT}"
+                f"{manner}, the largest of all outputs, expected at most {allowed[worst]:g}. "
+                f"{COARSE if allowance.share else HINT}"
             )
-        largest = max(largest, differences[worst])
-    return Replay(largest, tolerance, timesteps)
+        found.append(Replay(differences[worst], allowed[worst], timesteps))
+    return max(found, key=lambda one: one.difference / one.tolerance)
 
 
 def _difference(actual: Tensor, expected: Tensor) -> float:

@@ -10,17 +10,21 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from service.nets.affine import Affine
-from service.nets.cells import CELLS, Memory, Recurrent
+from service.nets.affine import Affine, in_rows
+from service.nets.cells import CELLS, Memory, Recurrent, pack_cell
 from service.nets.layout import GATES, Layout, StateSpec
+from service.nets.linear import Packable
+from service.types import Arithmetic
 
 State: TypeAlias = dict[str, Tensor]
 
+#: The parameters that a layer can have, in each direction.
+PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
-class Stack(nn.Module):
-    """Layers with PyTorch's parameter names; parameters are uninitialised until a state dict is loaded.
+
+class Stack(Packable):
+    """Layers with PyTorch's parameter names, uninitialised until a state dict is loaded.
 
     Further parameters: `layer_norm_l{k}.weight/.bias`, `highway_l{k}.weight/.bias`.
     """
@@ -29,6 +33,7 @@ class Stack(nn.Module):
         super().__init__()
         self.layout = layout
         self._cell = CELLS[layout.cell]
+        self._packed: dict[str, Recurrent] = {}
         for layer in range(layout.depth):
             for direction in layout.directions:
                 self._add_cell(layer, direction)
@@ -38,6 +43,13 @@ class Stack(nn.Module):
             if layout.connection == "highway" and layout.connected(layer):
                 self.add_module(f"highway_l{layer}", Affine(size, size))
 
+    def pack(self, arithmetic: Arithmetic) -> None:
+        for layer in range(self.layout.depth):
+            for direction in self.layout.directions:
+                suffix = f"l{layer}{direction}"
+                parameters = {name: self._parameters.pop(f"{name}_{suffix}", None) for name in PARAMETERS}
+                self._packed[suffix] = pack_cell(self.layout.cell, parameters, arithmetic)
+
     @property
     def specs(self) -> list[StateSpec]:
         """The tensors of the state."""
@@ -45,9 +57,7 @@ class Stack(nn.Module):
 
     def initial_state(self, batch: int) -> State:
         """Return zeros, (batch, size) each."""
-        like = self._parameters["weight_hh_l0"]
-        assert like is not None  # noqa: S101 every stack has a first layer; this is for the type checker
-        return {spec.name: like.new_zeros(batch, *spec.shape) for spec in self.specs}
+        return {spec.name: torch.zeros(batch, *spec.shape) for spec in self.specs}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one timestep: x (B, I), state (B, size) each -> output (B, O), new state. Unidirectional only."""
@@ -55,8 +65,8 @@ class Stack(nn.Module):
             raise ValueError("a bidirectional stack reads whole sequences only")
         after: State = {}
         for layer in range(self.layout.depth):
-            gates = self._input_gates(x, f"l{layer}")
-            memory = self._cell(gates, self._memory(state, f"l{layer}"), self._recurrent(f"l{layer}"))
+            own = self._packed[f"l{layer}"]
+            memory = self._cell(own.input(x), self._memory(state, f"l{layer}"), own)
             self._keep(after, f"l{layer}", memory)
             x = self._finish(layer, x, memory[0])
         return x, after
@@ -72,8 +82,9 @@ class Stack(nn.Module):
     def _pass(self, x: Tensor, state: State, after: State, suffix: str) -> Tensor:
         """Run one direction of a layer over (B, T, I), put its last memory into `after`, return (B, T, S)."""
         backwards = suffix.endswith("_reverse")
-        own, memory = self._recurrent(suffix), self._memory(state, suffix)
-        timesteps = self._input_gates(x, suffix).unbind(1)
+        own, memory = self._packed[suffix], self._memory(state, suffix)
+        # Time comes first, so that the rows of a timestep lie together.
+        timesteps = own.input(x.transpose(0, 1).contiguous()).unbind(0)
         outputs: list[Tensor] = []
         for gates in reversed(timesteps) if backwards else timesteps:
             memory = self._cell(gates, memory, own)
@@ -90,7 +101,7 @@ class Stack(nn.Module):
             return output
         if layout.connection == "residual":
             return output + x
-        gate = torch.sigmoid(self._modules[f"highway_l{layer}"](x))  # type: ignore[misc]  # likewise
+        gate = in_rows(torch.sigmoid, self._modules[f"highway_l{layer}"](x))  # type: ignore[misc]  # likewise
         return gate * output + (1 - gate) * x
 
     def _add_cell(self, layer: int, direction: str) -> None:
@@ -106,14 +117,6 @@ class Stack(nn.Module):
             shapes["weight_hr"] = (layout.proj_size, hidden)
         for name, shape in shapes.items():
             self.register_parameter(f"{name}_{suffix}", nn.Parameter(torch.empty(shape)))
-
-    def _input_gates(self, x: Tensor, suffix: str) -> Tensor:
-        weight, bias = self._parameters[f"weight_ih_{suffix}"], self._parameters.get(f"bias_ih_{suffix}")
-        return F.linear(x, weight, bias)  # type: ignore[arg-type]  # the weight is never None
-
-    def _recurrent(self, suffix: str) -> Recurrent:
-        weight, get = self._parameters[f"weight_hh_{suffix}"], self._parameters.get
-        return Recurrent(weight, get(f"bias_hh_{suffix}"), get(f"weight_hr_{suffix}"))  # type: ignore[arg-type]
 
     def _memory(self, state: State, suffix: str) -> Memory:
         h = state[f"h_{suffix}"]

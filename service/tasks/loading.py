@@ -15,11 +15,17 @@ from service.tasks.limits import TextLimits
 from service.tasks.next_word import NextWord
 from service.tasks.text import Vocabulary, read_vocabulary
 from service.tasks.translation import Translation
+from service.types import Arithmetic
 
 
-def load_task(folder: Path, limits: TextLimits) -> tuple[Checkpoint, NextWord | Translation | Forecasts]:
-    """Read a model folder and build its task. Raises ModelFolderError for whatever is wrong with it."""
-    checkpoint = read_checkpoint(folder)
+def load_task(
+    folder: Path, limits: TextLimits, dtype: Arithmetic | None = None
+) -> tuple[Checkpoint, NextWord | Translation | Forecasts]:
+    """Read a model folder, to run in `dtype` or in its own, and build its task.
+
+    Raises ModelFolderError for whatever is wrong with it.
+    """
+    checkpoint = read_checkpoint(folder, dtype)
     network = checkpoint.network
     if isinstance(network, Forecaster):
         return checkpoint, Forecasts(network, read_preprocessor(folder, network.config), limits)

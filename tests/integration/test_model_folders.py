@@ -44,7 +44,8 @@ def test_a_good_folder_is_read_whole(tmp_path: Path) -> None:
     assert checkpoint.verified
     assert checkpoint.description == "A small model with random weights."
     assert checkpoint.metrics == {"perplexity": 40.5}
-    assert checkpoint.parameters == sum(p.numel() for p in checkpoint.network.parameters())
+    stored = read_tensor_file(folder / "model.safetensors").tensors.values()
+    assert checkpoint.parameters == sum(one.tensor().numel() for one in stored)
     assert len(checkpoint.fingerprint) == 64
     assert checkpoint.network.config is checkpoint.config
 
@@ -166,7 +167,6 @@ def test_weights_may_be_stored_in_half_precision(tmp_path: Path, dtype: torch.dt
     halve = lambda tensors: tensors.update({name: one.to(dtype) for name, one in tensors.items()})  # noqa: E731
     edit_tensors(folder / "model.safetensors", halve)
     checkpoint = read_checkpoint(folder)
-    assert {parameter.dtype for parameter in checkpoint.network.parameters()} == {torch.float32}
     assert checkpoint.golden is not None
     assert 0 < checkpoint.golden.difference < 0.05
 

@@ -28,6 +28,9 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_defaults(m
         ("UNROLL_PORT", "70000", "UNROLL_PORT is wrong, '70000': expected it to be less than or equal to 65535"),
         ("UNROLL_WORKERS", "many", "UNROLL_WORKERS is wrong, 'many': expected it to be a valid integer"),
         ("UNROLL_DURABILITY", "disk", "UNROLL_DURABILITY is wrong, 'disk': expected it to be 'memory'"),
+        ("UNROLL_DTYPE", "int4", "UNROLL_DTYPE is wrong, 'int4': expected it to be 'float32', 'bfloat16' or 'int8'"),
+        ("UNROLL_DTYPE", "next-word=", "UNROLL_DTYPE is wrong, '': expected it to be 'float32'"),
+        ("UNROLL_DTYPE", "int8,float32", "UNROLL_DTYPE is wrong, 'int8,float32': expected one dtype for each model"),
         ("UNROLL_API_KEYS", "secret-without-tenant", "UNROLL_API_KEYS is wrong, as it stands: expected TENANT:KEY"),
         ("UNROLL_API_KEYS", "a:k,b:k", "one key stands twice"),
         ("UNROLL_KEY_PREFIX", "{x}", "UNROLL_KEY_PREFIX is wrong, '{x}'"),
@@ -44,10 +47,28 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
 
 
 def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = settings.load(port=9003, models=Path("elsewhere"), api_keys="alice:k1,bob:k2", redis_url="unix:///s")
+    given = settings.load(
+        port=9003, models=Path("elsewhere"), api_keys="alice:k1,bob:k2", redis_url="unix:///s", dtype="a=int8,float32"
+    )
     for name, value in settings.to_environment(given).items():
         monkeypatch.setenv(name, value)
     assert settings.load() == given
+
+
+@pytest.mark.parametrize(
+    ("value", "next_word", "others"),
+    [
+        ("", None, None),
+        ("bfloat16", "bfloat16", "bfloat16"),
+        ("next-word=int8", "int8", None),
+        (" next-word = int8 , float32", "int8", "float32"),
+    ],
+)
+def test_a_dtype_holds_for_all_models_or_for_the_one_that_it_names(
+    value: str, next_word: str | None, others: str | None
+) -> None:
+    found = settings.load(dtype=value)
+    assert (found.dtype_of("next-word"), found.dtype_of("sensor")) == (next_word, others)
 
 
 def test_variables_that_are_no_settings_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

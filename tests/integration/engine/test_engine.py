@@ -65,7 +65,7 @@ def close(one: Any, two: Any) -> bool:
         return one.keys() == two.keys() and all(close(one[name], two[name]) for name in one)
     if isinstance(one, list):
         return len(one) == len(two) and all(map(close, one, two))
-    return bool(one == (pytest.approx(two, abs=1e-5) if isinstance(two, float) else two))
+    return bool(one == (pytest.approx(two, rel=1e-6, abs=1e-5) if isinstance(two, float) else two))
 
 
 def test_batched_answers_equal_those_given_alone(catalogue: Catalogue) -> None:

@@ -14,7 +14,7 @@ from service.engine.catalogue import Catalogue
 from service.engine.shelf import Shelf
 from service.errors import ModelFolderError, ModelNotReady
 from service.tasks.limits import TextLimits
-from service.types import Folder, Predict, TextInput
+from service.types import Arithmetic, Folder, Predict, TextInput
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.engine.test_engine import Scene, play
@@ -53,6 +53,17 @@ async def test_what_lies_there_at_first_is_settled_and_what_comes_later_when_it_
     (newer / "model.safetensors").write_bytes(b"half")
     assert not (await shelved.look())["2"].settled
     assert (await shelved.look())["2"].settled
+
+
+async def test_each_model_runs_in_the_arithmetic_that_was_chosen_for_it(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_language_model(tmp_path, name)
+    chosen: dict[str, Arithmetic] = {"second": "int8"}
+    catalogue = Catalogue()
+    shelf = Shelf(tmp_path, catalogue, TextLimits(), chosen.get)
+    for folder in await shelf.look():
+        await shelf.load(folder)
+    assert [version.dtype for version in catalogue.versions()] == ["float32", "int8"]
 
 
 async def test_a_removed_folder_is_missing_at_the_second_look(tmp_path: Path) -> None:

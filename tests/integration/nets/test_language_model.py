@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from service.nets.checkpoint import read_checkpoint
 from service.nets.language_model import LanguageModel
+from service.nets.stack import State
+from service.types import Arithmetic
 from tests.folders import write_language_model
 
 SETTINGS: list[dict[str, Any]] = [
@@ -23,11 +26,22 @@ SETTINGS: list[dict[str, Any]] = [
     {"head": [{"size": 12, "activation": "tanh"}, {"size": 5, "activation": "gelu"}]},
     {"head": [{"size": 16}], "tie_weights": True, "cell": "rnn_tanh"},
 ]
+#: Sizes that are no multiple of what a processor computes at a time.
+ODD: list[dict[str, Any]] = [
+    {"cell": "gru", "hidden_size": 50},
+    {"cell": "rnn_tanh", "hidden_size": 33, "connection": "highway"},
+    {"hidden_size": 37, "layer_norm": True},
+    {"head": [{"size": 45, "activation": "gelu"}, {"size": 39, "activation": "sigmoid"}]},
+]
 IDS = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
 
 
 def load(root: Path, **settings: object) -> LanguageModel:
     return read_checkpoint(write_language_model(root, **settings)).network
+
+
+def load_as(root: Path, dtype: Arithmetic, **settings: Any) -> LanguageModel:
+    return read_checkpoint(write_language_model(root, **settings), dtype).network
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -88,15 +102,45 @@ def test_further_entries_of_the_state_are_ignored_and_nothing_is_changed(tmp_pat
 
 
 @torch.inference_mode()
-def test_bfloat16_takes_the_float32_state_of_a_session_and_gives_float32_logits(tmp_path: Path) -> None:
+def test_state_features_and_logits_are_float32_whatever_the_arithmetic(tmp_path: Path) -> None:
     network = load(tmp_path, dtype="bfloat16", tolerance=0.1)
-    state = {name: one.float() for name, one in network.initial_recurrent_state(2).items()}
-    features, after = network.step(IDS[:, 0], state)
-    assert features.dtype == after["h_l0"].dtype == torch.bfloat16
-    assert network.logits(features.float()).dtype == network.score(IDS[:, 1], features).dtype == torch.float32
+    features, after = network.step(IDS[:, 0], network.initial_recurrent_state(2))
+    found = [features, after["h_l0"], after["c_l0"], network.logits(features), network.score(IDS[:, 1], features)]
+    assert {one.dtype for one in found} == {torch.float32}
 
 
-def test_weights_need_no_gradient_and_are_all_there(tmp_path: Path) -> None:
-    network = load(tmp_path)
+def test_what_is_left_of_the_parameters_needs_no_gradient(tmp_path: Path) -> None:
+    network = load(tmp_path, layer_norm=True)
     assert not network.training
-    assert not any(parameter.requires_grad or parameter.is_meta for parameter in network.parameters())
+    left = dict(network.named_parameters())
+    assert {name.partition(".")[0] for name in left} == {"embedding", "rnn"}
+    assert not any(parameter.requires_grad or parameter.is_meta for parameter in left.values())
+
+
+@pytest.mark.parametrize("settings", [*SETTINGS, *ODD], ids=str)
+@torch.inference_mode()
+def test_in_int8_a_row_is_the_same_to_the_last_bit_whatever_shares_its_batch(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    network = load_as(tmp_path, "int8", **settings)
+    ids = torch.randint(network.config.vocab_size, (33, 3), generator=torch.Generator().manual_seed(1))
+    state = network.sequence(ids, network.initial_recurrent_state(33))[1]
+    whole = run_both_ways(network, ids, state)
+    for rows in (slice(0, 1), slice(4, 6), slice(7, 10), slice(16, 33), slice(32, 33)):
+        part = run_both_ways(network, ids[rows], {name: one[rows].clone() for name, one in state.items()})
+        assert [name for name, one in part.items() if not torch.equal(one, whole[name][rows])] == []
+
+
+def run_both_ways(network: LanguageModel, ids: Tensor, state: State) -> State:
+    features, after = network.step(ids[:, 0], state)
+    whole, last = network.sequence(ids, state)
+    logits = network.logits(features)
+    return {
+        **after,
+        **{f"whole {name}": one for name, one in last.items()},
+        "features": features,
+        "whole": whole,
+        "logits": logits,
+        "normaliser": logits.logsumexp(-1),
+        "score": network.score(ids[:, 1], features),
+    }

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from service.nets.layout import Layout, StateSpec
+from service.nets.linear import pack_all
 from service.nets.stack import Stack, State
+from service.types import Arithmetic
 from tests.folders import run_quietly
 
 KINDS = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -15,11 +17,19 @@ CELLS = list(KINDS)
 BATCH, TIME, INPUT, HIDDEN = 3, 6, 5, 7
 
 
-def seeded(stack: Stack) -> Stack:
+def random_weights(layout: Layout) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    for parameter in stack.parameters():
-        nn.init.uniform_(parameter, -0.5, 0.5, generator=generator)
-    return stack.eval().requires_grad_(False)
+    shapes = {name: one.shape for name, one in Stack(layout).named_parameters()}
+    return {name: torch.empty(shape).uniform_(-0.5, 0.5, generator=generator) for name, shape in shapes.items()}
+
+
+def ready(layout: Layout, weights: dict[str, Tensor] | None = None, arithmetic: Arithmetic = "float32") -> Stack:
+    """A stack that can run, with random weights unless told."""
+    stack = Stack(layout)
+    stack.load_state_dict(random_weights(layout) if weights is None else weights)
+    stack.requires_grad_(False)
+    pack_all(stack, arithmetic)
+    return stack
 
 
 def random_state(stack: Stack) -> State:
@@ -76,8 +86,7 @@ PLAIN: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("cell", "settings"), PLAIN, ids=str)
 def test_computes_what_torch_computes(cell: str, layers: int, settings: dict[str, Any]) -> None:
     module = torch_module(cell, layers, settings)
-    stack = Stack(Layout(cell, INPUT, (HIDDEN,) * layers, **settings))
-    stack.load_state_dict(module.state_dict())
+    stack = ready(Layout(cell, INPUT, (HIDDEN,) * layers, **settings), module.state_dict())
     x, state = random_input(), random_state(stack)
     expected = torch_run(module, x, stack, state)
     assert_equal(stack.sequence(x, state), expected)
@@ -88,8 +97,7 @@ def test_computes_what_torch_computes(cell: str, layers: int, settings: dict[str
 @pytest.mark.parametrize("cell", CELLS)
 def test_reads_whole_sequences_in_both_directions(cell: str, settings: dict[str, Any]) -> None:
     module = torch_module(cell, 2, {"bidirectional": True, **settings})
-    stack = Stack(Layout(cell, INPUT, (HIDDEN,) * 2, bidirectional=True, **settings))
-    stack.load_state_dict(module.state_dict())
+    stack = ready(Layout(cell, INPUT, (HIDDEN,) * 2, bidirectional=True, **settings), module.state_dict())
     x, state = random_input(), random_state(stack)
     assert_equal(stack.sequence(x, state), torch_run(module, x, stack, state))
     with pytest.raises(ValueError, match="whole sequences"):
@@ -98,8 +106,7 @@ def test_reads_whole_sequences_in_both_directions(cell: str, settings: dict[str,
 
 def test_a_projection_works_in_both_directions() -> None:
     module = torch_module("lstm", 2, {"bidirectional": True, "proj_size": 3})
-    stack = Stack(Layout("lstm", INPUT, (HIDDEN,) * 2, proj_size=3, bidirectional=True))
-    stack.load_state_dict(module.state_dict())
+    stack = ready(Layout("lstm", INPUT, (HIDDEN,) * 2, proj_size=3, bidirectional=True), module.state_dict())
     x, state = random_input(), random_state(stack)
     assert_equal(stack.sequence(x, state), torch_run(module, x, stack, state))
 
@@ -117,13 +124,13 @@ SETTINGS = [
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("cell", CELLS)
 def test_steps_equal_the_whole_sequence(cell: str, settings: dict[str, Any]) -> None:
-    stack = seeded(Stack(Layout(cell, INPUT, **settings)))
+    stack = ready(Layout(cell, INPUT, **settings))
     x, state = random_input(), random_state(stack)
     assert_equal(run_steps(stack, x, state), stack.sequence(x, state))
 
 
 def test_a_sequence_can_be_cut_anywhere() -> None:
-    stack = seeded(Stack(Layout("gru", INPUT, (HIDDEN, HIDDEN))))
+    stack = ready(Layout("gru", INPUT, (HIDDEN, HIDDEN)))
     x, state = random_input(), random_state(stack)
     first, between = stack.sequence(x[:, :2], state)
     second, after = stack.sequence(x[:, 2:], between)
@@ -133,42 +140,40 @@ def test_a_sequence_can_be_cut_anywhere() -> None:
 @pytest.mark.parametrize("way", ["step", "sequence"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_inputs_are_not_changed(cell: str, way: str) -> None:
-    stack = seeded(Stack(Layout(cell, INPUT, (5, 5), layer_norm=True, connection="residual")))
+    stack = ready(Layout(cell, INPUT, (5, 5), layer_norm=True, connection="residual"))
     x, state = random_input(), random_state(stack)
     kept_x, kept = x.clone(), {name: one.clone() for name, one in state.items()}
-    weights = {name: one.clone() for name, one in stack.state_dict().items()}
     stack.step(x[:, 0], state) if way == "step" else stack.sequence(x, state)
     assert torch.equal(x, kept_x)
     assert list(state) == list(kept)
     assert all(torch.equal(state[name], kept[name]) for name in kept)
-    assert all(torch.equal(one, weights[name]) for name, one in stack.state_dict().items())
 
 
 def test_nothing_is_remembered_between_calls() -> None:
-    stack = seeded(Stack(Layout("lstm", INPUT, (HIDDEN,))))
+    stack = ready(Layout("lstm", INPUT, (HIDDEN,)))
     x = random_input()[:, 0]
     first = stack.step(x, stack.initial_state(BATCH))
     assert_equal(stack.step(x, stack.initial_state(BATCH)), first)
 
 
 def test_the_residual_connection_adds_the_input_of_layers_of_equal_size() -> None:
-    plain = Stack(Layout("gru", INPUT, (INPUT,)))
-    residual = Stack(Layout("gru", INPUT, (INPUT,), connection="residual"))
-    residual.load_state_dict(seeded(plain).state_dict())
+    plain = ready(Layout("gru", INPUT, (INPUT,)))
+    residual = ready(Layout("gru", INPUT, (INPUT,), connection="residual"))
     x, state = random_input(), random_state(plain)
     expected, after = plain.sequence(x, state)
     assert_equal(residual.sequence(x, state), (expected + x, after))
 
 
 def test_an_open_highway_gate_gives_the_layer_and_a_closed_one_its_input() -> None:
-    stack = seeded(Stack(Layout("gru", INPUT, (INPUT,), connection="highway")))
-    plain = Stack(Layout("gru", INPUT, (INPUT,)))
-    plain.load_state_dict({name: one for name, one in stack.state_dict().items() if "highway" not in name})
-    x, state = random_input(), random_state(stack)
-    stack.load_state_dict({"highway_l0.bias": torch.full((INPUT,), 100.0)}, strict=False)
-    assert_equal(stack.sequence(x, state), plain.sequence(x, state))
-    stack.load_state_dict({"highway_l0.bias": torch.full((INPUT,), -100.0)}, strict=False)
-    torch.testing.assert_close(stack.sequence(x, state)[0], x)
+    layout = Layout("gru", INPUT, (INPUT,), connection="highway")
+    weights = random_weights(layout)
+    plain = ready(Layout("gru", INPUT, (INPUT,)), {name: one for name, one in weights.items() if "highway" not in name})
+    x, state = random_input(), random_state(plain)
+    opened, closed = (
+        ready(layout, {**weights, "highway_l0.bias": torch.full((INPUT,), value)}) for value in (100.0, -100.0)
+    )
+    assert_equal(opened.sequence(x, state), plain.sequence(x, state))
+    torch.testing.assert_close(closed.sequence(x, state)[0], x)
 
 
 def test_specs_name_the_state_in_order() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -432,5 +433,18 @@ def test_looking_ahead_from_a_step_that_is_not_the_sessions_is_refused() -> None
         session_id = await world.session()
         with pytest.raises(StepConflict):
             await world.steps.look(world.caller(), Step(session_id, feed(1), step=3))
+
+    run(scene())
+
+
+def test_a_record_names_the_arithmetic_of_its_last_step() -> None:
+    async def scene() -> None:
+        world = World()
+        session_id = await world.session()
+        world.engine.known = [replace(one, dtype="int8") for one in world.engine.known]
+        await world.step(session_id, 1)
+        record = await world.store.read("public", session_id)
+        assert record is not None
+        assert record.dtype == "int8"
 
     run(scene())

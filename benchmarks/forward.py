@@ -1,0 +1,141 @@
+"""The forward pass alone, one thread: a whole one-token step of REF-LM with its output layer, steps per second.
+
+    python -m benchmarks.forward [--batches 1 4 16 64 256] [--rounds 7] [--json FILE]
+
+REF-LM has a vocabulary of 10,000, an embedding of 256, an LSTM of 2 x 512 and random weights, the same for all engines:
+`nn.LSTM` with `nn.Linear`, ONNX Runtime (float32, and int8 with dynamic scales; `pip install -e '.[bench]'` brings it),
+and this service's network in each arithmetic. The engines take turns, so that a machine that is busy for a while is so
+for all; what counts are the ratios of the medians.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# As `unroll serve` starts its workers. Before torch is imported, which reads neither again.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+import torch
+from torch import Tensor
+
+from benchmarks.onnx_engines import onnx_engines
+from benchmarks.ref_lm_weights import HIDDEN, LAYERS, VOCABULARY, config, weights
+from service.nets.checkpoint import assemble
+
+#: Prepares the step of one batch size: ids (B,) -> what runs it.
+Engine = Callable[[Tensor], Callable[[], object]]
+
+EAGER, ONNX, OURS = "nn.LSTM, nn.Linear", "ONNX Runtime float32", "ours float32"
+#: A round of one engine lasts at least this long.
+ROUND_SECONDS = 0.15
+
+
+def eager(tensors: dict[str, Tensor]) -> Engine:
+    """Return what a few lines of PyTorch do."""
+    embedding = torch.nn.Embedding.from_pretrained(tensors["embedding.weight"])
+    lstm = torch.nn.LSTM(embedding.embedding_dim, HIDDEN, LAYERS, batch_first=True)
+    lstm.load_state_dict({name.removeprefix("rnn."): one for name, one in tensors.items() if name.startswith("rnn.")})
+    output = torch.nn.Linear(HIDDEN, VOCABULARY)
+    output.load_state_dict({name: tensors[f"output.{name}"] for name in ("weight", "bias")})
+
+    def prepare(ids: Tensor) -> Callable[[], object]:
+        state = (torch.zeros(LAYERS, len(ids), HIDDEN), torch.zeros(LAYERS, len(ids), HIDDEN))
+
+        def step() -> object:
+            features, after = lstm(embedding(ids)[:, None], state)
+            return output(features[:, 0]), after
+
+        return step
+
+    return prepare
+
+
+def ours(tensors: dict[str, Tensor], arithmetic: str) -> Engine:
+    """Return the network as the service runs it."""
+    network = assemble(config(), tensors, arithmetic)
+
+    def prepare(ids: Tensor) -> Callable[[], object]:
+        state = network.initial_recurrent_state(len(ids))
+
+        def step() -> object:
+            features, after = network.step(ids, state)
+            return network.logits(features), after
+
+        return step
+
+    return prepare
+
+
+def engines() -> Iterator[tuple[str, Engine]]:
+    tensors = weights()
+    yield EAGER, eager(tensors)
+    yield from onnx_engines(tensors)
+    for arithmetic in ("float32", "bfloat16", "int8"):
+        yield f"ours {arithmetic}", ours(tensors, arithmetic)
+
+
+def seconds_per_call(step: Callable[[], object]) -> float:
+    calls, started = 0, time.perf_counter()
+    while (passed := time.perf_counter() - started) < ROUND_SECONDS:
+        step()
+        calls += 1
+    return passed / calls
+
+
+def measure(found: dict[str, Engine], batch: int, rounds: int) -> dict[str, float]:
+    """Return steps per second of each engine, the median over `rounds` rounds in which each had its turn."""
+    ids = torch.randint(VOCABULARY, (batch,), generator=torch.Generator().manual_seed(1))
+    steps = {name: engine(ids) for name, engine in found.items()}
+    for step in steps.values():
+        step()
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            seconds[name].append(seconds_per_call(step))
+    return {name: batch / statistics.median(values) for name, values in seconds.items()}
+
+
+def table(rates: dict[int, dict[str, float]]) -> str:
+    """Return the rates as a table, beside each the ratio to what it is judged by."""
+    head = "".join(f" B={batch} |" for batch in rates)
+    lines = [f"| engine | judged by |{head}", "|---|---|" + "---|" * len(rates)]
+    for name in next(iter(rates.values())):
+        yardstick = yardstick_of(name, rates)
+        cells = [_cell(found[name], found.get(yardstick)) for found in rates.values()]
+        lines.append(f"| {name} | {yardstick} |{''.join(cells)}")
+    return "\n".join(lines)
+
+
+def yardstick_of(name: str, rates: dict[int, dict[str, float]]) -> str:
+    if name.startswith("ours") and name != OURS:
+        return OURS
+    return ONNX if name == OURS and ONNX in next(iter(rates.values())) else EAGER
+
+
+def _cell(rate: float, yardstick: float | None) -> str:
+    return f" {rate:,.0f} |" if yardstick is None else f" {rate:,.0f} ({rate / yardstick:.2f}) |"
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64, 256])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    found = dict(engines())
+    rates = {batch: measure(found, batch, arguments.rounds) for batch in arguments.batches}
+    print(f"Steps per second, one thread, {torch.backends.cpu.get_cpu_capability()}; in brackets the ratio.\n")
+    print(table(rates))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps({"torch": torch.__version__, "steps_per_second": rates}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

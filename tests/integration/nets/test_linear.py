@@ -1,0 +1,112 @@
+"""Packed products against float64, in each arithmetic; what int8 promises of its rows."""
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from service.nets.linear import OneDnn, Plain, Product, Rows, pack
+from service.nets.reduced import Halved, PlainWhole, Rounded, Whole
+from service.types import Arithmetic
+
+#: Every kind of product, also those that another machine or a larger weight would get; and how far off it may be, as a
+#: share of its largest number.
+KINDS: dict[type[Product], float] = {Plain: 5e-6, OneDnn: 5e-6, Rounded: 0.01, PlainWhole: 0.02}
+if "x86" in torch.backends.quantized.supported_engines:
+    KINDS[Halved] = 0.01
+if torch.cpu._is_vnni_supported():
+    KINDS[Whole] = 0.02
+SHAPES = [(1, 1), (7, 3), (33, 17), (128, 64), (40, 1100)]
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def exact(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    product = x.double() @ weight.double().T
+    return product if bias is None else product + bias.double()
+
+
+def assert_close(found: Tensor, expected: Tensor, share: float) -> None:
+    assert found.dtype == torch.float32
+    bound = share * max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(found.double(), expected, atol=bound, rtol=0)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 64])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_every_kind_of_product_is_the_product(kind: type[Any], shape: tuple[int, int], batch: int) -> None:
+    weight, bias, base = numbers(*shape), numbers(shape[0], seed=1), numbers(batch, shape[0], seed=2)
+    x = numbers(batch, shape[1], seed=3)
+    for one in (None, bias):
+        assert_close(kind(weight, one)(x), exact(x, weight, one), KINDS[kind])
+    kept = base.clone(), x.clone()
+    assert_close(kind(weight, bias).onto(base, x), base + exact(x, weight), KINDS[kind])
+    assert torch.equal(base, kept[0])
+    assert torch.equal(x, kept[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_rows_may_have_any_strides_and_further_dimensions(kind: type[Any]) -> None:
+    product, wide = kind(numbers(9, 6), None), numbers(4, 3, 10)
+    torch.testing.assert_close(product(wide[..., 2:8]), product(wide[..., 2:8].contiguous()), atol=1e-5, rtol=0)
+    assert product(wide[..., :6]).shape == (4, 3, 9)
+    column = wide[:, 1, 4:]
+    torch.testing.assert_close(product(column), product(column.contiguous()), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("arithmetic", get_args(Arithmetic))
+@torch.inference_mode()
+def test_large_weights_are_packed_for_each_arithmetic(arithmetic: Arithmetic) -> None:
+    weight, bias, x = numbers(1024, 1024), numbers(1024, seed=1), numbers(4, 1024, seed=2)
+    product = pack(weight, bias, arithmetic)
+    assert isinstance(product, OneDnn) == (arithmetic == "float32")
+    assert_close(product(x), exact(x, weight, bias), KINDS[type(product)])
+    assert_close(product(x[:1]), exact(x[:1], weight, bias), KINDS[type(product)])
+
+
+@pytest.mark.skipif(Whole not in KINDS, reason="this processor has no VNNI")
+@pytest.mark.parametrize("shape", [(2048, 512), *SHAPES], ids=str)
+@torch.inference_mode()
+def test_int8_gives_the_same_numbers_with_and_without_instructions_for_it(shape: tuple[int, int]) -> None:
+    weight, bias, x = numbers(*shape), numbers(shape[0], seed=1), numbers(5, shape[1], seed=2)
+    torch.testing.assert_close(Whole(weight, bias)(x), PlainWhole(weight, bias)(x), atol=0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2048, 512), *SHAPES], ids=str)
+@torch.inference_mode()
+def test_an_int8_row_is_the_same_to_the_last_bit_whatever_shares_its_product(shape: tuple[int, int]) -> None:
+    product, x, base = pack(numbers(*shape), numbers(shape[0]), "int8"), numbers(64, shape[1]), numbers(64, shape[0])
+    x[5] *= 1e4
+    alone = torch.cat([product(row[None]) for row in x])
+    added = torch.cat([product.onto(base[at : at + 1], row[None]) for at, row in enumerate(x)])
+    for size in (2, 3, 16, 17, 64):
+        assert torch.equal(product(x[:size]), alone[:size])
+        assert torch.equal(product.onto(base[:size], x[:size]), added[:size])
+
+
+@torch.inference_mode()
+def test_int8_takes_rows_of_zeros_and_rows_of_any_size() -> None:
+    product, weight = pack(numbers(9, 6), None, "int8"), numbers(9, 6)
+    x = torch.stack([torch.zeros(6), torch.full((6,), 1e-30), torch.full((6,), 1e30)])
+    found, expected = product(x), exact(x, weight)
+    assert torch.equal(found[0], torch.zeros(9))
+    for row in (1, 2):
+        assert float((found[row] - expected[row]).abs().max()) < 0.02 * float(expected[row].abs().max())
+
+
+@pytest.mark.parametrize("arithmetic", get_args(Arithmetic))
+@torch.inference_mode()
+def test_single_results_are_those_of_the_product(arithmetic: Arithmetic) -> None:
+    weight, bias, x = numbers(50, 24), numbers(50, seed=1), numbers(5, 24, seed=2)
+    ids = torch.tensor([0, 49, 7, 7, 20])
+    product = pack(weight, bias, arithmetic)
+    whole = product(x)[torch.arange(5), ids]
+    # Where the processor multiplies bfloat16, the whole product is rounded once more.
+    bound = 0.1 if arithmetic == "bfloat16" else 1e-5
+    torch.testing.assert_close(Rows(product, weight, bias, arithmetic)(ids, x), whole, atol=bound, rtol=0)
