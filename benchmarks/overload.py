@@ -1,0 +1,192 @@
+"""Session steps beyond what the service can do: arrivals that do not wait for answers, up to twice its capacity.
+
+    python -m benchmarks.overload [--quick]
+
+The capacity is what 64 connections get that each wait for their answer. Then steps arrive at random times (Poisson) at
+multiples of it, each of a session and over a connection that are free. Goodput are the steps per second that were
+answered 200 within a second of their time; the others should be refused by 503 at once.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import generator, ours, ref_lm
+from benchmarks.generator import Session
+
+MULTIPLES = (0.5, 0.75, 1.0, 1.5, 2.0)
+CONNECTIONS = 2000
+SESSIONS = 3000
+IN_TIME_SECONDS = 1.0
+LATE_SECONDS = 5.0
+SEED = 1
+
+
+@dataclass
+class Walk:
+    """A session and how many of its steps were applied."""
+
+    session: Session
+    step: int = 0
+
+
+@dataclass
+class Tally:
+    """What came of the steps of one load; latencies in seconds from the time that each was due."""
+
+    good: list[float] = field(default_factory=list)
+    late: int = 0
+    refused: list[float] = field(default_factory=list)
+    errors: int = 0
+    #: Due while no connection or no session was free: the answers to as many others were missing.
+    unsent: int = 0
+
+    def add(self, status: int, seconds: float) -> None:
+        if status == 503:
+            self.refused.append(seconds)
+        elif status != 200:
+            self.errors += 1
+        elif seconds > IN_TIME_SECONDS:
+            self.late += 1
+        else:
+            self.good.append(seconds)
+
+    def told(self, multiple: float, seconds: float) -> dict[str, float]:
+        return {
+            "multiple": multiple,
+            "goodput": len(self.good) / seconds,
+            "p99": 1000 * statistics.quantiles(self.good, n=100)[98],
+            "refused_per_second": len(self.refused) / seconds,
+            "refused_p99": 1000 * statistics.quantiles(self.refused, n=100)[98] if len(self.refused) > 1 else 0.0,
+            "late": self.late,
+            "errors": self.errors,
+            "unsent": self.unsent,
+        }
+
+
+class Connection(asyncio.Protocol):
+    """One kept connection with at most one request under way."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._answered: Callable[[int], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def send(self, session: Session, step: int, answered: Callable[[int], None]) -> None:
+        """Send one step; `answered` is called with the status, 0 where the connection broke."""
+        body = session.body % (1 + step * 7919 % 9999, step)
+        self._answered = answered
+        head = (
+            f"POST {session.path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        )
+        self._transport.write(f"{head}\r\n\r\n{body}".encode())
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, rest = self._received.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        if len(rest) >= length:
+            self._received = rest[length:]
+            self._settle(int(head[9:12]))
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - the base class's argument
+        self._settle(0)
+
+    def _settle(self, status: int) -> None:
+        answered, self._answered = self._answered, None
+        if answered is not None:
+            answered(status)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+@dataclass
+class Crowd:
+    """Connections and sessions that are free, and how steps go out."""
+
+    connections: deque[Connection]
+    walks: deque[Walk]
+
+    def send(self, tally: Tally, due: float) -> None:
+        """Send a step that was due at a time of the event loop's clock."""
+        if not self.connections or not self.walks:
+            tally.unsent += 1
+            return
+        loop, connection, walk = asyncio.get_running_loop(), self.connections.popleft(), self.walks.popleft()
+
+        def answered(status: int) -> None:
+            tally.add(status, loop.time() - due)
+            walk.step += status == 200
+            if status:
+                self.connections.append(connection)
+                self.walks.append(walk)
+
+        connection.send(walk.session, walk.step, answered)
+
+
+async def offer(crowd: Crowd, rate: float, seconds: float) -> Tally:
+    """Send steps at this rate, whatever becomes of them; wait for the last answers."""
+    loop, chance, tally = asyncio.get_running_loop(), random.Random(SEED), Tally()
+    due = begin = loop.time()
+    while due < begin + seconds:
+        if (pause := due - loop.time()) > 0:
+            await asyncio.sleep(pause)
+        crowd.send(tally, due)
+        due += chance.expovariate(rate)
+    free, patience = len(crowd.walks), loop.time() + LATE_SECONDS
+    while free < SESSIONS and loop.time() < patience:
+        await asyncio.sleep(0.05)
+        free = len(crowd.walks)
+    return tally
+
+
+async def sweep(port: int, sessions: list[Session], capacity: float, seconds: float) -> list[dict[str, float]]:
+    """Offer every multiple of the capacity in turn."""
+    loop = asyncio.get_running_loop()
+    made = [await loop.create_connection(Connection, "127.0.0.1", port) for _ in range(CONNECTIONS)]
+    crowd = Crowd(deque(connection for _, connection in made), deque(map(Walk, sessions)))
+    told = [(await offer(crowd, multiple * capacity, seconds)).told(multiple, seconds) for multiple in MULTIPLES]
+    for _, connection in made:
+        connection.close()
+    return told
+
+
+def measure(model: Path, seconds: float) -> dict[str, object]:
+    """Return the capacity and what came of each load; `of_peak` compares twice the capacity with the best."""
+    with ours.service(1, model.parent.parent) as running:
+        generator.run(running.port, ours.open_sessions(running.port, 16), 16, "stay", 2)
+        capacity = generator.run(running.port, ours.open_sessions(running.port, 64), 64, "stay", seconds).rate
+        with ThreadPoolExecutor(10) as pool:
+            opened = pool.map(lambda _: ours.open_sessions(running.port, SESSIONS // 10), range(10))
+            sessions = [session for some in opened for session in some]
+        loads = uvloop.run(sweep(running.port, sessions, capacity, seconds))
+    peak = max(load["goodput"] for load in loads)
+    return {"capacity": capacity, "loads": loads, "of_peak": loads[-1]["goodput"] / peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    seconds = 2 if parser.parse_args().quick else 5
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(ref_lm.write(Path(folder)), seconds), indent=1))
+
+
+if __name__ == "__main__":
+    main()
