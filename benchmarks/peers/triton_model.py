@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as triton
@@ -20,7 +21,7 @@ class TritonPythonModel:
         from benchmarks.peers.states import LAYERS, Network  # noqa: PLC0415 - likewise
 
         self._torch = torch
-        self._network = Network(parameters["folder"]["string_value"])
+        self._network = Network(Path(parameters["folder"]["string_value"]))
         self._hidden, self._cell = torch.zeros(2, LAYERS, SLOTS, self._network.hidden)
         self._slots: dict[int, int] = {}
 
