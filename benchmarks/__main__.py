@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -69,6 +70,8 @@ def main() -> None:
         generator.require()
     except GeneratorFailed as error:
         sys.exit(f"benchmarks: {error}")
+    # Ended from outside, it still stops what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     cores = confine()
     results: dict[str, object] = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),

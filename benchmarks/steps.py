@@ -55,7 +55,9 @@ def measure(servers: Sequence[Server], model: Path, plan: Plan, tell: Callable[[
 
 
 def _turn(server: Server, started: Started, plan: Plan, number: int, tell: Callable[[str], None]) -> list[Row]:
-    _load(started, "stay", WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
+    warm = _load(started, "stay", WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
+    if not warm.rate:
+        raise NotStarted(f"no step was answered, {warm.errors} were refused or broke")
     rows = []
     for manner, connections in plan.loads():
         load = _load(started, manner, connections, plan.seconds)

@@ -27,7 +27,7 @@ def create(folder: Path, url: str) -> FastAPI:
     async def health() -> None: ...
 
     @app.post("/step")
-    async def step(request: Step) -> dict[str, list[dict[str, float]]]:
+    async def step(request: Step) -> dict[str, list[dict[str, int | float]]]:
         state = network.unpack([await redis.get(request.session)])
         ids, probabilities, *after = network.step(torch.tensor([request.id]), *state)
         await redis.set(request.session, network.pack(*after)[0])

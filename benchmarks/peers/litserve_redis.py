@@ -22,7 +22,7 @@ class Steps(litserve.LitAPI):
     """Decodes, runs and encodes; LitServe gathers the batches."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        super().__init__(max_batch_size=BATCH, batch_timeout=WAIT)
+        super().__init__(max_batch_size=BATCH, batch_timeout=WAIT, api_path="/step")
         self._folder, self._url = folder, url
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - the base class's argument
@@ -34,7 +34,7 @@ class Steps(litserve.LitAPI):
     def batch(self, inputs: list[tuple[str, int]]) -> list[tuple[str, int]]:
         return inputs
 
-    def predict(self, inputs: list[tuple[str, int]]) -> list[dict[str, list[dict[str, float]]]]:
+    def predict(self, inputs: list[tuple[str, int]]) -> list[dict[str, Any]]:
         names, words = zip(*inputs, strict=True)
         state = self._network.unpack(self._redis.mget(names))
         ids, probabilities, *after = self._network.step(torch.tensor(words), *state)

@@ -38,7 +38,7 @@ class Network:
         return [row.numpy().tobytes() for row in rows]
 
 
-def answer(ids: Tensor, probabilities: Tensor) -> dict[str, list[dict[str, float]]]:
+def answer(ids: Tensor, probabilities: Tensor) -> dict[str, list[dict[str, int | float]]]:
     """Return the predictions of one row as JSON values."""
     pairs = zip(ids.tolist(), probabilities.tolist(), strict=True)
     return {"predictions": [{"id": word, "probability": probability} for word, probability in pairs]}
