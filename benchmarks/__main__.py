@@ -1,6 +1,6 @@
 """The project's benchmark against what users would pick instead, all on the same two cores.
 
-    python -m benchmarks [--quick] [--servers ours-2 triton] [--rounds 3] [--seconds 5] [--json FILE]
+    python -m benchmarks [--quick] [--servers ours-2 triton] [--rounds 3] [--seconds 5] [--parts forward] [--json FILE]
 
 Writes REF-LM, measures session steps over HTTP on every server alone, in turns, and prints the table and which figures
 are reached. Peers come with the extra `bench`; one that cannot be had is told in its row.
@@ -19,8 +19,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import generator, ref_lm, report
+from benchmarks import generator, parts, ref_lm, report
 from benchmarks.generator import GeneratorFailed
+from benchmarks.parts import PARTS
 from benchmarks.servers import SERVERS
 from benchmarks.steps import Plan, measure
 
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="of each load")
     parser.add_argument("--stay", type=int, nargs="*", help="connections whose sessions stay on them")
     parser.add_argument("--move", type=int, nargs="*", help="connections among which sessions move at every step")
+    parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="what else to measure")
     parser.add_argument("--json", type=Path, help="write the results to this file, too")
     given = parser.parse_args()
     usual = asdict(QUICK if given.quick else FULL)
@@ -81,7 +83,8 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         found = measure(servers, ref_lm.write(Path(folder)), plan, tell)
-    results |= {"rows": found.rows, "failures": found.failures, "parts": {}}
+    results |= {"rows": found.rows, "failures": found.failures}
+    results["parts"] = parts.measure(given.parts, given.quick, tell)
     print(report.render(results))
     if given.json is not None:
         given.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")

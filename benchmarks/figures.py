@@ -101,9 +101,9 @@ FIGURES = [
         "generations at 70 % load: median latency against waiting for whole batches",
         0.4,
         0.25,
-        _part("arrivals", "of_whole_batches"),
+        _part("generations", "of_whole_batches"),
     ),
     Figure("goodput at twice the capacity, against its peak", 0.75, 1.0, _part("overload", "of_peak")),
-    Figure("step time among 1,000 sessions / among 1,000,000", 0.9, 1.0, _part("many_sessions", "of_few")),
+    Figure("steps/s of the store among 1,000,000 sessions, against 1,000", 0.9, 1.0, _part("many_sessions", "of_few")),
     Figure("bytes in the store per session beyond its state", 400, 200, _part("many_sessions", "bytes_beyond_state")),
 ]

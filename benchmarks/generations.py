@@ -1,6 +1,6 @@
 """Generations of REF-LM: many at once against the bare forward loop, and arrivals against waiting for whole batches.
 
-    python -m benchmarks.generations [--quick]
+    python -m benchmarks.generations [--quick] [--json FILE]
 
 The first part asks the service, one worker, for 64 generations at once over HTTP, not streamed, and compares its tokens
 per second with a loop of forward passes over 64 rows that does nothing else. The second runs the engine alone: the same
@@ -202,10 +202,15 @@ def arrivals(model: Path, size: Size) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    size = QUICK if parser.parse_args().quick else FULL
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    given = parser.parse_args()
+    size = QUICK if given.quick else FULL
     with tempfile.TemporaryDirectory() as folder:
         model = ref_lm.write(Path(folder))
-        print(json.dumps({"generations": at_once(model, size), "arrivals": arrivals(model, size)}, indent=1))
+        figures = json.dumps(at_once(model, size) | arrivals(model, size), indent=1)
+    print(figures)
+    if given.json is not None:
+        given.json.write_text(figures + "\n", "utf-8")
 
 
 if __name__ == "__main__":
