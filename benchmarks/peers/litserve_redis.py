@@ -15,7 +15,7 @@ from benchmarks.peers.states import Network, answer
 
 BATCH = 64
 #: How long a batch waits for more members, in seconds.
-WAIT = 0.002
+WAIT = 0.02
 
 
 class Steps(litserve.LitAPI):
