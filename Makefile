@@ -21,7 +21,7 @@ BROKEN ?=
 REPORT ?=
 # `make model-tests` counts on from SEED, for MINUTES.
 
-# What `make bench` does: QUICK=1 takes two minutes rather than twenty-five, RESULTS takes the figures, CURVES the drawing.
+# What `make bench` does: QUICK=1 takes two minutes, not half an hour; RESULTS takes the figures, CURVES the drawing.
 QUICK ?=
 RESULTS ?= build/bench.json
 CURVES ?= build/bench.svg

@@ -1,6 +1,8 @@
 """Draws a run's latency over throughput, one curve per server, one point per number of connections.
 
-python -m benchmarks.curves FILE.json FILE.svg        (or .png)
+    python -m benchmarks.curves FILE.json FILE.svg
+
+A name that ends in .png gives a PNG.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Session steps beyond what the service can do: arrivals that do not wait for answers, past twice its capacity.
+"""Session steps beyond what the service can do: arrivals that do not wait for answers, up to twice its capacity.
 
     python -m benchmarks.overload [--quick] [--json FILE]
 
-What 64 connections get that each wait for their answer is the unit. Then steps arrive at random times (Poisson) at
-multiples of it, each of a session and over a connection that are free, and say by X-Request-Timeout-Ms that they wait
-for a second. Goodput are the steps per second that were answered 200 within a second of their time; the others should
-be refused by 503 at once. The best goodput of all loads is the capacity.
+Steps arrive at random times (Poisson), each of a session and over a connection that are free, and say by
+X-Request-Timeout-Ms that they wait for a second. Goodput are the steps per second that were answered 200 within that
+second; the others should be refused by 503 at once. The load grows by half, load after load, until goodput does not
+follow; the best goodput of all is the capacity, and twice of it is offered at the end.
 """
 
 import argparse
@@ -26,7 +26,9 @@ import uvloop
 from benchmarks import generator, ours, ref_lm
 from benchmarks.generator import Session
 
-MULTIPLES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+GROWTH, LOADS = 1.5, 12
+#: Goodput follows a load as long as it is so much of it.
+FOLLOWS = 0.8
 CONNECTIONS = 2000
 SESSIONS = 3000
 IN_TIME_SECONDS = 1.0
@@ -161,32 +163,33 @@ async def offer(crowd: Crowd, rate: float, seconds: float) -> Tally:
     return tally
 
 
-async def sweep(port: int, sessions: list[Session], unit: float, seconds: float) -> list[dict[str, float | None]]:
-    """Offer every multiple of the unit in turn."""
+async def sweep(port: int, sessions: list[Session], first: float, seconds: float) -> list[dict[str, float | None]]:
+    """Offer growing loads, from `first` on, and twice the capacity at the end."""
     loop = asyncio.get_running_loop()
     made = [await loop.create_connection(Connection, "127.0.0.1", port) for _ in range(CONNECTIONS)]
     crowd = Crowd(deque(connection for _, connection in made), deque(map(Walk, sessions)))
-    told = []
-    for rate in (multiple * unit for multiple in MULTIPLES):
+    told, rate, best, follows = [], first, 0.0, True
+    while follows and len(told) < LOADS:
         tally = await offer(crowd, rate, seconds)
         told.append(tally.told(rate, seconds))
+        good = len(tally.good) / seconds
+        rate, best, follows = rate * GROWTH, max(best, good), good > FOLLOWS * rate
+    told.append((await offer(crowd, 2 * best, seconds)).told(2 * best, seconds))
     for _, connection in made:
         connection.close()
     return told
 
 
 def measure(model: Path, seconds: float) -> dict[str, object]:
-    """Return what came of each load; `of_peak` compares the first one past twice the capacity with the best."""
+    """Return what came of each load; `of_peak` compares the last one, twice the capacity, with the best."""
     with ours.service(1, model.parent.parent) as running:
-        generator.run(running.port, ours.open_sessions(running.port, 16), 16, "stay", 2)
-        unit = generator.run(running.port, ours.open_sessions(running.port, 64), 64, "stay", seconds).rate
+        warm = generator.run(running.port, ours.open_sessions(running.port, 16), 16, "stay", 2)
         with ThreadPoolExecutor(10) as pool:
             opened = pool.map(lambda _: ours.open_sessions(running.port, SESSIONS // 10), range(10))
             sessions = [session for some in opened for session in some]
-        loads = uvloop.run(sweep(running.port, sessions, unit, seconds))
-    offered, goodput = ([load[name] or 0.0 for load in loads] for name in ("offered", "goodput"))
-    past = [good for rate, good in zip(offered, goodput, strict=True) if rate >= 2 * max(goodput)]
-    return {"capacity": max(goodput), "loads": loads, "of_peak": past[0] / max(goodput) if past else None}
+        loads = uvloop.run(sweep(running.port, sessions, warm.rate / 2, seconds))
+    goodput = [load["goodput"] or 0.0 for load in loads]
+    return {"capacity": max(goodput[:-1]), "loads": loads, "of_peak": goodput[-1] / max(goodput[:-1])}
 
 
 def main() -> None:

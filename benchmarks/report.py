@@ -1,6 +1,8 @@
 """Markdown of a run's results: who is how fast, and which figures are reached.
 
-python -m benchmarks.report FILE
+    python -m benchmarks.report FILE [--into README.md]
+
+`--into` writes the table of the servers between the two marks of a document.
 """
 
 import argparse
@@ -11,10 +13,26 @@ from typing import Any
 
 from benchmarks.figures import FIGURES, Results, medians, ours
 
+MARKS = "<!-- steps: benchmarks/report.py writes this table -->\n", "<!-- steps end -->\n"
+
 
 def render(results: Results) -> str:
     """Return both tables."""
-    return "\n".join([*_machine(results), "", *_steps(results), "", *_figures(results), ""])
+    return "\n".join([steps(results), *_figures(results), ""])
+
+
+def steps(results: Results) -> str:
+    """Return the table of the servers, and on what they were measured."""
+    return "\n".join([*_machine(results), "", *_steps(results), ""])
+
+
+def insert(text: str, results: Results) -> str:
+    """Return a document with the table of the servers in place of what stands between its marks."""
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise ValueError(f"found no place for the table, expected the lines {MARKS[0]!r} and {MARKS[1]!r}")
+    return f"{before}{begin}\n{steps(results)}\n{end}{after}"
 
 
 def _machine(results: Results) -> Iterator[str]:
@@ -47,7 +65,9 @@ def _cell(row: dict[str, Any] | None) -> str:
 
 
 def _one_line(message: str) -> str:
-    return " ".join(message.split()).replace("|", "/")[-200:]
+    """The end of a message, without what would break a table."""
+    plain = "".join(letter if letter.isascii() and letter != "|" else " " for letter in message)
+    return " ".join(plain.split())[-200:]
 
 
 def _figures(results: Results) -> Iterator[str]:
@@ -65,7 +85,12 @@ def _figures(results: Results) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
-    print(render(json.loads(parser.parse_args().file.read_text("utf-8"))))
+    parser.add_argument("--into", type=Path, metavar="DOCUMENT")
+    given = parser.parse_args()
+    results = json.loads(given.file.read_text("utf-8"))
+    print(render(results))
+    if given.into is not None:
+        given.into.write_text(insert(given.into.read_text("utf-8"), results), "utf-8")
 
 
 if __name__ == "__main__":

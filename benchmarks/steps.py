@@ -1,6 +1,7 @@
 """Session steps over HTTP: every server alone on the machine, in turns, round after round."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from benchmarks.servers import Server, Started
 
 WARM_UP_SECONDS = 2.0
 WARM_UP_CONNECTIONS = 16
+SETTLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -73,4 +75,7 @@ def _turn(server: Server, started: Started, plan: Plan, number: int, tell: Calla
 
 def _load(started: Started, manner: Manner, connections: int, seconds: float) -> Load:
     sessions = started.open_sessions(generator.sessions_for(connections, manner))
-    return generator.run(started.port, sessions, connections, manner, seconds)
+    load = generator.run(started.port, sessions, connections, manner, seconds)
+    # A server still works on what the generator no longer waits for: one request of each connection.
+    time.sleep(min(SETTLE_SECONDS, connections / max(load.rate, 1)))
+    return load

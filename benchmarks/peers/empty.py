@@ -1,6 +1,8 @@
 """An endpoint that does nothing, without a framework: how fast the load generator and the HTTP server alone can be.
 
-python -m benchmarks.peers.empty PORT MODEL_FOLDER REDIS_URL        the last two are not used
+    python -m benchmarks.peers.empty PORT MODEL_FOLDER REDIS_URL
+
+The last two are not used.
 """
 
 import json

@@ -1,6 +1,8 @@
-"""A plain endpoint: FastAPI, `nn.LSTM`, the state by GET and SET in Redis. One forward pass per request.
+"""A plain endpoint: FastAPI, `nn.LSTM`, the state by GET and SET in Redis.
 
-python -m benchmarks.peers.fastapi_redis PORT MODEL_FOLDER REDIS_URL
+    python -m benchmarks.peers.fastapi_redis PORT MODEL_FOLDER REDIS_URL
+
+One forward pass per request.
 """
 
 import sys

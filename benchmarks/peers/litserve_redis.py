@@ -1,6 +1,8 @@
-"""LitServe with batches of up to 64 and the states in Redis: one MGET and one pipeline of SETs per batch.
+"""LitServe with batches of up to 64 and the states in Redis.
 
-python -m benchmarks.peers.litserve_redis PORT MODEL_FOLDER REDIS_URL
+    python -m benchmarks.peers.litserve_redis PORT MODEL_FOLDER REDIS_URL
+
+One MGET and one pipeline of SETs per batch.
 """
 
 import sys
