@@ -38,7 +38,8 @@ def insert(text: str, results: Results) -> str:
 def _machine(results: Results) -> Iterator[str]:
     machine, plan = results["machine"], results["plan"]
     yield f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}, torch {machine['torch']}."
-    yield f"Medians of {plan['rounds']} rounds of {plan['seconds']:g} s each, taken in turns."
+    rounds = f"{plan['rounds']} round{'s' if plan['rounds'] > 1 else ''}"
+    yield f"Medians of {rounds}, {plan['seconds']:g} s or more for each load, the servers in turns."
 
 
 def _steps(results: Results) -> Iterator[str]:

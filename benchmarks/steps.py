@@ -15,6 +15,7 @@ from benchmarks.servers import Server, Started
 WARM_UP_SECONDS = 2.0
 WARM_UP_CONNECTIONS = 16
 SETTLE_SECONDS = 10.0
+ANSWERS, LONGEST_SECONDS = 4, 15.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _turn(server: Server, started: Started, plan: Plan, number: int, tell: Calla
         raise NotStarted(f"no step was answered, {warm.errors} were refused or broke")
     rows = []
     for manner, connections in plan.loads():
-        load = _load(started, manner, connections, plan.seconds)
+        load = _load(started, manner, connections, _seconds(plan, connections, warm.rate))
         tell(
             f"round {number}, {server.name}, {connections} connections, sessions {manner}: {load.rate:,.0f} steps/s, "
             f"p50 {load.p50:.1f} ms, p99 {load.p99:.1f} ms, {load.errors} errors"
@@ -71,6 +72,11 @@ def _turn(server: Server, started: Started, plan: Plan, number: int, tell: Calla
             {"server": server.name, "round": number, "manner": manner, "connections": connections, **asdict(load)}
         )
     return rows
+
+
+def _seconds(plan: Plan, connections: int, rate: float) -> float:
+    """Return how long to measure: so long that each connection is answered some times, where a server is slow."""
+    return min(LONGEST_SECONDS, max(plan.seconds, ANSWERS * connections / rate))
 
 
 def _load(started: Started, manner: Manner, connections: int, seconds: float) -> Load:
