@@ -21,8 +21,13 @@ BROKEN ?=
 REPORT ?=
 # `make model-tests` counts on from SEED, for MINUTES.
 
+# What `make bench` does: QUICK=1 takes two minutes, not half an hour; RESULTS takes the figures, CURVES the drawing.
+QUICK ?=
+RESULTS ?= build/bench.json
+CURVES ?= build/bench.svg
+
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint chaos model-tests openapi bench-forecast clean
+.PHONY: help serve install dev test test-all check lint chaos model-tests openapi bench bench-forecast clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +62,11 @@ model-tests: $(VENV)/.dev ## Live sessions by random stories for MINUTES from SE
 openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
 	$(BIN)/python -m service.http.contract > docs/openapi.json
 
+bench: $(VENV)/.bench ## Measure session steps beside what users would pick instead, all on two cores (QUICK=1)
+	@mkdir -p $(dir $(RESULTS)) $(dir $(CURVES))
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) --json $(RESULTS)
+	@$(BIN)/python -m benchmarks.curves $(RESULTS) $(CURVES)
+
 bench-forecast: $(VENV)/.installed ## Train small forecasters on ETTh1 and print their errors: DATA=path/to/ETTh1.csv
 	$(BIN)/python -m benchmarks.forecast $(DATA)
 
@@ -74,4 +84,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.installed
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+# A peer that there is no wheel of is told in its row. nvidia-pytriton asks for an older numpy than the service's; only
+# the programs that it carries are used.
+$(VENV)/.bench: $(VENV)/.installed
+	@$(PIP) --editable '.[bench]' || echo "Some peers cannot be installed here."
+	@$(PIP) --no-deps 'nvidia-pytriton>=0.7,<0.8' || echo "Triton cannot be installed here."
 	@touch $@

@@ -1,6 +1,7 @@
 """Listing, counting and stepping among a million sessions of one tenant, in a private store.
 
     python -m benchmarks.many_sessions [--sessions 1000000] [--few 1000] [--state-bytes 256] [--per-millisecond 10]
+                                       [--steps-only] [--json FILE]
 
 Writes the sessions as the service writes them, pipelined, and measures the calls of service/store. `held` is the
 most processor time between two turns of the event loop; the server's longest command is that of its own SLOWLOG.
@@ -9,6 +10,7 @@ Machines are noisy: compare figures of one run.
 
 import argparse
 import asyncio
+import json
 import statistics
 import tempfile
 import time
@@ -215,8 +217,8 @@ async def step(at: Place, number: int) -> None:
     await at.store.write(TENANT, name(number), replace(before, step=before.step + 1))
 
 
-async def steps(places: Sequence[Place], crowds: Sequence[Crowd]) -> None:
-    """In turns, so that whatever else the machine does reaches all."""
+async def steps(places: Sequence[Place], crowds: Sequence[Crowd]) -> float:
+    """In turns, so that whatever else the machine does reaches all. Returns the rate among many by that among few."""
     taken: list[list[float]] = [[] for _ in places]
     async with Held() as held:
         for turn in range(2000):
@@ -226,6 +228,7 @@ async def steps(places: Sequence[Place], crowds: Sequence[Crowd]) -> None:
         row(f"step among {crowd.size:,}", one, held)
     few, many = (statistics.median(one) for one in taken)
     print(f"\nstep among {crowds[1].size:,} / among {crowds[0].size:,}: {many / few:.2f}\n")
+    return few / many
 
 
 async def slowest(at: Place) -> str:
@@ -236,7 +239,15 @@ async def slowest(at: Place) -> str:
     return "; ".join(f"{duration:.1f} {command.decode()}" for duration, command in longest) or f"none over {SLOW_MS}"
 
 
-async def measure(url: str, few: Crowd, many: Crowd) -> None:
+async def listing(at: Place, crowd: Crowd) -> None:
+    await slowest(at)
+    await pages(at, crowd)
+    await page_all(at, 1000)
+    await page_all(at, 20, "rare")
+    print(f"\nThe server's longest commands for listing, ms: {await slowest(at)}\n")
+
+
+async def measure(url: str, few: Crowd, many: Crowd, steps_only: bool) -> dict[str, float]:
     async with place(url, "few") as small, place(url, "many") as large:
         await large.redis.config_set("appendonly", "no")
         await large.redis.config_set("slowlog-log-slower-than", 1000 * SLOW_MS)
@@ -247,16 +258,15 @@ async def measure(url: str, few: Crowd, many: Crowd) -> None:
         took = time.perf_counter() - started
         print(f"{many.size:,} sessions, {many.per_millisecond:,} of each millisecond, written in {took:.0f} s")
         print(f"each takes {each:.0f} bytes, {many.state_bytes} of them its state")
-        await slowest(large)
         print("\n| call | p50 ms | p99 ms | all s | held ms | |\n|---|---|---|---|---|---|")
-        await pages(large, many)
-        await page_all(large, 1000)
-        await page_all(large, 20, "rare")
-        print(f"\nThe server's longest commands for listing, ms: {await slowest(large)}\n")
-        await steps((small, large), (few, many))
-        await slowest(large)
-        await counting(large, many)
-        print(f"\nThe server's longest commands for counting, ms: {await slowest(large)}")
+        if not steps_only:
+            await listing(large, many)
+        of_few = await steps((small, large), (few, many))
+        if not steps_only:
+            await slowest(large)
+            await counting(large, many)
+            print(f"\nThe server's longest commands for counting, ms: {await slowest(large)}")
+    return {"sessions": many.size, "of_few": of_few, "bytes_each": each, "bytes_beyond_state": each - many.state_bytes}
 
 
 def main() -> None:
@@ -265,15 +275,19 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=1000)
     parser.add_argument("--state-bytes", type=int, default=256)
     parser.add_argument("--per-millisecond", type=int, default=10)
+    parser.add_argument("--steps-only", action="store_true", help="neither list nor count them")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     given = parser.parse_args()
     few, many = (Crowd(size, given.state_bytes, given.per_millisecond) for size in (given.few, given.sessions))
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedServer(Path(folder))
         server.start()
         try:
-            asyncio.run(measure(server.url, few, many))
+            found = asyncio.run(measure(server.url, few, many, given.steps_only))
         finally:
             server.stop()
+    if given.json is not None:
+        given.json.write_text(json.dumps(found) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks.session_steps import service
+from benchmarks.ours import service
 
 TEXT = "How are you? I would like a cup of tea, please. Where is the station? "
 SERIES = {"values": [15_000] * 672, "timestamps": {"start": "2015-01-05T00:00:00Z", "step_seconds": 1800}}

@@ -1,0 +1,54 @@
+"""Draws a run's latency over throughput, one curve per server, one point per number of connections.
+
+    python -m benchmarks.curves FILE.json FILE.svg
+
+A name that ends in .png gives a PNG.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+from benchmarks.figures import Results, medians
+
+#: Not a server to choose, but a bound of the others.
+LEFT_OUT = {"empty"}
+
+
+def draw(results: Results, path: Path) -> None:
+    """Write the drawing; the name's ending tells in which format."""
+    mpl.rcParams["svg.hashsalt"] = "unroll"  # the same figures make the same file
+    mpl.rcParams["svg.fonttype"] = "none"
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    rows = medians(results["rows"])
+    for name, title in results["servers"].items():
+        points = [row for row in rows if (row["server"], row["manner"]) == (name, "stay") and name not in LEFT_OUT]
+        if not points:
+            continue
+        points.sort(key=lambda row: row["connections"])
+        [line] = axes.plot([row["rate"] for row in points], [row["p99"] for row in points], marker="o", label=title)
+        axes.plot([row["rate"] for row in points], [row["p50"] for row in points], ":", color=line.get_color())
+        for row in points:
+            place = (row["rate"], row["p99"])
+            axes.annotate(str(row["connections"]), place, (4, 4), textcoords="offset points", fontsize=8)
+    axes.set(xscale="log", yscale="log", xlabel="session steps per second", ylabel="latency, ms")
+    axes.set_title("p99 (solid) and median (dotted) at 1 to 256 connections, two cores", fontsize=10)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("drawing", type=Path)
+    given = parser.parse_args()
+    draw(json.loads(given.results.read_text("utf-8")), given.drawing)
+    print(f"wrote {given.drawing}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What the project wants to reach, as ratios within one run, and what a run measured of it."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: What a run writes as JSON, and one measurement of it.
+Results = Mapping[str, Any]
+Row = dict[str, Any]
+
+
+def medians(rows: Sequence[Row]) -> list[Row]:
+    """Return one row per server and load: medians over the rounds, the sum of the errors."""
+    found: dict[tuple[str, str, int], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["server"], row["manner"], row["connections"]), []).append(row)
+    return [
+        {"server": server, "manner": manner, "connections": connections}
+        | {name: statistics.median(row[name] for row in group) for name in ("rate", "p50", "p99")}
+        | {"errors": sum(row["errors"] for row in group)}
+        for (server, manner, connections), group in found.items()
+    ]
+
+
+def staying(results: Results, connections: int) -> dict[str, Row]:
+    """Return the row of every server with sessions that stay on so many connections."""
+    load = ("stay", connections)
+    return {row["server"]: row for row in medians(results["rows"]) if (row["manner"], row["connections"]) == load}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: what to reach, what to aim at, and where a run's results have it; None where they do not."""
+
+    what: str
+    reach: float
+    aim: float
+    of: Callable[[Results], float | None]
+
+    @property
+    def less_is_better(self) -> bool:
+        return self.aim < self.reach
+
+    def reached(self, measured: float) -> bool:
+        return measured <= self.reach if self.less_is_better else measured >= self.reach
+
+
+def ours(results: Results, dtype: str = "") -> str | None:
+    """Return the name of this service's row: the number of workers that steps fastest at 64 connections."""
+    names = {f"ours-{workers}{dtype}" for workers in (1, 2)}
+    own = [row for name, row in staying(results, 64).items() if name in names]
+    return max(own, key=lambda row: row["rate"])["server"] if own else None
+
+
+def _ratio(value: str, connections: int, peer: str, dtype: str = "") -> Callable[[Results], float | None]:
+    def of(results: Results) -> float | None:
+        found, own = staying(results, connections), ours(results, dtype)
+        return found[own][value] / found[peer][value] if own in found and peer in found else None
+
+    return of
+
+
+def _forward(name: str, yardstick: str, batches: tuple[int, ...]) -> Callable[[Results], float | None]:
+    """The smallest ratio among the batch sizes."""
+
+    def of(results: Results) -> float | None:
+        rates = results.get("parts", {}).get("forward", {}).get("steps_per_second", {})
+        found = [rates.get(str(batch), {}) for batch in batches]
+        if not all(name in row and yardstick in row for row in found):
+            return None
+        return float(min(row[name] / row[yardstick] for row in found))
+
+    return of
+
+
+def _part(part: str, name: str) -> Callable[[Results], float | None]:
+    def of(results: Results) -> float | None:
+        found = results.get("parts", {}).get(part, {}).get(name)
+        return None if found is None else float(found)
+
+    return of
+
+
+FIGURES = [
+    Figure("steps/s at 64 connections, against Triton's", 2.0, 3.0, _ratio("rate", 64, "triton")),
+    Figure("the same in bfloat16", 2.5, 4.0, _ratio("rate", 64, "triton", "-bfloat16")),
+    Figure("p99 at 64 connections, against Triton's", 0.5, 0.4, _ratio("p99", 64, "triton")),
+    Figure("steps/s at 64 connections, against FastAPI + nn.LSTM + Redis", 30, 50, _ratio("rate", 64, "fastapi")),
+    Figure("median latency at 1 connection, against Triton's", 0.3, 0.18, _ratio("p50", 1, "triton")),
+    Figure(
+        "forward pass against ONNX Runtime, float32, the least of B = 1, 16, 64",
+        0.9,
+        1.1,
+        _forward("ours float32", "ONNX Runtime float32", (1, 16, 64)),
+    ),
+    Figure("the same in bfloat16 against float32, B = 64", 1.4, 1.6, _forward("ours bfloat16", "ours float32", (64,))),
+    Figure("the same in int8 against float32, B = 64", 1.6, 2.5, _forward("ours int8", "ours float32", (64,))),
+    Figure("64 generations at once: tokens/s against the bare forward loop", 0.7, 0.9, _part("generations", "of_loop")),
+    Figure(
+        "generations at 70 % load: median latency against waiting for whole batches",
+        0.4,
+        0.25,
+        _part("generations", "of_whole_batches"),
+    ),
+    Figure("goodput at twice the capacity, against its peak", 0.75, 1.0, _part("overload", "of_peak")),
+    Figure("steps/s of the store among 1,000,000 sessions, against 1,000", 0.9, 1.0, _part("many_sessions", "of_few")),
+    Figure("bytes in the store per session beyond its state", 400, 200, _part("many_sessions", "bytes_beyond_state")),
+]

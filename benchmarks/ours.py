@@ -1,0 +1,54 @@
+"""This service under measurement: `unroll serve` as it is shipped, its private store in a temporary folder."""
+
+import http.client
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import processes
+from benchmarks.generator import Session
+from benchmarks.ref_lm import NAME
+
+
+@dataclass(frozen=True)
+class Running:
+    """The service: its port, and the id of its supervisor."""
+
+    port: int
+    process: int
+
+
+@contextmanager
+def service(workers: int = 1, models: Path = Path("models"), *options: str) -> Iterator[Running]:
+    """Run the service, with further options of `unroll serve`, until the block ends. Raises NotStarted."""
+    port = processes.free_port()
+    with tempfile.TemporaryDirectory() as state:
+        settings = {"port": port, "workers": workers, "models": models, "state_dir": state}
+        settings |= {"log_format": "json", "drain_seconds": 0}
+        environment = {f"UNROLL_{name.upper()}": str(value) for name, value in settings.items()}
+
+        def ready(log: str) -> bool:
+            return len(re.findall(r'"event": "worker ready"', log)) == workers
+
+        command = [sys.executable, "-m", "service.cli", "serve", *options]
+        with processes.running(command, ready, environment) as process:
+            yield Running(port, process.pid)
+
+
+def open_sessions(port: int, count: int, model: str = NAME) -> list[Session]:
+    """Open sessions as a careful client does that will number its steps: a repeated step is answered, not applied."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    body, headers = json.dumps({"model": model}), {"Content-Type": "application/json"}
+    sessions = []
+    for _ in range(count):
+        connection.request("POST", "/v1/sessions", body, headers)
+        created = json.loads(connection.getresponse().read())
+        step = '{"input": {"ids": [%d]}, "options": {"top_k": 5}, "step": %d}'
+        sessions.append(Session(f"/v1/sessions/{created['id']}/steps", step))
+    connection.close()
+    return sessions

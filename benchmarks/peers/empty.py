@@ -1,0 +1,30 @@
+"""An endpoint that does nothing, without a framework: how fast the load generator and the HTTP server alone can be.
+
+    python -m benchmarks.peers.empty PORT MODEL_FOLDER REDIS_URL
+
+The last two are not used.
+"""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+
+HEADERS = [(b"content-type", b"application/json")]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+async def endpoint(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Read the body as JSON if there is one and send a short answer."""
+    message = await receive()
+    if scope["method"] == "POST":
+        json.loads(message["body"])
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": b'{"predictions": []}'})
+
+
+if __name__ == "__main__":
+    uvicorn.run(endpoint, port=int(sys.argv[1]), access_log=False, lifespan="off")

@@ -1,0 +1,87 @@
+"""Servers under measurement as processes: started on a free port, awaited, and stopped with all their children."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+START_SECONDS = 90.0
+STOP_SECONDS = 30.0
+LOG_CHARACTERS = 600
+
+
+class NotStarted(Exception):
+    """A server could not be started; the message says why."""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of `url` is answered by 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def running(
+    command: Sequence[str], ready: Callable[[str], bool], environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server in a session of its own until the block ends; `ready` is given its log so far.
+
+    What it leaves in temporary folders goes with it. Raises NotStarted with the end of its log where it ends before it
+    is ready, or takes too long.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        with path.open("wb") as log:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    env={**os.environ, **(environment or {}), "TMPDIR": folder},
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise NotStarted(f"{command[0]}: {error.strerror}") from error
+        try:
+            _await(process, path, ready)
+            yield process
+        finally:
+            _stop(process)
+
+
+def _await(process: subprocess.Popen[bytes], log: Path, ready: Callable[[str], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready(log.read_text(errors="replace")):
+        late = time.monotonic() > deadline
+        if late or process.poll() is not None:
+            end = "no answer in time" if late else f"exit status {process.returncode}"
+            raise NotStarted(f"{end}: {log.read_text(errors='replace').strip()[-LOG_CHARACTERS:]}")
+        time.sleep(0.1)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the server to end, then kill what is left of its session: some leave children behind."""
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

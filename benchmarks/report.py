@@ -1,0 +1,98 @@
+"""Markdown of a run's results: who is how fast, and which figures are reached.
+
+    python -m benchmarks.report FILE [--into README.md]
+
+`--into` writes the table of the servers between the two marks of a document.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import FIGURES, Results, medians, ours
+
+MARKS = "<!-- steps: benchmarks/report.py writes this table -->\n", "<!-- steps end -->\n"
+
+
+def render(results: Results) -> str:
+    """Return both tables."""
+    return "\n".join([steps(results), *_figures(results), ""])
+
+
+def steps(results: Results) -> str:
+    """Return the table of the servers, and on what they were measured."""
+    return "\n".join([*_machine(results), "", *_steps(results), ""])
+
+
+def insert(text: str, results: Results) -> str:
+    """Return a document with the table of the servers in place of what stands between its marks."""
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise ValueError(f"found no place for the table, expected the lines {MARKS[0]!r} and {MARKS[1]!r}")
+    return f"{before}{begin}\n{steps(results)}\n{end}{after}"
+
+
+def _machine(results: Results) -> Iterator[str]:
+    machine, plan = results["machine"], results["plan"]
+    yield f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}, torch {machine['torch']}."
+    rounds = f"{plan['rounds']} round{'s' if plan['rounds'] > 1 else ''}"
+    yield f"Medians of {rounds}, {plan['seconds']:g} s or more for each load, the servers in turns."
+
+
+def _steps(results: Results) -> Iterator[str]:
+    found = {(row["server"], row["manner"], row["connections"]): row for row in medians(results["rows"])}
+    loads = list(dict.fromkeys((manner, connections) for _, manner, connections in found))
+    yield "Session steps/s, p50 / p99 in ms; `moving`: each step of a session over another connection.\n"
+    yield "| server |" + "".join(f" {_load(*load)} |" for load in loads) + " errors |"
+    yield "|---|" + "---|" * (len(loads) + 1)
+    for name, title in results["servers"].items():
+        if name in results["failures"] and not any(server == name for server, _, _ in found):
+            yield f"| {title} | not measured: {_one_line(results['failures'][name])} |" + " |" * len(loads)
+            continue
+        rows = [found.get((name, *load)) for load in loads]
+        errors = sum(row["errors"] for row in rows if row is not None)
+        yield f"| {title} |" + "".join(f" {_cell(row)} |" for row in rows) + f" {errors:,} |"
+
+
+def _load(manner: str, connections: int) -> str:
+    return f"{connections} connection{'s' if connections > 1 else ''}{', moving' if manner == 'move' else ''}"
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    return "" if row is None else f"{row['rate']:,.0f}, {row['p50']:.1f} / {row['p99']:.1f}"
+
+
+def _one_line(message: str) -> str:
+    """The end of a message, without what would break a table."""
+    plain = "".join(letter if letter.isascii() and letter != "|" else " " for letter in message)
+    return " ".join(plain.split())[-200:]
+
+
+def _figures(results: Results) -> Iterator[str]:
+    own = ours(results)
+    yield "Figures to reach" + (f"; ours is {results['servers'][own]}." if own else ".") + "\n"
+    yield "| figure | reach | aim | measured | |\n|---|---|---|---|---|"
+    for figure in FIGURES:
+        measured = figure.of(results)
+        sign = "at most " if figure.less_is_better else ""
+        told = "not measured" if measured is None else f"{measured:.3g}"
+        verdict = "" if measured is None else "reached" if figure.reached(measured) else "missed"
+        yield f"| {figure.what} | {sign}{figure.reach:g} | {figure.aim:g} | {told} | {verdict} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--into", type=Path, metavar="DOCUMENT")
+    given = parser.parse_args()
+    results = json.loads(given.file.read_text("utf-8"))
+    print(render(results))
+    if given.into is not None:
+        given.into.write_text(insert(given.into.read_text("utf-8"), results), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Session steps over HTTP: every server alone on the machine, in turns, round after round."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks import generator
+from benchmarks.figures import Row
+from benchmarks.generator import GeneratorFailed, Load, Manner
+from benchmarks.processes import NotStarted
+from benchmarks.servers import Server, Started
+
+WARM_UP_SECONDS = 2.0
+WARM_UP_CONNECTIONS = 16
+SETTLE_SECONDS = 10.0
+ANSWERS, LONGEST_SECONDS = 4, 15.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often and how long to measure: `stay` and `move` are numbers of connections."""
+
+    rounds: int
+    seconds: float
+    stay: Sequence[int]
+    move: Sequence[int]
+
+    def loads(self) -> Iterator[tuple[Manner, int]]:
+        yield from (("stay", connections) for connections in self.stay)
+        yield from (("move", connections) for connections in self.move)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What was seen: a row per server, round and load, and by server why it has none."""
+
+    rows: list[Row]
+    failures: dict[str, str]
+
+
+def measure(servers: Sequence[Server], model: Path, plan: Plan, tell: Callable[[str], None]) -> Steps:
+    """Measure all servers; one that fails is left out of the rounds that follow."""
+    rows: list[Row] = []
+    failures: dict[str, str] = {}
+    for number in range(1, plan.rounds + 1):
+        for server in servers:
+            if server.name in failures:
+                continue
+            try:
+                with server.start(model) as started:
+                    rows += _turn(server, started, plan, number, tell)
+            except (NotStarted, GeneratorFailed, OSError, subprocess.TimeoutExpired) as error:
+                failures[server.name] = str(error)
+                tell(f"{server.name}: {error}")
+    return Steps(rows, failures)
+
+
+def _turn(server: Server, started: Started, plan: Plan, number: int, tell: Callable[[str], None]) -> list[Row]:
+    warm = _load(started, "stay", WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
+    if not warm.rate:
+        raise NotStarted(f"no step was answered, {warm.errors} were refused or broke")
+    rows = []
+    for manner, connections in plan.loads():
+        load = _load(started, manner, connections, _seconds(plan, connections, warm.rate))
+        tell(
+            f"round {number}, {server.name}, {connections} connections, sessions {manner}: {load.rate:,.0f} steps/s, "
+            f"p50 {load.p50:.1f} ms, p99 {load.p99:.1f} ms, {load.errors} errors"
+        )
+        rows.append(
+            {"server": server.name, "round": number, "manner": manner, "connections": connections, **asdict(load)}
+        )
+    return rows
+
+
+def _seconds(plan: Plan, connections: int, rate: float) -> float:
+    """Return how long to measure: so long that each connection is answered some times, where a server is slow."""
+    return min(LONGEST_SECONDS, max(plan.seconds, ANSWERS * connections / rate))
+
+
+def _load(started: Started, manner: Manner, connections: int, seconds: float) -> Load:
+    sessions = started.open_sessions(generator.sessions_for(connections, manner))
+    load = generator.run(started.port, sessions, connections, manner, seconds)
+    # A server still works on what the generator no longer waits for: one request of each connection.
+    time.sleep(min(SETTLE_SECONDS, connections / max(load.rate, 1)))
+    return load

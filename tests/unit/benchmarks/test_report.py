@@ -1,0 +1,82 @@
+"""The report of a run: who is how fast, and what is reached."""
+
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks.report import MARKS, insert, render, steps
+from tests.checks.places import ROOT
+
+
+def row(server: str, number: int, rate: float, *, connections: int = 64, p50: float = 10.0, errors: int = 0) -> Any:
+    figures = {"rate": rate, "p50": p50, "p99": 2 * p50, "errors": errors}
+    return {"server": server, "round": number, "manner": "stay", "connections": connections, **figures}
+
+
+ROWS = [
+    *(row("ours-1", number, rate, errors=1) for number, rate in enumerate((3000, 9000, 4000))),
+    row("ours-2", 1, 5000.0, p50=6.0),
+    row("ours-2", 1, 800.0, connections=1, p50=1.0),
+    row("triton", 1, 2000.0, p50=20.0),
+    row("triton", 1, 100.0, connections=1, p50=10.0),
+]
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    return {
+        "machine": {"processor": "a processor", "cores": 2, "python": "3.11", "torch": "2.13"},
+        "plan": {"rounds": 3, "seconds": 5},
+        "servers": {"ours-1": "One", "ours-2": "Two", "triton": "Triton", "litserve": "LitServe"},
+        "failures": {"litserve": "No module\nnamed 'litserve' │| it said"},
+        "rows": ROWS,
+        "parts": {"many_sessions": {"bytes_beyond_state": 500}},
+    }
+
+
+def line(text: str, start: str) -> list[str]:
+    [found] = [line for line in text.splitlines() if line.startswith(f"| {start}")]
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
+def test_a_row_holds_the_medians_over_the_rounds_and_the_sum_of_the_errors(results: dict[str, Any]) -> None:
+    assert line(render(results), "One") == ["One", "4,000, 10.0 / 20.0", "", "3"]
+
+
+def test_a_server_that_did_not_start_says_why_in_its_row(results: dict[str, Any]) -> None:
+    assert line(render(results), "LitServe")[1] == "not measured: No module named 'litserve' it said"
+
+
+@pytest.mark.parametrize(
+    ("figure", "measured", "verdict"),
+    [
+        ("steps/s at 64 connections, against Triton's", "2.5", "reached"),
+        ("p99 at 64 connections, against Triton's", "0.3", "reached"),
+        ("median latency at 1 connection, against Triton's", "0.1", "reached"),
+        ("bytes in the store", "500", "missed"),
+        ("steps/s at 64 connections, against FastAPI", "not measured", ""),
+        ("the same in bfloat16 |", "not measured", ""),
+    ],
+)
+def test_figures_are_ratios_of_the_faster_number_of_workers(
+    results: dict[str, Any], figure: str, measured: str, verdict: str
+) -> None:
+    assert line(render(results), figure)[3:] == [measured, verdict]
+
+
+def test_the_table_goes_between_the_marks_of_a_document_as_often_as_it_is_written(results: dict[str, Any]) -> None:
+    document = f"before\n{MARKS[0]}old\n{MARKS[1]}after\n"
+    once = insert(document, results)
+    assert once == f"before\n{MARKS[0]}\n{steps(results)}\n{MARKS[1]}after\n"
+    assert insert(once, results) == once
+
+
+def test_a_document_without_the_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="found no place for the table"):
+        insert("text\n", {})
+
+
+def test_the_readme_shows_the_committed_results() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / "latest.json").read_text("utf-8"))
+    assert steps(results) in (ROOT / "README.md").read_text("utf-8"), "run the report with --into README.md"
