@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.onnx_engines import onnx_engines
-from benchmarks.ref_lm_weights import HIDDEN, LAYERS, VOCABULARY, config, weights
+from benchmarks.ref_lm import HIDDEN, LAYERS, VOCABULARY, build, config
 from service.nets.checkpoint import assemble
+from service.nets.config import LanguageModelConfig
 
 #: Prepares the step of one batch size: ids (B,) -> what runs it.
 Engine = Callable[[Tensor], Callable[[], object]]
@@ -35,29 +36,16 @@ EAGER, ONNX, OURS = "nn.LSTM, nn.Linear", "ONNX Runtime float32", "ours float32"
 ROUND_SECONDS = 0.15
 
 
-def eager(tensors: dict[str, Tensor]) -> Engine:
-    """Return what a few lines of PyTorch do."""
-    embedding = torch.nn.Embedding.from_pretrained(tensors["embedding.weight"])
-    lstm = torch.nn.LSTM(embedding.embedding_dim, HIDDEN, LAYERS, batch_first=True)
-    lstm.load_state_dict({name.removeprefix("rnn."): one for name, one in tensors.items() if name.startswith("rnn.")})
-    output = torch.nn.Linear(HIDDEN, VOCABULARY)
-    output.load_state_dict({name: tensors[f"output.{name}"] for name in ("weight", "bias")})
-
-    def prepare(ids: Tensor) -> Callable[[], object]:
-        state = (torch.zeros(LAYERS, len(ids), HIDDEN), torch.zeros(LAYERS, len(ids), HIDDEN))
-
-        def step() -> object:
-            features, after = lstm(embedding(ids)[:, None], state)
-            return output(features[:, 0]), after
-
-        return step
-
-    return prepare
+def eager(ids: Tensor) -> Callable[[], object]:
+    """Prepare what a few lines of PyTorch do."""
+    network = build()
+    state = (torch.zeros(LAYERS, len(ids), HIDDEN), torch.zeros(LAYERS, len(ids), HIDDEN))
+    return lambda: network(ids[:, None], state)
 
 
 def ours(tensors: dict[str, Tensor], arithmetic: str) -> Engine:
     """Return the network as the service runs it."""
-    network = assemble(config(), tensors, arithmetic)
+    network = assemble(LanguageModelConfig.model_validate(config(VOCABULARY, HIDDEN)), tensors, arithmetic)
 
     def prepare(ids: Tensor) -> Callable[[], object]:
         state = network.initial_recurrent_state(len(ids))
@@ -72,8 +60,8 @@ def ours(tensors: dict[str, Tensor], arithmetic: str) -> Engine:
 
 
 def engines() -> Iterator[tuple[str, Engine]]:
-    tensors = weights()
-    yield EAGER, eager(tensors)
+    tensors = {**build().state_dict()}
+    yield EAGER, eager
     yield from onnx_engines(tensors)
     for arithmetic in ("float32", "bfloat16", "int8"):
         yield f"ours {arithmetic}", ours(tensors, arithmetic)

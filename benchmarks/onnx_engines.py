@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.ref_lm_weights import HIDDEN, LAYERS
+from benchmarks.ref_lm import HIDDEN, LAYERS
 
 MODULES = ("onnx", "onnxruntime")
 

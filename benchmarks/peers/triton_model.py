@@ -16,9 +16,9 @@ class TritonPythonModel:
     def initialize(self, given: dict[str, str]) -> None:
         parameters = json.loads(given["model_config"])["parameters"]
         sys.path[:0] = parameters["sys.path"]["string_value"].split(":")
-        import torch  # noqa: PLC0415 - not on the path before
+        import torch  # not on the path before
 
-        from benchmarks.peers.states import LAYERS, Network  # noqa: PLC0415 - likewise
+        from benchmarks.peers.states import LAYERS, Network  # likewise
 
         self._torch = torch
         self._network = Network(Path(parameters["folder"]["string_value"]))
