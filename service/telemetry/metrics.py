@@ -67,7 +67,7 @@ class Metrics:
             "queue_wait_seconds", "From submission to the first timestep", PER_VERSION, FAST
         )
         self._batch_size = self._histogram("batch_size", "Operations sharing a forward pass", PER_VERSION, SIZES)
-        self._forward = self._histogram("forward_duration_seconds", "One timestep of a batch", PER_VERSION, FAST)
+        self._forward = self._histogram("forward_duration_seconds", "One forward pass of a batch", PER_VERSION, FAST)
         self._timesteps = self._counter("timesteps", "Tokens or observations fed", PER_VERSION)
         self._generated = self._counter("generated_tokens", "Tokens generated", PER_VERSION)
         self._loaded = self._gauge("model_loaded", "A served version", (*PER_VERSION, "fingerprint"), "livemax")
