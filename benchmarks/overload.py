@@ -24,7 +24,7 @@ from typing import cast
 import uvloop
 
 from benchmarks import generator, ours, ref_lm
-from benchmarks.generator import Session
+from benchmarks.generator import GeneratorFailed, Session
 
 GROWTH, LOADS = 1.5, 12
 #: Goodput follows a load as long as it is so much of it.
@@ -174,6 +174,8 @@ async def sweep(port: int, sessions: list[Session], first: float, seconds: float
         told.append(tally.told(rate, seconds))
         good = len(tally.good) / seconds
         rate, best, follows = rate * GROWTH, max(best, good), good > FOLLOWS * rate
+    if not best:
+        raise GeneratorFailed("no step was answered in time, whatever the load")
     told.append((await offer(crowd, 2 * best, seconds)).told(2 * best, seconds))
     for _, connection in made:
         connection.close()

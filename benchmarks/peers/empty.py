@@ -12,7 +12,8 @@ from typing import Any
 
 import uvicorn
 
-HEADERS = [(b"content-type", b"application/json")]
+ANSWER = b'{"predictions": []}'
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -23,7 +24,7 @@ async def endpoint(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["method"] == "POST":
         json.loads(message["body"])
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    await send({"type": "http.response.body", "body": b'{"predictions": []}'})
+    await send({"type": "http.response.body", "body": ANSWER})
 
 
 if __name__ == "__main__":
