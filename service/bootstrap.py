@@ -131,7 +131,7 @@ def text_limits(settings: Settings) -> TextLimits:
 def _wire(
     settings: Settings, engine: Engine, store: StateStore, files: StateFiles, *, metrics: Metrics, clock: Clock
 ) -> Services:
-    models, lanes, admission = Models(engine), Lanes(), Admission(settings.max_requests)
+    models, lanes, admission = Models(engine), Lanes(), Admission(settings.max_requests, clock.monotonic)
     creations = Creations(engine=engine, store=store, observer=metrics, clock=clock, durability=settings.durability)
     sessions = Sessions(
         models=models,

@@ -1,16 +1,28 @@
 """How many requests may be under way, and which of them: permits are taken at the door, before anything is parsed."""
 
+import time
+from collections.abc import Callable
+
+from service.application.pace import Pace
 from service.errors import Overloaded, ShuttingDown
+
+#: How much of the time that a client has may go by in waiting: answers that come too late are work for nobody.
+WAITING_SHARE = 0.7
 
 
 class Admission:
-    """Counts the requests under way. Open at first; a worker that is told to go drains, then closes."""
+    """Counts the requests under way. Open at first; a worker that is told to go drains, then closes.
 
-    def __init__(self, limit: int) -> None:
+    `limit` is the most of them; `monotonic` gives seconds.
+    """
+
+    def __init__(self, limit: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
         self.under_way = 0
         self.draining = False
         self.closed = False
+        self._monotonic = monotonic
+        self._pace = Pace()
 
     def enter(self, *, opens_session: bool = False) -> None:
         """Take a permit. Raises Overloaded or ShuttingDown; then there is nothing to give back."""
@@ -20,9 +32,21 @@ class Admission:
             raise Overloaded(f"{self.limit} requests are under way, as many as this worker admits", applied="no")
         self.under_way += 1
 
+    def foresee(self, patience: float) -> None:
+        """Raise Overloaded where a request that has a permit cannot be answered in `patience` seconds."""
+        others = self.under_way - 1
+        wait = self._pace.wait(others)
+        if wait > patience * WAITING_SHARE:
+            raise Overloaded(
+                f"{others} requests are under way, which take about {wait:.1f} s: too long for the {patience:g} s of "
+                "X-Request-Timeout-Ms",
+                applied="no",
+            )
+
     def leave(self) -> None:
         """Give the permit back."""
         self.under_way -= 1
+        self._pace.ended(self.under_way, self._monotonic())
 
     def drain(self) -> None:
         """Open no session from now on; requests of those that are open, and predictions, still enter."""

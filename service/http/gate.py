@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.application.admission import Admission
+from service.application.caller import Caller
+from service.application.deadlines import Deadline
 from service.application.ports import Clock, Observer
 from service.errors import BodyTooLarge, InternalError, ShuttingDown, UnrollError
 from service.http import errors, identity
@@ -107,12 +109,19 @@ class Passage:
         gate.admission.enter(opens_session=opens_session)
         try:
             owner = identity.tenant(self._headers, gate.settings.keys)
-            seconds = gate.settings.request_timeout_seconds
-            self._state["caller"] = identity.caller(self._headers, owner, gate.clock, seconds)
+            self._state["caller"] = Caller(owner, Deadline.after(gate.clock, self._seconds()))
             self._check_length()
             await gate.app(self._scope, self._bounded_receive, self._marked_send)
         finally:
             gate.admission.leave()
+
+    def _seconds(self) -> float:
+        """Return how long the request may take."""
+        patience = identity.patience(self._headers)
+        if patience is None:
+            return self._gate.settings.request_timeout_seconds
+        self._gate.admission.foresee(patience)
+        return patience
 
     def _check_length(self) -> None:
         declared = self._headers.get("content-length", "0")

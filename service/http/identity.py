@@ -4,9 +4,6 @@ import re
 import secrets
 from collections.abc import Mapping
 
-from service.application.caller import Caller
-from service.application.deadlines import Deadline
-from service.application.ports import Clock
 from service.errors import InvalidApiKey, InvalidRequest, MissingApiKey
 
 #: The one tenant of a service without keys.
@@ -34,15 +31,14 @@ def tenant(headers: Mapping[str, str], keys: Mapping[str, str]) -> str:
     return found[0]
 
 
-def caller(headers: Mapping[str, str], owner: str, clock: Clock, default_seconds: float) -> Caller:
-    """Return the caller with the deadline of X-Request-Timeout-Ms or the default. Raises InvalidRequest."""
+def patience(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of X-Request-Timeout-Ms, None without it. Raises InvalidRequest."""
     wanted = headers.get("x-request-timeout-ms")
-    seconds = default_seconds
-    if wanted is not None:
-        if not re.fullmatch(r"[0-9]{1,9}", wanted) or not 1 <= int(wanted) <= MAX_TIMEOUT_MS:
-            raise InvalidRequest(
-                f"X-Request-Timeout-Ms is {wanted[:40]!r}: expected an integer from 1 to {MAX_TIMEOUT_MS}",
-                param="X-Request-Timeout-Ms",
-            )
-        seconds = int(wanted) / 1000
-    return Caller(owner, Deadline.after(clock, seconds))
+    if wanted is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", wanted) or not 1 <= int(wanted) <= MAX_TIMEOUT_MS:
+        raise InvalidRequest(
+            f"X-Request-Timeout-Ms is {wanted[:40]!r}: expected an integer from 1 to {MAX_TIMEOUT_MS}",
+            param="X-Request-Timeout-Ms",
+        )
+    return int(wanted) / 1000

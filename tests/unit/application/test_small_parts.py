@@ -15,6 +15,41 @@ from service.types import GenerateOptions, PredictOptions, TextInput
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore
 
 
+def admitted(admission: Admission, count: int) -> None:
+    for _ in range(count):
+        admission.enter()
+
+
+def done(admission: Admission, clock: ManualClock, count: int, seconds: float = 0.01) -> None:
+    for _ in range(count):
+        clock.seconds += seconds
+        admission.leave()
+
+
+def test_who_cannot_be_answered_in_time_is_refused_at_once() -> None:
+    clock = ManualClock()
+    admission = Admission(1000, clock.monotonic)
+    admitted(admission, 300)
+    done(admission, clock, 100)
+    with pytest.raises(Overloaded) as refusal:
+        admission.foresee(1.0)
+    assert "199 requests are under way, which take about 2.0 s" in refusal.value.message
+    admission.foresee(10.0)
+    done(admission, clock, 140)
+    admission.foresee(1.0)
+    with pytest.raises(Overloaded):
+        admission.foresee(0.5)
+
+
+def test_a_worker_with_little_to_do_refuses_nobody_for_its_slowness() -> None:
+    clock = ManualClock()
+    admission = Admission(1000, clock.monotonic)
+    admitted(admission, 4)
+    done(admission, clock, 3, seconds=5)
+    admitted(admission, 100)
+    admission.foresee(0.001)
+
+
 def test_admission_refuses_at_once_past_its_limit_and_when_closed() -> None:
     admission = Admission(1)
     admission.enter()
