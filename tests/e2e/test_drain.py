@@ -141,9 +141,11 @@ class RoundRobin(httpx.BaseTransport):
 
 
 def test_a_worker_told_to_go_finishes_what_is_open_and_opens_nothing(service: Server) -> None:
-    with service.client() as http, wires_of_one_worker(service, 5) as (pid, wires):
-        slow, late, probe, opener, idle = wires
+    with service.client() as http:
         first, second = new_session(http), new_session(http)
+    # The client's own connection is closed by now: an idle one would keep its worker as long as the drain time lasts.
+    with wires_of_one_worker(service, 5) as (pid, wires):
+        slow, late, probe, opener, idle = wires
         rest = slow.begin(steps(first), BUSY)
         os.kill(pid, signal.SIGSTOP)
         late.send("POST", steps(second), BUSY)
@@ -162,6 +164,7 @@ def test_a_worker_told_to_go_finishes_what_is_open_and_opens_nothing(service: Se
         stepped = idle.ask("POST", steps(second), BUSY)
         assert (stepped.status, stepped.closing, stepped.body["step"]) == (200, True, 2)
         eventually(lambda: not is_running(pid), 40)
+    with service.client() as http:
         assert [look_up(http, session)["step"] for session in (first, second)] == [1, 2]
     eventually(service.is_ready, 120)
 
