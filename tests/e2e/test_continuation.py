@@ -156,8 +156,8 @@ def test_sigterm_ends_every_process_and_a_second_start_finds_the_sessions(
     write_language_model(models_folder, "changed", seed=5)
     server.restart()
     for name, gone in removed_or_changed.items():
-        # Workers that were killed in the tests before count as serving it for a while.
-        eventually(lambda gone=gone: step(http, gone, "the").status_code != 503, 40)
+        # Workers that were killed in the tests before count as serving it for a while, until each of these has heard.
+        eventually(lambda gone=gone: all(step(http, gone, "the").status_code != 503 for _ in range(20)), 60)
         assert refusal(step(http, gone, "the"), 410, "model_version_gone", name)["applied"] == "no"
         for route in ("predict", "generate", "fork"):
             refusal(post(http, f"/v1/sessions/{gone}/{route}"), 410, "model_version_gone", name)
