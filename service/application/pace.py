@@ -13,16 +13,15 @@ class Pace:
     """Counts the requests that end in a window of time throughout which the worker was busy."""
 
     _rate: float | None = None
-    _since: float = 0.0
+    _since: float | None = None
     _ended: int = 0
-    _busy: bool = False
 
     def ended(self, under_way: int, now: float) -> None:
         """Tell of a request's end, `now` in seconds, with so many left."""
         if under_way < BUSY:
-            self._rate, self._busy = None, False
-        elif not self._busy:
-            self._since, self._ended, self._busy = now, 0, True
+            self._rate = self._since = None
+        elif self._since is None:
+            self._since, self._ended = now, 0
         else:
             self._ended += 1
             if now - self._since >= WINDOW_SECONDS:

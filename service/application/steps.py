@@ -90,12 +90,12 @@ class Steps:
         async with caller.deadline.bounding() as effect:
             record = self._foreseen(caller, step, mark)
             while True:
-                if record is None:
-                    record = await self.sessions.find(caller.tenant, step.session_id)
                 try:
-                    repeated = await self._repeated(caller, step, mark, record, effect)
-                    if repeated is not None:
-                        return repeated
+                    if record is None:
+                        record = await self.sessions.find(caller.tenant, step.session_id)
+                        repeated = await self._repeated(caller, step, mark, record, effect)
+                        if repeated is not None:
+                            return repeated
                     return await self._run_and_write(caller, step, mark, record, effect)
                 except WriteConflict:
                     record, effect.applied = None, "no"
