@@ -12,18 +12,16 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import InvalidJson
+from service.errors import InvalidJson, UnsupportedMediaType
 from service.http import models, schemas, sessions
-from service.http.parsing import parse
+from service.http.parsing import StrictRequest
 from service.http.services import Services
 from service.http.strict import Schema
 
-JSON_TYPES = frozenset({None, b"application/json", b"application/json; charset=utf-8"})
 #: As long as the contract allows an Idempotency-Key to be.
-KEY_BYTES = range(1, 256)
+KEY_LENGTHS = range(1, 256)
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 
@@ -42,19 +40,16 @@ class Shortcut:
         every = (route for route in router.routes if isinstance(route, APIRoute))
         return cls(next(route for route in every if route.endpoint is endpoint), schema, takes_key)
 
-    def arguments(self, scope: Scope, content: bytes) -> dict[str, Any] | None:
+    async def arguments(self, request: StrictRequest) -> dict[str, Any] | None:
         """Return what the function takes from the request, or None where that is not well-formed."""
-        if _header(scope, b"content-type") not in JSON_TYPES:
-            return None
         try:
-            arguments: dict[str, Any] = {"body": self.schema.model_validate(parse(content))}
-        except (InvalidJson, ValidationError):
+            arguments: dict[str, Any] = {"body": self.schema.model_validate(await request.json())}
+        except (InvalidJson, UnsupportedMediaType, ValidationError):
             return None
         if self.takes_key:
-            key = _header(scope, b"idempotency-key")
-            if key is not None and len(key) not in KEY_BYTES:
+            arguments["key"] = key = request.headers.get("idempotency-key")
+            if key is not None and len(key) not in KEY_LENGTHS:
                 return None
-            arguments["key"] = None if key is None else key.decode("latin-1")
         return arguments
 
 
@@ -80,8 +75,9 @@ class Shortcuts:
         await self._api(scope, receive, send)
 
     async def _take(self, shortcut: Shortcut, path: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
-        content = await _read(receive)
-        arguments = shortcut.arguments(scope, content)
+        request = StrictRequest(scope, receive)
+        content = await request.body()
+        arguments = await shortcut.arguments(request)
         if arguments is None:
             await self._api(scope, _replaying(content, receive), send)
             return
@@ -89,22 +85,6 @@ class Shortcuts:
         asking = scope["state"]["caller"]
         response: Response = await shortcut.route.endpoint(**path, **arguments, wired=self._services, asking=asking)
         await response(scope, receive, send)
-
-
-def _header(scope: Scope, name: bytes) -> bytes | None:
-    return next((value for given, value in scope["headers"] if given == name), None)
-
-
-async def _read(receive: Receive) -> bytes:
-    """Return the whole body. Raises ClientDisconnect."""
-    content, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        content += message.get("body", b"")
-        more = message.get("more_body", False)
-    return content
 
 
 def _replaying(content: bytes, receive: Receive) -> Receive:
