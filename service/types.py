@@ -283,9 +283,9 @@ class Facts:
 class Record(Facts):
     """All that the store holds of one session; digests are 16 bytes.
 
-    `token` identifies the stored bytes that this record was read from, for compare-and-set; empty before the first
-    write. `origin` is the digest of a keyed create or fork, and random bytes behind it. `keys` are the digests of the
-    last keys, newest last.
+    `token` are the stored bytes that this record was read from, for compare-and-set; empty before the first write.
+    `origin` is the digest of a keyed create or fork, and random bytes behind it. `keys` are the digests of the last
+    keys, newest last.
     """
 
     state: bytes

@@ -75,9 +75,9 @@ def _was_applied(record: Record, mark: Mark) -> Applied:
     return "unknown"
 
 
-def advanced(record: Record, dtype: str, outcome: Outcome, mark: Mark, expires_at: int) -> Record:
-    """Return the record after a step in the arithmetic `dtype`, still without its stored answer."""
-    kept = (*record.kept, KeptState(record.step, record.timesteps, record.state))
+def advanced(record: Record, dtype: str, outcome: Outcome, mark: Mark, *, answer: bytes, expires_at: int) -> Record:
+    """Return the record after a step in the arithmetic `dtype`, with its answer if the request can be repeated."""
+    kept = (*record.kept, KeptState(record.step, record.timesteps, record.state)) if record.kept_steps else ()
     return replace(
         record,
         dtype=dtype,
@@ -86,13 +86,6 @@ def advanced(record: Record, dtype: str, outcome: Outcome, mark: Mark, expires_a
         state=outcome.state,
         expires_at=expires_at,
         keys=(*record.keys, mark.key)[-REMEMBERED_KEYS:] if mark.key else record.keys,
-        last=None,
-        kept=kept[-record.kept_steps :] if record.kept_steps else (),
+        last=LastStep(record.step, mark.key, mark.body, answer) if mark.kept else None,
+        kept=kept[-record.kept_steps :],
     )
-
-
-def with_answer(record: Record, mark: Mark, answer: bytes) -> Record:
-    """Return the advanced record with the answer to repeat, if the request can be repeated."""
-    if not mark.kept:
-        return record
-    return replace(record, last=LastStep(record.step - 1, mark.key, mark.body, answer))

@@ -13,7 +13,7 @@ from service.application.digests import digest
 from service.application.lanes import Lanes
 from service.application.models import Models
 from service.application.ports import Clock, Engine, Observer, StateStore
-from service.application.repetition import Mark, advanced, require_step, stored_answer, with_answer
+from service.application.repetition import Mark, advanced, require_step, stored_answer
 from service.application.sessions import Sessions
 from service.application.views import Answer
 from service.errors import (
@@ -64,7 +64,8 @@ class Steps:
         model = self.models.of_session(record)
         async with caller.deadline.bounding():
             outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
-        return Answer(views.step_result(step.session_id, record, outcome.output))
+        stands = {"step": record.step, "timesteps": record.timesteps, "expires_at": record.expires_at}
+        return Answer(views.step_result(step.session_id, record, outcome.output, **stands))
 
     async def apply(self, caller: Caller, step: Step) -> Answer:
         """Apply a step, or answer its repetition. Errors tell by `applied` whether it took effect."""
@@ -141,15 +142,16 @@ class Steps:
         model = self.models.of_session(record)
         outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
         expires_at = self.clock.now() + 1000 * record.ttl_seconds
-        after = advanced(record, model.dtype, outcome, mark, expires_at)
+        stands = {"step": record.step + 1, "timesteps": record.timesteps + outcome.timesteps, "expires_at": expires_at}
         try:
-            answer = views.step_result(step.session_id, after, outcome.output)
+            answer = views.step_result(step.session_id, record, outcome.output, **stands)
         except ValueError:
             raise InternalError("the network answered with a number that is not finite", applied="no") from None
         caller.deadline.check()
         # Past this line the store finishes the write, whether anyone waits or not.
         effect.applied = "unknown"
-        await self.store.write(caller.tenant, step.session_id, with_answer(after, mark, answer))
+        after = advanced(record, model.dtype, outcome, mark, answer=answer, expires_at=expires_at)
+        await self.store.write(caller.tenant, step.session_id, after)
         self.observer.step("applied")
         return Answer(answer)
 

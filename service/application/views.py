@@ -50,16 +50,18 @@ def session(session_id: str, record: Record | Listed, tasks: Mapping[str, str]) 
     }
 
 
-def step_result(session_id: str, record: Record, output: dict[str, Json]) -> bytes:
-    """Return the StepResult of a session that stands at `record`."""
+def step_result(
+    session_id: str, record: Record, output: dict[str, Json], *, step: int, timesteps: int, expires_at: int
+) -> bytes:
+    """Return the StepResult of the session of `record` that stands at `step`."""
     return encode(
         {
             "session_id": session_id,
             "model": record.model,
             "version": record.version,
-            "step": record.step,
-            "timesteps": record.timesteps,
+            "step": step,
+            "timesteps": timesteps,
             "output": output,
-            "expires_at": timestamp(record.expires_at),
+            "expires_at": timestamp(expires_at),
         }
     )

@@ -1,6 +1,6 @@
 """Options in request bodies. Each task has some of its own, and refuses those of others by name."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 
@@ -20,6 +20,8 @@ def _each_once(levels: list[float]) -> list[float]:
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 Levels = Annotated[list[Level], Field(min_length=1, max_length=MAX_LEVELS), AfterValidator(_each_once)]
+#: A tuple, for pydantic copies lists at every request.
+USUAL_LEVELS = cast("list[float]", (0.1, 0.5, 0.9))
 
 
 class StepOptions(Schema):
@@ -31,7 +33,7 @@ class StepOptions(Schema):
     horizon: int | None = Field(
         None, ge=1, description="Forecasting: how many steps ahead; null: as many as the model can"
     )
-    quantiles: Levels = Field([0.1, 0.5, 0.9], description="Forecasting: levels inside (0, 1), each once")
+    quantiles: Levels = Field(USUAL_LEVELS, description="Forecasting: levels inside (0, 1), each once")
     samples: int = Field(0, ge=0, le=MAX_SAMPLES, description="Forecasting: how many possible futures to draw")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Forecasting: same seed, same samples")
 

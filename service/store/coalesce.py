@@ -1,7 +1,8 @@
 """Group commit: calls of one tick of the event loop, or that arrive while others are under way, share a round trip.
 
 A caller waits on a future of its own. Its cancellation ends its waiting and nothing else: the round trip runs in a task
-that no caller owns, and settles each future once. Calls for different servers never wait for each other.
+that no caller owns, and settles each future once. Calls for different servers never wait for each other. One timer
+watches over all deadlines: hundreds of calls a second would set and cancel one each.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from service.store.errors import Lost, translate
 Run = Callable[[Sequence[Command], float], Awaitable[list[Answer]]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     command: Command
     deadline: float
@@ -36,8 +37,10 @@ class Coalescer:
         self._free = in_flight
         self._limit = limit
         self._waiting: deque[_Call] = deque()
+        self._unanswered: set[_Call] = set()
         self._flights: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def submit(self, command: Command, deadline: float) -> Answer:
         """The command's answer. Raises StoreUnavailable when its turn does not come by `deadline`."""
@@ -47,16 +50,30 @@ class Coalescer:
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._launch)
+        self._unanswered.add(call)
+        if self._alarm is None or deadline < self._alarm.when():
+            self._set_alarm(deadline)
         try:
-            async with asyncio.timeout_at(deadline):
-                return await call.answer
-        except TimeoutError:
-            raise translate(Lost("no answer in time", sent=call.sent), writes=command.writes) from None
+            return await call.answer
+        finally:
+            self._unanswered.discard(call)
 
     async def drain(self) -> None:
         """Return when nothing is waiting or under way."""
         while self._flights or self._waiting:
             await asyncio.wait(self._flights) if self._flights else await asyncio.sleep(0)
+
+    def _set_alarm(self, at: float | None) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None if at is None else asyncio.get_running_loop().call_at(at, self._fail_overdue)
+
+    def _fail_overdue(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for call in self._unanswered:
+            if call.deadline <= now:
+                call.fail("no answer in time", sent=call.sent)
+        self._set_alarm(min((call.deadline for call in self._unanswered if not call.answer.done()), default=None))
 
     def _launch(self) -> None:
         self._scheduled = False

@@ -1,6 +1,7 @@
 """Names of everything in the store. Only a key's first pair of braces decides its slot, so each has at most one."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from service.errors import SettingsError
@@ -41,5 +42,6 @@ class Keys:
         return f"{self.prefix}:secret"
 
 
+@lru_cache(16_384)
 def _encoded(text: str) -> str:
     return quote(text, safe="")

@@ -16,7 +16,7 @@ class StoreObserver(Protocol):
         """The store answered, or could not be reached."""
 
     def session_cache(self, outcome: str) -> None:
-        """A record was needed: "hit", held here as it is stored; "stale", found to be out of date; "miss", read."""
+        """A record was needed: "hit", held here; "stale", a hit that was found out of date; "miss", read."""
 
     def session_ended(self, reason: str, count: int = 1) -> None:
         """So many sessions were found expired."""

@@ -6,8 +6,7 @@ is read first: a forward pass from what is out of date is lost.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from hashlib import sha1
+from dataclasses import dataclass
 
 from service.types import Record
 
@@ -34,12 +33,11 @@ class Recent:
         return len(self._entries)
 
     def staying(self, key: str) -> Record | None:
-        """The record to go on from unread, if there is one; the digest of all that was stored is behind its token."""
+        """The record to go on from unread, if there is one."""
         entry = self._entries.get(key)
         if entry is None or not entry.stays or len(entry.stored) > COMPARED_BYTES:
             return None
-        digest = sha1(entry.stored, usedforsecurity=False).digest()
-        return replace(entry.record, token=entry.record.token + digest)
+        return entry.record
 
     def stored_as(self, key: str, stored: bytes) -> Record | None:
         """The record that these bytes, just read, are known to be; None where they are others."""
@@ -60,7 +58,10 @@ class Recent:
         while self._held > self._limit:
             self._held -= 2 * len(self._entries.popitem(last=False)[1].stored)
 
-    def doubt(self, key: str) -> None:
-        """Have a record read before it is used again: it was found to be another one."""
-        if key in self._entries:
-            self._entries[key].stays = False
+    def doubt(self, key: str) -> bool:
+        """Have a record read before it is used again: it was found to be another one. Tells whether it was trusted."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return False
+        trusted, entry.stays = entry.stays, False
+        return trusted

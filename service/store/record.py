@@ -4,10 +4,10 @@
     facts     what a listing tells, and the checksum of the rest
     rest      state, digests, stored answer, kept states
 
-The header is the record's token: its checksum covers the facts and through them the rest, and the random nonce keeps
-two writes of equal content apart, so that a writer never takes a record that was rolled back and rewritten for the one
-that it knows. It covers the owner too, tenant and session, without storing it: what was copied from another session's
-key is foreign here. A listing reads and checks header and facts alone, however large the states are.
+The header stands for the whole record: its checksum covers the facts and through them the rest, and the random nonce
+keeps two writes of equal content apart, so that a writer never takes a record that was rolled back and rewritten for
+the one that it knows. It covers the owner too, tenant and session, without storing it: what was copied from another
+session's key is foreign here. A listing reads and checks header and facts alone, however large the states are.
 """
 
 import secrets
@@ -63,7 +63,7 @@ class Owner:
 
 
 def encode(record: Record, owner: Owner) -> bytes:
-    """The record's bytes under a fresh nonce; their first HEADER_BYTES are its new token.
+    """The record's bytes under a fresh nonce; they are its new token.
 
     Raises ValueError for a dtype, durability or fingerprint that the format does not know, OverflowError for a number
     that it cannot hold.
@@ -99,11 +99,6 @@ def bury(ended_at: int, created_at: int, owner: Owner) -> bytes:
     blank = _TOMBSTONE.pack(TOMBSTONE_MAGIC, FORMAT, ended_at, created_at, _BLANK)
     head = blank[:-_CHECKSUM_BYTES]
     return head + owner.seal(head, b"")
-
-
-def token_of(data: bytes) -> bytes:
-    """The token of encoded bytes."""
-    return data[:HEADER_BYTES]
 
 
 def _magic(data: bytes) -> bytes:
@@ -223,7 +218,7 @@ def _decode_record(data: bytes, owner: Owner) -> Record:
         durability=facts.durability,
         kept_steps=facts.kept_steps,
         indexed_until=facts.indexed_until,
-        token=token_of(data),
+        token=data,
         # Keyword arguments are evaluated in this order, which is the order of `_encode_rest`.
         state=reader.take(facts.state_bytes),
         origin=reader.blob(1),

@@ -29,8 +29,8 @@ from service.store.index import Index, lifetime
 from service.store.keys import Keys
 from service.store.lane import Lane
 from service.store.observer import StoreObserver
-from service.store.recent import Recent
-from service.store.record import HEADER_BYTES, TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode, token_of
+from service.store.recent import COMPARED_BYTES, Recent
+from service.store.record import HEADER_BYTES, TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode
 from service.store.topology import Topology
 from service.types import Durability, Record, SessionPage
 
@@ -102,7 +102,10 @@ class RedisStore:
 
     def recent(self, tenant: str, session_id: str) -> Record | None:
         """The record as it was last seen, of a session that stays with this worker; None where it must be read."""
-        return self._recent.staying(self._keys.session(tenant, session_id))
+        record = self._recent.staying(self._keys.session(tenant, session_id))
+        if record is not None:
+            self._observer.session_cache("hit")
+        return record
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         """Store a first record, or return the one that is there.
@@ -116,7 +119,12 @@ class RedisStore:
 
         Raises WriteConflict, StoreFull, StoreUnavailable and DurabilityNotReached.
         """
-        return await self._to_its_end(self._observed("write", self._write_record(tenant, session_id, record)))
+        if not record.token:
+            raise WriteConflict(f"session {session_id} was never stored")
+        record, moved = _with_index_time(record)
+        writing = self._observed("write", self._write_record(tenant, session_id, record, moved))
+        # A write goes on when its caller is cancelled. An index entry behind it takes a task of its own.
+        return await (self._to_its_end(writing) if moved else writing)
 
     async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
         """Wait until the record, which was read, is as durable as it demands.
@@ -189,16 +197,13 @@ class RedisStore:
             return _live(stored, Owner(tenant, session_id))
         await self._enter(tenant, session_id, record, deadline)
         _require_durable(record, answer)
-        return replace(record, token=token_of(data))
+        return replace(record, token=data)
 
-    async def _write_record(self, tenant: str, session_id: str, record: Record) -> Record:
-        if not record.token:
-            raise WriteConflict(f"session {session_id} was never stored")
+    async def _write_record(self, tenant: str, session_id: str, record: Record, moved: bool) -> Record:
         deadline = self._deadline()
-        expected, digest = record.token[:HEADER_BYTES], record.token[HEADER_BYTES:].hex()
-        record, moved = _with_index_time(record)
+        expected = record.token if len(record.token) <= COMPARED_BYTES else record.token[:HEADER_BYTES]
         data = encode(record, Owner(tenant, session_id))
-        arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC, digest)
+        arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC, HEADER_BYTES)
         key = self._keys.session(tenant, session_id)
         command = running(self._write, [key], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
@@ -207,13 +212,10 @@ class RedisStore:
             # Of a write sent twice, the first may have been applied and then overtaken.
             if answer.repeated:
                 raise translate(Lost("the reply to a write was lost", sent=True), writes=True)
-            self._recent.doubt(key)
-            if digest:
+            if self._recent.doubt(key):
                 self._observer.session_cache("stale")
             raise WriteConflict(f"session {session_id}: {_text(result)}")
-        if digest:
-            self._observer.session_cache("hit")
-        written = replace(record, token=token_of(data))
+        written = replace(record, token=data)
         self._recent.put(key, data, written)
         if moved:
             await self._enter(tenant, session_id, record, deadline)
@@ -221,7 +223,7 @@ class RedisStore:
         return written
 
     async def _confirm_record(self, tenant: str, session_id: str, record: Record) -> None:
-        command = running(self._confirm, [self._keys.session(tenant, session_id)], record.token)
+        command = running(self._confirm, [self._keys.session(tenant, session_id)], record.token[:HEADER_BYTES])
         try:
             answer = await self._lanes[record.durability].submit(command, self._deadline())
             result = value_of(command, answer)
@@ -268,16 +270,20 @@ class RedisStore:
 
     async def _observed(self, operation: str, work: Coroutine[Any, Any, _T]) -> _T:
         started = time.monotonic()
-        up = True
+        up: bool | None = True
         try:
             return await work
+        except asyncio.CancelledError:
+            up = None  # nobody waited for the answer: that tells nothing of the store
+            raise
         except (Unavailable, StateCorrupted) as error:
             up = not isinstance(error, StoreUnavailable)
             self._observer.store_error(error.code)
             raise
         finally:
-            self._observer.store_call(operation, time.monotonic() - started)
-            self._observer.store_up(up)
+            if up is not None:
+                self._observer.store_call(operation, time.monotonic() - started)
+                self._observer.store_up(up)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run `work` in a task that outlives a cancelled caller: what follows a write, follows it."""

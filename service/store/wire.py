@@ -6,8 +6,9 @@ nothing is sent twice, and each command knows whether the server may have it.
 
 import asyncio
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
+import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import AuthenticationError, AuthorizationError, BusyLoadingError, RedisError, ResponseError
 
@@ -43,8 +44,10 @@ async def _converse(
     commands: Sequence[tuple[Argument, ...]],
     replies: list[Reply],
 ) -> None:
+    # The deadline around all this bounds every wait: the driver would set a timer of its own for each reply.
+    own_timeout, connection.socket_timeout = connection.socket_timeout, None
     try:
-        await connection.send_packed_command(connection.pack_commands(commands))
+        await connection.send_packed_command([hiredis.pack_command(cast("Any", command)) for command in commands])
         for _ in commands:
             replies.append(await _reply(connection))  # noqa: PERF401 - what came must outlive what did not
     except BaseException:
@@ -52,6 +55,7 @@ async def _converse(
         await connection.disconnect(nowait=True)
         raise
     finally:
+        connection.socket_timeout = own_timeout
         await pool.release(connection)
 
 

@@ -33,16 +33,16 @@ class StateLayout:
 
     def to_bytes(self, row: Tensor) -> bytes:
         """Return a row (total,) as little-endian float32."""
-        return row.detach().cpu().contiguous().numpy().astype("<f4", copy=False).tobytes()
+        return row.cpu().numpy().astype("<f4", copy=False).tobytes()
 
     def from_bytes(self, raw: bytes) -> Tensor:
         """Return the row (total,) that `raw` holds. Raises StateCorrupted for a wrong length or a non-finite number."""
         if len(raw) != self.bytes:
             raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {self.bytes}; the record is kept")
-        row = torch.frombuffer(bytearray(raw), dtype=torch.float32)
-        if not np.isfinite(row.numpy()).all():  # several times faster than torch's for one row
+        row = np.frombuffer(bytearray(raw), "<f4")
+        if not np.isfinite(row).all():
             raise StateCorrupted("the stored state holds a number that is not finite; the record is kept")
-        return row
+        return torch.from_numpy(row)
 
     def to_tensors(self, row: Tensor) -> dict[str, Tensor]:
         """Return the tensors of a row (total,) by name, each in its own shape."""

@@ -1,6 +1,7 @@
 """Options of one task, given to another, are refused by name."""
 
 from dataclasses import fields
+from functools import cache
 
 from service.errors import InvalidRequest
 from service.types import PredictOptions
@@ -8,12 +9,17 @@ from service.types import PredictOptions
 
 def refuse_foreign(options: PredictOptions, who: str, *own: str) -> PredictOptions:
     """Return `options` if all that is given is among `own`. Raises InvalidRequest naming the first that is not."""
-    for field in fields(options):
-        value = getattr(options, field.name)
-        foreign = field.compare and field.name not in own
-        if foreign and (field.name in options.given or value != field.default):
+    for name, default in _foreign(own):
+        value = getattr(options, name)
+        if name in options.given or value != default:
             raise InvalidRequest(
-                f"options.{field.name} is {value!r}: expected it to be left out, since {who} has {', '.join(own)}",
-                param=f"options.{field.name}",
+                f"options.{name} is {value!r}: expected it to be left out, since {who} has {', '.join(own)}",
+                param=f"options.{name}",
             )
     return options
+
+
+@cache
+def _foreign(own: tuple[str, ...]) -> list[tuple[str, object]]:
+    """The names and defaults of all other options."""
+    return [(field.name, field.default) for field in fields(PredictOptions) if field.compare and field.name not in own]

@@ -88,7 +88,7 @@ async def test_a_staying_session_is_written_unread_and_never_over_anything_else(
     with pytest.raises(WriteConflict):
         await store.write("tenant", "id", stepped(recent))
     assert store.recent("tenant", "id") is None
-    assert observed.cache == ["miss", "hit", "hit", "hit", "stale"]
+    assert observed.cache == ["miss", "hit", "hit", "hit", "hit", "stale"]
 
 
 async def test_damage_that_leaves_the_header_is_noticed_unread(store: RedisStore, client: Redis, prefix: str) -> None:
