@@ -16,6 +16,7 @@ from service.nets.preprocessor import Numbers
 from service.tasks.even_series import read_even_series
 from service.tasks.forecasting import Forecasts
 from service.tasks.running import Runnable, Underway, finish
+from service.tasks.sequences import number
 from service.types import Outcome, Predict
 
 
@@ -63,7 +64,7 @@ class ForecastErrors:
             came = self._series.numbers(origin, origin + self._config.horizon, self._target)
             errors.append(np.abs(self._foretold(outcome) - came))
             state = step.state
-        return float(np.nanmean(errors))
+        return number(float(np.nanmean(errors)))
 
     def _step(self, task: Runnable, state: Any, begin: int, origin: int) -> Underway:  # noqa: ANN401 - the task's kind
         """Return the step that feeds rows begin..origin-1 and forecasts those behind."""

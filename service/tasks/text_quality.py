@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from service.errors import InvalidRequest
 from service.tasks.running import Asked, Runnable, answers
-from service.tasks.sequences import perplexity
+from service.tasks.sequences import number, perplexity
 from service.types import Observation, Predict, Score, TextInput
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Bleu:
     def figure(self, task: Runnable) -> float:
         """Return BLEU, from 0 to 100."""
         found: list[Any] = [one.output["translations"] for one in answers(task, self._asked)]
-        return float(self._metric.corpus_score([best["text"] for best, *_ in found], [self._references]).score)
+        return number(self._metric.corpus_score([best["text"] for best, *_ in found], [self._references]).score)
 
 
 def _metric() -> "BLEU":
