@@ -18,9 +18,6 @@ from service.telemetry import logs
 
 log = logging.getLogger(__name__)
 
-#: Rows of a file that `predict` reads.
-MOST_ROWS = 10_000_000
-
 app = typer.Typer(
     name="unroll", help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
@@ -105,6 +102,7 @@ def predict(
 ) -> None:
     """Predict the next words of a text, translate it, or forecast a series, without a server."""
     from service.bootstrap import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
+    from service.tasks.limits import MOST_ROWS  # noqa: PLC0415 - likewise
     from service.tasks.trial import Given, prepare  # noqa: PLC0415 - likewise
     from service.types import PredictOptions  # noqa: PLC0415
 
@@ -117,7 +115,6 @@ def predict(
         )
         limits = text_limits(found)
         if csv is not None:
-            # A file may be as long as it likes: nobody else waits.
             limits = replace(limits, input_tokens=max(limits.input_tokens, MOST_ROWS))
         outcome = run_once(trial.folder, trial.operation, limits, found.dtype_of(trial.folder.parent.name))
     except (SettingsError, ModelFolderError, UnrollError) as error:
@@ -192,7 +189,11 @@ def verify(
         ArithmeticChoice | None, typer.Option(help="Arithmetic to run it in; default: what its config.json says.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Text, a sentence a line: tells a next-word model's perplexity, too.")
+        Path | None,
+        typer.Option(
+            help="What to judge it by: sentences, one a line; for translation a source, TAB and target a line; for "
+            "forecasting a CSV as `predict` reads it. Tells perplexity, BLEU or mean absolute error, too."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -205,7 +206,7 @@ def verify(
 def _report(work: Callable[[], Report], as_json: bool) -> None:
     try:
         report = work()
-    except (ModelFolderError, OSError) as error:
+    except (ModelFolderError, UnrollError, OSError) as error:
         _fail(error)
     typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.render())
 

@@ -23,7 +23,7 @@ class Forecasts:
 
     def __init__(self, network: Forecaster, preprocessor: Preprocessor, limits: TextLimits) -> None:
         self._network = network
-        self._preprocessor = preprocessor
+        self.preprocessor = preprocessor
         self._limits = limits
         config = network.config
         self._layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
@@ -55,8 +55,8 @@ class Forecasts:
 
     def start(self, operation: Operation, state: Standing) -> Forecasting:
         """Check and scale the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
-        request = read_request(operation, state, self._preprocessor, self._limits.input_tokens)
-        return self._kind(state, request, self._preprocessor)
+        request = read_request(operation, state, self.preprocessor, self._limits.input_tokens)
+        return self._kind(state, request, self.preprocessor)
 
     def forward(self, batch: list[Forecasting]) -> list[Told]:
         """Feed, score and look ahead for all of `batch`; changes none of them."""

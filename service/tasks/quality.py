@@ -1,0 +1,61 @@
+"""How well a model does on given data in another arithmetic: a figure for each task, of what a server would answer."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from service.tasks.forecast_quality import ForecastErrors
+from service.tasks.forecasting import Forecasts
+from service.tasks.next_word import NextWord
+from service.tasks.running import Runnable
+from service.tasks.text_quality import Bleu, Perplexity
+from service.tasks.translation import Translation
+from service.types import Arithmetic
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """A figure of given data, in the model's own arithmetic and in another; `signature` says how it was counted."""
+
+    name: str
+    own: float
+    other: float
+    signature: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        found: dict[str, Any] = {self.name: {"own": self.own, "dtype": self.other}}
+        return found if self.signature is None else {**found, f"{self.name}_signature": self.signature}
+
+    def render(self, dtype: Arithmetic) -> str:
+        """Return a line for people. BLEU is compared in points, as it is anywhere."""
+        title, change = self.name.replace("_", " "), f"{self.other - self.own:+.4g}"
+        if self.name == "bleu":
+            title = "BLEU"
+        elif self.own:
+            change = f"{self.other / self.own - 1:+.3%}"
+        return f"{title} {self.other:.6g} in {dtype}, {self.own:.6g} in its own arithmetic ({change})"
+
+
+class Judge(Protocol):
+    """Data that was read, and what it says of a task, whatever arithmetic that computes in."""
+
+    name: ClassVar[str]
+
+    @property
+    def signature(self) -> str | None:
+        """How exactly the figure was counted, where there are several ways."""
+
+    def figure(self, task: Runnable) -> float:
+        """The figure. Raises InvalidRequest, naming file and line, for what the task does not take."""
+
+
+def judge_of(task: NextWord | Translation | Forecasts, data: Path) -> Judge:
+    """Read the data that judges such a task. Raises InvalidRequest, naming file and line."""
+    match task:
+        case NextWord():
+            return Perplexity(data)
+        case Translation():
+            return Bleu(data)
+        case Forecasts():
+            return ForecastErrors(data, task)

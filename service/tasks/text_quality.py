@@ -1,0 +1,104 @@
+"""How well models of words do on given text: next-word prediction on sentences, translation on pairs of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from service.errors import InvalidRequest
+from service.tasks.running import Asked, Runnable, answers
+from service.tasks.sequences import number, perplexity
+from service.types import Observation, Predict, Score, TextInput
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.bleu import BLEU
+
+SENTENCES = "text in UTF-8, a sentence a line"
+PAIRS = "text in UTF-8, a source sentence, a TAB and its translation a line"
+
+
+class Perplexity:
+    """Perplexity of sentences, each scored on its own."""
+
+    name: ClassVar[str] = "perplexity"
+    signature = None
+
+    def __init__(self, data: Path) -> None:
+        self._asked = [Asked(line.place, Score(TextInput(text=line.text))) for line in read_lines(data, SENTENCES)]
+
+    def figure(self, task: Runnable) -> float:
+        """Return exp of minus the mean log-probability of a token."""
+        found = [one.observation for one in answers(task, self._asked)]
+        scored = [one for one in found if isinstance(one, Observation)]
+        return perplexity(sum(one.logprob for one in scored) / sum(one.tokens for one in scored))
+
+
+class Bleu:
+    """Corpus BLEU of translations, each source translated as the server does without options, one reference each."""
+
+    name: ClassVar[str] = "bleu"
+
+    def __init__(self, data: Path) -> None:
+        self._metric = _metric()
+        lines = read_lines(data, PAIRS)
+        pairs = [_pair(line) for line in lines]
+        self._asked = [
+            Asked(line.place, Predict(TextInput(text=source))) for line, (source, _) in zip(lines, pairs, strict=True)
+        ]
+        self._references = [target for _, target in pairs]
+
+    @property
+    def signature(self) -> str:
+        """What sacrebleu calls the way of counting; complete once it has counted."""
+        return str(self._metric.get_signature())
+
+    def figure(self, task: Runnable) -> float:
+        """Return BLEU, from 0 to 100."""
+        found: list[Any] = [one.output["translations"] for one in answers(task, self._asked)]
+        return number(self._metric.corpus_score([best["text"] for best, *_ in found], [self._references]).score)
+
+
+def _metric() -> "BLEU":
+    try:
+        from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 - serving needs no sacrebleu
+    except ImportError as error:
+        raise InvalidRequest(
+            "--data of a translation model: found no library sacrebleu, expected it for BLEU: "
+            "pip install 'unroll[train]'"
+        ) from error
+    return BLEU()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a file, and where it stands."""
+
+    place: str
+    text: str
+
+
+def read_lines(data: Path, expected: str) -> list[Line]:
+    """Return the lines that are not blank, at least one. Raises InvalidRequest naming file and line."""
+    try:
+        text = data.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidRequest(f"{data}: cannot be read: {error.strerror}; expected {expected}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidRequest(f"{data}, line {line}: found bytes that are no UTF-8, expected {expected}") from error
+    lines = [
+        Line(f"{data}, line {at}", one.removesuffix("\r")) for at, one in enumerate(text.split("\n"), 1) if one.strip()
+    ]
+    if not lines:
+        raise InvalidRequest(f"{data}: found no words, expected {expected}")
+    return lines
+
+
+def _pair(line: Line) -> tuple[str, str]:
+    """Return source and target; what stands behind a second TAB says where they come from, or the like."""
+    source, *others = line.text.split("\t")
+    if not others:
+        raise InvalidRequest(f"{line.place}: found no TAB in {line.text[:30]!r}, expected {PAIRS}")
+    for side, text in (("source", source), ("translation", others[0])):
+        if not text.strip():
+            raise InvalidRequest(f"{line.place}: found an empty {side}, expected {PAIRS}")
+    return source, others[0]

@@ -1,0 +1,332 @@
+"""`unroll verify --data`: what given data say of a model in its own arithmetic and in another."""
+
+import csv
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from service.cli import app
+from service.engine.runner import run_timestep
+from service.errors import InvalidRequest
+from service.tasks.limits import TextLimits
+from service.tasks.loading import load_task
+from service.tasks.running import BATCH
+from service.tasks.verify import verify
+from service.times import written
+from service.types import Operation, Predict, Score, SeriesInput, TextInput
+from tests.folders import TEXT, write_language_model
+from tests.forecast_folders import START, Row, read_trainer, series, write_forecaster
+from tests.translation_folders import MARKS, write_encoder_decoder
+
+HALF_HOUR = 1_800_000_000
+#: A small translator that says something else for each sentence, and in int8 something else again.
+ENGLISH = "I you he she is are not a dog cat house big small"
+FRENCH = "je tu il elle suis es est pas un chien chat maison"
+TRANSLATOR: dict[str, Any] = {"words": ([*MARKS, *ENGLISH.split()], [*MARKS, *FRENCH.split()]), "seed": 2}
+SENTENCES = ["she is a big cat", "I are not small", "he is a dog house"]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["verify", *map(str, arguments)])
+
+
+def report(*arguments: object) -> dict[str, Any]:
+    found = run(*arguments, "--json")
+    assert found.exit_code == 0, found.output
+    return json.loads(found.output)
+
+
+def ask(folder: Path, operation: Operation) -> dict[str, Any]:
+    """Return what a server answers to this alone, in the model's own arithmetic."""
+    task = load_task(folder, TextLimits())[1]
+    sequence = task.start(operation, task.initial_state)
+    while not sequence.finished:
+        assert run_timestep(task, [sequence]) == [None]
+    return sequence.outcome(b"").output
+
+
+def translate(folder: Path, text: str) -> str:
+    return ask(folder, Predict(TextInput(text=text)))["translations"][0]["text"]
+
+
+def save(folder: Path, content: str) -> Path:
+    path = folder / "data.txt"
+    path.write_bytes(content.encode())
+    return path
+
+
+def test_sentences_give_the_perplexity_in_both_arithmetics(tmp_path: Path) -> None:
+    folder, lines = write_language_model(tmp_path), ["the cat know Tom", "I like a big house ."]
+    data = save(tmp_path, "\n\n".join(lines) + "\n")
+    logprobs = [one for line in lines for one in ask(folder, Score(TextInput(text=line)))["logprobs"]]
+    perplexity = report(folder, "--dtype", "int8", "--data", data)["perplexity"]
+    assert perplexity["own"] == pytest.approx(math.exp(-sum(logprobs) / len(logprobs)), rel=1e-5)
+    assert perplexity["dtype"] != perplexity["own"]
+    assert perplexity["dtype"] == pytest.approx(perplexity["own"], rel=0.05)
+    change = perplexity["dtype"] / perplexity["own"] - 1
+    assert run(folder, "--dtype", "int8", "--data", data).output.splitlines()[-1] == (
+        f"perplexity {perplexity['dtype']:.6g} in int8, {perplexity['own']:.6g} in its own arithmetic ({change:+.3%})"
+    )
+
+
+def test_more_sentences_than_share_a_pass_are_all_counted(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path)
+    many = TEXT.split()[: BATCH // 2] * 2 + ["the"]
+    assert len(many) > BATCH
+    words = [ask(folder, Score(TextInput(text=word)))["total_logprob"] for word in many]
+    found = report(folder, "--data", save(tmp_path, "\n".join(many)))["perplexity"]
+    assert found["own"] == found["dtype"] == pytest.approx(math.exp(-sum(words) / len(words)), rel=1e-5)
+
+
+def test_translations_that_are_their_references_have_a_bleu_of_100(tmp_path: Path) -> None:
+    folder = write_encoder_decoder(tmp_path, **TRANSLATOR)
+    pairs = [f"{one}\t{translate(folder, one)}\tCC BY 2.0" for one in SENTENCES]
+    data = save(tmp_path, "\r\n".join(pairs))
+    assert report(folder, "--data", data)["bleu"] == {"own": pytest.approx(100), "dtype": pytest.approx(100)}
+    assert "BLEU 100 in float32, 100 in its own arithmetic (+0)" in run(folder, "--data", data).output
+    found = report(folder, "--dtype", "int8", "--data", data)
+    assert found["bleu"]["own"] == pytest.approx(100)
+    assert 10 < found["bleu"]["dtype"] < 99
+    assert found["bleu_signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+
+
+def test_bleu_is_that_of_its_definition(tmp_path: Path) -> None:
+    folder = write_encoder_decoder(tmp_path, **TRANSLATOR)
+    answers = [translate(folder, one).split() for one in SENTENCES]
+    references = [[*answer[:9], "chien", *answer[10:], "tu", "es"] for answer in answers]
+    pairs = "\n".join(f"{one}\t{' '.join(words)}" for one, words in zip(SENTENCES, references, strict=True))
+    found = report(folder, "--data", save(tmp_path, pairs))["bleu"]["own"]
+    assert found == pytest.approx(bleu(answers, references), rel=1e-6)
+
+
+def bleu(answers: list[list[str]], references: list[list[str]]) -> float:
+    """K. Papineni et al., "BLEU: a method for automatic evaluation of machine translation" (2002), of a corpus."""
+    logs = []
+    for length in range(1, 5):
+        right = total = 0
+        for answer, reference in zip(answers, references, strict=True):
+            ours, theirs = (
+                Counter(tuple(one[at : at + length]) for at in range(len(one) - length + 1))
+                for one in (answer, reference)
+            )
+            right, total = right + (ours & theirs).total(), total + ours.total()
+        logs.append(math.log(right / total))
+    ours, theirs = sum(map(len, answers)), sum(map(len, references))
+    return 100 * math.exp(min(0.0, 1 - theirs / ours) + sum(logs) / 4)
+
+
+def test_a_missing_library_is_named_with_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sacrebleu"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    found = run(write_encoder_decoder(tmp_path), "--data", save(tmp_path, "I am hungry.\tJ'ai faim."))
+    assert found.exit_code == 1
+    assert "found no library sacrebleu, expected it for BLEU: pip install 'unroll[train]'" in found.stderr
+
+
+SHOP = {
+    "features": ["sales", "open", "size"],
+    "known": ["open"],
+    "static": ["size"],
+    "calendar": ["day_of_week"],
+    "frequency": "1d",
+    "context": {"size": 4, "activation": "tanh"},
+    "local": {"size": 4, "activation": "tanh"},
+}
+FORECASTERS: dict[str, dict[str, Any]] = {
+    "one feature": {},
+    "two targets of quantiles, a season longer than the horizon": {
+        "features": ["load", "wind", "rain"],
+        "target": ["load", "rain"],
+        "distribution": "quantiles",
+        "quantiles": [0.1, 0.4, 0.8],
+        "season": 7,
+        "output_residual": True,
+    },
+    "points, without a frequency": {"distribution": "point", "frequency": None, "horizon": 2},
+    "known and static features and a calendar": SHOP,
+    "sampled paths": {"decoding": "autoregressive", "distribution": "student_t", "horizon": 3},
+}
+
+
+def save_series(
+    path: Path, folder: Path, rows: list[Row], times: list[int] | None, left_out: tuple[int, ...] = ()
+) -> Path:
+    """Write a CSV file; rows that are left out have no line."""
+    names = json.loads((folder / "config.json").read_text("utf-8"))["features"]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names, *(["timestamp"] if times else [])])
+        for at, row in enumerate(rows):
+            if at not in left_out:
+                writer.writerow([*row, *([written(times[at])] if times else [])])
+    return path
+
+
+def made(tmp_path: Path, count: int = 25, **settings: Any) -> tuple[Path, list[Row], list[int] | None]:
+    """Return a forecaster, a series for it with missing values, and its times if it has any."""
+    folder = write_forecaster(tmp_path, **settings)
+    trainer = read_trainer(folder)
+    rows = series(trainer, count, seed=3)
+    for row in rows:
+        for column in trainer.known:
+            row[column] = row[column] or 100.0
+    step = {"1d": 48 * HALF_HOUR, "30min": HALF_HOUR}.get(trainer.config["frequency"])
+    return folder, rows, None if step is None else [START + at * step for at in range(count)]
+
+
+@pytest.mark.parametrize("settings", FORECASTERS.values(), ids=FORECASTERS.keys())
+def test_the_error_is_that_of_forecasts_from_all_that_came_before(tmp_path: Path, settings: dict[str, Any]) -> None:
+    folder, rows, times = made(tmp_path, **settings)
+    config = read_trainer(folder).config
+    horizon, first = config["horizon"], max(config["horizon"], config.get("season", 0))
+    target, known = ([config["features"].index(one) for one in config.get(role, [])] for role in ("target", "known"))
+    errors: list[float] = []
+    for origin in range(first, len(rows) - horizon + 1, horizon):
+        ahead = rows[origin : origin + horizon]
+        output = ask(
+            folder,
+            Predict(
+                SeriesInput(
+                    tuple(map(tuple, rows[:origin])),
+                    timestamps=None if times is None else tuple(times[:origin]),
+                    future=tuple(tuple(row[at] for at in known) for row in ahead) if known else None,
+                )
+            ),
+        )
+        told = output["mean"] if config["distribution"] == "point" else output["quantiles"]["0.5"]
+        pairs = [
+            (row[at], guess[place]) for row, guess in zip(ahead, told, strict=True) for place, at in enumerate(target)
+        ]
+        errors += [abs(came - guess) for came, guess in pairs if came is not None]
+    assert len(errors) > 8
+    found = report(folder, "--dtype", "int8", "--data", save_series(tmp_path / "x.csv", folder, rows, times))
+    error = found["mean_absolute_error"]
+    assert error["own"] == pytest.approx(np.mean(errors), rel=1e-4)
+    assert error["dtype"] != error["own"]
+    assert error["dtype"] == pytest.approx(error["own"], rel=0.1)
+
+
+def test_rows_that_a_file_leaves_out_count_as_missing(tmp_path: Path) -> None:
+    folder, rows, times = made(tmp_path)
+    gap = (5, 9, 10)
+    for at in gap:
+        rows[at] = [None]
+    whole, gappy = (
+        verify(folder, data=save_series(tmp_path / "x.csv", folder, rows, times, out)).quality for out in ((), gap)
+    )
+    assert whole is not None
+    assert gappy == whole
+
+
+def test_a_series_may_be_longer_than_a_request(tmp_path: Path) -> None:
+    folder, rows, times = made(tmp_path, 4400, season=4200, horizon=100)
+    assert report(folder, "--data", save_series(tmp_path / "x.csv", folder, rows, times))["mean_absolute_error"]["own"]
+
+
+TEXT_ERRORS = [
+    (None, ": cannot be read: No such file or directory; expected text in UTF-8"),
+    (b"", ": found no words, expected text in UTF-8"),
+    (b"\n \n\t\r\n", ": found no words, expected text in UTF-8"),
+]
+
+
+@pytest.mark.parametrize(
+    ("write", "content", "message"),
+    [
+        *[(write, *error) for write in (write_language_model, write_encoder_decoder) for error in TEXT_ERRORS],
+        (
+            write_language_model,
+            b"the\nc\xe9\n",
+            ", line 2: found bytes that are no UTF-8, expected text in UTF-8, a sent",
+        ),
+        (
+            write_encoder_decoder,
+            b"a\tb\n\nhome\n",
+            ", line 3: found no TAB in 'home', expected text in UTF-8, a source",
+        ),
+        (write_encoder_decoder, b"a\tb\n\tb\n", ", line 2: found an empty source, expected"),
+        (write_encoder_decoder, b"a\t \tb\n", ", line 1: found an empty translation, expected"),
+        (write_encoder_decoder, b"a\tb\n" + b"a " * 700 + b"\tb\n", ", line 2: input.text has a sentence ('a a a"),
+    ],
+)
+def test_bad_text_is_refused_by_its_file_and_line(
+    tmp_path: Path, write: Callable[[Path], Path], content: bytes | None, message: str
+) -> None:
+    data = tmp_path / "data.txt"
+    if content is not None:
+        data.write_bytes(content)
+    found = run(write(tmp_path), "--data", data)
+    assert found.exit_code == 1
+    assert f"unroll: {data}{message}" in found.stderr
+
+
+def test_words_that_a_vocabulary_lacks_are_refused_by_their_line(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path, words=["<s>", "yes", "no"])
+    with pytest.raises(InvalidRequest, match=r"data.txt, line 2: .*'perhaps'"):
+        verify(folder, data=save(tmp_path, "yes no\nno perhaps\n"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "content", "message"),
+    [
+        ({}, None, ": cannot be read"),
+        ({}, "", " has no header: expected one that names load"),
+        ({}, "value\n1\n", " has 0 columns 'load'"),
+        ({}, "load\n1\nx\n", ", line 3: load is 'x'"),
+        ({}, "load\n" + "1\n" * 7, " has 7 rows: expected at least 8, 4 before the first forecast and 4, the model's"),
+        ({"season": 9}, "load\n" + "1\n" * 12, " has 12 rows: expected at least 13, 9 before the first forecast and 4"),
+        ({}, "load\n" + "1\n" * 4 + '""\n' * 6, ", line 6: load: found nothing but missing values from here on, expec"),
+        ({"calendar": ["hour_of_day"]}, "load\n1\n", " has no column 'timestamp': expected one, since the model reads"),
+        (
+            {},
+            "timestamp,load\n2024-05-01 12:00:00,1\n\n2024-05-01 12:10:00,1\n",
+            ", line 4: input.timestamps[1] is 2024-05-01T12:10:00Z, on the same step as 2024-05-01T12:00:00Z",
+        ),
+    ],
+)  # fmt: skip
+def test_a_bad_series_is_refused_by_its_file_and_line(
+    tmp_path: Path, settings: dict[str, Any], content: str | None, message: str
+) -> None:
+    data = tmp_path / "data.txt"
+    if content is not None:
+        data.write_text(content, "utf-8")
+    found = run(write_forecaster(tmp_path, **settings), "--data", data)
+    assert found.exit_code == 1
+    assert f"unroll: {data}{message}" in found.stderr
+
+
+def shop_days(lines: dict[int, str | None]) -> str:
+    """Fourteen days of a shop, with some lines of the file changed or left out."""
+    days = {line: f"2024-05-{line:02} 00:00:00,{line},1,120" for line in range(2, 16)} | lines
+    return "\n".join(["timestamp,sales,open,size", *(one for one in days.values() if one is not None)])
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            {7: "2024-05-07 00:00:00,7,,120"},
+            ", line 7: open is missing, expected a number, since it is known in advance",
+        ),
+        ({7: None}, ", without a row at 2024-05-07T00:00:00Z: open is missing, expected a number, since it is known"),
+        ({7: "2024-05-07 00:00:00,7,1,130"}, ", line 7: input.values[1][2] is 130: expected 120 as before, or null"),
+    ],
+)
+def test_what_a_forecaster_must_know_of_every_row_is_refused_by_its_line(
+    tmp_path: Path, lines: dict[int, str | None], message: str
+) -> None:
+    folder, data = write_forecaster(tmp_path, **SHOP), save(tmp_path, shop_days({}))
+    assert run(folder, "--data", data).exit_code == 0
+    found = run(folder, "--data", save(tmp_path, shop_days(lines)))
+    assert found.exit_code == 1
+    assert f"unroll: {data}{message}" in found.stderr
