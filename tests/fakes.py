@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.errors import InvalidRequest, SessionEnded, UnrollError, WriteConflict
@@ -214,8 +214,8 @@ class CountingObserver:
     def waited(self, model: str, version: str, seconds: float) -> None:
         self.counts["waited"] += 1
 
-    def ran(self, model: ModelVersion, outcome: Outcome) -> None:
-        self.counts["timesteps"] += outcome.timesteps
+    def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None:
+        self.counts["timesteps"] += sum(one.timesteps for one in outcomes)
 
     def step(self, outcome: str) -> None:
         self.counts[f"step {outcome}"] += 1

@@ -76,16 +76,16 @@ class Models:
 
         Raises ModelVersionGone when it is gone or another by now, ModelNotReady where this worker alone lacks it.
         """
-        edition = Edition(record.model, record.version, record.fingerprint)
         here = None
         for one in self._engine.versions():
-            if one.edition == edition:
+            if one.name != record.model or one.version != record.version:
+                continue
+            if one.fingerprint == record.fingerprint:
                 if not self._open(one):
-                    self.touched.add(edition)
+                    self.touched.add(one.edition)
                 return one
-            if (one.name, one.version) == (record.model, record.version):
-                here = one
-        self._check_elsewhere(edition, record.step)
+            here = one
+        self._check_elsewhere(Edition(record.model, record.version, record.fingerprint), record.step)
         name = f"version {record.version} of {record.model}"
         if here is None:
             message = f"{name}, on which the session runs, is no longer served"

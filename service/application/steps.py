@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.application import views
@@ -70,9 +69,12 @@ class Steps:
     async def apply(self, caller: Caller, step: Step) -> Answer:
         """Apply a step, or answer its repetition. Errors tell by `applied` whether it took effect."""
         mark = step.mark()
-        with self._counting_failures():
+        try:
             async with self.lanes.hold(step.session_id, caller.deadline):
                 return await self._apply_in_turn(caller, step, mark)
+        except UnrollError as error:
+            self._count_failure(error)
+            raise
 
     async def apply_all(self, caller: Caller, steps: Sequence[Step]) -> list[Answer | UnrollError]:
         """Apply steps of many sessions at once; those of one session in their order."""
@@ -155,14 +157,9 @@ class Steps:
         self.observer.step("applied")
         return Answer(answer)
 
-    @contextmanager
-    def _counting_failures(self) -> Iterator[None]:
-        try:
-            yield
-        except UnrollError as error:
-            conflict = isinstance(error, StepConflict | IdempotencyKeyReused)
-            applied = isinstance(error, DurabilityNotReached)
-            self.observer.step("conflict" if conflict else "applied" if applied else "failed")
-            if error.applied is None:
-                error.applied = "no"
-            raise
+    def _count_failure(self, error: UnrollError) -> None:
+        conflict = isinstance(error, StepConflict | IdempotencyKeyReused)
+        applied = isinstance(error, DurabilityNotReached)
+        self.observer.step("conflict" if conflict else "applied" if applied else "failed")
+        if error.applied is None:
+            error.applied = "no"

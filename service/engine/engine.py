@@ -5,13 +5,14 @@ Forward passes run on the event loop itself: on a CPU a thread for them costs ab
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.engine.batcher import Batcher
 from service.engine.catalogue import Catalogue, Loaded
-from service.engine.runner import Sequence, outcome_of, run_timestep
+from service.engine.runner import Sequence as Running
+from service.engine.runner import outcome_of, run_timestep
 from service.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
 from service.types import ModelVersion, Operation, Outcome
 
@@ -28,7 +29,7 @@ class EngineObserver(Protocol):
     def queue(self, depth: int) -> None: ...
     def batch(self, model: str, version: str, size: int, seconds: float) -> None: ...
     def waited(self, model: str, version: str, seconds: float) -> None: ...
-    def ran(self, model: ModelVersion, outcome: Outcome) -> None: ...
+    def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +37,7 @@ class Entry:
     """An operation under way and the future of its outcome."""
 
     loaded: Loaded
-    sequence: Sequence
+    sequence: Running
     future: asyncio.Future[Outcome]
     deadline: float | None
     submitted: float
@@ -163,24 +164,30 @@ class BatchingEngine:
                 self._observer.waited(version.name, version.version, now - entry.submitted)
         failures = run_timestep(members[0].loaded.task, [entry.sequence for entry in members])
         self._observer.batch(version.name, version.version, len(members), self._monotonic() - now)
-        again = []
+        again, outcomes = [], []
         for entry, failure in zip(members, failures, strict=True):
             if failure is None and not entry.sequence.finished:
                 again.append(entry)
             else:
-                self._settle(entry, failure)
+                outcomes.append(self._settle(entry, failure))
         self._batcher.again(again)
+        self._count(version, [one for one in outcomes if one is not None])
 
-    def _settle(self, entry: Entry, failure: Exception | None) -> None:
-        if failure is not None:
-            self._fail(entry, failure)
-            return
+    def _count(self, version: ModelVersion, outcomes: list[Outcome]) -> None:
         try:
-            outcome = entry.succeed()
-            if outcome is not None:
-                self._observer.ran(entry.loaded.version, outcome)
-        except Exception as error:  # noqa: BLE001 - an outcome that cannot be told must not end the engine
-            self._fail(entry, error)
+            self._observer.ran(version, outcomes)
+        except Exception as error:
+            log.error("outcomes not counted", exc_info=error)
+
+    def _settle(self, entry: Entry, failure: Exception | None) -> Outcome | None:
+        """Answer who waits for an operation that has ended; returns the outcome that was told."""
+        if failure is None:
+            try:
+                return entry.succeed()
+            except Exception as error:  # noqa: BLE001 - an outcome that cannot be told must not end the engine
+                failure = error
+        self._fail(entry, failure)
+        return None
 
     def _fail(self, entry: Entry, failure: Exception) -> None:
         if isinstance(failure, UnrollError):

@@ -6,7 +6,7 @@ of them can expose all.
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
@@ -96,6 +96,7 @@ class Metrics:
         self._store_seconds = self._histogram("store_duration_seconds", "Round trips", ("operation",), FAST)
         self._store_errors = self._counter("store_errors", "Store calls that failed", ("code",))
         self._store_up = self._gauge("store_up", "1 if the last call reached the store", (), "livemin")
+        self._store_was_up: bool | None = None
 
     def exposition(self) -> bytes:
         """Return all workers' metrics in Prometheus' text format."""
@@ -137,20 +138,23 @@ class Metrics:
     def waited(self, model: str, version: str, seconds: float) -> None:
         self._queue_wait(model, version).observe(seconds)
 
-    def ran(self, model: ModelVersion, outcome: Outcome) -> None:
+    def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None:
         names = (model.name, model.version)
-        self._timesteps(*names).inc(outcome.timesteps)
-        self._generated(*names).inc(outcome.generated)
-        match outcome.observation:
-            case Observation(tokens, logprob):
-                self._logprob(*names).inc(-logprob)
-                self._tokens(*names).inc(tokens)
-            case ForecastCheck(values, absolute_error, scores):
-                self._absolute_error(*names).inc(absolute_error)
-                self._values(*names).inc(values)
-                histogram = self._scores(*names)
-                for score in scores:
-                    histogram.observe(score)
+        self._timesteps(*names).inc(sum(one.timesteps for one in outcomes))
+        self._generated(*names).inc(sum(one.generated for one in outcomes))
+        seen = [one.observation for one in outcomes]
+        words = [one for one in seen if isinstance(one, Observation)]
+        if words:
+            self._logprob(*names).inc(max(0.0, -sum(one.logprob for one in words)))
+            self._tokens(*names).inc(sum(one.tokens for one in words))
+        checks = [one for one in seen if isinstance(one, ForecastCheck)]
+        if checks:
+            self._absolute_error(*names).inc(sum(one.absolute_error for one in checks))
+            self._values(*names).inc(sum(one.values for one in checks))
+            scores = self._scores(*names)
+            for check in checks:
+                for score in check.anomaly_scores:
+                    scores.observe(score)
 
     def step(self, outcome: str) -> None:
         self._steps(outcome).inc()
@@ -174,7 +178,9 @@ class Metrics:
         self._store_errors(code).inc()
 
     def store_up(self, up: bool) -> None:
-        self._store_up.set(int(up))
+        if up != self._store_was_up:
+            self._store_was_up = up
+            self._store_up.set(int(up))
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
         return cache(Counter(f"unroll_{name}", text, labels, registry=self._registry).labels)

