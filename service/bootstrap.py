@@ -96,9 +96,9 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
     store = RedisStore(
         topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
     )
-    engine = BatchingEngine(
-        catalogue, metrics, clock.monotonic, max_batch=settings.max_batch, max_queue=settings.max_queue
-    )
+    # Rows of one product are rounded differently with their number: alone, an operation's are always as many.
+    max_batch = 1 if settings.deterministic else settings.max_batch
+    engine = BatchingEngine(catalogue, metrics, clock.monotonic, max_batch=max_batch, max_queue=settings.max_queue)
     ports = fittings.engine(engine), fittings.store(store), SafetensorsFiles(catalogue)
     services = _wire(settings, *ports, metrics=metrics, clock=clock)
     upgrades = _wire_upgrades(settings, services, engine, catalogue, topology)
