@@ -1,6 +1,9 @@
-"""`--deterministic`: an answer is the same to the last bit whatever else is under way, and without it it is not."""
+"""How a service computes: with `--deterministic` an answer is the same to the last bit whatever else is under way,
+without it it is not; and a dtype for a model that is not there is told.
+"""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,8 +57,14 @@ def catalogue(models: Path) -> Catalogue:
 
 
 @pytest.fixture(scope="module")
-def http(folder: Path, models: Path) -> Iterator[httpx.Client]:
-    with Server(folder, models=models, deterministic=True) as server, server.client() as client:
+def server(folder: Path, models: Path) -> Iterator[Server]:
+    with Server(folder, models=models, deterministic=True, dtype="words=float32,sensors=int8") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http(server: Server) -> Iterator[httpx.Client]:
+    with server.client() as client:
         yield client
 
 
@@ -111,3 +120,10 @@ def test_what_shares_a_forward_pass_shows_in_the_last_bits(
         assert (together == alone) is same
 
     play(Scene(catalogue, max_batch=max_batch), work)
+
+
+def test_a_dtype_for_a_model_that_is_not_served_is_warned_of(server: Server) -> None:
+    told = [line for line in map(json.loads, server.log.splitlines()) if line["event"] == "dtype of no served model"]
+    assert [(line["level"], line["model"], line["served"]) for line in told] == [
+        ("warning", "sensors", ["mt", "sensor", "words"])
+    ]
