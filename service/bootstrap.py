@@ -98,13 +98,14 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
     store = RedisStore(
         topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
     )
-    engine = BatchingEngine(
-        catalogue, metrics, clock.monotonic, max_batch=settings.max_batch, max_queue=settings.max_queue
-    )
+    # Rows of one product are rounded differently with their number: alone, an operation's are always as many.
+    max_batch = 1 if settings.deterministic else settings.max_batch
+    engine = BatchingEngine(catalogue, metrics, clock.monotonic, max_batch=max_batch, max_queue=settings.max_queue)
     ports = fittings.engine(engine), fittings.store(store), SafetensorsFiles(catalogue)
     services = _wire(settings, *ports, metrics=metrics, clock=clock)
     upgrades = _wire_upgrades(settings, services, engine, catalogue, topology)
     await upgrades.start()
+    _warn_of_strangers(settings, engine)
     engine.start()
     # A full collection takes over 100 ms with torch imported: what is loaded by now is never collected.
     gc.collect()
@@ -124,6 +125,13 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
         await engine.stop()
         await store.aclose()
         await topology.aclose()
+
+
+def _warn_of_strangers(settings: Settings, engine: Engine) -> None:
+    """Warn of models that a setting names and that are not served: misspelt, or refused."""
+    served = {one.name for one in engine.versions()}
+    for name in sorted(settings.dtype.keys() - served - {""}):
+        log.warning("dtype of no served model", extra={"model": name, "served": sorted(served)})
 
 
 def text_limits(settings: Settings) -> TextLimits:

@@ -71,11 +71,20 @@ def serve(
     dtype: Annotated[
         str | None, typer.Option(help="Arithmetic: float32, bfloat16 or int8; also MODEL=DTYPE, several by commas.")
     ] = None,
+    deterministic: Annotated[
+        bool | None, typer.Option("--deterministic", help="The same answer to the last bit at any load, more slowly.")
+    ] = None,
 ) -> None:
     """Serve the models; settings that are not given come from the environment (see README)."""
     try:
         found = configuration.load(
-            host=host, port=port, workers=workers, models=models, state_dir=state_dir, dtype=dtype
+            host=host,
+            port=port,
+            workers=workers,
+            models=models,
+            state_dir=state_dir,
+            dtype=dtype,
+            deterministic=deterministic,
         )
         logs.configure(found.log_level, found.log_format)
         for name in configuration.unknown_variables():

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Arithmetic: `DTYPE` of all models or `MODEL=DTYPE,DTYPE` of some; unset: as each states itself",
     )
+    deterministic: bool = Field(
+        False, description="Have operations share no forward pass: the same answer to the last bit at any load"
+    )
     max_batch: int = Field(64, ge=1, le=4096, description="Most operations in one forward pass")
     max_queue: int = Field(4096, ge=1, description="Most operations under way in a worker's engine")
     max_requests: int = Field(1024, ge=1, description="Most requests under way in a worker; past it 503")

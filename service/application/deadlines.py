@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from service.application.ports import Clock
 from service.errors import Applied, DeadlineExceeded, ShuttingDown
 
+#: What a request is cancelled with whose client has gone: there is nobody to tell what took effect.
+DEPARTED = "the client has gone"
+
 
 @dataclass(slots=True)
 class Effect:
@@ -45,7 +48,8 @@ class Deadline:
     async def bounding(self, applied: Applied = "no") -> AsyncIterator[Effect]:
         """Cancel the block at the deadline. Raises DeadlineExceeded that tells what took effect, first `applied`.
 
-        Raises ShuttingDown likewise where the request is cancelled before: nobody does that but a worker that must go.
+        Raises ShuttingDown likewise where a worker that must go cancels the request before. A cancellation by DEPARTED
+        passes as it is.
         """
         effect = Effect(applied)
         try:
@@ -53,7 +57,7 @@ class Deadline:
                 yield effect
         except TimeoutError:
             raise self._error(effect.applied) from None
-        except asyncio.CancelledError:
-            if self.clock.monotonic() >= self.at:
-                raise  # a block around this one met the deadline first
+        except asyncio.CancelledError as cut_off:
+            if DEPARTED in cut_off.args or self.clock.monotonic() >= self.at:
+                raise  # in the latter case a block around this one met the deadline first
             raise ShuttingDown("this worker had to stop before the request was done", applied=effect.applied) from None

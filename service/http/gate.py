@@ -20,6 +20,7 @@ from service.application.deadlines import Deadline
 from service.application.ports import Clock, Observer
 from service.errors import BodyTooLarge, InternalError, ShuttingDown, UnrollError
 from service.http import errors, identity
+from service.http.departure import Watch
 
 log = logging.getLogger("unroll.access")
 
@@ -30,7 +31,7 @@ SHED = frozenset({"overloaded", "shutting_down", "deadline_exceeded"})
 #: POST opens a session here.
 OPENING_PATH = re.compile(r"/v1/sessions(?:/import|/[^/]+/fork)?")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-#: As nginx counts a client that went away before its request was whole.
+#: As nginx counts a client that went away before it was answered.
 CLIENT_GONE = 499
 #: How long a refused client may take for the rest of its body.
 BODY_SECONDS = 1.0
@@ -78,6 +79,7 @@ class Passage:
         self._state = scope.setdefault("state", {})
         self._status = 0
         self._received = 0
+        self._watch: Watch | None = None
         self._complete = self._headers.get("content-length", "0") == "0" and "transfer-encoding" not in self._headers
 
     async def run(self) -> None:
@@ -91,12 +93,12 @@ class Passage:
         except ClientDisconnect:
             self._status = CLIENT_GONE
         except asyncio.CancelledError:
-            # The end of the grace time, at a place that does not know what took effect.
-            await self._answer(ShuttingDown("this worker had to stop before the request was done", applied="unknown"))
+            await self._on_cancelled()
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets an envelope
             self._log_crash(error)
             await self._answer(InternalError("something failed here; the log tells why under this request's id"))
         finally:
+            self._end_watch()
             gate.observer.in_flight(-1)
             self._report(gate.clock.monotonic() - started)
 
@@ -131,8 +133,19 @@ class Passage:
     def _too_large(self, found: str) -> BodyTooLarge:
         return BodyTooLarge(f"the body has {found}: expected at most {self._gate.settings.max_body_bytes} bytes")
 
+    async def _on_cancelled(self) -> None:
+        if self._watch is not None and self._watch.gone:
+            self._status = CLIENT_GONE
+            return
+        # The end of the grace time, at a place that does not know what took effect.
+        await self._answer(ShuttingDown("this worker had to stop before the request was done", applied="unknown"))
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.end()
+
     async def _bounded_receive(self) -> Message:
-        if self._complete:
+        if self._watch is not None or self._status:
             return await self._receive()
         async with self._state["caller"].deadline.bounding():
             message = await self._receive()
@@ -140,10 +153,13 @@ class Passage:
         self._received += len(message.get("body", b""))
         if self._received > self._gate.settings.max_body_bytes:
             raise self._too_large(f"{self._received} bytes or more")
+        if self._complete:
+            self._watch = Watch(self._receive)
         return message
 
     async def _marked_send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self._end_watch()
             self._status = message["status"]
             headers = [*message.get("headers", []), (b"x-request-id", self._request_id.encode("latin-1"))]
             if self._gate.admission.draining and self._complete:

@@ -73,6 +73,10 @@ class Wire:
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Reply(response.status, headers, json.loads(response.read() or b"null"))
 
+    def finish_sending(self) -> None:
+        """Close the half of the connection that the client sends on."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def at_its_end(self) -> bool:
         """Whether the server closed the connection in good order."""
         return self._socket.recv(1) == b""

@@ -48,7 +48,12 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
 
 def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     given = settings.load(
-        port=9003, models=Path("elsewhere"), api_keys="alice:k1,bob:k2", redis_url="unix:///s", dtype="a=int8,float32"
+        port=9003,
+        models=Path("elsewhere"),
+        api_keys="alice:k1,bob:k2",
+        redis_url="unix:///s",
+        dtype="a=int8,float32",
+        deterministic=True,
     )
     for name, value in settings.to_environment(given).items():
         monkeypatch.setenv(name, value)

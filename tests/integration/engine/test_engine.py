@@ -131,6 +131,22 @@ def test_a_cancelled_operation_touches_nobody_else(catalogue: Catalogue) -> None
     play(Scene(catalogue), work)
 
 
+def test_a_generation_that_nobody_waits_for_any_more_stops(catalogue: Catalogue) -> None:
+    async def work(scene: Scene) -> None:
+        generation = asyncio.create_task(scene.output(scene.one, Generate(None, GenerateOptions(500, temperature=0))))
+        await asyncio.sleep(0)
+        await scene.output(scene.one, operations()[0])
+        assert scene.observer.counts["batch 2"] == 1
+        generation.cancel()
+        alone = scene.observer.counts["batch 1"]
+        await scene.output(scene.two, operations()[0])
+        assert scene.observer.counts["batch 1"] == alone + 1
+        await asyncio.gather(generation, return_exceptions=True)
+        assert generation.cancelled()
+
+    play(Scene(catalogue), work)
+
+
 class Poisoned(NextWord):
     """Fails its forward pass whenever a batch holds the poison token."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.application.deadlines import DEPARTED
 from service.application.repetition import REMEMBERED_KEYS
 from service.application.steps import Step
 from service.errors import (
@@ -297,6 +298,34 @@ def test_a_cancelled_request_does_not_block_those_behind_it() -> None:
         first.cancel()
         world.engine.hold.set()
         assert (await third)["output"] == {"value": folded(3)}
+        assert len(world.lanes) == 0
+
+    run(scene())
+
+
+async def depart(task: asyncio.Task[Any]) -> None:
+    """Cancel what a client waits for that has gone, wherever it is."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel(DEPARTED)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_step_whose_client_has_gone_is_neither_applied_nor_counted_as_failed() -> None:
+    async def scene() -> None:
+        world = World()
+        sessions = [await world.session() for _ in range(3)]
+        world.engine.hold = asyncio.Event()
+        steps = [Step(session_id, feed(1)) for session_id in sessions]
+        one, all_ = world.steps.apply(world.caller(), steps[0]), world.steps.apply_all(world.caller(), steps)
+        # Of the many the first waits for its turn behind the one.
+        for departed in (asyncio.create_task(one), asyncio.create_task(all_)):
+            await depart(departed)
+        world.engine.hold = None
+        for session_id in sessions:
+            assert (await world.step(session_id, 2))["step"] == 1
+        assert {name: count for name, count in world.observer.counts.items() if "step" in name} == {"step applied": 3}
         assert len(world.lanes) == 0
 
     run(scene())

@@ -1,0 +1,129 @@
+"""How a service computes: with `--deterministic` an answer is the same to the last bit whatever else is under way,
+without it it is not; and a dtype for a model that is not there is told.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.engine.catalogue import Catalogue
+from service.nets.linear import WORTH_PACKING
+from service.types import Open, Operation, Outcome, Predict, SeriesInput, TextInput
+from tests.folders import WORDS, load_catalogue, write_language_model
+from tests.forecast_folders import write_forecaster
+from tests.integration.engine.test_engine import Scene, play
+from tests.server import Body, Server, answered, new_session, post, short_folder
+from tests.state_files import taken_apart
+from tests.translation_folders import write_encoder_decoder
+
+#: Wide enough that several rows are multiplied by other code than one.
+HIDDEN = 512
+assert 4 * HIDDEN * HIDDEN >= WORTH_PACKING
+SENTENCES = ["Go.", "Where is Tom?", "I am hungry.", "She likes dogs and cats.", "Who are you, and where is she?"]
+#: What is compared comes first; what is asked beside it is shorter, as long, and longer.
+LENGTHS = [5, 1, 9, 5, 3, 7, 5, 2, 8, 5, 1, 9, 5, 3, 7, 5, 2]
+COUNT = len(LENGTHS)
+TEXTS = [" ".join(WORDS[2 + at : 2 + at + length]) for at, length in enumerate(LENGTHS)]
+SERIES = [[100.0 + (7 * at + row) % 40 if row % 4 else None for row in range(n)] for at, n in enumerate(LENGTHS)]
+INPUTS: dict[str, list[Body]] = {
+    "words": [{"text": text} for text in TEXTS],
+    "mt": [{"text": text} for text in (SENTENCES * 4)[:COUNT]],
+    "sensor": [{"values": values} for values in SERIES],
+}
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with short_folder() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def models(folder: Path) -> Path:
+    write_language_model(folder / "models", "words", hidden_size=HIDDEN, num_layers=1)
+    write_encoder_decoder(folder / "models", "mt", encoder={"hidden_size": HIDDEN // 2}, golden=False)
+    write_forecaster(folder / "models", "sensor", hidden_size=HIDDEN)
+    return folder / "models"
+
+
+@pytest.fixture(scope="module")
+def catalogue(models: Path) -> Catalogue:
+    return load_catalogue(models)
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, models: Path) -> Iterator[Server]:
+    with Server(folder, models=models, deterministic=True, dtype="words=float32,sensors=int8") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http(server: Server) -> Iterator[httpx.Client]:
+    with server.client() as client:
+        yield client
+
+
+@pytest.mark.parametrize("model", INPUTS)
+def test_a_prediction_is_the_same_alone_and_among_others(http: httpx.Client, model: str) -> None:
+    path, inputs = f"/v1/models/{model}/predict", INPUTS[model]
+    alone = answered(post(http, path, {"input": inputs[0]}))["output"]
+    assert answered(post(http, path, {"inputs": inputs}))["outputs"][0] == alone
+    assert answered(post(http, path, {"inputs": [*inputs[1:5], inputs[0]]}))["outputs"][-1] == alone
+
+
+@pytest.mark.parametrize("model", INPUTS)
+def test_a_step_leaves_the_same_state_alone_and_among_others(http: httpx.Client, model: str) -> None:
+    inputs = INPUTS[model]
+    opening: list[Body] = [{"input": one} if model == "mt" else {} for one in inputs]
+    fed: list[Body] = [{"text": "Il va"}] * COUNT if model == "mt" else inputs
+    lonely, *sessions = [new_session(http, model, **one) for one in (opening[0], *opening)]
+    alone = answered(post(http, f"/v1/sessions/{lonely}/steps", {"input": fed[0]}))
+    steps = [{"session_id": session, "input": one} for session, one in zip(sessions, fed, strict=True)]
+    among = answered(post(http, "/v1/sessions/steps", {"steps": steps}))["results"][0]
+    assert among["output"] == alone["output"]
+    files = [http.get(f"/v1/sessions/{session}/state").content for session in (lonely, sessions[0])]
+    assert taken_apart(files[0])[1] == taken_apart(files[1])[1]
+
+
+def test_operations_share_no_forward_pass(http: httpx.Client) -> None:
+    for model, inputs in INPUTS.items():
+        answered(post(http, f"/v1/models/{model}/predict", {"inputs": inputs}))
+    families = text_string_to_metric_families(http.get("/metrics").text)
+    (sizes,) = (one for one in families if one.name == "unroll_batch_size")
+    counts = {name: sum(one.value for one in sizes.samples if one.name.endswith(name)) for name in ("_sum", "_count")}
+    assert counts["_sum"] == counts["_count"] > 0
+
+
+def operation(model: str, given: Body) -> Operation:
+    return Predict(SeriesInput(tuple((one,) for one in given["values"])) if model == "sensor" else TextInput(**given))
+
+
+@pytest.mark.parametrize("model", INPUTS)
+@pytest.mark.parametrize(("max_batch", "same"), [(1, True), (64, False)])
+def test_what_shares_a_forward_pass_shows_in_the_last_bits(
+    catalogue: Catalogue, model: str, max_batch: int, same: bool
+) -> None:
+    async def work(scene: Scene) -> None:
+        version = next(one for one in scene.engine.versions() if one.name == model)
+        run = scene.engine.run
+        asked: list[tuple[Operation, bytes | None]] = [(operation(model, one), None) for one in INPUTS[model]]
+        if model == "mt":
+            opened = [await run(version, Open(TextInput(**one)), None) for one in INPUTS[model]]
+            asked = [(Predict(TextInput(text="Il va")), one.state) for one in opened]
+        alone: list[Outcome] = [await run(version, *one) for one in asked]
+        together = await asyncio.gather(*(run(version, *one) for one in asked))
+        assert (together == alone) is same
+
+    play(Scene(catalogue, max_batch=max_batch), work)
+
+
+def test_a_dtype_for_a_model_that_is_not_served_is_warned_of(server: Server) -> None:
+    told = [line for line in map(json.loads, server.log.splitlines()) if line["event"] == "dtype of no served model"]
+    assert [(line["level"], line["model"], line["served"]) for line in told] == [
+        ("warning", "sensors", ["mt", "sensor", "words"])
+    ]
