@@ -7,7 +7,7 @@ from service.application.pace import Pace
 from service.errors import Overloaded, ShuttingDown
 
 #: How much of the time that a client has may go by in waiting: answers that come too late are work for nobody.
-WAITING_SHARE = 0.7
+WAITING_SHARE = 0.5
 
 
 class Admission:
@@ -24,29 +24,33 @@ class Admission:
         self._monotonic = monotonic
         self._pace = Pace()
 
-    def enter(self, *, opens_session: bool = False) -> None:
-        """Take a permit. Raises Overloaded or ShuttingDown; then there is nothing to give back."""
+    def enter(self, patience: float | None = None, *, opens_session: bool = False) -> None:
+        """Take a permit; `patience` are the seconds that the client says it has.
+
+        Raises ShuttingDown, and Overloaded for lack of room or where there is no answer in that time. Then there is
+        nothing to give back.
+        """
         if self.closed or (self.draining and opens_session):
             raise ShuttingDown("this worker is being stopped; another one can answer", applied="no")
         if self.under_way >= self.limit:
             raise Overloaded(f"{self.limit} requests are under way, as many as this worker admits", applied="no")
+        if patience is not None:
+            self._foresee(patience)
         self.under_way += 1
 
-    def foresee(self, patience: float) -> None:
-        """Raise Overloaded where a request that has a permit cannot be answered in `patience` seconds."""
-        others = self.under_way - 1
-        wait = self._pace.wait(others)
+    def _foresee(self, patience: float) -> None:
+        wait = self._pace.wait(self.under_way)
         if wait > patience * WAITING_SHARE:
             raise Overloaded(
-                f"{others} requests are under way, which take about {wait:.1f} s: too long for the {patience:g} s of "
-                "X-Request-Timeout-Ms",
+                f"{self.under_way} requests are under way, which take about {wait:.1f} s: too long for the "
+                f"{patience:g} s of X-Request-Timeout-Ms",
                 applied="no",
             )
 
-    def leave(self) -> None:
-        """Give the permit back."""
+    def leave(self, *, answered: bool = True) -> None:
+        """Give the permit back. Only what was answered, and not too late, tells how fast the worker is."""
         self.under_way -= 1
-        self._pace.ended(self.under_way, self._monotonic())
+        self._pace.ended(self.under_way, self._monotonic(), answered=answered)
 
     def drain(self) -> None:
         """Open no session from now on; requests of those that are open, and predictions, still enter."""

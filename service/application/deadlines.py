@@ -1,9 +1,8 @@
 """A bound on a request's time."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 from service.application.ports import Clock
 from service.errors import Applied, DeadlineExceeded, ShuttingDown
@@ -35,29 +34,50 @@ class Deadline:
     def check(self) -> None:
         """Raise DeadlineExceeded when it has passed; nothing has taken effect."""
         if self.clock.monotonic() >= self.at:
-            raise self._error("no")
+            raise self.exceeded("no")
 
-    def _error(self, applied: Applied) -> DeadlineExceeded:
+    def exceeded(self, applied: Applied) -> DeadlineExceeded:
+        """Return what to raise where it has passed."""
         return DeadlineExceeded(
             f"the request was not done within the {self.budget * 1000:.0f} ms that X-Request-Timeout-Ms or the service "
             "allows: try again, with more time",
             applied=applied,
         )
 
-    @asynccontextmanager
-    async def bounding(self, applied: Applied = "no") -> AsyncIterator[Effect]:
-        """Cancel the block at the deadline. Raises DeadlineExceeded that tells what took effect, first `applied`.
+    def bounding(self, applied: Applied = "no") -> "Bounding":
+        """Cancel a block at the deadline: `async with deadline.bounding() as effect`.
 
-        Raises ShuttingDown likewise where a worker that must go cancels the request before. A cancellation by DEPARTED
-        passes as it is.
+        Raises DeadlineExceeded that tells what took effect, first `applied`; ShuttingDown likewise where a worker that
+        must go cancels the request before. A cancellation by DEPARTED passes as it is.
         """
-        effect = Effect(applied)
+        return Bounding(self, Effect(applied))
+
+
+class Bounding:
+    """The block that `Deadline.bounding` cancels. No generator: there is one for every request."""
+
+    __slots__ = ("_deadline", "_effect", "_timeout")
+
+    def __init__(self, deadline: Deadline, effect: Effect) -> None:
+        self._deadline = deadline
+        self._effect = effect
+        self._timeout = asyncio.timeout(max(0.0, deadline.at - deadline.clock.monotonic()))
+
+    async def __aenter__(self) -> Effect:
+        await self._timeout.__aenter__()
+        return self._effect
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            async with asyncio.timeout(max(0.0, self.at - self.clock.monotonic())):
-                yield effect
+            await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
-            raise self._error(effect.applied) from None
-        except asyncio.CancelledError as cut_off:
-            if DEPARTED in cut_off.args or self.clock.monotonic() >= self.at:
-                raise  # in the latter case a block around this one met the deadline first
-            raise ShuttingDown("this worker had to stop before the request was done", applied=effect.applied) from None
+            raise self._deadline.exceeded(self._effect.applied) from None
+        if isinstance(error, asyncio.CancelledError) and not self._meant_for_others(error):
+            applied = self._effect.applied
+            raise ShuttingDown("this worker had to stop before the request was done", applied=applied) from None
+
+    def _meant_for_others(self, error: asyncio.CancelledError) -> bool:
+        """Tell whether there is nobody to tell, or a block around this one met the deadline first."""
+        return DEPARTED in error.args or self._deadline.clock.monotonic() >= self._deadline.at

@@ -2,30 +2,33 @@
 
 from dataclasses import dataclass
 
-#: How long is looked back, in seconds: long enough for several forward passes.
-WINDOW_SECONDS = 0.5
+#: How long is counted, in seconds: long enough for some forward passes.
+WINDOW_SECONDS = 0.25
+#: What the windows before still count beside the last one: answers come in bursts, a batch at a time.
+MEMORY = 0.5
 #: With fewer requests under way the worker could do more than it is asked to: that tells nothing of what it can.
 BUSY = 8
 
 
 @dataclass(slots=True)
 class Pace:
-    """Counts the requests that end in a window of time throughout which the worker was busy."""
+    """Counts the requests that end in windows of time throughout which the worker was busy."""
 
     _rate: float | None = None
     _since: float | None = None
     _ended: int = 0
 
-    def ended(self, under_way: int, now: float) -> None:
-        """Tell of a request's end, `now` in seconds, with so many left."""
+    def ended(self, under_way: int, now: float, *, answered: bool) -> None:
+        """Tell of a request's end, `now` in seconds, with so many left. Only the answered ones count."""
         if under_way < BUSY:
             self._rate = self._since = None
         elif self._since is None:
             self._since, self._ended = now, 0
         else:
-            self._ended += 1
+            self._ended += answered
             if now - self._since >= WINDOW_SECONDS:
-                self._rate = self._ended / (now - self._since)
+                found = max(1, self._ended) / (now - self._since)
+                self._rate = found if self._rate is None else MEMORY * self._rate + (1 - MEMORY) * found
                 self._since, self._ended = now, 0
 
     def wait(self, under_way: int) -> float:

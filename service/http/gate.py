@@ -108,22 +108,16 @@ class Passage:
             await gate.app(self._scope, self._receive, self._marked_send)
             return
         opens_session = self._scope["method"] == "POST" and OPENING_PATH.fullmatch(self._scope["path"]) is not None
-        gate.admission.enter(opens_session=opens_session)
+        patience = identity.patience(self._headers)
+        gate.admission.enter(patience, opens_session=opens_session)
         try:
             owner = identity.tenant(self._headers, gate.settings.keys)
-            self._state["caller"] = Caller(owner, Deadline.after(gate.clock, self._seconds()))
+            seconds = gate.settings.request_timeout_seconds if patience is None else patience
+            self._state["caller"] = Caller(owner, Deadline.after(gate.clock, seconds))
             self._check_length()
             await gate.app(self._scope, self._bounded_receive, self._marked_send)
         finally:
-            gate.admission.leave()
-
-    def _seconds(self) -> float:
-        """Return how long the request may take."""
-        patience = identity.patience(self._headers)
-        if patience is None:
-            return self._gate.settings.request_timeout_seconds
-        self._gate.admission.foresee(patience)
-        return patience
+            gate.admission.leave(answered=HTTPStatus.OK <= self._status < HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _check_length(self) -> None:
         declared = self._headers.get("content-length", "0")

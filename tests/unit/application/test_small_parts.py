@@ -32,13 +32,37 @@ def test_who_cannot_be_answered_in_time_is_refused_at_once() -> None:
     admitted(admission, 300)
     done(admission, clock, 100)
     with pytest.raises(Overloaded) as refusal:
-        admission.foresee(1.0)
-    assert "199 requests are under way, which take about 2.0 s" in refusal.value.message
-    admission.foresee(10.0)
-    done(admission, clock, 140)
-    admission.foresee(1.0)
+        admission.enter(1.0)
+    assert "200 requests are under way, which take about 2.0 s" in refusal.value.message
+    assert admission.under_way == 200
+    admission.enter(10.0)
+    done(admission, clock, 156)
+    admission.enter(1.0)
     with pytest.raises(Overloaded):
-        admission.foresee(0.5)
+        admission.enter(0.5)
+
+
+def test_who_goes_unanswered_says_nothing_of_how_fast_a_worker_is() -> None:
+    clock = ManualClock()
+    admission = Admission(1000, clock.monotonic)
+    admitted(admission, 300)
+    done(admission, clock, 60)
+    for _ in range(100):
+        admission.leave(answered=False)
+    with pytest.raises(Overloaded) as refusal:
+        admission.enter(1.0)
+    assert "140 requests are under way, which take about 1.4 s" in refusal.value.message
+
+
+def test_a_worker_that_answers_nobody_in_time_admits_nobody() -> None:
+    clock = ManualClock()
+    admission = Admission(1000, clock.monotonic)
+    admitted(admission, 300)
+    for _ in range(100):
+        clock.seconds += 0.01
+        admission.leave(answered=False)
+    with pytest.raises(Overloaded):
+        admission.enter(10.0)
 
 
 def test_a_worker_with_little_to_do_refuses_nobody_for_its_slowness() -> None:
@@ -47,7 +71,7 @@ def test_a_worker_with_little_to_do_refuses_nobody_for_its_slowness() -> None:
     admitted(admission, 4)
     done(admission, clock, 3, seconds=5)
     admitted(admission, 100)
-    admission.foresee(0.001)
+    admission.enter(0.001)
 
 
 def test_admission_refuses_at_once_past_its_limit_and_when_closed() -> None:
