@@ -41,6 +41,7 @@ class Admission:
     def _foresee(self, patience: float) -> None:
         wait = self._pace.wait(self.under_way)
         if wait > patience * WAITING_SHARE:
+            self._pace.refused()
             raise Overloaded(
                 f"{self.under_way} requests are under way, which take about {wait:.1f} s: too long for the "
                 f"{patience:g} s of X-Request-Timeout-Ms",

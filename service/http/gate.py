@@ -18,7 +18,7 @@ from service.application.admission import Admission
 from service.application.caller import Caller
 from service.application.deadlines import Deadline
 from service.application.ports import Clock, Observer
-from service.errors import BodyTooLarge, InternalError, ShuttingDown, UnrollError
+from service.errors import BodyTooLarge, InternalError, Overloaded, ShuttingDown, UnrollError
 from service.http import errors, identity
 from service.http.departure import Watch
 
@@ -186,8 +186,10 @@ class Passage:
         self._gate.observer.request(route, method, self._status, seconds)
         if code in SHED:
             self._gate.observer.shed(code)
-        level = logging.DEBUG if route in QUIET else logging.INFO
-        if self._status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        level = logging.INFO
+        if route in QUIET or code == Overloaded.code:
+            level = logging.DEBUG  # in a rush writing them down would take the time that is short; they are counted
+        elif self._status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             level = logging.WARNING
         if log.isEnabledFor(level):
             names = {"request_id": self._request_id, "method": method, "route": route, "status": self._status}
