@@ -92,7 +92,7 @@ def further(loaded: Loaded, count: int = 1, at: int = 0) -> Predict:
     """A step of a session of this model, `at` steps after the first."""
     if loaded.version.task != "forecasting":
         return Predict(TextInput(text=["the dog", "J'ai"][loaded.version.task == "translation"]))
-    width = len(loaded.task._preprocessor.config.features)
+    width = len(loaded.task.preprocessor.config.features)
     rows = tuple(tuple(100.0 + 3 * row + column for column in range(width)) for row in range(count))
     timed = loaded.version.name == "sensor"
     return Predict(
