@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from service.store.commands import Command
 from service.store.errand import Answer
@@ -40,7 +41,8 @@ class Coalescer:
         self._unanswered: set[_Call] = set()
         self._flights: set[asyncio.Task[None]] = set()
         self._scheduled = False
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._alarm_at = inf
 
     async def submit(self, command: Command, deadline: float) -> Answer:
         """The command's answer. Raises StoreUnavailable when its turn does not come by `deadline`."""
@@ -51,7 +53,7 @@ class Coalescer:
             self._scheduled = True
             loop.call_soon(self._launch)
         self._unanswered.add(call)
-        if self._alarm is None or deadline < self._alarm.when():
+        if deadline < self._alarm_at:
             self._set_alarm(deadline)
         try:
             return await call.answer
@@ -63,17 +65,19 @@ class Coalescer:
         while self._flights or self._waiting:
             await asyncio.wait(self._flights) if self._flights else await asyncio.sleep(0)
 
-    def _set_alarm(self, at: float | None) -> None:
+    def _set_alarm(self, at: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = None if at is None else asyncio.get_running_loop().call_at(at, self._fail_overdue)
+        # The handle is not asked for its time: uvloop's, of a time that has passed, does not know it.
+        self._alarm_at = at
+        self._alarm = None if at == inf else asyncio.get_running_loop().call_at(at, self._fail_overdue)
 
     def _fail_overdue(self) -> None:
         now = asyncio.get_running_loop().time()
         for call in self._unanswered:
             if call.deadline <= now:
                 call.fail("no answer in time", sent=call.sent)
-        self._set_alarm(min((call.deadline for call in self._unanswered if not call.answer.done()), default=None))
+        self._set_alarm(min((call.deadline for call in self._unanswered if not call.answer.done()), default=inf))
 
     def _launch(self) -> None:
         self._scheduled = False

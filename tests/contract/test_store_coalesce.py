@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
 from service.errors import StoreUnavailable
@@ -115,3 +116,20 @@ async def test_calls_of_one_tick_share_a_round_trip(store: RedisStore, client: R
     before = (await client.info("stats"))["total_reads_processed"]
     await asyncio.gather(*(store.read("tenant", f"id{number}") for number in range(100)))
     assert (await client.info("stats"))["total_reads_processed"] - before <= 4
+
+
+def test_a_call_that_comes_too_late_delays_no_other_one_on_the_loop_that_serves() -> None:
+    async def calls() -> list[Answer | BaseException]:
+        trips = Trips()
+        lane = Coalescer(trips.run)
+        late = asyncio.create_task(lane.submit(reading(1), soon(-1.0)))
+        in_time = asyncio.create_task(lane.submit(reading(2), soon()))
+        later = asyncio.create_task(lane.submit(reading(3), soon(-2.0)))
+        await asyncio.sleep(0)
+        trips.go.set()
+        return await asyncio.gather(late, in_time, later, return_exceptions=True)
+
+    first, second, third = uvloop.run(calls())
+    assert isinstance(first, StoreUnavailable)
+    assert isinstance(second, Answer)
+    assert isinstance(third, StoreUnavailable)
