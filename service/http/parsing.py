@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect
 
 from service.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 
@@ -19,20 +18,6 @@ SHOULD = re.compile(r"^(?:Input|List|String) should")
 
 class StrictRequest(Request):
     """A request whose body is JSON and nothing else."""
-
-    async def body(self) -> bytes:
-        """Return the whole body; the base class goes through two generators for it. Raises ClientDisconnect."""
-        if not hasattr(self, "_body"):
-            chunks: list[bytes] = []
-            more = True
-            while more:
-                message = await self.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                chunks.append(message.get("body", b""))
-                more = message.get("more_body", False)
-            self._body = b"".join(chunks)
-        return self._body
 
     async def json(self) -> Any:  # noqa: ANN401 - JSON is anything until pydantic has seen it
         """Return the parsed body. Raises InvalidJson, UnsupportedMediaType."""

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.wire import Wire
 from tests.folders import WORDS, write_language_model
+from tests.metrics import Metrics
 from tests.server import Server, answered, eventually, look_up, new_session, short_folder, step
 
 TOKENS = 1024
@@ -24,12 +23,6 @@ def service() -> Iterator[Server]:
             yield running
 
 
-def metric(http: httpx.Client, name: str, **labels: str) -> float:
-    families = text_string_to_metric_families(http.get("/metrics").text)
-    samples = [sample for family in families for sample in family.samples]
-    return sum(one.value for one in samples if one.name == f"unroll_{name}" and labels.items() <= one.labels.items())
-
-
 @pytest.mark.parametrize("half", [False, True], ids=["closed", "closed for sending only"])
 def test_a_generation_stops_when_its_client_goes_and_its_session_stays_where_it_was(
     service: Server, half: bool
@@ -37,18 +30,18 @@ def test_a_generation_stops_when_its_client_goes_and_its_session_stays_where_it_
     with service.client() as http, Wire(service.url) as leaver:
         session = new_session(http, "slow")
         answered(step(http, session, "a", step=0))
-        gone = metric(http, "requests_total", code="499")
+        gone = Metrics(http).value("requests_total", code="499")
         leaver.send("POST", f"/v1/sessions/{session}/generate", LONG | {"step": 1})
-        eventually(lambda: metric(http, "queue_depth") == 1)
+        eventually(lambda: Metrics(http).value("queue_depth") == 1)
         if half:
             leaver.finish_sending()
             assert leaver.at_its_end(), "it can be sent no answer either"
         else:
             leaver.close()
-        eventually(lambda: metric(http, "requests_total", code="499") == gone + 1)
-        eventually(lambda: metric(http, "queue_depth") == 0)
-        assert metric(http, "generated_tokens_total") == 0
-        assert metric(http, "session_steps_total", outcome="failed") == 0
+        eventually(lambda: Metrics(http).value("requests_total", code="499") == gone + 1)
+        eventually(lambda: Metrics(http).value("queue_depth") == 0)
+        assert Metrics(http).value("generated_tokens_total") == 0
+        assert Metrics(http).value("session_steps_total", outcome="failed") == 0
         assert look_up(http, session)["step"] == 1
         assert answered(step(http, session, "dog", step=1))["step"] == 2
 
@@ -56,7 +49,7 @@ def test_a_generation_stops_when_its_client_goes_and_its_session_stays_where_it_
 def test_the_log_tells_of_it_without_a_warning(service: Server) -> None:
     with service.client() as http, Wire(service.url) as leaver:
         leaver.send("POST", "/v1/models/slow/generate", LONG, **{"X-Request-Id": "leaver"})
-        eventually(lambda: metric(http, "queue_depth") == 1)
+        eventually(lambda: Metrics(http).value("queue_depth") == 1)
         leaver.close()
         line = eventually(lambda: next((line for line in service.log.splitlines() if '"leaver"' in line), None))
         assert '"status": 499' in line

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
+from tests.metrics import Metrics
 from tests.server import Body, Server, answered, envelope, look_up, new_session, post, refusal, short_folder
 
 SITE = ["load", "wind", "open", "size"]
@@ -291,15 +291,11 @@ def test_steps_left_out_of_a_regular_series_are_missing_values(http: httpx.Clien
 
 
 def test_metrics_count_errors_and_scores_by_model(http: httpx.Client) -> None:
-    def reading(name: str) -> float:
-        families = text_string_to_metric_families(http.get("/metrics").text)
-        samples = [sample for family in families for sample in family.samples]
-        return sum(one.value for one in samples if one.name == f"unroll_{name}" and one.labels["model"] == "meter")
-
     names = ["observed_values_total", "observed_absolute_error_total", "anomaly_score_count", "timesteps_total"]
-    before = [reading(name) for name in names]
+    before = Metrics(http)
     observed = forecast(http, "meter", [100, 103, None, 99])["observed"]
-    found = [reading(name) - earlier for name, earlier in zip(names, before, strict=True)]
+    after = Metrics(http)
+    found = [after.value(name, model="meter") - before.value(name, model="meter") for name in names]
     assert found == pytest.approx([2, 2 * observed["mean_absolute_error"], 2, 4], rel=1e-4)
 
 

@@ -1,37 +1,17 @@
 """/metrics tells what both workers did, under the names of the contract, and never of a session."""
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.metrics import Metrics
 from tests.server import answered, eventually, new_session, post, refusal, step
 
 LABELS = {"model", "version", "task", "route", "code", "method", "reason", "outcome", "operation", "le", "fingerprint",
           "release", "pid"}  # fmt: skip
 OF_TINY = {"model": "tiny", "version": "1"}
-
-
-class Metrics:
-    """One reading."""
-
-    def __init__(self, http: httpx.Client) -> None:
-        response = http.get("/metrics")
-        assert response.status_code == 200
-        assert response.headers["content-type"].startswith("text/plain")
-        self.text = response.text
-        families = text_string_to_metric_families(self.text)
-        self.samples = [sample for family in families for sample in family.samples]
-
-    def value(self, name: str, **labels: str) -> float:
-        """The sum of all samples of that name which carry these labels."""
-        found = [
-            one.value for one in self.samples if one.name == f"unroll_{name}" and labels.items() <= one.labels.items()
-        ]
-        return math.fsum(found)
 
 
 Growth = Callable[..., float]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from service.engine.catalogue import Catalogue
 from service.nets.linear import WORTH_PACKING
@@ -17,6 +16,7 @@ from service.types import Open, Operation, Outcome, Predict, SeriesInput, TextIn
 from tests.folders import WORDS, load_catalogue, write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.engine.test_engine import Scene, play
+from tests.metrics import Metrics
 from tests.server import Body, Server, answered, new_session, post, short_folder
 from tests.state_files import taken_apart
 from tests.translation_folders import write_encoder_decoder
@@ -93,10 +93,8 @@ def test_a_step_leaves_the_same_state_alone_and_among_others(http: httpx.Client,
 def test_operations_share_no_forward_pass(http: httpx.Client) -> None:
     for model, inputs in INPUTS.items():
         answered(post(http, f"/v1/models/{model}/predict", {"inputs": inputs}))
-    families = text_string_to_metric_families(http.get("/metrics").text)
-    (sizes,) = (one for one in families if one.name == "unroll_batch_size")
-    counts = {name: sum(one.value for one in sizes.samples if one.name.endswith(name)) for name in ("_sum", "_count")}
-    assert counts["_sum"] == counts["_count"] > 0
+    found = Metrics(http)
+    assert found.value("batch_size_sum") == found.value("batch_size_count") > 0
 
 
 def operation(model: str, given: Body) -> Operation:
