@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
-from service.tasks.sampling import Sampler
+from service.tasks.sampling import Logits, Sampler
 from service.tasks.text import Encoded, Vocabulary
 from service.types import GenerateOptions, Json, Observation, Outcome, PredictOptions
 
@@ -25,7 +26,7 @@ class Row:
     """
 
     state: Tensor
-    logits: Tensor
+    logits: Logits
     log_normaliser: float
     logprobs: list[float]
     best: tuple[list[int], list[float]] | None
@@ -126,10 +127,10 @@ class Predicting(Feeding):
                     {"token": self._vocabulary.token(index), "id": index, "probability": probability}
                 )
 
-    def _best_candidates(self, logits: Tensor) -> tuple[list[int], list[float]]:
-        candidates = self._candidates or []
-        values, order = logits[candidates].sort(descending=True, stable=True)
-        return [candidates[at] for at in order[: self._top_k].tolist()], values[: self._top_k].tolist()
+    def _best_candidates(self, logits: Logits) -> tuple[list[int], list[float]]:
+        candidates = np.array(self._candidates or [], dtype=np.int64)
+        best = candidates[(-logits[candidates]).argsort(kind="stable")[: self._top_k]]
+        return best.tolist(), logits[best].tolist()
 
     def outcome(self, state: bytes) -> Outcome:
         output: dict[str, Json] = {"predictions": self._predictions, "observed": self._observed()}
@@ -164,7 +165,7 @@ class Generating(Feeding):
         self._vocabulary = vocabulary
         self._options = options
         self._end_id = end_id
-        self._forbidden = sorted(vocabulary.special_ids - {end_id})
+        self._forbidden = np.array(sorted(vocabulary.special_ids - {end_id}), dtype=np.int64)
         self._sampler = Sampler(options)
         self._chosen: list[int] = []
         self._logprobs: list[float] = []
