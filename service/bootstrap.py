@@ -35,6 +35,7 @@ from service.errors import SettingsError, UnrollError
 from service.http.app import create_app
 from service.http.gate import GateSettings
 from service.http.services import Services
+from service.nets.device import require
 from service.settings import Settings
 from service.store.checks import warnings
 from service.store.client import connect
@@ -43,7 +44,7 @@ from service.store.redis_store import RedisStore
 from service.store.topology import Topology
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
-from service.types import Arithmetic, Durability, Operation, Outcome
+from service.types import Arithmetic, Device, Durability, Operation, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
     """Start the parts, give the wired application, and stop the parts. Raises SettingsError."""
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: a worker needs a store, `unroll serve` starts a private one")
+    for dtype in (None, *settings.dtype.values()):
+        require(settings.device, dtype)
     topology = connect(settings.redis_url, settings.store_timeout_seconds)
     torch.set_num_threads(1)
     metrics, clock = Metrics(), fittings.clock
@@ -178,7 +181,7 @@ def _wire_upgrades(
     return Upgrades(
         models=services.models,
         engine=engine,
-        shelf=Shelf(settings.models, catalogue, text_limits(settings), settings.dtype_of),
+        shelf=Shelf(settings.models, catalogue, text_limits(settings), settings.dtype_of, settings.device),
         fleet=RedisFleet(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
         observer=services.observer,
         clock=services.clock,
@@ -210,10 +213,15 @@ async def _watch_store(topology: Topology, store: RedisStore, health: Health, du
         await asyncio.sleep(COUNT_EVERY_SECONDS)
 
 
-def run_once(folder: Path, operation: Operation, limits: TextLimits, dtype: Arithmetic | None) -> Outcome:
-    """Load one model version and run one operation, without a server. Raises ModelFolderError, InvalidRequest."""
+def run_once(
+    folder: Path, operation: Operation, limits: TextLimits, dtype: Arithmetic | None, device: Device
+) -> Outcome:
+    """Load one model version and run one operation, without a server.
+
+    Raises ModelFolderError, InvalidRequest, and SettingsError for the device.
+    """
     torch.set_num_threads(1)
-    task = load_version(folder, limits, dtype).task
+    task = load_version(folder, limits, dtype, device).task
     sequence = task.start(operation, task.initial_state)
     while not sequence.finished:
         (failure,) = run_timestep(task, [sequence])

@@ -38,6 +38,13 @@ class ArithmeticChoice(StrEnum):
     int8 = "int8"
 
 
+class DeviceChoice(StrEnum):
+    """Where networks run."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class Report(Protocol):
     """What a command prints."""
 
@@ -46,6 +53,7 @@ class Report(Protocol):
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OnDevice = Annotated[DeviceChoice | None, typer.Option("--device", help="Where to run it; default: cpu.")]
 
 
 def _fail(error: Exception, status: int = 1) -> NoReturn:
@@ -71,6 +79,7 @@ def serve(
     dtype: Annotated[
         str | None, typer.Option(help="Arithmetic: float32, bfloat16 or int8; also MODEL=DTYPE, several by commas.")
     ] = None,
+    device: OnDevice = None,
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="The same answer to the last bit at any load, more slowly.")
     ] = None,
@@ -84,6 +93,7 @@ def serve(
             models=models,
             state_dir=state_dir,
             dtype=dtype,
+            device=device,
             deterministic=deterministic,
         )
         logs.configure(found.log_level, found.log_format)
@@ -107,6 +117,7 @@ def predict(
     ] = None,
     future: Annotated[Path | None, typer.Option(help="CSV of what is known in advance of the steps ahead.")] = None,
     horizon: Annotated[int | None, typer.Option(min=1, help="Steps ahead; default: as many as the model can.")] = None,
+    device: OnDevice = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict the next words of a text, translate it, or forecast a series, without a server."""
@@ -118,14 +129,15 @@ def predict(
     asked: dict[str, Any] = {"top_k": top_k, "horizon": horizon}
     options = {name: value for name, value in asked.items() if value is not None}
     try:
-        found = configuration.load(models=models)
+        found = configuration.load(models=models, device=device)
         trial = prepare(
             model, found.models, Given(text, csv, future), PredictOptions(**options, given=frozenset(options))
         )
         limits = text_limits(found)
         if csv is not None:
             limits = replace(limits, input_tokens=max(limits.input_tokens, MOST_ROWS))
-        outcome = run_once(trial.folder, trial.operation, limits, found.dtype_of(trial.folder.parent.name))
+        dtype = found.dtype_of(trial.folder.parent.name)
+        outcome = run_once(trial.folder, trial.operation, limits, dtype, found.device)
     except (SettingsError, ModelFolderError, UnrollError) as error:
         _fail(error)
     typer.echo(json.dumps(outcome.output, ensure_ascii=False) if as_json else trial.render(outcome.output))
@@ -204,18 +216,20 @@ def verify(
             "forecasting a CSV as `predict` reads it. Tells perplexity, BLEU or mean absolute error, too."
         ),
     ] = None,
+    device: OnDevice = None,
     as_json: AsJson = False,
 ) -> None:
     """Load a model folder as the server would, golden vectors replayed, and tell what it is."""
     from service.tasks.verify import verify as verify_folder  # noqa: PLC0415 - likewise
 
-    _report(lambda: verify_folder(folder, None if dtype is None else dtype.value, data), as_json)
+    place = device or DeviceChoice.cpu
+    _report(lambda: verify_folder(folder, None if dtype is None else dtype.value, data, place.value), as_json)
 
 
 def _report(work: Callable[[], Report], as_json: bool) -> None:
     try:
         report = work()
-    except (ModelFolderError, UnrollError, OSError) as error:
+    except (ModelFolderError, SettingsError, UnrollError, OSError) as error:
         _fail(error)
     typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.render())
 

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
-from service.types import Arithmetic, Durability
+from service.types import Arithmetic, Device, Durability
 
 
 class Settings(BaseSettings):
@@ -45,6 +45,7 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Arithmetic: `DTYPE` of all models or `MODEL=DTYPE,DTYPE` of some; unset: as each states itself",
     )
+    device: Device = Field("cpu", description="Where the networks run; `cuda` needs a build of PyTorch for it")
     deterministic: bool = Field(
         False, description="Have operations share no forward pass: the same answer to the last bit at any load"
     )

@@ -9,6 +9,8 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 Durability = Literal["memory", "replicated", "fsynced"]
 #: What matrix products are computed in; states and everything else are float32.
 Arithmetic = Literal["float32", "bfloat16", "int8"]
+#: Where networks run.
+Device = Literal["cpu", "cuda"]
 #: Observations larger than any measurement; their squares still fit a float.
 LARGEST = 1e30
 

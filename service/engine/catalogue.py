@@ -11,7 +11,7 @@ from service.errors import ModelNotReady
 from service.nets.checkpoint import Checkpoint
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
-from service.types import Arithmetic, Edition, ModelVersion
+from service.types import Arithmetic, Device, Edition, ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +54,13 @@ class Catalogue:
         return one
 
 
-def load_version(folder: Path, limits: TextLimits, dtype: Arithmetic | None = None) -> Loaded:
-    """Load one version with its golden vectors replayed, to run in `dtype` or in its own. Raises ModelFolderError."""
+def load_version(folder: Path, limits: TextLimits, dtype: Arithmetic | None = None, device: Device = "cpu") -> Loaded:
+    """Load one version with its golden vectors replayed, to run in `dtype` or in its own on `device`.
+
+    Raises ModelFolderError, and SettingsError for the device.
+    """
     started = time.perf_counter()
-    checkpoint, task = load_task(folder, limits, dtype)
+    checkpoint, task = load_task(folder, limits, dtype, device)
     if checkpoint.dtype != checkpoint.config.dtype:
         _tell(checkpoint)
     return Loaded(_describe(checkpoint, task.state_bytes, time.perf_counter() - started), task)

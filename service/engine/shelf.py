@@ -13,7 +13,7 @@ from service.engine.catalogue import Catalogue, Loaded, load_version
 from service.errors import ModelFolderError
 from service.tasks.limits import TextLimits
 from service.tasks.loading import version_folders
-from service.types import Arithmetic, Edition, Folder, ModelVersion
+from service.types import Arithmetic, Device, Edition, Folder, ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ TRIM: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda
 class Shelf:
     """Looks at `models`, loads versions into the catalogue and takes them out again.
 
-    `dtype_of` tells the arithmetic that a model is to run in, None for its own.
+    `dtype_of` tells the arithmetic that a model is to run in, None for its own; all run on `device`.
     """
 
     def __init__(
@@ -34,11 +34,13 @@ class Shelf:
         catalogue: Catalogue,
         limits: TextLimits,
         dtype_of: Callable[[str], Arithmetic | None] = lambda _: None,
+        device: Device = "cpu",
     ) -> None:
         self._models = models
         self._catalogue = catalogue
         self._limits = limits
         self._dtype_of = dtype_of
+        self._device = device
         self._before: dict[Place, str] | None = None
         # What came of the folders as they stand: fingerprints, None where one was refused.
         self._judged: dict[tuple[Place, str], str | None] = {}
@@ -71,7 +73,8 @@ class Shelf:
         path = self._models / folder.model / folder.version
         # Not as the thread's result: the executor's futures refer to theirs in circles, until a garbage collection.
         found: list[Loaded] = []
-        await asyncio.to_thread(_load_aside, path, self._limits, self._dtype_of(folder.model), found)
+        dtype = self._dtype_of(folder.model)
+        await asyncio.to_thread(_load_aside, found, path, self._limits, dtype, self._device)
         loaded = found.pop() if found else None
         if await asyncio.to_thread(_signature, path) != folder.signature:
             return None
@@ -92,10 +95,10 @@ class Shelf:
         asyncio.get_running_loop().run_in_executor(None, TRIM, 0)
 
 
-def _load_aside(path: Path, limits: TextLimits, dtype: Arithmetic | None, found: list[Loaded]) -> None:
+def _load_aside(found: list[Loaded], path: Path, limits: TextLimits, dtype: Arithmetic | None, device: Device) -> None:
     torch.set_num_threads(1)  # torch counts by thread
     try:
-        found.append(load_version(path, limits, dtype))
+        found.append(load_version(path, limits, dtype, device))
     except ModelFolderError as error:
         log.error("model version refused", extra={"folder": str(path), "reason": str(error)})
     except Exception as error:  # whatever a folder holds, the others serve

@@ -15,12 +15,13 @@ from torch import Tensor
 from service.errors import ModelFolderError
 from service.nets.card import read_card
 from service.nets.config import Config, parse_config, read_config_bytes
+from service.nets.device import carry, require
 from service.nets.golden import replay_golden
 from service.nets.linear import pack_all
 from service.nets.network import Network, make_network
 from service.nets.replay import Replay
 from service.nets.tensor_file import StoredTensor, read_tensor_file
-from service.types import Arithmetic, Json
+from service.types import Arithmetic, Device, Json
 
 #: Files that decide how inputs and outputs are read; they belong to the fingerprint.
 PREPROCESSING = ("tokenizer.json", "preprocessor.json")
@@ -50,11 +51,13 @@ class Checkpoint:
         return self.golden is not None
 
 
-def read_checkpoint(folder: Path, dtype: Arithmetic | None = None) -> Checkpoint:
-    """Read a model folder to run in this arithmetic, its own unless told.
+def read_checkpoint(folder: Path, dtype: Arithmetic | None = None, device: Device = "cpu") -> Checkpoint:
+    """Read a model folder to run in this arithmetic, its own unless told, on this device.
 
-    Raises ModelFolderError naming the folder, what was found and what was expected.
+    Raises ModelFolderError naming the folder, what was found and what was expected; SettingsError for a device that is
+    not there, or has no such arithmetic.
     """
+    require(device, dtype)
     if not folder.is_dir():
         raise ModelFolderError(f"{folder}: found no folder, expected one with config.json and model.safetensors")
     raw = read_config_bytes(folder)
@@ -63,10 +66,10 @@ def read_checkpoint(folder: Path, dtype: Arithmetic | None = None) -> Checkpoint
     stored = read_tensor_file(path).tensors
     weights = _weights(config, path, stored)
     description, metrics = read_card(folder)
-    network = assemble(config, weights, config.dtype)
+    network = assemble(config, weights, config.dtype, device)
     golden = replay_golden(folder, network)
     if dtype is not None and dtype != config.dtype:
-        network = assemble(config, weights, dtype)
+        network = assemble(config, weights, dtype, device)
         golden = replay_golden(folder, network, reduced=dtype)
     return Checkpoint(
         path=folder,
@@ -81,12 +84,17 @@ def read_checkpoint(folder: Path, dtype: Arithmetic | None = None) -> Checkpoint
     )
 
 
-def assemble(config: Config, weights: dict[str, Tensor], arithmetic: Arithmetic) -> Network:
-    """Return the network with these weights, packed for this arithmetic."""
+def assemble(
+    config: Config, weights: dict[str, Tensor], arithmetic: Arithmetic, device: Device | torch.device = "cpu"
+) -> Network:
+    """Return the network with these weights, packed for this arithmetic; its callers' tensors lie in memory."""
+    place = torch.device(device)
     network = _empty(config)
-    network.load_state_dict(weights, assign=True)
+    network.load_state_dict({name: weight.to(place) for name, weight in weights.items()}, assign=True)
     network.requires_grad_(False)
     pack_all(network, arithmetic)
+    if place.type != "cpu":
+        carry(network, place)
     return network
 
 

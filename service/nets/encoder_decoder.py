@@ -17,6 +17,7 @@ the decoder's embedding; `output.bias`.
 A session stores the decoder's recurrent tensors and, with input feeding, `attentional`, the last features.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -64,15 +65,15 @@ class EncoderDecoder(nn.Module):
     def encode(self, ids: Tensor) -> tuple[Memory, State]:
         """Read sources of one length: ids (N, S) -> their memory and the decoder's first state, (N, size) each."""
         rnn = self.encoder.rnn
-        values, ends = rnn.sequence(self.encoder.embed(ids), rnn.initial_state(len(ids)))
+        values, ends = rnn.sequence(self.encoder.embed(ids), rnn.initial_state(len(ids), ids.device))
         keys = values if self.attention is None else self.attention.keys(values)
         state: State = self.bridge(ends)
         if self.config.decoder.input_feed:
             state["attentional"] = values.new_zeros(len(ids), self.config.features_size)
         return Memory(values, keys, torch.ones_like(ids, dtype=torch.bool)), state
 
-    def step(self, ids: Tensor, state: State, memory: Memory, owner: Tensor) -> Decoded:
-        """Feed one token to each row: ids (R,), state (R, size) each, `owner` (R,) the rows' sources, in their order.
+    def step(self, ids: Tensor, state: State, memory: Memory, counts: Sequence[int]) -> Decoded:
+        """Feed one token to each row: ids (R,), state (R, size) each, `counts` how many rows each source has, in order.
 
         Rows of one source share its memory; nothing that is padded or belongs to another source touches a row.
         """
@@ -83,8 +84,8 @@ class EncoderDecoder(nn.Module):
         if self.attention is None:
             features, weights = self._combine(output, None), None
         else:
-            slot = _slots(owner, len(memory.real))
-            queries = output.new_zeros(len(memory.real), int(slot.max()) + 1, output.shape[-1])
+            owner, slot = _places(counts, output.device)
+            queries = output.new_zeros(len(counts), max(counts), output.shape[-1])
             queries[owner, slot] = output
             context, weights = self.attention(queries, memory)
             features, weights = self._combine(output, context[owner, slot]), weights[owner, slot]
@@ -123,8 +124,8 @@ class _Side(nn.Module):
         return F.embedding(ids, self.embedding.weight)
 
 
-def _slots(owner: Tensor, sources: int) -> Tensor:
-    """Number the rows of each source from 0: owner (R,), in order, -> (R,)."""
-    counts = torch.bincount(owner, minlength=sources)
-    starts = counts.cumsum(0) - counts
-    return torch.arange(len(owner)) - starts[owner]
+def _places(counts: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return each row's source and its number among that source's rows, (R,) both."""
+    owner = [source for source, count in enumerate(counts) for _ in range(count)]
+    slot = [number for count in counts for number in range(count)]
+    return torch.tensor(owner).to(device), torch.tensor(slot).to(device)

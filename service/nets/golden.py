@@ -125,9 +125,9 @@ def _replay_translation(
 def _decode_steps(network: EncoderDecoder, source: Tensor, target: Tensor) -> State:
     memory, state = network.encode(source)
     found = {"outputs.memory": memory.values, **_named(state, "state.initial_")}
-    owner, logits, weights = torch.arange(len(source)), [], []
+    one_each, logits, weights = [1] * len(source), [], []
     for column in target.unbind(1):
-        features, attended, state = network.step(column, state, memory, owner)
+        features, attended, state = network.step(column, state, memory, one_each)
         logits.append(network.logits(features))
         weights += [] if attended is None else [attended]
     attention = {"outputs.attention": torch.stack(weights, 1)} if weights else {}

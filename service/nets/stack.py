@@ -55,9 +55,9 @@ class Stack(Packable):
         """The tensors of the state."""
         return self.layout.state()
 
-    def initial_state(self, batch: int) -> State:
-        """Return zeros, (batch, size) each."""
-        return {spec.name: torch.zeros(batch, *spec.shape) for spec in self.specs}
+    def initial_state(self, batch: int, device: torch.device | None = None) -> State:
+        """Return zeros, (batch, size) each, in memory unless told."""
+        return {spec.name: torch.zeros(batch, *spec.shape, device=device) for spec in self.specs}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one timestep: x (B, I), state (B, size) each -> output (B, O), new state. Unidirectional only."""

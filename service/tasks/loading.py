@@ -15,17 +15,17 @@ from service.tasks.limits import TextLimits
 from service.tasks.next_word import NextWord
 from service.tasks.text import Vocabulary, read_vocabulary
 from service.tasks.translation import Translation
-from service.types import Arithmetic
+from service.types import Arithmetic, Device
 
 
 def load_task(
-    folder: Path, limits: TextLimits, dtype: Arithmetic | None = None
+    folder: Path, limits: TextLimits, dtype: Arithmetic | None = None, device: Device = "cpu"
 ) -> tuple[Checkpoint, NextWord | Translation | Forecasts]:
-    """Read a model folder, to run in `dtype` or in its own, and build its task.
+    """Read a model folder, to run in `dtype` or in its own on `device`, and build its task.
 
-    Raises ModelFolderError for whatever is wrong with it.
+    Raises ModelFolderError for whatever is wrong with it, SettingsError for the device.
     """
-    checkpoint = read_checkpoint(folder, dtype)
+    checkpoint = read_checkpoint(folder, dtype, device)
     network = checkpoint.network
     if isinstance(network, Forecaster):
         return checkpoint, Forecasts(network, read_preprocessor(folder, network.config), limits)

@@ -45,8 +45,7 @@ class Passes:
         states = self._layout.cut(torch.cat([placed.search.state for placed in in_turn]))
         memory = gather([searches[group[0]].memory for group in groups])
         rows = [sum(len(searches[at].search.ids) for at in group) for group in groups]
-        owners = torch.arange(len(groups)).repeat_interleave(torch.tensor(rows))
-        decoded = self._network.step(ids, states, memory, owners)
+        decoded = self._network.step(ids, states, memory, rows)
         logprobs = self._network.logits(decoded.features).log_softmax(-1)
         after = self._layout.join(decoded.state)
         bounds = accumulate((len(placed.search.ids) for placed in in_turn), initial=0)

@@ -7,7 +7,7 @@ from typing import Any
 from service.tasks.limits import MOST_ROWS, TextLimits
 from service.tasks.loading import load_task
 from service.tasks.quality import Quality, judge_of
-from service.types import Arithmetic
+from service.types import Arithmetic, Device
 
 LIMITS = TextLimits(input_tokens=MOST_ROWS)
 
@@ -58,19 +58,21 @@ class Verification:
         )
 
 
-def verify(path: Path, dtype: Arithmetic | None = None, data: Path | None = None) -> Verification:
-    """Load a model folder to run in `dtype` or its own arithmetic, and replay its golden vectors.
+def verify(
+    path: Path, dtype: Arithmetic | None = None, data: Path | None = None, device: Device = "cpu"
+) -> Verification:
+    """Load a model folder to run in `dtype` or its own arithmetic on `device`, and replay its golden vectors.
 
     `data` judges it in both arithmetics, see `quality.py`. Raises ModelFolderError for the first thing wrong with the
-    folder, InvalidRequest for that with the data.
+    folder, InvalidRequest for that with the data, SettingsError for the device.
     """
-    checkpoint, task = load_task(path, LIMITS, dtype)
+    checkpoint, task = load_task(path, LIMITS, dtype, device)
     config, golden = checkpoint.config, checkpoint.golden
     quality = None
     if data is not None:
         judge = judge_of(task, data)
         other = judge.figure(task)
-        own = other if checkpoint.dtype == config.dtype else judge.figure(load_task(path, LIMITS)[1])
+        own = other if checkpoint.dtype == config.dtype else judge.figure(load_task(path, LIMITS, None, device)[1])
         quality = Quality(judge.name, own, other, judge.signature)
     return Verification(
         path=path,

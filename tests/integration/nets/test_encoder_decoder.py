@@ -54,13 +54,13 @@ def test_rows_do_not_depend_on_other_rows_nor_on_longer_sources(tmp_path: Path, 
     network = load(tmp_path, **settings)
     sources = [torch.tensor([[5, 9, 2]]), torch.tensor([list(range(40))]), torch.tensor([[7, 2]])]
     read = [network.encode(source) for source in sources]
-    memory, owner = gather([one for one, _ in read]), torch.tensor([0, 0, 1, 2, 2, 2])
-    state = {name: torch.cat([read[at][1][name] for at in owner.tolist()]) for name in read[0][1]}
+    memory, owner = gather([one for one, _ in read]), [0, 0, 1, 2, 2, 2]
+    state = {name: torch.cat([read[at][1][name] for at in owner]) for name in read[0][1]}
     ids = torch.tensor([1, 4, 1, 6, 3, 1])
-    together = network.step(ids, state, memory, owner)
-    for row, source in enumerate(owner.tolist()):
+    together = network.step(ids, state, memory, [2, 1, 3])
+    for row, source in enumerate(owner):
         own = {name: one[row : row + 1] for name, one in state.items()}
-        alone = network.step(ids[row : row + 1], own, read[source][0], torch.tensor([0]))
+        alone = network.step(ids[row : row + 1], own, read[source][0], [1])
         torch.testing.assert_close(together.features[row], alone.features[0], atol=1e-6, rtol=0)
         if alone.weights is not None and together.weights is not None:
             count = alone.weights.shape[1]
@@ -76,8 +76,8 @@ def test_what_stands_in_the_padding_is_never_read(tmp_path: Path) -> None:
     short, first = network.encode(torch.tensor([[5, 9, 2]]))
     memory = gather([short, network.encode(torch.tensor([[1] * 9]))[0]])
     memory.values[0, 3:] = memory.keys[0, 3:] = 1e9
-    alone = network.step(torch.tensor([1]), first, short, torch.tensor([0]))
-    padded = network.step(torch.tensor([1]), first, memory, torch.tensor([0]))
+    alone = network.step(torch.tensor([1]), first, short, [1])
+    padded = network.step(torch.tensor([1]), first, memory, [1, 0])
     torch.testing.assert_close(padded.features, alone.features)
 
 
@@ -93,7 +93,7 @@ def test_input_feeding_is_part_of_the_state_and_forbids_whole_sequences(tmp_path
 def test_state_and_logits_are_float32_whatever_the_arithmetic(tmp_path: Path) -> None:
     network = load(tmp_path, dtype="bfloat16", golden=False, decoder={"input_feed": True})
     memory, state = network.encode(torch.tensor([[4, 2]]))
-    decoded = network.step(torch.tensor([1]), state, memory, torch.tensor([0]))
+    decoded = network.step(torch.tensor([1]), state, memory, [1])
     found = [decoded.features, decoded.state["h_l0"], memory.values, network.logits(decoded.features)]
     assert {one.dtype for one in found} == {torch.float32}
 
