@@ -5,7 +5,8 @@
 Steps arrive at random times (Poisson), each of a session and over a connection that are free, and say by
 X-Request-Timeout-Ms that they wait for a second. Goodput are the steps per second that were answered 200 within that
 second; the others should be refused by 503 at once. The load grows by half, load after load, until goodput does not
-follow; the best goodput of all is the capacity, and twice of it is offered at the end.
+follow; the best goodput of all is the capacity, and twice of it is offered at the end. Where that is answered better
+than all before, the machine was slow meanwhile: then twice of that is offered.
 """
 
 import argparse
@@ -27,6 +28,8 @@ from benchmarks import generator, ours, ref_lm
 from benchmarks.generator import GeneratorFailed, Session
 
 GROWTH, LOADS = 1.5, 12
+#: How often twice the capacity is offered, at the most.
+TWICE = 4
 #: Goodput follows a load as long as it is so much of it.
 FOLLOWS = 0.8
 CONNECTIONS = 2000
@@ -176,14 +179,19 @@ async def sweep(port: int, sessions: list[Session], first: float, seconds: float
         rate, best, follows = rate * GROWTH, max(best, good), good > FOLLOWS * rate
     if not best:
         raise GeneratorFailed("no step was answered in time, whatever the load")
-    told.append((await offer(crowd, 2 * best, seconds)).told(2 * best, seconds))
+    for _ in range(TWICE):
+        tally, capacity = await offer(crowd, 2 * best, seconds), best
+        told.append(tally.told(2 * capacity, seconds))
+        best = max(best, len(tally.good) / seconds)
+        if best == capacity:
+            break
     for _, connection in made:
         connection.close()
     return told
 
 
 def measure(model: Path, seconds: float) -> dict[str, object]:
-    """Return what came of each load; `of_peak` compares the last one, twice the capacity, with the best."""
+    """Return what came of each load; `of_peak` compares the last one, twice the capacity, with the best of all."""
     with ours.service(1, model.parent.parent) as running:
         warm = generator.run(running.port, ours.open_sessions(running.port, 16), 16, "stay", 2)
         with ThreadPoolExecutor(10) as pool:
@@ -191,7 +199,7 @@ def measure(model: Path, seconds: float) -> dict[str, object]:
             sessions = [session for some in opened for session in some]
         loads = uvloop.run(sweep(running.port, sessions, warm.rate / 2, seconds))
     goodput = [load["goodput"] or 0.0 for load in loads]
-    return {"capacity": max(goodput[:-1]), "loads": loads, "of_peak": goodput[-1] / max(goodput[:-1])}
+    return {"capacity": max(goodput), "loads": loads, "of_peak": goodput[-1] / max(goodput)}
 
 
 def main() -> None:

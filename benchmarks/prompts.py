@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 
 from service.engine.catalogue import load_version
-from service.engine.runner import AnyTask, run_timestep
+from service.engine.runner import run_timestep
 from service.tasks import next_word
 from service.tasks.limits import TextLimits
+from service.tasks.task import AnyTask
 from service.types import Predict, TextInput
 
 ROUNDS = 9

@@ -55,6 +55,9 @@ def _steps(results: Results) -> Iterator[str]:
         rows = [found.get((name, *load)) for load in loads]
         errors = sum(row["errors"] for row in rows if row is not None)
         yield f"| {title} |" + "".join(f" {_cell(row)} |" for row in rows) + f" {errors:,} |"
+    for name, reason in results["failures"].items():
+        if any(server == name for server, _, _ in found):
+            yield f"\n{results['servers'][name]} failed in a later round: {_one_line(reason)}"
 
 
 def _load(manner: str, connections: int) -> str:

@@ -41,7 +41,7 @@ class Steps:
 
 
 def measure(servers: Sequence[Server], model: Path, plan: Plan, tell: Callable[[str], None]) -> Steps:
-    """Measure all servers; one that fails is left out of the rounds that follow."""
+    """Measure all servers; one that fails is left out of what follows, and keeps what was measured."""
     rows: list[Row] = []
     failures: dict[str, str] = {}
     for number in range(1, plan.rounds + 1):
@@ -50,28 +50,24 @@ def measure(servers: Sequence[Server], model: Path, plan: Plan, tell: Callable[[
                 continue
             try:
                 with server.start(model) as started:
-                    rows += _turn(server, started, plan, number, tell)
+                    rows.extend(_turn(server, started, plan, number, tell))
             except (NotStarted, GeneratorFailed, OSError, subprocess.TimeoutExpired) as error:
                 failures[server.name] = str(error)
                 tell(f"{server.name}: {error}")
     return Steps(rows, failures)
 
 
-def _turn(server: Server, started: Started, plan: Plan, number: int, tell: Callable[[str], None]) -> list[Row]:
+def _turn(server: Server, started: Started, plan: Plan, number: int, tell: Callable[[str], None]) -> Iterator[Row]:
     warm = _load(started, "stay", WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
     if not warm.rate:
         raise NotStarted(f"no step was answered, {warm.errors} were refused or broke")
-    rows = []
     for manner, connections in plan.loads():
         load = _load(started, manner, connections, _seconds(plan, connections, warm.rate))
         tell(
             f"round {number}, {server.name}, {connections} connections, sessions {manner}: {load.rate:,.0f} steps/s, "
             f"p50 {load.p50:.1f} ms, p99 {load.p99:.1f} ms, {load.errors} errors"
         )
-        rows.append(
-            {"server": server.name, "round": number, "manner": manner, "connections": connections, **asdict(load)}
-        )
-    return rows
+        yield {"server": server.name, "round": number, "manner": manner, "connections": connections, **asdict(load)}
 
 
 def _seconds(plan: Plan, connections: int, rate: float) -> float:

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.engine.runner import AnyTask
 from service.errors import ModelNotReady
 from service.nets.checkpoint import Checkpoint
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
+from service.tasks.task import AnyTask
 from service.types import Arithmetic, Device, Edition, ModelVersion
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from service.engine.batcher import Batcher
 from service.engine.catalogue import Catalogue, Loaded
-from service.engine.runner import Sequence as Running
 from service.engine.runner import outcome_of, run_timestep
 from service.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
+from service.tasks.task import Running
 from service.types import ModelVersion, Operation, Outcome
 
 log = logging.getLogger(__name__)

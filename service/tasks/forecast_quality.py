@@ -15,8 +15,9 @@ from service.errors import InvalidRequest
 from service.nets.preprocessor import Numbers
 from service.tasks.even_series import read_even_series
 from service.tasks.forecasting import Forecasts
-from service.tasks.running import Runnable, Underway, finish
+from service.tasks.running import finish
 from service.tasks.sequences import number
+from service.tasks.task import AnyTask, Running
 from service.types import Outcome, Predict
 
 
@@ -55,7 +56,7 @@ class ForecastErrors:
                 "here on, expected some to compare the forecasts with"
             )
 
-    def figure(self, task: Runnable) -> float:
+    def figure(self, task: AnyTask) -> float:
         """Return the mean absolute error."""
         state, errors = task.initial_state, []
         for begin, origin in pairwise([0, *self._origins]):
@@ -66,14 +67,14 @@ class ForecastErrors:
             state = step.state
         return number(float(np.nanmean(errors)))
 
-    def _step(self, task: Runnable, state: Any, begin: int, origin: int) -> Underway:  # noqa: ANN401 - the task's kind
+    def _step(self, task: AnyTask, state: Any, begin: int, origin: int) -> Running:  # noqa: ANN401 - the task's kind
         """Return the step that feeds rows begin..origin-1 and forecasts those behind."""
         given = self._series.piece(begin, origin)
         if self._known:
             future = self._series.numbers(origin, origin + self._config.horizon, self._known)
             given = replace(given, future=tuple(map(tuple, future.tolist())))
         try:
-            step: Underway = task.start(Predict(given), state)
+            step: Running = task.start(Predict(given), state)
         except InvalidRequest as error:
             raise self._series.placed(error, begin) from error
         return step

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 from service.tasks.forecast_quality import ForecastErrors
 from service.tasks.forecasting import Forecasts
 from service.tasks.next_word import NextWord
-from service.tasks.running import Runnable
+from service.tasks.task import AnyTask
 from service.tasks.text_quality import Bleu, Perplexity
 from service.tasks.translation import Translation
 from service.types import Arithmetic
@@ -46,7 +46,7 @@ class Judge(Protocol):
     def signature(self) -> str | None:
         """How exactly the figure was counted, where there are several ways."""
 
-    def figure(self, task: Runnable) -> float:
+    def figure(self, task: AnyTask) -> float:
         """The figure. Raises InvalidRequest, naming file and line, for what the task does not take."""
 
 

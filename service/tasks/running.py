@@ -2,34 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 
 from service.errors import InvalidRequest
+from service.tasks.task import AnyTask, Running
 from service.types import Operation, Outcome
 
 #: Operations that share the forward passes.
 BATCH = 64
-
-
-class Underway(Protocol):
-    """An operation that was started."""
-
-    state: Any
-    finished: bool
-
-    def receive(self, share: Any, /) -> None: ...  # noqa: ANN401 each task hands its own kind to its own operations
-    def outcome(self, state: bytes) -> Outcome: ...
-
-
-class Runnable(Protocol):
-    """What running needs of a task, whichever it is."""
-
-    @property
-    def initial_state(self) -> Any: ...  # noqa: ANN401 each task has its own kind of state
-    def start(self, operation: Operation, state: Any) -> Any: ...  # noqa: ANN401 likewise
-    def forward(self, batch: list[Any]) -> list[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +21,22 @@ class Asked:
     operation: Operation
 
 
-def answers(task: Runnable, asked: Sequence[Asked]) -> Iterator[Outcome]:
+def answers(task: AnyTask, asked: Sequence[Asked]) -> Iterator[Outcome]:
     """Yield what each operation gives from state 0, in order. Raises InvalidRequest naming the place of a bad one."""
     for begin in range(0, len(asked), BATCH):
         yield from finish(task, [_start(task, one) for one in asked[begin : begin + BATCH]])
 
 
-def _start(task: Runnable, asked: Asked) -> Underway:
+def _start(task: AnyTask, asked: Asked) -> Running:
     try:
-        started: Underway = task.start(asked.operation, task.initial_state)
+        started: Running = task.start(asked.operation, task.initial_state)
     except InvalidRequest as error:
         raise InvalidRequest(f"{asked.place}: {error}") from error
     return started
 
 
 @torch.inference_mode()
-def finish(task: Runnable, started: Sequence[Underway]) -> list[Outcome]:
+def finish(task: AnyTask, started: Sequence[Running]) -> list[Outcome]:
     """Run operations to their ends, and return what each gives, without its state as bytes."""
     while waiting := [one for one in started if not one.finished]:
         for one, share in zip(waiting, task.forward(waiting), strict=True):

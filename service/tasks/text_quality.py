@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from service.errors import InvalidRequest
-from service.tasks.running import Asked, Runnable, answers
+from service.tasks.running import Asked, answers
 from service.tasks.sequences import number, perplexity
+from service.tasks.task import AnyTask
 from service.types import Observation, Predict, Score, TextInput
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Perplexity:
     def __init__(self, data: Path) -> None:
         self._asked = [Asked(line.place, Score(TextInput(text=line.text))) for line in read_lines(data, SENTENCES)]
 
-    def figure(self, task: Runnable) -> float:
+    def figure(self, task: AnyTask) -> float:
         """Return exp of minus the mean log-probability of a token."""
         found = [one.observation for one in answers(task, self._asked)]
         scored = [one for one in found if isinstance(one, Observation)]
@@ -51,7 +52,7 @@ class Bleu:
         """What sacrebleu calls the way of counting; complete once it has counted."""
         return str(self._metric.get_signature())
 
-    def figure(self, task: Runnable) -> float:
+    def figure(self, task: AnyTask) -> float:
         """Return BLEU, from 0 to 100."""
         found: list[Any] = [one.output["translations"] for one in answers(task, self._asked)]
         return number(self._metric.corpus_score([best["text"] for best, *_ in found], [self._references]).score)

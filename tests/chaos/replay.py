@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from service.engine.catalogue import load_version
-from service.engine.runner import AnyTask, outcome_of, run_timestep
+from service.engine.runner import outcome_of, run_timestep
 from service.http.schemas import LookBody, SessionGenerateBody, StepBody
 from service.tasks.limits import TextLimits
+from service.tasks.task import AnyTask
 from service.types import Open, Operation, Outcome, TextInput
 from tests.chaos.automaton import Automaton
 from tests.chaos.compare import Output, Tolerances, differs

@@ -48,6 +48,12 @@ def test_a_server_that_did_not_start_says_why_in_its_row(results: dict[str, Any]
     assert line(render(results), "LitServe")[1] == "not measured: No module named 'litserve' it said"
 
 
+def test_a_server_that_failed_later_keeps_its_figures_and_is_told_of(results: dict[str, Any]) -> None:
+    results["failures"]["triton"] = "HTTP Error 500"
+    assert line(render(results), "Triton")[1] == "2,000, 20.0 / 40.0"
+    assert "\nTriton failed in a later round: HTTP Error 500\n" in render(results)
+
+
 @pytest.mark.parametrize(
     ("figure", "measured", "verdict"),
     [
