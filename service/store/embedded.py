@@ -39,6 +39,8 @@ _SETTINGS = {
     "unixsocketperm": "700",
     "appendonly": "yes",
     "appendfsync": "everysec",
+    # A busy service fills 64 MB, the default, in seconds, and every rewrite holds all steps up for a tenth of one.
+    "auto-aof-rewrite-min-size": "256mb",
     "save": "",
     "maxmemory-policy": "noeviction",
     "daemonize": "no",

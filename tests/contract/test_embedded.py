@@ -59,6 +59,7 @@ def test_it_starts_with_the_settings_that_the_promises_need_and_stops(start_serv
     expected = {
         "appendonly": "yes",
         "appendfsync": "everysec",
+        "auto-aof-rewrite-min-size": str(256 * 2**20),
         "save": "",
         "maxmemory-policy": "noeviction",
         "port": "0",
