@@ -168,7 +168,7 @@ class NextWord:
         normalisers = logits.logsumexp(-1)
         rows = self.layout.join({**self.layout.cut(rows), "log_normaliser": normalisers[:, None]})
         best = self._best([one.wants_best(len(fed)) for one, fed in zip(batch, logprobs, strict=True)], logits)
-        shares = zip(rows.unbind(), logits.float().numpy(), normalisers.tolist(), logprobs, strict=True)
+        shares = zip(rows.unbind(), logits.numpy(), normalisers.tolist(), logprobs, strict=True)
         return [Row(*share, best.get(at)) for at, share in enumerate(shares)]
 
     def _best(self, wanted: list[int], logits: Tensor) -> dict[int, tuple[list[int], list[float]]]:

@@ -38,12 +38,13 @@ class Sampler:
         logits -= logits.max()
         logits /= self._temperature
         weights: Logits = np.exp(logits, out=logits)
-        if self._options.top_k is not None and self._options.top_k < len(weights):
-            _keep(weights, self._options.top_k, np.partition(weights, -self._options.top_k)[-self._options.top_k])
-        if self._options.top_p is not None:
+        top_k, top_p = self._options.top_k, self._options.top_p
+        if top_k is not None and top_k < len(weights):
+            _keep(weights, top_k, np.partition(weights, -top_k)[-top_k])
+        if top_p is not None:
             ordered = np.sort(weights)[::-1]
             up_to = ordered.cumsum(dtype=np.float64)
-            last = min(int(up_to.searchsorted(self._options.top_p * up_to[-1])), len(weights) - 1)
+            last = min(int(up_to.searchsorted(top_p * up_to[-1])), len(weights) - 1)
             _keep(weights, last + 1, ordered[last])
         return weights
 
