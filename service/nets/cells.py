@@ -1,9 +1,9 @@
 """One timestep of each recurrent cell.
 
-A cell gets `gates`, the input's share W_ih x + b_ih (which a whole sequence computes in one product), the memory
-(h,) or (h, c) of the step before, and its products; it returns the new memory. It may overwrite `gates`, and changes
-nothing else. `pack_cell` turns PyTorch's parameters into what a cell takes; the gates of an LSTM are then in the order
-i, f, o, g, so that one call computes the three sigmoids.
+A cell gets the sums in front of its gates, W_ih x + W_hh h + b (a GRU: W_ih x + b_ih alone), the memory (h,) or (h, c)
+of the step before, and its products; it returns the new memory. It may overwrite the sums, and changes nothing else.
+`pack_cell` turns PyTorch's parameters into what a cell takes; the gates of an LSTM are then in the order i, f, o, g, so
+that one call computes the three sigmoids.
 
 LSTM: S. Hochreiter and J. Schmidhuber, "Long short-term memory" (1997), with the projection of H. Sak, A. Senior and
 F. Beaufays (2014). GRU: K. Cho et al. (2014), with the reset gate after the matrix product, as cuDNN and PyTorch do.
@@ -15,47 +15,70 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from service.nets.linear import Product, pack
+from service.nets.linear import Product, pack, pack_float32
 from service.types import Arithmetic
 
 Memory: TypeAlias = tuple[Tensor, ...]
 
 
 class Recurrent(NamedTuple):
-    """The products of a cell: input (I -> gates*H), hidden (S -> gates*H), an LSTM's projection (H -> S) or None."""
+    """The products of a cell: input (I -> gates*H), hidden (S -> gates*H), an LSTM's projection (H -> S) or None.
+
+    `joined` takes input and h side by side, (I+S -> gates*H): one product where steps would make two. A GRU has none,
+    nor has an arithmetic that rounds its rows.
+    """
 
     input: Product
     hidden: Product
     projection: Product | None
+    joined: Product | None
+
+    def sums(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return what a cell takes for one timestep: x (B, I), h (B, S) -> (B, gates*H)."""
+        if self.joined is None:
+            return self.onto(self.input(x), h)
+        return self.joined(torch.cat([x, h], -1))
+
+    def onto(self, share: Tensor, h: Tensor) -> Tensor:
+        """Return the same from the input's share, (B, gates*H), which a whole sequence computes in one product."""
+        return self.hidden.onto(share, h)
 
 
-def rnn_tanh(gates: Tensor, memory: Memory, own: Recurrent) -> Memory:
+class Apart(Recurrent):
+    """The products of a GRU, whose reset gate multiplies the hidden share of n alone."""
+
+    def onto(self, share: Tensor, h: Tensor) -> Tensor:  # noqa: ARG002 - the cell takes it
+        """Return the input's share."""
+        return share
+
+
+def rnn_tanh(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:  # noqa: ARG001 - a cell's arguments
     """(B, H), ((B, H),) -> ((B, H),)."""
-    return (own.hidden.onto(gates, memory[0]).tanh_(),)
+    return (sums.tanh_(),)
 
 
-def rnn_relu(gates: Tensor, memory: Memory, own: Recurrent) -> Memory:
+def rnn_relu(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:  # noqa: ARG001 - likewise
     """(B, H), ((B, H),) -> ((B, H),)."""
-    return (own.hidden.onto(gates, memory[0]).relu_(),)
+    return (sums.relu_(),)
 
 
-def lstm(gates: Tensor, memory: Memory, own: Recurrent) -> Memory:
+def lstm(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:
     """(B, 4H) in the order i, f, o, g, ((B, S), (B, H)) -> ((B, S), (B, H)); S is H unless projected."""
-    h, c = memory
-    gates, size = own.hidden.onto(gates, h), c.shape[-1]
-    i, f, o = gates[:, : 3 * size].sigmoid_().chunk(3, -1)
-    g = gates[:, 3 * size :].tanh_()
+    c = memory[1]
+    size = c.shape[-1]
+    i, f, o = sums[:, : 3 * size].sigmoid_().chunk(3, -1)
+    g = sums[:, 3 * size :].tanh_()
     c = (f * c).addcmul_(i, g)
     h = torch.tanh(c).mul_(o)
     return (h if own.projection is None else own.projection(h)), c
 
 
-def gru(gates: Tensor, memory: Memory, own: Recurrent) -> Memory:
-    """(B, 3H) in the order r, z, n, ((B, H),) -> ((B, H),)."""
+def gru(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:
+    """(B, 3H) in the order r, z, n, without the hidden share, ((B, H),) -> ((B, H),)."""
     (h,) = memory
     hidden, size = own.hidden(h), h.shape[-1]
-    r, z = gates[:, : 2 * size].add_(hidden[:, : 2 * size]).sigmoid_().chunk(2, -1)
-    n = gates[:, 2 * size :].addcmul_(r, hidden[:, 2 * size :]).tanh_()
+    r, z = sums[:, : 2 * size].add_(hidden[:, : 2 * size]).sigmoid_().chunk(2, -1)
+    n = sums[:, 2 * size :].addcmul_(r, hidden[:, 2 * size :]).tanh_()
     # (1 - z) n + z h
     return (torch.lerp(n, h, z),)
 
@@ -68,18 +91,30 @@ CELLS: dict[str, Callable[[Tensor, Memory, Recurrent], Memory]] = {
 }
 
 
-def pack_cell(cell: str, parameters: Mapping[str, Tensor | None], arithmetic: Arithmetic) -> Recurrent:
-    """Pack PyTorch's parameters: `weight_ih` (gates*H, I), `weight_hh` (gates*H, S), and the others or None."""
+def pack_cell(
+    cell: str, parameters: Mapping[str, Tensor | None], arithmetic: Arithmetic, *, steps: bool = True
+) -> Recurrent:
+    """Pack PyTorch's parameters: `weight_ih` (gates*H, I), `weight_hh` (gates*H, S), and the others or None.
+
+    Args:
+        steps: whether it runs step by step at all; a cell that reads whole sequences only is not joined.
+    """
     found = {name: _ordered(cell, name, one) for name, one in parameters.items() if one is not None}
-    bias, hidden_bias, projection = (found.get(name) for name in ("bias_ih", "bias_hh", "weight_hr"))
-    if cell != "gru" and bias is not None and hidden_bias is not None:
-        # A GRU's n multiplies only the hidden share; the others may as well add both biases at once.
-        bias, hidden_bias = bias + hidden_bias, None
-    return Recurrent(
-        pack(found["weight_ih"], bias, arithmetic),
-        pack(found["weight_hh"], hidden_bias, arithmetic),
-        None if projection is None else pack(projection, None, arithmetic),
-    )
+    input_weight, hidden_weight = found["weight_ih"], found["weight_hh"]
+    bias, hidden_bias, given_projection = (found.get(name) for name in ("bias_ih", "bias_hh", "weight_hr"))
+    projection = None if given_projection is None else pack(given_projection, None, arithmetic)
+    if cell == "gru":
+        products = pack(input_weight, bias, arithmetic), pack(hidden_weight, hidden_bias, arithmetic)
+        return Apart(*products, projection, None)
+    if bias is not None and hidden_bias is not None:
+        bias = bias + hidden_bias
+    if not steps or arithmetic != "float32":
+        return Recurrent(
+            pack(input_weight, bias, arithmetic), pack(hidden_weight, None, arithmetic), projection, joined=None
+        )
+    joined = pack_float32(torch.cat([input_weight, hidden_weight], 1), bias)
+    inputs = input_weight.shape[1]
+    return Recurrent(joined.columns(0, inputs, bias), joined.columns(inputs, None, None), projection, joined)
 
 
 def _ordered(cell: str, name: str, tensor: Tensor) -> Tensor:

@@ -34,6 +34,11 @@ def pack(weight: Tensor, bias: Tensor | None, arithmetic: Arithmetic) -> Product
         return bfloat16_product(weight, bias)
     if arithmetic == "int8":
         return int8_product(weight, bias)
+    return pack_float32(weight, bias)
+
+
+def pack_float32(weight: Tensor, bias: Tensor | None) -> "Plain":
+    """Do so for products in float32."""
     one_dnn = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return OneDnn(weight, bias) if one_dnn and weight.numel() >= WORTH_PACKING else Plain(weight, bias)
 
@@ -64,6 +69,10 @@ class Plain:
 
     def onto(self, base: Tensor, x: Tensor) -> Tensor:
         return torch.addmm(base, x, self.weight.T)
+
+    def columns(self, start: int, stop: int | None, bias: Tensor | None) -> "Plain":
+        """Return the product of some columns of the weight, which is not copied for it."""
+        return Plain(self.weight[:, start:stop], bias)
 
 
 class OneDnn(Plain):

@@ -48,7 +48,9 @@ class Stack(Packable):
             for direction in self.layout.directions:
                 suffix = f"l{layer}{direction}"
                 parameters = {name: self._parameters.pop(f"{name}_{suffix}", None) for name in PARAMETERS}
-                self._packed[suffix] = pack_cell(self.layout.cell, parameters, arithmetic)
+                self._packed[suffix] = pack_cell(
+                    self.layout.cell, parameters, arithmetic, steps=not self.layout.bidirectional
+                )
 
     @property
     def specs(self) -> list[StateSpec]:
@@ -65,8 +67,8 @@ class Stack(Packable):
             raise ValueError("a bidirectional stack reads whole sequences only")
         after: State = {}
         for layer in range(self.layout.depth):
-            own = self._packed[f"l{layer}"]
-            memory = self._cell(own.input(x), self._memory(state, f"l{layer}"), own)
+            own, memory = self._packed[f"l{layer}"], self._memory(state, f"l{layer}")
+            memory = self._cell(own.sums(x, memory[0]), memory, own)
             self._keep(after, f"l{layer}", memory)
             x = self._finish(layer, x, memory[0])
         return x, after
@@ -86,8 +88,8 @@ class Stack(Packable):
         # Time comes first, so that the rows of a timestep lie together.
         timesteps = own.input(x.transpose(0, 1).contiguous()).unbind(0)
         outputs: list[Tensor] = []
-        for gates in reversed(timesteps) if backwards else timesteps:
-            memory = self._cell(gates, memory, own)
+        for share in reversed(timesteps) if backwards else timesteps:
+            memory = self._cell(own.onto(share, memory[0]), memory, own)
             outputs.append(memory[0])
         self._keep(after, suffix, memory)
         return torch.stack(outputs[::-1] if backwards else outputs, 1)
