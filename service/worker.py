@@ -17,6 +17,7 @@ import uvicorn
 
 from service import settings as configuration
 from service.bootstrap import PLAIN, Fittings, Worker, running_worker
+from service.connection import Connection
 from service.drain import Drain
 from service.errors import SettingsError
 from service.process import EX_CONFIG, EX_SOFTWARE, GOING, HURRY, READY, STOP
@@ -73,6 +74,7 @@ async def serve(settings: Settings, listener: socket.socket, line: socket.socket
         drain = Drain(worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds)
         config = uvicorn.Config(
             worker.app,
+            http=Connection,
             log_config=None,
             access_log=False,
             proxy_headers=False,

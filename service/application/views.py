@@ -5,9 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from service.types import Json, Listed, ModelVersion, Record
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+#: What knows how to refuse a number and to replace half a character, in four times the time.
+_STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_NOT_FINITE = (b"NaN", b"Infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,16 @@ class Answer:
 
 def encode(value: Json) -> bytes:
     """Return compact JSON in UTF-8; raises ValueError for a number that is not finite."""
-    return _ENCODER.encode(value).encode("utf-8", "replace")
+    try:
+        encoded = to_json(value, inf_nan_mode="constants")
+    except PydanticSerializationError:
+        return _strictly(value)
+    # Someone's text may hold such a word, too.
+    return _strictly(value) if any(word in encoded for word in _NOT_FINITE) else encoded
+
+
+def _strictly(value: Json) -> bytes:
+    return _STRICT.encode(value).encode("utf-8", "replace")
 
 
 def timestamp(milliseconds: int) -> str:

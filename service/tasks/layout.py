@@ -40,7 +40,7 @@ class StateLayout:
         if len(raw) != self.bytes:
             raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {self.bytes}; the record is kept")
         row = np.frombuffer(bytearray(raw), "<f4")
-        if not np.isfinite(row).all():
+        if not np.logical_and.reduce(np.isfinite(row)):  # what `all()` does, less its detour through Python
             raise StateCorrupted("the stored state holds a number that is not finite; the record is kept")
         return torch.from_numpy(row)
 
