@@ -29,7 +29,7 @@ def feed(
 
     Args:
         tokens: for each state its tokens, perhaps none.
-        rows: the states (B, total).
+        rows: the states (B, total), which may be overwritten.
 
     Returns:
         The states after them, whose `log_normaliser` is 0 where tokens were fed, and the tokens' log-probabilities.
@@ -38,8 +38,8 @@ def feed(
         return rows, [[] for _ in tokens]
     order = sorted(range(len(tokens)), key=lambda at: -len(tokens[at]))
     counts = [sum(len(own) > time for own in tokens) for time in range(len(tokens[order[0]]) + 1)]
-    state = layout.cut(rows[order])
-    after = rows.clone()
+    together = counts[-2] == len(tokens)
+    state = layout.cut(rows if together else rows[order])
     ids: list[Tensor] = []
     before = [network.features_of(state)[: counts[0]]]
     normalisers = [state["log_normaliser"][: counts[0], 0]]
@@ -50,12 +50,15 @@ def feed(
         if going_on < count:
             blank = torch.zeros(count, 1)
             joined = layout.join({**state, "features": features, "log_normaliser": blank})
-            after[torch.tensor(order[going_on:count])] = joined[going_on:]
+            if together:
+                rows = joined  # and no copy of all states on their way in and out
+            else:
+                rows[torch.tensor(order[going_on:count])] = joined[going_on:]
         before.append(features[:going_on])
     normalisers += _normalisers(network, before[1:-1])
     scores = network.score(torch.cat(ids), torch.cat(before)) - torch.cat(normalisers)
     # Rounded differently from the normaliser, the score of a certain token can come out above 0.
-    return after, _by_state(scores.clamp(max=0.0).tolist(), order, counts)
+    return rows, _by_state(scores.clamp(max=0.0).tolist(), order, counts)
 
 
 def _normalisers(network: LanguageNetwork, features: Sequence[Tensor]) -> list[Tensor]:

@@ -163,10 +163,11 @@ class NextWord:
         return self._look(batch, rows, logprobs)
 
     def _look(self, batch: list[TextSequence], rows: Tensor, logprobs: list[list[float]]) -> list[Row]:
-        """Run the output layer on `rows` and hand out its results."""
-        logits = self._network.logits(self._network.features_of(self.layout.cut(rows)))
+        """Run the output layer on `rows`, complete them by its normalisers, and hand out the results."""
+        state = self.layout.cut(rows)
+        logits = self._network.logits(self._network.features_of(state))
         normalisers = logits.logsumexp(-1)
-        rows = self.layout.join({**self.layout.cut(rows), "log_normaliser": normalisers[:, None]})
+        state["log_normaliser"][:, 0] = normalisers  # and so in `rows`, of which that is a view
         best = self._best([one.wants_best(len(fed)) for one, fed in zip(batch, logprobs, strict=True)], logits)
         shares = zip(rows.unbind(), logits.numpy(), normalisers.tolist(), logprobs, strict=True)
         return [Row(*share, best.get(at)) for at, share in enumerate(shares)]
