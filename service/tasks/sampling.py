@@ -3,6 +3,8 @@
 In NumPy: for the tens of microseconds that one row takes, torch needs longer to call its operators than they run.
 """
 
+from math import nextafter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,8 @@ class Sampler:
         """Return what each is worth, the largest 1, in the place of `logits`; 0 outside of top-k and nucleus."""
         # Against the largest, so that no temperature, however low, overflows.
         logits -= logits.max()
-        logits /= self._temperature
+        if self._temperature != 1.0:
+            logits /= self._temperature
         weights: Logits = np.exp(logits, out=logits)
         top_k, top_p = self._options.top_k, self._options.top_p
         if top_k is not None and top_k < len(weights):
@@ -50,11 +53,11 @@ class Sampler:
 
     def _draw(self, weights: Logits) -> int:
         """Draw a place by its weight: inverse transform sampling in the order of ids, which no rounding changes."""
-        heights = np.add.reduceat(weights, np.arange(0, len(weights), WIDTH)).cumsum(dtype=np.float64)
+        heights = _heights(np.add.reduceat(weights, np.arange(0, len(weights), WIDTH)))
         drawn = heights[-1] * self._chance.random()
         block = _place(heights, drawn)
         before = heights[block - 1] if block else 0.0
-        inside = weights[block * WIDTH : (block + 1) * WIDTH].cumsum(dtype=np.float64)
+        inside = _heights(weights[block * WIDTH : (block + 1) * WIDTH])
         return block * WIDTH + _place(inside, drawn - before)
 
 
@@ -65,6 +68,11 @@ def _keep(weights: Logits, count: int, least: np.float32) -> None:
     weights *= weights >= least
 
 
+def _heights(weights: Logits) -> NDArray[np.float64]:
+    """Return the running total, in doubles: converted first, for `cumsum(dtype=...)` takes twice the time."""
+    return np.add.accumulate(weights.astype(np.float64))
+
+
 def _place(heights: NDArray[np.float64], drawn: float) -> int:
     """Return the first place whose height is above `drawn`, which rounding may have lifted to the top."""
-    return int(heights[:-1].searchsorted(min(drawn, np.nextafter(heights[-1], 0.0)), side="right"))
+    return int(heights[:-1].searchsorted(min(drawn, nextafter(heights[-1], 0.0)), side="right"))
