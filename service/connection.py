@@ -46,6 +46,6 @@ class JoiningTransport:
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._head:
-            head, self._head = self._head, b""
+        head, self._head = self._head, b""
+        if head and not self._transport.is_closing():  # the client may have gone meanwhile
             self._transport.write(head)

@@ -47,12 +47,18 @@ def a_head_and_the_end(wire: JoiningTransport) -> None:
     wire.close()
 
 
+def a_head_and_the_client_gone(wire: JoiningTransport) -> None:
+    wire.write(HEAD)
+    wire._transport.close()
+
+
 @pytest.mark.parametrize(
     ("scene", "expected"),
     [
         (heads_and_bodies, [HEAD + BODY, HEAD + BODY]),
         (a_body_in_parts, [HEAD + BODY[:2], BODY[2:]]),
         (a_head_and_the_end, [HEAD, None]),
+        (a_head_and_the_client_gone, [None]),
         (lambda wire: wire.write(HEAD), [HEAD]),
         (lambda wire: wire.write(BODY), [BODY]),
     ],
