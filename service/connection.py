@@ -1,15 +1,28 @@
-"""A client's connection: uvicorn's, but that an answer's head and body go out in one write.
+"""A client's connection: uvicorn's, but that many are taken up at a time, and that an answer's head and body go out in
+one write.
 
-Each of two would wake the client, which can do nothing with a head alone, and cost a call of the system.
+Each of two writes would wake the client, which can do nothing with a head alone, and cost a call of the system.
 """
 
 import asyncio
+import socket
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 #: uvicorn writes a whole head at once.
 HEAD = b"HTTP/1.1 "
+#: How many connections one turn of the event loop takes up.
+TAKEN_UP = 8
+
+
+def handles(listener: socket.socket) -> list[socket.socket]:
+    """Return the handles of a listening socket that the event loop should watch, itself among them.
+
+    libuv takes up one connection for each of them and turn (https://github.com/libuv/libuv/pull/3696), and a turn that
+    runs a forward pass takes tens of milliseconds: hundreds that come at once would wait for seconds.
+    """
+    return [listener, *(listener.dup() for _ in range(TAKEN_UP - 1))]
 
 
 class Connection(HttpToolsProtocol):

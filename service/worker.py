@@ -17,7 +17,7 @@ import uvicorn
 
 from service import settings as configuration
 from service.bootstrap import PLAIN, Fittings, Worker, running_worker
-from service.connection import Connection
+from service.connection import Connection, handles
 from service.drain import Drain
 from service.errors import SettingsError
 from service.process import EX_CONFIG, EX_SOFTWARE, GOING, HURRY, READY, STOP
@@ -86,7 +86,7 @@ async def serve(settings: Settings, listener: socket.socket, line: socket.socket
         server = Server(config, lambda: _take_orders(drain, line))
         ending = asyncio.create_task(_end(server, drain))
         watching = asyncio.create_task(_leave_with_engine(worker, drain))
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=handles(listener))
         status = EX_SOFTWARE if watching.done() else 0
         watching.cancel()
         await ending

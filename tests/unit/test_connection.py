@@ -1,14 +1,17 @@
-"""An answer's head goes out with its body, and never waits for one that does not come at once."""
+"""An answer's head goes out with its body, but never waits for a late one; many connections are taken up at a time."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
 import uvicorn
+import uvloop
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service.connection import Connection, JoiningTransport
+from service.connection import TAKEN_UP, Connection, JoiningTransport, handles
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"body"
 START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
@@ -125,3 +128,30 @@ def test_many_requests_on_one_connection_are_answered_in_order_and_nonsense_ends
         assert (await reader.read()).startswith(b"HTTP/1.1 400")
 
     served(app, talk)
+
+
+def test_connections_that_come_at_once_are_taken_up_many_a_turn() -> None:
+    taken_up: list[asyncio.BaseTransport] = []
+
+    class Counting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            taken_up.append(transport)
+
+    async def turns_for(count: int) -> int:
+        loop = asyncio.get_running_loop()
+        async with contextlib.AsyncExitStack() as stack:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=count))
+            for _ in range(count):
+                stack.enter_context(socket.create_connection(listener.getsockname(), timeout=30))
+            for handle in handles(listener):
+                await stack.enter_async_context(await loop.create_server(Counting, sock=handle))
+            turns = 0
+            while len(taken_up) < count:
+                await asyncio.sleep(0)
+                turns += 1
+            for transport in taken_up:
+                transport.close()
+            return turns
+
+    # The same event loop as a worker's: asyncio's own takes up as many as there are.
+    assert uvloop.run(turns_for(12 * TAKEN_UP)) < 2 * 12
