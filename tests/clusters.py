@@ -9,6 +9,7 @@ from redis.crc import key_slot
 
 from tests.deployments import OPEN, Deployment, Guard, Server, eventually, free_port, is_master
 
+SLOTS = 16_384
 _AT_A_TIME = 64
 _KEYS = 10
 _NO_MASTER = "use SETSLOT only with masters"
@@ -45,7 +46,7 @@ def clustered(
 
 def form_cluster(servers: Sequence[Server], masters: int) -> None:
     """Give the first servers an equal share of the slots and introduce all to each other."""
-    bounds = [16384 * number // masters for number in range(masters + 1)]
+    bounds = [SLOTS * number // masters for number in range(masters + 1)]
     for number, server in enumerate(servers):
         server.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         if number < masters:
@@ -62,8 +63,10 @@ def node_id(server: Server) -> str:
 
 
 def _sees(server: Server, count: int) -> bool:
+    """Whether a server knows so many, itself among them, and who has which slot: "ok" it is without that, too."""
     info: dict[str, str] = server.ask("CLUSTER INFO")
-    return info["cluster_state"] == "ok" and len(server.ask("CLUSTER NODES")) == count
+    told = info["cluster_state"] == "ok" and int(info["cluster_slots_ok"]) == SLOTS
+    return told and len(server.ask("CLUSTER NODES")) == count
 
 
 def _sees_replicas(server: Server, count: int) -> bool:
