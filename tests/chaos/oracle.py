@@ -131,7 +131,8 @@ class Replay:
             self._same_again(step, part)
             return
         if step != ledger.at + 1:
-            ledger.roll_back(step - 1)
+            # Where it stood, a 503 may have told, which is not for good: not durable yet, as it turned out later.
+            ledger.stand_at(step - 1, part)
         ledger.enter(request, part.sent, part.at, part.reply.body)
         ledger.pending = None
         ledger.counts["steps"] += 1

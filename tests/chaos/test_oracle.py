@@ -123,6 +123,19 @@ def test_an_abandoned_step_counts_when_the_service_says_so() -> None:
     assert story.verdict() == ""
 
 
+def test_an_abandoned_step_counts_when_the_next_step_follows_it() -> None:
+    def story(words: str) -> Story:
+        undecided = Reply(503, b'{"error": {"code": "store_unavailable", "applied": "no", "step": 2}}')
+        told = Story("replicated").steps("a").tell("abandoned", (request("b", 1, "k"), NOTHING))
+        return told.tell("step", (request("c", 1), undecided)).tell("step", (request("d", 2), answer(words, 3)))
+
+    assert story("abd").verdict() == ""
+    assert "at step 3" in story("ad").verdict()
+    assert "at step 3" in story("acd").verdict()
+    without = Story("replicated").steps("a").tell("step", (request("d", 2), answer("abd")))
+    assert "only 1 were ever answered" in without.verdict()
+
+
 def test_what_a_refusal_tells_is_durable_and_what_a_look_shows_need_not_be() -> None:
     def story(told: tuple[Kind, tuple[Request, Reply]], *then: str) -> Story:
         lost = Story("replicated").steps("a").tell("abandoned", (request("b", 1, "k"), NOTHING)).tell(*told)
