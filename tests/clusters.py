@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from redis import Redis
-from redis.crc import key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from tests.deployments import OPEN, Deployment, Guard, Server, eventually, free_port, is_master
 
-SLOTS = 16_384
 _AT_A_TIME = 64
 _KEYS = 10
 _NO_MASTER = "use SETSLOT only with masters"
@@ -46,7 +45,7 @@ def clustered(
 
 def form_cluster(servers: Sequence[Server], masters: int) -> None:
     """Give the first servers an equal share of the slots and introduce all to each other."""
-    bounds = [SLOTS * number // masters for number in range(masters + 1)]
+    bounds = [REDIS_CLUSTER_HASH_SLOTS * number // masters for number in range(masters + 1)]
     for number, server in enumerate(servers):
         server.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         if number < masters:
@@ -65,7 +64,7 @@ def node_id(server: Server) -> str:
 def _sees(server: Server, count: int) -> bool:
     """Whether a server knows so many, itself among them, and who has which slot: "ok" it is without that, too."""
     info: dict[str, str] = server.ask("CLUSTER INFO")
-    told = info["cluster_state"] == "ok" and int(info["cluster_slots_ok"]) == SLOTS
+    told = info["cluster_state"] == "ok" and int(info["cluster_slots_ok"]) == REDIS_CLUSTER_HASH_SLOTS
     return told and len(server.ask("CLUSTER NODES")) == count
 
 

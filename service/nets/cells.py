@@ -25,7 +25,7 @@ class Recurrent(NamedTuple):
     """The products of a cell: input (I -> gates*H), hidden (S -> gates*H), an LSTM's projection (H -> S) or None.
 
     `joined` takes input and h side by side, (I+S -> gates*H): one product where steps would make two. A GRU has none,
-    nor has an arithmetic that rounds its rows.
+    nor has another arithmetic than float32, nor a cell that reads whole sequences only.
     """
 
     input: Product
@@ -91,30 +91,24 @@ CELLS: dict[str, Callable[[Tensor, Memory, Recurrent], Memory]] = {
 }
 
 
-def pack_cell(
-    cell: str, parameters: Mapping[str, Tensor | None], arithmetic: Arithmetic, *, steps: bool = True
-) -> Recurrent:
+def pack_cell(cell: str, parameters: Mapping[str, Tensor | None], arithmetic: Arithmetic, *, steps: bool) -> Recurrent:
     """Pack PyTorch's parameters: `weight_ih` (gates*H, I), `weight_hh` (gates*H, S), and the others or None.
 
     Args:
         steps: whether it runs step by step at all; a cell that reads whole sequences only is not joined.
     """
     found = {name: _ordered(cell, name, one) for name, one in parameters.items() if one is not None}
-    input_weight, hidden_weight = found["weight_ih"], found["weight_hh"]
-    bias, hidden_bias, given_projection = (found.get(name) for name in ("bias_ih", "bias_hh", "weight_hr"))
-    projection = None if given_projection is None else pack(given_projection, None, arithmetic)
-    if cell == "gru":
-        products = pack(input_weight, bias, arithmetic), pack(hidden_weight, hidden_bias, arithmetic)
-        return Apart(*products, projection, None)
-    if bias is not None and hidden_bias is not None:
-        bias = bias + hidden_bias
-    if not steps or arithmetic != "float32":
-        return Recurrent(
-            pack(input_weight, bias, arithmetic), pack(hidden_weight, None, arithmetic), projection, joined=None
-        )
-    joined = pack_float32(torch.cat([input_weight, hidden_weight], 1), bias)
-    inputs = input_weight.shape[1]
-    return Recurrent(joined.columns(0, inputs, bias), joined.columns(inputs, None, None), projection, joined)
+    inputs, hidden = found["weight_ih"], found["weight_hh"]
+    bias, hidden_bias, projected = (found.get(name) for name in ("bias_ih", "bias_hh", "weight_hr"))
+    projection = None if projected is None else pack(projected, None, arithmetic)
+    if cell != "gru" and bias is not None and hidden_bias is not None:
+        # A GRU's n multiplies only the hidden share; the others may as well add both biases at once.
+        bias, hidden_bias = bias + hidden_bias, None
+    if steps and cell != "gru" and arithmetic == "float32":
+        joined, width = pack_float32(torch.cat([inputs, hidden], 1), bias), inputs.shape[1]
+        return Recurrent(joined.columns(0, width, bias), joined.columns(width, None, None), projection, joined)
+    kind = Apart if cell == "gru" else Recurrent
+    return kind(pack(inputs, bias, arithmetic), pack(hidden, hidden_bias, arithmetic), projection, None)
 
 
 def _ordered(cell: str, name: str, tensor: Tensor) -> Tensor:

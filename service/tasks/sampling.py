@@ -46,7 +46,7 @@ class Sampler:
             _keep(weights, top_k, np.partition(weights, -top_k)[-top_k])
         if top_p is not None:
             ordered = np.sort(weights)[::-1]
-            up_to = ordered.cumsum(dtype=np.float64)
+            up_to = _heights(ordered)
             last = min(int(up_to.searchsorted(top_p * up_to[-1])), len(weights) - 1)
             _keep(weights, last + 1, ordered[last])
         return weights
