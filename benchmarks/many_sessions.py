@@ -24,10 +24,10 @@ from redis.asyncio import Redis
 
 from service.application import views
 from service.store import EmbeddedServer, RedisStore, connect
-from service.store.cursor import Position
-from service.store.index import lifetime
+from service.store.index.cursor import Position
+from service.store.index.index import lifetime
 from service.store.keys import Keys
-from service.store.record import Owner, encode
+from service.store.record.codec import Owner, encode
 from service.types import Record
 
 TENANT = "t"

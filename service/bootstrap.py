@@ -37,11 +37,11 @@ from service.http.gate import GateSettings
 from service.http.services import Services
 from service.nets.device import require
 from service.settings import Settings
-from service.store.checks import warnings
-from service.store.client import connect
-from service.store.fleet import RedisFleet
+from service.store.driver.connect import connect
+from service.store.driver.topology import Topology
 from service.store.redis_store import RedisStore
-from service.store.topology import Topology
+from service.store.server_checks import warnings
+from service.store.worker_registry import RedisFleet
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
 from service.types import Arithmetic, Device, Durability, Operation, Outcome

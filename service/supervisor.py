@@ -22,7 +22,7 @@ from service.crew import BACKOFF, Crew
 from service.errors import SettingsError
 from service.process import EX_CONFIG, WorkerProcess
 from service.settings import Settings, to_environment
-from service.store.embedded import EmbeddedServer
+from service.store.embedded.server import EmbeddedServer
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from service.store.binary import find_server
+from service.store.embedded.binary import find_server
 from tests.certificates import Certificates
 
 SECONDS = 30.0

@@ -12,11 +12,11 @@
 driver's errors into ours. `EmbeddedServer` is the private server of `unroll serve`.
 """
 
-from service.store.checks import warnings
-from service.store.client import connect
-from service.store.embedded import EmbeddedServer
+from service.store.driver.connect import connect
+from service.store.driver.topology import Topology
+from service.store.embedded.server import EmbeddedServer
 from service.store.observer import StoreObserver
 from service.store.redis_store import RedisStore
-from service.store.topology import Topology
+from service.store.server_checks import warnings
 
 __all__ = ["EmbeddedServer", "RedisStore", "StoreObserver", "Topology", "connect", "warnings"]

@@ -20,18 +20,18 @@ from service.errors import (
     UnrollError,
     WriteConflict,
 )
-from service.store.coalesce import Coalescers
-from service.store.commands import Command, Reply, Script, reading, running, writing
-from service.store.durability import make_level
-from service.store.errand import Answer, value_of
-from service.store.errors import Lost, translate
-from service.store.index import Index, lifetime
+from service.store.driver.command_attempt import Answer, value_of
+from service.store.driver.commands import Command, Reply, Script, reading, running, writing
+from service.store.driver.durability import make_level
+from service.store.driver.errors import Lost, translate
+from service.store.driver.executor import Lane
+from service.store.driver.group_commit import Coalescers
+from service.store.driver.topology import Topology
+from service.store.index.index import Index, lifetime
 from service.store.keys import Keys
-from service.store.lane import Lane
 from service.store.observer import StoreObserver
-from service.store.recent import COMPARED_BYTES, Recent
-from service.store.record import HEADER_BYTES, TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode
-from service.store.topology import Topology
+from service.store.record.cache import COMPARED_BYTES, Recent
+from service.store.record.codec import HEADER_BYTES, TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode
 from service.types import Durability, Record, SessionPage
 
 _T = TypeVar("_T")

@@ -13,7 +13,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service.store.binary import find_server
+from service.store.embedded.binary import find_server
 from tests.served import free_port
 
 #: What "about a second" of appendfsync everysec may lose.

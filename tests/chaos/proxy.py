@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.store.commands import Script
+from service.store.driver.commands import Script
 
 _CHUNK = 262_144
 _ON_DISK = b"*2\r\n:1\r\n:"

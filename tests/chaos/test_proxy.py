@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from service.store.commands import Script
+from service.store.driver.commands import Script
 from tests.chaos.proxy import Proxy
 from tests.server import short_folder
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from redis.asyncio import Redis
 
 from service.store import EmbeddedServer
-from service.store.address import Address
-from service.store.nodes import Nodes
+from service.store.driver.nodes import Nodes
+from service.store.driver.url import Address
 from service.types import Record
 
 NOW = 1_900_000_000_000

@@ -12,7 +12,7 @@ from store_support import Observed, make_record, stepped
 
 from service.errors import StoreUnavailable
 from service.store import RedisStore, connect, warnings
-from service.store.address import Address
+from service.store.driver.url import Address
 from tests.certificates import Certificates, server_with_tls
 from tests.clusters import clustered
 from tests.deployments import Deployment, Guard, Server, documented_user, watched_by_sentinels

@@ -11,7 +11,7 @@ from store_support import Observed, eventually, make_record, stepped
 
 from service.errors import SessionEnded, StateCorrupted, WriteConflict
 from service.store import RedisStore
-from service.store.record import HEADER_BYTES
+from service.store.record.codec import HEADER_BYTES
 from service.types import KeptState, LastStep, Record
 
 Make = Callable[..., RedisStore]

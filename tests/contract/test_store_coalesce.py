@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from service.errors import StoreUnavailable
 from service.store import RedisStore
-from service.store.coalesce import Coalescer
-from service.store.commands import Command, reading, writing
-from service.store.errand import Answer
+from service.store.driver.command_attempt import Answer
+from service.store.driver.commands import Command, reading, writing
+from service.store.driver.group_commit import Coalescer
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ from store_support import await_replicas, follow, listen, make_client, make_reco
 
 from service.errors import DurabilityNotReached, WriteConflict
 from service.store import EmbeddedServer, RedisStore
-from service.store.commands import Reply
-from service.store.durability import Fsynced, Replicated, Verdict
-from service.store.topology import Census
+from service.store.driver.commands import Reply
+from service.store.driver.durability import Fsynced, Replicated, Verdict
+from service.store.driver.topology import Census
 
 pytestmark = pytest.mark.anyio
 Start = Callable[[str], EmbeddedServer]

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from store_support import NOW, eventually, make_record, stepped
 
 from service.store import RedisStore, Topology
-from service.store.fleet import RedisFleet
+from service.store.worker_registry import RedisFleet
 from service.types import Edition, Mark, Place, Served
 
 pytestmark = [

@@ -10,7 +10,7 @@ from store_support import NOW, Observed, eventually, make_record, stepped
 
 from service.errors import InvalidRequest
 from service.store import RedisStore
-from service.store.cursor import Position
+from service.store.index.cursor import Position
 
 pytestmark = [
     pytest.mark.anyio,

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.store.embedded import EmbeddedServer
+from service.store.embedded.server import EmbeddedServer
 from tests.server import (
     Server,
     answered,

@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 
 from service.http.identity import PUBLIC
-from service.store.embedded import EmbeddedServer
+from service.store.embedded.server import EmbeddedServer
 from service.store.keys import Keys
-from service.store.record import MAGIC, TOMBSTONE_MAGIC, Owner, bury, decode, encode
+from service.store.record.codec import MAGIC, TOMBSTONE_MAGIC, Owner, bury, decode, encode
 from service.types import Record
 from tests.server import (
     Server,

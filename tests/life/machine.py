@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from service.store.record import HEAD_BYTES
+from service.store.record.codec import HEAD_BYTES
 from tests.life.judging import Judging, replays, sent
 from tests.life.oracle import Words
 from tests.life.reference import NOT_FOUND, Refusal, Request, Session

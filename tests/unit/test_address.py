@@ -7,8 +7,8 @@ import pytest
 from redis.asyncio.connection import UnixDomainSocketConnection
 
 from service.errors import SettingsError
-from service.store.address import Address
-from service.store.tls import TlsConnection
+from service.store.driver.tls import TlsConnection
+from service.store.driver.url import Address
 
 SECRET = "s3cr3t"  # noqa: S105 - not to be seen again
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.store.recent import COMPARED_BYTES, Recent
+from service.store.record.cache import COMPARED_BYTES, Recent
 from tests.unit.test_record import SAMPLE
 
 

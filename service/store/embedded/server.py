@@ -26,8 +26,8 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from service.errors import SettingsError
-from service.store.binary import find_server
-from service.store.folder import Lock, make_private
+from service.store.embedded.binary import find_server
+from service.store.embedded.file_lock import Lock, make_private
 
 _SOCKET_BYTES = 100  # the kernel takes 107
 _POLL_SECONDS = 0.02

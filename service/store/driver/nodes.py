@@ -8,7 +8,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from service.store.address import Address
+from service.store.driver.url import Address
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,12 +17,12 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from service.store.address import Address
-from service.store.commands import Reply
-from service.store.errors import Lost
-from service.store.nodes import Node, Nodes
-from service.store.topology import Again, Census
-from service.store.wire import exchange
+from service.store.driver.commands import Reply
+from service.store.driver.errors import Lost
+from service.store.driver.nodes import Node, Nodes
+from service.store.driver.pipeline import exchange
+from service.store.driver.topology import Again, Census
+from service.store.driver.url import Address
 
 # Host, port, and more about a server.
 _Place: TypeAlias = "list[bytes | int | None]"

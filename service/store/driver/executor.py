@@ -5,13 +5,13 @@ scripts loaded where they are missing, and durability waited for on the connecti
 import asyncio
 from collections.abc import Callable, Sequence
 
-from service.store.commands import Argument, Command
-from service.store.durability import Level, Verdict
-from service.store.errand import Answer, Errand
-from service.store.errors import Lost
-from service.store.nodes import Node
-from service.store.topology import Topology
-from service.store.wire import exchange
+from service.store.driver.command_attempt import Answer, Errand
+from service.store.driver.commands import Argument, Command
+from service.store.driver.durability import Level, Verdict
+from service.store.driver.errors import Lost
+from service.store.driver.nodes import Node
+from service.store.driver.pipeline import exchange
+from service.store.driver.topology import Topology
 
 # What a round may take of the time left; the rest is for another.
 _SHARE = 0.75

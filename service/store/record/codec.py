@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from service.errors import StateCorrupted
-from service.store.fields import Reader, Writer
+from service.store.record.binary_io import Reader, Writer
 from service.types import Durability, KeptState, LastStep, Listed, Record
 
 MAGIC = b"UnrS"

@@ -9,10 +9,10 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError
 
-from service.store.address import Address
-from service.store.errors import Lost
-from service.store.nodes import Node, Nodes
-from service.store.topology import Again, Census
+from service.store.driver.errors import Lost
+from service.store.driver.nodes import Node, Nodes
+from service.store.driver.topology import Again, Census
+from service.store.driver.url import Address
 
 # A sentinel that hangs must leave time to ask the others.
 _SHARE_OF_A_SENTINEL = 0.2

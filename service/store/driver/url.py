@@ -18,8 +18,8 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError
 
 from service.errors import SettingsError
-from service.store.tls import OPTIONS as TLS_OPTIONS
-from service.store.tls import read as read_tls
+from service.store.driver.tls import OPTIONS as TLS_OPTIONS
+from service.store.driver.tls import read as read_tls
 
 Kind: TypeAlias = Literal["single", "sentinel", "cluster"]
 Host: TypeAlias = tuple[str, int]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from redis.exceptions import NoScriptError
 
-from service.store.commands import Argument, Command, Reply
-from service.store.durability import Verdict
-from service.store.errors import Lost, translate
-from service.store.nodes import Node
-from service.store.topology import AT_ONCE, Again, Topology
+from service.store.driver.commands import Argument, Command, Reply
+from service.store.driver.durability import Verdict
+from service.store.driver.errors import Lost, translate
+from service.store.driver.nodes import Node
+from service.store.driver.topology import AT_ONCE, Again, Topology
 
 
 @dataclass(frozen=True, slots=True)

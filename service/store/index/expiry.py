@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
-from service.store.commands import Command, Reply, Script, reading, running, writing
+from service.store.driver.commands import Command, Reply, Script, reading, running, writing
 from service.store.keys import Keys
 
 _PORTION = 500  # entries that one round trip drops: the server does nothing else meanwhile

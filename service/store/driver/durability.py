@@ -9,8 +9,8 @@ from typing import Protocol, TypeAlias
 
 from redis.exceptions import ResponseError
 
-from service.store.commands import Argument, Reply
-from service.store.topology import Census
+from service.store.driver.commands import Argument, Reply
+from service.store.driver.topology import Census
 from service.types import Durability
 
 Waits: TypeAlias = list[tuple[Argument, ...]]

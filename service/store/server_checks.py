@@ -5,8 +5,8 @@ import asyncio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from service.store.errors import Lost
-from service.store.topology import Single, Topology
+from service.store.driver.errors import Lost
+from service.store.driver.topology import Single, Topology
 from service.types import Durability
 
 _EXPECTED = {

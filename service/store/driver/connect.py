@@ -1,10 +1,10 @@
 """What a URL leads to."""
 
-from service.store.address import Address
-from service.store.cluster import Cluster
-from service.store.nodes import Nodes
-from service.store.sentinels import Sentinels
-from service.store.topology import Single, Topology
+from service.store.driver.cluster import Cluster
+from service.store.driver.nodes import Nodes
+from service.store.driver.sentinels import Sentinels
+from service.store.driver.topology import Single, Topology
+from service.store.driver.url import Address
 
 
 def connect(url: str, timeout: float = 2.0, connections: int = 32) -> Topology:

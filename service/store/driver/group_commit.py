@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from service.store.commands import Command
-from service.store.errand import Answer
-from service.store.errors import Lost, translate
+from service.store.driver.command_attempt import Answer
+from service.store.driver.commands import Command
+from service.store.driver.errors import Lost, translate
 
 Run = Callable[[Sequence[Command], float], Awaitable[list[Answer]]]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.store.nodes import Node, Nodes
+from service.store.driver.nodes import Node, Nodes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from typing import cast
 
 from service.errors import StateCorrupted
-from service.store.coalesce import Coalescers
-from service.store.commands import Command, Reply, Script, reading, running, writing
-from service.store.cursor import Position
-from service.store.errand import Answer, value_of
+from service.store.driver.command_attempt import Answer, value_of
+from service.store.driver.commands import Command, Reply, Script, reading, running, writing
+from service.store.driver.executor import Lane
+from service.store.driver.group_commit import Coalescers
+from service.store.index.cursor import Position
+from service.store.index.expiry import Pruning
 from service.store.keys import Keys
-from service.store.lane import Lane
 from service.store.observer import StoreObserver
-from service.store.pruning import Pruning
-from service.store.record import HEAD_BYTES, Owner, Tombstone, decode_head
+from service.store.record.codec import HEAD_BYTES, Owner, Tombstone, decode_head
 from service.types import Listed, Record, SessionPage
 
 _PORTION = 100  # sessions per round trip

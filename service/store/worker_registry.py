@@ -11,14 +11,14 @@ from functools import partial
 from typing import Any, cast
 
 from service.errors import StateCorrupted
-from service.store.commands import Command, Reply, Script, reading, running, writing
-from service.store.cursor import Position
-from service.store.durability import make_level
-from service.store.errand import value_of
+from service.store.driver.command_attempt import value_of
+from service.store.driver.commands import Command, Reply, Script, reading, running, writing
+from service.store.driver.durability import make_level
+from service.store.driver.executor import Lane
+from service.store.driver.topology import Topology
+from service.store.index.cursor import Position
 from service.store.keys import Keys
-from service.store.lane import Lane
-from service.store.record import HEAD_BYTES, Owner, decode_head
-from service.store.topology import Topology
+from service.store.record.codec import HEAD_BYTES, Owner, decode_head
 from service.types import Edition, Listed, Mark, Meeting, Place, Served
 
 _PAGE = 100  # entries of the index per round trip

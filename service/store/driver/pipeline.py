@@ -12,9 +12,9 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import AuthenticationError, AuthorizationError, BusyLoadingError, RedisError, ResponseError
 
-from service.store.commands import Argument, Reply
-from service.store.errors import Lost
-from service.store.nodes import Node
+from service.store.driver.commands import Argument, Reply
+from service.store.driver.errors import Lost
+from service.store.driver.nodes import Node
 
 # Error replies; the driver files the last three under connection errors.
 _REFUSALS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)

@@ -1,0 +1,1 @@
+"""The index of live sessions: listings, cursors, expiry."""
