@@ -40,7 +40,7 @@ def use(port: int) -> int:
 def worker_megabytes(supervisor: int) -> float:
     """Return the resident memory of the only worker below a supervisor."""
     for child in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
-        if b"service.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+        if b"service.process.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
             status = Path(f"/proc/{child}/status").read_text()
             return int(status.partition("VmRSS:")[2].split()[0]) / 1024
     raise RuntimeError(f"process {supervisor} has no worker")

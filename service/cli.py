@@ -13,7 +13,7 @@ import typer
 from service import __version__
 from service import settings as configuration
 from service.errors import ModelFolderError, SettingsError, UnrollError
-from service.supervisor import Supervisor
+from service.process.supervisor import Supervisor
 from service.telemetry import logs
 
 log = logging.getLogger(__name__)

@@ -170,7 +170,7 @@ class Server:
 
     def worker_pids(self) -> list[int]:
         self.processes()
-        return [pid for pid in children(self.pid) if b"service.worker" in command_line(pid)]
+        return [pid for pid in children(self.pid) if b"service.process.worker" in command_line(pid)]
 
     def is_ready(self) -> bool:
         """Whether as many workers as wanted are up, and one of them says that it is ready."""

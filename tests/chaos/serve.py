@@ -3,7 +3,7 @@
 import sys
 
 from service import settings as configuration
-from service.supervisor import Supervisor
+from service.process.supervisor import Supervisor
 from service.telemetry import logs
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from service import worker
 from service.bootstrap import Fittings
+from service.process import worker
 from tests.chaos.broken import make_store
 from tests.chaos.control import Control
 from tests.chaos.ports import JumpingClock, WatchedEngine

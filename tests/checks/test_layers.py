@@ -41,13 +41,8 @@ LAYERS = {
     "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette"),
-    "process": layer("", "prometheus_client"),
-    "crew": layer("process"),
-    "supervisor": layer("settings store crew process"),
-    "drain": layer("application"),
-    "connection": layer("", "uvicorn"),
-    "worker": layer("settings bootstrap connection drain process telemetry", "uvicorn"),
-    "cli": layer("settings bootstrap supervisor tasks nets telemetry", "typer"),
+    "process": layer("settings bootstrap store application telemetry", "prometheus_client uvicorn"),
+    "cli": layer("settings bootstrap process tasks nets telemetry", "typer"),
 }
 
 #: They import the standard library only: not even each other's neighbours.
@@ -55,7 +50,7 @@ FREE_OF_EVERYTHING = {"errors", "times", "types"}
 
 #: Modules other than settings.py that touch the environment, what they touch, and why that is no setting.
 ENVIRONMENT = {
-    "service.supervisor": "sets PROMETHEUS_MULTIPROC_DIR and hands the settings on to its workers",
+    "service.process.supervisor": "sets PROMETHEUS_MULTIPROC_DIR and hands the settings on to its workers",
     "service.telemetry.metrics": "asks for PROMETHEUS_MULTIPROC_DIR, which prometheus_client itself reads",
 }
 ENVIRONMENT_NAMES = {"environ", "getenv", "putenv", "environb", "unsetenv"}
@@ -114,7 +109,7 @@ def test_no_modules_import_each_other_in_a_cycle() -> None:
     assert graph == {}, "these import each other, or import those that do"
 
 
-@pytest.mark.parametrize("module", ["service.http.app", "service.supervisor"])
+@pytest.mark.parametrize("module", ["service.http.app", "service.process.supervisor"])
 def test_what_answers_http_and_what_supervises_load_no_torch(module: str) -> None:
     code = f"import sys, {module}; print(sorted(name for name in sys.modules if name.partition('.')[0] == 'torch'))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ import uvloop
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service.connection import TAKEN_UP, Connection, JoiningTransport, handles
+from service.process.http_protocol import TAKEN_UP, Connection, JoiningTransport, handles
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"body"
 START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}

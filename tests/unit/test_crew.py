@@ -3,8 +3,8 @@
 import itertools
 from dataclasses import dataclass, field
 
-from service.crew import BACKOFF, HEALTHY_SECONDS, Crew
-from service.process import EX_CONFIG
+from service.process.worker_pool import BACKOFF, HEALTHY_SECONDS, Crew
+from service.process.worker_process import EX_CONFIG
 
 PIDS = itertools.count(1)
 

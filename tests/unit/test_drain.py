@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service import drain as module
 from service.application.admission import Admission
-from service.drain import Drain
+from service.process import graceful_shutdown as module
+from service.process.graceful_shutdown import Drain
 
 FOREVER = 3600.0
 

@@ -27,7 +27,7 @@ from service.nets.forecaster import Forecaster
 from service.nets.language_model import LanguageModel
 from service.nets.network import Network
 from service.nets.tensor_file import read_tensor_file
-from service.process import EX_CONFIG
+from service.process.worker_process import EX_CONFIG
 from service.types import Arithmetic
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster

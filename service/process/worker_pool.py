@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.process import EX_CONFIG
+from service.process.worker_process import EX_CONFIG
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ BACKOFF = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Member(Protocol):
-    """A worker; service/process.py has the real one."""
+    """A worker; service/process/worker_process.py has the real one."""
 
     @property
     def pid(self) -> int: ...

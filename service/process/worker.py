@@ -1,8 +1,8 @@
-"""One worker process: uvicorn on the supervisor's socket. Started by `service/supervisor.py` only.
+"""One worker process: uvicorn on the supervisor's socket. Started by `service/process/supervisor.py` only.
 
-    python -m service.worker LISTEN_FD LINE_FD
+    python -m service.process.worker LISTEN_FD LINE_FD
 
-LINE_FD is the worker's end of the line to the supervisor, see service/process.py.
+LINE_FD is the worker's end of the line to the supervisor, see service/process/worker_process.py.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ import uvicorn
 
 from service import settings as configuration
 from service.bootstrap import PLAIN, Fittings, Worker, running_worker
-from service.connection import Connection, handles
-from service.drain import Drain
 from service.errors import SettingsError
-from service.process import EX_CONFIG, EX_SOFTWARE, GOING, HURRY, READY, STOP
+from service.process.graceful_shutdown import Drain
+from service.process.http_protocol import Connection, handles
+from service.process.worker_process import EX_CONFIG, EX_SOFTWARE, GOING, HURRY, READY, STOP
 from service.settings import Settings
 from service.telemetry import logs
 

@@ -18,16 +18,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.crew import BACKOFF, Crew
 from service.errors import SettingsError
-from service.process import EX_CONFIG, WorkerProcess
+from service.process.worker_pool import BACKOFF, Crew
+from service.process.worker_process import EX_CONFIG, WorkerProcess
 from service.settings import Settings, to_environment
 from service.store.embedded.server import EmbeddedServer
 
 log = logging.getLogger(__name__)
 
 #: What a worker's process runs: -P keeps the folder that the service was started in out of its imports.
-WORKER = ("-P", "-m", "service.worker")
+WORKER = ("-P", "-m", "service.process.worker")
 PORT_SECONDS = 15.0
 LOOK_EVERY = 0.5
 #: What a worker may take beyond its grace time before it is killed.
@@ -38,7 +38,7 @@ SPARE_SECONDS = 2.0
 class Supervisor:
     """Runs the service until it is told to stop; `run` returns the exit status.
 
-    `worker` is what Python runs as a worker, with the file descriptors of service/process.py behind it.
+    `worker` is what Python runs as a worker, with the file descriptors of service/process/worker_process.py behind it.
     """
 
     settings: Settings

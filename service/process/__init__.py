@@ -1,0 +1,1 @@
+"""Processes of a service: the supervisor, its workers, how they start, stop and replace each other."""
