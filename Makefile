@@ -60,7 +60,7 @@ model-tests: $(VENV)/.dev ## Live sessions by random stories for MINUTES from SE
 	@$(BIN)/python -m tests.life --seed $(SEED) --minutes $(MINUTES)
 
 openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
-	$(BIN)/python -m service.http.contract > docs/openapi.json
+	$(BIN)/python -m service.http.openapi > docs/openapi.json
 
 bench: $(VENV)/.bench ## Measure session steps beside what users would pick instead, all on two cores (QUICK=1)
 	@mkdir -p $(dir $(RESULTS)) $(dir $(CURVES))

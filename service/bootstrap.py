@@ -33,8 +33,8 @@ from service.engine.shelf import Shelf
 from service.engine.state_files import SafetensorsFiles
 from service.errors import SettingsError, UnrollError
 from service.http.app import create_app
-from service.http.gate import GateSettings
-from service.http.services import Services
+from service.http.dependencies import Services
+from service.http.middleware.request import GateSettings
 from service.nets.device import require
 from service.settings import Settings
 from service.store.driver.connect import connect

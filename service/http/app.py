@@ -8,11 +8,12 @@ from starlette.types import ASGIApp
 
 from service import __version__
 from service.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, UnrollError
-from service.http import errors, models, operations, sessions
-from service.http.gate import Gate, GateSettings
-from service.http.parsing import invalid_request
-from service.http.services import Services
-from service.http.shortcuts import Shortcuts
+from service.http import errors
+from service.http.dependencies import Services
+from service.http.fast_routes import Shortcuts
+from service.http.json_body import invalid_request
+from service.http.middleware.request import Gate, GateSettings
+from service.http.routes import models, operations, sessions
 
 DESCRIPTION = """
 Serves recurrent networks. Predictions without a session are answered from the model's initial state; a session keeps

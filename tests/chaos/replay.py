@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from service.engine.catalogue import load_version
 from service.engine.runner import outcome_of, run_timestep
-from service.http.schemas import LookBody, SessionGenerateBody, StepBody
+from service.http.schemas.requests import LookBody, SessionGenerateBody, StepBody
 from service.tasks.limits import TextLimits
 from service.tasks.task import AnyTask
 from service.types import Open, Operation, Outcome, TextInput

@@ -9,8 +9,8 @@ import pytest
 from service import __version__, errors
 from service.errors import UnrollError
 from service.http.app import create_api
-from service.http.contract import contract
 from service.http.errors import STATUS
+from service.http.openapi import contract
 from service.settings import Settings, variable
 from service.telemetry.metrics import Metrics
 from tests.checks.places import ROOT, documents

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from service.http.identity import PUBLIC
+from service.http.middleware.headers import PUBLIC
 from service.store.embedded.server import EmbeddedServer
 from service.store.keys import Keys
 from service.store.record.codec import MAGIC, TOMBSTONE_MAGIC, Owner, bury, decode, encode

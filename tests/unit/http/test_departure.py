@@ -12,8 +12,8 @@ from starlette.types import Message, Receive, Scope, Send
 from service.application.admission import Admission
 from service.application.deadlines import DEPARTED, Deadline
 from service.errors import ShuttingDown
-from service.http import departure
-from service.http.gate import CLIENT_GONE, Gate, GateSettings
+from service.http.middleware import disconnects
+from service.http.middleware.request import CLIENT_GONE, Gate, GateSettings
 from tests.fakes import CountingObserver, ManualClock
 
 Work = Callable[[], Awaitable[None]]
@@ -21,7 +21,7 @@ Work = Callable[[], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(departure, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(disconnects, "PATIENCE_SECONDS", 0.0)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.application.admission import Admission
-from service.http.gate import Gate, GateSettings
+from service.http.middleware.request import Gate, GateSettings
 from tests.fakes import CountingObserver, ManualClock
 
 BODY = b'{"input": {"text": "the"}}'

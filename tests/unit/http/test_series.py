@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from service.application.digests import digest
 from service.errors import InvalidRequest
-from service.http.inputs import Input
-from service.http.parsing import invalid_request, parse
-from service.http.schemas import LookBody, PredictBody, StepBody, StepItem
+from service.http.json_body import invalid_request, parse
+from service.http.schemas.inputs import Input
+from service.http.schemas.requests import LookBody, PredictBody, StepBody, StepItem
 from service.times import microseconds
 from service.types import Predict, PredictOptions, SeriesInput, TextInput
 

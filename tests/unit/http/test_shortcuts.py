@@ -16,8 +16,8 @@ from service.application.steps import Step
 from service.application.views import Answer
 from service.errors import SessionNotFound, StepConflict
 from service.http.app import create_api
-from service.http.gate import Gate, GateSettings
-from service.http.shortcuts import Shortcuts
+from service.http.fast_routes import Shortcuts
+from service.http.middleware.request import Gate, GateSettings
 from tests.fakes import CountingObserver, ManualClock
 
 STEP, MANY, PREDICT = "/v1/sessions/ses_x/steps", "/v1/sessions/steps", "/v1/models/m/predict"

@@ -6,25 +6,25 @@ from fastapi import APIRouter, Depends, Response
 
 from service.application.caller import Caller
 from service.application.views import encode
-from service.http import answers, schemas
-from service.http.parsing import StrictRoute
-from service.http.services import Services, caller, services
+from service.http.dependencies import Services, caller, services
+from service.http.json_body import StrictRoute
+from service.http.schemas import requests, responses
 from service.types import Json, ModelVersion
 
-router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute, responses=answers.ERRORS)
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute, responses=responses.ERRORS)
 
 Wired = Annotated[Services, Depends(services)]
 Asking = Annotated[Caller, Depends(caller)]
 
 
-@router.get("", response_model=answers.ModelList, summary="List the models")
+@router.get("", response_model=responses.ModelList, summary="List the models")
 async def list_models(wired: Wired) -> Response:
     """Every served model with its versions and held-out figures."""
     data: list[Json] = [_model(versions) for versions in wired.models.all().values()]
     return _json({"object": "list", "data": data})
 
 
-@router.get("/{model}", response_model=answers.Model, summary="Describe a model")
+@router.get("/{model}", response_model=responses.Model, summary="Describe a model")
 async def get_model(model: str, wired: Wired) -> Response:
     """One served model."""
     return _json(_model(wired.models.versions(model)))
@@ -32,29 +32,29 @@ async def get_model(model: str, wired: Wired) -> Response:
 
 @router.post(
     "/{model}/predict",
-    response_model=answers.PredictAnswer,
+    response_model=responses.PredictAnswer,
     response_model_exclude_unset=True,
     summary="Predict",
 )
-async def predict(model: str, body: schemas.PredictBody, wired: Wired, asking: Asking) -> Response:
+async def predict(model: str, body: requests.PredictBody, wired: Wired, asking: Asking) -> Response:
     """The next words of a text, its translation, or the forecast of a series; and how well the model foresaw it."""
     return await _one_or_many(wired, asking, model, body)
 
 
-@router.post("/{model}/score", response_model=answers.ScoreAnswer, summary="Score texts")
-async def score(model: str, body: schemas.ScoreBody, wired: Wired, asking: Asking) -> Response:
+@router.post("/{model}/score", response_model=responses.ScoreAnswer, summary="Score texts")
+async def score(model: str, body: requests.ScoreBody, wired: Wired, asking: Asking) -> Response:
     """The log-probability of every token of a text; for choosing among candidates."""
     return await _one_or_many(wired, asking, model, body)
 
 
-@router.post("/{model}/generate", response_model=answers.GenerateAnswer, summary="Continue a text")
-async def generate(model: str, body: schemas.GenerateBody, wired: Wired, asking: Asking) -> Response:
+@router.post("/{model}/generate", response_model=responses.GenerateAnswer, summary="Continue a text")
+async def generate(model: str, body: requests.GenerateBody, wired: Wired, asking: Asking) -> Response:
     """A continuation of the text, token after token."""
     return _json(await wired.predictions.one(asking, model, body.version, body.to_domain()))
 
 
 async def _one_or_many(
-    wired: Services, asking: Caller, model: str, body: schemas.PredictBody | schemas.ScoreBody
+    wired: Services, asking: Caller, model: str, body: requests.PredictBody | requests.ScoreBody
 ) -> Response:
     one = body.one()
     if one is not None:

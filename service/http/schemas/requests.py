@@ -10,9 +10,9 @@ from pydantic import ConfigDict, Field, model_validator
 from service.application.sessions import NewSession
 from service.application.steps import Step
 from service.application.transfers import Import
-from service.http.inputs import Input, LookInput
-from service.http.options import GenerationOptions, Options, StepOptions
-from service.http.strict import Schema
+from service.http.schemas.inputs import Input, LookInput
+from service.http.schemas.options import GenerationOptions, Options, StepOptions
+from service.http.schemas.strict import Schema
 from service.types import Durability, Generate, Predict, Score
 
 MAX_TTL_SECONDS = 30 * 24 * 3600

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 
-from service.http.strict import Schema, Text
+from service.http.schemas.strict import Schema, Text
 from service.types import GenerateOptions, PredictOptions
 
 MAX_SAMPLES = 1000

@@ -19,8 +19,9 @@ from service.application.caller import Caller
 from service.application.deadlines import Deadline
 from service.application.ports import Clock, Observer
 from service.errors import BodyTooLarge, InternalError, Overloaded, ShuttingDown, UnrollError
-from service.http import errors, identity
-from service.http.departure import Watch
+from service.http import errors
+from service.http.middleware import headers as request_headers
+from service.http.middleware.disconnects import Watch
 
 log = logging.getLogger("unroll.access")
 
@@ -74,7 +75,7 @@ class Passage:
         self._receive = receive
         self._send = send
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        self._request_id = identity.request_id(self._headers)
+        self._request_id = request_headers.request_id(self._headers)
         self._open = scope["path"].startswith(OPEN_PATHS)
         self._state = scope.setdefault("state", {})
         self._status = 0
@@ -108,10 +109,10 @@ class Passage:
             await gate.app(self._scope, self._receive, self._marked_send)
             return
         opens_session = self._scope["method"] == "POST" and OPENING_PATH.fullmatch(self._scope["path"]) is not None
-        patience = identity.patience(self._headers)
+        patience = request_headers.patience(self._headers)
         gate.admission.enter(patience, opens_session=opens_session)
         try:
-            owner = identity.tenant(self._headers, gate.settings.keys)
+            owner = request_headers.tenant(self._headers, gate.settings.keys)
             seconds = gate.settings.request_timeout_seconds if patience is None else patience
             self._state["caller"] = Caller(owner, Deadline.after(gate.clock, seconds))
             self._check_length()

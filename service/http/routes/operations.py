@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from service.application.views import encode
-from service.http import answers
-from service.http.services import Services, services
+from service.http.dependencies import Services, services
+from service.http.schemas import responses
 
 router = APIRouter(tags=["operations"])
 
@@ -23,8 +23,8 @@ async def live() -> dict[str, str]:
 @router.head("/health/ready", include_in_schema=False)
 @router.get(
     "/health/ready",
-    response_model=answers.Readiness,
-    responses={503: {"model": answers.Readiness, "description": "Draining, degraded or unavailable"}},
+    response_model=responses.Readiness,
+    responses={503: {"model": responses.Readiness, "description": "Draining, degraded or unavailable"}},
     summary="Should this worker get requests?",
 )
 async def ready(wired: Wired) -> Response:

@@ -4,8 +4,8 @@ from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
-from service.http.series import EvenTimes, Rows, fit_times, read_future, read_times, read_values, refuse, shown
-from service.http.strict import Schema, Text
+from service.http.schemas.series import EvenTimes, Rows, fit_times, read_future, read_times, read_values, refuse, shown
+from service.http.schemas.strict import Schema, Text
 from service.types import Input as DomainInput
 from service.types import SeriesInput, TextInput
 

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import InvalidJson, UnsupportedMediaType
-from service.http import models, schemas, sessions
-from service.http.parsing import StrictRequest
-from service.http.services import Services
-from service.http.strict import Schema
+from service.http.dependencies import Services
+from service.http.json_body import StrictRequest
+from service.http.routes import models, sessions
+from service.http.schemas import requests
+from service.http.schemas.strict import Schema
 
 #: As long as the contract allows an Idempotency-Key to be.
 KEY_LENGTHS = range(1, 256)
@@ -60,9 +61,9 @@ class Shortcuts:
         self._api = api
         self._services = services
         self._every = (
-            Shortcut.to(sessions.router, sessions.step, schemas.StepBody, takes_key=True),
-            Shortcut.to(sessions.router, sessions.step_many, schemas.StepsBody),
-            Shortcut.to(models.router, models.predict, schemas.PredictBody),
+            Shortcut.to(sessions.router, sessions.step, requests.StepBody, takes_key=True),
+            Shortcut.to(sessions.router, sessions.step_many, requests.StepsBody),
+            Shortcut.to(models.router, models.predict, requests.PredictBody),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

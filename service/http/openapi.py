@@ -1,4 +1,4 @@
-"""Prints the OpenAPI contract: `python -m service.http.contract`."""
+"""Prints the OpenAPI contract: `python -m service.http.openapi`."""
 
 import json
 import sys

@@ -9,12 +9,14 @@ from service.application.creation import Created
 from service.application.steps import Step
 from service.application.views import Answer, encode
 from service.errors import UnrollError
-from service.http import answers, schemas
+from service.http.dependencies import Services, caller, services
 from service.http.errors import envelope
-from service.http.parsing import OCTETS, StrictRoute, octets
-from service.http.services import Services, caller, services
+from service.http.json_body import OCTETS, StrictRoute, octets
+from service.http.schemas import requests, responses
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=StrictRoute, responses=answers.SESSION_ERRORS)
+router = APIRouter(
+    prefix="/v1/sessions", tags=["sessions"], route_class=StrictRoute, responses=responses.SESSION_ERRORS
+)
 
 Wired = Annotated[Services, Depends(services)]
 Asking = Annotated[Caller, Depends(caller)]
@@ -24,20 +26,20 @@ Key = Annotated[
 ]
 
 
-@router.post("", status_code=201, response_model=answers.Session, summary="Open a session")
-async def create(body: schemas.CreateSession, wired: Wired, asking: Asking, key: Key = None) -> Response:
+@router.post("", status_code=201, response_model=responses.Session, summary="Open a session")
+async def create(body: requests.CreateSession, wired: Wired, asking: Asking, key: Key = None) -> Response:
     """A new session at state 0; with an Idempotency-Key, a repetition finds the same session."""
     return _created(await wired.sessions.create(asking, body.to_domain(), key))
 
 
-@router.get("", response_model=answers.SessionList, summary="List your sessions")
-async def list_sessions(wired: Wired, asking: Asking, query: Annotated[schemas.ListQuery, Query()]) -> Response:
+@router.get("", response_model=responses.SessionList, summary="List your sessions")
+async def list_sessions(wired: Wired, asking: Asking, query: Annotated[requests.ListQuery, Query()]) -> Response:
     """Live sessions, newest first."""
     return _json(encode(await wired.sessions.list(asking, query.model, query.limit, query.cursor)))
 
 
-@router.post("/steps", response_model=answers.StepResults, summary="Advance many sessions")
-async def step_many(body: schemas.StepsBody, wired: Wired, asking: Asking) -> Response:
+@router.post("/steps", response_model=responses.StepResults, summary="Advance many sessions")
+async def step_many(body: requests.StepsBody, wired: Wired, asking: Asking) -> Response:
     """Steps of many sessions in one request; each succeeds or fails for itself."""
     results = await wired.steps.apply_all(asking, [item.step_of() for item in body.steps])
     parts = [encode(envelope(one)) if isinstance(one, UnrollError) else one.body for one in results]
@@ -47,16 +49,16 @@ async def step_many(body: schemas.StepsBody, wired: Wired, asking: Asking) -> Re
 @router.post(
     "/import",
     status_code=201,
-    response_model=answers.Session,
-    responses=answers.UNSUPPORTED,
-    openapi_extra={"requestBody": {"required": True, **answers.STATE_FILE}},
+    response_model=responses.Session,
+    responses=responses.UNSUPPORTED,
+    openapi_extra={"requestBody": {"required": True, **responses.STATE_FILE}},
     summary="Open a session from an exported state",
 )
 async def import_session(
     content: Annotated[bytes, Depends(octets)],
     wired: Wired,
     asking: Asking,
-    query: Annotated[schemas.ImportQuery, Query()],
+    query: Annotated[requests.ImportQuery, Query()],
     key: Key = None,
 ) -> Response:
     """A new session that stands where the exported one stood, on the version of its model that has its fingerprint.
@@ -66,14 +68,14 @@ async def import_session(
     return _created(await wired.transfers.take(asking, query.to_domain(content), key))
 
 
-@router.get("/{session_id}", response_model=answers.Session, summary="Describe a session")
+@router.get("/{session_id}", response_model=responses.Session, summary="Describe a session")
 async def get_session(session_id: str, wired: Wired, asking: Asking) -> Response:
     """Where the session stands; does not renew it."""
     return _json(encode(await wired.sessions.get(asking, session_id)))
 
 
-@router.patch("/{session_id}", response_model=answers.Session, summary="Renew a session")
-async def patch_session(session_id: str, body: schemas.PatchSession, wired: Wired, asking: Asking) -> Response:
+@router.patch("/{session_id}", response_model=responses.Session, summary="Renew a session")
+async def patch_session(session_id: str, body: requests.PatchSession, wired: Wired, asking: Asking) -> Response:
     """A new time to live, counted from now."""
     return _json(encode(await wired.sessions.renew(asking, session_id, body.ttl_seconds)))
 
@@ -85,46 +87,46 @@ async def delete_session(session_id: str, wired: Wired, asking: Asking) -> Respo
     return Response(status_code=204)
 
 
-@router.post("/{session_id}/steps", response_model=answers.StepResult, summary="Advance a session")
-async def step(session_id: str, body: schemas.StepBody, wired: Wired, asking: Asking, key: Key = None) -> Response:
+@router.post("/{session_id}/steps", response_model=responses.StepResult, summary="Advance a session")
+async def step(session_id: str, body: requests.StepBody, wired: Wired, asking: Asking, key: Key = None) -> Response:
     """Feed the input, store the new state, then answer. With `step` or an Idempotency-Key it is safe to repeat."""
     return _answer(await wired.steps.apply(asking, body.to_domain(session_id, key)))
 
 
-@router.post("/{session_id}/predict", response_model=answers.StepResult, summary="Look ahead")
-async def look(session_id: str, wired: Wired, asking: Asking, body: schemas.LookBody | None = None) -> Response:
+@router.post("/{session_id}/predict", response_model=responses.StepResult, summary="Look ahead")
+async def look(session_id: str, wired: Wired, asking: Asking, body: requests.LookBody | None = None) -> Response:
     """What a step would answer; the session stays where it is."""
-    operation = (body or schemas.LookBody()).to_domain()
+    operation = (body or requests.LookBody()).to_domain()
     return _answer(await wired.steps.look(asking, Step(session_id, operation)))
 
 
-@router.post("/{session_id}/generate", response_model=answers.StepResult, summary="Continue a session's text")
+@router.post("/{session_id}/generate", response_model=responses.StepResult, summary="Continue a session's text")
 async def generate(
     session_id: str,
     wired: Wired,
     asking: Asking,
-    body: schemas.SessionGenerateBody | None = None,
+    body: requests.SessionGenerateBody | None = None,
     key: Key = None,
 ) -> Response:
     """Generate from the session's state; with `commit` it is one step of as many timesteps as tokens generated."""
-    body = body or schemas.SessionGenerateBody()
+    body = body or requests.SessionGenerateBody()
     wanted = Step(session_id, body.to_domain(), body.step, key)
     return _answer(await (wired.steps.apply if body.commit else wired.steps.look)(asking, wanted))
 
 
-@router.post("/{session_id}/fork", status_code=201, response_model=answers.Session, summary="Copy a session")
+@router.post("/{session_id}/fork", status_code=201, response_model=responses.Session, summary="Copy a session")
 async def fork(
-    session_id: str, wired: Wired, asking: Asking, body: schemas.ForkBody | None = None, key: Key = None
+    session_id: str, wired: Wired, asking: Asking, body: requests.ForkBody | None = None, key: Key = None
 ) -> Response:
     """An independent session that stands where this one does, or where it stood at a kept step."""
-    body = body or schemas.ForkBody()
+    body = body or requests.ForkBody()
     return _created(await wired.sessions.fork(asking, session_id, body.step, body.ttl_seconds, key))
 
 
 @router.get(
     "/{session_id}/state",
     response_class=Response,
-    responses={200: {"description": "A safetensors file", **answers.STATE_FILE}},
+    responses={200: {"description": "A safetensors file", **responses.STATE_FILE}},
     summary="Export a session's state",
 )
 async def export_state(session_id: str, wired: Wired, asking: Asking) -> Response:
