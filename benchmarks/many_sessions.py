@@ -22,7 +22,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from service.application import views
+from service.application.sessions import serializers
 from service.store import EmbeddedServer, RedisStore, connect
 from service.store.index.cursor import Position
 from service.store.index.index import lifetime
@@ -176,7 +176,7 @@ async def page_all(at: Place, limit: int, model: str | None = None) -> None:
         while cursor is not None or not taken:
             started = time.perf_counter()
             page = await at.store.list(TENANT, model, limit, cursor)
-            views.encode([views.session(session_id, facts, {}) for session_id, facts in page.sessions])
+            serializers.encode([serializers.session(session_id, facts, {}) for session_id, facts in page.sessions])
             taken.append(1000 * (time.perf_counter() - started))
             found, cursor = found + len(page.sessions), page.cursor
     which = f"all pages of {limit}" + (f" of a {model} model" if model else "")

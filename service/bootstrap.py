@@ -14,18 +14,18 @@ import torch
 from starlette.types import ASGIApp
 
 from service.application.admission import Admission
-from service.application.creation import Creations
 from service.application.health import Health
-from service.application.lanes import Lanes
-from service.application.last_sessions import Searches
-from service.application.models import Models
+from service.application.model_versions.reconciler import Upgrades
+from service.application.model_versions.resolver import Models
+from service.application.model_versions.retirement import Retirement
+from service.application.model_versions.session_scan import Searches
 from service.application.ports import Clock, Engine, StateFiles, StateStore
 from service.application.predictions import Predictions
-from service.application.retirement import Retirement
-from service.application.sessions import Sessions
-from service.application.steps import Steps
-from service.application.transfers import Transfers
-from service.application.upgrades import Upgrades
+from service.application.sessions.creation import Creations
+from service.application.sessions.locks import Lanes
+from service.application.sessions.sessions import Sessions
+from service.application.sessions.state_transfer import Transfers
+from service.application.sessions.steps import Steps
 from service.engine.catalogue import Catalogue, load_version
 from service.engine.engine import BatchingEngine
 from service.engine.runner import outcome_of, run_timestep

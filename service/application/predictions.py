@@ -2,9 +2,9 @@
 
 import asyncio
 
-from service.application.caller import Caller
-from service.application.models import Models
+from service.application.model_versions.resolver import Models
 from service.application.ports import Engine
+from service.application.request_context import Caller
 from service.errors import UnrollError
 from service.types import Json, ModelVersion, Operation, Outcome
 

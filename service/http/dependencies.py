@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from service.application.admission import Admission
-from service.application.caller import Caller
 from service.application.health import Health
-from service.application.models import Models
+from service.application.model_versions.resolver import Models
 from service.application.ports import Clock, Observer
 from service.application.predictions import Predictions
-from service.application.sessions import Sessions
-from service.application.steps import Steps
-from service.application.transfers import Transfers
+from service.application.request_context import Caller
+from service.application.sessions.sessions import Sessions
+from service.application.sessions.state_transfer import Transfers
+from service.application.sessions.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from service import errors
-from service.application.views import encode
+from service.application.sessions.serializers import encode
 from service.errors import UnrollError
 from service.types import Json
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 import httpx
 from hypothesis.stateful import RuleBasedStateMachine
 
-from service.application.views import encode, timestamp
+from service.application.sessions.serializers import encode, timestamp
 from tests.life.oracle import Oracle, Words
 from tests.life.reference import NOT_FOUND, Applied, Reference, Refusal, Request, Session
 from tests.life.world import MODELS, SECRET, TENANTS, World

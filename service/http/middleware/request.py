@@ -15,9 +15,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.application.admission import Admission
-from service.application.caller import Caller
 from service.application.deadlines import Deadline
 from service.application.ports import Clock, Observer
+from service.application.request_context import Caller
 from service.errors import BodyTooLarge, InternalError, Overloaded, ShuttingDown, UnrollError
 from service.http import errors
 from service.http.middleware import headers as request_headers

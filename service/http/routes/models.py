@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from service.application.caller import Caller
-from service.application.views import encode
+from service.application.request_context import Caller
+from service.application.sessions.serializers import encode
 from service.http.dependencies import Services, caller, services
 from service.http.json_body import StrictRoute
 from service.http.schemas import requests, responses

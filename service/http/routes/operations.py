@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from service.application.views import encode
+from service.application.sessions.serializers import encode
 from service.http.dependencies import Services, services
 from service.http.schemas import responses
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from service.application.caller import Caller
-from service.application.creation import Created
-from service.application.steps import Step
-from service.application.views import Answer, encode
+from service.application.request_context import Caller
+from service.application.sessions.creation import Created
+from service.application.sessions.serializers import Answer, encode
+from service.application.sessions.steps import Step
 from service.errors import UnrollError
 from service.http.dependencies import Services, caller, services
 from service.http.errors import envelope

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from service.application.sessions import NewSession
-from service.application.steps import Step
-from service.application.transfers import Import
+from service.application.sessions.sessions import NewSession
+from service.application.sessions.state_transfer import Import
+from service.application.sessions.steps import Step
 from service.http.schemas.inputs import Input, LookInput
 from service.http.schemas.options import GenerationOptions, Options, StepOptions
 from service.http.schemas.strict import Schema

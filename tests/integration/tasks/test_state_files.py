@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load
 
-from service.application.state_metadata import read_metadata
+from service.application.sessions.state_metadata import read_metadata
 from service.engine.catalogue import Loaded
 from service.engine.runner import outcome_of, run_timestep
 from service.engine.state_files import LONGEST_HEADER, SafetensorsFiles

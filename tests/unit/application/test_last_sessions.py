@@ -1,6 +1,6 @@
 """When a retiring version counts as drained: searched from end to end while nothing moved."""
 
-from service.application.last_sessions import Searches
+from service.application.model_versions.session_scan import Searches
 from service.types import Edition, Meeting, Place, Served
 
 EDITION = Edition("m", "1", "a")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.application.models import Models, Standing
+from service.application.model_versions.resolver import Models, Standing
 from service.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
 from service.types import Edition, ModelVersion, Record
 from tests.fakes import AddingEngine, model_version

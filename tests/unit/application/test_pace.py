@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.application.pace import BUSY, MEMORY, WINDOW_SECONDS, Pace
+from service.application.throughput import BUSY, MEMORY, WINDOW_SECONDS, Pace
 
 
 def busy(pace: Pace, now: float, seconds: float, count: int, *, answered: bool = True) -> float:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.application.retirement import FORGOTTEN_MS, Plan, Retirement
+from service.application.model_versions.retirement import FORGOTTEN_MS, Plan, Retirement
 from service.types import Edition, Folder, Mark, Meeting, Served
 
 GRACE_MS = 60_000

@@ -8,9 +8,9 @@ import pytest
 
 from service.application.admission import Admission
 from service.application.deadlines import Deadline
-from service.application.digests import digest
 from service.application.health import Health
-from service.application.views import encode
+from service.application.sessions.request_digest import digest
+from service.application.sessions.serializers import encode
 from service.errors import Applied, DeadlineExceeded, Overloaded, ShuttingDown, StoreUnavailable
 from service.types import GenerateOptions, PredictOptions, TextInput
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore

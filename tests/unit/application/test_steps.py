@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from service.application.deadlines import DEPARTED
-from service.application.repetition import REMEMBERED_KEYS
-from service.application.steps import Step
+from service.application.sessions.idempotency import REMEMBERED_KEYS
+from service.application.sessions.steps import Step
 from service.errors import (
     DeadlineExceeded,
     DurabilityNotReached,

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 
-from service.application.last_sessions import Searches
-from service.application.models import Models
-from service.application.retirement import Retirement
-from service.application.upgrades import Upgrades
+from service.application.model_versions.reconciler import Upgrades
+from service.application.model_versions.resolver import Models
+from service.application.model_versions.retirement import Retirement
+from service.application.model_versions.session_scan import Searches
 from service.errors import ModelFolderError, StoreUnavailable, UnrollError
 from service.types import Edition, Folder, Mark, Meeting, ModelVersion, Place, Served
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, model_version

@@ -6,14 +6,14 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from service.application.caller import Caller
-from service.application.creation import Created, Creations
 from service.application.deadlines import Deadline
-from service.application.lanes import Lanes
-from service.application.models import Models
-from service.application.sessions import NewSession, Sessions
-from service.application.steps import Step, Steps
-from service.application.transfers import Import, Transfers
+from service.application.model_versions.resolver import Models
+from service.application.request_context import Caller
+from service.application.sessions.creation import Created, Creations
+from service.application.sessions.locks import Lanes
+from service.application.sessions.sessions import NewSession, Sessions
+from service.application.sessions.state_transfer import Import, Transfers
+from service.application.sessions.steps import Step, Steps
 from service.types import Predict, PredictOptions, TextInput
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore, NumberFiles
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
-from service.application.digests import digest
+from service.application.sessions.request_digest import digest
 from service.errors import InvalidRequest
 from service.http.json_body import invalid_request, parse
 from service.http.schemas.inputs import Input

@@ -11,9 +11,9 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.application.admission import Admission
-from service.application.digests import digest
-from service.application.steps import Step
-from service.application.views import Answer
+from service.application.sessions.request_digest import digest
+from service.application.sessions.serializers import Answer
+from service.application.sessions.steps import Step
 from service.errors import SessionNotFound, StepConflict
 from service.http.app import create_api
 from service.http.fast_routes import Shortcuts

@@ -5,16 +5,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.application import views
-from service.application.caller import Caller
 from service.application.deadlines import Effect
-from service.application.digests import digest
-from service.application.lanes import Lanes
-from service.application.models import Models
+from service.application.model_versions.resolver import Models
 from service.application.ports import Clock, Engine, Observer, StateStore
-from service.application.repetition import Mark, advanced, require_step, stored_answer
-from service.application.sessions import Sessions
-from service.application.views import Answer
+from service.application.request_context import Caller
+from service.application.sessions import serializers
+from service.application.sessions.idempotency import Mark, advanced, require_step, stored_answer
+from service.application.sessions.locks import Lanes
+from service.application.sessions.request_digest import digest
+from service.application.sessions.serializers import Answer
+from service.application.sessions.sessions import Sessions
 from service.errors import (
     DurabilityNotReached,
     IdempotencyKeyReused,
@@ -64,7 +64,7 @@ class Steps:
         async with caller.deadline.bounding():
             outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
         stands = {"step": record.step, "timesteps": record.timesteps, "expires_at": record.expires_at}
-        return Answer(views.step_result(step.session_id, record, outcome.output, **stands))
+        return Answer(serializers.step_result(step.session_id, record, outcome.output, **stands))
 
     async def apply(self, caller: Caller, step: Step) -> Answer:
         """Apply a step, or answer its repetition. Errors tell by `applied` whether it took effect."""
@@ -146,7 +146,7 @@ class Steps:
         expires_at = self.clock.now() + 1000 * record.ttl_seconds
         stands = {"step": record.step + 1, "timesteps": record.timesteps + outcome.timesteps, "expires_at": expires_at}
         try:
-            answer = views.step_result(step.session_id, record, outcome.output, **stands)
+            answer = serializers.step_result(step.session_id, record, outcome.output, **stands)
         except ValueError:
             raise InternalError("the network answered with a number that is not finite", applied="no") from None
         caller.deadline.check()

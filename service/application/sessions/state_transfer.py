@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from service.application.caller import Caller
-from service.application.creation import Created, Creations, Repeatable
-from service.application.digests import digest
-from service.application.models import Models
+from service.application.model_versions.resolver import Models
 from service.application.ports import StateFiles
-from service.application.sessions import Sessions
-from service.application.state_metadata import StateMetadata, metadata_of, read_metadata
+from service.application.request_context import Caller
+from service.application.sessions.creation import Created, Creations, Repeatable
+from service.application.sessions.request_digest import digest
+from service.application.sessions.sessions import Sessions
+from service.application.sessions.state_metadata import StateMetadata, metadata_of, read_metadata
 from service.errors import ModelVersionGone
 from service.types import Durability, ModelVersion, Record
 

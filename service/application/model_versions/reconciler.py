@@ -9,10 +9,10 @@ import contextlib
 import logging
 from dataclasses import dataclass, field, replace
 
-from service.application.last_sessions import Searches
-from service.application.models import Models, Standing
+from service.application.model_versions.resolver import Models, Standing
+from service.application.model_versions.retirement import Plan, Retirement
+from service.application.model_versions.session_scan import Searches
 from service.application.ports import Clock, Engine, Fleet, Observer, Shelf
-from service.application.retirement import Plan, Retirement
 from service.errors import ModelFolderError, UnrollError
 from service.types import Edition, Folder, Json, Meeting, ModelVersion, Served
 

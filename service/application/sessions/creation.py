@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
-from service.application import views
-from service.application.caller import Caller
-from service.application.digests import SIZE
-from service.application.ids import SessionIds
 from service.application.ports import Clock, Engine, Observer, StateStore
+from service.application.request_context import Caller
+from service.application.sessions import serializers
+from service.application.sessions.ids import SessionIds
+from service.application.sessions.request_digest import SIZE
 from service.errors import IdempotencyKeyReused, Unavailable, WriteConflict
 from service.types import Durability, Json, ModelVersion, Record
 
@@ -132,4 +132,4 @@ class Creations:
                 return stored
 
     def _created(self, session_id: str, record: Record, *, replayed: bool) -> Created:
-        return Created(views.session(session_id, record, views.tasks(self.engine.versions())), replayed)
+        return Created(serializers.session(session_id, record, serializers.tasks(self.engine.versions())), replayed)

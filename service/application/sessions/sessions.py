@@ -3,13 +3,13 @@
 import contextlib
 from dataclasses import dataclass, replace
 
-from service.application import views
-from service.application.caller import Caller
-from service.application.creation import Created, Creations, Repeatable
-from service.application.digests import digest
-from service.application.lanes import Lanes
-from service.application.models import Models
+from service.application.model_versions.resolver import Models
 from service.application.ports import Clock, Engine, Observer, StateStore
+from service.application.request_context import Caller
+from service.application.sessions import serializers
+from service.application.sessions.creation import Created, Creations, Repeatable
+from service.application.sessions.locks import Lanes
+from service.application.sessions.request_digest import digest
 from service.errors import InvalidRequest, SessionExpired, SessionNotFound, WriteConflict
 from service.types import Durability, Input, Json, ModelVersion, Open, Record
 
@@ -106,8 +106,8 @@ class Sessions:
         """Return one page of the tenant's sessions, newest first."""
         async with caller.deadline.bounding():
             page = await self.store.list(caller.tenant, model, limit, cursor)
-        tasks = views.tasks(self.engine.versions())
-        data: list[Json] = [views.session(session_id, facts, tasks) for session_id, facts in page.sessions]
+        tasks = serializers.tasks(self.engine.versions())
+        data: list[Json] = [serializers.session(session_id, facts, tasks) for session_id, facts in page.sessions]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     async def renew(self, caller: Caller, session_id: str, ttl_seconds: int) -> dict[str, Json]:
@@ -133,7 +133,7 @@ class Sessions:
         self.observer.session_ended("deleted")
 
     def _view(self, session_id: str, record: Record) -> dict[str, Json]:
-        return views.session(session_id, record, views.tasks(self.engine.versions()))
+        return serializers.session(session_id, record, serializers.tasks(self.engine.versions()))
 
     async def _check_id(self, tenant: str, session_id: str) -> None:
         if not (await self.creations.ids()).genuine(tenant, session_id):

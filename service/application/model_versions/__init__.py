@@ -1,0 +1,1 @@
+"""Model versions: which one a request means, and how versions roll out, retire and leave."""

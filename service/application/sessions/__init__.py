@@ -1,0 +1,1 @@
+"""Sessions: their life, their steps, exactly once, and how they travel."""
