@@ -30,7 +30,7 @@ from benchmarks import ours, ref_lm
 from service.engine.catalogue import Catalogue, load_version
 from service.engine.engine import BatchingEngine
 from service.nets.checkpoint import read_checkpoint
-from service.nets.language_model import LanguageModel
+from service.nets.models.language_model import LanguageModel
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
 from service.types import Generate, GenerateOptions, TextInput

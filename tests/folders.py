@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from service.engine.catalogue import Catalogue
 from service.engine.shelf import Shelf
-from service.nets.config import with_state
+from service.nets.config.loader import with_state
 from service.nets.tensor_file import write_tensor_file
 from service.tasks.limits import TextLimits
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from service.nets.config import with_state
+from service.nets.config.loader import with_state
 from service.nets.tensor_file import write_tensor_file
 from tests.forecast_trainer import ForecastTrainer, Row, step_of, width_of
 

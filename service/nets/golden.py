@@ -20,12 +20,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service.nets.encoder_decoder import EncoderDecoder
-from service.nets.forecaster import Forecaster
+from service.nets.forecast_inputs.preprocessor import read_preprocessor
 from service.nets.golden_forecaster import replay_forecaster
-from service.nets.language_model import LanguageModel
-from service.nets.network import Network
-from service.nets.preprocessor import read_preprocessor
+from service.nets.layers.rnn_stack import State
+from service.nets.models.encoder_decoder import EncoderDecoder
+from service.nets.models.forecaster import Forecaster
+from service.nets.models.language_model import LanguageModel
+from service.nets.models.registry import Network
 from service.nets.replay import (
     Allowance,
     Replay,
@@ -36,7 +37,6 @@ from service.nets.replay import (
     read_tolerance,
     unstack,
 )
-from service.nets.stack import State
 from service.nets.tensor_file import read_tensor_file
 from service.types import Arithmetic
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelFolderError
-from service.nets.forecaster import Forecaster
-from service.nets.preprocessor import Preprocessor
+from service.nets.forecast_inputs.preprocessor import Preprocessor
+from service.nets.layers.rnn_stack import State
+from service.nets.models.forecaster import Forecaster
 from service.nets.replay import Allowance, Replay, check_names, check_shapes, compare, unstack
-from service.nets.stack import State
 
 
 def replay_forecaster(

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from service.errors import ModelFolderError
-from service.nets.config import with_state
+from service.nets.config.loader import with_state
 from service.nets.groups import RecurrentGroup
 
 #: What `pack` needs beside the weights.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from service.errors import InvalidRequest
-from service.nets.preprocessor import Numbers, Preprocessor
+from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.limits import MOST_ROWS
 from service.tasks.series_file import TIME, read_table
 from service.tasks.series_times import Timed, regular_rows

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from service.errors import InvalidRequest
-from service.nets.preprocessor import Numbers
+from service.nets.forecast_inputs.preprocessor import Numbers
 from service.tasks.even_series import read_even_series
 from service.tasks.forecasting import Forecasts
 from service.tasks.running import finish

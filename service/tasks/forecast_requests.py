@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.errors import InputTooLong, InvalidRequest
-from service.nets.preprocessor import Numbers, Preprocessor
+from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.inputs import require_series
 from service.tasks.options import refuse_foreign
 from service.tasks.series_times import Timed, read_times, regular_rows

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.nets.forecaster import Forecaster
-from service.nets.preprocessor import Numbers, Preprocessor
+from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
+from service.nets.models.forecaster import Forecaster
 from service.tasks.forecast_requests import read_request
 from service.tasks.forecasts import Ahead, Forecasting, Pass, Told
 from service.tasks.given_tensors import GivenTensors

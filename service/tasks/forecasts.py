@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor
 
-from service.nets.preprocessor import Numbers, Preprocessor
+from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.distributions import EDGE, Distribution, anomaly_scores, rounded
 from service.tasks.forecast_requests import ForecastRequest
 from service.tasks.sequences import number

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from service.errors import ModelFolderError
 from service.nets.checkpoint import Checkpoint, read_checkpoint
-from service.nets.config import LanguageModelConfig
-from service.nets.encoder_decoder import EncoderDecoder
-from service.nets.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.forecaster import Forecaster
-from service.nets.preprocessor import read_preprocessor
+from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.config.loader import LanguageModelConfig
+from service.nets.forecast_inputs.preprocessor import read_preprocessor
+from service.nets.models.encoder_decoder import EncoderDecoder
+from service.nets.models.forecaster import Forecaster
 from service.tasks.forecasting import Forecasts
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from service.nets.attention import Memory
+from service.nets.layers.attention import Memory
 
 
 class Memories:

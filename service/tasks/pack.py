@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 
 from service.errors import ModelFolderError
-from service.nets.config import build_config, with_state
+from service.nets.config.loader import build_config, with_state
 from service.nets.state_dict import read_state_dict
 from service.nets.tensor_file import write_tensor_file
 from service.tasks.extras import Extras

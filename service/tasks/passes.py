@@ -5,8 +5,8 @@ from itertools import accumulate, pairwise
 
 import torch
 
-from service.nets.attention import Memory, gather
-from service.nets.encoder_decoder import EncoderDecoder
+from service.nets.layers.attention import Memory, gather
+from service.nets.models.encoder_decoder import EncoderDecoder
 from service.tasks.layout import StateLayout
 from service.tasks.searches import Seen
 from service.tasks.translating import Placed, Read

@@ -6,7 +6,7 @@ The session keeps the state before that. Mean and quantiles are those of the pat
 import numpy as np
 from torch import Tensor
 
-from service.nets.preprocessor import Numbers, Preprocessor, Times
+from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
 from service.tasks.distributions import EDGE
 from service.tasks.forecast_requests import ForecastRequest
 from service.tasks.forecasts import Ahead, Forecasting, Pass, generator_of

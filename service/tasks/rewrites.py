@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelFolderError
-from service.nets.config import Config, LanguageModelConfig
-from service.nets.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.config.loader import Config, LanguageModelConfig
 
 #: Biases that add the same to the score of every source position, which the softmax takes out again.
 CONSTANT = ("attention.bias", "attention.score.bias")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.errors import InputTooLong, InvalidRequest
-from service.nets.preprocessor import Numbers, Preprocessor, Times
+from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
 from service.tasks.standing import Standing
 from service.times import written
 from service.types import SeriesInput

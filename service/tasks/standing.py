@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from service.errors import StateCorrupted
-from service.nets.preprocessor import Trail
+from service.nets.forecast_inputs.preprocessor import Trail
 from service.tasks.given_tensors import GivenTensors
 from service.tasks.layout import StateLayout
 from service.times import BEGIN, END

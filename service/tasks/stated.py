@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import ModelFolderError
-from service.nets.config import read_json
+from service.nets.config.loader import read_json
 from service.nets.inspect import inspect
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from service.nets.attention import Memory
+from service.nets.layers.attention import Memory
 from service.tasks.next_words import NextWords
 from service.tasks.pieces import Marks, Pieces
 from service.tasks.position import Position, at_source

@@ -6,7 +6,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from service.errors import InputTooLong, InvalidRequest
-from service.nets.encoder_decoder import EncoderDecoder
+from service.nets.models.encoder_decoder import EncoderDecoder
 from service.tasks.given_tensors import GivenTensors
 from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits

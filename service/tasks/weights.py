@@ -9,8 +9,8 @@ from torch import Tensor
 
 from service.errors import ModelFolderError
 from service.nets.checkpoint import expected_shapes
-from service.nets.config import Config
-from service.nets.forecaster_config import ForecasterConfig
+from service.nets.config.forecaster_config import ForecasterConfig
+from service.nets.config.loader import Config
 from service.tasks.rewrites import rewrite
 
 

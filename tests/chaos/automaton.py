@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from service.nets.config import with_state
+from service.nets.config.loader import with_state
 from service.nets.tensor_file import write_tensor_file
 from tests.folders import write_tokenizer
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from service.cli import app
 from service.errors import ModelFolderError
-from service.nets.config import build_config
+from service.nets.config.loader import build_config
 from service.nets.inspect import inspect
 from service.nets.tensor_file import write_tensor_file
 from service.tasks.pack import Packed, pack

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.engine.catalogue import Catalogue
-from service.nets.linear import WORTH_PACKING
+from service.nets.layers.packed_linear import WORTH_PACKING
 from service.types import Open, Operation, Outcome, Predict, SeriesInput, TextInput
 from tests.folders import WORDS, load_catalogue, write_language_model
 from tests.forecast_folders import write_forecaster

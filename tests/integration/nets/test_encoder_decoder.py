@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from service.errors import ModelFolderError
-from service.nets.attention import gather
 from service.nets.checkpoint import read_checkpoint
-from service.nets.encoder_decoder import EncoderDecoder
+from service.nets.layers.attention import gather
+from service.nets.models.encoder_decoder import EncoderDecoder
 from service.nets.tensor_file import read_tensor_file
 from tests.translation_folders import write_encoder_decoder
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from service.nets.checkpoint import read_checkpoint
-from service.nets.language_model import LanguageModel
-from service.nets.stack import State
+from service.nets.layers.rnn_stack import State
+from service.nets.models.language_model import LanguageModel
 from service.types import Arithmetic
 from tests.folders import write_language_model
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from service.nets.layout import Layout, StateSpec
-from service.nets.linear import pack_all
-from service.nets.stack import Stack, State
+from service.nets.config.rnn_spec import Layout, StateSpec
+from service.nets.layers.packed_linear import pack_all
+from service.nets.layers.rnn_stack import Stack, State
 from service.types import Arithmetic
 from tests.folders import run_quietly
 

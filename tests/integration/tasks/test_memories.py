@@ -2,7 +2,7 @@
 
 import torch
 
-from service.nets.attention import Memory
+from service.nets.layers.attention import Memory
 from service.tasks.memories import Memories
 
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import ACTIVATIONS, Affine, Head
-from service.nets.forecaster_config import ForecasterConfig
-from service.nets.layout import StateSpec
-from service.nets.stack import Stack, State
+from service.nets.config.forecaster_config import ForecasterConfig
+from service.nets.config.rnn_spec import StateSpec
+from service.nets.layers.dense import ACTIVATIONS, Affine, Head
+from service.nets.layers.rnn_stack import Stack, State
 
 
 class Forecaster(nn.Module):

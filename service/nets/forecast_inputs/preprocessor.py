@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from service.errors import ModelFolderError
-from service.nets.calendar import calendar_columns
-from service.nets.forecaster_config import ForecasterConfig
-from service.nets.sections import Section
+from service.nets.config.forecaster_config import ForecasterConfig
+from service.nets.config.sections import Section
+from service.nets.forecast_inputs.calendar import calendar_columns
 
 FILE = "preprocessor.json"
 #: Without a clamp of the model's own: far outside of anything trained on, far inside what float32 computes with.

@@ -12,10 +12,10 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, Field, ValidationError
 
 from service.errors import ModelFolderError
-from service.nets.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.forecaster_config import ForecasterConfig
-from service.nets.layout import DType, StateSpec
-from service.nets.sections import EmbeddedFields, HeadedFields, Problem, SpecialTokens, StateEntry
+from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.config.forecaster_config import ForecasterConfig
+from service.nets.config.rnn_spec import DType, StateSpec
+from service.nets.config.sections import EmbeddedFields, HeadedFields, Problem, SpecialTokens, StateEntry
 
 
 class LanguageModelConfig(EmbeddedFields, HeadedFields):

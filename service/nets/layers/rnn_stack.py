@@ -11,10 +11,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from service.nets.affine import Affine, in_rows
-from service.nets.cells import CELLS, Memory, Recurrent, pack_cell
-from service.nets.layout import GATES, Layout, StateSpec
-from service.nets.linear import Packable
+from service.nets.config.rnn_spec import GATES, Layout, StateSpec
+from service.nets.layers.cells import CELLS, Memory, Recurrent, pack_cell
+from service.nets.layers.dense import Affine, in_rows
+from service.nets.layers.packed_linear import Packable
 from service.types import Arithmetic
 
 State: TypeAlias = dict[str, Tensor]

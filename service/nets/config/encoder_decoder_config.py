@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.nets.layout import DType, StateSpec
-from service.nets.sections import EmbeddedFields, HeadLayer, Problem, Section, SpecialTokens, StateEntry
+from service.nets.config.rnn_spec import DType, StateSpec
+from service.nets.config.sections import EmbeddedFields, HeadLayer, Problem, Section, SpecialTokens, StateEntry
 
 #: A file of the model folder, never a path out of it.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.json$")]

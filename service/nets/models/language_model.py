@@ -18,10 +18,10 @@ A session stores, in this order (`specs`; config.json's `state` lists the same):
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import Affine, Head, ScoringOutput, Table
-from service.nets.config import LanguageModelConfig
-from service.nets.layout import StateSpec
-from service.nets.stack import Stack, State
+from service.nets.config.loader import LanguageModelConfig
+from service.nets.config.rnn_spec import StateSpec
+from service.nets.layers.dense import Affine, Head, ScoringOutput, Table
+from service.nets.layers.rnn_stack import Stack, State
 
 
 class LanguageModel(nn.Module):

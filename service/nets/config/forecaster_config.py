@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.nets.layout import DType, StateSpec
-from service.nets.sections import HeadedFields, HeadLayer, Problem, StateEntry
+from service.nets.config.rnn_spec import DType, StateSpec
+from service.nets.config.sections import HeadedFields, HeadLayer, Problem, StateEntry
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Decoding = Literal["direct", "autoregressive"]

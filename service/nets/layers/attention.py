@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import Affine, Table
+from service.nets.layers.dense import Affine, Table
 
 
 class Memory(NamedTuple):

@@ -2,11 +2,11 @@
 
 from typing import TypeAlias
 
-from service.nets.config import Config, LanguageModelConfig
-from service.nets.encoder_decoder import EncoderDecoder
-from service.nets.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.forecaster import Forecaster
-from service.nets.language_model import LanguageModel
+from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.config.loader import Config, LanguageModelConfig
+from service.nets.models.encoder_decoder import EncoderDecoder
+from service.nets.models.forecaster import Forecaster
+from service.nets.models.language_model import LanguageModel
 
 Network: TypeAlias = LanguageModel | EncoderDecoder | Forecaster
 

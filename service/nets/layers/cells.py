@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from service.nets.linear import Product, pack, pack_float32
+from service.nets.layers.packed_linear import Product, pack, pack_float32
 from service.types import Arithmetic
 
 Memory: TypeAlias = tuple[Tensor, ...]

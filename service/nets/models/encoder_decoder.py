@@ -24,13 +24,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.affine import ACTIVATIONS, Affine, Output, Table
-from service.nets.attention import Memory, make_attention
-from service.nets.bridge import Bridge
-from service.nets.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.layout import StateSpec
-from service.nets.sections import EmbeddedFields
-from service.nets.stack import Stack, State
+from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.config.rnn_spec import StateSpec
+from service.nets.config.sections import EmbeddedFields
+from service.nets.layers.attention import Memory, make_attention
+from service.nets.layers.bridge import Bridge
+from service.nets.layers.dense import ACTIVATIONS, Affine, Output, Table
+from service.nets.layers.rnn_stack import Stack, State
 
 
 class Decoded(NamedTuple):

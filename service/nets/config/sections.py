@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
-from service.nets.layout import Cell, Connection, DType, Layout
+from service.nets.config.rnn_spec import Cell, Connection, DType, Layout
 
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Activation = Literal["none", "tanh", "relu", "sigmoid", "gelu"]

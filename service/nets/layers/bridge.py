@@ -9,9 +9,9 @@ c.
 import torch
 from torch import nn
 
-from service.nets.affine import Affine
-from service.nets.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.stack import State
+from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.layers.dense import Affine
+from service.nets.layers.rnn_stack import State
 
 
 class Bridge(nn.Module):

@@ -1,0 +1,1 @@
+"""config.json: one class for each architecture, read strictly."""

@@ -1,0 +1,1 @@
+"""Layers of networks: cells, stacks, packed products, attention, bridge."""
