@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks.onnx_engines import onnx_engines
 from benchmarks.ref_lm import HIDDEN, LAYERS, VOCABULARY, build, config
-from service.nets.checkpoint import assemble
+from service.model_folder.loader import assemble
 from service.nets.config.loader import LanguageModelConfig
 
 #: Prepares the step of one batch size: ids (B,) -> what runs it.

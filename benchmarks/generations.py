@@ -29,7 +29,7 @@ import torch
 from benchmarks import ours, ref_lm
 from service.engine.catalogue import Catalogue, load_version
 from service.engine.engine import BatchingEngine
-from service.nets.checkpoint import read_checkpoint
+from service.model_folder.loader import read_checkpoint
 from service.nets.models.language_model import LanguageModel
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics

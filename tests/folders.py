@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from service.engine.catalogue import Catalogue
 from service.engine.shelf import Shelf
+from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import with_state
-from service.nets.tensor_file import write_tensor_file
 from service.tasks.limits import TextLimits
 
 TEXT = (

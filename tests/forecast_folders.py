@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import with_state
-from service.nets.tensor_file import write_tensor_file
 from tests.forecast_trainer import ForecastTrainer, Row, step_of, width_of
 
 #: A Monday, at half past ten in the evening.

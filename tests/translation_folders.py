@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import with_state
-from service.nets.tensor_file import write_tensor_file
 from tests.folders import write_tokenizer
 from tests.translation_trainer import TranslationTrainer
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import ModelNotReady
-from service.nets.checkpoint import Checkpoint
+from service.model_folder.loader import Checkpoint
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
 from service.tasks.task import AnyTask

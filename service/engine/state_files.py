@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.engine.catalogue import Catalogue
 from service.errors import InvalidRequest
-from service.nets.tensor_file import TensorFile, TensorFileError, parse_tensor_file, tensor_file
+from service.model_folder.safetensors_io import TensorFile, TensorFileError, parse_tensor_file, tensor_file
 from service.tasks.given_tensors import GivenTensors
 from service.types import ModelVersion
 

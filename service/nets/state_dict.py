@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelFolderError
-from service.nets.tensor_file import read_tensor_file
+from service.model_folder.safetensors_io import read_tensor_file
 
 HARMLESS = {"collections", "torch._utils", "torch._tensor", "torch.nn.parameter", "torch.storage", "argparse"}
 PLAIN_BUILTINS = {"dict", "set", "list", "tuple", "int", "float", "bool", "str", "bytes", "bytearray", "complex"}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from service.errors import ModelFolderError
+from service.model_folder.golden.replay import FILE as GOLDEN
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.loader import Config, LanguageModelConfig
 from service.nets.forecast_inputs.preprocessor import FILE as PREPROCESSOR
-from service.nets.golden import FILE as GOLDEN
 from service.tasks.word_list import word_tokenizer
 
 #: Says that a network reads the numbers as they come.

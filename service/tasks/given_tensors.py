@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from service.errors import InvalidRequest
-from service.nets.tensor_file import StoredTensor
+from service.model_folder.safetensors_io import StoredTensor
 
 #: Far beyond any state that a network comes to by itself; its squares and products still fit a float32.
 LARGEST = 1e12

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from service.errors import ModelFolderError
-from service.nets.checkpoint import Checkpoint, read_checkpoint
+from service.model_folder.loader import Checkpoint, read_checkpoint
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.loader import LanguageModelConfig
 from service.nets.forecast_inputs.preprocessor import read_preprocessor

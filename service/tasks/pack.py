@@ -18,9 +18,9 @@ from typing import Any, Literal
 import torch
 
 from service.errors import ModelFolderError
+from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config, with_state
 from service.nets.state_dict import read_state_dict
-from service.nets.tensor_file import write_tensor_file
 from service.tasks.extras import Extras
 from service.tasks.stated import configuration
 from service.tasks.verify import Verification, verify

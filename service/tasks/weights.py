@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelFolderError
-from service.nets.checkpoint import expected_shapes
+from service.model_folder.loader import expected_shapes
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.loader import Config
 from service.tasks.rewrites import rewrite

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import with_state
-from service.nets.tensor_file import write_tensor_file
 from tests.folders import write_tokenizer
 
 STATES = 61

@@ -14,8 +14,8 @@ from service.cli import app
 from service.engine.catalogue import load_version
 from service.engine.runner import run_timestep
 from service.errors import ModelFolderError
-from service.nets.checkpoint import read_checkpoint
-from service.nets.tensor_file import read_tensor_file, write_tensor_file
+from service.model_folder.loader import read_checkpoint
+from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
 from service.tasks.verify import verify

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from models.recipes.vocabulary import build_tokenizer
 from service.errors import ModelFolderError
-from service.nets.checkpoint import expected_shapes, read_checkpoint
-from service.nets.tensor_file import read_tensor_file
+from service.model_folder.loader import expected_shapes, read_checkpoint
+from service.model_folder.safetensors_io import read_tensor_file
 from service.tasks import pack as packing
 from service.tasks.pack import pack, verify
 from service.tasks.text import Vocabulary

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from service.cli import app
 from service.errors import ModelFolderError
+from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config
 from service.nets.inspect import inspect
-from service.nets.tensor_file import write_tensor_file
 from service.tasks.pack import Packed, pack
 from tests.folders import write_language_model, write_tokenizer
 

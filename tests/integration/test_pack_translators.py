@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from service.errors import ModelFolderError
+from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.inspect import Report, inspect
-from service.nets.tensor_file import write_tensor_file
 from service.tasks.pack import Packed, pack
 from tests.translation_folders import write_encoder_decoder
 from tests.user_translators import (

@@ -19,14 +19,14 @@ from typer.testing import CliRunner
 
 from service.cli import app
 from service.errors import SettingsError
-from service.nets.checkpoint import assemble, read_checkpoint
+from service.model_folder.loader import assemble, read_checkpoint
+from service.model_folder.safetensors_io import read_tensor_file
 from service.nets.config.loader import parse_config, read_config_bytes
 from service.nets.device import require
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.nets.models.forecaster import Forecaster
 from service.nets.models.language_model import LanguageModel
 from service.nets.models.registry import Network
-from service.nets.tensor_file import read_tensor_file
 from service.process.worker_process import EX_CONFIG
 from service.types import Arithmetic
 from tests.folders import write_language_model

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from service.errors import ModelFolderError
-from service.nets.checkpoint import read_checkpoint
+from service.model_folder.loader import read_checkpoint
+from service.model_folder.safetensors_io import read_tensor_file
 from service.nets.layers.attention import gather
 from service.nets.models.encoder_decoder import EncoderDecoder
-from service.nets.tensor_file import read_tensor_file
 from tests.translation_folders import write_encoder_decoder
 
 LINEAR: dict[str, Any] = {"bridge": "linear"}

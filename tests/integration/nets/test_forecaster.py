@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.errors import ModelFolderError
-from service.nets.checkpoint import read_checkpoint
+from service.model_folder.loader import read_checkpoint
 from tests.forecast_folders import write_forecaster
 
 LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from service.errors import ModelFolderError
+from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config
 from service.nets.inspect import Report, inspect
-from service.nets.tensor_file import write_tensor_file
 from tests.folders import WORDS, make_trainer, write_language_model
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from service.nets.checkpoint import read_checkpoint
+from service.model_folder.loader import read_checkpoint
 from service.nets.layers.rnn_stack import State
 from service.nets.models.language_model import LanguageModel
 from service.types import Arithmetic

@@ -10,7 +10,7 @@ import torch
 
 from service.engine.runner import run_timestep
 from service.errors import InputTooLong, InvalidRequest, ModelFolderError, OutOfVocabulary, StateCorrupted
-from service.nets.tensor_file import read_tensor_file, write_tensor_file
+from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.loading import load_task
 from service.tasks.next_word import NextWord, TextLimits
 from service.types import Generate, GenerateOptions, Operation, Outcome, Predict, PredictOptions, Score, TextInput

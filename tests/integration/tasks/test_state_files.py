@@ -16,7 +16,7 @@ from service.engine.catalogue import Loaded
 from service.engine.runner import outcome_of, run_timestep
 from service.engine.state_files import LONGEST_HEADER, SafetensorsFiles
 from service.errors import InvalidRequest, StateCorrupted
-from service.nets.tensor_file import tensor_file
+from service.model_folder.safetensors_io import tensor_file
 from service.tasks.limits import TextLimits
 from service.times import BEGIN, END, microseconds
 from service.types import Open, Operation, Outcome, Predict, SeriesInput, TextInput

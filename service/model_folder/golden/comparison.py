@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelFolderError
-from service.nets.tensor_file import TensorFile
+from service.model_folder.safetensors_io import TensorFile
 
 TOLERANCE = 1e-4
 HINT = (

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelFolderError
+from service.model_folder.golden.comparison import Allowance, Replay, check_names, check_shapes, compare, unstack
 from service.nets.forecast_inputs.preprocessor import Preprocessor
 from service.nets.layers.rnn_stack import State
 from service.nets.models.forecaster import Forecaster
-from service.nets.replay import Allowance, Replay, check_names, check_shapes, compare, unstack
 
 
 def replay_forecaster(

@@ -20,14 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service.nets.forecast_inputs.preprocessor import read_preprocessor
-from service.nets.golden_forecaster import replay_forecaster
-from service.nets.layers.rnn_stack import State
-from service.nets.models.encoder_decoder import EncoderDecoder
-from service.nets.models.forecaster import Forecaster
-from service.nets.models.language_model import LanguageModel
-from service.nets.models.registry import Network
-from service.nets.replay import (
+from service.model_folder.golden.comparison import (
     Allowance,
     Replay,
     check_ids,
@@ -37,7 +30,14 @@ from service.nets.replay import (
     read_tolerance,
     unstack,
 )
-from service.nets.tensor_file import read_tensor_file
+from service.model_folder.golden.forecaster import replay_forecaster
+from service.model_folder.safetensors_io import read_tensor_file
+from service.nets.forecast_inputs.preprocessor import read_preprocessor
+from service.nets.layers.rnn_stack import State
+from service.nets.models.encoder_decoder import EncoderDecoder
+from service.nets.models.forecaster import Forecaster
+from service.nets.models.language_model import LanguageModel
+from service.nets.models.registry import Network
 from service.types import Arithmetic
 
 FILE = "golden.safetensors"

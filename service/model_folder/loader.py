@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelFolderError
-from service.nets.card import read_card
+from service.model_folder.golden.comparison import Replay
+from service.model_folder.golden.replay import replay_golden
+from service.model_folder.model_card import read_card
+from service.model_folder.safetensors_io import StoredTensor, read_tensor_file
 from service.nets.config.loader import Config, parse_config, read_config_bytes
 from service.nets.device import carry, require
-from service.nets.golden import replay_golden
 from service.nets.layers.packed_linear import pack_all
 from service.nets.models.registry import Network, make_network
-from service.nets.replay import Replay
-from service.nets.tensor_file import StoredTensor, read_tensor_file
 from service.types import Arithmetic, Device, Json
 
 #: Files that decide how inputs and outputs are read; they belong to the fingerprint.

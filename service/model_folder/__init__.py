@@ -1,0 +1,1 @@
+"""Model folders: read strictly, weights checked, golden vectors replayed."""
