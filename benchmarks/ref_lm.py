@@ -78,7 +78,7 @@ def write_golden(path: Path, network: ReferenceLM) -> None:
 
 def write(models: Path, vocabulary: int = VOCABULARY, hidden: int = HIDDEN) -> Path:
     """Write `models`/ref-lm/1 and check it as the service would; return it. Raises ModelFolderError."""
-    from service.tasks.pack import pack  # peers run without the service's own libraries
+    from service.tooling.pack.packer import pack  # peers run without the service's own libraries
 
     network = build(vocabulary, hidden)
     words = ["<unk>", *(f"word{number}" for number in range(1, vocabulary))]

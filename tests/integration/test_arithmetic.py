@@ -18,7 +18,7 @@ from service.model_folder.loader import read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
-from service.tasks.verify import verify
+from service.tooling.verify.verifier import verify
 from service.types import Arithmetic, Predict, PredictOptions, TextInput
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster

@@ -12,10 +12,10 @@ from models.recipes.vocabulary import build_tokenizer
 from service.errors import ModelFolderError
 from service.model_folder.loader import expected_shapes, read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file
-from service.tasks import pack as packing
-from service.tasks.pack import pack, verify
 from service.tasks.text import Vocabulary
-from service.tasks.word_list import word_tokenizer
+from service.tooling.pack import packer as packing
+from service.tooling.pack.packer import pack, verify
+from service.tooling.pack.word_list import word_tokenizer
 from tests.folders import WORDS, make_trainer, write_golden, write_language_model, write_tokenizer
 
 FIELDS: dict[str, Any] = {

@@ -14,8 +14,8 @@ from service.cli import app
 from service.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config
-from service.nets.inspect import inspect
-from service.tasks.pack import Packed, pack
+from service.tooling.inspect.report import inspect
+from service.tooling.pack.packer import Packed, pack
 from tests.folders import write_language_model, write_tokenizer
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from service.errors import ModelFolderError
-from service.tasks.pack import pack
+from service.tooling.pack.packer import pack
 from tests.translation_folders import write_encoder_decoder
 
 

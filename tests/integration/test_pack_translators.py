@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from service.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
-from service.nets.inspect import Report, inspect
-from service.tasks.pack import Packed, pack
+from service.tooling.inspect.report import Report, inspect
+from service.tooling.pack.packer import Packed, pack
 from tests.translation_folders import write_encoder_decoder
 from tests.user_translators import (
     SOURCE,

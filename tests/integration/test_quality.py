@@ -19,9 +19,9 @@ from service.engine.runner import run_timestep
 from service.errors import InvalidRequest
 from service.tasks.limits import TextLimits
 from service.tasks.loading import load_task
-from service.tasks.running import BATCH
-from service.tasks.verify import verify
 from service.times import written
+from service.tooling.offline_runner import BATCH
+from service.tooling.verify.verifier import verify
 from service.types import Operation, Predict, Score, SeriesInput, TextInput
 from tests.folders import TEXT, write_language_model
 from tests.forecast_folders import START, Row, read_trainer, series, write_forecaster

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from service.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config
-from service.nets.inspect import Report, inspect
+from service.tooling.inspect.report import Report, inspect
 from tests.folders import WORDS, make_trainer, write_language_model
 
 

@@ -11,7 +11,7 @@ from service.errors import ModelFolderError
 from service.model_folder.loader import expected_shapes
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.loader import Config
-from service.tasks.rewrites import rewrite
+from service.tooling.pack.weight_conversion import rewrite
 
 
 def parse_map(text: str) -> tuple[re.Pattern[str], str]:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from service.errors import InvalidRequest
-from service.tasks.running import Asked, answers
 from service.tasks.sequences import number, perplexity
 from service.tasks.task import AnyTask
+from service.tooling.offline_runner import Asked, answers
 from service.types import Observation, Predict, Score, TextInput
 
 if TYPE_CHECKING:

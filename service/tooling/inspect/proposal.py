@@ -1,9 +1,9 @@
 """From the parts of a checkpoint to the task that they look like, and to its config.json where it is served."""
 
-from service.nets.parts import Matrix, Parts, Proposal, Unfit
-from service.nets.proposal_encoder_decoder import propose_encoder_decoder
-from service.nets.proposal_forecaster import front_layer, propose_forecaster
-from service.nets.proposal_language_model import propose_language_model
+from service.tooling.inspect.inventory import Matrix, Parts, Proposal, Unfit
+from service.tooling.inspect.proposal_encoder_decoder import propose_encoder_decoder
+from service.tooling.inspect.proposal_forecaster import front_layer, propose_forecaster
+from service.tooling.inspect.proposal_language_model import propose_language_model
 
 NONE = "so no config.json is proposed; write it by hand if docs/models.md describes the network all the same"
 

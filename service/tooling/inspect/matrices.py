@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from service.nets.groups import RecurrentGroup
-from service.nets.parts import Matrix
+from service.tooling.inspect.inventory import Matrix
+from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 #: What a name holds that calls its tensor an embedding.
 EMBEDDING_WORDS = ("emb", "lookup", "lut")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from service.errors import ModelFolderError
 from service.nets.config.loader import with_state
-from service.nets.groups import RecurrentGroup
+from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 #: What `pack` needs beside the weights.
 EXTRAS = {

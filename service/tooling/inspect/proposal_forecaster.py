@@ -6,8 +6,8 @@ state it are guessed, with values that fit the sizes.
 
 from typing import Any
 
-from service.nets.groups import RecurrentGroup
-from service.nets.parts import Matrix, Parts, Proposal, Unfit, completed, stack_fields, stack_names, take
+from service.tooling.inspect.inventory import Matrix, Parts, Proposal, Unfit, completed, stack_fields, stack_names, take
+from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 GUESSED = ("features", "target", "horizon", "distribution")
 UNKNOWN = (

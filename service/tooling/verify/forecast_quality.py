@@ -13,11 +13,11 @@ import numpy as np
 
 from service.errors import InvalidRequest
 from service.nets.forecast_inputs.preprocessor import Numbers
-from service.tasks.even_series import read_even_series
 from service.tasks.forecasting import Forecasts
-from service.tasks.running import finish
 from service.tasks.sequences import number
 from service.tasks.task import AnyTask, Running
+from service.tooling.offline_runner import finish
+from service.tooling.predict.even_series import read_even_series
 from service.types import Outcome, Predict
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from service.errors import ModelFolderError
 from service.nets.config.loader import read_json
-from service.nets.inspect import inspect
+from service.tooling.inspect.report import inspect
 
 
 def configuration(

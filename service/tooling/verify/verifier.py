@@ -6,7 +6,7 @@ from typing import Any
 
 from service.tasks.limits import MOST_ROWS, TextLimits
 from service.tasks.loading import load_task
-from service.tasks.quality import Quality, judge_of
+from service.tooling.verify.quality import Quality, judge_of
 from service.types import Arithmetic, Device
 
 LIMITS = TextLimits(input_tokens=MOST_ROWS)

@@ -1,7 +1,7 @@
 """What names and shapes of any recurrent network leave open."""
 
-from service.nets.groups import RecurrentGroup
-from service.nets.parts import Matrix
+from service.tooling.inspect.inventory import Matrix
+from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 
 def unknown_facts(groups: tuple[RecurrentGroup, ...], matrices: tuple[Matrix, ...]) -> list[str]:

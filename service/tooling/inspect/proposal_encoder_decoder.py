@@ -7,11 +7,11 @@ read tells whether something is fed to them beside the embedding.
 import re
 from typing import Any, NamedTuple
 
-from service.nets.groups import RecurrentGroup
-from service.nets.parts import Matrix, Parts, Proposal, Unfit, completed, stack_fields, stack_names
-from service.nets.proposal_attention import Draft, about_attention, find_attention
-from service.nets.proposal_bridge import find_bridge
-from service.nets.sides import find_sides, find_tables, same
+from service.tooling.inspect.encoder_or_decoder import find_sides, find_tables, same
+from service.tooling.inspect.inventory import Matrix, Parts, Proposal, Unfit, completed, stack_fields, stack_names
+from service.tooling.inspect.proposal_attention import Draft, about_attention, find_attention
+from service.tooling.inspect.proposal_bridge import find_bridge
+from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 COMBINE = re.compile(r"combine|concat|linear_out|output_proj|tilde|wc\b|attn_out")
 MARKS = {"begin": "<s>", "end": "</s>"}

@@ -4,8 +4,8 @@ import re
 
 import torch
 
-from service.nets.groups import RecurrentGroup
-from service.nets.parts import Matrix, Parts, Unfit
+from service.tooling.inspect.inventory import Matrix, Parts, Unfit
+from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 SIDES = {"encoder": ("enc", "src", "source"), "decoder": ("dec", "trg", "tgt", "target")}
 #: As PyTorch's chatbot tutorial saves them.

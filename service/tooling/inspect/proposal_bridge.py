@@ -2,10 +2,10 @@
 
 import re
 
-from service.nets.groups import RecurrentGroup
-from service.nets.parts import Unfit
-from service.nets.proposal_attention import Draft
-from service.nets.sides import side_of
+from service.tooling.inspect.encoder_or_decoder import side_of
+from service.tooling.inspect.inventory import Unfit
+from service.tooling.inspect.proposal_attention import Draft
+from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 
 def find_bridge(draft: Draft, decoder: RecurrentGroup) -> str:

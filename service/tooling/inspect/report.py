@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.nets.groups import RecurrentGroup, find_groups
-from service.nets.matrices import find_matrices
-from service.nets.parts import Matrix, Parts, Proposal
-from service.nets.proposal import propose
-from service.nets.state_dict import read_state_dict
-from service.nets.unknowns import unknown_facts
+from service.tooling.inspect.ambiguities import unknown_facts
+from service.tooling.inspect.inventory import Matrix, Parts, Proposal
+from service.tooling.inspect.matrices import find_matrices
+from service.tooling.inspect.proposal import propose
+from service.tooling.inspect.recurrent_layers import RecurrentGroup, find_groups
+from service.tooling.inspect.state_dict import read_state_dict
 
 
 @dataclass(frozen=True, slots=True)

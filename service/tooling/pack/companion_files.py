@@ -11,7 +11,7 @@ from service.model_folder.golden.replay import FILE as GOLDEN
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.loader import Config, LanguageModelConfig
 from service.nets.forecast_inputs.preprocessor import FILE as PREPROCESSOR
-from service.tasks.word_list import word_tokenizer
+from service.tooling.pack.word_list import word_tokenizer
 
 #: Says that a network reads the numbers as they come.
 IDENTITY: Literal["identity"] = "identity"

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from service.nets.parts import Matrix, Unfit
+from service.tooling.inspect.inventory import Matrix, Unfit
 
 ABOUT = re.compile(r"att|align|energy|score")
 #: What multiplies the decoder's output, and what the encoder's memory, in the words of several libraries.

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from service.nets.groups import RecurrentGroup
-from service.nets.parts import Matrix, Parts, Proposal, Unfit, completed, stack_fields, stack_names, take
+from service.tooling.inspect.inventory import Matrix, Parts, Proposal, Unfit, completed, stack_fields, stack_names, take
+from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 
 def propose_language_model(parts: Parts) -> Proposal:

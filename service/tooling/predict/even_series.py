@@ -9,10 +9,10 @@ import numpy as np
 from service.errors import InvalidRequest
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.limits import MOST_ROWS
-from service.tasks.series_file import TIME, read_table
 from service.tasks.series_times import Timed, regular_rows
 from service.tasks.standing import Standing
 from service.times import written
+from service.tooling.predict.series_file import TIME, read_table
 from service.types import SeriesInput
 
 #: The field that an error about one row of an input names.

@@ -20,12 +20,12 @@ import torch
 from service.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config, with_state
-from service.nets.state_dict import read_state_dict
-from service.tasks.extras import Extras
-from service.tasks.stated import configuration
-from service.tasks.verify import Verification, verify
-from service.tasks.weights import fit, rename, store
-from service.tasks.word_list import UNKNOWN
+from service.tooling.inspect.state_dict import read_state_dict
+from service.tooling.pack.companion_files import Extras
+from service.tooling.pack.configuration import configuration
+from service.tooling.pack.weights import fit, rename, store
+from service.tooling.pack.word_list import UNKNOWN
+from service.tooling.verify.verifier import Verification, verify
 
 __all__ = ["Packed", "pack", "verify"]
 

@@ -1,0 +1,1 @@
+"""What runs offline: inspect, pack, verify, predict. Nothing that serves imports it."""

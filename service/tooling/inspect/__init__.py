@@ -1,0 +1,1 @@
+"""What a checkpoint holds, and the config.json that it looks like."""

@@ -1,0 +1,1 @@
+"""Model folders made of checkpoints."""

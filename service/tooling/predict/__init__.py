@@ -1,0 +1,1 @@
+"""One prediction without a server, from text or CSV files."""

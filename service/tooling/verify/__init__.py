@@ -1,0 +1,1 @@
+"""Model folders checked as a server would, and measured on given data."""
