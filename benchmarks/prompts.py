@@ -15,9 +15,9 @@ import torch
 
 from service.engine.catalogue import load_version
 from service.engine.runner import run_timestep
-from service.tasks import next_word
+from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
-from service.tasks.task import AnyTask
+from service.tasks.next_word import task as next_word
 from service.types import Predict, TextInput
 
 ROUNDS = 9

@@ -15,7 +15,7 @@ import torch
 
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.limits import TextLimits
-from service.tasks.loading import load_task
+from service.tasks.registry import load_task
 from service.types import Predict, SeriesInput
 
 START, STEP = 1_420_416_000_000_000, 1_800_000_000

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from service.errors import ModelNotReady
 from service.model_folder.loader import Checkpoint
+from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
-from service.tasks.loading import load_task
-from service.tasks.task import AnyTask
+from service.tasks.registry import load_task
 from service.types import Arithmetic, Device, Edition, ModelVersion
 
 log = logging.getLogger(__name__)

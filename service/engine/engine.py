@@ -13,7 +13,7 @@ from service.engine.batcher import Batcher
 from service.engine.catalogue import Catalogue, Loaded
 from service.engine.runner import outcome_of, run_timestep
 from service.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
-from service.tasks.task import Running
+from service.tasks.base import Running
 from service.types import ModelVersion, Operation, Outcome
 
 log = logging.getLogger(__name__)

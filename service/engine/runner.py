@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import torch
 
-from service.tasks.task import AnyTask, Running
+from service.tasks.base import AnyTask, Running
 from service.types import Outcome
 
 Q = TypeVar("Q", bound=Running)

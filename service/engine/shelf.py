@@ -12,7 +12,7 @@ import torch
 from service.engine.catalogue import Catalogue, Loaded, load_version
 from service.errors import ModelFolderError
 from service.tasks.limits import TextLimits
-from service.tasks.loading import version_folders
+from service.tasks.registry import version_folders
 from service.types import Arithmetic, Device, Edition, Folder, ModelVersion
 
 log = logging.getLogger(__name__)

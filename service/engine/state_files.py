@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from service.engine.catalogue import Catalogue
 from service.errors import InvalidRequest
 from service.model_folder.safetensors_io import TensorFile, TensorFileError, parse_tensor_file, tensor_file
-from service.tasks.given_tensors import GivenTensors
+from service.tasks.imported_tensors import GivenTensors
 from service.types import ModelVersion
 
 #: Room for the names of a thousand tensors. A longer header is no state's, and takes long to parse.

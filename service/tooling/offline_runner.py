@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from service.errors import InvalidRequest
-from service.tasks.task import AnyTask, Running
+from service.tasks.base import AnyTask, Running
 from service.types import Operation, Outcome
 
 #: Operations that share the forward passes.

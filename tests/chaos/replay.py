@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from service.engine.catalogue import load_version
 from service.engine.runner import outcome_of, run_timestep
 from service.http.schemas.requests import LookBody, SessionGenerateBody, StepBody
+from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
-from service.tasks.task import AnyTask
 from service.types import Open, Operation, Outcome, TextInput
 from tests.chaos.automaton import Automaton
 from tests.chaos.compare import Output, Tolerances, differs

@@ -17,7 +17,7 @@ from service.errors import ModelFolderError
 from service.model_folder.loader import read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.limits import TextLimits
-from service.tasks.loading import load_task
+from service.tasks.registry import load_task
 from service.tooling.verify.verifier import verify
 from service.types import Arithmetic, Predict, PredictOptions, TextInput
 from tests.folders import write_language_model

@@ -12,7 +12,7 @@ from models.recipes.vocabulary import build_tokenizer
 from service.errors import ModelFolderError
 from service.model_folder.loader import expected_shapes, read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file
-from service.tasks.text import Vocabulary
+from service.tasks.vocabulary import Vocabulary
 from service.tooling.pack import packer as packing
 from service.tooling.pack.packer import pack, verify
 from service.tooling.pack.word_list import word_tokenizer

@@ -18,7 +18,7 @@ from service.cli import app
 from service.engine.runner import run_timestep
 from service.errors import InvalidRequest
 from service.tasks.limits import TextLimits
-from service.tasks.loading import load_task
+from service.tasks.registry import load_task
 from service.times import written
 from service.tooling.offline_runner import BATCH
 from service.tooling.verify.verifier import verify

@@ -8,9 +8,9 @@ import numpy as np
 
 from service.errors import InvalidRequest
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
+from service.tasks.forecasting.session_state import Standing
+from service.tasks.forecasting.timestamps import Timed, regular_rows
 from service.tasks.limits import MOST_ROWS
-from service.tasks.series_times import Timed, regular_rows
-from service.tasks.standing import Standing
 from service.times import written
 from service.tooling.predict.series_file import TIME, read_table
 from service.types import SeriesInput

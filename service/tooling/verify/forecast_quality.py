@@ -13,9 +13,9 @@ import numpy as np
 
 from service.errors import InvalidRequest
 from service.nets.forecast_inputs.preprocessor import Numbers
-from service.tasks.forecasting import Forecasts
-from service.tasks.sequences import number
-from service.tasks.task import AnyTask, Running
+from service.tasks.base import AnyTask, Running
+from service.tasks.forecasting.task import Forecasts
+from service.tasks.next_word.operations import number
 from service.tooling.offline_runner import finish
 from service.tooling.predict.even_series import read_even_series
 from service.types import Outcome, Predict

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from service.errors import InvalidRequest
-from service.tasks.sequences import number, perplexity
-from service.tasks.task import AnyTask
+from service.tasks.base import AnyTask
+from service.tasks.next_word.operations import number, perplexity
 from service.tooling.offline_runner import Asked, answers
 from service.types import Observation, Predict, Score, TextInput
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from service.tasks.limits import MOST_ROWS, TextLimits
-from service.tasks.loading import load_task
+from service.tasks.registry import load_task
 from service.tooling.verify.quality import Quality, judge_of
 from service.types import Arithmetic, Device
 

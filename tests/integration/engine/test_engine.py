@@ -10,8 +10,8 @@ import pytest
 from service.engine.catalogue import Catalogue, Loaded
 from service.engine.engine import MOST_TURNS, BatchingEngine
 from service.errors import DeadlineExceeded, InternalError, ModelNotReady, Overloaded, StateCorrupted
-from service.tasks.next_word import NextWord
-from service.tasks.sequences import Row, TextSequence
+from service.tasks.next_word.operations import Row, TextSequence
+from service.tasks.next_word.task import NextWord
 from service.types import Generate, GenerateOptions, ModelVersion, Predict, Score, TextInput
 from tests.fakes import CountingObserver, ManualClock
 from tests.folders import WORDS, load_catalogue, write_language_model

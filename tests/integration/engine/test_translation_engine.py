@@ -8,8 +8,8 @@ import pytest
 
 from service.engine.catalogue import Catalogue, Loaded
 from service.errors import InternalError, InvalidRequest
-from service.tasks.translating import Advance, Underway
-from service.tasks.translation import Translation
+from service.tasks.translation.operations import Advance, Underway
+from service.tasks.translation.task import Translation
 from service.types import Operation, Predict, TextInput
 from tests.folders import load_catalogue, write_language_model
 from tests.integration.engine.test_engine import Scene, play

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from service.tasks import feeding
-from service.tasks.feeding import feed
 from service.tasks.limits import TextLimits
-from service.tasks.loading import load_task
-from service.tasks.next_word import NextWord
+from service.tasks.next_word import feeding
+from service.tasks.next_word.feeding import feed
+from service.tasks.next_word.task import NextWord
+from service.tasks.registry import load_task
 from tests.folders import write_language_model
 
 TOKENS = [[5, 6, 7], [], [8], [9, 5, 6, 7, 8, 9, 5], [], [6, 6], [7], [5, 6, 7]]

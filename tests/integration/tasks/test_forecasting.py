@@ -12,9 +12,9 @@ from scipy import stats
 
 from service.engine.runner import outcome_of, run_timestep
 from service.errors import InputTooLong, InvalidRequest, StateCorrupted
-from service.tasks.forecasting import Forecasts
+from service.tasks.forecasting.task import Forecasts
 from service.tasks.limits import TextLimits
-from service.tasks.loading import load_task
+from service.tasks.registry import load_task
 from service.times import BEGIN, END
 from service.types import (
     ForecastCheck,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.errors import StateCorrupted
-from service.tasks.layout import StateLayout
+from service.tasks.state_layout import StateLayout
 
 LARGEST = float(np.finfo("f4").max)
 

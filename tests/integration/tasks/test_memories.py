@@ -3,7 +3,7 @@
 import torch
 
 from service.nets.layers.attention import Memory
-from service.tasks.memories import Memories
+from service.tasks.translation.encoder_cache import Memories
 
 
 def memory(source: tuple[int, ...]) -> Memory:

@@ -11,8 +11,8 @@ import torch
 from service.engine.runner import run_timestep
 from service.errors import InputTooLong, InvalidRequest, ModelFolderError, OutOfVocabulary, StateCorrupted
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
-from service.tasks.loading import load_task
-from service.tasks.next_word import NextWord, TextLimits
+from service.tasks.next_word.task import NextWord, TextLimits
+from service.tasks.registry import load_task
 from service.types import Generate, GenerateOptions, Operation, Outcome, Predict, PredictOptions, Score, TextInput
 from tests.folders import WORDS, make_trainer, write_language_model
 

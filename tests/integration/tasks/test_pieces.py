@@ -3,8 +3,8 @@
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from service.tasks.pieces import Pieces
-from service.tasks.text import Vocabulary
+from service.tasks.translation.subwords import Pieces
+from service.tasks.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")

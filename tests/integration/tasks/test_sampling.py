@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.tasks.sampling import Sampler
+from service.tasks.next_word.sampling import Sampler
 from service.types import GenerateOptions
 
 LOGITS = np.array([1.0, 3.0, -np.inf, 2.0, 3.0, 0.0], dtype=np.float32)

@@ -12,8 +12,8 @@ import torch
 from service.engine.runner import outcome_of, run_timestep
 from service.errors import InputTooLong, InvalidRequest, StateCorrupted
 from service.tasks.limits import TextLimits
-from service.tasks.loading import load_task
-from service.tasks.translation import Translation
+from service.tasks.registry import load_task
+from service.tasks.translation.task import Translation
 from service.types import Generate, Operation, Outcome, Predict, PredictOptions, Score, TextInput
 from tests.folders import write_language_model
 from tests.translation_folders import MARKS, make_translation_trainer, write_encoder_decoder

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.recipes import corpus, vocabulary
-from service.tasks.text import Vocabulary
+from service.tasks.vocabulary import Vocabulary
 from service.types import TextInput
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from service.tasks.distributions import Distribution, anomaly_scores, rounded
+from service.tasks.forecasting.distributions import Distribution, anomaly_scores, rounded
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.8, 0.95])
 UNIFORM = np.linspace(0.001, 0.999, 999)

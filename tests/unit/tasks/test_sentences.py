@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.tasks.sentences import split
+from service.tasks.translation.sentence_splitter import split
 
 
 @pytest.mark.parametrize(

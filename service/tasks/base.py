@@ -4,7 +4,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor
 
-from service.tasks.given_tensors import GivenTensors
+from service.tasks.imported_tensors import GivenTensors
 from service.types import Operation, Outcome
 
 #: A task's own kinds of state, operation under way, and share of a timestep. Who runs them looks into none.

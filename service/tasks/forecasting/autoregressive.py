@@ -7,10 +7,10 @@ import numpy as np
 from torch import Tensor
 
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
-from service.tasks.distributions import EDGE
-from service.tasks.forecast_requests import ForecastRequest
-from service.tasks.forecasts import Ahead, Forecasting, Pass, generator_of
-from service.tasks.standing import Standing
+from service.tasks.forecasting.direct import Ahead, Forecasting, Pass, generator_of
+from service.tasks.forecasting.distributions import EDGE
+from service.tasks.forecasting.requests import ForecastRequest
+from service.tasks.forecasting.session_state import Standing
 
 #: Paths that mean and quantiles come from, at least.
 PATHS = 100

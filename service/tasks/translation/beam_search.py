@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from service.tasks.pieces import Marks
+from service.tasks.translation.subwords import Marks
 
 
 class Seen(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from service.errors import StateCorrupted
-from service.tasks.given_tensors import GivenTensors
+from service.tasks.imported_tensors import GivenTensors
 
 
 class StateLayout:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from service.errors import StateCorrupted
 from service.nets.forecast_inputs.preprocessor import Trail
-from service.tasks.given_tensors import GivenTensors
-from service.tasks.layout import StateLayout
+from service.tasks.imported_tensors import GivenTensors
+from service.tasks.state_layout import StateLayout
 from service.times import BEGIN, END
 
 #: Rows seen, and the time of the last one in microseconds since 1970.

@@ -12,8 +12,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-from service.tasks.pieces import Marks, Pieces
-from service.tasks.searches import Seen
+from service.tasks.translation.beam_search import Seen
+from service.tasks.translation.subwords import Marks, Pieces
 
 LONGEST = 12
 SPARE = 4

@@ -9,12 +9,12 @@ from service.nets.config.loader import LanguageModelConfig
 from service.nets.forecast_inputs.preprocessor import read_preprocessor
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.nets.models.forecaster import Forecaster
-from service.tasks.forecasting import Forecasts
-from service.tasks.layout import StateLayout
+from service.tasks.forecasting.task import Forecasts
 from service.tasks.limits import TextLimits
-from service.tasks.next_word import NextWord
-from service.tasks.text import Vocabulary, read_vocabulary
-from service.tasks.translation import Translation
+from service.tasks.next_word.task import NextWord
+from service.tasks.state_layout import StateLayout
+from service.tasks.translation.task import Translation
+from service.tasks.vocabulary import Vocabulary, read_vocabulary
 from service.types import Arithmetic, Device
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from service.tasks.layout import StateLayout
+from service.tasks.state_layout import StateLayout
 
 State = dict[str, Tensor]
 #: How many rows of logits are held at a time while no more is wanted of them than their normalisers.

@@ -6,7 +6,7 @@ import numpy as np
 
 from service.errors import InputTooLong, InvalidRequest
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
-from service.tasks.standing import Standing
+from service.tasks.forecasting.session_state import Standing
 from service.times import written
 from service.types import SeriesInput
 

@@ -7,9 +7,9 @@ import torch
 
 from service.nets.layers.attention import Memory, gather
 from service.nets.models.encoder_decoder import EncoderDecoder
-from service.tasks.layout import StateLayout
-from service.tasks.searches import Seen
-from service.tasks.translating import Placed, Read
+from service.tasks.state_layout import StateLayout
+from service.tasks.translation.beam_search import Seen
+from service.tasks.translation.operations import Placed, Read
 
 
 class Passes:

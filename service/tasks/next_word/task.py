@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from service.errors import InputTooLong, InvalidRequest
-from service.tasks.feeding import LanguageNetwork, feed
-from service.tasks.given_tensors import GivenTensors
+from service.tasks.imported_tensors import GivenTensors
 from service.tasks.inputs import require_text
-from service.tasks.layout import StateLayout
 from service.tasks.limits import TextLimits
+from service.tasks.next_word.feeding import LanguageNetwork, feed
+from service.tasks.next_word.operations import Generating, Predicting, Row, Scoring, TextSequence
 from service.tasks.options import refuse_foreign
-from service.tasks.sequences import Generating, Predicting, Row, Scoring, TextSequence
-from service.tasks.text import Encoded, Vocabulary
+from service.tasks.state_layout import StateLayout
+from service.tasks.vocabulary import Encoded, Vocabulary
 from service.types import Generate, Open, Operation, Predict, Score, TextInput
 
 NO_INPUT = Encoded([], [], [])

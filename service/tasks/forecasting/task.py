@@ -6,13 +6,13 @@ from torch import Tensor
 
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.nets.models.forecaster import Forecaster
-from service.tasks.forecast_requests import read_request
-from service.tasks.forecasts import Ahead, Forecasting, Pass, Told
-from service.tasks.given_tensors import GivenTensors
-from service.tasks.layout import StateLayout
+from service.tasks.forecasting.autoregressive import AutoregressiveForecasting
+from service.tasks.forecasting.direct import Ahead, Forecasting, Pass, Told
+from service.tasks.forecasting.requests import read_request
+from service.tasks.forecasting.session_state import Standing, StandingFormat
+from service.tasks.imported_tensors import GivenTensors
 from service.tasks.limits import TextLimits
-from service.tasks.path_forecasts import AutoregressiveForecasting
-from service.tasks.standing import Standing, StandingFormat
+from service.tasks.state_layout import StateLayout
 from service.types import Operation
 
 

@@ -7,18 +7,13 @@ from torch import Tensor
 
 from service.errors import InputTooLong, InvalidRequest
 from service.nets.models.encoder_decoder import EncoderDecoder
-from service.tasks.given_tensors import GivenTensors
-from service.tasks.layout import StateLayout
+from service.tasks.imported_tensors import GivenTensors
 from service.tasks.limits import TextLimits
-from service.tasks.memories import Memories
-from service.tasks.passes import Passes
-from service.tasks.pieces import Pieces
-from service.tasks.position import Position, PositionFormat
-from service.tasks.sentences import split
-from service.tasks.text import Encoded, Vocabulary
-from service.tasks.text_translation import Sentence, Translating
-from service.tasks.translating import Accepting, Advance, Opening, ScoringTranslation, Underway
-from service.tasks.translation_requests import (
+from service.tasks.state_layout import StateLayout
+from service.tasks.translation.batched_decoder import Passes
+from service.tasks.translation.encoder_cache import Memories
+from service.tasks.translation.operations import Accepting, Advance, Opening, ScoringTranslation, Underway
+from service.tasks.translation.requests import (
     AcceptTranslation,
     OpenTranslation,
     ScoreTranslation,
@@ -26,6 +21,11 @@ from service.tasks.translation_requests import (
     TranslateOptions,
     read_request,
 )
+from service.tasks.translation.sentence_splitter import split
+from service.tasks.translation.session_state import Position, PositionFormat
+from service.tasks.translation.subwords import Pieces
+from service.tasks.translation.text_translation import Sentence, Translating
+from service.tasks.vocabulary import Encoded, Vocabulary
 from service.types import Operation
 
 T = TypeVar("T")

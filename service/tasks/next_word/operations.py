@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from service.tasks.sampling import Logits, Sampler
-from service.tasks.text import Encoded, Vocabulary
+from service.tasks.next_word.sampling import Logits, Sampler
+from service.tasks.vocabulary import Encoded, Vocabulary
 from service.types import GenerateOptions, Json, Observation, Outcome, PredictOptions
 
 

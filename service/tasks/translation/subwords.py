@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from service.tasks.text import Encoded, Vocabulary
+from service.tasks.vocabulary import Encoded, Vocabulary
 from service.types import TextInput
 
 ATTACHING = frozenset(".,;:!?\u2026)]}%'\u2019\u201d-")

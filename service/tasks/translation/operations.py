@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from service.nets.layers.attention import Memory
-from service.tasks.next_words import NextWords
-from service.tasks.pieces import Marks, Pieces
-from service.tasks.position import Position, at_source
-from service.tasks.searches import Beam, Forced, Search, Seen
-from service.tasks.sequences import number, perplexity
-from service.tasks.text import Encoded
-from service.tasks.translation_requests import CompletionOptions
+from service.tasks.next_word.operations import number, perplexity
+from service.tasks.translation.beam_search import Beam, Forced, Search, Seen
+from service.tasks.translation.requests import CompletionOptions
+from service.tasks.translation.session_state import Position, at_source
+from service.tasks.translation.subwords import Marks, Pieces
+from service.tasks.translation.word_completion import NextWords
+from service.tasks.vocabulary import Encoded
 from service.types import Json, Observation, Outcome
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from service.errors import StateCorrupted
-from service.tasks.given_tensors import GivenTensors
-from service.tasks.layout import StateLayout
+from service.tasks.imported_tensors import GivenTensors
+from service.tasks.state_layout import StateLayout
 
 #: Source tokens, target tokens fed, the target token that is fed next.
 HEADER = struct.Struct("<III")

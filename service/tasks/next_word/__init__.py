@@ -1,0 +1,1 @@
+"""Next-word prediction: predictions, scores and generations of a language model."""

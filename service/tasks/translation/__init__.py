@@ -1,0 +1,1 @@
+"""Translation: whole texts, scores, and sessions that follow a translator."""
