@@ -27,8 +27,8 @@ from pathlib import Path
 import torch
 
 from benchmarks import ours, ref_lm
-from service.engine.catalogue import Catalogue, load_version
 from service.engine.engine import BatchingEngine
+from service.engine.registry import Catalogue, load_version
 from service.model_folder.loader import read_checkpoint
 from service.nets.models.language_model import LanguageModel
 from service.tasks.limits import TextLimits

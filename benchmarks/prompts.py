@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from service.engine.catalogue import load_version
+from service.engine.registry import load_version
 from service.engine.runner import run_timestep
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits

@@ -26,11 +26,11 @@ from service.application.sessions.locks import Lanes
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import Transfers
 from service.application.sessions.steps import Steps
-from service.engine.catalogue import Catalogue, load_version
 from service.engine.engine import BatchingEngine
+from service.engine.model_repository import Shelf
+from service.engine.registry import Catalogue, load_version
 from service.engine.runner import outcome_of, run_timestep
-from service.engine.shelf import Shelf
-from service.engine.state_files import SafetensorsFiles
+from service.engine.state_export import SafetensorsFiles
 from service.errors import SettingsError, UnrollError
 from service.http.app import create_app
 from service.http.dependencies import Services

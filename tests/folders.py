@@ -11,8 +11,8 @@ import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
-from service.engine.catalogue import Catalogue
-from service.engine.shelf import Shelf
+from service.engine.model_repository import Shelf
+from service.engine.registry import Catalogue
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import with_state
 from service.tasks.limits import TextLimits

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.engine.batcher import Batcher
-from service.engine.catalogue import Catalogue, Loaded
+from service.engine.registry import Catalogue, Loaded
 from service.engine.runner import outcome_of, run_timestep
 from service.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
 from service.tasks.base import Running

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from service.engine.catalogue import load_version
+from service.engine.registry import load_version
 from service.engine.runner import outcome_of, run_timestep
 from service.http.schemas.requests import LookBody, SessionGenerateBody, StepBody
 from service.tasks.base import AnyTask

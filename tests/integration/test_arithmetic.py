@@ -11,7 +11,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from service.cli import app
-from service.engine.catalogue import load_version
+from service.engine.registry import load_version
 from service.engine.runner import run_timestep
 from service.errors import ModelFolderError
 from service.model_folder.loader import read_checkpoint

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.engine.catalogue import Catalogue
+from service.engine.registry import Catalogue
 from service.nets.layers.packed_linear import WORTH_PACKING
 from service.types import Open, Operation, Outcome, Predict, SeriesInput, TextInput
 from tests.folders import WORDS, load_catalogue, write_language_model

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from service.engine.catalogue import Loaded, load_version
+from service.engine.registry import Loaded, load_version
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.limits import TextLimits
 from service.types import Generate, GenerateOptions, Operation, Predict, PredictOptions, Score, TextInput

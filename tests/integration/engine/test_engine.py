@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.engine.catalogue import Catalogue, Loaded
 from service.engine.engine import MOST_TURNS, BatchingEngine
+from service.engine.registry import Catalogue, Loaded
 from service.errors import DeadlineExceeded, InternalError, ModelNotReady, Overloaded, StateCorrupted
 from service.tasks.next_word.operations import Row, TextSequence
 from service.tasks.next_word.task import NextWord

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.catalogue import Catalogue
-from service.engine.shelf import Shelf
+from service.engine.model_repository import Shelf
+from service.engine.registry import Catalogue
 from service.errors import ModelFolderError, ModelNotReady
 from service.tasks.limits import TextLimits
 from service.types import Arithmetic, Folder, Predict, TextInput
@@ -166,8 +166,8 @@ def test_weights_overwritten_on_disk_change_no_answer_of_the_loaded_ones(tmp_pat
 MEASURE = """
 import asyncio, resource, sys
 from pathlib import Path
-from service.engine.catalogue import Catalogue
-from service.engine.shelf import Shelf
+from service.engine.registry import Catalogue
+from service.engine.model_repository import Shelf
 from service.tasks.limits import TextLimits
 
 def resident():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.catalogue import Catalogue, Loaded
+from service.engine.registry import Catalogue, Loaded
 from service.errors import InternalError, InvalidRequest
 from service.tasks.translation.operations import Advance, Underway
 from service.tasks.translation.task import Translation

@@ -12,9 +12,9 @@ import torch
 from safetensors.numpy import load
 
 from service.application.sessions.state_metadata import read_metadata
-from service.engine.catalogue import Loaded
+from service.engine.registry import Loaded
 from service.engine.runner import outcome_of, run_timestep
-from service.engine.state_files import LONGEST_HEADER, SafetensorsFiles
+from service.engine.state_export import LONGEST_HEADER, SafetensorsFiles
 from service.errors import InvalidRequest, StateCorrupted
 from service.model_folder.safetensors_io import tensor_file
 from service.tasks.limits import TextLimits

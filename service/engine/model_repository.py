@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from service.engine.catalogue import Catalogue, Loaded, load_version
+from service.engine.registry import Catalogue, Loaded, load_version
 from service.errors import ModelFolderError
 from service.tasks.limits import TextLimits
 from service.tasks.registry import version_folders

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.engine.catalogue import Catalogue
+from service.engine.registry import Catalogue
 from service.errors import InvalidRequest
 from service.model_folder.safetensors_io import TensorFile, TensorFileError, parse_tensor_file, tensor_file
 from service.tasks.imported_tensors import GivenTensors
