@@ -27,13 +27,13 @@ from pathlib import Path
 import torch
 
 from benchmarks import ours, ref_lm
+from service.domain.operations import Generate, GenerateOptions, TextInput
 from service.engine.engine import BatchingEngine
 from service.engine.registry import Catalogue, load_version
 from service.model_folder.loader import read_checkpoint
 from service.nets.models.language_model import LanguageModel
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
-from service.types import Generate, GenerateOptions, TextInput
 
 BATCH = 64
 MEAN_LENGTH, LONGEST = 40, 1000

@@ -23,12 +23,12 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from service.application.sessions import serializers
+from service.domain.sessions import Record
 from service.store import EmbeddedServer, RedisStore, connect
 from service.store.index.cursor import Position
 from service.store.index.index import lifetime
 from service.store.keys import Keys
 from service.store.record.codec import Owner, encode
-from service.types import Record
 
 TENANT = "t"
 BATCH = 1000

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
+from service.domain.operations import Predict, TextInput
 from service.engine.registry import load_version
 from service.engine.runner import run_timestep
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
 from service.tasks.next_word import task as next_word
-from service.types import Predict, TextInput
 
 ROUNDS = 9
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
+from service.domain.operations import Predict, SeriesInput
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
-from service.types import Predict, SeriesInput
 
 START, STEP = 1_420_416_000_000_000, 1_800_000_000
 

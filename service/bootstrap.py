@@ -26,12 +26,14 @@ from service.application.sessions.locks import Lanes
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import Transfers
 from service.application.sessions.steps import Steps
+from service.domain.errors import SettingsError, UnrollError
+from service.domain.operations import Arithmetic, Device, Operation, Outcome
+from service.domain.sessions import Durability
 from service.engine.engine import BatchingEngine
 from service.engine.model_repository import Shelf
 from service.engine.registry import Catalogue, load_version
 from service.engine.runner import outcome_of, run_timestep
 from service.engine.state_export import SafetensorsFiles
-from service.errors import SettingsError, UnrollError
 from service.http.app import create_app
 from service.http.dependencies import Services
 from service.http.middleware.request import GateSettings
@@ -44,7 +46,6 @@ from service.store.server_checks import warnings
 from service.store.worker_registry import RedisFleet
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
-from service.types import Arithmetic, Device, Durability, Operation, Outcome
 
 log = logging.getLogger(__name__)
 

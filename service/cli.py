@@ -12,7 +12,7 @@ import typer
 
 from service import __version__
 from service import settings as configuration
-from service.errors import ModelFolderError, SettingsError, UnrollError
+from service.domain.errors import ModelFolderError, SettingsError, UnrollError
 from service.process.supervisor import Supervisor
 from service.telemetry import logs
 
@@ -122,9 +122,9 @@ def predict(
 ) -> None:
     """Predict the next words of a text, translate it, or forecast a series, without a server."""
     from service.bootstrap import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
+    from service.domain.operations import PredictOptions  # noqa: PLC0415
     from service.tasks.limits import MOST_ROWS  # noqa: PLC0415 - likewise
     from service.tooling.predict.offline_prediction import Given, prepare  # noqa: PLC0415 - likewise
-    from service.types import PredictOptions  # noqa: PLC0415
 
     asked: dict[str, Any] = {"top_k": top_k, "horizon": horizon}
     options = {name: value for name, value in asked.items() if value is not None}

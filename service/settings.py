@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.errors import SettingsError
-from service.types import Arithmetic, Device, Durability
+from service.domain.errors import SettingsError
+from service.domain.operations import Arithmetic, Device
+from service.domain.sessions import Durability
 
 
 class Settings(BaseSettings):

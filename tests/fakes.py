@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from service.errors import InvalidRequest, SessionEnded, UnrollError, WriteConflict
-from service.types import Durability, Generate, ModelVersion, Operation, Outcome, Predict, Record, SessionPage
+from service.domain.errors import InvalidRequest, SessionEnded, UnrollError, WriteConflict
+from service.domain.models import ModelVersion
+from service.domain.operations import Generate, Operation, Outcome, Predict
+from service.domain.sessions import Durability, Record, SessionPage
 
 
 def model_version(name: str = "adder", version: str = "1", fingerprint: str = "ab" * 32) -> ModelVersion:

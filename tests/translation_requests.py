@@ -1,6 +1,6 @@
 """The operations that tests ask of translation models."""
 
-from service.types import Open, Predict, PredictOptions, Score, TextInput
+from service.domain.operations import Open, Predict, PredictOptions, Score, TextInput
 
 DEFAULT = PredictOptions()
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from service.application.throughput import Pace
-from service.errors import Overloaded, ShuttingDown
+from service.domain.errors import Overloaded, ShuttingDown
 
 #: How much of the time that a client has may go by in waiting: answers that come too late are work for nobody.
 WAITING_SHARE = 0.5

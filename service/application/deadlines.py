@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from service.application.ports import Clock
-from service.errors import Applied, DeadlineExceeded, ShuttingDown
+from service.domain.errors import Applied, DeadlineExceeded, ShuttingDown
 
 #: What a request is cancelled with whose client has gone: there is nobody to tell what took effect.
 DEPARTED = "the client has gone"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from service.application.admission import Admission
 from service.application.ports import Engine, Observer, StateStore
-from service.errors import UnrollError
-from service.types import Json
+from service.domain.errors import UnrollError
+from service.domain.operations import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from service.types import (
-    Edition,
-    Folder,
-    Mark,
-    Meeting,
-    ModelVersion,
-    Operation,
-    Outcome,
-    Place,
-    Record,
-    Served,
-    SessionPage,
-)
+from service.domain.models import Edition, Folder, Mark, Meeting, ModelVersion, Served
+from service.domain.operations import Operation, Outcome
+from service.domain.sessions import Place, Record, SessionPage
 
 
 class Clock(Protocol):

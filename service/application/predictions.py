@@ -5,8 +5,9 @@ import asyncio
 from service.application.model_versions.resolver import Models
 from service.application.ports import Engine
 from service.application.request_context import Caller
-from service.errors import UnrollError
-from service.types import Json, ModelVersion, Operation, Outcome
+from service.domain.errors import UnrollError
+from service.domain.models import ModelVersion
+from service.domain.operations import Json, Operation, Outcome
 
 
 class Predictions:

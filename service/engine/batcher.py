@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from service.errors import Overloaded
+from service.domain.errors import Overloaded
 
 
 class Waiting(Protocol):

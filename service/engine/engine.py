@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
+from service.domain.models import ModelVersion
+from service.domain.operations import Operation, Outcome
 from service.engine.batcher import Batcher
 from service.engine.registry import Catalogue, Loaded
 from service.engine.runner import outcome_of, run_timestep
-from service.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
 from service.tasks.base import Running
-from service.types import ModelVersion, Operation, Outcome
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
+from service.domain.errors import ModelFolderError
+from service.domain.models import Edition, Folder, ModelVersion
+from service.domain.operations import Arithmetic, Device
 from service.engine.registry import Catalogue, Loaded, load_version
-from service.errors import ModelFolderError
 from service.tasks.limits import TextLimits
 from service.tasks.registry import version_folders
-from service.types import Arithmetic, Device, Edition, Folder, ModelVersion
 
 log = logging.getLogger(__name__)
 

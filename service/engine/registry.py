@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import ModelNotReady
+from service.domain.errors import ModelNotReady
+from service.domain.models import Edition, ModelVersion
+from service.domain.operations import Arithmetic, Device
 from service.model_folder.loader import Checkpoint
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
-from service.types import Arithmetic, Device, Edition, ModelVersion
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from typing import TypeVar
 
 import torch
 
+from service.domain.operations import Outcome
 from service.tasks.base import AnyTask, Running
-from service.types import Outcome
 
 Q = TypeVar("Q", bound=Running)
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from service.domain.errors import InvalidRequest
+from service.domain.models import ModelVersion
 from service.engine.registry import Catalogue
-from service.errors import InvalidRequest
 from service.model_folder.safetensors_io import TensorFile, TensorFileError, parse_tensor_file, tensor_file
 from service.tasks.imported_tensors import GivenTensors
-from service.types import ModelVersion
 
 #: Room for the names of a thousand tensors. A longer header is no state's, and takes long to parse.
 LONGEST_HEADER = 131_072

@@ -7,7 +7,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from service import __version__
-from service.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, UnrollError
+from service.domain.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, UnrollError
 from service.http import errors
 from service.http.dependencies import Services
 from service.http.fast_routes import Shortcuts

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from starlette.responses import Response
 from starlette.types import Scope
 
-from service import errors
 from service.application.sessions.serializers import encode
-from service.errors import UnrollError
-from service.types import Json
+from service.domain import errors
+from service.domain.errors import UnrollError
+from service.domain.operations import Json
 
 STEP_PATH = re.compile(r"/v1/sessions/(?:[^/]+/)?(?:steps|generate)")
 

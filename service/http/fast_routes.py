@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import InvalidJson, UnsupportedMediaType
+from service.domain.errors import InvalidJson, UnsupportedMediaType
 from service.http.dependencies import Services
 from service.http.json_body import StrictRequest
 from service.http.routes import models, sessions

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from service.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
+from service.domain.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 
 OCTETS = "application/octet-stream"
 #: How pydantic begins to tell what it wanted.

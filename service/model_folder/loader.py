@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
+from service.domain.operations import Arithmetic, Device, Json
 from service.model_folder.golden.comparison import Replay
 from service.model_folder.golden.replay import replay_golden
 from service.model_folder.model_card import read_card
@@ -21,7 +22,6 @@ from service.nets.config.loader import Config, parse_config, read_config_bytes
 from service.nets.device import carry, require
 from service.nets.layers.packed_linear import pack_all
 from service.nets.models.registry import Network, make_network
-from service.types import Arithmetic, Device, Json
 
 #: Files that decide how inputs and outputs are read; they belong to the fingerprint.
 PREPROCESSING = ("tokenizer.json", "preprocessor.json")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from service.errors import ModelFolderError
-from service.types import Json
+from service.domain.errors import ModelFolderError
+from service.domain.operations import Json
 
 
 def read_card(folder: Path) -> tuple[str, dict[str, Json]]:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.torch import save
 from torch import Tensor
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 
 DTYPES: dict[str, torch.dtype] = {
     "BOOL": torch.bool,

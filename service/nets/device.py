@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from service.errors import SettingsError
-from service.types import Arithmetic, Device
+from service.domain.errors import SettingsError
+from service.domain.operations import Arithmetic, Device
 
 #: The calls of all networks that compute something; the others make or pick tensors in memory.
 CALLS = ("step", "sequence", "encode", "logits", "score", "contexts", "parameters_of")

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 from service.process.worker_pool import BACKOFF, Crew
 from service.process.worker_process import EX_CONFIG, WorkerProcess
 from service.settings import Settings, to_environment

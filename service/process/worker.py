@@ -17,7 +17,7 @@ import uvicorn
 
 from service import settings as configuration
 from service.bootstrap import PLAIN, Fittings, Worker, running_worker
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 from service.process.graceful_shutdown import Drain
 from service.process.http_protocol import Connection, handles
 from service.process.worker_process import EX_CONFIG, EX_SOFTWARE, GOING, HURRY, READY, STOP

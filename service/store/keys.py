@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)

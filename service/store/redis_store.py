@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar, get_args
 
-from service.errors import (
+from service.domain.errors import (
     DurabilityNotReached,
     InternalError,
     SessionEnded,
@@ -20,6 +20,7 @@ from service.errors import (
     UnrollError,
     WriteConflict,
 )
+from service.domain.sessions import Durability, Record, SessionPage
 from service.store.driver.command_attempt import Answer, value_of
 from service.store.driver.commands import Command, Reply, Script, reading, running, writing
 from service.store.driver.durability import make_level
@@ -32,7 +33,6 @@ from service.store.keys import Keys
 from service.store.observer import StoreObserver
 from service.store.record.cache import COMPARED_BYTES, Recent
 from service.store.record.codec import HEADER_BYTES, TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode
-from service.types import Durability, Record, SessionPage
 
 _T = TypeVar("_T")
 _TOMBSTONE_MS = 24 * 60 * 60 * 1000

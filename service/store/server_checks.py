@@ -5,9 +5,9 @@ import asyncio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from service.domain.sessions import Durability
 from service.store.driver.errors import Lost
 from service.store.driver.topology import Single, Topology
-from service.types import Durability
 
 _EXPECTED = {
     "maxmemory-policy": ("noeviction", "the server may drop live sessions when its memory is full"),

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
-from service.errors import StateCorrupted
+from service.domain.errors import StateCorrupted
+from service.domain.models import Edition, Mark, Meeting, Served
+from service.domain.sessions import Listed, Place
 from service.store.driver.command_attempt import value_of
 from service.store.driver.commands import Command, Reply, Script, reading, running, writing
 from service.store.driver.durability import make_level
@@ -19,7 +21,6 @@ from service.store.driver.topology import Topology
 from service.store.index.cursor import Position
 from service.store.keys import Keys
 from service.store.record.codec import HEAD_BYTES, Owner, decode_head
-from service.types import Edition, Listed, Mark, Meeting, Place, Served
 
 _PAGE = 100  # entries of the index per round trip
 

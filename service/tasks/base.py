@@ -4,8 +4,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor
 
+from service.domain.operations import Operation, Outcome
 from service.tasks.imported_tensors import GivenTensors
-from service.types import Operation, Outcome
 
 #: A task's own kinds of state, operation under way, and share of a timestep. Who runs them looks into none.
 S = TypeVar("S")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
 from service.model_folder.safetensors_io import StoredTensor
 
 #: Far beyond any state that a network comes to by itself; its squares and products still fit a float32.

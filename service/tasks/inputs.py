@@ -1,7 +1,7 @@
 """Text and series: an input of the other kind is refused by name."""
 
-from service.errors import InvalidRequest
-from service.types import Input, SeriesInput, TextInput
+from service.domain.errors import InvalidRequest
+from service.domain.operations import Input, SeriesInput, TextInput
 
 
 def require_text(given: Input) -> TextInput:

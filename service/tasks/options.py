@@ -3,8 +3,8 @@
 from dataclasses import fields
 from functools import cache
 
-from service.errors import InvalidRequest
-from service.types import PredictOptions
+from service.domain.errors import InvalidRequest
+from service.domain.operations import PredictOptions
 
 
 def refuse_foreign(options: PredictOptions, who: str, *own: str) -> PredictOptions:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
+from service.domain.operations import Arithmetic, Device
 from service.model_folder.loader import Checkpoint, read_checkpoint
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.loader import LanguageModelConfig
@@ -15,7 +16,6 @@ from service.tasks.next_word.task import NextWord
 from service.tasks.state_layout import StateLayout
 from service.tasks.translation.task import Translation
 from service.tasks.vocabulary import Vocabulary, read_vocabulary
-from service.types import Arithmetic, Device
 
 
 def load_task(

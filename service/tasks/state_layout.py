@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.errors import StateCorrupted
+from service.domain.errors import StateCorrupted
 from service.tasks.imported_tensors import GivenTensors
 
 

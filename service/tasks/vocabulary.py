@@ -8,8 +8,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tokenizers import models as tokenizer_models
 
-from service.errors import InvalidRequest, ModelFolderError, OutOfVocabulary
-from service.types import TextInput
+from service.domain.errors import InvalidRequest, ModelFolderError, OutOfVocabulary
+from service.domain.operations import TextInput
 
 
 @dataclass(frozen=True, slots=True)

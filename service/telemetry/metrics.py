@@ -14,7 +14,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service import __version__
-from service.types import ForecastCheck, ModelVersion, Observation, Outcome
+from service.domain.models import ModelVersion
+from service.domain.operations import ForecastCheck, Observation, Outcome
 
 PER_VERSION = ("model", "version")
 FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
+from service.domain.operations import Operation, Outcome
 from service.tasks.base import AnyTask, Running
-from service.types import Operation, Outcome
 
 #: Operations that share the forward passes.
 BATCH = 64

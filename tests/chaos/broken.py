@@ -10,8 +10,8 @@ import contextlib
 from dataclasses import dataclass, field, replace
 
 from service.application.ports import StateStore
-from service.errors import UnrollError, WriteConflict
-from service.types import Record
+from service.domain.errors import UnrollError, WriteConflict
+from service.domain.sessions import Record
 from tests.chaos.control import Control
 from tests.chaos.ports import WatchedStore, pass_by
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from service.types import Durability
+from service.domain.sessions import Durability
 from tests.chaos.contents import Content
 from tests.chaos.http1 import NOTHING, Reply
 

@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass
 
 from service.application.ports import Engine, StateStore
-from service.types import ModelVersion, Operation, Outcome, Record, SessionPage
+from service.domain.models import ModelVersion
+from service.domain.operations import Operation, Outcome
+from service.domain.sessions import Record, SessionPage
 from tests.chaos.control import Control
 
 #: A step of the clock on the wall, by action: forward a day, back an hour, and the like.

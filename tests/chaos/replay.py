@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from service.domain.operations import Open, Operation, Outcome, TextInput
 from service.engine.registry import load_version
 from service.engine.runner import outcome_of, run_timestep
 from service.http.schemas.requests import LookBody, SessionGenerateBody, StepBody
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
-from service.types import Open, Operation, Outcome, TextInput
 from tests.chaos.automaton import Automaton
 from tests.chaos.compare import Output, Tolerances, differs
 from tests.chaos.contents import OPTIONS, Content, Generation, Words, body_of

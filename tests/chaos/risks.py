@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from service.types import Durability
+from service.domain.sessions import Durability
 
 
 @dataclass(frozen=True, slots=True)

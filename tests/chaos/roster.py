@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.types import Durability
+from service.domain.sessions import Durability
 
 #: Sessions that live for less expire during a pause.
 SHORT_LIVED = 60

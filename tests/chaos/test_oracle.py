@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.types import Durability
+from service.domain.sessions import Durability
 from tests.chaos.automaton import Automaton
 from tests.chaos.contents import Generation, Words
 from tests.chaos.http1 import NOTHING, Reply

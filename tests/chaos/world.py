@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.types import Durability
+from service.domain.sessions import Durability
 from tests.chaos.driver import Shared
 from tests.chaos.pair import Pair
 from tests.chaos.proxy import Proxy

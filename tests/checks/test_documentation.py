@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from service import __version__, errors
-from service.errors import UnrollError
+from service import __version__
+from service.domain import errors
+from service.domain.errors import UnrollError
 from service.http.app import create_api
 from service.http.errors import STATUS
 from service.http.openapi import contract

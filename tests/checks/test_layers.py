@@ -11,7 +11,7 @@ import pytest
 from tests.checks.places import ROOT, SERVICE, imported_modules, parse, service_modules
 
 #: The release number, and what every place may import beside its row.
-SHARED = {"service", "errors", "times", "types"}
+SHARED = {"service", "domain"}
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,7 @@ def layer(ours: str = "", libraries: str = "") -> Layer:
 #: A place is a package below service/, or a module beside them. Reads like the table of docs/architecture.md.
 LAYERS = {
     "service": layer(),
-    "errors": layer(),
-    "times": layer(),
-    "types": layer(),
+    "domain": layer(),
     "http": layer("application", "fastapi pydantic pydantic_core starlette"),
     "application": layer("", "pydantic_core"),
     "engine": layer("tasks model_folder nets", "torch"),
@@ -47,9 +45,6 @@ LAYERS = {
     "cli": layer("settings bootstrap process tasks tooling telemetry", "typer"),
 }
 
-#: They import the standard library only: not even each other's neighbours.
-FREE_OF_EVERYTHING = {"errors", "times", "types"}
-
 #: Modules other than settings.py that touch the environment, what they touch, and why that is no setting.
 ENVIRONMENT = {
     "service.process.supervisor": "sets PROMETHEUS_MULTIPROC_DIR and hands the settings on to its workers",
@@ -64,7 +59,7 @@ MODULES = service_modules()
 
 
 def place_of(module: str) -> str:
-    """`http` for service.http.app, `errors` for service.errors, `service` for the package itself."""
+    """`http` for service.http.app, `errors` for service.domain.errors, `service` for the package itself."""
     return module.split(".")[1] if "." in module else module
 
 
@@ -92,7 +87,7 @@ def test_every_place_has_its_row_in_the_table() -> None:
 def test_a_module_imports_only_what_the_row_of_its_place_allows(module: str) -> None:
     place, imports = place_of(module), imports_of(module)
     ours = {place_of(name) for name in imports if name.partition(".")[0] == "service"}
-    allowed = LAYERS[place].ours | {place} | (set() if place in FREE_OF_EVERYTHING else SHARED)
+    allowed = LAYERS[place].ours | {place} | (set() if place == "domain" else SHARED)
     assert ours <= allowed, f"{module} imports {sorted(ours - allowed)} of ours"
     found = libraries_in(imports)
     assert found <= LAYERS[place].libraries, f"{module} imports {sorted(found - LAYERS[place].libraries)}"

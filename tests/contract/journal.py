@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from store_support import make_record, stepped
 
-from service.errors import DurabilityNotReached, StoreUnavailable, WriteConflict
+from service.domain.errors import DurabilityNotReached, StoreUnavailable, WriteConflict
+from service.domain.sessions import Durability, Record
 from service.store import RedisStore
-from service.types import Durability, Record
 
 TENANT = "tenant"
 WAIT_SECONDS = 60.0

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from redis.asyncio import Redis
 
+from service.domain.sessions import Record
 from service.store import EmbeddedServer
 from service.store.driver.nodes import Nodes
 from service.store.driver.url import Address
-from service.types import Record
 
 NOW = 1_900_000_000_000
 WAIT_SECONDS = 15.0

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from store_support import wait_until
 
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 from service.store import EmbeddedServer
 
 Start = Callable[[str], EmbeddedServer]

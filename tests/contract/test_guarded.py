@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from store_support import Observed, make_record, stepped
 
-from service.errors import StoreUnavailable
+from service.domain.errors import StoreUnavailable
 from service.store import RedisStore, connect, warnings
 from service.store.driver.url import Address
 from tests.certificates import Certificates, server_with_tls

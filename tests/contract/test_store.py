@@ -9,10 +9,10 @@ import pytest
 from redis.asyncio import Redis
 from store_support import Observed, eventually, make_record, stepped
 
-from service.errors import SessionEnded, StateCorrupted, WriteConflict
+from service.domain.errors import SessionEnded, StateCorrupted, WriteConflict
+from service.domain.sessions import KeptState, LastStep, Record
 from service.store import RedisStore
 from service.store.record.codec import HEADER_BYTES
-from service.types import KeptState, LastStep, Record
 
 Make = Callable[..., RedisStore]
 pytestmark = [

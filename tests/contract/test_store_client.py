@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from store_support import Observed, await_replicas, follow, listen, make_client
 
-from service.errors import StoreUnavailable
+from service.domain.errors import StoreUnavailable
 from service.store import EmbeddedServer, RedisStore, Topology, connect, warnings
 from tests.deployments import Guard, Server
 

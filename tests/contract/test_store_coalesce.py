@@ -7,7 +7,7 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from service.errors import StoreUnavailable
+from service.domain.errors import StoreUnavailable
 from service.store import RedisStore
 from service.store.driver.command_attempt import Answer
 from service.store.driver.commands import Command, reading, writing

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from store_support import await_replicas, follow, listen, make_client, make_record, stepped
 
-from service.errors import DurabilityNotReached, WriteConflict
+from service.domain.errors import DurabilityNotReached, WriteConflict
 from service.store import EmbeddedServer, RedisStore
 from service.store.driver.commands import Reply
 from service.store.driver.durability import Fsynced, Replicated, Verdict

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from store_support import Observed, await_replicas, eventually, follow, listen, make_client, make_record, stepped
 
-from service.errors import DurabilityNotReached, StoreFull, StoreUnavailable
+from service.domain.errors import DurabilityNotReached, StoreFull, StoreUnavailable
 from service.store import EmbeddedServer, RedisStore, connect
 
 pytestmark = pytest.mark.anyio

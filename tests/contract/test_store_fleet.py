@@ -9,9 +9,10 @@ import pytest
 from redis.asyncio import Redis
 from store_support import NOW, eventually, make_record, stepped
 
+from service.domain.models import Edition, Mark, Served
+from service.domain.sessions import Place
 from service.store import RedisStore, Topology
 from service.store.worker_registry import RedisFleet
-from service.types import Edition, Mark, Place, Served
 
 pytestmark = [
     pytest.mark.anyio,

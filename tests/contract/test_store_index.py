@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from store_support import NOW, Observed, eventually, make_record, stepped
 
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
 from service.store import RedisStore
 from service.store.index.cursor import Position
 

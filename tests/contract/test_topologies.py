@@ -9,7 +9,7 @@ import pytest
 from journal import TENANT, all_step, stepping
 from store_support import Observed, make_record, stepped
 
-from service.errors import StoreUnavailable
+from service.domain.errors import StoreUnavailable
 from service.store import RedisStore, connect, warnings
 from tests.clusters import clustered, node_id, reshard, slot_of
 from tests.deployments import (

@@ -13,7 +13,7 @@ from statistics import median
 import httpx
 import pytest
 
-from service.types import Durability
+from service.domain.sessions import Durability
 from tests.chaos.automaton import Automaton
 from tests.deployments import Server as StoreServer
 from tests.e2e.traffic import MODEL, Client, all_step, stepping, write_model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.types import Durability
+from service.domain.sessions import Durability
 from tests.certificates import Certificates, server_with_tls
 from tests.clusters import clustered, reshard, reshard_at_once, slot_of
 from tests.deployments import (

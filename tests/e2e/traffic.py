@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from service.types import Durability
+from service.domain.sessions import Durability
 from tests.chaos.automaton import WORDS, Automaton, write_automaton
 from tests.server import Body, Server, answered, eventually, look_up, post
 

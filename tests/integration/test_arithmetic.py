@@ -11,15 +11,15 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from service.cli import app
+from service.domain.errors import ModelFolderError
+from service.domain.operations import Arithmetic, Predict, PredictOptions, TextInput
 from service.engine.registry import load_version
 from service.engine.runner import run_timestep
-from service.errors import ModelFolderError
 from service.model_folder.loader import read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
 from service.tooling.verify.verifier import verify
-from service.types import Arithmetic, Predict, PredictOptions, TextInput
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.translation_folders import write_encoder_decoder

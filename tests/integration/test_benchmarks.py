@@ -15,10 +15,10 @@ import torch
 from benchmarks.generator import Load, Manner, Session, run, sessions_for
 from benchmarks.peers.states import Network
 from benchmarks.ref_lm import main
+from service.domain.operations import Predict, TextInput
 from service.engine.registry import load_version
 from service.engine.runner import run_timestep
 from service.tasks.limits import TextLimits
-from service.types import Predict, TextInput
 
 Seen = dict[str, list[tuple[int, int]]]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.loader import read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from tests.folders import write_language_model

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.recipes.vocabulary import build_tokenizer
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.loader import expected_shapes, read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file
 from service.tasks.vocabulary import Vocabulary

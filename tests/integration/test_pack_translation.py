@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.tooling.pack.packer import pack
 from tests.translation_folders import write_encoder_decoder
 

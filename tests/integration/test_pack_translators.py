@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
 from service.tooling.inspect.report import Report, inspect
 from service.tooling.pack.packer import Packed, pack

@@ -15,14 +15,14 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from service.cli import app
+from service.domain.errors import InvalidRequest
+from service.domain.operations import Operation, Predict, Score, SeriesInput, TextInput
+from service.domain.rfc3339 import written
 from service.engine.runner import run_timestep
-from service.errors import InvalidRequest
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
-from service.times import written
 from service.tooling.offline_runner import BATCH
 from service.tooling.verify.verifier import verify
-from service.types import Operation, Predict, Score, SeriesInput, TextInput
 from tests.folders import TEXT, write_language_model
 from tests.forecast_folders import START, Row, read_trainer, series, write_forecaster
 from tests.translation_folders import MARKS, write_encoder_decoder

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.domain.operations import Open, Operation, Outcome, Predict, SeriesInput, TextInput
 from service.engine.registry import Catalogue
 from service.nets.layers.packed_linear import WORTH_PACKING
-from service.types import Open, Operation, Outcome, Predict, SeriesInput, TextInput
 from tests.folders import WORDS, load_catalogue, write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.engine.test_engine import Scene, play

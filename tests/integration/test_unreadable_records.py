@@ -11,11 +11,11 @@ import httpx
 import pytest
 from redis import Redis
 
+from service.domain.sessions import Record
 from service.http.middleware.headers import PUBLIC
 from service.store.embedded.server import EmbeddedServer
 from service.store.keys import Keys
 from service.store.record.codec import MAGIC, TOMBSTONE_MAGIC, Owner, bury, decode, encode
-from service.types import Record
 from tests.server import (
     Server,
     answered,

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
+from service.domain.operations import Generate, GenerateOptions, Operation, Predict, PredictOptions, Score, TextInput
 from service.engine.registry import Loaded, load_version
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.limits import TextLimits
-from service.types import Generate, GenerateOptions, Operation, Predict, PredictOptions, Score, TextInput
 
 Words = tuple[str, ...]
 LIMITS = TextLimits(4096, 1024)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio.connection import UnixDomainSocketConnection
 
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 from service.store.driver.tls import TlsConnection
 from service.store.driver.url import Address
 

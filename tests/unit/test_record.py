@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import StateCorrupted
+from service.domain.errors import StateCorrupted
+from service.domain.sessions import KeptState, LastStep, Listed, Record
 from service.store.record.codec import HEAD_BYTES, HEADER_BYTES, Owner, Tombstone, bury, decode, decode_head, encode
-from service.types import KeptState, LastStep, Listed, Record
 
 OWNER = Owner("tenant", "ses_a")
 SAMPLE = Record(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service import settings
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 
 
 @pytest.fixture(autouse=True)

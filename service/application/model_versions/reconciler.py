@@ -13,8 +13,9 @@ from service.application.model_versions.resolver import Models, Standing
 from service.application.model_versions.retirement import Plan, Retirement
 from service.application.model_versions.session_scan import Searches
 from service.application.ports import Clock, Engine, Fleet, Observer, Shelf
-from service.errors import ModelFolderError, UnrollError
-from service.types import Edition, Folder, Json, Meeting, ModelVersion, Served
+from service.domain.errors import ModelFolderError, UnrollError
+from service.domain.models import Edition, Folder, Meeting, ModelVersion, Served
+from service.domain.operations import Json
 
 log = logging.getLogger(__name__)
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from service.application.ports import Engine
-from service.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
-from service.types import Edition, ModelVersion, Record
+from service.domain.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
+from service.domain.models import Edition, ModelVersion
+from service.domain.sessions import Record
 
 
 @dataclass(frozen=True, slots=True)

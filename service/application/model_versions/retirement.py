@@ -8,7 +8,7 @@ whatever is said of it: so a worker goes on that has not loaded the newer one ye
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from service.types import Edition, Folder, Mark, Meeting
+from service.domain.models import Edition, Folder, Mark, Meeting
 
 #: How long a mark outlives the grace time of a version that is nowhere any more.
 FORGOTTEN_MS = 24 * 60 * 60 * 1000

@@ -7,7 +7,8 @@ search has been. Workers tell of such moves at their next look; `margin_ms` is h
 
 from dataclasses import dataclass, field
 
-from service.types import Edition, Meeting, Place
+from service.domain.models import Edition, Meeting
+from service.domain.sessions import Place
 
 
 @dataclass(slots=True)

@@ -10,8 +10,10 @@ from service.application.request_context import Caller
 from service.application.sessions import serializers
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.request_digest import SIZE
-from service.errors import IdempotencyKeyReused, Unavailable, WriteConflict
-from service.types import Durability, Json, ModelVersion, Record
+from service.domain.errors import IdempotencyKeyReused, Unavailable, WriteConflict
+from service.domain.models import ModelVersion
+from service.domain.operations import Json
+from service.domain.sessions import Durability, Record
 
 Make: TypeAlias = Callable[[], Awaitable[Record]]
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from service.errors import Applied, IdempotencyKeyReused, StepConflict
-from service.types import KeptState, LastStep, Outcome, Record
+from service.domain.errors import Applied, IdempotencyKeyReused, StepConflict
+from service.domain.operations import Outcome
+from service.domain.sessions import KeptState, LastStep, Record
 
 REMEMBERED_KEYS = 32
 

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from service.types import Json, Listed, ModelVersion, Record
+from service.domain.models import ModelVersion
+from service.domain.operations import Json
+from service.domain.sessions import Listed, Record
 
 #: What knows how to refuse a number and to replace half a character, in four times the time.
 _STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -10,8 +10,10 @@ from service.application.sessions import serializers
 from service.application.sessions.creation import Created, Creations, Repeatable
 from service.application.sessions.locks import Lanes
 from service.application.sessions.request_digest import digest
-from service.errors import InvalidRequest, SessionExpired, SessionNotFound, WriteConflict
-from service.types import Durability, Input, Json, ModelVersion, Open, Record
+from service.domain.errors import InvalidRequest, SessionExpired, SessionNotFound, WriteConflict
+from service.domain.models import ModelVersion
+from service.domain.operations import Input, Json, Open
+from service.domain.sessions import Durability, Record
 
 
 @dataclass(frozen=True, slots=True)

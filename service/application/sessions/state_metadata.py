@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.errors import InvalidRequest
-from service.types import ModelVersion, Record
+from service.domain.errors import InvalidRequest
+from service.domain.models import ModelVersion
+from service.domain.sessions import Record
 
 FORMAT = "1"
 #: The largest count that every JSON reader holds exactly.

@@ -9,8 +9,9 @@ from service.application.sessions.creation import Created, Creations, Repeatable
 from service.application.sessions.request_digest import digest
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_metadata import StateMetadata, metadata_of, read_metadata
-from service.errors import ModelVersionGone
-from service.types import Durability, ModelVersion, Record
+from service.domain.errors import ModelVersionGone
+from service.domain.models import ModelVersion
+from service.domain.sessions import Durability, Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from service.application.sessions.locks import Lanes
 from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import Answer
 from service.application.sessions.sessions import Sessions
-from service.errors import (
+from service.domain.errors import (
     DurabilityNotReached,
     IdempotencyKeyReused,
     InternalError,
@@ -24,7 +24,8 @@ from service.errors import (
     UnrollError,
     WriteConflict,
 )
-from service.types import Generate, Predict, Record
+from service.domain.operations import Generate, Predict
+from service.domain.sessions import Record
 
 log = logging.getLogger(__name__)
 

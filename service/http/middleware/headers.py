@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Mapping
 
-from service.errors import InvalidApiKey, InvalidRequest, MissingApiKey
+from service.domain.errors import InvalidApiKey, InvalidRequest, MissingApiKey
 
 #: The one tenant of a service without keys.
 PUBLIC = "public"

@@ -18,7 +18,7 @@ from service.application.admission import Admission
 from service.application.deadlines import Deadline
 from service.application.ports import Clock, Observer
 from service.application.request_context import Caller
-from service.errors import BodyTooLarge, InternalError, Overloaded, ShuttingDown, UnrollError
+from service.domain.errors import BodyTooLarge, InternalError, Overloaded, ShuttingDown, UnrollError
 from service.http import errors
 from service.http.middleware import headers as request_headers
 from service.http.middleware.disconnects import Watch

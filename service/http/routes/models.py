@@ -6,10 +6,11 @@ from fastapi import APIRouter, Depends, Response
 
 from service.application.request_context import Caller
 from service.application.sessions.serializers import encode
+from service.domain.models import ModelVersion
+from service.domain.operations import Json
 from service.http.dependencies import Services, caller, services
 from service.http.json_body import StrictRoute
 from service.http.schemas import requests, responses
-from service.types import Json, ModelVersion
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute, responses=responses.ERRORS)
 

@@ -8,7 +8,7 @@ from service.application.request_context import Caller
 from service.application.sessions.creation import Created
 from service.application.sessions.serializers import Answer, encode
 from service.application.sessions.steps import Step
-from service.errors import UnrollError
+from service.domain.errors import UnrollError
 from service.http.dependencies import Services, caller, services
 from service.http.errors import envelope
 from service.http.json_body import OCTETS, StrictRoute, octets

@@ -4,10 +4,10 @@ from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
+from service.domain.operations import Input as DomainInput
+from service.domain.operations import SeriesInput, TextInput
 from service.http.schemas.series import EvenTimes, Rows, fit_times, read_future, read_times, read_values, refuse, shown
 from service.http.schemas.strict import Schema, Text
-from service.types import Input as DomainInput
-from service.types import SeriesInput, TextInput
 
 FORMS = ("text", "tokens", "ids", "values")
 

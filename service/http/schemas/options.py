@@ -4,8 +4,8 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 
+from service.domain.operations import GenerateOptions, PredictOptions
 from service.http.schemas.strict import Schema, Text
-from service.types import GenerateOptions, PredictOptions
 
 MAX_SAMPLES = 1000
 MAX_LEVELS = 99

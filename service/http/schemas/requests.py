@@ -10,10 +10,11 @@ from pydantic import ConfigDict, Field, model_validator
 from service.application.sessions.sessions import NewSession
 from service.application.sessions.state_transfer import Import
 from service.application.sessions.steps import Step
+from service.domain.operations import Generate, Predict, Score
+from service.domain.sessions import Durability
 from service.http.schemas.inputs import Input, LookInput
 from service.http.schemas.options import GenerationOptions, Options, StepOptions
 from service.http.schemas.strict import Schema
-from service.types import Durability, Generate, Predict, Score
 
 MAX_TTL_SECONDS = 30 * 24 * 3600
 MAX_ITEMS = 1024

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from service.times import END, microseconds, written
-from service.types import LARGEST
+from service.domain.operations import LARGEST
+from service.domain.rfc3339 import END, microseconds, written
 
 NUMBERS = frozenset({int, float})
 GAPPY = NUMBERS | {type(None)}

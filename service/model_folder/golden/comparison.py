@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import TensorFile
 
 TOLERANCE = 1e-4

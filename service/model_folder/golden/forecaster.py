@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.golden.comparison import Allowance, Replay, check_names, check_shapes, compare, unstack
 from service.nets.forecast_inputs.preprocessor import Preprocessor
 from service.nets.layers.rnn_stack import State

@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from service.domain.operations import Arithmetic
 from service.model_folder.golden.comparison import (
     Allowance,
     Replay,
@@ -38,7 +39,6 @@ from service.nets.models.encoder_decoder import EncoderDecoder
 from service.nets.models.forecaster import Forecaster
 from service.nets.models.language_model import LanguageModel
 from service.nets.models.registry import Network
-from service.types import Arithmetic
 
 FILE = "golden.safetensors"
 SHARES: dict[Arithmetic, float] = {"float32": 0.0, "bfloat16": 0.05, "int8": 0.1}

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationError
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.rnn_spec import DType, StateSpec

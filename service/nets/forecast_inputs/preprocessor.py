@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.sections import Section
 from service.nets.forecast_inputs.calendar import calendar_columns

@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from service.domain.operations import Arithmetic
 from service.nets.layers.packed_linear import Product, pack, pack_float32
-from service.types import Arithmetic
 
 Memory: TypeAlias = tuple[Tensor, ...]
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from service.domain.operations import Arithmetic
 from service.nets.config.sections import HeadLayer
 from service.nets.layers.packed_linear import Packable, Product, Rows, pack
-from service.types import Arithmetic
 
 #: Numbers that torch's loops take at a time, at most; what is left over they compute by other instructions.
 LANES = 64

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from service.domain.operations import Arithmetic
 from service.nets.layers.reduced_precision import bfloat16_product, int8_product, whole_rows
-from service.types import Arithmetic
 
 #: Weights of at least as many numbers are packed for oneDNN, whose calls cost 50 microseconds beside their work.
 WORTH_PACKING = 2**20

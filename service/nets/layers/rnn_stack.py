@@ -11,11 +11,11 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from service.domain.operations import Arithmetic
 from service.nets.config.rnn_spec import GATES, Layout, StateSpec
 from service.nets.layers.cells import CELLS, Memory, Recurrent, pack_cell
 from service.nets.layers.dense import Affine, in_rows
 from service.nets.layers.packed_linear import Packable
-from service.types import Arithmetic
 
 State: TypeAlias = dict[str, Tensor]
 

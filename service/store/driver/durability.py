@@ -9,9 +9,9 @@ from typing import Protocol, TypeAlias
 
 from redis.exceptions import ResponseError
 
+from service.domain.sessions import Durability
 from service.store.driver.commands import Argument, Reply
 from service.store.driver.topology import Census
-from service.types import Durability
 
 Waits: TypeAlias = list[tuple[Argument, ...]]
 

@@ -11,7 +11,7 @@ Of reads `applied` stays None. Clients see these messages, so none has the drive
 
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from service.errors import Applied, StateCorrupted, StoreFull, StoreUnavailable, UnrollError
+from service.domain.errors import Applied, StateCorrupted, StoreFull, StoreUnavailable, UnrollError
 
 
 class Lost(Exception):

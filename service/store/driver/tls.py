@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.asyncio.connection import RedisSSLContext, SSLConnection
 
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 
 #: The options of a URL that lead to files, and all of them.
 FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")

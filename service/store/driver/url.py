@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError
 
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 from service.store.driver.tls import OPTIONS as TLS_OPTIONS
 from service.store.driver.tls import read as read_tls
 

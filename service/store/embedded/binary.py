@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 
 
 def find_server() -> Path:

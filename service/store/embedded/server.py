@@ -25,7 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
 from service.store.embedded.binary import find_server
 from service.store.embedded.file_lock import Lock, make_private
 

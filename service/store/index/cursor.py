@@ -5,7 +5,7 @@ import binascii
 from dataclasses import dataclass
 from typing import Self
 
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
 
 #: The year 9999, in milliseconds since 1970.
 LATEST = 253_402_300_800_000

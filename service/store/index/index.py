@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
-from service.errors import StateCorrupted
+from service.domain.errors import StateCorrupted
+from service.domain.sessions import Listed, Record, SessionPage
 from service.store.driver.command_attempt import Answer, value_of
 from service.store.driver.commands import Command, Reply, Script, reading, running, writing
 from service.store.driver.executor import Lane
@@ -20,7 +21,6 @@ from service.store.index.expiry import Pruning
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
 from service.store.record.codec import HEAD_BYTES, Owner, Tombstone, decode_head
-from service.types import Listed, Record, SessionPage
 
 _PORTION = 100  # sessions per round trip
 _SCAN = 1000  # sessions that one listing looks at, about; the cursor goes on from there

@@ -1,6 +1,6 @@
 """Little-endian integers and length-prefixed bytes, written one after the other and read back."""
 
-from service.errors import StateCorrupted
+from service.domain.errors import StateCorrupted
 
 
 class Writer:

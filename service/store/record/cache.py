@@ -8,7 +8,7 @@ is read first: a forward pass from what is out of date is lost.
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from service.types import Record
+from service.domain.sessions import Record
 
 #: The largest record that a write has the store compare as a whole: 64 KiB take it less than a tenth of a millisecond.
 COMPARED_BYTES = 64 * 1024

@@ -15,9 +15,9 @@ import struct
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from service.errors import StateCorrupted
+from service.domain.errors import StateCorrupted
+from service.domain.sessions import Durability, KeptState, LastStep, Listed, Record
 from service.store.record.binary_io import Reader, Writer
-from service.types import Durability, KeptState, LastStep, Listed, Record
 
 MAGIC = b"UnrS"
 TOMBSTONE_MAGIC = b"UnrE"

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor
 
+from service.domain.operations import ForecastCheck, Json, Outcome
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.forecasting.distributions import EDGE, Distribution, anomaly_scores, rounded
 from service.tasks.forecasting.requests import ForecastRequest
 from service.tasks.forecasting.session_state import Standing
 from service.tasks.next_word.operations import number
-from service.types import ForecastCheck, Json, Outcome
 
 #: Rows of one operation that one timestep of the engine feeds: more would keep the others waiting.
 CHUNK = 32

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.errors import InputTooLong, InvalidRequest
+from service.domain.errors import InputTooLong, InvalidRequest
+from service.domain.operations import Open, Operation, Predict, PredictOptions, SeriesInput
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.forecasting.session_state import Standing
 from service.tasks.forecasting.timestamps import Timed, read_times, regular_rows
 from service.tasks.inputs import require_series
 from service.tasks.options import refuse_foreign
-from service.types import Open, Operation, Predict, PredictOptions, SeriesInput
 
 OWN = ("horizon", "quantiles", "samples", "seed")
 #: Numbers of sampled paths in one answer.

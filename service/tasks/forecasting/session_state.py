@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.errors import StateCorrupted
+from service.domain.errors import StateCorrupted
+from service.domain.rfc3339 import BEGIN, END
 from service.nets.forecast_inputs.preprocessor import Trail
 from service.tasks.imported_tensors import GivenTensors
 from service.tasks.state_layout import StateLayout
-from service.times import BEGIN, END
 
 #: Rows seen, and the time of the last one in microseconds since 1970.
 HEADER = struct.Struct("<qq")

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from service.domain.operations import Operation
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.nets.models.forecaster import Forecaster
 from service.tasks.forecasting.autoregressive import AutoregressiveForecasting
@@ -13,7 +14,6 @@ from service.tasks.forecasting.session_state import Standing, StandingFormat
 from service.tasks.imported_tensors import GivenTensors
 from service.tasks.limits import TextLimits
 from service.tasks.state_layout import StateLayout
-from service.types import Operation
 
 
 class Forecasts:

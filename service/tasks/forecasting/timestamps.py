@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.errors import InputTooLong, InvalidRequest
+from service.domain.errors import InputTooLong, InvalidRequest
+from service.domain.operations import SeriesInput
+from service.domain.rfc3339 import written
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
 from service.tasks.forecasting.session_state import Standing
-from service.times import written
-from service.types import SeriesInput
 
 
 def read_times(given: SeriesInput, standing: Standing, preprocessor: Preprocessor) -> Times | None:

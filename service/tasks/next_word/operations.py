@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
+from service.domain.operations import GenerateOptions, Json, Observation, Outcome, PredictOptions
 from service.tasks.next_word.sampling import Logits, Sampler
 from service.tasks.vocabulary import Encoded, Vocabulary
-from service.types import GenerateOptions, Json, Observation, Outcome, PredictOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from math import nextafter
 import numpy as np
 from numpy.typing import NDArray
 
-from service.types import GenerateOptions
+from service.domain.operations import GenerateOptions
 
 #: Weights are added up by so many first: a running total of doubles over a whole vocabulary takes as long as the rest.
 WIDTH = 100

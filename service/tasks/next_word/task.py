@@ -5,7 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from service.errors import InputTooLong, InvalidRequest
+from service.domain.errors import InputTooLong, InvalidRequest
+from service.domain.operations import Generate, Open, Operation, Predict, Score, TextInput
 from service.tasks.imported_tensors import GivenTensors
 from service.tasks.inputs import require_text
 from service.tasks.limits import TextLimits
@@ -14,7 +15,6 @@ from service.tasks.next_word.operations import Generating, Predicting, Row, Scor
 from service.tasks.options import refuse_foreign
 from service.tasks.state_layout import StateLayout
 from service.tasks.vocabulary import Encoded, Vocabulary
-from service.types import Generate, Open, Operation, Predict, Score, TextInput
 
 NO_INPUT = Encoded([], [], [])
 #: The most tokens that an operation is fed in one forward pass: more make better use of the output layer's weights, and

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from service.domain.operations import Json, Observation, Outcome
 from service.nets.layers.attention import Memory
 from service.tasks.next_word.operations import number, perplexity
 from service.tasks.translation.beam_search import Beam, Forced, Search, Seen
@@ -12,7 +13,6 @@ from service.tasks.translation.session_state import Position, at_source
 from service.tasks.translation.subwords import Marks, Pieces
 from service.tasks.translation.word_completion import NextWords
 from service.tasks.vocabulary import Encoded
-from service.types import Json, Observation, Outcome
 
 
 @dataclass(frozen=True, slots=True)

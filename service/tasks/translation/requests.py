@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
+from service.domain.operations import Input, Open, Operation, Predict, PredictOptions, Score
 from service.tasks.inputs import require_text
 from service.tasks.options import refuse_foreign
-from service.types import Input, Open, Operation, Predict, PredictOptions, Score
 
 
 @dataclass(frozen=True, slots=True)

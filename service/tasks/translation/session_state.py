@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from service.errors import StateCorrupted
+from service.domain.errors import StateCorrupted
 from service.tasks.imported_tensors import GivenTensors
 from service.tasks.state_layout import StateLayout
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from service.domain.operations import TextInput
 from service.tasks.vocabulary import Encoded, Vocabulary
-from service.types import TextInput
 
 ATTACHING = frozenset(".,;:!?\u2026)]}%'\u2019\u201d-")
 #: What begins the first piece of a word: SentencePiece's mark, GPT-2's mark, a plain space.

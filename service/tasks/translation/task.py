@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from service.errors import InputTooLong, InvalidRequest
+from service.domain.errors import InputTooLong, InvalidRequest
+from service.domain.operations import Operation
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.tasks.imported_tensors import GivenTensors
 from service.tasks.limits import TextLimits
@@ -26,7 +27,6 @@ from service.tasks.translation.session_state import Position, PositionFormat
 from service.tasks.translation.subwords import Pieces
 from service.tasks.translation.text_translation import Sentence, Translating
 from service.tasks.vocabulary import Encoded, Vocabulary
-from service.types import Operation
 
 T = TypeVar("T")
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from service.domain.operations import Json, Outcome
 from service.tasks.next_word.operations import number
 from service.tasks.translation.beam_search import Beam, Hypothesis
 from service.tasks.translation.operations import Placed, Read, Underway
 from service.tasks.translation.requests import TranslateOptions
 from service.tasks.translation.subwords import Marks, Pieces
-from service.types import Json, Outcome
 
 #: Decoder rows that one operation may occupy, so that a long text does not slow the others.
 ROWS = 16

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.nets.config.loader import with_state
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import read_tensor_file
 
 HARMLESS = {"collections", "torch._utils", "torch._tensor", "torch.nn.parameter", "torch.storage", "argparse"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.golden.replay import FILE as GOLDEN
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.loader import Config, LanguageModelConfig

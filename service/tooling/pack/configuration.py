@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.nets.config.loader import read_json
 from service.tooling.inspect.report import inspect
 

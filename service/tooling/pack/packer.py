@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import torch
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config, with_state
 from service.tooling.inspect.state_dict import read_state_dict

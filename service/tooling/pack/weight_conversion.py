@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.loader import Config, LanguageModelConfig
 

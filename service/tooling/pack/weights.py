@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.loader import expected_shapes
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.loader import Config

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 
 UNKNOWN = "<unk>"
 #: Entries that word lists have beside words, and that are never predicted.

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
+from service.domain.operations import SeriesInput
+from service.domain.rfc3339 import written
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.forecasting.session_state import Standing
 from service.tasks.forecasting.timestamps import Timed, regular_rows
 from service.tasks.limits import MOST_ROWS
-from service.times import written
 from service.tooling.predict.series_file import TIME, read_table
-from service.types import SeriesInput
 
 #: The field that an error about one row of an input names.
 ROW = re.compile(r"input\.(?:values|timestamps)\[(\d+)\]")

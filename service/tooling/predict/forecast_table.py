@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.times import written
+from service.domain.rfc3339 import written
 
 
 def forecast_table(output: dict[str, Any], times: Sequence[int] | None) -> str:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.errors import InvalidRequest, ModelFolderError
+from service.domain.errors import InvalidRequest, ModelFolderError
+from service.domain.operations import Predict, PredictOptions, SeriesInput, TextInput
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.loader import Config, parse_config, read_config_bytes
 from service.tasks.registry import version_folders
 from service.tooling.predict.forecast_table import forecast_table
 from service.tooling.predict.series_file import read_future, read_series
-from service.types import Predict, PredictOptions, SeriesInput, TextInput
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Protocol
 
-from service.errors import InvalidRequest
-from service.times import microseconds, written
-from service.types import LARGEST, SeriesInput
+from service.domain.errors import InvalidRequest
+from service.domain.operations import LARGEST, SeriesInput
+from service.domain.rfc3339 import microseconds, written
 
 TIME = "timestamp"
 

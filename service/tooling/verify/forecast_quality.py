@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
+from service.domain.operations import Outcome, Predict
 from service.nets.forecast_inputs.preprocessor import Numbers
 from service.tasks.base import AnyTask, Running
 from service.tasks.forecasting.task import Forecasts
 from service.tasks.next_word.operations import number
 from service.tooling.offline_runner import finish
 from service.tooling.predict.even_series import read_even_series
-from service.types import Outcome, Predict
 
 
 class ForecastErrors:

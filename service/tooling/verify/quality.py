@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from service.domain.operations import Arithmetic
 from service.tasks.base import AnyTask
 from service.tasks.forecasting.task import Forecasts
 from service.tasks.next_word.task import NextWord
 from service.tasks.translation.task import Translation
 from service.tooling.verify.forecast_quality import ForecastErrors
 from service.tooling.verify.text_quality import Bleu, Perplexity
-from service.types import Arithmetic
 
 
 @dataclass(frozen=True, slots=True)

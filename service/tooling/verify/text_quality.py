@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
+from service.domain.operations import Observation, Predict, Score, TextInput
 from service.tasks.base import AnyTask
 from service.tasks.next_word.operations import number, perplexity
 from service.tooling.offline_runner import Asked, answers
-from service.types import Observation, Predict, Score, TextInput
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU

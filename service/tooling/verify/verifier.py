@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.domain.operations import Arithmetic, Device
 from service.tasks.limits import MOST_ROWS, TextLimits
 from service.tasks.registry import load_task
 from service.tooling.verify.quality import Quality, judge_of
-from service.types import Arithmetic, Device
 
 LIMITS = TextLimits(input_tokens=MOST_ROWS)
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from service.types import Durability
+from service.domain.sessions import Durability
 from tests.chaos.schedule import Fault
 from tests.chaos.world import World, losing
 

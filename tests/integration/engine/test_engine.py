@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady, Overloaded, StateCorrupted
+from service.domain.models import ModelVersion
+from service.domain.operations import Generate, GenerateOptions, Predict, Score, TextInput
 from service.engine.engine import MOST_TURNS, BatchingEngine
 from service.engine.registry import Catalogue, Loaded
-from service.errors import DeadlineExceeded, InternalError, ModelNotReady, Overloaded, StateCorrupted
 from service.tasks.next_word.operations import Row, TextSequence
 from service.tasks.next_word.task import NextWord
-from service.types import Generate, GenerateOptions, ModelVersion, Predict, Score, TextInput
 from tests.fakes import CountingObserver, ManualClock
 from tests.folders import WORDS, load_catalogue, write_language_model
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.errors import ModelFolderError, ModelNotReady
+from service.domain.models import Folder
+from service.domain.operations import Arithmetic, Predict, TextInput
 from service.engine.model_repository import Shelf
 from service.engine.registry import Catalogue
-from service.errors import ModelFolderError, ModelNotReady
 from service.tasks.limits import TextLimits
-from service.types import Arithmetic, Folder, Predict, TextInput
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.engine.test_engine import Scene, play

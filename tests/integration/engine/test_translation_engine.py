@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from service.domain.errors import InternalError, InvalidRequest
+from service.domain.operations import Operation, Predict, TextInput
 from service.engine.registry import Catalogue, Loaded
-from service.errors import InternalError, InvalidRequest
 from service.tasks.translation.operations import Advance, Underway
 from service.tasks.translation.task import Translation
-from service.types import Operation, Predict, TextInput
 from tests.folders import load_catalogue, write_language_model
 from tests.integration.engine.test_engine import Scene, play
 from tests.translation_folders import write_encoder_decoder

@@ -18,7 +18,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from typer.testing import CliRunner
 
 from service.cli import app
-from service.errors import SettingsError
+from service.domain.errors import SettingsError
+from service.domain.operations import Arithmetic
 from service.model_folder.loader import assemble, read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file
 from service.nets.config.loader import parse_config, read_config_bytes
@@ -28,7 +29,6 @@ from service.nets.models.forecaster import Forecaster
 from service.nets.models.language_model import LanguageModel
 from service.nets.models.registry import Network
 from service.process.worker_process import EX_CONFIG
-from service.types import Arithmetic
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.nets import test_encoder_decoder, test_forecaster, test_language_model

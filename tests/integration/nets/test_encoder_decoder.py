@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.loader import read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file
 from service.nets.layers.attention import gather

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.loader import read_checkpoint
 from tests.forecast_folders import write_forecaster
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config
 from service.tooling.inspect.report import Report, inspect

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from service.domain.operations import Arithmetic
 from service.model_folder.loader import read_checkpoint
 from service.nets.layers.rnn_stack import State
 from service.nets.models.language_model import LanguageModel
-from service.types import Arithmetic
 from tests.folders import write_language_model
 
 SETTINGS: list[dict[str, Any]] = [

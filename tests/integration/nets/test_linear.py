@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from service.domain.operations import Arithmetic
 from service.nets.layers.packed_linear import OneDnn, Plain, Product, Rows, pack
 from service.nets.layers.reduced_precision import Halved, PlainWhole, Rounded, Whole
-from service.types import Arithmetic
 
 #: Every kind of product, also those that another machine or a larger weight would get; and how far off it may be, as a
 #: share of its largest number.

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from service.domain.operations import Arithmetic
 from service.nets.config.rnn_spec import Layout, StateSpec
 from service.nets.layers.packed_linear import pack_all
 from service.nets.layers.rnn_stack import Stack, State
-from service.types import Arithmetic
 from tests.folders import run_quietly
 
 KINDS = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}

@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from service.engine.runner import outcome_of, run_timestep
-from service.errors import InputTooLong, InvalidRequest, StateCorrupted
-from service.tasks.forecasting.task import Forecasts
-from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
-from service.times import BEGIN, END
-from service.types import (
+from service.domain.errors import InputTooLong, InvalidRequest, StateCorrupted
+from service.domain.operations import (
     ForecastCheck,
     Generate,
     Open,
@@ -28,6 +23,11 @@ from service.types import (
     SeriesInput,
     TextInput,
 )
+from service.domain.rfc3339 import BEGIN, END
+from service.engine.runner import outcome_of, run_timestep
+from service.tasks.forecasting.task import Forecasts
+from service.tasks.limits import TextLimits
+from service.tasks.registry import load_task
 from tests.forecast_folders import START, future_of, read_trainer, series, times_of, write_forecaster
 from tests.forecast_trainer import ForecastTrainer, Row
 

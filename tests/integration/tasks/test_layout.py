@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from service.errors import StateCorrupted
+from service.domain.errors import StateCorrupted
 from service.tasks.state_layout import StateLayout
 
 LARGEST = float(np.finfo("f4").max)

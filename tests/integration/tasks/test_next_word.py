@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 import torch
 
+from service.domain.errors import InputTooLong, InvalidRequest, ModelFolderError, OutOfVocabulary, StateCorrupted
+from service.domain.operations import (
+    Generate,
+    GenerateOptions,
+    Operation,
+    Outcome,
+    Predict,
+    PredictOptions,
+    Score,
+    TextInput,
+)
 from service.engine.runner import run_timestep
-from service.errors import InputTooLong, InvalidRequest, ModelFolderError, OutOfVocabulary, StateCorrupted
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.next_word.task import NextWord, TextLimits
 from service.tasks.registry import load_task
-from service.types import Generate, GenerateOptions, Operation, Outcome, Predict, PredictOptions, Score, TextInput
 from tests.folders import WORDS, make_trainer, write_language_model
 
 SETTINGS: list[dict[str, Any]] = [

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from service.domain.operations import GenerateOptions
 from service.tasks.next_word.sampling import Sampler
-from service.types import GenerateOptions
 
 LOGITS = np.array([1.0, 3.0, -np.inf, 2.0, 3.0, 0.0], dtype=np.float32)
 FORBIDDEN, NOTHING = np.array([4]), np.array([], dtype=np.int64)

@@ -12,14 +12,14 @@ import torch
 from safetensors.numpy import load
 
 from service.application.sessions.state_metadata import read_metadata
+from service.domain.errors import InvalidRequest, StateCorrupted
+from service.domain.operations import Open, Operation, Outcome, Predict, SeriesInput, TextInput
+from service.domain.rfc3339 import BEGIN, END, microseconds
 from service.engine.registry import Loaded
 from service.engine.runner import outcome_of, run_timestep
 from service.engine.state_export import LONGEST_HEADER, SafetensorsFiles
-from service.errors import InvalidRequest, StateCorrupted
 from service.model_folder.safetensors_io import tensor_file
 from service.tasks.limits import TextLimits
-from service.times import BEGIN, END, microseconds
-from service.types import Open, Operation, Outcome, Predict, SeriesInput, TextInput
 from tests.folders import load_catalogue, write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.state_files import mutated, put_together, taken_apart, with_metadata, with_tensors

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from service.domain.errors import InputTooLong, InvalidRequest, StateCorrupted
+from service.domain.operations import Generate, Operation, Outcome, Predict, PredictOptions, Score, TextInput
 from service.engine.runner import outcome_of, run_timestep
-from service.errors import InputTooLong, InvalidRequest, StateCorrupted
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
 from service.tasks.translation.task import Translation
-from service.types import Generate, Operation, Outcome, Predict, PredictOptions, Score, TextInput
 from tests.folders import write_language_model
 from tests.translation_folders import MARKS, make_translation_trainer, write_encoder_decoder
 from tests.translation_requests import (

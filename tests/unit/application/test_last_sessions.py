@@ -1,7 +1,8 @@
 """When a retiring version counts as drained: searched from end to end while nothing moved."""
 
 from service.application.model_versions.session_scan import Searches
-from service.types import Edition, Meeting, Place, Served
+from service.domain.models import Edition, Meeting, Served
+from service.domain.sessions import Place
 
 EDITION = Edition("m", "1", "a")
 MARGIN_MS = 100

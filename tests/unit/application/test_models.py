@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from service.application.model_versions.resolver import Models, Standing
-from service.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
-from service.types import Edition, ModelVersion, Record
+from service.domain.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
+from service.domain.models import Edition, ModelVersion
+from service.domain.sessions import Record
 from tests.fakes import AddingEngine, model_version
 
 ONE, TWO = model_version(version="1", fingerprint="11" * 32), model_version(version="2", fingerprint="22" * 32)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from service.application.model_versions.retirement import FORGOTTEN_MS, Plan, Retirement
-from service.types import Edition, Folder, Mark, Meeting, Served
+from service.domain.models import Edition, Folder, Mark, Meeting, Served
 
 GRACE_MS = 60_000
 NOW = 1_000_000

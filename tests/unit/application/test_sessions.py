@@ -7,7 +7,7 @@ import pytest
 
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.sessions import NewSession
-from service.errors import IdempotencyKeyReused, InvalidRequest, ModelNotFound, SessionEnded, VersionNotFound
+from service.domain.errors import IdempotencyKeyReused, InvalidRequest, ModelNotFound, SessionEnded, VersionNotFound
 from tests.fakes import model_version
 from tests.unit.application.world import World, folded, run
 

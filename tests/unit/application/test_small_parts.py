@@ -11,8 +11,8 @@ from service.application.deadlines import Deadline
 from service.application.health import Health
 from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import encode
-from service.errors import Applied, DeadlineExceeded, Overloaded, ShuttingDown, StoreUnavailable
-from service.types import GenerateOptions, PredictOptions, TextInput
+from service.domain.errors import Applied, DeadlineExceeded, Overloaded, ShuttingDown, StoreUnavailable
+from service.domain.operations import GenerateOptions, PredictOptions, TextInput
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore
 
 

@@ -10,7 +10,7 @@ import pytest
 from service.application.deadlines import DEPARTED
 from service.application.sessions.idempotency import REMEMBERED_KEYS
 from service.application.sessions.steps import Step
-from service.errors import (
+from service.domain.errors import (
     DeadlineExceeded,
     DurabilityNotReached,
     IdempotencyKeyReused,
@@ -24,7 +24,7 @@ from service.errors import (
     StoreUnavailable,
     UnrollError,
 )
-from service.types import Generate, GenerateOptions, Predict, TextInput
+from service.domain.operations import Generate, GenerateOptions, Predict, TextInput
 from tests.fakes import MemoryStore, model_version
 from tests.unit.application.world import World, feed, folded, run
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.application.sessions.sessions import NewSession
-from service.errors import IdempotencyKeyReused, InvalidRequest, ModelNotFound, ModelVersionGone, SessionNotFound
+from service.domain.errors import IdempotencyKeyReused, InvalidRequest, ModelNotFound, ModelVersionGone, SessionNotFound
 from tests.fakes import model_version
 from tests.unit.application.world import World, folded, run
 

@@ -8,8 +8,9 @@ from service.application.model_versions.reconciler import Upgrades
 from service.application.model_versions.resolver import Models
 from service.application.model_versions.retirement import Retirement
 from service.application.model_versions.session_scan import Searches
-from service.errors import ModelFolderError, StoreUnavailable, UnrollError
-from service.types import Edition, Folder, Mark, Meeting, ModelVersion, Place, Served
+from service.domain.errors import ModelFolderError, StoreUnavailable, UnrollError
+from service.domain.models import Edition, Folder, Mark, Meeting, ModelVersion, Served
+from service.domain.sessions import Place
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, model_version
 
 GRACE_MS = 60_000

@@ -14,7 +14,7 @@ from service.application.sessions.locks import Lanes
 from service.application.sessions.sessions import NewSession, Sessions
 from service.application.sessions.state_transfer import Import, Transfers
 from service.application.sessions.steps import Step, Steps
-from service.types import Predict, PredictOptions, TextInput
+from service.domain.operations import Predict, PredictOptions, TextInput
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore, NumberFiles
 
 T = TypeVar("T")

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from service.domain.errors import Overloaded
 from service.engine.batcher import Batcher
-from service.errors import Overloaded
 
 
 @dataclass

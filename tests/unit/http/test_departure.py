@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.application.admission import Admission
 from service.application.deadlines import DEPARTED, Deadline
-from service.errors import ShuttingDown
+from service.domain.errors import ShuttingDown
 from service.http.middleware import disconnects
 from service.http.middleware.request import CLIENT_GONE, Gate, GateSettings
 from tests.fakes import CountingObserver, ManualClock

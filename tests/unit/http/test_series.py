@@ -8,12 +8,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from service.application.sessions.request_digest import digest
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
+from service.domain.operations import Predict, PredictOptions, SeriesInput, TextInput
+from service.domain.rfc3339 import microseconds
 from service.http.json_body import invalid_request, parse
 from service.http.schemas.inputs import Input
 from service.http.schemas.requests import LookBody, PredictBody, StepBody, StepItem
-from service.times import microseconds
-from service.types import Predict, PredictOptions, SeriesInput, TextInput
 
 NOON = 1_714_564_800_000_000  # 2024-05-01T12:00:00Z
 HOUR = 3_600_000_000

@@ -14,7 +14,7 @@ from service.application.admission import Admission
 from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import Answer
 from service.application.sessions.steps import Step
-from service.errors import SessionNotFound, StepConflict
+from service.domain.errors import SessionNotFound, StepConflict
 from service.http.app import create_api
 from service.http.fast_routes import Shortcuts
 from service.http.middleware.request import Gate, GateSettings

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.nets.config.loader import build_config, parse_config, with_state
 
 PLAIN: dict[str, Any] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import ModelFolderError
+from service.domain.errors import ModelFolderError
 from service.nets.config.loader import build_config, with_state
 
 SIDE: dict[str, Any] = {"cell": "lstm", "input_size": 320, "embedding_size": 320}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from models.recipes import corpus, vocabulary
+from service.domain.operations import TextInput
 from service.tasks.vocabulary import Vocabulary
-from service.types import TextInput
 
 
 @pytest.mark.parametrize(

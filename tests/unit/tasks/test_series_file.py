@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import InvalidRequest
+from service.domain.errors import InvalidRequest
+from service.domain.operations import SeriesInput
 from service.tooling.predict.forecast_table import forecast_table
 from service.tooling.predict.series_file import read_future, read_series
-from service.types import SeriesInput
 
 NOON = 1_714_564_800_000_000  # 2024-05-01T12:00:00Z
 HALF_HOUR = 1_800_000_000

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.domain.operations import ForecastCheck, Outcome
 from service.telemetry.metrics import Metrics
-from service.types import ForecastCheck, Outcome
 from tests.fakes import model_version
 
 

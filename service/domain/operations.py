@@ -1,0 +1,141 @@
+"""Operations and their outcomes: inputs, options, and what a network gave. Standard library only."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+#: What matrix products are computed in; states and everything else are float32.
+Arithmetic = Literal["float32", "bfloat16", "int8"]
+
+
+#: Where networks run.
+Device = Literal["cpu", "cuda"]
+
+
+#: Observations larger than any measurement; their squares still fit a float.
+LARGEST = 1e30
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """Text in one of three forms, exactly one of which is set; `target` is the translation of it to be scored."""
+
+    text: str | None = None
+    tokens: tuple[str, ...] | None = None
+    ids: tuple[int, ...] | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesInput:
+    """New observations: one row of numbers per timestep, None where one is missing.
+
+    `values` None: nothing new. `flat`: the client wrote numbers, not rows of one number each, and is answered alike.
+    `timestamps` are microseconds since 1970, one per row. `future` holds the covariates known over the horizon.
+    """
+
+    values: tuple[tuple[float | None, ...], ...] | None
+    flat: bool = False
+    timestamps: tuple[int, ...] | None = None
+    future: tuple[tuple[float, ...], ...] | None = None
+
+
+Input: TypeAlias = TextInput | SeriesInput
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """What a prediction should hold; each task has options of its own and refuses those of others.
+
+    Next words: `top_k` candidates; `complete` takes the last word for an unfinished prefix of them. Translation:
+    `beam_size`, `max_tokens` (end included; None: as long as the source suggests), `alternatives` and `attention`; in
+    sessions `top_k` next words. Forecasting: `horizon` (timesteps; None: the model's limit), `quantiles` in (0, 1),
+    `samples` paths and the `seed` that they follow from. `given` names what the client wrote, be it the default.
+    """
+
+    top_k: int = 5
+    complete: bool = False
+    beam_size: int = 4
+    max_tokens: int | None = None
+    alternatives: int = 0
+    attention: bool = False
+    horizon: int | None = None
+    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
+    samples: int = 0
+    seed: int | None = None
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateOptions:
+    """How to choose generated tokens; temperature 0 is greedy, `stop` texts end the output and are left out."""
+
+    max_tokens: int = 32
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """Feed the input, answer with what the task predicts from there: next words, a translation, a forecast."""
+
+    input: Input | None
+    options: PredictOptions = PredictOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Feed the input, answer with the log-probability of each of its tokens."""
+
+    input: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Feed the input, then choose token after token."""
+
+    input: Input | None
+    options: GenerateOptions = GenerateOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Read what a session is created with; the outcome's state is its state 0."""
+
+    input: Input
+
+
+Operation: TypeAlias = Predict | Score | Generate | Open
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """How well the model foresaw its input: `logprob` is summed over `tokens` of them."""
+
+    tokens: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastCheck:
+    """How far one-step forecasts were off: absolute errors summed over `values`, one score per scored row."""
+
+    values: int
+    absolute_error: float
+    anomaly_scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation gave: the JSON output, the state after it, and the tokens fed and generated."""
+
+    output: dict[str, Json]
+    state: bytes
+    timesteps: int
+    generated: int = 0
+    observation: Observation | ForecastCheck | None = None

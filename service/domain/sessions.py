@@ -1,0 +1,89 @@
+"""Sessions as values: their metadata, records and listings. Standard library only."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Durability = Literal["memory", "replicated", "fsynced"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a session stands in the index of all tenants' sessions."""
+
+    tenant: str
+    created_at: int
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """The last applied step, kept to answer its repetition: `step` is the count that it was applied at."""
+
+    step: int
+    key: bytes
+    body: bytes
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptState:
+    """An earlier state that a fork may start from."""
+
+    step: int
+    timesteps: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a session is and where it stands. Times are milliseconds since 1970."""
+
+    model: str
+    version: str
+    fingerprint: str
+    dtype: str
+    step: int
+    timesteps: int
+    created_at: int
+    expires_at: int
+    ttl_seconds: int
+    durability: Durability
+    kept_steps: int
+    indexed_until: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Facts):
+    """All that the store holds of one session; digests are 16 bytes.
+
+    `token` are the stored bytes that this record was read from, for compare-and-set; empty before the first write.
+    `origin` is the digest of a keyed create or fork, and random bytes behind it. `keys` are the digests of the last
+    keys, newest last.
+    """
+
+    state: bytes
+    origin: bytes = b""
+    keys: tuple[bytes, ...] = ()
+    last: LastStep | None = None
+    kept: tuple[KeptState, ...] = ()
+    token: bytes = b""
+
+    @property
+    def state_bytes(self) -> int:
+        """The size of its state."""
+        return len(self.state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Facts):
+    """What a listing tells of a session: what a record's first bytes hold."""
+
+    state_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """One page of a listing, newest first; `cursor` is None on the last page."""
+
+    sessions: list[tuple[str, Listed]]
+    cursor: str | None
