@@ -29,7 +29,7 @@ import torch
 from benchmarks import ours, ref_lm
 from service.domain.operations import Generate, GenerateOptions, TextInput
 from service.engine.engine import BatchingEngine
-from service.engine.registry import Catalogue, load_version
+from service.engine.registry import ModelRegistry, load_version
 from service.model_folder.loader import read_checkpoint
 from service.nets.models.language_model import LanguageModel
 from service.tasks.limits import TextLimits
@@ -165,7 +165,7 @@ async def play(serve: Serve, arrivals: Arrivals) -> list[float]:
 async def compare(model: Path, seconds: float) -> dict[str, float]:
     """Measure the same arrivals both ways."""
     loaded = load_version(model, TextLimits(generated_tokens=LONGEST))
-    engine = BatchingEngine(Catalogue([loaded]), Metrics(), time.monotonic, max_batch=BATCH, max_queue=100_000)
+    engine = BatchingEngine(ModelRegistry([loaded]), Metrics(), time.monotonic, max_batch=BATCH, max_queue=100_000)
     engine.start()
 
     async def serve(tokens: int) -> None:

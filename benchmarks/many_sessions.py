@@ -25,10 +25,10 @@ from redis.asyncio import Redis
 from service.application.sessions import serializers
 from service.domain.sessions import Record
 from service.store import EmbeddedServer, RedisStore, connect
-from service.store.index.cursor import Position
+from service.store.index.cursor import ListingPosition
 from service.store.index.index import lifetime
 from service.store.keys import Keys
-from service.store.record.codec import Owner, encode
+from service.store.record.codec import RecordOwner, encode
 
 TENANT = "t"
 BATCH = 1000
@@ -127,8 +127,8 @@ class Crowd:
     per_millisecond: int
     first: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
-    def position(self, number: int) -> Position:
-        return Position(self.first + number // self.per_millisecond, name(number).encode())
+    def position(self, number: int) -> ListingPosition:
+        return ListingPosition(self.first + number // self.per_millisecond, name(number).encode())
 
     def model(self, number: int) -> str:
         return "rare" if number % max(1, self.size // 10) == 7 else "common"
@@ -143,7 +143,7 @@ async def fill(at: Place, crowd: Crowd) -> None:
         pipeline = at.redis.pipeline(transaction=False)
         for number in numbers:
             stored = record(crowd.position(number).created_at, crowd.model(number), crowd.state_bytes)
-            data = encode(stored, Owner(TENANT, name(number)))
+            data = encode(stored, RecordOwner(TENANT, name(number)))
             pipeline.set(at.keys.session(TENANT, name(number)), data, px=1000 * TTL_SECONDS)
         ends = time.time_ns() // 1_000_000 + lifetime(TTL_SECONDS)
         pipeline.zadd(created, {crowd.position(number).member: 0 for number in numbers})

@@ -15,46 +15,46 @@ from starlette.types import ASGIApp
 
 from service.application.admission import Admission
 from service.application.health import Health
-from service.application.model_versions.reconciler import Upgrades
-from service.application.model_versions.resolver import Models
+from service.application.model_versions.reconciler import ModelReconciler
+from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement
-from service.application.model_versions.session_scan import Searches
+from service.application.model_versions.session_scan import DrainScans
 from service.application.ports import Clock, Engine, StateFiles, StateStore
 from service.application.predictions import Predictions
-from service.application.sessions.creation import Creations
-from service.application.sessions.locks import Lanes
+from service.application.sessions.creation import SessionFactory
+from service.application.sessions.locks import SessionLocks
 from service.application.sessions.sessions import Sessions
-from service.application.sessions.state_transfer import Transfers
+from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.steps import Steps
 from service.domain.errors import SettingsError, UnrollError
-from service.domain.operations import Arithmetic, Device, Operation, Outcome
+from service.domain.operations import ComputeDtype, Device, Operation, Outcome
 from service.domain.sessions import Durability
 from service.engine.engine import BatchingEngine
-from service.engine.model_repository import Shelf
-from service.engine.registry import Catalogue, load_version
+from service.engine.model_repository import FolderModelRepository
+from service.engine.registry import ModelRegistry, load_version
 from service.engine.runner import outcome_of, run_timestep
-from service.engine.state_export import SafetensorsFiles
+from service.engine.state_export import SafetensorsStateFiles
 from service.http.app import create_app
 from service.http.dependencies import Services
-from service.http.middleware.request import GateSettings
-from service.nets.device import require
+from service.http.middleware.request import RequestSettings
+from service.nets.device import require_device
 from service.settings import Settings
 from service.store.driver.connect import connect
 from service.store.driver.topology import Topology
 from service.store.redis_store import RedisStore
 from service.store.server_checks import warnings
-from service.store.worker_registry import RedisFleet
+from service.store.worker_registry import RedisWorkerRegistry
 from service.tasks.limits import TextLimits
 from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 #: How often the live sessions are counted and the expired dropped from the store's index.
-COUNT_EVERY_SECONDS = 5.0
+SESSION_COUNT_SECONDS = 5.0
 #: How many objects more start a collection. Python's 700 are a few requests: 3 % of a step's time went there.
-YOUNG_OBJECTS = 10_000
+GC_THRESHOLD = 10_000
 #: How long a worker that says nothing still counts, beside three looks at the models.
-FRESH_SECONDS = 8.0
+HEARTBEAT_TIMEOUT_SECONDS = 8.0
 
 
 class SystemClock:
@@ -68,7 +68,7 @@ class SystemClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Fittings:
+class Overrides:
     """What the use cases see of the outside: the real parts, or what a test puts around them to break them."""
 
     clock: Clock = field(default_factory=SystemClock)
@@ -76,7 +76,7 @@ class Fittings:
     store: Callable[[StateStore], StateStore] = lambda store: store
 
 
-PLAIN = Fittings()
+NO_OVERRIDES = Overrides()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,38 +89,38 @@ class Worker:
 
 
 @asynccontextmanager
-async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> AsyncIterator[Worker]:
+async def running_worker(settings: Settings, fittings: Overrides = NO_OVERRIDES) -> AsyncIterator[Worker]:
     """Start the parts, give the wired application, and stop the parts. Raises SettingsError."""
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: a worker needs a store, `unroll serve` starts a private one")
     for dtype in (None, *settings.dtype.values()):
-        require(settings.device, dtype)
+        require_device(settings.device, dtype)
     topology = connect(settings.redis_url, settings.store_timeout_seconds)
     torch.set_num_threads(1)
     metrics, clock = Metrics(), fittings.clock
-    catalogue = Catalogue()
+    catalogue = ModelRegistry()
     store = RedisStore(
         topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
     )
     # Rows of one product are rounded differently with their number: alone, an operation's are always as many.
     max_batch = 1 if settings.deterministic else settings.max_batch
     engine = BatchingEngine(catalogue, metrics, clock.monotonic, max_batch=max_batch, max_queue=settings.max_queue)
-    ports = fittings.engine(engine), fittings.store(store), SafetensorsFiles(catalogue)
+    ports = fittings.engine(engine), fittings.store(store), SafetensorsStateFiles(catalogue)
     services = _wire(settings, *ports, metrics=metrics, clock=clock)
-    upgrades = _wire_upgrades(settings, services, engine, catalogue, topology)
+    upgrades = _wire_reconciler(settings, services, engine, catalogue, topology)
     await upgrades.start()
-    _warn_of_strangers(settings, engine)
+    _warn_about_unknown_models(settings, engine)
     engine.start()
     # A full collection takes over 100 ms with torch imported: what is loaded by now is never collected.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
+    gc.set_threshold(GC_THRESHOLD)
     watching = [
         asyncio.create_task(_watch_store(topology, store, services.health, settings.durability)),
         asyncio.create_task(upgrades.run(settings.models_poll_seconds)),
     ]
     try:
-        yield Worker(create_app(services, _gate_settings(settings)), services.admission, engine.ended)
+        yield Worker(create_app(services, _request_settings(settings)), services.admission, engine.ended)
     finally:
         for task in watching:
             task.cancel()
@@ -131,7 +131,7 @@ async def running_worker(settings: Settings, fittings: Fittings = PLAIN) -> Asyn
         await topology.aclose()
 
 
-def _warn_of_strangers(settings: Settings, engine: Engine) -> None:
+def _warn_about_unknown_models(settings: Settings, engine: Engine) -> None:
     """Warn of models that a setting names and that are not served: misspelt, or refused."""
     served = {one.name for one in engine.versions()}
     for name in sorted(settings.dtype.keys() - served - {""}):
@@ -146,8 +146,14 @@ def text_limits(settings: Settings) -> TextLimits:
 def _wire(
     settings: Settings, engine: Engine, store: StateStore, files: StateFiles, *, metrics: Metrics, clock: Clock
 ) -> Services:
-    models, lanes, admission = Models(engine), Lanes(), Admission(settings.max_requests, clock.monotonic)
-    creations = Creations(engine=engine, store=store, observer=metrics, clock=clock, durability=settings.durability)
+    models, lanes, admission = (
+        VersionResolver(engine),
+        SessionLocks(),
+        Admission(settings.max_requests, clock.monotonic),
+    )
+    creations = SessionFactory(
+        engine=engine, store=store, observer=metrics, clock=clock, durability=settings.durability
+    )
     sessions = Sessions(
         models=models,
         engine=engine,
@@ -165,7 +171,7 @@ def _wire(
         predictions=Predictions(models, engine),
         sessions=sessions,
         steps=steps,
-        transfers=Transfers(sessions=sessions, creations=creations, models=models, files=files),
+        transfers=StateTransfer(sessions=sessions, creations=creations, models=models, files=files),
         health=Health(engine, store, admission, metrics),
         admission=admission,
         observer=metrics,
@@ -174,27 +180,29 @@ def _wire(
     )
 
 
-def _wire_upgrades(
-    settings: Settings, services: Services, engine: Engine, catalogue: Catalogue, topology: Topology
-) -> Upgrades:
+def _wire_reconciler(
+    settings: Settings, services: Services, engine: Engine, catalogue: ModelRegistry, topology: Topology
+) -> ModelReconciler:
     poll, timeout = settings.models_poll_seconds, settings.store_timeout_seconds
-    fresh = FRESH_SECONDS + 3 * poll
-    return Upgrades(
+    fresh = HEARTBEAT_TIMEOUT_SECONDS + 3 * poll
+    return ModelReconciler(
         models=services.models,
         engine=engine,
-        shelf=Shelf(settings.models, catalogue, text_limits(settings), settings.dtype_of, settings.device),
-        fleet=RedisFleet(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
+        shelf=FolderModelRepository(
+            settings.models, catalogue, text_limits(settings), settings.dtype_of, settings.device
+        ),
+        fleet=RedisWorkerRegistry(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
         observer=services.observer,
         clock=services.clock,
         retirement=Retirement(int(settings.model_grace_seconds * 1000), settings.retire_superseded),
         # A step tells of itself at the next look, which a slow store delays.
-        searches=Searches(int((2 * poll + timeout) * 1000)),
+        searches=DrainScans(int((2 * poll + timeout) * 1000)),
         fresh_seconds=fresh,
     )
 
 
-def _gate_settings(settings: Settings) -> GateSettings:
-    return GateSettings(settings.max_body_bytes, settings.request_timeout_seconds, settings.api_keys)
+def _request_settings(settings: Settings) -> RequestSettings:
+    return RequestSettings(settings.max_body_bytes, settings.request_timeout_seconds, settings.api_keys)
 
 
 async def _watch_store(topology: Topology, store: RedisStore, health: Health, durability: Durability) -> None:
@@ -209,13 +217,13 @@ async def _watch_store(topology: Topology, store: RedisStore, health: Health, du
                     log.warning("store setting", extra={"reason": warning})
                 looked = True
         # A master that was replaced may still answer those who do not ask.
-        await topology.refresh(asyncio.get_running_loop().time() + COUNT_EVERY_SECONDS)
+        await topology.refresh(asyncio.get_running_loop().time() + SESSION_COUNT_SECONDS)
         await health.count_sessions()
-        await asyncio.sleep(COUNT_EVERY_SECONDS)
+        await asyncio.sleep(SESSION_COUNT_SECONDS)
 
 
 def run_once(
-    folder: Path, operation: Operation, limits: TextLimits, dtype: Arithmetic | None, device: Device
+    folder: Path, operation: Operation, limits: TextLimits, dtype: ComputeDtype | None, device: Device
 ) -> Outcome:
     """Load one model version and run one operation, without a server.
 

@@ -123,19 +123,22 @@ def predict(
     """Predict the next words of a text, translate it, or forecast a series, without a server."""
     from service.bootstrap import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
     from service.domain.operations import PredictOptions  # noqa: PLC0415
-    from service.tasks.limits import MOST_ROWS  # noqa: PLC0415 - likewise
-    from service.tooling.predict.offline_prediction import Given, prepare  # noqa: PLC0415 - likewise
+    from service.tasks.limits import MAX_ROWS  # noqa: PLC0415 - likewise
+    from service.tooling.predict.offline_prediction import PredictionArguments, prepare  # noqa: PLC0415 - likewise
 
     asked: dict[str, Any] = {"top_k": top_k, "horizon": horizon}
     options = {name: value for name, value in asked.items() if value is not None}
     try:
         found = configuration.load(models=models, device=device)
         trial = prepare(
-            model, found.models, Given(text, csv, future), PredictOptions(**options, given=frozenset(options))
+            model,
+            found.models,
+            PredictionArguments(text, csv, future),
+            PredictOptions(**options, given=frozenset(options)),
         )
         limits = text_limits(found)
         if csv is not None:
-            limits = replace(limits, input_tokens=max(limits.input_tokens, MOST_ROWS))
+            limits = replace(limits, input_tokens=max(limits.input_tokens, MAX_ROWS))
         dtype = found.dtype_of(trial.folder.parent.name)
         outcome = run_once(trial.folder, trial.operation, limits, dtype, found.device)
     except (SettingsError, ModelFolderError, UnrollError) as error:

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.domain.errors import SettingsError
-from service.domain.operations import Arithmetic, Device
+from service.domain.operations import ComputeDtype, Device
 from service.domain.sessions import Durability
 
 
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         description="`TENANT:KEY,TENANT:KEY`: who may call; a tenant sees its own sessions only. Empty: anyone",
     )
     durability: Durability = Field("memory", description="Durability of sessions that name none")
-    dtype: Annotated[dict[str, Arithmetic], NoDecode] = Field(
+    dtype: Annotated[dict[str, ComputeDtype], NoDecode] = Field(
         default_factory=dict,
         description="Arithmetic: `DTYPE` of all models or `MODEL=DTYPE,DTYPE` of some; unset: as each states itself",
     )
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
             raise ValueError("expected one dtype for each model, and at most one without a model")
         return found
 
-    def dtype_of(self, model: str) -> Arithmetic | None:
+    def dtype_of(self, model: str) -> ComputeDtype | None:
         """Return the arithmetic that a model is to run in; None leaves it to the model."""
         return self.dtype.get(model, self.dtype.get(""))
 

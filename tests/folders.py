@@ -11,8 +11,8 @@ import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
-from service.engine.model_repository import Shelf
-from service.engine.registry import Catalogue
+from service.engine.model_repository import FolderModelRepository
+from service.engine.registry import ModelRegistry
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import with_state
 from service.tasks.limits import TextLimits
@@ -157,12 +157,12 @@ def write_language_model(
     return folder
 
 
-def load_catalogue(models: Path, limits: TextLimits | None = None) -> Catalogue:
+def load_catalogue(models: Path, limits: TextLimits | None = None) -> ModelRegistry:
     """Load every version below `models` that is not broken."""
-    catalogue = Catalogue()
+    catalogue = ModelRegistry()
 
     async def load() -> None:
-        shelf = Shelf(models, catalogue, limits or TextLimits())
+        shelf = FolderModelRepository(models, catalogue, limits or TextLimits())
         for folder in await shelf.look():
             await shelf.load(folder)
 

@@ -1,6 +1,6 @@
 """The operations that tests ask of translation models."""
 
-from service.domain.operations import Open, Predict, PredictOptions, Score, TextInput
+from service.domain.operations import OpenSession, Predict, PredictOptions, Score, TextInput
 
 DEFAULT = PredictOptions()
 
@@ -27,9 +27,9 @@ def ScoreTranslation(text: str, target: str) -> Score:  # noqa: N802
     return Score(TextInput(text=text, target=target))
 
 
-def OpenTranslation(text: str) -> Open:  # noqa: N802
+def OpenTranslation(text: str) -> OpenSession:  # noqa: N802
     """Create a session with its source."""
-    return Open(TextInput(text=text))
+    return OpenSession(TextInput(text=text))
 
 
 def AcceptTranslation(text: str | None, options: PredictOptions = DEFAULT) -> Predict:  # noqa: N802

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 
-from service.application.throughput import Pace
+from service.application.throughput import ThroughputEstimator
 from service.domain.errors import Overloaded, ShuttingDown
 
 #: How much of the time that a client has may go by in waiting: answers that come too late are work for nobody.
-WAITING_SHARE = 0.5
+MAX_WAIT_FRACTION = 0.5
 
 
 class Admission:
@@ -22,7 +22,7 @@ class Admission:
         self.draining = False
         self.closed = False
         self._monotonic = monotonic
-        self._pace = Pace()
+        self._pace = ThroughputEstimator()
 
     def enter(self, patience: float | None = None, *, opens_session: bool = False) -> None:
         """Take a permit; `patience` are the seconds that the client says it has.
@@ -40,7 +40,7 @@ class Admission:
 
     def _foresee(self, patience: float) -> None:
         wait = self._pace.wait(self.under_way)
-        if wait > patience * WAITING_SHARE:
+        if wait > patience * MAX_WAIT_FRACTION:
             self._pace.refused()
             raise Overloaded(
                 f"{self.under_way} requests are under way, which take about {wait:.1f} s: too long for the "

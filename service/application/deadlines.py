@@ -12,7 +12,7 @@ DEPARTED = "the client has gone"
 
 
 @dataclass(slots=True)
-class Effect:
+class AppliedStatus:
     """What a request has done so far, for an error that cuts it off."""
 
     applied: Applied
@@ -44,26 +44,26 @@ class Deadline:
             applied=applied,
         )
 
-    def bounding(self, applied: Applied = "no") -> "Bounding":
+    def bounding(self, applied: Applied = "no") -> "DeadlineScope":
         """Cancel a block at the deadline: `async with deadline.bounding() as effect`.
 
         Raises DeadlineExceeded that tells what took effect, first `applied`; ShuttingDown likewise where a worker that
         must go cancels the request before. A cancellation by DEPARTED passes as it is.
         """
-        return Bounding(self, Effect(applied))
+        return DeadlineScope(self, AppliedStatus(applied))
 
 
-class Bounding:
+class DeadlineScope:
     """The block that `Deadline.bounding` cancels. No generator: there is one for every request."""
 
     __slots__ = ("_deadline", "_effect", "_timeout")
 
-    def __init__(self, deadline: Deadline, effect: Effect) -> None:
+    def __init__(self, deadline: Deadline, effect: AppliedStatus) -> None:
         self._deadline = deadline
         self._effect = effect
         self._timeout = asyncio.timeout(max(0.0, deadline.at - deadline.clock.monotonic()))
 
-    async def __aenter__(self) -> Effect:
+    async def __aenter__(self) -> AppliedStatus:
         await self._timeout.__aenter__()
         return self._effect
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from service.domain.models import Edition, Folder, Mark, Meeting, ModelVersion, Served
+from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import Operation, Outcome
-from service.domain.sessions import Place, Record, SessionPage
+from service.domain.sessions import IndexPosition, Record, SessionPage
 
 
 class Clock(Protocol):
@@ -36,7 +36,7 @@ class Engine(Protocol):
         """False once the engine has died; it does not recover by itself."""
 
 
-class StateFile(Protocol):
+class ParsedStateFile(Protocol):
     """A safetensors file that was read, its tensors not yet compared with a model."""
 
     @property
@@ -53,7 +53,7 @@ class StateFiles(Protocol):
     def write(self, model: ModelVersion, state: bytes, metadata: Mapping[str, str]) -> bytes:
         """The file of a stored state. Raises StateCorrupted."""
 
-    def read(self, content: bytes) -> StateFile:
+    def read(self, content: bytes) -> ParsedStateFile:
         """Read a file. Raises InvalidRequest that says what it is instead."""
 
 
@@ -98,39 +98,39 @@ class StateStore(Protocol):
         """Return when the store answers."""
 
 
-class Shelf(Protocol):
+class ModelRepository(Protocol):
     """The folders of model versions, and what of them is loaded into the engine."""
 
-    async def look(self) -> list[Folder]:
+    async def look(self) -> list[VersionFolder]:
         """The version folders, the newest of each model first. Raises ModelFolderError without a folder of models."""
 
-    async def load(self, folder: Folder) -> ModelVersion | None:
+    async def load(self, folder: VersionFolder) -> ModelVersion | None:
         """Load a version aside and have it join; None where it is refused, which is logged, or changed meanwhile."""
 
-    def unload(self, edition: Edition) -> None:
+    def unload(self, edition: VersionKey) -> None:
         """Have a version leave, and give its memory back."""
 
 
-class Fleet(Protocol):
+class WorkerRegistry(Protocol):
     """What all workers know together of the versions they serve. Raises StoreUnavailable and StoreFull."""
 
     @property
     def worker(self) -> str:
         """This worker's name among them."""
 
-    async def meet(self, served: Sequence[Served]) -> Meeting:
+    async def meet(self, served: Sequence[ServedVersion]) -> ClusterView:
         """Say what this worker serves, hear what all do."""
 
     async def leave(self) -> None:
         """Serve nothing any more."""
 
-    async def mark(self, edition: Edition, mark: Mark) -> None:
+    async def mark(self, edition: VersionKey, mark: RetirementMark) -> None:
         """Mark an edition as retiring; where it is marked, only `drained` changes the mark."""
 
-    async def unmark(self, edition: Edition) -> None:
+    async def unmark(self, edition: VersionKey) -> None:
         """Forget that an edition is retiring."""
 
-    async def first_live(self, edition: Edition, start: Place | None) -> Place | None:
+    async def first_live(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
         """The first live session on the edition at `start` or behind it; None: there is none.
 
         It can also be where a long search rests. New sessions enter behind all others of their tenant.

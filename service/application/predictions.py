@@ -2,9 +2,9 @@
 
 import asyncio
 
-from service.application.model_versions.resolver import Models
+from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Engine
-from service.application.request_context import Caller
+from service.application.request_context import RequestContext
 from service.domain.errors import UnrollError
 from service.domain.models import ModelVersion
 from service.domain.operations import Json, Operation, Outcome
@@ -13,11 +13,13 @@ from service.domain.operations import Json, Operation, Outcome
 class Predictions:
     """Runs operations on a model's newest or named version."""
 
-    def __init__(self, models: Models, engine: Engine) -> None:
+    def __init__(self, models: VersionResolver, engine: Engine) -> None:
         self._models = models
         self._engine = engine
 
-    async def one(self, caller: Caller, model: str, version: str | None, operation: Operation) -> dict[str, Json]:
+    async def one(
+        self, caller: RequestContext, model: str, version: str | None, operation: Operation
+    ) -> dict[str, Json]:
         """Run one operation and return the answer. Raises ModelNotFound, VersionNotFound, InvalidRequest."""
         found = self._models.version(model, version)
         async with caller.deadline.bounding():
@@ -25,7 +27,7 @@ class Predictions:
         return {**_head(found), "output": outcome.output, "usage": _usage([outcome])}
 
     async def many(
-        self, caller: Caller, model: str, version: str | None, operations: list[Operation]
+        self, caller: RequestContext, model: str, version: str | None, operations: list[Operation]
     ) -> dict[str, Json]:
         """Run several operations at once; the answer's `outputs` are in their order. One that fails fails all."""
         found = self._models.version(model, version)
@@ -41,7 +43,7 @@ class Predictions:
         outcomes = [task.result() for task in tasks]
         return {**_head(found), "outputs": [outcome.output for outcome in outcomes], "usage": _usage(outcomes)}
 
-    async def _numbered(self, found: ModelVersion, operation: Operation, at: int, caller: Caller) -> Outcome:
+    async def _numbered(self, found: ModelVersion, operation: Operation, at: int, caller: RequestContext) -> Outcome:
         try:
             return await self._engine.run(found, operation, None, caller.deadline.at)
         except UnrollError as error:

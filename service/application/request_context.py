@@ -6,7 +6,7 @@ from service.application.deadlines import Deadline
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class RequestContext:
     """The client of one request: `tenant` owns the sessions."""
 
     tenant: str

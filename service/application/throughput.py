@@ -11,7 +11,7 @@ BUSY = 8
 
 
 @dataclass(slots=True)
-class Pace:
+class ThroughputEstimator:
     """Counts the requests that end in windows of time throughout which the worker was busy."""
 
     _seconds_each: float = 0.0

@@ -9,7 +9,7 @@ from service.domain.operations import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Edition:
+class VersionKey:
     """What stands in a version's folder, by its fingerprint: changed in place, a version is another edition."""
 
     model: str
@@ -44,12 +44,12 @@ class ModelVersion:
     metrics: dict[str, Json] = field(default_factory=dict)
 
     @property
-    def edition(self) -> Edition:
-        return Edition(self.name, self.version, self.fingerprint)
+    def edition(self) -> VersionKey:
+        return VersionKey(self.name, self.version, self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class VersionFolder:
     """A version's folder as it was last seen: `signature` follows from its files' names, sizes and times of change.
 
     `fingerprint` is known where it was loaded as it stands, `broken` says that it was refused, `settled` that it kept
@@ -65,7 +65,7 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class RetirementMark:
     """A version is retiring `since` milliseconds since 1970 on the store's clock; `drained`: nobody needs it any more.
 
     `signature` is that of its folder, by which a worker that starts knows it without loading it.
@@ -78,28 +78,28 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedVersion:
     """What a worker tells of an edition: whether it takes new sessions, and whether some moved since its last look."""
 
-    edition: Edition
+    edition: VersionKey
     open: bool
     touched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class ClusterView:
     """What the workers know together at `now`, milliseconds since 1970 on the store's clock."""
 
     now: int = 0
-    marks: dict[Edition, Mark] = field(default_factory=dict)
-    workers: dict[str, tuple[Served, ...]] = field(default_factory=dict)
+    marks: dict[VersionKey, RetirementMark] = field(default_factory=dict)
+    workers: dict[str, tuple[ServedVersion, ...]] = field(default_factory=dict)
 
     @property
-    def served(self) -> Iterator[Served]:
+    def served(self) -> Iterator[ServedVersion]:
         """What all workers serve, an edition once for each of them."""
         return chain.from_iterable(self.workers.values())
 
     @property
-    def editions(self) -> set[Edition]:
+    def editions(self) -> set[VersionKey]:
         """The editions that are served anywhere."""
         return {one.edition for one in self.served}

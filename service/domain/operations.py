@@ -7,7 +7,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 
 #: What matrix products are computed in; states and everything else are float32.
-Arithmetic = Literal["float32", "bfloat16", "int8"]
+ComputeDtype = Literal["float32", "bfloat16", "int8"]
 
 
 #: Where networks run.
@@ -15,7 +15,7 @@ Device = Literal["cpu", "cuda"]
 
 
 #: Observations larger than any measurement; their squares still fit a float.
-LARGEST = 1e30
+MAX_ABS = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +104,13 @@ class Generate:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenSession:
     """Read what a session is created with; the outcome's state is its state 0."""
 
     input: Input
 
 
-Operation: TypeAlias = Predict | Score | Generate | Open
+Operation: TypeAlias = Predict | Score | Generate | OpenSession
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Durability = Literal["memory", "replicated", "fsynced"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class IndexPosition:
     """Where a session stands in the index of all tenants' sessions."""
 
     tenant: str
@@ -26,7 +26,7 @@ class LastStep:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptState:
+class Snapshot:
     """An earlier state that a fork may start from."""
 
     step: int
@@ -35,7 +35,7 @@ class KeptState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class SessionMetadata:
     """What a session is and where it stands. Times are milliseconds since 1970."""
 
     model: str
@@ -53,7 +53,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record(Facts):
+class Record(SessionMetadata):
     """All that the store holds of one session; digests are 16 bytes.
 
     `token` are the stored bytes that this record was read from, for compare-and-set; empty before the first write.
@@ -65,7 +65,7 @@ class Record(Facts):
     origin: bytes = b""
     keys: tuple[bytes, ...] = ()
     last: LastStep | None = None
-    kept: tuple[KeptState, ...] = ()
+    kept: tuple[Snapshot, ...] = ()
     token: bytes = b""
 
     @property
@@ -75,7 +75,7 @@ class Record(Facts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed(Facts):
+class SessionSummary(SessionMetadata):
     """What a listing tells of a session: what a record's first bytes hold."""
 
     state_bytes: int
@@ -85,5 +85,5 @@ class Listed(Facts):
 class SessionPage:
     """One page of a listing, newest first; `cursor` is None on the last page."""
 
-    sessions: list[tuple[str, Listed]]
+    sessions: list[tuple[str, SessionSummary]]
     cursor: str | None

@@ -13,15 +13,15 @@ from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
 from service.engine.batcher import Batcher
-from service.engine.registry import Catalogue, Loaded
+from service.engine.registry import LoadedModel, ModelRegistry
 from service.engine.runner import outcome_of, run_timestep
-from service.tasks.base import Running
+from service.tasks.base import RunningOperation
 
 log = logging.getLogger(__name__)
 
 #: How many turns of the event loop without a new operation end the gathering of a batch, and how many do at the most.
-QUIET_TURNS = 3
-MOST_TURNS = 12
+GATHER_QUIET_TURNS = 3
+MAX_GATHER_TURNS = 12
 
 
 class EngineObserver(Protocol):
@@ -34,11 +34,11 @@ class EngineObserver(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class QueuedOperation:
     """An operation under way and the future of its outcome."""
 
-    loaded: Loaded
-    sequence: Running
+    loaded: LoadedModel
+    sequence: RunningOperation
     future: asyncio.Future[Outcome]
     deadline: float | None
     submitted: float
@@ -70,7 +70,7 @@ class BatchingEngine:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: ModelRegistry,
         observer: EngineObserver,
         monotonic: Callable[[], float],
         *,
@@ -80,9 +80,9 @@ class BatchingEngine:
         self._catalogue = catalogue
         self._observer = observer
         self._monotonic = monotonic
-        self._batcher: Batcher[Entry] = Batcher(max_batch, max_queue)
+        self._batcher: Batcher[QueuedOperation] = Batcher(max_batch, max_queue)
         self._due = asyncio.Event()
-        self._running: list[Entry] = []
+        self._running: list[QueuedOperation] = []
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -120,7 +120,7 @@ class BatchingEngine:
         row = loaded.task.initial_state if state is None else loaded.task.from_bytes(state)
         sequence = loaded.task.start(operation, row)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._batcher.submit(Entry(loaded, sequence, future, deadline, self._monotonic()))
+        self._batcher.submit(QueuedOperation(loaded, sequence, future, deadline, self._monotonic()))
         self._due.set()
         return await future
 
@@ -138,11 +138,11 @@ class BatchingEngine:
         A request takes some turns from its socket to here, and those that wait in theirs would miss the pass by one.
         """
         quiet = 0
-        for _ in range(MOST_TURNS):
+        for _ in range(MAX_GATHER_TURNS):
             before = len(self._batcher)
             await asyncio.sleep(0)
             quiet = quiet + 1 if len(self._batcher) == before else 0
-            if quiet == QUIET_TURNS:
+            if quiet == GATHER_QUIET_TURNS:
                 break
 
     def _run_once(self) -> None:
@@ -157,7 +157,7 @@ class BatchingEngine:
         self._running = []
         self._observer.queue(len(self._batcher))
 
-    def _advance(self, members: list[Entry], now: float) -> None:
+    def _advance(self, members: list[QueuedOperation], now: float) -> None:
         version = members[0].loaded.version
         for entry in members:
             if not entry.started:
@@ -180,7 +180,7 @@ class BatchingEngine:
         except Exception as error:
             log.error("outcomes not counted", exc_info=error)
 
-    def _settle(self, entry: Entry, failure: Exception | None) -> Outcome | None:
+    def _settle(self, entry: QueuedOperation, failure: Exception | None) -> Outcome | None:
         """Answer who waits for an operation that has ended; returns the outcome that was told."""
         if failure is None:
             try:
@@ -190,7 +190,7 @@ class BatchingEngine:
         self._fail(entry, failure)
         return None
 
-    def _fail(self, entry: Entry, failure: Exception) -> None:
+    def _fail(self, entry: QueuedOperation, failure: Exception) -> None:
         if isinstance(failure, UnrollError):
             entry.fail(failure)
             return

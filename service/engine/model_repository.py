@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from service.domain.errors import ModelFolderError
-from service.domain.models import Edition, Folder, ModelVersion
-from service.domain.operations import Arithmetic, Device
-from service.engine.registry import Catalogue, Loaded, load_version
+from service.domain.models import ModelVersion, VersionFolder, VersionKey
+from service.domain.operations import ComputeDtype, Device
+from service.engine.registry import LoadedModel, ModelRegistry, load_version
 from service.tasks.limits import TextLimits
 from service.tasks.registry import version_folders
 
@@ -23,7 +23,7 @@ Place = tuple[str, str]
 TRIM: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
 
 
-class Shelf:
+class FolderModelRepository:
     """Looks at `models`, loads versions into the catalogue and takes them out again.
 
     `dtype_of` tells the arithmetic that a model is to run in, None for its own; all run on `device`.
@@ -32,9 +32,9 @@ class Shelf:
     def __init__(
         self,
         models: Path,
-        catalogue: Catalogue,
+        catalogue: ModelRegistry,
         limits: TextLimits,
-        dtype_of: Callable[[str], Arithmetic | None] = lambda _: None,
+        dtype_of: Callable[[str], ComputeDtype | None] = lambda _: None,
         device: Device = "cpu",
     ) -> None:
         self._models = models
@@ -46,7 +46,7 @@ class Shelf:
         # What came of the folders as they stand: fingerprints, None where one was refused.
         self._judged: dict[tuple[Place, str], str | None] = {}
 
-    async def look(self) -> list[Folder]:
+    async def look(self) -> list[VersionFolder]:
         """Return the version folders, newest first; settled are those that two looks found alike, at first all.
 
         A folder that is gone is returned once more, unsettled. Raises ModelFolderError without a folder of models.
@@ -62,18 +62,18 @@ class Shelf:
         ]
         return sorted(folders, key=lambda folder: (folder.model, -int(folder.version)))
 
-    def _folder(self, place: Place, signature: str, *, settled: bool) -> Folder:
+    def _folder(self, place: Place, signature: str, *, settled: bool) -> VersionFolder:
         key = (place, signature)
         fingerprint = self._judged.get(key)
         refused = key in self._judged and fingerprint is None
-        return Folder(*place, signature, fingerprint, refused, settled)
+        return VersionFolder(*place, signature, fingerprint, refused, settled)
 
-    async def load(self, folder: Folder) -> ModelVersion | None:
+    async def load(self, folder: VersionFolder) -> ModelVersion | None:
         """Load a version and have it join the catalogue; None where it is refused, which is logged, or was changed."""
         place = (folder.model, folder.version)
         path = self._models / folder.model / folder.version
         # Not as the thread's result: the executor's futures refer to theirs in circles, until a garbage collection.
-        found: list[Loaded] = []
+        found: list[LoadedModel] = []
         dtype = self._dtype_of(folder.model)
         await asyncio.to_thread(_load_aside, found, path, self._limits, dtype, self._device)
         loaded = found.pop() if found else None
@@ -86,7 +86,7 @@ class Shelf:
         self._give_memory_back()
         return loaded.version
 
-    def unload(self, edition: Edition) -> None:
+    def unload(self, edition: VersionKey) -> None:
         """Have a version leave the catalogue, and give its memory back."""
         self._catalogue.drop(edition)
         self._give_memory_back()
@@ -96,7 +96,9 @@ class Shelf:
         asyncio.get_running_loop().run_in_executor(None, TRIM, 0)
 
 
-def _load_aside(found: list[Loaded], path: Path, limits: TextLimits, dtype: Arithmetic | None, device: Device) -> None:
+def _load_aside(
+    found: list[LoadedModel], path: Path, limits: TextLimits, dtype: ComputeDtype | None, device: Device
+) -> None:
     torch.set_num_threads(1)  # torch counts by thread
     try:
         found.append(load_version(path, limits, dtype, device))

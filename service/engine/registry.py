@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import ModelNotReady
-from service.domain.models import Edition, ModelVersion
-from service.domain.operations import Arithmetic, Device
+from service.domain.models import ModelVersion, VersionKey
+from service.domain.operations import ComputeDtype, Device
 from service.model_folder.loader import Checkpoint
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
@@ -18,18 +18,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A model version that serves."""
 
     version: ModelVersion
     task: AnyTask
 
 
-class Catalogue:
+class ModelRegistry:
     """All loaded versions, those of one model next to each other, the newest last."""
 
-    def __init__(self, loaded: Iterable[Loaded] = ()) -> None:
-        self._loaded: dict[tuple[str, str], Loaded] = {}
+    def __init__(self, loaded: Iterable[LoadedModel] = ()) -> None:
+        self._loaded: dict[tuple[str, str], LoadedModel] = {}
         for one in loaded:
             self.put(one)
 
@@ -37,17 +37,17 @@ class Catalogue:
         """Return all versions in order."""
         return [one.version for one in self._loaded.values()]
 
-    def put(self, loaded: Loaded) -> None:
+    def put(self, loaded: LoadedModel) -> None:
         """Have a version join, in place of its edition before."""
         version = loaded.version
         every = {**self._loaded, (version.name, version.version): loaded}
         self._loaded = dict(sorted(every.items(), key=lambda item: (item[0][0], int(item[0][1]))))
 
-    def drop(self, edition: Edition) -> None:
+    def drop(self, edition: VersionKey) -> None:
         """Have it leave; what is under way on it ends as it began."""
         self._loaded = {place: one for place, one in self._loaded.items() if one.version.edition != edition}
 
-    def loaded(self, model: ModelVersion) -> Loaded:
+    def loaded(self, model: ModelVersion) -> LoadedModel:
         """Return the loaded part of a version that `versions` told of. Raises ModelNotReady when it left meanwhile."""
         one = self._loaded.get((model.name, model.version))
         if one is None or one.version.fingerprint != model.fingerprint:
@@ -55,7 +55,9 @@ class Catalogue:
         return one
 
 
-def load_version(folder: Path, limits: TextLimits, dtype: Arithmetic | None = None, device: Device = "cpu") -> Loaded:
+def load_version(
+    folder: Path, limits: TextLimits, dtype: ComputeDtype | None = None, device: Device = "cpu"
+) -> LoadedModel:
     """Load one version with its golden vectors replayed, to run in `dtype` or in its own on `device`.
 
     Raises ModelFolderError, and SettingsError for the device.
@@ -64,7 +66,7 @@ def load_version(folder: Path, limits: TextLimits, dtype: Arithmetic | None = No
     checkpoint, task = load_task(folder, limits, dtype, device)
     if checkpoint.dtype != checkpoint.config.dtype:
         _tell(checkpoint)
-    return Loaded(_describe(checkpoint, task.state_bytes, time.perf_counter() - started), task)
+    return LoadedModel(_describe(checkpoint, task.state_bytes, time.perf_counter() - started), task)
 
 
 def _tell(checkpoint: Checkpoint) -> None:

@@ -5,9 +5,9 @@ from typing import TypeVar
 import torch
 
 from service.domain.operations import Outcome
-from service.tasks.base import AnyTask, Running
+from service.tasks.base import AnyTask, RunningOperation
 
-Q = TypeVar("Q", bound=Running)
+Q = TypeVar("Q", bound=RunningOperation)
 
 
 def run_timestep(task: AnyTask, batch: list[Q]) -> list[Exception | None]:
@@ -25,7 +25,7 @@ def run_timestep(task: AnyTask, batch: list[Q]) -> list[Exception | None]:
         return [_deliver(sequence, share) for sequence, share in zip(batch, shares, strict=True)]
 
 
-def _deliver(sequence: Running, share: object) -> Exception | None:
+def _deliver(sequence: RunningOperation, share: object) -> Exception | None:
     try:
         sequence.receive(share)
     except Exception as error:  # noqa: BLE001 - likewise
@@ -33,6 +33,6 @@ def _deliver(sequence: Running, share: object) -> Exception | None:
     return None
 
 
-def outcome_of(task: AnyTask, sequence: Running) -> Outcome:
+def outcome_of(task: AnyTask, sequence: RunningOperation) -> Outcome:
     """Return the outcome of a finished sequence."""
     return sequence.outcome(b"" if sequence.state is None else task.to_bytes(sequence.state))

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 from service.domain.errors import InvalidRequest
 from service.domain.models import ModelVersion
-from service.engine.registry import Catalogue
+from service.engine.registry import ModelRegistry
 from service.model_folder.safetensors_io import TensorFile, TensorFileError, parse_tensor_file, tensor_file
-from service.tasks.imported_tensors import GivenTensors
+from service.tasks.imported_tensors import ImportedTensors
 
 #: Room for the names of a thousand tensors. A longer header is no state's, and takes long to parse.
-LONGEST_HEADER = 131_072
+MAX_HEADER_BYTES = 131_072
 
 
 @dataclass(frozen=True, slots=True)
-class SafetensorsFile:
+class SafetensorsStateFile:
     """A file that was read: what it says of itself, and tensors that no model was asked about yet."""
 
-    catalogue: Catalogue
+    catalogue: ModelRegistry
     file: TensorFile
 
     @property
@@ -28,31 +28,31 @@ class SafetensorsFile:
     def state(self, model: ModelVersion) -> bytes:
         """Return the state as a session of `model` stores it. Raises InvalidRequest for a tensor that does not fit."""
         task = self.catalogue.loaded(model).task
-        given = GivenTensors(self.file.tensors)
+        given = ImportedTensors(self.file.tensors)
         state = task.from_tensors(given)
         given.finish()
         return task.to_bytes(state)
 
 
 @dataclass(frozen=True, slots=True)
-class SafetensorsFiles:
+class SafetensorsStateFiles:
     """Writes and reads the files of all loaded models."""
 
-    catalogue: Catalogue
+    catalogue: ModelRegistry
 
     def write(self, model: ModelVersion, state: bytes, metadata: Mapping[str, str]) -> bytes:
         """Return the file of a stored state. Raises StateCorrupted."""
         task = self.catalogue.loaded(model).task
         return tensor_file(task.to_tensors(task.from_bytes(state)), metadata)
 
-    def read(self, content: bytes) -> SafetensorsFile:
+    def read(self, content: bytes) -> SafetensorsStateFile:
         """Read a file. Raises InvalidRequest that says what it is instead."""
         header = int.from_bytes(content[:8], "little")
-        if LONGEST_HEADER < header <= len(content):
+        if MAX_HEADER_BYTES < header <= len(content):
             raise InvalidRequest(
-                f"the body's safetensors header has {header} bytes: expected at most {LONGEST_HEADER}", param="body"
+                f"the body's safetensors header has {header} bytes: expected at most {MAX_HEADER_BYTES}", param="body"
             )
         try:
-            return SafetensorsFile(self.catalogue, parse_tensor_file(content))
+            return SafetensorsStateFile(self.catalogue, parse_tensor_file(content))
         except TensorFileError as error:
             raise InvalidRequest(f"the body is no state of a session: {error}", param="body") from error

@@ -10,9 +10,9 @@ from service import __version__
 from service.domain.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, UnrollError
 from service.http import errors
 from service.http.dependencies import Services
-from service.http.fast_routes import Shortcuts
+from service.http.fast_routes import FastRouteMiddleware
 from service.http.json_body import invalid_request
-from service.http.middleware.request import Gate, GateSettings
+from service.http.middleware.request import RequestMiddleware, RequestSettings
 from service.http.routes import models, operations, sessions
 
 DESCRIPTION = """
@@ -39,11 +39,13 @@ def create_api() -> FastAPI:
     return api
 
 
-def create_app(services: Services, gate: GateSettings) -> ASGIApp:
+def create_app(services: Services, gate: RequestSettings) -> ASGIApp:
     """Return the whole application, its door in front."""
     api = create_api()
     api.state.services = services
-    return Gate(Shortcuts(api, services), gate, services.admission, services.observer, services.clock)
+    return RequestMiddleware(
+        FastRouteMiddleware(api, services), gate, services.admission, services.observer, services.clock
+    )
 
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:

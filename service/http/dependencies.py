@@ -10,12 +10,12 @@ from fastapi import Request
 
 from service.application.admission import Admission
 from service.application.health import Health
-from service.application.model_versions.resolver import Models
+from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, Observer
 from service.application.predictions import Predictions
-from service.application.request_context import Caller
+from service.application.request_context import RequestContext
 from service.application.sessions.sessions import Sessions
-from service.application.sessions.state_transfer import Transfers
+from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.steps import Steps
 
 
@@ -23,11 +23,11 @@ from service.application.sessions.steps import Steps
 class Services:
     """The use cases, and what the door needs."""
 
-    models: Models
+    models: VersionResolver
     predictions: Predictions
     sessions: Sessions
     steps: Steps
-    transfers: Transfers
+    transfers: StateTransfer
     health: Health
     admission: Admission
     observer: Observer
@@ -41,7 +41,7 @@ async def services(request: Request) -> Services:
     return found
 
 
-async def caller(request: Request) -> Caller:
+async def request_context(request: Request) -> RequestContext:
     """Return who asks, as the door found out; a dependency of the routes."""
-    found: Caller = request.state.caller
+    found: RequestContext = request.state.caller
     return found

@@ -28,7 +28,7 @@ Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True, slots=True)
-class Shortcut:
+class FastRoute:
     """A POST route to a function of its path's parameters, a `body`, the use cases, the caller, and perhaps a `key`."""
 
     route: APIRoute
@@ -36,7 +36,7 @@ class Shortcut:
     takes_key: bool
 
     @classmethod
-    def to(cls, router: APIRouter, endpoint: Endpoint, schema: type[Schema], *, takes_key: bool = False) -> "Shortcut":
+    def to(cls, router: APIRouter, endpoint: Endpoint, schema: type[Schema], *, takes_key: bool = False) -> "FastRoute":
         """Return the shortcut to a router's route."""
         every = (route for route in router.routes if isinstance(route, APIRoute))
         return cls(next(route for route in every if route.endpoint is endpoint), schema, takes_key)
@@ -54,16 +54,16 @@ class Shortcut:
         return arguments
 
 
-class Shortcuts:
+class FastRouteMiddleware:
     """ASGI middleware in front of FastAPI."""
 
     def __init__(self, api: ASGIApp, services: Services) -> None:
         self._api = api
         self._services = services
         self._every = (
-            Shortcut.to(sessions.router, sessions.step, requests.StepBody, takes_key=True),
-            Shortcut.to(sessions.router, sessions.step_many, requests.StepsBody),
-            Shortcut.to(models.router, models.predict, requests.PredictBody),
+            FastRoute.to(sessions.router, sessions.step, requests.StepBody, takes_key=True),
+            FastRoute.to(sessions.router, sessions.step_many, requests.StepsBody),
+            FastRoute.to(models.router, models.predict, requests.PredictBody),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +75,9 @@ class Shortcuts:
                     return
         await self._api(scope, receive, send)
 
-    async def _take(self, shortcut: Shortcut, path: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+    async def _take(
+        self, shortcut: FastRoute, path: dict[str, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         request = StrictRequest(scope, receive)
         content = await request.body()
         arguments = await shortcut.arguments(request)

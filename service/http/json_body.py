@@ -13,7 +13,7 @@ from service.domain.errors import InvalidJson, InvalidRequest, UnsupportedMediaT
 
 OCTETS = "application/octet-stream"
 #: How pydantic begins to tell what it wanted.
-SHOULD = re.compile(r"^(?:Input|List|String) should")
+EXPECTED = re.compile(r"^(?:Input|List|String) should")
 
 
 class StrictRequest(Request):
@@ -90,7 +90,7 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
         return InvalidRequest(f"{field} is missing: expected it", param=field)
     if kind == "extra_forbidden":
         return InvalidRequest(f"{field} is not a field of this request: expected it to be left out", param=field)
-    found, message = _shown(first.get("input")), SHOULD.sub("expected it to", message)
+    found, message = _excerpt(first.get("input")), EXPECTED.sub("expected it to", message)
     return InvalidRequest(f"{field} is {found}: {message[:1].lower()}{message[1:]}", param=field)
 
 
@@ -102,7 +102,7 @@ def _field(location: Sequence[str | int]) -> str:
     return name or "body"
 
 
-def _shown(value: object) -> str:
+def _excerpt(value: object) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except ValueError:

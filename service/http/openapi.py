@@ -6,10 +6,10 @@ import sys
 from service.http.app import create_api
 
 
-def contract() -> str:
+def openapi_document() -> str:
     """Return the contract as docs/openapi.json holds it."""
     return json.dumps(create_api().openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(contract())
+    sys.stdout.write(openapi_document())

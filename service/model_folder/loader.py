@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
-from service.domain.operations import Arithmetic, Device, Json
+from service.domain.operations import ComputeDtype, Device, Json
 from service.model_folder.golden.comparison import Replay
 from service.model_folder.golden.replay import replay_golden
 from service.model_folder.model_card import read_card
 from service.model_folder.safetensors_io import StoredTensor, read_tensor_file
 from service.nets.config.loader import Config, parse_config, read_config_bytes
-from service.nets.device import carry, require
+from service.nets.device import require_device, wrap_for_device
 from service.nets.layers.packed_linear import pack_all
 from service.nets.models.registry import Network, make_network
 
@@ -38,7 +38,7 @@ class Checkpoint:
     path: Path
     config: Config
     network: Network
-    dtype: Arithmetic
+    dtype: ComputeDtype
     fingerprint: str
     parameters: int
     description: str
@@ -51,13 +51,13 @@ class Checkpoint:
         return self.golden is not None
 
 
-def read_checkpoint(folder: Path, dtype: Arithmetic | None = None, device: Device = "cpu") -> Checkpoint:
+def read_checkpoint(folder: Path, dtype: ComputeDtype | None = None, device: Device = "cpu") -> Checkpoint:
     """Read a model folder to run in this arithmetic, its own unless told, on this device.
 
     Raises ModelFolderError naming the folder, what was found and what was expected; SettingsError for a device that is
     not there, or has no such arithmetic.
     """
-    require(device, dtype)
+    require_device(device, dtype)
     if not folder.is_dir():
         raise ModelFolderError(f"{folder}: found no folder, expected one with config.json and model.safetensors")
     raw = read_config_bytes(folder)
@@ -85,7 +85,7 @@ def read_checkpoint(folder: Path, dtype: Arithmetic | None = None, device: Devic
 
 
 def assemble(
-    config: Config, weights: dict[str, Tensor], arithmetic: Arithmetic, device: Device | torch.device = "cpu"
+    config: Config, weights: dict[str, Tensor], arithmetic: ComputeDtype, device: Device | torch.device = "cpu"
 ) -> Network:
     """Return the network with these weights, packed for this arithmetic; its callers' tensors lie in memory."""
     place = torch.device(device)
@@ -94,7 +94,7 @@ def assemble(
     network.requires_grad_(False)
     pack_all(network, arithmetic)
     if place.type != "cpu":
-        carry(network, place)
+        wrap_for_device(network, place)
     return network
 
 
@@ -114,10 +114,10 @@ def _weights(config: Config, path: Path, stored: dict[str, StoredTensor]) -> dic
     shapes = expected_shapes(config)
     if missing := [name for name in shapes if name not in stored]:
         wanted = f"{missing[0]} of shape {[*shapes[missing[0]]]}"
-        raise ModelFolderError(f"{path}: {_and_more(missing)}: found no such tensor, expected {wanted}")
+        raise ModelFolderError(f"{path}: {_abbreviate(missing)}: found no such tensor, expected {wanted}")
     if extra := sorted(stored.keys() - shapes.keys()):
         raise ModelFolderError(
-            f"{path}: {_and_more(extra)}: found this tensor of shape {[*stored[extra[0]].shape]}, "
+            f"{path}: {_abbreviate(extra)}: found this tensor of shape {[*stored[extra[0]].shape]}, "
             "expected none of that name: config.json describes a network without it"
         )
     for name, shape in shapes.items():
@@ -141,7 +141,7 @@ def _finite(path: Path, name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _and_more(names: list[str]) -> str:
+def _abbreviate(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 

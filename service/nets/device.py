@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from service.domain.errors import SettingsError
-from service.domain.operations import Arithmetic, Device
+from service.domain.operations import ComputeDtype, Device
 
 #: The calls of all networks that compute something; the others make or pick tensors in memory.
 CALLS = ("step", "sequence", "encode", "logits", "score", "contexts", "parameters_of")
 
 
-def require(device: Device, dtype: Arithmetic | None) -> None:
+def require_device(device: Device, dtype: ComputeDtype | None) -> None:
     """Raise SettingsError where networks cannot run on `device` in this arithmetic."""
     if device == "cpu":
         return
@@ -30,14 +30,14 @@ def require(device: Device, dtype: Arithmetic | None) -> None:
         raise SettingsError("dtype is int8 on the device cuda: expected float32 or bfloat16, int8 is for processors")
 
 
-def carry(network: nn.Module, device: torch.device) -> None:
+def wrap_for_device(network: nn.Module, device: torch.device) -> None:
     """Have the calls of a network whose weights lie on `device` take tensors in memory and return such."""
     for name in CALLS:
         if hasattr(network, name):
-            setattr(network, name, _carrying(getattr(network, name), device))
+            setattr(network, name, _wrapped(getattr(network, name), device))
 
 
-def _carrying(call: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+def _wrapped(call: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     memory = torch.device("cpu")
 
     def carried(*arguments: Any) -> Any:  # noqa: ANN401 as the call itself has it

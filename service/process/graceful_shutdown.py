@@ -15,10 +15,10 @@ from typing import Protocol
 from service.application.admission import Admission
 
 #: How long an idle connection stays open to get its 503: a request may be on its way.
-LAST_CALL_SECONDS = 1.0
+IDLE_CLOSE_SECONDS = 1.0
 #: For the answers to what is cut off; half of the grace time at most.
-FAREWELL_SECONDS = 1.0
-LOOK_EVERY = 0.05
+CANCEL_GRACE_SECONDS = 1.0
+POLL_SECONDS = 0.05
 
 
 class Connections(Protocol):
@@ -30,7 +30,7 @@ class Connections(Protocol):
     async def cancel_requests(self) -> None: ...
 
 
-class Drain:
+class GracefulShutdown:
     """Ends the connections of one worker in order; to be used within the event loop."""
 
     def __init__(self, admission: Admission, *, drain_seconds: float, grace_seconds: float) -> None:
@@ -60,7 +60,7 @@ class Drain:
         """Wait for the beginning, and end the connections within the grace time."""
         await self._begun.wait()
         loop = asyncio.get_running_loop()
-        end = loop.time() + max(self._grace_seconds - FAREWELL_SECONDS, self._grace_seconds / 2)
+        end = loop.time() + max(self._grace_seconds - CANCEL_GRACE_SECONDS, self._grace_seconds / 2)
         if self._alone:
             connections.stop_accepting()
         moved_at = min(end, loop.time() + self._drain_seconds)
@@ -68,7 +68,7 @@ class Drain:
         connections.stop_accepting()
         self._admission.close()
         # The place to end streams, once there are any: each between two of its frames.
-        idle_until = min(end, loop.time() + LAST_CALL_SECONDS)
+        idle_until = min(end, loop.time() + IDLE_CLOSE_SECONDS)
         await self._wait(idle_until, lambda: not connections.connected())
         connections.close_idle()
         await self._wait(end, lambda: not connections.connected())
@@ -77,7 +77,7 @@ class Drain:
     async def _wait(self, until: float, over: Callable[[], bool]) -> None:
         """Return when it is over; what came in while the event loop was busy has been read by then."""
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_SECONDS)
             if over() or asyncio.get_running_loop().time() >= until:
                 break
         for _ in range(2):  # timers run before sockets are read, and so may what they wake

@@ -13,26 +13,26 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 #: uvicorn writes a whole head at once.
 HEAD = b"HTTP/1.1 "
 #: How many connections one turn of the event loop takes up.
-TAKEN_UP = 8
+ACCEPTS_PER_TURN = 8
 
 
-def handles(listener: socket.socket) -> list[socket.socket]:
+def duplicate_listeners(listener: socket.socket) -> list[socket.socket]:
     """Return the handles of a listening socket that the event loop should watch, itself among them.
 
     libuv takes up one connection for each of them and turn (https://github.com/libuv/libuv/pull/3696), and a turn that
     runs a forward pass takes tens of milliseconds: hundreds that come at once would wait for seconds.
     """
-    return [listener, *(listener.dup() for _ in range(TAKEN_UP - 1))]
+    return [listener, *(listener.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
 
 
-class Connection(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol on a transport that keeps heads for their bodies."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(cast("asyncio.Transport", JoiningTransport(transport)))
+        super().connection_made(cast("asyncio.Transport", HeadBufferingTransport(transport)))
 
 
-class JoiningTransport:
+class HeadBufferingTransport:
     """Keeps the head of an answer until its body is written, but no longer than this turn of the event loop."""
 
     def __init__(self, transport: asyncio.Transport) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.domain.errors import SettingsError
-from service.process.worker_pool import BACKOFF, Crew
+from service.process.worker_pool import BACKOFF, WorkerPool
 from service.process.worker_process import EX_CONFIG, WorkerProcess
 from service.settings import Settings, to_environment
 from service.store.embedded.server import EmbeddedServer
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 #: What a worker's process runs: -P keeps the folder that the service was started in out of its imports.
 WORKER = ("-P", "-m", "service.process.worker")
 PORT_SECONDS = 15.0
-LOOK_EVERY = 0.5
+POLL_SECONDS = 0.5
 #: What a worker may take beyond its grace time before it is killed.
 SPARE_SECONDS = 2.0
 
@@ -65,7 +65,7 @@ class Supervisor:
             command = [sys.executable, *self.worker]
             host, port = listener.getsockname()[:2]
             log.info("starting", extra={"url": f"http://{host}:{port}", "workers": self.settings.workers})
-            crew = Crew(self.settings.workers, lambda: WorkerProcess(command, environment, listener))
+            crew = WorkerPool(self.settings.workers, lambda: WorkerProcess(command, environment, listener))
             stack.callback(self._stop_workers, crew, listener, wake)
             while not self._stopping and not crew.misconfigured:
                 self._look_after(crew)
@@ -126,7 +126,7 @@ class Supervisor:
             log.error("the private store does not start", extra={"reason": str(error)})
             self._restart_store_at = time.monotonic() + BACKOFF[-1]
 
-    def _look_after(self, crew: Crew) -> None:
+    def _look_after(self, crew: WorkerPool) -> None:
         now = time.monotonic()
         if self._renew:
             self._renew = False
@@ -134,7 +134,7 @@ class Supervisor:
             crew.renew(now)
         crew.look_after(now)
 
-    def _stop_workers(self, crew: Crew, listener: socket.socket, wake: socket.socket) -> None:
+    def _stop_workers(self, crew: WorkerPool, listener: socket.socket, wake: socket.socket) -> None:
         """Let the workers finish what is under way, within the grace time."""
         # From now on the port is the workers': it closes with the last of them that accepts.
         listener.close()
@@ -155,7 +155,7 @@ class Supervisor:
 
 def _sleep(wake: socket.socket) -> None:
     """Wait for a signal, or a moment."""
-    select.select([wake], [], [], LOOK_EVERY)
+    select.select([wake], [], [], POLL_SECONDS)
     with contextlib.suppress(BlockingIOError):
         wake.recv(4096)
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from service import settings as configuration
-from service.bootstrap import PLAIN, Fittings, Worker, running_worker
+from service.bootstrap import NO_OVERRIDES, Overrides, Worker, running_worker
 from service.domain.errors import SettingsError
-from service.process.graceful_shutdown import Drain
-from service.process.http_protocol import Connection, handles
-from service.process.worker_process import EX_CONFIG, EX_SOFTWARE, GOING, HURRY, READY, STOP
+from service.process.graceful_shutdown import GracefulShutdown
+from service.process.http_protocol import HttpProtocol, duplicate_listeners
+from service.process.worker_process import DRAINING, EX_CONFIG, EX_SOFTWARE, READY, SKIP_DRAIN, STOP
 from service.settings import Settings
 from service.telemetry import logs
 
@@ -68,13 +68,17 @@ class Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
 
-async def serve(settings: Settings, listener: socket.socket, line: socket.socket, fittings: Fittings = PLAIN) -> int:
+async def serve(
+    settings: Settings, listener: socket.socket, line: socket.socket, fittings: Overrides = NO_OVERRIDES
+) -> int:
     """Serve until SIGTERM, or until the supervisor or the engine is dead; returns the exit status."""
     async with running_worker(settings, fittings) as worker:
-        drain = Drain(worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds)
+        drain = GracefulShutdown(
+            worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds
+        )
         config = uvicorn.Config(
             worker.app,
-            http=Connection,
+            http=HttpProtocol,
             log_config=None,
             access_log=False,
             proxy_headers=False,
@@ -86,7 +90,7 @@ async def serve(settings: Settings, listener: socket.socket, line: socket.socket
         server = Server(config, lambda: _take_orders(drain, line))
         ending = asyncio.create_task(_end(server, drain))
         watching = asyncio.create_task(_leave_with_engine(worker, drain))
-        await server.serve(sockets=handles(listener))
+        await server.serve(sockets=duplicate_listeners(listener))
         status = EX_SOFTWARE if watching.done() else 0
         watching.cancel()
         await ending
@@ -94,21 +98,21 @@ async def serve(settings: Settings, listener: socket.socket, line: socket.socket
     return status
 
 
-async def _end(server: Server, drain: Drain) -> None:
+async def _end(server: Server, drain: GracefulShutdown) -> None:
     try:
         await drain.run(server)
     finally:
         server.should_exit = True
 
 
-async def _leave_with_engine(worker: Worker, drain: Drain) -> None:
+async def _leave_with_engine(worker: Worker, drain: GracefulShutdown) -> None:
     """End a worker that can no longer predict: the supervisor starts a better one."""
     await worker.engine_ended()
     drain.begin(alone=True)
     drain.hurry()
 
 
-def _take_orders(drain: Drain, line: socket.socket) -> None:
+def _take_orders(drain: GracefulShutdown, line: socket.socket) -> None:
     """Listen to signals and to the supervisor, and tell it that this worker is up."""
     loop = asyncio.get_running_loop()
 
@@ -116,7 +120,7 @@ def _take_orders(drain: Drain, line: socket.socket) -> None:
         if drain.begun:
             drain.hurry()
         else:
-            _tell(line, GOING)
+            _tell(line, DRAINING)
             drain.begin(alone=True)
 
     def on_order() -> None:
@@ -127,7 +131,7 @@ def _take_orders(drain: Drain, line: socket.socket) -> None:
             drain.begin(alone=True)
         if STOP in orders:
             drain.begin(alone=False)
-        if HURRY in orders:
+        if SKIP_DRAIN in orders:
             drain.hurry()
 
     loop.add_signal_handler(signal.SIGTERM, on_signal)
@@ -149,7 +153,7 @@ def _tell(line: socket.socket, what: bytes) -> None:
         line.send(what)
 
 
-def main(fittings: Fittings = PLAIN) -> int:
+def main(fittings: Overrides = NO_OVERRIDES) -> int:
     """Run the worker; returns its exit status."""
     listener, line = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:3])
     line.setblocking(False)

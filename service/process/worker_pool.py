@@ -15,7 +15,7 @@ HEALTHY_SECONDS = 10.0
 BACKOFF = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-class Member(Protocol):
+class WorkerHandle(Protocol):
     """A worker; service/process/worker_process.py has the real one."""
 
     @property
@@ -30,28 +30,28 @@ class Member(Protocol):
 
 
 @dataclass(slots=True)
-class Place:
+class WorkerSlot:
     """A place for one worker: the one in it, and when the next one may start."""
 
-    member: Member | None = None
+    member: WorkerHandle | None = None
     started_at: float = 0.0
     start_at: float = 0.0
     failures: int = 0
 
 
-class Crew:
+class WorkerPool:
     """Decides which workers start and leave; time is an argument.
 
     Renewing starts a new worker beside the old ones, waits until it is ready, and only then lets an old one leave. So
     there are never fewer ready workers than before, and never more than one too many.
     """
 
-    def __init__(self, size: int, start: Callable[[], Member]) -> None:
+    def __init__(self, size: int, start: Callable[[], WorkerHandle]) -> None:
         self.misconfigured = False
         self._start = start
-        self._places = [Place() for _ in range(size)]
-        self._leaving: list[Member] = []
-        self._successor: Place | None = None
+        self._places = [WorkerSlot() for _ in range(size)]
+        self._leaving: list[WorkerHandle] = []
+        self._successor: WorkerSlot | None = None
         self._renew_before = -math.inf
 
     def look_after(self, now: float) -> None:
@@ -70,12 +70,12 @@ class Crew:
         """Replace, one by one, all workers that were started before."""
         self._renew_before = now
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[WorkerHandle]:
         """Return every worker that lives."""
         placed = [place.member for place in [*self._places, self._successor] if place is not None]
         return [member for member in [*self._leaving, *placed] if member is not None and member.ended() is None]
 
-    def _tidy(self, place: Place, now: float) -> None:
+    def _tidy(self, place: WorkerSlot, now: float) -> None:
         member = place.member
         if member is None:
             return
@@ -87,7 +87,7 @@ class Crew:
             place.member = None
             self._leaving.append(member)
 
-    def _bury(self, place: Place, pid: int, status: int, now: float) -> None:
+    def _bury(self, place: WorkerSlot, pid: int, status: int, now: float) -> None:
         if status == EX_CONFIG:
             self.misconfigured = True
         if status in {0, EX_CONFIG}:
@@ -97,17 +97,17 @@ class Crew:
         place.start_at = now + delay
         log.error("worker died", extra={"pid": pid, "status": status, "restart_in": delay})
 
-    def _outdated(self) -> Place | None:
+    def _outdated(self) -> WorkerSlot | None:
         return next((place for place in self._places if place.started_at < self._renew_before), None)
 
     def _renew_next(self, now: float) -> None:
         if self._outdated() is not None:
-            self._successor = Place(self._start(), now)
+            self._successor = WorkerSlot(self._start(), now)
         else:
             self._renew_before = -math.inf
             log.info("workers renewed")
 
-    def _look_at_successor(self, successor: Place) -> None:
+    def _look_at_successor(self, successor: WorkerSlot) -> None:
         member = successor.member
         if member is None:
             return
@@ -119,7 +119,7 @@ class Crew:
             self._successor = None
             self._hand_over(successor)
 
-    def _hand_over(self, successor: Place) -> None:
+    def _hand_over(self, successor: WorkerSlot) -> None:
         """Put the new worker in an old one's place; where none is left, because all died meanwhile, it leaves again."""
         place = self._outdated() or successor
         old, place.member = place.member, successor.member

@@ -17,11 +17,11 @@ EX_CONFIG = 78
 #: The worker accepts connections.
 READY = b"r"
 #: The worker was told to go by someone else: another one may take its place.
-GOING = b"g"
+DRAINING = b"g"
 #: The whole service stops: no other worker accepts, so this one does until its drain time is over.
 STOP = b"s"
 #: The drain time is over now.
-HURRY = b"h"
+SKIP_DRAIN = b"h"
 
 
 class WorkerProcess:
@@ -54,7 +54,7 @@ class WorkerProcess:
         return READY in self._heard()
 
     def going(self) -> bool:
-        return GOING in self._heard()
+        return DRAINING in self._heard()
 
     def leave(self) -> None:
         """Tell it to go while others stay. Ends one that is still starting."""
@@ -66,7 +66,7 @@ class WorkerProcess:
 
     def hurry(self) -> None:
         """Tell it, when it was told to go, not to wait for those who look for another one."""
-        self._tell(HURRY)
+        self._tell(SKIP_DRAIN)
 
     def kill(self) -> None:
         """End it at once, and wait for that."""

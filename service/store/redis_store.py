@@ -21,18 +21,26 @@ from service.domain.errors import (
     WriteConflict,
 )
 from service.domain.sessions import Durability, Record, SessionPage
-from service.store.driver.command_attempt import Answer, value_of
-from service.store.driver.commands import Command, Reply, Script, reading, running, writing
+from service.store.driver.command_attempt import CommandResult, value_of
+from service.store.driver.commands import Command, Reply, Script, read_command, script_command, write_command
 from service.store.driver.durability import make_level
-from service.store.driver.errors import Lost, translate
-from service.store.driver.executor import Lane
-from service.store.driver.group_commit import Coalescers
+from service.store.driver.errors import ReplyLost, translate
+from service.store.driver.executor import CommandExecutor
+from service.store.driver.group_commit import GroupCommits
 from service.store.driver.topology import Topology
-from service.store.index.index import Index, lifetime
+from service.store.index.index import SessionIndex, lifetime
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
-from service.store.record.cache import COMPARED_BYTES, Recent
-from service.store.record.codec import HEADER_BYTES, TOMBSTONE_MAGIC, Owner, Tombstone, bury, decode, encode
+from service.store.record.cache import COMPARED_BYTES, RecordCache
+from service.store.record.codec import (
+    HEADER_BYTES,
+    TOMBSTONE_MAGIC,
+    RecordOwner,
+    Tombstone,
+    decode,
+    encode,
+    encode_tombstone,
+)
 
 _T = TypeVar("_T")
 _TOMBSTONE_MS = 24 * 60 * 60 * 1000
@@ -69,23 +77,23 @@ class RedisStore:
         self._now = now
         self._keys = Keys(prefix)
         self._secret: bytes | None = None
-        self._recent = Recent(recent_bytes)
+        self._recent = RecordCache(recent_bytes)
         self._operations: set[asyncio.Task[Any]] = set()
         scripts = (Script.read(name) for name in ("create", "write", "end", "confirm"))
         self._create, self._write, self._end, self._confirm = scripts
         # A lane per level: a session that wants no more than memory never waits for another one's disk.
         self._lanes = {
-            level: Coalescers(
-                Lane(topology, partial(make_level, level)).run,
+            level: GroupCommits(
+                CommandExecutor(topology, partial(make_level, level)).run,
                 topology.home,
                 in_flight=1 if level == "memory" else _WAITING_FLIGHTS,
             )
             for level in get_args(Durability)
         }
         # Not through a coalescer: listings are large, and steps do not wait for them.
-        self._aside = Lane(topology, partial(make_level, "memory"))
+        self._aside = CommandExecutor(topology, partial(make_level, "memory"))
         together = self._lanes["memory"]
-        self._index = Index(self._aside, together, self._keys, observer, timeout=timeout, limit=index_limit)
+        self._index = SessionIndex(self._aside, together, self._keys, observer, timeout=timeout, limit=index_limit)
 
     async def secret(self) -> bytes:
         """32 random bytes, made by the first worker that asks. Raises StoreUnavailable and StoreFull."""
@@ -122,9 +130,9 @@ class RedisStore:
         if not record.token:
             raise WriteConflict(f"session {session_id} was never stored")
         record, moved = _with_index_time(record)
-        writing = self._observed("write", self._write_record(tenant, session_id, record, moved))
+        write_command = self._observed("write", self._write_record(tenant, session_id, record, moved))
         # A write goes on when its caller is cancelled. An index entry behind it takes a task of its own.
-        return await (self._to_its_end(writing) if moved else writing)
+        return await (self._to_its_end(write_command) if moved else write_command)
 
     async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
         """Wait until the record, which was read, is as durable as it demands.
@@ -151,7 +159,7 @@ class RedisStore:
 
     async def ping(self) -> None:
         """Return when the store answers. Raises StoreUnavailable."""
-        await self._observed("ping", self._aside_one(reading("PING"), self._deadline()))
+        await self._observed("ping", self._aside_one(read_command("PING"), self._deadline()))
 
     async def aclose(self) -> None:
         """Return when no call is under way any more; the topology stays open, it is its maker's."""
@@ -162,11 +170,11 @@ class RedisStore:
 
     async def _agree_on_secret(self, known: bytes | None) -> bytes:
         deadline = self._deadline()
-        read = reading("GET", self._keys.secret)
+        read = read_command("GET", self._keys.secret)
         stored = await self._aside_one(read, deadline)
         if stored is None:
             # On disk if it can be: after a crash a new secret would make all ids foreign.
-            proposal = writing("SET", self._keys.secret, known or secrets.token_bytes(_SECRET_BYTES), "NX")
+            proposal = write_command("SET", self._keys.secret, known or secrets.token_bytes(_SECRET_BYTES), "NX")
             value_of(proposal, await self._lanes["fsynced"].submit(proposal, deadline))
             stored = await self._aside_one(read, deadline)
         if not isinstance(stored, bytes) or len(stored) != _SECRET_BYTES:
@@ -175,26 +183,28 @@ class RedisStore:
 
     async def _read_record(self, tenant: str, session_id: str) -> Record | None:
         key = self._keys.session(tenant, session_id)
-        get = reading("GET", key)
+        get = read_command("GET", key)
         stored = value_of(get, await self._lanes["memory"].submit(get, self._deadline()))
         if not isinstance(stored, bytes):
             return None
         known = self._recent.stored_as(key, stored)
         self._observer.session_cache("miss" if known is None else "hit")
         if known is None:
-            known = _live(stored, Owner(tenant, session_id))
+            known = _live(stored, RecordOwner(tenant, session_id))
             self._recent.put(key, stored, known)
         return known
 
     async def _create_record(self, tenant: str, session_id: str, record: Record) -> Record:
         deadline = self._deadline()
         record, _ = _with_index_time(record)
-        data = encode(record, Owner(tenant, session_id))
-        command = running(self._create, [self._keys.session(tenant, session_id)], data, record.ttl_seconds * 1000)
+        data = encode(record, RecordOwner(tenant, session_id))
+        command = script_command(
+            self._create, [self._keys.session(tenant, session_id)], data, record.ttl_seconds * 1000
+        )
         answer = await self._lanes[record.durability].submit(command, deadline)
         stored = value_of(command, answer)
         if isinstance(stored, bytes):
-            return _live(stored, Owner(tenant, session_id))
+            return _live(stored, RecordOwner(tenant, session_id))
         await self._enter(tenant, session_id, record, deadline)
         _require_durable(record, answer)
         return replace(record, token=data)
@@ -202,16 +212,16 @@ class RedisStore:
     async def _write_record(self, tenant: str, session_id: str, record: Record, moved: bool) -> Record:
         deadline = self._deadline()
         expected = record.token if len(record.token) <= COMPARED_BYTES else record.token[:HEADER_BYTES]
-        data = encode(record, Owner(tenant, session_id))
+        data = encode(record, RecordOwner(tenant, session_id))
         arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC, HEADER_BYTES)
         key = self._keys.session(tenant, session_id)
-        command = running(self._write, [key], *arguments)
+        command = script_command(self._write, [key], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
         result = value_of(command, answer)
         if result != b"written":
             # Of a write sent twice, the first may have been applied and then overtaken.
             if answer.repeated:
-                raise translate(Lost("the reply to a write was lost", sent=True), writes=True)
+                raise translate(ReplyLost("the reply to a write was lost", sent=True), writes=True)
             if self._recent.doubt(key):
                 self._observer.session_cache("stale")
             raise WriteConflict(f"session {session_id}: {_text(result)}")
@@ -223,7 +233,7 @@ class RedisStore:
         return written
 
     async def _confirm_record(self, tenant: str, session_id: str, record: Record) -> None:
-        command = running(self._confirm, [self._keys.session(tenant, session_id)], record.token[:HEADER_BYTES])
+        command = script_command(self._confirm, [self._keys.session(tenant, session_id)], record.token[:HEADER_BYTES])
         try:
             answer = await self._lanes[record.durability].submit(command, self._deadline())
             result = value_of(command, answer)
@@ -239,9 +249,9 @@ class RedisStore:
         if record is None:
             return False
         deadline = self._deadline()
-        grave = bury(self._now(), record.created_at, Owner(tenant, session_id))
+        grave = encode_tombstone(self._now(), record.created_at, RecordOwner(tenant, session_id))
         arguments = (grave, _TOMBSTONE_MS, TOMBSTONE_MAGIC)
-        command = running(self._end, [self._keys.session(tenant, session_id)], *arguments)
+        command = script_command(self._end, [self._keys.session(tenant, session_id)], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
         result = value_of(command, answer)
         if result == b"ended" and not answer.repeated:
@@ -307,7 +317,7 @@ async def _settled(work: Coroutine[Any, Any, _T]) -> _T | UnrollError | WriteCon
         return refusal
 
 
-def _live(stored: bytes, owner: Owner) -> Record:
+def _live(stored: bytes, owner: RecordOwner) -> Record:
     decoded = decode(stored, owner)
     if isinstance(decoded, Tombstone):
         ended = datetime.fromtimestamp(decoded.ended_at / 1000, UTC).isoformat(timespec="seconds")
@@ -324,7 +334,7 @@ def _with_index_time(record: Record) -> tuple[Record, bool]:
     return record, False
 
 
-def _require_durable(record: Record, answer: Answer) -> None:
+def _require_durable(record: Record, answer: CommandResult) -> None:
     if answer.missed:
         raise DurabilityNotReached(
             f"durability {record.durability} is not reached: {answer.missed}", applied="yes", step=record.step

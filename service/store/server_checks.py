@@ -6,15 +6,15 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from service.domain.sessions import Durability
-from service.store.driver.errors import Lost
-from service.store.driver.topology import Single, Topology
+from service.store.driver.errors import ReplyLost
+from service.store.driver.topology import Standalone, Topology
 
 _EXPECTED = {
     "maxmemory-policy": ("noeviction", "the server may drop live sessions when its memory is full"),
     "appendonly": ("yes", "all sessions are lost when the server restarts"),
 }
 _OLDEST = (6, 2)
-_PATIENCE_SECONDS = 2.0
+_TIMEOUT_SECONDS = 2.0
 
 
 async def warnings(topology: Topology, durability: Durability = "memory") -> list[str]:
@@ -24,14 +24,14 @@ async def warnings(topology: Topology, durability: Durability = "memory") -> lis
     nothing to warn of yet.
     """
     try:
-        masters = await topology.masters(asyncio.get_running_loop().time() + _PATIENCE_SECONDS)
-    except Lost:
+        masters = await topology.masters(asyncio.get_running_loop().time() + _TIMEOUT_SECONDS)
+    except ReplyLost:
         return []
     found: list[str] = []
     for master in masters:
         found += [
             *await _of_server(master.client, durability),
-            *(await _of_mode(master.client) if isinstance(topology, Single) else ()),
+            *(await _of_mode(master.client) if isinstance(topology, Standalone) else ()),
         ]
     return list(dict.fromkeys(found))
 

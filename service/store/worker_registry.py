@@ -11,21 +11,21 @@ from functools import partial
 from typing import Any, cast
 
 from service.domain.errors import StateCorrupted
-from service.domain.models import Edition, Mark, Meeting, Served
-from service.domain.sessions import Listed, Place
+from service.domain.models import ClusterView, RetirementMark, ServedVersion, VersionKey
+from service.domain.sessions import IndexPosition, SessionSummary
 from service.store.driver.command_attempt import value_of
-from service.store.driver.commands import Command, Reply, Script, reading, running, writing
+from service.store.driver.commands import Command, Reply, Script, read_command, script_command, write_command
 from service.store.driver.durability import make_level
-from service.store.driver.executor import Lane
+from service.store.driver.executor import CommandExecutor
 from service.store.driver.topology import Topology
-from service.store.index.cursor import Position
+from service.store.index.cursor import ListingPosition
 from service.store.keys import Keys
-from service.store.record.codec import HEAD_BYTES, Owner, decode_head
+from service.store.record.codec import HEAD_BYTES, RecordOwner, decode_head
 
 _PAGE = 100  # entries of the index per round trip
 
 
-class RedisFleet:
+class RedisWorkerRegistry:
     """What the workers know together, under `prefix` in the servers of `topology`.
 
     A worker that said nothing for `fresh` seconds counts no more. Every round trip ends within `timeout` seconds. A
@@ -38,15 +38,15 @@ class RedisFleet:
         self._timeout = timeout
         self._fresh = fresh
         self._pages = pages
-        self._lane = Lane(topology, partial(make_level, "memory"))
+        self._lane = CommandExecutor(topology, partial(make_level, "memory"))
         self._meet = Script.read("meet")
 
-    async def meet(self, served: Sequence[Served]) -> Meeting:
+    async def meet(self, served: Sequence[ServedVersion]) -> ClusterView:
         """Say what this worker serves, hear what all do."""
         notice = json.dumps([[*_fields(one.edition), one.open, one.touched] for one in served])
-        command = running(self._meet, self._keys.fleet, self.worker, notice, int(self._fresh * 1000))
+        command = script_command(self._meet, self._keys.fleet, self.worker, notice, int(self._fresh * 1000))
         now, marks, workers = cast("tuple[int, list[bytes], list[bytes]]", await self._one(command))
-        return Meeting(
+        return ClusterView(
             now,
             {_edition(name): _mark(value) for name, value in _pairs(marks)},
             {name.decode(): _served(value.partition(b" ")[2]) for name, value in _pairs(workers)},
@@ -54,26 +54,26 @@ class RedisFleet:
 
     async def leave(self) -> None:
         """Serve nothing any more."""
-        await self._one(writing("HDEL", self._keys.fleet[0], self.worker))
+        await self._one(write_command("HDEL", self._keys.fleet[0], self.worker))
 
-    async def mark(self, edition: Edition, mark: Mark) -> None:
+    async def mark(self, edition: VersionKey, mark: RetirementMark) -> None:
         """Mark an edition as retiring; where it is marked, only `drained` changes the mark."""
         value = json.dumps([mark.since, mark.reason, mark.signature, mark.drained])
-        await self._one(writing("HSET" if mark.drained else "HSETNX", self._keys.fleet[1], _name(edition), value))
+        await self._one(write_command("HSET" if mark.drained else "HSETNX", self._keys.fleet[1], _name(edition), value))
 
-    async def unmark(self, edition: Edition) -> None:
+    async def unmark(self, edition: VersionKey) -> None:
         """Forget that an edition is retiring."""
-        await self._one(writing("HDEL", self._keys.fleet[1], _name(edition)))
+        await self._one(write_command("HDEL", self._keys.fleet[1], _name(edition)))
 
-    async def first_live(self, edition: Edition, start: Place | None) -> Place | None:
+    async def first_live(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
         """The first live session on the edition at `start` or behind it, by the index; None: there is none.
 
         Where the search rests, the place is one to go on from. New sessions enter behind all others of their tenant.
         """
-        tenants = sorted(cast("list[bytes]", await self._one(reading("SMEMBERS", self._keys.tenants))))
+        tenants = sorted(cast("list[bytes]", await self._one(read_command("SMEMBERS", self._keys.tenants))))
         pages = self._pages
         for tenant in [raw.decode() for raw in tenants]:
-            at = start if start is not None and start.tenant == tenant else Place(tenant, 0, "")
+            at = start if start is not None and start.tenant == tenant else IndexPosition(tenant, 0, "")
             if start is not None and at < start:
                 continue
             more = True
@@ -88,21 +88,21 @@ class RedisFleet:
                 at = places[-1] if places else at
         return None
 
-    async def _places(self, start: Place) -> tuple[list[Place], bool]:
+    async def _places(self, start: IndexPosition) -> tuple[list[IndexPosition], bool]:
         """Entries of a tenant from `start` on, `start` among them, and whether there are more."""
         created, _ = self._keys.index(start.tenant)
-        first = b"[" + Position(start.created_at, start.session_id.encode()).member
-        command = reading("ZRANGEBYLEX", created, first, "+", "LIMIT", 0, _PAGE)
-        found = [Position.of(member) for member in cast("list[bytes]", await self._one(command))]
-        places = [Place(start.tenant, one.created_at, one.session_id.decode()) for one in found]
+        first = b"[" + ListingPosition(start.created_at, start.session_id.encode()).member
+        command = read_command("ZRANGEBYLEX", created, first, "+", "LIMIT", 0, _PAGE)
+        found = [ListingPosition.of(member) for member in cast("list[bytes]", await self._one(command))]
+        places = [IndexPosition(start.tenant, one.created_at, one.session_id.decode()) for one in found]
         return places, len(places) == _PAGE
 
-    async def _live(self, edition: Edition, places: Sequence[Place]) -> Place | None:
+    async def _live(self, edition: VersionKey, places: Sequence[IndexPosition]) -> IndexPosition | None:
         keys = [self._keys.session(place.tenant, place.session_id) for place in places]
-        heads = await self._run([reading("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys])
+        heads = await self._run([read_command("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys])
         for place, head in zip(places, heads, strict=True):
-            facts = _readable(head, Owner(place.tenant, place.session_id))
-            if facts is not None and Edition(facts.model, facts.version, facts.fingerprint) == edition:
+            facts = _readable(head, RecordOwner(place.tenant, place.session_id))
+            if facts is not None and VersionKey(facts.model, facts.version, facts.fingerprint) == edition:
                 return place
         return None
 
@@ -119,30 +119,30 @@ def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _fields(edition: Edition) -> list[str]:
+def _fields(edition: VersionKey) -> list[str]:
     return [edition.model, edition.version, edition.fingerprint]
 
 
-def _name(edition: Edition) -> str:
+def _name(edition: VersionKey) -> str:
     return json.dumps(_fields(edition))
 
 
-def _edition(name: bytes) -> Edition:
-    return Edition(*json.loads(name))
+def _edition(name: bytes) -> VersionKey:
+    return VersionKey(*json.loads(name))
 
 
-def _mark(value: bytes) -> Mark:
-    return Mark(*json.loads(value))
+def _mark(value: bytes) -> RetirementMark:
+    return RetirementMark(*json.loads(value))
 
 
-def _served(notice: bytes) -> tuple[Served, ...]:
+def _served(notice: bytes) -> tuple[ServedVersion, ...]:
     rows: list[list[Any]] = json.loads(notice)
-    return tuple(Served(Edition(*row[:3]), *row[3:]) for row in rows)
+    return tuple(ServedVersion(VersionKey(*row[:3]), *row[3:]) for row in rows)
 
 
-def _readable(head: Reply, owner: Owner) -> Listed | None:
+def _readable(head: Reply, owner: RecordOwner) -> SessionSummary | None:
     try:
         facts = decode_head(head, owner) if isinstance(head, bytes) else None
     except StateCorrupted:
         return None
-    return facts if isinstance(facts, Listed) else None
+    return facts if isinstance(facts, SessionSummary) else None

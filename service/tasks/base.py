@@ -5,15 +5,15 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from torch import Tensor
 
 from service.domain.operations import Operation, Outcome
-from service.tasks.imported_tensors import GivenTensors
+from service.tasks.imported_tensors import ImportedTensors
 
 #: A task's own kinds of state, operation under way, and share of a timestep. Who runs them looks into none.
 S = TypeVar("S")
-Q = TypeVar("Q", bound="Running")
+Q = TypeVar("Q", bound="RunningOperation")
 R = TypeVar("R")
 
 
-class Running(Protocol):
+class RunningOperation(Protocol):
     """An operation under way; tasks know more of theirs."""
 
     #: The task's state after it; None where the operation leaves none.
@@ -47,7 +47,7 @@ class Task(Protocol[S, Q, R]):
     def to_tensors(self, state: S) -> dict[str, Tensor]:
         """A state by name, as it is exported."""
 
-    def from_tensors(self, given: GivenTensors) -> S:
+    def from_tensors(self, given: ImportedTensors) -> S:
         """The state that was exported so. Raises InvalidRequest for what does not fit."""
 
     def start(self, operation: Operation, state: S) -> Q:

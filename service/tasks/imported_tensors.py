@@ -11,11 +11,11 @@ from service.domain.errors import InvalidRequest
 from service.model_folder.safetensors_io import StoredTensor
 
 #: Far beyond any state that a network comes to by itself; its squares and products still fit a float32.
-LARGEST = 1e12
+MAX_ABS = 1e12
 DTYPES = {"F32": "float32", "I64": "int64"}
 
 
-class GivenTensors:
+class ImportedTensors:
     """Tensors by name. Each is taken once; `finish` refuses those that nobody took."""
 
     def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
@@ -28,10 +28,10 @@ class GivenTensors:
         """Return a float32 tensor of finite numbers."""
         tensor = self._take(name, "F32", lambda found: found == shape, str([*shape]))
         # Written so that NaN is refused too.
-        wrong = (~(tensor.abs() <= LARGEST)).flatten().nonzero().flatten().tolist()
+        wrong = (~(tensor.abs() <= MAX_ABS)).flatten().nonzero().flatten().tolist()
         if wrong:
             found = tensor.flatten()[wrong[0]].item()
-            raise _refusal(name, f"holds {found:g} at {wrong[0]}", f"finite numbers of at most {LARGEST:g}")
+            raise _refusal(name, f"holds {found:g} at {wrong[0]}", f"finite numbers of at most {MAX_ABS:g}")
         return tensor
 
     def integer(self, name: str, least: int, most: int) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 #: Rows or words of a file that is read without a server: it may be as long as it likes, nobody else waits.
-MOST_ROWS = 10_000_000
+MAX_ROWS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)

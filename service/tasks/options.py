@@ -7,7 +7,7 @@ from service.domain.errors import InvalidRequest
 from service.domain.operations import PredictOptions
 
 
-def refuse_foreign(options: PredictOptions, who: str, *own: str) -> PredictOptions:
+def reject_foreign_options(options: PredictOptions, who: str, *own: str) -> PredictOptions:
     """Return `options` if all that is given is among `own`. Raises InvalidRequest naming the first that is not."""
     for name, default in _foreign(own):
         value = getattr(options, name)

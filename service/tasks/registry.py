@@ -3,24 +3,24 @@
 from pathlib import Path
 
 from service.domain.errors import ModelFolderError
-from service.domain.operations import Arithmetic, Device
+from service.domain.operations import ComputeDtype, Device
 from service.model_folder.loader import Checkpoint, read_checkpoint
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.loader import LanguageModelConfig
 from service.nets.forecast_inputs.preprocessor import read_preprocessor
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.nets.models.forecaster import Forecaster
-from service.tasks.forecasting.task import Forecasts
+from service.tasks.forecasting.task import ForecastingTask
 from service.tasks.limits import TextLimits
-from service.tasks.next_word.task import NextWord
+from service.tasks.next_word.task import NextWordTask
 from service.tasks.state_layout import StateLayout
-from service.tasks.translation.task import Translation
+from service.tasks.translation.task import TranslationTask
 from service.tasks.vocabulary import Vocabulary, read_vocabulary
 
 
 def load_task(
-    folder: Path, limits: TextLimits, dtype: Arithmetic | None = None, device: Device = "cpu"
-) -> tuple[Checkpoint, NextWord | Translation | Forecasts]:
+    folder: Path, limits: TextLimits, dtype: ComputeDtype | None = None, device: Device = "cpu"
+) -> tuple[Checkpoint, NextWordTask | TranslationTask | ForecastingTask]:
     """Read a model folder, to run in `dtype` or in its own on `device`, and build its task.
 
     Raises ModelFolderError for whatever is wrong with it, SettingsError for the device.
@@ -28,13 +28,13 @@ def load_task(
     checkpoint = read_checkpoint(folder, dtype, device)
     network = checkpoint.network
     if isinstance(network, Forecaster):
-        return checkpoint, Forecasts(network, read_preprocessor(folder, network.config), limits)
+        return checkpoint, ForecastingTask(network, read_preprocessor(folder, network.config), limits)
     if isinstance(network, EncoderDecoder):
         source, target = read_vocabularies(folder, network.config)
-        return checkpoint, Translation(network, source, target, limits)
+        return checkpoint, TranslationTask(network, source, target, limits)
     vocabulary = read_vocabularies(folder, network.config)[0]
     layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
-    return checkpoint, NextWord(network, vocabulary, layout, network.config.special_tokens, limits)
+    return checkpoint, NextWordTask(network, vocabulary, layout, network.config.special_tokens, limits)
 
 
 def read_vocabularies(folder: Path, config: LanguageModelConfig | EncoderDecoderConfig) -> list[Vocabulary]:

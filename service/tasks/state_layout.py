@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import StateCorrupted
-from service.tasks.imported_tensors import GivenTensors
+from service.tasks.imported_tensors import ImportedTensors
 
 
 class StateLayout:
@@ -48,6 +48,6 @@ class StateLayout:
         """Return the tensors of a row (total,) by name, each in its own shape."""
         return {name: part.reshape(self._shapes[name]) for name, part in self.cut(row[None]).items()}
 
-    def from_tensors(self, given: GivenTensors) -> Tensor:
+    def from_tensors(self, given: ImportedTensors) -> Tensor:
         """Return the row (total,) of an imported state. Raises InvalidRequest for a tensor that does not fit."""
         return torch.cat([given.numbers(name, shape).flatten() for name, shape in self._shapes.items()])

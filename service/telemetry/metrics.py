@@ -23,7 +23,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 #: Where alarms are set lies near 1.
 SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 #: What a gauge without a subject says: metric files that workers share cannot forget a label. Any other is greater.
-NOTHING = -math.inf
+NO_LABELS = -math.inf
 
 
 class Subjects(Collector):
@@ -34,7 +34,7 @@ class Subjects(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for metric in self._every.collect():
-            metric.samples = [sample for sample in metric.samples if sample.value != NOTHING]
+            metric.samples = [sample for sample in metric.samples if sample.value != NO_LABELS]
             yield metric
 
 
@@ -125,9 +125,9 @@ class Metrics:
 
     def model_unloaded(self, model: ModelVersion) -> None:
         names = (model.name, model.version)
-        self._loaded.labels(*names, model.fingerprint).set(NOTHING)
+        self._loaded.labels(*names, model.fingerprint).set(NO_LABELS)
         for gauge in (self._verified, self._load_seconds, self._state_bytes):
-            gauge.labels(*names).set(NOTHING)
+            gauge.labels(*names).set(NO_LABELS)
 
     def queue(self, depth: int) -> None:
         self._queue_depth.set(depth)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from service.domain.operations import Open, Operation, Outcome, TextInput
+from service.domain.operations import OpenSession, Operation, Outcome, TextInput
 from service.engine.registry import load_version
 from service.engine.runner import outcome_of, run_timestep
-from service.http.schemas.requests import LookBody, SessionGenerateBody, StepBody
+from service.http.schemas.requests import PeekBody, SessionGenerateBody, StepBody
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
 from tests.chaos.automaton import Automaton
@@ -96,14 +96,14 @@ class Bundled:
     def start(self, source: str | None) -> Standing:
         if source is None:
             return Standing(self.task.to_bytes(self.task.initial_state), 0, {})
-        return Standing(self._run(Open(TextInput(source)), self.task.initial_state).state, 0, {})
+        return Standing(self._run(OpenSession(TextInput(source)), self.task.initial_state).state, 0, {})
 
     def after(self, standing: Standing, content: Content) -> Standing:
         outcome = self._at(standing, self._operation(content))
         return Standing(outcome.state, standing.timesteps + outcome.timesteps, outcome.output)
 
     def look(self, standing: Standing, content: Content | None) -> Output:
-        look = LookBody.model_validate({"options": OPTIONS[self.name]}).to_domain()
+        look = PeekBody.model_validate({"options": OPTIONS[self.name]}).to_domain()
         return self._at(standing, look if content is None else self._operation(content)).output
 
     def differs(self, expected: Output, found: Output) -> str | None:

@@ -4,16 +4,16 @@ import os
 import sys
 from pathlib import Path
 
-from service.bootstrap import Fittings
+from service.bootstrap import Overrides
 from service.process import worker
 from tests.chaos.broken import make_store
 from tests.chaos.control import Control
 from tests.chaos.ports import JumpingClock, WatchedEngine
 
 
-def fittings(control: Control, broken: str) -> Fittings:
+def fittings(control: Control, broken: str) -> Overrides:
     """The real parts, watched; a broken build has another store."""
-    return Fittings(
+    return Overrides(
         clock=JumpingClock(control),
         engine=lambda engine: WatchedEngine(engine, control),
         store=lambda store: make_store(broken, store, control),

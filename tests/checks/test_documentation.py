@@ -11,7 +11,7 @@ from service.domain import errors
 from service.domain.errors import UnrollError
 from service.http.app import create_api
 from service.http.errors import STATUS
-from service.http.openapi import contract
+from service.http.openapi import openapi_document
 from service.settings import Settings, variable
 from service.telemetry.metrics import Metrics
 from tests.checks.places import ROOT, documents
@@ -100,7 +100,7 @@ def test_a_route_is_named_by_its_whole_path_and_its_method(line: str, found: boo
 
 def test_the_committed_contract_is_the_one_that_the_code_makes() -> None:
     committed = (ROOT / "docs" / "openapi.json").read_text("utf-8")
-    assert committed == contract(), "run `make openapi`"
+    assert committed == openapi_document(), "run `make openapi`"
 
 
 def test_the_changelog_tells_of_this_release_or_the_next() -> None:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from service.domain.sessions import Record
 from service.store import EmbeddedServer
 from service.store.driver.nodes import Nodes
-from service.store.driver.url import Address
+from service.store.driver.url import StoreUrl
 
 NOW = 1_900_000_000_000
 WAIT_SECONDS = 15.0
@@ -67,7 +67,7 @@ class Observed:
 
 def make_client(url: str) -> Redis:
     """The driver's client of one server, for looking and for breaking things."""
-    address = Address.parse(url)
+    address = StoreUrl.parse(url)
     return Nodes(address.options, timeout=2.0, connections=32).only(address).client
 
 

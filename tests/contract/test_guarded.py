@@ -12,7 +12,7 @@ from store_support import Observed, make_record, stepped
 
 from service.domain.errors import StoreUnavailable
 from service.store import RedisStore, connect, warnings
-from service.store.driver.url import Address
+from service.store.driver.url import StoreUrl
 from tests.certificates import Certificates, server_with_tls
 from tests.clusters import clustered
 from tests.deployments import Deployment, Guard, Server, documented_user, watched_by_sentinels
@@ -68,7 +68,7 @@ def test_every_documented_address_can_be_read(tmp_path: Path) -> None:
     certificates = Certificates.make(tmp_path / "own").of_client
     paths = dict(zip(("ca", "crt", "key"), certificates.values(), strict=True))
     urls = re.findall(r"REDIS_URL='(.*)'", (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8"))
-    read = [Address.parse(re.sub(r"/etc/unroll/(\w+)\.pem", lambda name: paths[name[1]], url)) for url in urls]
+    read = [StoreUrl.parse(re.sub(r"/etc/unroll/(\w+)\.pem", lambda name: paths[name[1]], url)) for url in urls]
     forms = {url.partition(":")[0] for url in urls}
     assert {f"redis{tls}{kind}" for tls in ("", "s") for kind in ("", "+sentinel", "+cluster")} | {"unix"} == forms
     assert {address.options["password"] for address in read if "password" in address.options} == {"p@ss"}

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from service.domain.errors import StoreUnavailable
 from service.store import RedisStore
-from service.store.driver.command_attempt import Answer
-from service.store.driver.commands import Command, reading, writing
-from service.store.driver.group_commit import Coalescer
+from service.store.driver.command_attempt import CommandResult
+from service.store.driver.commands import Command, read_command, write_command
+from service.store.driver.group_commit import GroupCommit
 
 pytestmark = pytest.mark.anyio
 
@@ -24,20 +24,20 @@ class Trips:
         self.go = asyncio.Event()
         self.broken = False
 
-    async def run(self, commands: Sequence[Command], deadline: float) -> list[Answer]:
+    async def run(self, commands: Sequence[Command], deadline: float) -> list[CommandResult]:
         self.batches.append(commands)
         await self.go.wait()
         if self.broken:
             raise ZeroDivisionError
-        return [Answer(command.arguments[0]) for command in commands]
+        return [CommandResult(command.arguments[0]) for command in commands]
 
 
 def soon(seconds: float = 60.0) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-async def submit_all(lane: Coalescer, numbers: range) -> list[asyncio.Task[Answer]]:
-    tasks = [asyncio.create_task(lane.submit(reading(number), soon())) for number in numbers]
+async def submit_all(lane: GroupCommit, numbers: range) -> list[asyncio.Task[CommandResult]]:
+    tasks = [asyncio.create_task(lane.submit(read_command(number), soon())) for number in numbers]
     for _ in range(3):
         await asyncio.sleep(0)
     return tasks
@@ -45,7 +45,7 @@ async def submit_all(lane: Coalescer, numbers: range) -> list[asyncio.Task[Answe
 
 async def test_what_arrives_during_a_round_trip_goes_together_in_the_next() -> None:
     trips = Trips()
-    lane = Coalescer(trips.run)
+    lane = GroupCommit(trips.run)
     tasks = await submit_all(lane, range(3)) + await submit_all(lane, range(3, 10))
     assert [len(batch) for batch in trips.batches] == [3]
     trips.go.set()
@@ -55,7 +55,7 @@ async def test_what_arrives_during_a_round_trip_goes_together_in_the_next() -> N
 
 async def test_batches_are_bounded_and_as_many_fly_as_allowed() -> None:
     trips = Trips()
-    lane = Coalescer(trips.run, in_flight=2, limit=4)
+    lane = GroupCommit(trips.run, in_flight=2, limit=4)
     tasks = await submit_all(lane, range(10))
     assert [len(batch) for batch in trips.batches] == [4, 4]
     trips.go.set()
@@ -67,43 +67,43 @@ async def test_a_round_trip_that_breaks_fails_each_member_with_an_error_of_its_o
     trips = Trips()
     trips.broken = True
     trips.go.set()
-    lane = Coalescer(trips.run)
+    lane = GroupCommit(trips.run)
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # the bug is logged, not swallowed
     results = await asyncio.gather(*await submit_all(lane, range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [StoreUnavailable] * 3
     assert len({id(result) for result in results}) == 3
     trips.broken = False
-    assert (await lane.submit(reading(7), soon())).reply == 7
+    assert (await lane.submit(read_command(7), soon())).reply == 7
 
 
 async def test_a_call_whose_turn_comes_too_late_is_never_sent() -> None:
     trips = Trips()
     trips.go.set()
     with pytest.raises(StoreUnavailable) as late:
-        await Coalescer(trips.run).submit(writing(1), soon(-1.0))
+        await GroupCommit(trips.run).submit(write_command(1), soon(-1.0))
     assert late.value.applied == "no"
     assert not trips.batches
 
 
 async def test_of_cancelled_callers_waiting_for_their_turn_only_writers_are_sent() -> None:
     trips = Trips()
-    lane = Coalescer(trips.run)
+    lane = GroupCommit(trips.run)
     first = await submit_all(lane, range(1))
-    waiting = [asyncio.create_task(lane.submit(command, soon())) for command in (reading("r"), writing("w"))]
+    waiting = [asyncio.create_task(lane.submit(command, soon())) for command in (read_command("r"), write_command("w"))]
     await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
     trips.go.set()
     await asyncio.gather(*first)
     await lane.drain()
-    assert trips.batches[1:] == [[writing("w")]]
+    assert trips.batches[1:] == [[write_command("w")]]
 
 
 async def test_a_call_with_little_time_left_does_not_take_its_neighbours_time() -> None:
     trips = Trips()
-    lane = Coalescer(trips.run)
-    hurried = asyncio.create_task(lane.submit(writing(1), soon(0.02)))
-    patient = asyncio.create_task(lane.submit(writing(2), soon()))
+    lane = GroupCommit(trips.run)
+    hurried = asyncio.create_task(lane.submit(write_command(1), soon(0.02)))
+    patient = asyncio.create_task(lane.submit(write_command(2), soon()))
     with pytest.raises(StoreUnavailable) as refusal:
         await hurried
     assert refusal.value.applied == "unknown"
@@ -119,17 +119,17 @@ async def test_calls_of_one_tick_share_a_round_trip(store: RedisStore, client: R
 
 
 def test_a_call_that_comes_too_late_delays_no_other_one_on_the_loop_that_serves() -> None:
-    async def calls() -> list[Answer | BaseException]:
+    async def calls() -> list[CommandResult | BaseException]:
         trips = Trips()
-        lane = Coalescer(trips.run)
-        late = asyncio.create_task(lane.submit(reading(1), soon(-1.0)))
-        in_time = asyncio.create_task(lane.submit(reading(2), soon()))
-        later = asyncio.create_task(lane.submit(reading(3), soon(-2.0)))
+        lane = GroupCommit(trips.run)
+        late = asyncio.create_task(lane.submit(read_command(1), soon(-1.0)))
+        in_time = asyncio.create_task(lane.submit(read_command(2), soon()))
+        later = asyncio.create_task(lane.submit(read_command(3), soon(-2.0)))
         await asyncio.sleep(0)
         trips.go.set()
         return await asyncio.gather(late, in_time, later, return_exceptions=True)
 
     first, second, third = uvloop.run(calls())
     assert isinstance(first, StoreUnavailable)
-    assert isinstance(second, Answer)
+    assert isinstance(second, CommandResult)
     assert isinstance(third, StoreUnavailable)

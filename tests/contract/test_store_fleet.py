@@ -9,10 +9,10 @@ import pytest
 from redis.asyncio import Redis
 from store_support import NOW, eventually, make_record, stepped
 
-from service.domain.models import Edition, Mark, Served
-from service.domain.sessions import Place
+from service.domain.models import RetirementMark, ServedVersion, VersionKey
+from service.domain.sessions import IndexPosition
 from service.store import RedisStore, Topology
-from service.store.worker_registry import RedisFleet
+from service.store.worker_registry import RedisWorkerRegistry
 
 pytestmark = [
     pytest.mark.anyio,
@@ -20,46 +20,46 @@ pytestmark = [
 ]
 
 FINGERPRINT = make_record().fingerprint
-EDITION = Edition("words", "1", FINGERPRINT)
-OTHER = Edition("wörds/{2}", "2", "cd" * 32)
+EDITION = VersionKey("words", "1", FINGERPRINT)
+OTHER = VersionKey("wörds/{2}", "2", "cd" * 32)
 
-MakeFleet = Callable[..., RedisFleet]
+MakeFleet = Callable[..., RedisWorkerRegistry]
 
 
 @pytest.fixture
 def make_fleet(topology: Topology, prefix: str) -> MakeFleet:
     """Makes the ends of several workers."""
 
-    def make(fresh: float = 60.0, **options: int) -> RedisFleet:
-        return RedisFleet(topology, prefix=prefix, timeout=5.0, fresh=fresh, **options)
+    def make(fresh: float = 60.0, **options: int) -> RedisWorkerRegistry:
+        return RedisWorkerRegistry(topology, prefix=prefix, timeout=5.0, fresh=fresh, **options)
 
     return make
 
 
 @pytest.fixture
-def fleet(make_fleet: MakeFleet) -> RedisFleet:
+def fleet(make_fleet: MakeFleet) -> RedisWorkerRegistry:
     return make_fleet()
 
 
 async def test_each_worker_hears_what_all_serve(make_fleet: MakeFleet) -> None:
     one, two = make_fleet(), make_fleet()
-    await one.meet([Served(EDITION, open=True)])
-    served = [Served(EDITION, open=False, touched=True), Served(OTHER, open=True)]
+    await one.meet([ServedVersion(EDITION, open=True)])
+    served = [ServedVersion(EDITION, open=False, touched=True), ServedVersion(OTHER, open=True)]
     meeting = await two.meet(served)
-    assert meeting.workers == {one.worker: (Served(EDITION, open=True),), two.worker: tuple(served)}
+    assert meeting.workers == {one.worker: (ServedVersion(EDITION, open=True),), two.worker: tuple(served)}
     assert (await one.meet([])).workers == {one.worker: (), two.worker: tuple(served)}
 
 
 async def test_a_worker_that_left_is_heard_of_no_more(make_fleet: MakeFleet) -> None:
     one, two = make_fleet(), make_fleet()
-    await one.meet([Served(EDITION, open=True)])
+    await one.meet([ServedVersion(EDITION, open=True)])
     await one.leave()
     assert (await two.meet([])).workers == {two.worker: ()}
 
 
 async def test_a_worker_that_says_nothing_for_long_is_heard_of_no_more(make_fleet: MakeFleet) -> None:
     silent, fleet = make_fleet(), make_fleet(fresh=0.05)
-    await silent.meet([Served(EDITION, open=True)])
+    await silent.meet([ServedVersion(EDITION, open=True)])
 
     async def alone() -> bool:
         return set((await fleet.meet([])).workers) == {fleet.worker}
@@ -67,7 +67,7 @@ async def test_a_worker_that_says_nothing_for_long_is_heard_of_no_more(make_flee
     await eventually(alone)
 
 
-async def test_the_time_is_that_of_the_store(fleet: RedisFleet) -> None:
+async def test_the_time_is_that_of_the_store(fleet: RedisWorkerRegistry) -> None:
     times = [(await fleet.meet([])).now for _ in range(3)]
     assert times == sorted(times)
     assert abs(times[0] - time.time() * 1000) < 60_000
@@ -75,20 +75,20 @@ async def test_the_time_is_that_of_the_store(fleet: RedisFleet) -> None:
 
 async def test_the_first_mark_stands_until_it_is_taken_back(make_fleet: MakeFleet) -> None:
     one, two = make_fleet(), make_fleet()
-    await one.mark(EDITION, Mark(100, "superseded", "files"))
-    await two.mark(EDITION, Mark(200, "removed"))
-    await two.mark(OTHER, Mark(300, "removed"))
+    await one.mark(EDITION, RetirementMark(100, "superseded", "files"))
+    await two.mark(EDITION, RetirementMark(200, "removed"))
+    await two.mark(OTHER, RetirementMark(300, "removed"))
     marks = (await two.meet([])).marks
-    assert marks == {EDITION: Mark(100, "superseded", "files"), OTHER: Mark(300, "removed")}
+    assert marks == {EDITION: RetirementMark(100, "superseded", "files"), OTHER: RetirementMark(300, "removed")}
     await one.unmark(EDITION)
-    assert (await two.meet([])).marks == {OTHER: Mark(300, "removed")}
+    assert (await two.meet([])).marks == {OTHER: RetirementMark(300, "removed")}
 
 
-async def test_a_drained_mark_replaces_the_one_before(fleet: RedisFleet) -> None:
-    mark = Mark(100, "superseded", "files")
+async def test_a_drained_mark_replaces_the_one_before(fleet: RedisWorkerRegistry) -> None:
+    mark = RetirementMark(100, "superseded", "files")
     await fleet.mark(EDITION, mark)
     await fleet.mark(EDITION, replace(mark, drained=True))
-    assert (await fleet.meet([])).marks == {EDITION: Mark(100, "superseded", "files", drained=True)}
+    assert (await fleet.meet([])).marks == {EDITION: RetirementMark(100, "superseded", "files", drained=True)}
 
 
 async def fill(store: RedisStore, tenant: str, count: int, **changes: object) -> None:
@@ -98,7 +98,7 @@ async def fill(store: RedisStore, tenant: str, count: int, **changes: object) ->
     await asyncio.gather(*(store.create(tenant, name, record) for name, record in records.items()))
 
 
-async def test_without_a_session_on_it_nothing_is_found(store: RedisStore, fleet: RedisFleet) -> None:
+async def test_without_a_session_on_it_nothing_is_found(store: RedisStore, fleet: RedisWorkerRegistry) -> None:
     assert await fleet.first_live(EDITION, None) is None
     await fill(store, "a", 250)
     await fill(store, "b", 3, version="2", fingerprint=FINGERPRINT)
@@ -106,7 +106,7 @@ async def test_without_a_session_on_it_nothing_is_found(store: RedisStore, fleet
 
 
 async def test_a_session_on_it_is_found_among_all_tenants_and_lets_go_when_it_ends(
-    store: RedisStore, fleet: RedisFleet
+    store: RedisStore, fleet: RedisWorkerRegistry
 ) -> None:
     await fill(store, "a", 120)
     await fill(store, "c", 120)
@@ -114,34 +114,36 @@ async def test_a_session_on_it_is_found_among_all_tenants_and_lets_go_when_it_en
     await store.create("c", "second", make_record(created_at=NOW + 10))
     await store.create("d", "third", make_record(created_at=NOW))
     found = await fleet.first_live(EDITION, None)
-    assert found == Place("c", NOW + 10, "first")
+    assert found == IndexPosition("c", NOW + 10, "first")
     assert await fleet.first_live(EDITION, found) == found
     await store.end("c", "first")
-    assert await fleet.first_live(EDITION, found) == Place("c", NOW + 10, "second")
+    assert await fleet.first_live(EDITION, found) == IndexPosition("c", NOW + 10, "second")
     await store.end("c", "second")
     found = await fleet.first_live(EDITION, found)
-    assert found == Place("d", NOW, "third")
+    assert found == IndexPosition("d", NOW, "third")
     await store.end("d", "third")
     assert await fleet.first_live(EDITION, found) is None
 
 
-async def test_a_session_goes_on_being_found_while_it_moves(store: RedisStore, fleet: RedisFleet) -> None:
+async def test_a_session_goes_on_being_found_while_it_moves(store: RedisStore, fleet: RedisWorkerRegistry) -> None:
     record = await store.create("a", "moves", make_record(created_at=NOW))
     found = await fleet.first_live(EDITION, None)
     await store.write("a", "moves", stepped(record))
-    assert await fleet.first_live(EDITION, found) == found == Place("a", NOW, "moves")
+    assert await fleet.first_live(EDITION, found) == found == IndexPosition("a", NOW, "moves")
 
 
-async def test_a_fork_stands_behind_the_session_that_it_was_made_of(store: RedisStore, fleet: RedisFleet) -> None:
+async def test_a_fork_stands_behind_the_session_that_it_was_made_of(
+    store: RedisStore, fleet: RedisWorkerRegistry
+) -> None:
     await store.create("a", "parent", make_record(created_at=NOW))
     found = await fleet.first_live(EDITION, None)
     await store.create("a", "fork", make_record(created_at=NOW + 5))
     await store.end("a", "parent")
-    assert await fleet.first_live(EDITION, found) == Place("a", NOW + 5, "fork")
+    assert await fleet.first_live(EDITION, found) == IndexPosition("a", NOW + 5, "fork")
 
 
 async def test_expired_and_unreadable_sessions_need_nothing(
-    store: RedisStore, fleet: RedisFleet, client: Redis, prefix: str
+    store: RedisStore, fleet: RedisWorkerRegistry, client: Redis, prefix: str
 ) -> None:
     for name in ("lost", "broken"):
         await store.create("a", name, make_record())
@@ -161,5 +163,5 @@ async def test_a_long_search_rests_and_goes_on(store: RedisStore, make_fleet: Ma
         assert after is not None
         assert after > place
         place, rests = after, rests + 1
-    assert place == Place("b", NOW + 1000, "last")
+    assert place == IndexPosition("b", NOW + 1000, "last")
     assert rests >= 3

@@ -10,7 +10,7 @@ from store_support import NOW, Observed, eventually, make_record, stepped
 
 from service.domain.errors import InvalidRequest
 from service.store import RedisStore
-from service.store.index.cursor import Position
+from service.store.index.cursor import ListingPosition
 
 pytestmark = [
     pytest.mark.anyio,
@@ -226,7 +226,7 @@ async def let_time_pass(client: Redis, keys: set[bytes]) -> None:
 async def test_most_steps_leave_the_index_alone_and_no_entry_ends_before_its_session(
     store: RedisStore, client: Redis, prefix: str
 ) -> None:
-    expiry, member = f"{prefix}:{{index:tenant}}:expiry", Position(NOW, b"id").member
+    expiry, member = f"{prefix}:{{index:tenant}}:expiry", ListingPosition(NOW, b"id").member
     record = await store.create("tenant", "id", make_record())
     entries = {await client.zscore(expiry, member)}
     for _ in range(100):

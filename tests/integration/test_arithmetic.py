@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from service.cli import app
 from service.domain.errors import ModelFolderError
-from service.domain.operations import Arithmetic, Predict, PredictOptions, TextInput
+from service.domain.operations import ComputeDtype, Predict, PredictOptions, TextInput
 from service.engine.registry import load_version
 from service.engine.runner import run_timestep
 from service.model_folder.loader import read_checkpoint
@@ -24,7 +24,7 @@ from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.translation_folders import write_encoder_decoder
 
-REDUCED: tuple[Arithmetic, ...] = ("bfloat16", "int8")
+REDUCED: tuple[ComputeDtype, ...] = ("bfloat16", "int8")
 WRITERS: list[Callable[[Path], Path]] = [write_language_model, write_encoder_decoder, write_forecaster]
 
 
@@ -38,7 +38,7 @@ def edit(folder: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
 @pytest.mark.parametrize("dtype", REDUCED)
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_reduced_arithmetic_is_as_far_off_as_it_says(
-    tmp_path: Path, write: Callable[[Path], Path], dtype: Arithmetic
+    tmp_path: Path, write: Callable[[Path], Path], dtype: ComputeDtype
 ) -> None:
     folder = write(tmp_path)
     own, reduced = verify(folder), verify(folder, dtype)
@@ -51,8 +51,8 @@ def test_a_reduced_arithmetic_is_as_far_off_as_it_says(
     assert f"in {dtype} differs by" in reduced.render()
 
 
-@pytest.mark.parametrize("dtype", get_args(Arithmetic))
-def test_broken_weights_are_refused_whatever_the_arithmetic(tmp_path: Path, dtype: Arithmetic) -> None:
+@pytest.mark.parametrize("dtype", get_args(ComputeDtype))
+def test_broken_weights_are_refused_whatever_the_arithmetic(tmp_path: Path, dtype: ComputeDtype) -> None:
     folder = write_language_model(tmp_path)
     # Far less than int8 may be off.
     edit(folder, lambda weights: weights["output.bias"].__setitem__(3, weights["output.bias"][3] + 0.001))

@@ -11,7 +11,7 @@ import uvloop
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service.process.http_protocol import TAKEN_UP, Connection, JoiningTransport, handles
+from service.process.http_protocol import ACCEPTS_PER_TURN, HeadBufferingTransport, HttpProtocol, duplicate_listeners
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"body"
 START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
@@ -33,24 +33,24 @@ class Written(asyncio.Transport):
         return None in self.pieces
 
 
-def heads_and_bodies(wire: JoiningTransport) -> None:
+def heads_and_bodies(wire: HeadBufferingTransport) -> None:
     for _ in range(2):
         wire.write(HEAD)
         wire.write(BODY)
 
 
-def a_body_in_parts(wire: JoiningTransport) -> None:
+def a_body_in_parts(wire: HeadBufferingTransport) -> None:
     wire.write(HEAD)
     wire.write(BODY[:2])
     wire.write(BODY[2:])
 
 
-def a_head_and_the_end(wire: JoiningTransport) -> None:
+def a_head_and_the_end(wire: HeadBufferingTransport) -> None:
     wire.write(HEAD)
     wire.close()
 
 
-def a_head_and_the_client_gone(wire: JoiningTransport) -> None:
+def a_head_and_the_client_gone(wire: HeadBufferingTransport) -> None:
     wire.write(HEAD)
     wire._transport.close()
 
@@ -67,11 +67,11 @@ def a_head_and_the_client_gone(wire: JoiningTransport) -> None:
     ],
 )
 def test_what_is_written_in_one_turn_arrives_whole(
-    scene: Callable[[JoiningTransport], None], expected: list[bytes | None]
+    scene: Callable[[HeadBufferingTransport], None], expected: list[bytes | None]
 ) -> None:
     async def run() -> Written:
         written = Written()
-        wire = JoiningTransport(written)
+        wire = HeadBufferingTransport(written)
         scene(wire)
         assert wire.is_closing() == (None in expected)
         await asyncio.sleep(0)
@@ -87,7 +87,7 @@ def served(app: Callable[[Scope, Receive, Send], Awaitable[None]], talk: Callabl
         config = uvicorn.Config(app, log_config=None, lifespan="off")
         config.load()
         server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(config, ServerState(), {}), "127.0.0.1", 0
+            lambda: HttpProtocol(config, ServerState(), {}), "127.0.0.1", 0
         )
         async with server, asyncio.timeout(30):
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -143,7 +143,7 @@ def test_connections_that_come_at_once_are_taken_up_many_a_turn() -> None:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=count))
             for _ in range(count):
                 stack.enter_context(socket.create_connection(listener.getsockname(), timeout=30))
-            for handle in handles(listener):
+            for handle in duplicate_listeners(listener):
                 await stack.enter_async_context(await loop.create_server(Counting, sock=handle))
             turns = 0
             while len(taken_up) < count:
@@ -154,4 +154,4 @@ def test_connections_that_come_at_once_are_taken_up_many_a_turn() -> None:
             return turns
 
     # The same event loop as a worker's: asyncio's own takes up as many as there are.
-    assert uvloop.run(turns_for(12 * TAKEN_UP)) < 2 * 12
+    assert uvloop.run(turns_for(12 * ACCEPTS_PER_TURN)) < 2 * 12

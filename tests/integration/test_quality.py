@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from service.cli import app
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Operation, Predict, Score, SeriesInput, TextInput
-from service.domain.rfc3339 import written
+from service.domain.rfc3339 import format_rfc3339
 from service.engine.runner import run_timestep
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
@@ -168,7 +168,7 @@ def save_series(
         writer.writerow([*names, *(["timestamp"] if times else [])])
         for at, row in enumerate(rows):
             if at not in left_out:
-                writer.writerow([*row, *([written(times[at])] if times else [])])
+                writer.writerow([*row, *([format_rfc3339(times[at])] if times else [])])
     return path
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.domain.operations import Open, Operation, Outcome, Predict, SeriesInput, TextInput
-from service.engine.registry import Catalogue
-from service.nets.layers.packed_linear import WORTH_PACKING
+from service.domain.operations import OpenSession, Operation, Outcome, Predict, SeriesInput, TextInput
+from service.engine.registry import ModelRegistry
+from service.nets.layers.packed_linear import MIN_PACKED_SIZE
 from tests.folders import WORDS, load_catalogue, write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.engine.test_engine import Scene, play
@@ -23,7 +23,7 @@ from tests.translation_folders import write_encoder_decoder
 
 #: Wide enough that several rows are multiplied by other code than one.
 HIDDEN = 512
-assert 4 * HIDDEN * HIDDEN >= WORTH_PACKING
+assert 4 * HIDDEN * HIDDEN >= MIN_PACKED_SIZE
 SENTENCES = ["Go.", "Where is Tom?", "I am hungry.", "She likes dogs and cats.", "Who are you, and where is she?"]
 #: What is compared comes first; what is asked beside it is shorter, as long, and longer.
 LENGTHS = [5, 1, 9, 5, 3, 7, 5, 2, 8, 5, 1, 9, 5, 3, 7, 5, 2]
@@ -52,7 +52,7 @@ def models(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def catalogue(models: Path) -> Catalogue:
+def catalogue(models: Path) -> ModelRegistry:
     return load_catalogue(models)
 
 
@@ -104,14 +104,14 @@ def operation(model: str, given: Body) -> Operation:
 @pytest.mark.parametrize("model", INPUTS)
 @pytest.mark.parametrize(("max_batch", "same"), [(1, True), (64, False)])
 def test_what_shares_a_forward_pass_shows_in_the_last_bits(
-    catalogue: Catalogue, model: str, max_batch: int, same: bool
+    catalogue: ModelRegistry, model: str, max_batch: int, same: bool
 ) -> None:
     async def work(scene: Scene) -> None:
         version = next(one for one in scene.engine.versions() if one.name == model)
         run = scene.engine.run
         asked: list[tuple[Operation, bytes | None]] = [(operation(model, one), None) for one in INPUTS[model]]
         if model == "mt":
-            opened = [await run(version, Open(TextInput(**one)), None) for one in INPUTS[model]]
+            opened = [await run(version, OpenSession(TextInput(**one)), None) for one in INPUTS[model]]
             asked = [(Predict(TextInput(text="Il va")), one.state) for one in opened]
         alone: list[Outcome] = [await run(version, *one) for one in asked]
         together = await asyncio.gather(*(run(version, *one) for one in asked))

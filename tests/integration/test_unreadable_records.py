@@ -15,7 +15,7 @@ from service.domain.sessions import Record
 from service.http.middleware.headers import PUBLIC
 from service.store.embedded.server import EmbeddedServer
 from service.store.keys import Keys
-from service.store.record.codec import MAGIC, TOMBSTONE_MAGIC, Owner, bury, decode, encode
+from service.store.record.codec import MAGIC, TOMBSTONE_MAGIC, RecordOwner, decode, encode, encode_tombstone
 from tests.server import (
     Server,
     answered,
@@ -84,7 +84,7 @@ class Stored:
         self.id = answered(post(http, "/v1/sessions", {"model": "tiny"}, key=key), 201)["id"]
         answered(step(http, self.id, "the dog", key="k1"))
         self.key = Keys("unroll").session(PUBLIC, self.id)
-        self.owner = Owner(PUBLIC, self.id)
+        self.owner = RecordOwner(PUBLIC, self.id)
         self.redis = redis
         self.good: Any = redis.get(self.key)
         self._until: Any = redis.pexpiretime(self.key)
@@ -155,9 +155,13 @@ DAMAGES: dict[str, Callable[[Stored, Stored], bytes]] = {
     "a pickle": lambda own, _: pickle.dumps({"step": 1}),
     "of a format to come": lambda own, _: MAGIC + b"\xff\xff" + own.good[6:],
     "of another session": lambda _, other: other.good,
-    "of another tenant": lambda own, _: encode(own.record, Owner("somebody", own.id)),
-    "a tombstone without its end": lambda own, _: bury(1_900_000_000_000, own.record.created_at, own.owner)[:-1],
-    "a tombstone of another session": lambda own, other: bury(1_900_000_000_000, own.record.created_at, other.owner),
+    "of another tenant": lambda own, _: encode(own.record, RecordOwner("somebody", own.id)),
+    "a tombstone without its end": lambda own, _: encode_tombstone(1_900_000_000_000, own.record.created_at, own.owner)[
+        :-1
+    ],
+    "a tombstone of another session": lambda own, other: encode_tombstone(
+        1_900_000_000_000, own.record.created_at, other.owner
+    ),
     "a tombstone's magic alone": lambda _, __: TOMBSTONE_MAGIC,
 }
 

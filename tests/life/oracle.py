@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from service.domain.operations import Generate, GenerateOptions, Operation, Predict, PredictOptions, Score, TextInput
-from service.engine.registry import Loaded, load_version
+from service.engine.registry import LoadedModel, load_version
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.limits import TextLimits
 
@@ -20,7 +20,7 @@ class Oracle:
     """One model version; states and answers are remembered by the words fed so far."""
 
     folder: Path
-    loaded: Loaded = field(init=False)
+    loaded: LoadedModel = field(init=False)
     _states: dict[Words, Tensor] = field(default_factory=dict)
     _known: dict[object, dict[str, Any]] = field(default_factory=dict)
 

@@ -14,7 +14,7 @@ import httpx
 from redis import Redis
 
 from service.application.ports import StateStore
-from service.bootstrap import Fittings, running_worker
+from service.bootstrap import Overrides, running_worker
 from service.settings import Settings
 from service.store import EmbeddedServer
 from service.store.keys import Keys
@@ -139,7 +139,7 @@ async def _start(world: World, stack: contextlib.AsyncExitStack, models: Path, u
         return store
 
     for clock in world.clocks:
-        fittings = Fittings(clock=clock, store=keep)
+        fittings = Overrides(clock=clock, store=keep)
         worker = await stack.enter_async_context(running_worker(settings, fittings))
         transport = httpx.ASGITransport(worker.app)
         world.clients.append(

@@ -8,13 +8,13 @@ from redis.asyncio.connection import UnixDomainSocketConnection
 
 from service.domain.errors import SettingsError
 from service.store.driver.tls import TlsConnection
-from service.store.driver.url import Address
+from service.store.driver.url import StoreUrl
 
 SECRET = "s3cr3t"  # noqa: S105 - not to be seen again
 
 
 def test_one_server_with_user_password_and_database() -> None:
-    address = Address.parse("redis://user:p%40ss%2F%3F@store:6380/2?client_name=unroll")
+    address = StoreUrl.parse("redis://user:p%40ss%2F%3F@store:6380/2?client_name=unroll")
     assert (address.kind, address.hosts) == ("single", (("store", 6380),))
     assert address.options == {"username": "user", "password": "p@ss/?", "db": 2, "client_name": "unroll"}
 
@@ -29,11 +29,11 @@ def test_one_server_with_user_password_and_database() -> None:
     ],
 )
 def test_what_a_url_of_one_server_leaves_out_is_the_usual(url: str, host: tuple[str, int]) -> None:
-    assert Address.parse(url).hosts == (host,)
+    assert StoreUrl.parse(url).hosts == (host,)
 
 
 def test_a_socket() -> None:
-    address = Address.parse("unix://user:word@/run/a%20store.sock?db=1")
+    address = StoreUrl.parse("unix://user:word@/run/a%20store.sock?db=1")
     assert (address.kind, address.hosts) == ("single", ())
     assert address.options == {
         "username": "user",
@@ -45,7 +45,7 @@ def test_a_socket() -> None:
 
 
 def test_sentinels_have_a_master_a_database_and_a_password_of_their_own() -> None:
-    address = Address.parse(f"redis+sentinel://user:word@one,two:26380/main/3?sentinel_password={SECRET}")
+    address = StoreUrl.parse(f"redis+sentinel://user:word@one,two:26380/main/3?sentinel_password={SECRET}")
     assert (address.kind, address.master) == ("sentinel", "main")
     assert address.hosts == (("one", 26379), ("two", 26380))
     assert address.options == {"username": "user", "password": "word", "db": 3}
@@ -53,14 +53,14 @@ def test_sentinels_have_a_master_a_database_and_a_password_of_their_own() -> Non
 
 
 def test_a_cluster_is_named_by_any_of_its_servers() -> None:
-    address = Address.parse("redis+cluster://:word@one:7000,two")
+    address = StoreUrl.parse("redis+cluster://:word@one:7000,two")
     assert (address.kind, address.hosts) == ("cluster", (("one", 7000), ("two", 6379)))
     assert address.options == {"password": "word"}
 
 
 @pytest.mark.parametrize("url", ["rediss://store", "rediss+sentinel://one/main", "rediss+cluster://one"])
 def test_tls_has_its_options_and_reaches_the_sentinels_too(url: str) -> None:
-    address = Address.parse(f"{url}?ssl_cert_reqs=none&ssl_check_hostname=false")
+    address = StoreUrl.parse(f"{url}?ssl_cert_reqs=none&ssl_check_hostname=false")
     options = dict(address.options)
     context = options.pop("context").get()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
@@ -104,7 +104,7 @@ def test_tls_has_its_options_and_reaches_the_sentinels_too(url: str) -> None:
 )
 def test_a_wrong_url_is_refused_by_what_is_wrong_and_never_shows_a_password(url: str, message: str) -> None:
     with pytest.raises(SettingsError) as refusal:
-        Address.parse(url)
+        StoreUrl.parse(url)
     assert "REDIS_URL" in str(refusal.value)
     assert message in str(refusal.value)
     assert SECRET not in str(refusal.value)
@@ -113,8 +113,8 @@ def test_a_wrong_url_is_refused_by_what_is_wrong_and_never_shows_a_password(url:
 def test_a_certificate_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(SettingsError, match=r"do not work \(SSLError\), ssl_ca_certs"):
-        Address.parse(f"rediss://host?ssl_ca_certs={tmp_path / 'ca.pem'}")
+        StoreUrl.parse(f"rediss://host?ssl_ca_certs={tmp_path / 'ca.pem'}")
 
 
 def test_an_address_does_not_print_its_passwords() -> None:
-    assert SECRET not in repr(Address.parse(f"redis+sentinel://:{SECRET}@one/main?sentinel_password={SECRET}"))
+    assert SECRET not in repr(StoreUrl.parse(f"redis+sentinel://:{SECRET}@one/main?sentinel_password={SECRET}"))

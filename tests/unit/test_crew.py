@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import dataclass, field
 
-from service.process.worker_pool import BACKOFF, HEALTHY_SECONDS, Crew
+from service.process.worker_pool import BACKOFF, HEALTHY_SECONDS, WorkerPool
 from service.process.worker_process import EX_CONFIG
 
 PIDS = itertools.count(1)
@@ -41,7 +41,7 @@ class Ship:
 
     def __init__(self, size: int) -> None:
         self.started: list[Hand] = []
-        self.crew = Crew(size, self._start)
+        self.crew = WorkerPool(size, self._start)
         self.now = 100.0
         self.look()
 

@@ -8,7 +8,7 @@ import pytest
 
 from service.application.admission import Admission
 from service.process import graceful_shutdown as module
-from service.process.graceful_shutdown import Drain
+from service.process.graceful_shutdown import GracefulShutdown
 
 FOREVER = 3600.0
 
@@ -45,8 +45,8 @@ class Fake:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LAST_CALL_SECONDS", 0.001)
-    monkeypatch.setattr(module, "LOOK_EVERY", 0.0005)
+    monkeypatch.setattr(module, "IDLE_CLOSE_SECONDS", 0.001)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.0005)
 
 
 def play(scene: Coroutine[None, None, None]) -> None:
@@ -60,7 +60,7 @@ def play(scene: Coroutine[None, None, None]) -> None:
 def test_a_worker_alone_stops_accepting_at_once_and_ends_with_its_last_connection() -> None:
     async def scene() -> None:
         admission = Admission(1)
-        fake, drain = Fake(admission, busy=1), Drain(admission, drain_seconds=FOREVER, grace_seconds=FOREVER)
+        fake, drain = Fake(admission, busy=1), GracefulShutdown(admission, drain_seconds=FOREVER, grace_seconds=FOREVER)
         running = asyncio.create_task(drain.run(fake))
         await asyncio.sleep(0)
         assert not fake.done
@@ -79,7 +79,7 @@ def test_a_worker_alone_stops_accepting_at_once_and_ends_with_its_last_connectio
 def test_a_worker_that_goes_with_all_others_accepts_until_its_drain_time_is_over() -> None:
     async def scene() -> None:
         admission = Admission(1)
-        fake, drain = Fake(admission), Drain(admission, drain_seconds=FOREVER, grace_seconds=FOREVER)
+        fake, drain = Fake(admission), GracefulShutdown(admission, drain_seconds=FOREVER, grace_seconds=FOREVER)
         running = asyncio.create_task(drain.run(fake))
         drain.begin(alone=False)
         for _ in range(100):
@@ -95,7 +95,10 @@ def test_a_worker_that_goes_with_all_others_accepts_until_its_drain_time_is_over
 def test_idle_connections_are_closed_and_busy_ones_awaited_once_nobody_is_admitted() -> None:
     async def scene() -> None:
         admission = Admission(1)
-        fake, drain = Fake(admission, idle=1, busy=1), Drain(admission, drain_seconds=0, grace_seconds=FOREVER)
+        fake, drain = (
+            Fake(admission, idle=1, busy=1),
+            GracefulShutdown(admission, drain_seconds=0, grace_seconds=FOREVER),
+        )
         running = asyncio.create_task(drain.run(fake))
         drain.begin(alone=True)
         await fake.closed_idle.wait()
@@ -111,7 +114,7 @@ def test_idle_connections_are_closed_and_busy_ones_awaited_once_nobody_is_admitt
 def test_what_is_not_done_at_the_end_of_the_grace_time_is_cancelled() -> None:
     async def scene() -> None:
         admission = Admission(1)
-        fake, drain = Fake(admission, busy=1), Drain(admission, drain_seconds=FOREVER, grace_seconds=0.01)
+        fake, drain = Fake(admission, busy=1), GracefulShutdown(admission, drain_seconds=FOREVER, grace_seconds=0.01)
         drain.begin(alone=True)
         await drain.run(fake)
         assert fake.connected()
@@ -123,7 +126,7 @@ def test_what_is_not_done_at_the_end_of_the_grace_time_is_cancelled() -> None:
 def test_a_second_beginning_changes_nothing() -> None:
     async def scene() -> None:
         admission = Admission(1)
-        fake, drain = Fake(admission), Drain(admission, drain_seconds=0, grace_seconds=FOREVER)
+        fake, drain = Fake(admission), GracefulShutdown(admission, drain_seconds=0, grace_seconds=FOREVER)
         drain.begin(alone=False)
         drain.begin(alone=True)
         await drain.run(fake)

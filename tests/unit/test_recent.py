@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.store.record.cache import COMPARED_BYTES, Recent
+from service.store.record.cache import COMPARED_BYTES, RecordCache
 from tests.unit.test_record import SAMPLE
 
 
 def test_a_record_is_found_by_the_very_bytes_that_it_is_stored_as() -> None:
-    recent = Recent(1000)
+    recent = RecordCache(1000)
     recent.put("a", b"stored", SAMPLE)
     assert recent.stored_as("a", b"stored") is SAMPLE
     assert recent.stored_as("a", b"storeD") is None
@@ -16,7 +16,7 @@ def test_a_record_is_found_by_the_very_bytes_that_it_is_stored_as() -> None:
 
 
 def test_a_record_is_used_unread_while_its_session_stays() -> None:
-    recent = Recent(1000)
+    recent = RecordCache(1000)
     assert recent.staying("a") is None
     recent.put("a", b"1", SAMPLE)
     assert recent.staying("a") is SAMPLE
@@ -32,14 +32,14 @@ def test_a_record_is_used_unread_while_its_session_stays() -> None:
 
 
 def test_a_record_too_large_to_be_compared_is_read() -> None:
-    recent = Recent(10 * COMPARED_BYTES)
+    recent = RecordCache(10 * COMPARED_BYTES)
     for size, unread in ((COMPARED_BYTES, True), (COMPARED_BYTES + 1, False)):
         recent.put("a", bytes(size), SAMPLE)
         assert (recent.staying("a") is not None) == unread
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    recent = Recent(40)
+    recent = RecordCache(40)
     recent.put("a", b"1" * 10, SAMPLE)
     recent.put("b", b"2" * 10, SAMPLE)
     recent.stored_as("a", b"1" * 10)
@@ -49,7 +49,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 60)), max_size=40))
 def test_what_is_held_never_exceeds_its_limit(puts: list[tuple[str, int]]) -> None:
-    recent, last = Recent(100), {}
+    recent, last = RecordCache(100), {}
     for key, size in puts:
         recent.put(key, bytes(size), SAMPLE)
         last[key] = size

@@ -7,10 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.errors import StateCorrupted
-from service.domain.sessions import KeptState, LastStep, Listed, Record
-from service.store.record.codec import HEAD_BYTES, HEADER_BYTES, Owner, Tombstone, bury, decode, decode_head, encode
+from service.domain.sessions import LastStep, Record, SessionSummary, Snapshot
+from service.store.record.codec import (
+    HEAD_BYTES,
+    HEADER_BYTES,
+    RecordOwner,
+    Tombstone,
+    decode,
+    decode_head,
+    encode,
+    encode_tombstone,
+)
 
-OWNER = Owner("tenant", "ses_a")
+OWNER = RecordOwner("tenant", "ses_a")
 SAMPLE = Record(
     model="next-word",
     version="3",
@@ -27,11 +36,11 @@ SAMPLE = Record(
     origin=b"o" * 16,
     keys=(b"k" * 16, b"l" * 16),
     last=LastStep(step=6, key=b"l" * 16, body=b"b" * 16, answer=b"{}"),
-    kept=(KeptState(step=5, timesteps=30, state=b"older"), KeptState(step=6, timesteps=35, state=b"old")),
+    kept=(Snapshot(step=5, timesteps=30, state=b"older"), Snapshot(step=6, timesteps=35, state=b"old")),
     indexed_until=1_900_000_751_000,
 )
 
-TOMBSTONE = bury(1_900_000_000_000, 1_800_000_000_000, OWNER)
+TOMBSTONE = encode_tombstone(1_900_000_000_000, 1_800_000_000_000, OWNER)
 
 counts = st.integers(0, 2**64 - 1)
 digests = st.binary(min_size=16, max_size=16)
@@ -52,7 +61,7 @@ records = st.builds(
     origin=st.just(b"") | digests,
     keys=st.lists(digests, max_size=32).map(tuple),
     last=st.none() | st.builds(LastStep, counts, st.just(b"") | digests, digests, st.binary(max_size=300)),
-    kept=st.lists(st.builds(KeptState, counts, counts, st.binary(max_size=100)), max_size=4).map(tuple),
+    kept=st.lists(st.builds(Snapshot, counts, counts, st.binary(max_size=100)), max_size=4).map(tuple),
     indexed_until=counts,
 )
 
@@ -66,14 +75,14 @@ def test_every_record_comes_back_as_it_was(record: Record) -> None:
 @given(records)
 def test_a_listing_is_told_the_same_by_the_first_bytes_alone(record: Record) -> None:
     facts = decode_head(encode(record, OWNER)[:HEAD_BYTES], OWNER)
-    assert isinstance(facts, Listed)
+    assert isinstance(facts, SessionSummary)
     assert all(getattr(facts, field.name) == getattr(record, field.name) for field in fields(facts))
 
 
 @pytest.mark.parametrize("name", ["m" * 255, "é" * 127])
 def test_the_first_bytes_have_room_for_names_of_any_file_system(name: str) -> None:
     facts = decode_head(encode(replace(SAMPLE, model=name, version=name), OWNER)[:HEAD_BYTES], OWNER)
-    assert isinstance(facts, Listed)
+    assert isinstance(facts, SessionSummary)
     assert (facts.model, facts.version) == (name, name)
 
 
@@ -85,7 +94,7 @@ def test_no_bit_of_what_a_listing_tells_can_flip_unnoticed() -> None:
         flipped[place // 8] ^= 1 << place % 8
         with pytest.raises(StateCorrupted):
             decode_head(bytes(flipped), OWNER)
-    assert isinstance(decode_head(data[:beginning], OWNER), Listed)
+    assert isinstance(decode_head(data[:beginning], OWNER), SessionSummary)
 
 
 def test_two_encodings_of_one_record_have_different_tokens() -> None:
@@ -117,8 +126,10 @@ def test_foreign_bytes_are_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [encode(SAMPLE, OWNER), TOMBSTONE], ids=["record", "tombstone"])
-@pytest.mark.parametrize("other", [Owner("tenant", "ses_b"), Owner("other", "ses_a"), Owner("tenants", "es_a")])
-def test_another_sessions_record_is_foreign(data: bytes, other: Owner) -> None:
+@pytest.mark.parametrize(
+    "other", [RecordOwner("tenant", "ses_b"), RecordOwner("other", "ses_a"), RecordOwner("tenants", "es_a")]
+)
+def test_another_sessions_record_is_foreign(data: bytes, other: RecordOwner) -> None:
     with pytest.raises(StateCorrupted, match="by its content and its session"):
         decode(data, other)
 

@@ -1,7 +1,7 @@
 """Model upgrades while the service runs: looks at the folders again and again, loads aside, retires, unloads.
 
-A look is short and changes what `Models` knows in one assignment. Where the store is away, new versions still join, and
-nothing is retired or unloaded.
+A look is short and changes what `VersionResolver` knows in one assignment. Where the store is away, new versions still
+join, and nothing is retired or unloaded.
 """
 
 import asyncio
@@ -9,32 +9,32 @@ import contextlib
 import logging
 from dataclasses import dataclass, field, replace
 
-from service.application.model_versions.resolver import Models, Standing
-from service.application.model_versions.retirement import Plan, Retirement
-from service.application.model_versions.session_scan import Searches
-from service.application.ports import Clock, Engine, Fleet, Observer, Shelf
+from service.application.model_versions.resolver import VersionAvailability, VersionResolver
+from service.application.model_versions.retirement import Retirement, RetirementPlan
+from service.application.model_versions.session_scan import DrainScans
+from service.application.ports import Clock, Engine, ModelRepository, Observer, WorkerRegistry
 from service.domain.errors import ModelFolderError, UnrollError
-from service.domain.models import Edition, Folder, Meeting, ModelVersion, Served
+from service.domain.models import ClusterView, ModelVersion, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import Json
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
-class Upgrades:
+class ModelReconciler:
     """Keeps the served versions those that should be; another worker counts as informed for `fresh_seconds`."""
 
-    models: Models
+    models: VersionResolver
     engine: Engine
-    shelf: Shelf
-    fleet: Fleet
+    shelf: ModelRepository
+    fleet: WorkerRegistry
     observer: Observer
     clock: Clock
     retirement: Retirement
-    searches: Searches
+    searches: DrainScans
     fresh_seconds: float
-    _folders: list[Folder] = field(default_factory=list)
-    _meeting: Meeting = field(default_factory=Meeting)
+    _folders: list[VersionFolder] = field(default_factory=list)
+    _meeting: ClusterView = field(default_factory=ClusterView)
     _heard_at: float = float("-inf")
     _missing: bool = False
 
@@ -71,7 +71,7 @@ class Upgrades:
         with contextlib.suppress(UnrollError):
             await self.fleet.leave()
 
-    async def look(self) -> Plan:
+    async def look(self) -> RetirementPlan:
         """See what lies there, tell and hear what the workers serve, and do what follows, but for loading."""
         await self._see_folders()
         heard = await self._meet()
@@ -86,7 +86,7 @@ class Upgrades:
                 self._stand()
         return plan
 
-    async def load(self, folder: Folder) -> None:
+    async def load(self, folder: VersionFolder) -> None:
         """Load a version aside, have it join, and serve it from the same moment on."""
         before = {(one.name, one.version): one for one in self.engine.versions()}
         version = await self.shelf.load(folder)
@@ -116,21 +116,21 @@ class Upgrades:
         open_ = standing.open if standing is not None else frozenset()
         loaded = [one.edition for one in self.engine.versions()]
         try:
-            self._meeting = await self.fleet.meet([Served(one, one in open_, one in touched) for one in loaded])
+            self._meeting = await self.fleet.meet([ServedVersion(one, one in open_, one in touched) for one in loaded])
         except UnrollError:
             return False
         self.models.touched -= touched
         self._heard_at = self.clock.monotonic()
         return True
 
-    def _stand(self) -> Plan:
+    def _stand(self) -> RetirementPlan:
         """Plan by what is known, and let requests see it."""
         meeting = self._meeting
         plan = self.retirement.plan(self._folders, [one.edition for one in self.engine.versions()], meeting)
         elsewhere = {
             one.edition for worker, all_ in meeting.workers.items() if worker != self.fleet.worker for one in all_
         }
-        self.models.standing = Standing(
+        self.models.standing = VersionAvailability(
             open=plan.open,
             elsewhere=frozenset(elsewhere),
             awaited=frozenset((folder.model, folder.version) for folder in plan.awaited),
@@ -138,7 +138,7 @@ class Upgrades:
         )
         return plan
 
-    async def _agree(self, plan: Plan) -> None:
+    async def _agree(self, plan: RetirementPlan) -> None:
         for edition, mark in plan.mark.items():
             await self.fleet.mark(edition, mark)
             log.info("model version retiring", extra={**_names(edition), "reason": mark.reason})
@@ -161,7 +161,7 @@ class Upgrades:
                 await self.fleet.mark(edition, replace(meeting.marks[edition], drained=True))
                 log.info("model version drained", extra=_names(edition))
 
-    def _unload(self, edition: Edition) -> None:
+    def _unload(self, edition: VersionKey) -> None:
         mark = self._meeting.marks[edition]
         (version,) = (one for one in self.engine.versions() if one.edition == edition)
         self.shelf.unload(edition)
@@ -170,7 +170,7 @@ class Upgrades:
         log.info("model version unloaded", extra={**_names(edition), "reason": why})
 
 
-def _names(edition: Edition) -> dict[str, Json]:
+def _names(edition: VersionKey) -> dict[str, Json]:
     return {"model": edition.model, "version": edition.version, "fingerprint": edition.fingerprint}
 
 

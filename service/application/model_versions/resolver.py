@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from service.application.ports import Engine
 from service.domain.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
-from service.domain.models import Edition, ModelVersion
+from service.domain.models import ModelVersion, VersionKey
 from service.domain.sessions import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VersionAvailability:
     """What is known beside this worker's loaded versions.
 
     Args:
@@ -19,13 +19,13 @@ class Standing:
         informed: whether the other workers were heard of lately.
     """
 
-    open: frozenset[Edition]
-    elsewhere: frozenset[Edition] = frozenset()
+    open: frozenset[VersionKey]
+    elsewhere: frozenset[VersionKey] = frozenset()
     awaited: frozenset[tuple[str, str]] = frozenset()
     informed: bool = True
 
 
-class Models:
+class VersionResolver:
     """Looks up versions by name. `standing` is replaced while the service runs; without one, all that is loaded is
     open.
 
@@ -34,8 +34,8 @@ class Models:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.standing: Standing | None = None
-        self.touched: set[Edition] = set()
+        self.standing: VersionAvailability | None = None
+        self.touched: set[VersionKey] = set()
 
     def all(self) -> dict[str, list[ModelVersion]]:
         """Return every model's versions that take new sessions, the newest last."""
@@ -86,7 +86,7 @@ class Models:
                     self.touched.add(one.edition)
                 return one
             here = one
-        self._check_elsewhere(Edition(record.model, record.version, record.fingerprint), record.step)
+        self._check_elsewhere(VersionKey(record.model, record.version, record.fingerprint), record.step)
         name = f"version {record.version} of {record.model}"
         if here is None:
             message = f"{name}, on which the session runs, is no longer served"
@@ -97,7 +97,7 @@ class Models:
             )
         raise ModelVersionGone(message, applied="no", step=record.step)
 
-    def _check_elsewhere(self, edition: Edition, step: int) -> None:
+    def _check_elsewhere(self, edition: VersionKey, step: int) -> None:
         standing = self.standing
         if standing is None:
             return

@@ -8,25 +8,25 @@ whatever is said of it: so a worker goes on that has not loaded the newer one ye
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from service.domain.models import Edition, Folder, Mark, Meeting
+from service.domain.models import ClusterView, RetirementMark, VersionFolder, VersionKey
 
 #: How long a mark outlives the grace time of a version that is nowhere any more.
 FORGOTTEN_MS = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RetirementPlan:
     """What follows from a look at the folders and at what all workers know.
 
     `open` take new sessions. `awaited` are folders that lie there and are not loaded as they stand, in the order to
     load them in. What is in `unmark` serves again, or is nowhere any more.
     """
 
-    open: frozenset[Edition]
-    awaited: tuple[Folder, ...]
-    unload: tuple[Edition, ...]
-    mark: dict[Edition, Mark]
-    unmark: tuple[Edition, ...]
+    open: frozenset[VersionKey]
+    awaited: tuple[VersionFolder, ...]
+    unload: tuple[VersionKey, ...]
+    mark: dict[VersionKey, RetirementMark]
+    unmark: tuple[VersionKey, ...]
 
 
 @dataclass(slots=True)
@@ -41,9 +41,11 @@ class Retirement:
     grace_ms: int
     retire_superseded: bool = True
     _newest: dict[str, int] = field(default_factory=dict)
-    _superseded: set[Edition] = field(default_factory=set)
+    _superseded: set[VersionKey] = field(default_factory=set)
 
-    def plan(self, folders: Collection[Folder], loaded: Collection[Edition], meeting: Meeting) -> Plan:
+    def plan(
+        self, folders: Collection[VersionFolder], loaded: Collection[VersionKey], meeting: ClusterView
+    ) -> RetirementPlan:
         """Decide; `folders` have the newest of each model first, `loaded` are what this worker serves."""
         places = {(folder.model, folder.version) for folder in folders}
         there = {one for one in loaded if (one.model, one.version) in places}
@@ -54,7 +56,7 @@ class Retirement:
         stand_in = _newest(one for one in loaded if one.model in waiting)
         open_ = stand_in | {one for one in there if one in newest or not self._marked(one, meeting)}
         self._note_newer(newest, open_, meeting)
-        return Plan(
+        return RetirementPlan(
             open=frozenset(open_),
             awaited=tuple(awaited),
             unload=tuple(one for one in loaded if one not in open_ and self.over(one, meeting)),
@@ -62,29 +64,31 @@ class Retirement:
             unmark=(*self._restored(there, newest, meeting), *self._forgotten(places, meeting)),
         )
 
-    def awaited(self, folders: Iterable[Folder], loaded: Collection[Edition], meeting: Meeting) -> list[Folder]:
+    def awaited(
+        self, folders: Iterable[VersionFolder], loaded: Collection[VersionKey], meeting: ClusterView
+    ) -> list[VersionFolder]:
         """The folders to load: all but what is loaded, was refused, or nobody needs any more."""
-        found: list[Folder] = []
+        found: list[VersionFolder] = []
         newer: set[str] = set()
         for folder in folders:
             if folder.broken:
                 continue
-            edition = edition_of(folder)
+            edition = version_key_of(folder)
             if edition not in loaded and not (folder.model in newer and self._asleep(folder, meeting)):
                 found.append(folder)
             newer.add(folder.model)
         return found
 
-    def over(self, edition: Edition, meeting: Meeting) -> bool:
+    def over(self, edition: VersionKey, meeting: ClusterView) -> bool:
         """Whether nobody may count on a retiring edition any more."""
         mark = meeting.marks.get(edition)
         return mark is not None and (mark.drained or mark.since + self.grace_ms <= meeting.now)
 
-    def _marked(self, edition: Edition, meeting: Meeting) -> bool:
+    def _marked(self, edition: VersionKey, meeting: ClusterView) -> bool:
         mark = meeting.marks.get(edition)
         return mark is not None and (self.retire_superseded or mark.reason == "removed")
 
-    def _asleep(self, folder: Folder, meeting: Meeting) -> bool:
+    def _asleep(self, folder: VersionFolder, meeting: ClusterView) -> bool:
         return any(
             self._marked(one, meeting) and self.over(one, meeting)
             for one, mark in meeting.marks.items()
@@ -92,7 +96,7 @@ class Retirement:
             and (one.fingerprint == folder.fingerprint or mark.signature == folder.signature)
         )
 
-    def _note_newer(self, newest: Collection[Edition], open_: Collection[Edition], meeting: Meeting) -> None:
+    def _note_newer(self, newest: Collection[VersionKey], open_: Collection[VersionKey], meeting: ClusterView) -> None:
         """Remember whom a version supersedes that was not there before."""
         for top in newest:
             if self.retire_superseded and top.number > self._newest.get(top.model, top.number):
@@ -101,13 +105,19 @@ class Retirement:
         # Where the store is away, a mark has to wait.
         self._superseded -= meeting.marks.keys() | set(newest)
 
-    def _marks(self, folders: Iterable[Folder], removed: Collection[Edition], meeting: Meeting) -> dict[Edition, Mark]:
-        signatures = {edition_of(folder): folder.signature for folder in folders}
-        superseded = {one: Mark(meeting.now, "superseded", signatures.get(one, "")) for one in self._superseded}
-        gone = {one: Mark(meeting.now, "removed") for one in removed}
+    def _marks(
+        self, folders: Iterable[VersionFolder], removed: Collection[VersionKey], meeting: ClusterView
+    ) -> dict[VersionKey, RetirementMark]:
+        signatures = {version_key_of(folder): folder.signature for folder in folders}
+        superseded = {
+            one: RetirementMark(meeting.now, "superseded", signatures.get(one, "")) for one in self._superseded
+        }
+        gone = {one: RetirementMark(meeting.now, "removed") for one in removed}
         return {one: mark for one, mark in (superseded | gone).items() if one not in meeting.marks}
 
-    def _restored(self, there: Iterable[Edition], newest: Collection[Edition], meeting: Meeting) -> list[Edition]:
+    def _restored(
+        self, there: Iterable[VersionKey], newest: Collection[VersionKey], meeting: ClusterView
+    ) -> list[VersionKey]:
         """Marks that are wrong by what lies here; where disks differ, a newer version elsewhere stands above this."""
         return [
             one
@@ -120,7 +130,7 @@ class Retirement:
             )
         ]
 
-    def _forgotten(self, places: Collection[tuple[str, str]], meeting: Meeting) -> list[Edition]:
+    def _forgotten(self, places: Collection[tuple[str, str]], meeting: ClusterView) -> list[VersionKey]:
         served = meeting.editions
         return [
             one
@@ -131,19 +141,19 @@ class Retirement:
         ]
 
 
-def edition_of(folder: Folder) -> Edition:
+def version_key_of(folder: VersionFolder) -> VersionKey:
     """What the folder holds, by an empty fingerprint where that is not known."""
-    return Edition(folder.model, folder.version, folder.fingerprint or "")
+    return VersionKey(folder.model, folder.version, folder.fingerprint or "")
 
 
-def newest_open(meeting: Meeting, model: str) -> int:
+def newest_open(meeting: ClusterView, model: str) -> int:
     """The number of the newest version that takes new sessions anywhere, -1 where none does."""
     numbers = (one.edition.number for one in meeting.served if one.open and one.edition.model == model)
     return max(numbers, default=-1)
 
 
-def _newest(editions: Iterable[Edition]) -> set[Edition]:
-    newest: dict[str, Edition] = {}
+def _newest(editions: Iterable[VersionKey]) -> set[VersionKey]:
+    newest: dict[str, VersionKey] = {}
     for one in editions:
         if one.model not in newest or newest[one.model].number < one.number:
             newest[one.model] = one

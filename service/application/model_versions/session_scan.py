@@ -7,24 +7,24 @@ search has been. Workers tell of such moves at their next look; `margin_ms` is h
 
 from dataclasses import dataclass, field
 
-from service.domain.models import Edition, Meeting
-from service.domain.sessions import Place
+from service.domain.models import ClusterView, VersionKey
+from service.domain.sessions import IndexPosition
 
 
 @dataclass(slots=True)
-class Search:
+class DrainScan:
     """For a session on one version; times are milliseconds on the store's clock."""
 
     margin_ms: int
     quiet_since: int
-    at: Place | None = None
+    at: IndexPosition | None = None
     ended_at: int | None = None
 
     def due(self, now: int) -> bool:
         """Whether the time is right to go on searching."""
         return self.ended_at is None and now - self.quiet_since >= self.margin_ms
 
-    def reached(self, place: Place | None, now: int) -> None:
+    def reached(self, place: IndexPosition | None, now: int) -> None:
         """Go on from `place` at the next look; None: the search passed the end without finding one."""
         self.at = place
         self.ended_at = now if place is None else None
@@ -35,19 +35,19 @@ class Search:
 
 
 @dataclass(slots=True)
-class Searches:
+class DrainScans:
     """One for each retiring version, begun anew where its sessions move or new ones are still opened."""
 
     margin_ms: int
-    _searches: dict[Edition, Search] = field(default_factory=dict)
+    _searches: dict[VersionKey, DrainScan] = field(default_factory=dict)
 
-    def of(self, edition: Edition, meeting: Meeting) -> Search:
+    def of(self, edition: VersionKey, meeting: ClusterView) -> DrainScan:
         """The search for a session on `edition`, as it stands at this look."""
         every = (one for one in meeting.served if one.edition == edition)
         if edition not in self._searches or any(one.open or one.touched for one in every):
-            self._searches[edition] = Search(self.margin_ms, meeting.now)
+            self._searches[edition] = DrainScan(self.margin_ms, meeting.now)
         return self._searches[edition]
 
-    def keep(self, editions: set[Edition]) -> None:
+    def keep(self, editions: set[VersionKey]) -> None:
         """Forget the searches for all others."""
         self._searches = {one: search for one, search in self._searches.items() if one in editions}

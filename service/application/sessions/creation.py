@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from service.application.ports import Clock, Engine, Observer, StateStore
-from service.application.request_context import Caller
+from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.request_digest import SIZE
@@ -15,10 +15,10 @@ from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.domain.sessions import Durability, Record
 
-Make: TypeAlias = Callable[[], Awaitable[Record]]
+MakeRecord: TypeAlias = Callable[[], Awaitable[Record]]
 
 
-class Terms(Protocol):
+class SessionTerms(Protocol):
     """What every new session is asked for; no durability means the service's own."""
 
     @property
@@ -38,7 +38,7 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeatable:
+class IdempotentCreate:
     """A creation with a key: `name` leads to its session again, `body` is the digest of what it asks for."""
 
     name: tuple[str, ...]
@@ -46,7 +46,7 @@ class Repeatable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Creations:
+class SessionFactory:
     """Makes sessions at state 0, from another session or from a file: what is common to the three."""
 
     engine: Engine
@@ -64,7 +64,7 @@ class Creations:
             raise
 
     def first_record(
-        self, model: ModelVersion, state: bytes, terms: Terms, *, step: int = 0, timesteps: int = 0
+        self, model: ModelVersion, state: bytes, terms: SessionTerms, *, step: int = 0, timesteps: int = 0
     ) -> Record:
         """Return the record of a session that begins now."""
         now = self.clock.now()
@@ -83,7 +83,7 @@ class Creations:
             state=state,
         )
 
-    async def once(self, caller: Caller, repeatable: Repeatable | None, make: Make) -> Created:
+    async def once(self, caller: RequestContext, repeatable: IdempotentCreate | None, make: MakeRecord) -> Created:
         """Store the record that `make` gives; the same `repeatable` finds the same session again, without making one.
 
         What was made before is looked for first: its model or its parent may be gone by now.
@@ -101,7 +101,7 @@ class Creations:
         origin = repeatable.body + secrets.token_bytes(8)
         return await self._store(caller, session_id, replace(await make(), origin=origin))
 
-    async def _store(self, caller: Caller, session_id: str, record: Record) -> Created:
+    async def _store(self, caller: RequestContext, session_id: str, record: Record) -> Created:
         async with caller.deadline.bounding("unknown"):
             stored = await self.store.create(caller.tenant, session_id, record)
         if stored.origin != record.origin:
@@ -109,7 +109,7 @@ class Creations:
         self.observer.session_created(record.model)
         return self._created(session_id, stored, replayed=False)
 
-    async def _found_again(self, caller: Caller, session_id: str, stored: Record, body: bytes) -> Created:
+    async def _found_again(self, caller: RequestContext, session_id: str, stored: Record, body: bytes) -> Created:
         if stored.origin[:SIZE] != body[:SIZE]:
             raise IdempotencyKeyReused(
                 f"Idempotency-Key was used to create session {session_id} with another body: expected the same body, "
@@ -120,7 +120,7 @@ class Creations:
             stored = await self._confirmed(caller, session_id, stored)
         return self._created(session_id, stored, replayed=True)
 
-    async def _confirmed(self, caller: Caller, session_id: str, stored: Record) -> Record:
+    async def _confirmed(self, caller: RequestContext, session_id: str, stored: Record) -> Record:
         """Wait until what is stored is durable; returns it, which steps may have changed meanwhile."""
         while True:
             try:

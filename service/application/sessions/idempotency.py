@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 from service.domain.errors import Applied, IdempotencyKeyReused, StepConflict
 from service.domain.operations import Outcome
-from service.domain.sessions import KeptState, LastStep, Record
+from service.domain.sessions import LastStep, Record, Snapshot
 
 REMEMBERED_KEYS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class RequestIdentity:
     """What makes a request recognisable: the step it expects, the digest of its key (empty: none) and of its body."""
 
     step: int | None
@@ -23,7 +23,7 @@ class Mark:
         return bool(self.key) or self.step is not None
 
 
-def stored_answer(record: Record, mark: Mark) -> bytes | None:
+def find_replay(record: Record, mark: RequestIdentity) -> bytes | None:
     """Return the answer to repeat, or None for a step to apply.
 
     Raises IdempotencyKeyReused when the last key came with another body, StepConflict when an older key came back or
@@ -50,11 +50,11 @@ def stored_answer(record: Record, mark: Mark) -> bytes | None:
             )
     elif last is not None and last.step == mark.step and last.body == mark.body:
         return last.answer
-    require_step(record, mark)
+    require_expected_step(record, mark)
     return None
 
 
-def require_step(record: Record, mark: Mark) -> None:
+def require_expected_step(record: Record, mark: RequestIdentity) -> None:
     """Raise StepConflict when the session does not stand where the request expects it."""
     if mark.step is not None and mark.step != record.step:
         raise StepConflict(
@@ -65,7 +65,7 @@ def require_step(record: Record, mark: Mark) -> None:
         )
 
 
-def _was_applied(record: Record, mark: Mark) -> Applied:
+def _was_applied(record: Record, mark: RequestIdentity) -> Applied:
     """Tell of a request that expects another step whether it took effect earlier, as far as the record knows."""
     if mark.step is None or mark.step >= record.step:
         return "no"
@@ -76,9 +76,11 @@ def _was_applied(record: Record, mark: Mark) -> Applied:
     return "unknown"
 
 
-def advanced(record: Record, dtype: str, outcome: Outcome, mark: Mark, *, answer: bytes, expires_at: int) -> Record:
+def next_record(
+    record: Record, dtype: str, outcome: Outcome, mark: RequestIdentity, *, answer: bytes, expires_at: int
+) -> Record:
     """Return the record after a step in the arithmetic `dtype`, with its answer if the request can be repeated."""
-    kept = (*record.kept, KeptState(record.step, record.timesteps, record.state)) if record.kept_steps else ()
+    kept = (*record.kept, Snapshot(record.step, record.timesteps, record.state)) if record.kept_steps else ()
     return replace(
         record,
         dtype=dtype,

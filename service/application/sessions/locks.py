@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from service.application.deadlines import Deadline
 
 
-class Lanes:
+class SessionLocks:
     """One first-in-first-out lock per busy session; idle sessions cost nothing."""
 
     def __init__(self) -> None:

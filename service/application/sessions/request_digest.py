@@ -6,6 +6,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 
 SIZE = 16
+#: Digests are stored and hold the names of classes and fields: a renamed class keeps its former name in them.
+STORED_NAMES = {"StateImport": "Import"}
 
 
 def digest(kind: str, *parts: object) -> bytes:
@@ -21,7 +23,8 @@ def _told(value: object) -> object:
 def _telling_fields(value: object) -> dict[str, object]:
     if not is_dataclass(value) or isinstance(value, type):
         raise TypeError(f"no digest is known of {type(value).__name__}")
-    told: dict[str, object] = {"": type(value).__name__}
+    name = type(value).__name__
+    told: dict[str, object] = {"": STORED_NAMES.get(name, name)}
     for name, default in _defaults(type(value)):
         found = getattr(value, name)
         if default is MISSING or found != default:

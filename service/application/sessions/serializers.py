@@ -9,7 +9,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
-from service.domain.sessions import Listed, Record
+from service.domain.sessions import Record, SessionSummary
 
 #: What knows how to refuse a number and to replace half a character, in four times the time.
 _STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -17,7 +17,7 @@ _NOT_FINITE = (b"NaN", b"Infinity")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StepResponse:
     """A JSON body, kept as bytes since a repetition is answered byte for byte."""
 
     body: bytes
@@ -48,7 +48,7 @@ def tasks(versions: Iterable[ModelVersion]) -> dict[str, str]:
     return {version.name: version.task for version in versions}
 
 
-def session(session_id: str, record: Record | Listed, tasks: Mapping[str, str]) -> dict[str, Json]:
+def session(session_id: str, record: Record | SessionSummary, tasks: Mapping[str, str]) -> dict[str, Json]:
     """Return the Session of `record`, or of what a listing tells of it; a model without a task among them has none."""
     return {
         "id": session_id,

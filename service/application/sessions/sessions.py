@@ -3,16 +3,16 @@
 import contextlib
 from dataclasses import dataclass, replace
 
-from service.application.model_versions.resolver import Models
+from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, Engine, Observer, StateStore
-from service.application.request_context import Caller
+from service.application.request_context import RequestContext
 from service.application.sessions import serializers
-from service.application.sessions.creation import Created, Creations, Repeatable
-from service.application.sessions.locks import Lanes
+from service.application.sessions.creation import Created, IdempotentCreate, SessionFactory
+from service.application.sessions.locks import SessionLocks
 from service.application.sessions.request_digest import digest
 from service.domain.errors import InvalidRequest, SessionExpired, SessionNotFound, WriteConflict
 from service.domain.models import ModelVersion
-from service.domain.operations import Input, Json, Open
+from service.domain.operations import Input, Json, OpenSession
 from service.domain.sessions import Durability, Record
 
 
@@ -32,15 +32,15 @@ class NewSession:
 class Sessions:
     """Creates and finds sessions; every one belongs to the tenant that created it."""
 
-    models: Models
+    models: VersionResolver
     engine: Engine
     store: StateStore
-    lanes: Lanes
+    lanes: SessionLocks
     observer: Observer
     clock: Clock
-    creations: Creations
+    creations: SessionFactory
 
-    async def record(self, caller: Caller, session_id: str) -> Record:
+    async def record(self, caller: RequestContext, session_id: str) -> Record:
         """Return a session's record. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
         async with caller.deadline.bounding():
             return await self.find(caller.tenant, session_id)
@@ -53,28 +53,28 @@ class Sessions:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store; create a new one")
         return record
 
-    async def get(self, caller: Caller, session_id: str) -> dict[str, Json]:
+    async def get(self, caller: RequestContext, session_id: str) -> dict[str, Json]:
         """Return a Session."""
         return self._view(session_id, await self.record(caller, session_id))
 
-    async def create(self, caller: Caller, wanted: NewSession, key: str | None) -> Created:
+    async def create(self, caller: RequestContext, wanted: NewSession, key: str | None) -> Created:
         """Create a session at state 0; the same key finds the same session again."""
 
         async def make() -> Record:
             model = self.models.for_session(wanted.model, wanted.version)
             return self.creations.first_record(model, await self._state_0(caller, model, wanted.input), wanted)
 
-        repeatable = None if key is None else Repeatable(("create", key), digest("create", wanted))
+        repeatable = None if key is None else IdempotentCreate(("create", key), digest("create", wanted))
         return await self.creations.once(caller, repeatable, make)
 
-    async def _state_0(self, caller: Caller, model: ModelVersion, given: Input | None) -> bytes:
+    async def _state_0(self, caller: RequestContext, model: ModelVersion, given: Input | None) -> bytes:
         if given is None:
             return self.engine.initial_state(model)
         async with caller.deadline.bounding():
-            return (await self.engine.run(model, Open(given), None, caller.deadline.at)).state
+            return (await self.engine.run(model, OpenSession(given), None, caller.deadline.at)).state
 
     async def fork(
-        self, caller: Caller, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
+        self, caller: RequestContext, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
     ) -> Created:
         """Copy a session as it stands, or at a kept earlier step, to a new one of its own."""
 
@@ -87,7 +87,7 @@ class Sessions:
         if key is not None:
             async with caller.deadline.bounding():
                 await self._check_id(caller.tenant, session_id)
-            repeatable = Repeatable(("fork", session_id, str(step), key), digest("fork", ttl_seconds))
+            repeatable = IdempotentCreate(("fork", session_id, str(step), key), digest("fork", ttl_seconds))
         return await self.creations.once(caller, repeatable, make)
 
     def _child(self, parent: Record, ttl_seconds: int) -> Record:
@@ -104,7 +104,7 @@ class Sessions:
             token=b"",
         )
 
-    async def list(self, caller: Caller, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
+    async def list(self, caller: RequestContext, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
         """Return one page of the tenant's sessions, newest first."""
         async with caller.deadline.bounding():
             page = await self.store.list(caller.tenant, model, limit, cursor)
@@ -112,7 +112,7 @@ class Sessions:
         data: list[Json] = [serializers.session(session_id, facts, tasks) for session_id, facts in page.sessions]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
-    async def renew(self, caller: Caller, session_id: str, ttl_seconds: int) -> dict[str, Json]:
+    async def renew(self, caller: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
         """Give the session a new time to live, counted from now."""
         async with self.lanes.hold(session_id, caller.deadline):
             while True:
@@ -124,7 +124,7 @@ class Sessions:
                     async with caller.deadline.bounding("unknown"):
                         return self._view(session_id, await self.store.write(caller.tenant, session_id, wanted))
 
-    async def end(self, caller: Caller, session_id: str) -> None:
+    async def end(self, caller: RequestContext, session_id: str) -> None:
         """End a session for good. Raises SessionEnded when it is already."""
         async with caller.deadline.bounding() as effect:
             await self._check_id(caller.tenant, session_id)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from service.application.model_versions.resolver import Models
+from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import StateFiles
-from service.application.request_context import Caller
-from service.application.sessions.creation import Created, Creations, Repeatable
+from service.application.request_context import RequestContext
+from service.application.sessions.creation import Created, IdempotentCreate, SessionFactory
 from service.application.sessions.request_digest import digest
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_metadata import StateMetadata, metadata_of, read_metadata
@@ -15,7 +15,7 @@ from service.domain.sessions import Durability, Record
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedState:
     """The file of a session's state at `step`."""
 
     content: bytes
@@ -23,7 +23,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
-class Import:
+class StateImport:
     """A file, and what a client asks of the session that it becomes; no durability means the service's own."""
 
     content: bytes
@@ -33,21 +33,21 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfers:
+class StateTransfer:
     """Exports states and imports them."""
 
     sessions: Sessions
-    creations: Creations
-    models: Models
+    creations: SessionFactory
+    models: VersionResolver
     files: StateFiles
 
-    async def export(self, caller: Caller, session_id: str) -> Exported:
+    async def export(self, caller: RequestContext, session_id: str) -> ExportedState:
         """Return a session's state; it stays as it is. Raises ModelVersionGone: only its version can read the state."""
         record = await self.sessions.record(caller, session_id)
         model = self.models.of_session(record)
-        return Exported(self.files.write(model, record.state, metadata_of(record, model)), record.step)
+        return ExportedState(self.files.write(model, record.state, metadata_of(record, model)), record.step)
 
-    async def take(self, caller: Caller, wanted: Import, key: str | None) -> Created:
+    async def take(self, caller: RequestContext, wanted: StateImport, key: str | None) -> Created:
         """Create a session that stands where the exported one stood; the same key finds the same session again.
 
         Raises InvalidRequest for a file that is no state of its model, ModelNotFound and ModelVersionGone.
@@ -62,7 +62,7 @@ class Transfers:
             return self.creations.first_record(model, file.state(model), wanted, **counts)
 
         # A key of a plain creation is another creation's here, too.
-        repeatable = None if key is None else Repeatable(("create", key), digest("import", wanted))
+        repeatable = None if key is None else IdempotentCreate(("create", key), digest("import", wanted))
         return await self.creations.once(caller, repeatable, make)
 
     def _version(self, told: StateMetadata) -> ModelVersion:

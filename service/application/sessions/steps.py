@@ -5,15 +5,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.application.deadlines import Effect
-from service.application.model_versions.resolver import Models
+from service.application.deadlines import AppliedStatus
+from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, Engine, Observer, StateStore
-from service.application.request_context import Caller
+from service.application.request_context import RequestContext
 from service.application.sessions import serializers
-from service.application.sessions.idempotency import Mark, advanced, require_step, stored_answer
-from service.application.sessions.locks import Lanes
+from service.application.sessions.idempotency import RequestIdentity, find_replay, next_record, require_expected_step
+from service.application.sessions.locks import SessionLocks
 from service.application.sessions.request_digest import digest
-from service.application.sessions.serializers import Answer
+from service.application.sessions.serializers import StepResponse
 from service.application.sessions.sessions import Sessions
 from service.domain.errors import (
     DurabilityNotReached,
@@ -39,10 +39,10 @@ class Step:
     step: int | None = None
     key: str | None = None
 
-    def mark(self) -> Mark:
+    def mark(self) -> RequestIdentity:
         """Return what a repetition is recognised by."""
         key = b"" if self.key is None else digest("key", self.key)
-        return Mark(self.step, key, digest("step", self.operation, self.step))
+        return RequestIdentity(self.step, key, digest("step", self.operation, self.step))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,24 +50,24 @@ class Steps:
     """Applies steps, each exactly once, in order."""
 
     sessions: Sessions
-    models: Models
+    models: VersionResolver
     engine: Engine
     store: StateStore
-    lanes: Lanes
+    lanes: SessionLocks
     observer: Observer
     clock: Clock
 
-    async def look(self, caller: Caller, step: Step) -> Answer:
+    async def look(self, caller: RequestContext, step: Step) -> StepResponse:
         """Answer what a step would, and leave the session as it is. Raises StepConflict."""
         record = await self.sessions.record(caller, step.session_id)
-        require_step(record, step.mark())
+        require_expected_step(record, step.mark())
         model = self.models.of_session(record)
         async with caller.deadline.bounding():
             outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
         stands = {"step": record.step, "timesteps": record.timesteps, "expires_at": record.expires_at}
-        return Answer(serializers.step_result(step.session_id, record, outcome.output, **stands))
+        return StepResponse(serializers.step_result(step.session_id, record, outcome.output, **stands))
 
-    async def apply(self, caller: Caller, step: Step) -> Answer:
+    async def apply(self, caller: RequestContext, step: Step) -> StepResponse:
         """Apply a step, or answer its repetition. Errors tell by `applied` whether it took effect."""
         mark = step.mark()
         try:
@@ -77,11 +77,11 @@ class Steps:
             self._count_failure(error)
             raise
 
-    async def apply_all(self, caller: Caller, steps: Sequence[Step]) -> list[Answer | UnrollError]:
+    async def apply_all(self, caller: RequestContext, steps: Sequence[Step]) -> list[StepResponse | UnrollError]:
         """Apply steps of many sessions at once; those of one session in their order."""
         return await asyncio.gather(*(self._settle(caller, step) for step in steps))
 
-    async def _settle(self, caller: Caller, step: Step) -> Answer | UnrollError:
+    async def _settle(self, caller: RequestContext, step: Step) -> StepResponse | UnrollError:
         try:
             return await self.apply(caller, step)
         except UnrollError as error:
@@ -90,7 +90,7 @@ class Steps:
             log.error("step crashed", exc_info=error)
             return InternalError("something failed here; the log tells why", applied="unknown")
 
-    async def _apply_in_turn(self, caller: Caller, step: Step, mark: Mark) -> Answer:
+    async def _apply_in_turn(self, caller: RequestContext, step: Step, mark: RequestIdentity) -> StepResponse:
         async with caller.deadline.bounding() as effect:
             record = self._foreseen(caller, step, mark)
             while True:
@@ -105,22 +105,24 @@ class Steps:
                     record, effect.applied = None, "no"
                     caller.deadline.check()
 
-    def _foreseen(self, caller: Caller, step: Step, mark: Mark) -> Record | None:
+    def _foreseen(self, caller: RequestContext, step: Step, mark: RequestIdentity) -> Record | None:
         """Return the record without asking the store, where the step applies to it: the write will tell if it is not
         that any more. What else there is to answer needs the store's word.
         """
         record = self.store.recent(caller.tenant, step.session_id)
         try:
-            return None if record is None or stored_answer(record, mark) is not None else record
+            return None if record is None or find_replay(record, mark) is not None else record
         except (StepConflict, IdempotencyKeyReused):
             return None
 
-    async def _repeated(self, caller: Caller, step: Step, mark: Mark, record: Record, effect: Effect) -> Answer | None:
+    async def _repeated(
+        self, caller: RequestContext, step: Step, mark: RequestIdentity, record: Record, effect: AppliedStatus
+    ) -> StepResponse | None:
         """Return the answer to a repetition. It and a refusal tell of a write that nobody may have been answered for:
         both wait until that is durable.
         """
         try:
-            repeated = stored_answer(record, mark)
+            repeated = find_replay(record, mark)
             effect.applied = "no" if repeated is None else "yes"
         except (StepConflict, IdempotencyKeyReused) as refusal:
             effect.applied = refusal.applied or "no"
@@ -130,9 +132,9 @@ class Steps:
             return None
         await self._confirm(caller, step, record, effect)
         self.observer.step("replayed")
-        return Answer(repeated, replayed=True)
+        return StepResponse(repeated, replayed=True)
 
-    async def _confirm(self, caller: Caller, step: Step, record: Record, effect: Effect) -> None:
+    async def _confirm(self, caller: RequestContext, step: Step, record: Record, effect: AppliedStatus) -> None:
         try:
             await self.store.confirm(caller.tenant, step.session_id, record)
         except (DurabilityNotReached, StoreUnavailable) as error:
@@ -141,7 +143,9 @@ class Steps:
             why = f"where the session stands is not durable yet: {error.message}"
             raise StoreUnavailable(why, applied=effect.applied, step=record.step) from error
 
-    async def _run_and_write(self, caller: Caller, step: Step, mark: Mark, record: Record, effect: Effect) -> Answer:
+    async def _run_and_write(
+        self, caller: RequestContext, step: Step, mark: RequestIdentity, record: Record, effect: AppliedStatus
+    ) -> StepResponse:
         model = self.models.of_session(record)
         outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
         expires_at = self.clock.now() + 1000 * record.ttl_seconds
@@ -153,10 +157,10 @@ class Steps:
         caller.deadline.check()
         # Past this line the store finishes the write, whether anyone waits or not.
         effect.applied = "unknown"
-        after = advanced(record, model.dtype, outcome, mark, answer=answer, expires_at=expires_at)
+        after = next_record(record, model.dtype, outcome, mark, answer=answer, expires_at=expires_at)
         await self.store.write(caller.tenant, step.session_id, after)
         self.observer.step("applied")
-        return Answer(answer)
+        return StepResponse(answer)
 
     def _count_failure(self, error: UnrollError) -> None:
         conflict = isinstance(error, StepConflict | IdempotencyKeyReused)

@@ -7,10 +7,10 @@ from starlette.types import Receive
 from service.application.deadlines import DEPARTED
 
 #: Most requests are over by then, and cost a timer in place of a task that watches.
-PATIENCE_SECONDS = 0.25
+WATCH_DELAY_SECONDS = 0.25
 
 
-class Watch:
+class DisconnectWatcher:
     """Cancels the task that made it when the client goes; to be made when the body was read to its end.
 
     What the request waits for in the engine is dropped. A write that has begun is finished by the store.
@@ -21,7 +21,7 @@ class Watch:
         self._receive = receive
         self._request = asyncio.current_task()
         self._watching: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._begin)
+        self._timer = asyncio.get_running_loop().call_later(WATCH_DELAY_SECONDS, self._begin)
 
     def end(self) -> None:
         """Watch no longer: an answer is on its way, or the request is over."""

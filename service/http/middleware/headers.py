@@ -31,7 +31,7 @@ def tenant(headers: Mapping[str, str], keys: Mapping[str, str]) -> str:
     return found[0]
 
 
-def patience(headers: Mapping[str, str]) -> float | None:
+def timeout(headers: Mapping[str, str]) -> float | None:
     """Return the seconds of X-Request-Timeout-Ms, None without it. Raises InvalidRequest."""
     wanted = headers.get("x-request-timeout-ms")
     if wanted is None:

@@ -17,11 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.application.admission import Admission
 from service.application.deadlines import Deadline
 from service.application.ports import Clock, Observer
-from service.application.request_context import Caller
+from service.application.request_context import RequestContext
 from service.domain.errors import BodyTooLarge, InternalError, Overloaded, ShuttingDown, UnrollError
 from service.http import errors
 from service.http.middleware import headers as request_headers
-from service.http.middleware.disconnects import Watch
+from service.http.middleware.disconnects import DisconnectWatcher
 
 log = logging.getLogger("unroll.access")
 
@@ -37,11 +37,11 @@ CLIENT_GONE = 499
 #: How long a refused client may take for the rest of its body.
 BODY_SECONDS = 1.0
 #: Asked every few seconds by machines: not worth a line of the log at its usual level.
-QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+UNLOGGED_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
 @dataclass(frozen=True, slots=True)
-class GateSettings:
+class RequestSettings:
     """What the door checks; `keys` maps API keys to tenants, none means that everyone may enter."""
 
     max_body_bytes: int
@@ -50,26 +50,26 @@ class GateSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class RequestMiddleware:
     """ASGI middleware around the whole application."""
 
     app: ASGIApp
-    settings: GateSettings
+    settings: RequestSettings
     admission: Admission
     observer: Observer
     clock: Clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await Passage(self, scope, receive, send).run()
+            await RequestScope(self, scope, receive, send).run()
         else:
             await self.app(scope, receive, send)
 
 
-class Passage:
+class RequestScope:
     """One request on its way through."""
 
-    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, gate: RequestMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
         self._gate = gate
         self._scope = scope
         self._receive = receive
@@ -80,7 +80,7 @@ class Passage:
         self._state = scope.setdefault("state", {})
         self._status = 0
         self._received = 0
-        self._watch: Watch | None = None
+        self._watch: DisconnectWatcher | None = None
         self._complete = self._headers.get("content-length", "0") == "0" and "transfer-encoding" not in self._headers
 
     async def run(self) -> None:
@@ -109,12 +109,12 @@ class Passage:
             await gate.app(self._scope, self._receive, self._marked_send)
             return
         opens_session = self._scope["method"] == "POST" and OPENING_PATH.fullmatch(self._scope["path"]) is not None
-        patience = request_headers.patience(self._headers)
+        patience = request_headers.timeout(self._headers)
         gate.admission.enter(patience, opens_session=opens_session)
         try:
             owner = request_headers.tenant(self._headers, gate.settings.keys)
             seconds = gate.settings.request_timeout_seconds if patience is None else patience
-            self._state["caller"] = Caller(owner, Deadline.after(gate.clock, seconds))
+            self._state["caller"] = RequestContext(owner, Deadline.after(gate.clock, seconds))
             self._check_length()
             await gate.app(self._scope, self._bounded_receive, self._marked_send)
         finally:
@@ -149,7 +149,7 @@ class Passage:
         if self._received > self._gate.settings.max_body_bytes:
             raise self._too_large(f"{self._received} bytes or more")
         if self._complete:
-            self._watch = Watch(self._receive)
+            self._watch = DisconnectWatcher(self._receive)
         return message
 
     async def _marked_send(self, message: Message) -> None:
@@ -188,7 +188,7 @@ class Passage:
         if code in SHED:
             self._gate.observer.shed(code)
         level = logging.INFO
-        if route in QUIET or code == Overloaded.code:
+        if route in UNLOGGED_PATHS or code == Overloaded.code:
             level = logging.DEBUG  # in a rush writing them down would take the time that is short; they are counted
         elif self._status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             level = logging.WARNING

@@ -10,7 +10,7 @@ from service.http.schemas import responses
 
 router = APIRouter(tags=["operations"])
 
-Wired = Annotated[Services, Depends(services)]
+ServicesDependency = Annotated[Services, Depends(services)]
 
 
 @router.head("/health/live", include_in_schema=False)
@@ -27,13 +27,13 @@ async def live() -> dict[str, str]:
     responses={503: {"model": responses.Readiness, "description": "Draining, degraded or unavailable"}},
     summary="Should this worker get requests?",
 )
-async def ready(wired: Wired) -> Response:
+async def ready(wired: ServicesDependency) -> Response:
     """503 tells in `checks` what is missing: `draining` goes soon, `degraded` still predicts without a session."""
     readiness = await wired.health.readiness()
     return Response(encode(readiness.report), 200 if readiness.ready else 503, media_type="application/json")
 
 
 @router.get("/metrics", response_class=Response, summary="Prometheus metrics")
-async def metrics(wired: Wired) -> Response:
+async def metrics(wired: ServicesDependency) -> Response:
     """All workers of this supervisor together, in Prometheus' text format."""
     return Response(wired.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

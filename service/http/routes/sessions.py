@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from service.application.request_context import Caller
+from service.application.request_context import RequestContext
 from service.application.sessions.creation import Created
-from service.application.sessions.serializers import Answer, encode
+from service.application.sessions.serializers import StepResponse, encode
 from service.application.sessions.steps import Step
 from service.domain.errors import UnrollError
-from service.http.dependencies import Services, caller, services
+from service.http.dependencies import Services, request_context, services
 from service.http.errors import envelope
 from service.http.json_body import OCTETS, StrictRoute, octets
 from service.http.schemas import requests, responses
@@ -18,8 +18,8 @@ router = APIRouter(
     prefix="/v1/sessions", tags=["sessions"], route_class=StrictRoute, responses=responses.SESSION_ERRORS
 )
 
-Wired = Annotated[Services, Depends(services)]
-Asking = Annotated[Caller, Depends(caller)]
+ServicesDependency = Annotated[Services, Depends(services)]
+Context = Annotated[RequestContext, Depends(request_context)]
 Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", min_length=1, max_length=255, description="Repeat a request with it, safely"),
@@ -27,19 +27,21 @@ Key = Annotated[
 
 
 @router.post("", status_code=201, response_model=responses.Session, summary="Open a session")
-async def create(body: requests.CreateSession, wired: Wired, asking: Asking, key: Key = None) -> Response:
+async def create(body: requests.CreateSession, wired: ServicesDependency, asking: Context, key: Key = None) -> Response:
     """A new session at state 0; with an Idempotency-Key, a repetition finds the same session."""
     return _created(await wired.sessions.create(asking, body.to_domain(), key))
 
 
 @router.get("", response_model=responses.SessionList, summary="List your sessions")
-async def list_sessions(wired: Wired, asking: Asking, query: Annotated[requests.ListQuery, Query()]) -> Response:
+async def list_sessions(
+    wired: ServicesDependency, asking: Context, query: Annotated[requests.ListQuery, Query()]
+) -> Response:
     """Live sessions, newest first."""
     return _json(encode(await wired.sessions.list(asking, query.model, query.limit, query.cursor)))
 
 
 @router.post("/steps", response_model=responses.StepResults, summary="Advance many sessions")
-async def step_many(body: requests.StepsBody, wired: Wired, asking: Asking) -> Response:
+async def step_many(body: requests.StepsBody, wired: ServicesDependency, asking: Context) -> Response:
     """Steps of many sessions in one request; each succeeds or fails for itself."""
     results = await wired.steps.apply_all(asking, [item.step_of() for item in body.steps])
     parts = [encode(envelope(one)) if isinstance(one, UnrollError) else one.body for one in results]
@@ -56,8 +58,8 @@ async def step_many(body: requests.StepsBody, wired: Wired, asking: Asking) -> R
 )
 async def import_session(
     content: Annotated[bytes, Depends(octets)],
-    wired: Wired,
-    asking: Asking,
+    wired: ServicesDependency,
+    asking: Context,
     query: Annotated[requests.ImportQuery, Query()],
     key: Key = None,
 ) -> Response:
@@ -69,42 +71,48 @@ async def import_session(
 
 
 @router.get("/{session_id}", response_model=responses.Session, summary="Describe a session")
-async def get_session(session_id: str, wired: Wired, asking: Asking) -> Response:
+async def get_session(session_id: str, wired: ServicesDependency, asking: Context) -> Response:
     """Where the session stands; does not renew it."""
     return _json(encode(await wired.sessions.get(asking, session_id)))
 
 
 @router.patch("/{session_id}", response_model=responses.Session, summary="Renew a session")
-async def patch_session(session_id: str, body: requests.PatchSession, wired: Wired, asking: Asking) -> Response:
+async def patch_session(
+    session_id: str, body: requests.PatchSession, wired: ServicesDependency, asking: Context
+) -> Response:
     """A new time to live, counted from now."""
     return _json(encode(await wired.sessions.renew(asking, session_id, body.ttl_seconds)))
 
 
 @router.delete("/{session_id}", status_code=204, summary="End a session")
-async def delete_session(session_id: str, wired: Wired, asking: Asking) -> Response:
+async def delete_session(session_id: str, wired: ServicesDependency, asking: Context) -> Response:
     """The session's state is dropped; further requests to it are answered 410."""
     await wired.sessions.end(asking, session_id)
     return Response(status_code=204)
 
 
 @router.post("/{session_id}/steps", response_model=responses.StepResult, summary="Advance a session")
-async def step(session_id: str, body: requests.StepBody, wired: Wired, asking: Asking, key: Key = None) -> Response:
+async def step(
+    session_id: str, body: requests.StepBody, wired: ServicesDependency, asking: Context, key: Key = None
+) -> Response:
     """Feed the input, store the new state, then answer. With `step` or an Idempotency-Key it is safe to repeat."""
     return _answer(await wired.steps.apply(asking, body.to_domain(session_id, key)))
 
 
 @router.post("/{session_id}/predict", response_model=responses.StepResult, summary="Look ahead")
-async def look(session_id: str, wired: Wired, asking: Asking, body: requests.LookBody | None = None) -> Response:
+async def peek(
+    session_id: str, wired: ServicesDependency, asking: Context, body: requests.PeekBody | None = None
+) -> Response:
     """What a step would answer; the session stays where it is."""
-    operation = (body or requests.LookBody()).to_domain()
+    operation = (body or requests.PeekBody()).to_domain()
     return _answer(await wired.steps.look(asking, Step(session_id, operation)))
 
 
 @router.post("/{session_id}/generate", response_model=responses.StepResult, summary="Continue a session's text")
 async def generate(
     session_id: str,
-    wired: Wired,
-    asking: Asking,
+    wired: ServicesDependency,
+    asking: Context,
     body: requests.SessionGenerateBody | None = None,
     key: Key = None,
 ) -> Response:
@@ -116,7 +124,7 @@ async def generate(
 
 @router.post("/{session_id}/fork", status_code=201, response_model=responses.Session, summary="Copy a session")
 async def fork(
-    session_id: str, wired: Wired, asking: Asking, body: requests.ForkBody | None = None, key: Key = None
+    session_id: str, wired: ServicesDependency, asking: Context, body: requests.ForkBody | None = None, key: Key = None
 ) -> Response:
     """An independent session that stands where this one does, or where it stood at a kept step."""
     body = body or requests.ForkBody()
@@ -129,7 +137,7 @@ async def fork(
     responses={200: {"description": "A safetensors file", **responses.STATE_FILE}},
     summary="Export a session's state",
 )
-async def export_state(session_id: str, wired: Wired, asking: Asking) -> Response:
+async def export_state(session_id: str, wired: ServicesDependency, asking: Context) -> Response:
     """The session's state as safetensors, named as in its model's config.json; the session stays as it is.
 
     Metadata: model, version, task, fingerprint, dtype, step, timesteps, format_version.
@@ -145,7 +153,7 @@ def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
-def _answer(answer: Answer) -> Response:
+def _answer(answer: StepResponse) -> Response:
     response = _json(answer.body)
     if answer.replayed:
         response.headers["Unroll-Replayed"] = "true"
@@ -153,7 +161,7 @@ def _answer(answer: Answer) -> Response:
 
 
 def _created(created: Created) -> Response:
-    response = _answer(Answer(encode(created.session), created.replayed))
+    response = _answer(StepResponse(encode(created.session), created.replayed))
     response.status_code = 201
     response.headers["Location"] = f"/v1/sessions/{created.session['id']}"
     return response

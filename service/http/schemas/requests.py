@@ -8,11 +8,11 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, model_validator
 
 from service.application.sessions.sessions import NewSession
-from service.application.sessions.state_transfer import Import
+from service.application.sessions.state_transfer import StateImport
 from service.application.sessions.steps import Step
 from service.domain.operations import Generate, Predict, Score
 from service.domain.sessions import Durability
-from service.http.schemas.inputs import Input, LookInput
+from service.http.schemas.inputs import Input, PeekInput
 from service.http.schemas.options import GenerationOptions, Options, StepOptions
 from service.http.schemas.strict import Schema
 
@@ -123,8 +123,8 @@ class ImportQuery(Schema):
     durability: WantedDurability = None
     kept_steps: KeptSteps = 0
 
-    def to_domain(self, content: bytes) -> Import:
-        return Import(content, self.ttl_seconds, self.durability, self.kept_steps)
+    def to_domain(self, content: bytes) -> StateImport:
+        return StateImport(content, self.ttl_seconds, self.durability, self.kept_steps)
 
 
 class PatchSession(Schema):
@@ -163,11 +163,11 @@ class StepsBody(Schema):
     steps: list[StepItem] = Field(min_length=1, max_length=MAX_ITEMS)
 
 
-class LookBody(Schema):
+class PeekBody(Schema):
     """What would come next, perhaps after some more input, without advancing the session."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"options": {"top_k": 3}}]})
-    input: LookInput | None = None
+    input: PeekInput | None = None
     options: Options = Field(default_factory=Options)
 
     def to_domain(self) -> Predict:

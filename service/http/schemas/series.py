@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from service.domain.operations import LARGEST
-from service.domain.rfc3339 import END, microseconds, written
+from service.domain.operations import MAX_ABS
+from service.domain.rfc3339 import END, format_rfc3339, parse_rfc3339
 
 NUMBERS = frozenset({int, float})
 GAPPY = NUMBERS | {type(None)}
@@ -86,7 +86,7 @@ def _are_good(numbers: list[Any], kinds: frozenset[type]) -> bool:
     if not found <= kinds:
         return False
     sizes = map(abs, filter(None, numbers))
-    return max(sizes, default=0) <= LARGEST
+    return max(sizes, default=0) <= MAX_ABS
 
 
 def _name_the_first(given: list[Any], flat: bool, kinds: frozenset[type], number: str) -> NoReturn:
@@ -94,8 +94,8 @@ def _name_the_first(given: list[Any], flat: bool, kinds: frozenset[type], number
     for place, one in _places(given, flat):
         if type(one) not in kinds:
             refuse(one, f"expected {number}", *place)
-        if one is not None and not abs(one) <= LARGEST:
-            refuse(one, f"expected a number between -{LARGEST:g} and {LARGEST:g}", *place)
+        if one is not None and not abs(one) <= MAX_ABS:
+            refuse(one, f"expected a number between -{MAX_ABS:g} and {MAX_ABS:g}", *place)
     raise AssertionError("no entry is wrong")
 
 
@@ -123,7 +123,7 @@ def read_times(given: object) -> tuple[int, ...] | EvenTimes:
 def _time(given: object, *place: str | int) -> int:
     try:
         if isinstance(given, str):
-            return microseconds(given)
+            return parse_rfc3339(given)
     except ValueError:
         pass
     refuse(given, TIME, *place)
@@ -137,7 +137,7 @@ def _even_times(given: dict[str, Any]) -> EvenTimes:
         if name not in given:
             refuse(given, f"expected {name} in it")
     seconds = given["step_seconds"]
-    if type(seconds) not in NUMBERS or not 1e-6 <= seconds <= LARGEST:
+    if type(seconds) not in NUMBERS or not 1e-6 <= seconds <= MAX_ABS:
         refuse(seconds, "expected a number of seconds, of at least a millionth", "step_seconds")
     return EvenTimes(_time(given["start"], "start"), seconds * 1_000_000)
 
@@ -157,5 +157,5 @@ def fit_times(given: tuple[int, ...] | EvenTimes, rows: int) -> tuple[int, ...]:
 def shown(given: tuple[int, ...] | EvenTimes) -> object:
     """Return times as a client may have written them, the first ones of many."""
     if isinstance(given, EvenTimes):
-        return {"start": written(given.start), "step_seconds": given.step / 1_000_000}
-    return [written(time) for time in given[:5]]
+        return {"start": format_rfc3339(given.start), "step_seconds": given.step / 1_000_000}
+    return [format_rfc3339(time) for time in given[:5]]

@@ -10,7 +10,7 @@ from torch import Tensor
 from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import TensorFile
 
-TOLERANCE = 1e-4
+DEFAULT_TOLERANCE = 1e-4
 HINT = (
     "The weights fit, so the forward pass is another than the trainer's. Check the gate order (LSTM i, f, g, o; GRU "
     "r, z, n with the reset gate after the matrix product), cell (rnn_tanh or rnn_relu), connection, layer_norm, the "
@@ -18,14 +18,14 @@ HINT = (
 )
 
 
-COARSE = (
+COARSE_TOLERANCE = (
     "In the arithmetic of its config.json the network reproduces these values: this one is too coarse for it. Serve "
     "it in float32, see the setting UNROLL_DTYPE"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class Tolerance:
     """What a network may be off: absolutely, or where it is more, by a share of the largest number of a tensor."""
 
     absolute: float
@@ -46,7 +46,7 @@ class Replay:
 
 
 def compare(
-    path: Path, expected: dict[str, Tensor], manners: dict[str, dict[str, Tensor]], allowance: Allowance, timesteps: int
+    path: Path, expected: dict[str, Tensor], manners: dict[str, dict[str, Tensor]], allowance: Tolerance, timesteps: int
 ) -> Replay:
     """Compare what each manner of computing gave. Raises ModelFolderError for a difference above the allowance."""
     allowed = {name: allowance.of(one) for name, one in expected.items()}
@@ -58,7 +58,7 @@ def compare(
             raise ModelFolderError(
                 f"{path}: {worst}: found a difference of {differences[worst]:.6g} from what the network computes "
                 f"{manner}, the largest of all outputs, expected at most {allowed[worst]:g}. "
-                f"{COARSE if allowance.share else HINT}"
+                f"{COARSE_TOLERANCE if allowance.share else HINT}"
             )
         found.append(Replay(differences[worst], allowed[worst], timesteps))
     return max(found, key=lambda one: one.difference / one.tolerance)
@@ -112,7 +112,7 @@ def check_ids(path: Path, name: str, ids: Tensor, vocabulary: int) -> None:
 
 def read_tolerance(path: Path, file: TensorFile) -> float:
     """Return the tolerance that the file's metadata states."""
-    stated = file.metadata.get("tolerance", str(TOLERANCE))
+    stated = file.metadata.get("tolerance", str(DEFAULT_TOLERANCE))
     try:
         tolerance = float(stated)
     except ValueError:

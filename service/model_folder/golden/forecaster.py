@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
-from service.model_folder.golden.comparison import Allowance, Replay, check_names, check_shapes, compare, unstack
+from service.model_folder.golden.comparison import Replay, Tolerance, check_names, check_shapes, compare, unstack
 from service.nets.forecast_inputs.preprocessor import Preprocessor
 from service.nets.layers.rnn_stack import State
 from service.nets.models.forecaster import Forecaster
 
 
 def replay_forecaster(
-    path: Path, tensors: dict[str, Tensor], network: Forecaster, preprocessor: Preprocessor, allowance: Allowance
+    path: Path, tensors: dict[str, Tensor], network: Forecaster, preprocessor: Preprocessor, allowance: Tolerance
 ) -> Replay:
     """Replay step by step and as a whole sequence. Raises ModelFolderError."""
     config = network.config

@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service.domain.operations import Arithmetic
+from service.domain.operations import ComputeDtype
 from service.model_folder.golden.comparison import (
-    Allowance,
     Replay,
+    Tolerance,
     check_ids,
     check_names,
     check_shapes,
@@ -41,11 +41,11 @@ from service.nets.models.language_model import LanguageModel
 from service.nets.models.registry import Network
 
 FILE = "golden.safetensors"
-SHARES: dict[Arithmetic, float] = {"float32": 0.0, "bfloat16": 0.05, "int8": 0.1}
+SHARES: dict[ComputeDtype, float] = {"float32": 0.0, "bfloat16": 0.05, "int8": 0.1}
 
 
 @torch.inference_mode()
-def replay_golden(folder: Path, network: Network, reduced: Arithmetic = "float32") -> Replay | None:
+def replay_golden(folder: Path, network: Network, reduced: ComputeDtype = "float32") -> Replay | None:
     """Replay step by step and as a whole sequence; None where the folder has no golden file.
 
     `reduced` is the arithmetic of a network whose weights were found right before. Raises ModelFolderError for a file
@@ -56,7 +56,7 @@ def replay_golden(folder: Path, network: Network, reduced: Arithmetic = "float32
         return None
     file = read_tensor_file(path)
     tensors = {name: stored.tensor() for name, stored in file.tensors.items()}
-    allowance = Allowance(read_tolerance(path, file), SHARES[reduced])
+    allowance = Tolerance(read_tolerance(path, file), SHARES[reduced])
     if isinstance(network, EncoderDecoder):
         return _replay_translation(path, tensors, network, allowance)
     if isinstance(network, Forecaster):
@@ -64,7 +64,7 @@ def replay_golden(folder: Path, network: Network, reduced: Arithmetic = "float32
     return _replay_language(path, tensors, network, allowance)
 
 
-def _replay_language(path: Path, tensors: dict[str, Tensor], network: LanguageModel, allowance: Allowance) -> Replay:
+def _replay_language(path: Path, tensors: dict[str, Tensor], network: LanguageModel, allowance: Tolerance) -> Replay:
     unstack(path, tensors, network.config.num_layers)
     shapes = {spec.name: spec.shape for spec in network.rnn.specs}
     check_names(path, {*tensors}, {"inputs.ids", "outputs.logits", *(f"state.{name}" for name in shapes)})
@@ -95,7 +95,7 @@ def _named(state: State, prefix: str = "state.") -> State:
 
 
 def _replay_translation(
-    path: Path, tensors: dict[str, Tensor], network: EncoderDecoder, allowance: Allowance
+    path: Path, tensors: dict[str, Tensor], network: EncoderDecoder, allowance: Tolerance
 ) -> Replay:
     config = network.config
     for prefix in ("state.", "state.initial_"):

@@ -6,7 +6,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import EmbeddedFields, HeadLayer, Problem, Section, SpecialTokens, StateEntry
+from service.nets.config.sections import (
+    EmbeddingConfig,
+    HeadLayerConfig,
+    SpecialTokens,
+    StateEntry,
+    StrictModel,
+    Violation,
+)
 
 #: A file of the model folder, never a path out of it.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.json$")]
@@ -14,13 +21,13 @@ Attention = Literal["dot", "general", "additive"]
 Bridge = Literal["concat", "linear"]
 
 
-class EncoderFields(EmbeddedFields):
+class EncoderConfig(EmbeddingConfig):
     """The side that reads the source."""
 
     tokenizer: FileName = "tokenizer.json"
 
 
-class DecoderFields(EmbeddedFields):
+class DecoderConfig(EmbeddingConfig):
     """The side that writes the target; with `input_feed` it reads the last features beside each embedding."""
 
     tokenizer: FileName = "tokenizer.json"
@@ -28,18 +35,18 @@ class DecoderFields(EmbeddedFields):
     input_feed: bool = False
 
 
-class EncoderDecoderConfig(Section):
+class EncoderDecoderConfig(StrictModel):
     """The fields of a translation network."""
 
     format_version: Literal[1]
     task: Literal["translation"]
     architecture: Literal["encoder-decoder"]
-    encoder: EncoderFields
-    decoder: DecoderFields
+    encoder: EncoderConfig
+    decoder: DecoderConfig
     bridge: Bridge = "concat"
     attention: Attention | None = None
     #: The layer behind attention and decoder; without it the output layer reads both directly.
-    combine: HeadLayer | None = None
+    combine: HeadLayerConfig | None = None
     #: The same roles in both vocabularies.
     special_tokens: SpecialTokens = Field(default={})
     dtype: DType = "float32"
@@ -92,7 +99,7 @@ class EncoderDecoderConfig(Section):
         """Return the encoder's layer that starts the decoder's `layer`: counted from the top."""
         return max(0, layer + self.encoder.num_layers - self.decoder.num_layers)
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[Violation]:
         """Yield the fields that are well-formed and do not go together."""
         depths = [(name, side.depth_problem()) for name, side in (("encoder", self.encoder), ("decoder", self.decoder))]
         if wrong := [(f"{name}.{problem[0]}", *problem[1:]) for name, problem in depths if problem]:
@@ -111,7 +118,7 @@ class EncoderDecoderConfig(Section):
                     f"one: a translation starts and ends with marks, {role} is missing",
                 )
 
-    def _side_problems(self, name: str, side: EmbeddedFields, reads: int) -> Iterator[Problem]:
+    def _side_problems(self, name: str, side: EmbeddingConfig, reads: int) -> Iterator[Violation]:
         if side.input_size != reads:
             what = "embedding_size" if reads == side.embedding_size else "embedding_size and the features fed back"
             yield f"{name}.input_size", side.input_size, f"{reads}, {what}"
@@ -119,7 +126,7 @@ class EncoderDecoderConfig(Section):
             for field, found, wanted in problems:
                 yield f"{name}.{field}", found, wanted
 
-    def _decoder_problems(self) -> Iterator[Problem]:
+    def _decoder_problems(self) -> Iterator[Violation]:
         if self.decoder.bidirectional:
             yield "decoder.bidirectional", "true", "false: a decoder cannot read what comes next"
         if self.decoder.input_feed and self.attention is None:
@@ -133,7 +140,7 @@ class EncoderDecoderConfig(Section):
             wanted = f"general or additive: decoder outputs have {query} numbers, the encoder's {self.memory_size}"
             yield "attention", "dot", wanted
 
-    def _bridge_problems(self) -> Iterator[Problem]:
+    def _bridge_problems(self) -> Iterator[Violation]:
         if self.bridge != "concat":
             return
         if self.decoder.num_layers > self.encoder.num_layers:

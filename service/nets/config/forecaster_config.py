@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import HeadedFields, HeadLayer, Problem, StateEntry
+from service.nets.config.sections import HeadConfig, HeadLayerConfig, StateEntry, Violation
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Decoding = Literal["direct", "autoregressive"]
@@ -22,7 +22,7 @@ FREQUENCY = re.compile(r"([1-9][0-9]{0,6})(s|min|h|d)")
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
-class ForecasterConfig(HeadedFields):
+class ForecasterConfig(HeadConfig):
     """The fields of a forecaster, in the order of the table of the model folder's documentation."""
 
     format_version: Literal[1]
@@ -40,8 +40,8 @@ class ForecasterConfig(HeadedFields):
     quantiles: list[float] = Field(default=[])
     missing_indicator: bool = False
     season: Annotated[int, Field(ge=0, le=65536)] = 0
-    context: HeadLayer | None = None
-    local: HeadLayer | None = None
+    context: HeadLayerConfig | None = None
+    local: HeadLayerConfig | None = None
     path_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
     dtype: DType = "float32"
     state: list[StateEntry] | None = None
@@ -89,7 +89,7 @@ class ForecasterConfig(HeadedFields):
         season = [StateSpec("history", (self.season, len(self.target)))] if self.season else []
         return [*self.layout().state(), *features, StateSpec("last", (len(self.features),)), *season]
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[Violation]:
         """Yield the fields that are well-formed and do not go together."""
         if depth := self.depth_problem():
             yield depth
@@ -105,7 +105,7 @@ class ForecasterConfig(HeadedFields):
             yield "input_size", self.input_size, wanted
         yield from self._output_problems()
 
-    def _name_problems(self) -> Iterator[Problem]:
+    def _name_problems(self) -> Iterator[Violation]:
         roles = {"features": self.features, "target": self.target, "known": self.known, "static": self.static}
         for field, names in roles.items():
             if len(set(names)) != len(names):
@@ -123,7 +123,7 @@ class ForecasterConfig(HeadedFields):
         if self.decoding == "autoregressive" and left:
             yield "features", left[0], "only target, known and static ones, since what is fed back must be forecast"
 
-    def _time_problems(self) -> Iterator[Problem]:
+    def _time_problems(self) -> Iterator[Violation]:
         if self.frequency is not None and self.step_seconds is None:
             yield "frequency", self.frequency, 'null or a number of s, min, h or d, as in "30min"'
         if self.calendar and self.frequency is None:
@@ -131,7 +131,7 @@ class ForecasterConfig(HeadedFields):
         if self.calendar != [name for name in CALENDAR_WIDTHS if name in self.calendar]:
             yield "calendar", self.calendar, f"each once, in the order {', '.join(CALENDAR_WIDTHS)}"
 
-    def _output_problems(self) -> Iterator[Problem]:
+    def _output_problems(self) -> Iterator[Violation]:
         direct = self.decoding == "direct"
         if self.distribution != "quantiles" and self.quantiles:
             yield "quantiles", self.quantiles, f"none, since distribution is {self.distribution}"

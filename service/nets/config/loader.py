@@ -15,10 +15,10 @@ from service.domain.errors import ModelFolderError
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import EmbeddedFields, HeadedFields, Problem, SpecialTokens, StateEntry
+from service.nets.config.sections import EmbeddingConfig, HeadConfig, SpecialTokens, StateEntry, Violation
 
 
-class LanguageModelConfig(EmbeddedFields, HeadedFields):
+class LanguageModelConfig(EmbeddingConfig, HeadConfig):
     """The fields of a language model, in the order of the table of the model folder's documentation."""
 
     format_version: Literal[1]
@@ -40,7 +40,7 @@ class LanguageModelConfig(EmbeddedFields, HeadedFields):
         features = [StateSpec("features", (self.features_size,))] if self.stores_features else []
         return [*self.layout().state(), *features, StateSpec("log_normaliser", (1,))]
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[Violation]:
         """Yield the fields that are well-formed and do not go together."""
         if depth := self.depth_problem():
             yield depth
@@ -127,7 +127,7 @@ def _checked(raw: dict[str, Any], place: str) -> Config:
     return config
 
 
-def _problem(detail: Any, schema: type[BaseModel]) -> Problem:  # noqa: ANN401 pydantic_core's own type is no public name
+def _problem(detail: Any, schema: type[BaseModel]) -> Violation:  # noqa: ANN401 pydantic_core's own type is no public name
     field = ".".join(map(str, detail["loc"]))
     kind, found = detail["type"], _shown(detail["input"])
     if kind == "missing":
@@ -140,7 +140,7 @@ def _problem(detail: Any, schema: type[BaseModel]) -> Problem:  # noqa: ANN401 p
     return field, found, detail["msg"].removeprefix("Input should be ").removeprefix("Input should ")
 
 
-def _message(place: str, problems: list[Problem]) -> str:
+def _message(place: str, problems: list[Violation]) -> str:
     return f"{place}: " + "; ".join(f"{field}: found {found}, expected {wanted}" for field, found, wanted in problems)
 
 

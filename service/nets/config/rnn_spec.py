@@ -27,7 +27,7 @@ class StateSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RnnSpec:
     """The sizes of stacked recurrent layers; `hidden_sizes` has one number per layer."""
 
     cell: Cell

@@ -5,29 +5,29 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
-from service.nets.config.rnn_spec import Cell, Connection, DType, Layout
+from service.nets.config.rnn_spec import Cell, Connection, DType, RnnSpec
 
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Activation = Literal["none", "tanh", "relu", "sigmoid", "gelu"]
 ROLES = ("unknown", "begin", "end", "pad")
 #: A field, what was found there, and what was expected.
-Problem: TypeAlias = tuple[str, object, str]
+Violation: TypeAlias = tuple[str, object, str]
 
 
-class Section(BaseModel):
+class StrictModel(BaseModel):
     """A strict JSON object: no unknown field, no conversion."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class HeadLayer(Section):
+class HeadLayerConfig(StrictModel):
     """A linear layer behind the recurrent ones, and what follows it."""
 
     size: Size
     activation: Activation = "none"
 
 
-class StateEntry(Section):
+class StateEntry(StrictModel):
     """One tensor that a session stores; the shape is without the batch."""
 
     name: str
@@ -52,7 +52,7 @@ def _known_roles(tokens: dict[str, str]) -> dict[str, str]:
 SpecialTokens = Annotated[dict[str, str], AfterValidator(_known_roles)]
 
 
-class StackFields(Section):
+class RnnConfig(StrictModel):
     """Recurrent layers."""
 
     cell: Cell
@@ -71,9 +71,9 @@ class StackFields(Section):
         one = self.hidden_size
         return tuple(one) if isinstance(one, list) else (one,) * self.num_layers
 
-    def layout(self) -> Layout:
+    def layout(self) -> RnnSpec:
         """Return the sizes of the recurrent layers."""
-        return Layout(
+        return RnnSpec(
             self.cell,
             self.input_size,
             self.hidden_sizes,
@@ -84,38 +84,38 @@ class StackFields(Section):
             self.connection,
         )
 
-    def depth_problem(self) -> Problem | None:
+    def depth_problem(self) -> Violation | None:
         """Tell of a wrong number of hidden sizes, with which nothing else makes sense."""
         count = len(self.hidden_sizes)
         wanted = f"num_layers ({self.num_layers}) of them, or one number for all layers"
         return None if count == self.num_layers else ("hidden_size", f"{count} sizes", wanted)
 
-    def projection_problems(self) -> Iterator[Problem]:
+    def projection_problems(self) -> Iterator[Violation]:
         """Yield what is wrong with `proj_size`."""
         if self.proj_size and self.cell != "lstm":
             yield "proj_size", self.proj_size, f"0, since cell is {self.cell} and only an lstm is projected"
         if self.proj_size >= min(self.hidden_sizes):
             yield "proj_size", self.proj_size, f"less than hidden_size ({min(self.hidden_sizes)})"
 
-    def connection_problems(self) -> Iterator[Problem]:
+    def connection_problems(self) -> Iterator[Violation]:
         """Yield a connection that no layer can have."""
         layout = self.layout()
         if self.connection != "none" and not any(layout.connected(layer) for layer in range(layout.depth)):
             yield "connection", self.connection, "none: no layer's output is as wide as its input"
 
 
-class EmbeddedFields(StackFields):
+class EmbeddingConfig(RnnConfig):
     """An embedding and the recurrent layers that read it."""
 
     embedding_size: Size
     vocab_size: Size
 
 
-class HeadedFields(StackFields):
+class HeadConfig(RnnConfig):
     """Recurrent layers with linear ones in front and behind: the features are what the last of them hands on."""
 
     input_projection: bool = False
-    head: list[HeadLayer] = Field(default=[])
+    head: list[HeadLayerConfig] = Field(default=[])
     output_residual: bool = False
 
     @property

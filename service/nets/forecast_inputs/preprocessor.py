@@ -15,18 +15,18 @@ from pydantic import Field, ValidationError
 
 from service.domain.errors import ModelFolderError
 from service.nets.config.forecaster_config import ForecasterConfig
-from service.nets.config.sections import Section
+from service.nets.config.sections import StrictModel
 from service.nets.forecast_inputs.calendar import calendar_columns
 
 FILE = "preprocessor.json"
 #: Without a clamp of the model's own: far outside of anything trained on, far inside what float32 computes with.
-WIDEST = 1e6
+MAX_SCALED = 1e6
 
 Numbers = NDArray[np.float64]
 Times = NDArray[np.int64]
 
 
-class _Fields(Section):
+class _Fields(StrictModel):
     format_version: Literal[1]
     features: list[str]
     mean: list[float]
@@ -37,7 +37,7 @@ class _Fields(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class History:
     """What later rows need of earlier ones, filled and clamped: the last row (F,), a season of targets (S, T)."""
 
     last: Numbers
@@ -85,10 +85,10 @@ class Preprocessor:
     def _columns(self, names: list[str]) -> list[int]:
         return [self.config.features.index(name) for name in names]
 
-    def empty_trail(self) -> Trail:
+    def empty_trail(self) -> History:
         """Return what stands before the first row: the means."""
         season = (self.config.season, len(self.config.target))
-        return Trail(np.zeros(len(self.config.features)), np.zeros(season))
+        return History(np.zeros(len(self.config.features)), np.zeros(season))
 
     def scaled(self, values: Numbers) -> Numbers:
         """Scale and clamp rows (n, F), NaN where missing."""
@@ -107,7 +107,7 @@ class Preprocessor:
             row[gaps] = last[gaps]
             last = row
         # Scored is how far a value came, not how far the network is told: only the absurd is cut off.
-        return Rows(self.assemble(filled, missing, times), filled, np.clip(standard, -WIDEST, WIDEST))
+        return Rows(self.assemble(filled, missing, times), filled, np.clip(standard, -MAX_SCALED, MAX_SCALED))
 
     def assemble(self, filled: Numbers, missing: NDArray[np.bool_], times: Times | None) -> Numbers:
         """Return the network's inputs (n, W): features, indicators, calendar."""
@@ -118,13 +118,13 @@ class Preprocessor:
             parts.append(calendar_columns(self.config.calendar, times))
         return np.concatenate(parts, axis=1)
 
-    def advance(self, trail: Trail, filled: Numbers) -> Trail:
+    def advance(self, trail: History, filled: Numbers) -> History:
         """Return what is kept after rows `filled` (n, F)."""
         if not len(filled):
             return trail
         season = self.config.season
         history = np.concatenate([trail.history, filled[:, self.target]])
-        return Trail(filled[-1], history[len(history) - season :])
+        return History(filled[-1], history[len(history) - season :])
 
     def scale_known(self, future: Numbers) -> Numbers:
         """Scale and clamp the known covariates of steps ahead, (k, known)."""
@@ -141,14 +141,14 @@ class Preprocessor:
         calendar = [calendar_columns(self.config.calendar, times)] if self.config.calendar and times is not None else []
         return np.concatenate([known, *calendar, season], axis=1)
 
-    def ahead(self, trail: Trail, times: Times | None, known: Numbers) -> tuple[Numbers, Numbers]:
+    def ahead(self, trail: History, times: Times | None, known: Numbers) -> tuple[Numbers, Numbers]:
         """Return what is known of k steps ahead (k, K), and what their forecasts are relative to (k, T)."""
         steps = len(known)
         season = trail.season(steps) if self.config.season else np.zeros((steps, 0))
         last = np.tile(trail.last[self.target], (steps, 1))
         return self.beside(times, known, season), self.base(season, last)
 
-    def behind(self, trail: Trail, times: Times | None, filled: Numbers) -> tuple[Numbers, Numbers]:
+    def behind(self, trail: History, times: Times | None, filled: Numbers) -> tuple[Numbers, Numbers]:
         """Return the same of each of the rows `filled` (n, F) behind `trail`, as it was known one row before."""
         targets = filled[:, self.target]
         season = np.concatenate([trail.history, targets])[: len(filled)]
@@ -188,5 +188,5 @@ def read_preprocessor(folder: Path, config: ForecasterConfig) -> Preprocessor:
     for name, numbers in (("mean", fields.mean), ("scale", fields.scale)):
         if len(numbers) != count or not np.isfinite(numbers).all():
             raise ModelFolderError(f"{path}: {name}: found {numbers}, expected {count} finite numbers")
-    clamp = WIDEST if fields.clamp is None else min(fields.clamp, WIDEST)
+    clamp = MAX_SCALED if fields.clamp is None else min(fields.clamp, MAX_SCALED)
     return Preprocessor(config, np.array(fields.mean), np.array(fields.scale), clamp, fields.missing)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.layers.dense import Affine, Table
+from service.nets.layers.dense import EmbeddingTable, Linear
 
 
-class Memory(NamedTuple):
+class EncoderMemory(NamedTuple):
     """What N sources left behind: values (N, S, M), keys (N, S, K), and which positions are real (N, S)."""
 
     values: Tensor
@@ -23,7 +23,7 @@ class Memory(NamedTuple):
     real: Tensor
 
 
-def gather(memories: list[Memory]) -> Memory:
+def gather(memories: list[EncoderMemory]) -> EncoderMemory:
     """Put memories of different lengths together, padded to the longest; what is padded is not real."""
     if len(memories) == 1:
         return memories[0]
@@ -33,7 +33,7 @@ def gather(memories: list[Memory]) -> Memory:
         spare = longest - tensor.shape[1]
         return F.pad(tensor, [0, 0] * dimensions + [0, spare]) if spare else tensor
 
-    return Memory(
+    return EncoderMemory(
         torch.cat([padded(memory.values, 1) for memory in memories]),
         torch.cat([padded(memory.keys, 1) for memory in memories]),
         torch.cat([padded(memory.real, 0) for memory in memories]),
@@ -51,7 +51,7 @@ class Attention(nn.Module):
         """Return (N, Q, D), (N, S, K) -> (N, Q, S)."""
         return queries @ keys.transpose(1, 2)
 
-    def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def forward(self, queries: Tensor, memory: EncoderMemory) -> tuple[Tensor, Tensor]:
         """Return the attended values (N, Q, M) and their weights (N, Q, S), zero where nothing is real."""
         scores = self.scores(queries, memory.keys).float().masked_fill(~memory.real[:, None], -torch.inf)
         weights = scores.softmax(-1)
@@ -74,9 +74,9 @@ class Additive(Attention):
 
     def __init__(self, query: int, memory: int) -> None:
         super().__init__()
-        self.query = Affine(query, query)
-        self.memory = Table(query, memory)
-        self.score = Table(1, query)
+        self.query = Linear(query, query)
+        self.memory = EmbeddingTable(query, memory)
+        self.score = EmbeddingTable(1, query)
 
     def keys(self, values: Tensor) -> Tensor:
         return F.linear(values, self.memory.weight)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.layers.dense import Affine
+from service.nets.layers.dense import Linear
 from service.nets.layers.rnn_stack import State
 
 
@@ -29,7 +29,7 @@ class Bridge(nn.Module):
             self._sources[spec.name] = [f"{kind}_l{source}{direction}" for direction in ends.directions]
             if config.bridge == "linear":
                 width = sum(widths[name] for name in self._sources[spec.name])
-                self.add_module(spec.name, Affine(width, spec.shape[0]))
+                self.add_module(spec.name, Linear(width, spec.shape[0]))
 
     def forward(self, state: State) -> State:
         """Return the decoder's recurrent tensors."""

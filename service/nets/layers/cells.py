@@ -15,23 +15,23 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from service.domain.operations import Arithmetic
-from service.nets.layers.packed_linear import Product, pack, pack_float32
+from service.domain.operations import ComputeDtype
+from service.nets.layers.packed_linear import PackedMatmul, pack, pack_float32
 
-Memory: TypeAlias = tuple[Tensor, ...]
+CellState: TypeAlias = tuple[Tensor, ...]
 
 
-class Recurrent(NamedTuple):
+class CellWeights(NamedTuple):
     """The products of a cell: input (I -> gates*H), hidden (S -> gates*H), an LSTM's projection (H -> S) or None.
 
     `joined` takes input and h side by side, (I+S -> gates*H): one product where steps would make two. A GRU has none,
     nor has another arithmetic than float32, nor a cell that reads whole sequences only.
     """
 
-    input: Product
-    hidden: Product
-    projection: Product | None
-    joined: Product | None
+    input: PackedMatmul
+    hidden: PackedMatmul
+    projection: PackedMatmul | None
+    joined: PackedMatmul | None
 
     def sums(self, x: Tensor, h: Tensor) -> Tensor:
         """Return what a cell takes for one timestep: x (B, I), h (B, S) -> (B, gates*H)."""
@@ -44,7 +44,7 @@ class Recurrent(NamedTuple):
         return self.hidden.onto(share, h)
 
 
-class Apart(Recurrent):
+class GruWeights(CellWeights):
     """The products of a GRU, whose reset gate multiplies the hidden share of n alone."""
 
     def onto(self, share: Tensor, h: Tensor) -> Tensor:  # noqa: ARG002 - the cell takes it
@@ -52,17 +52,17 @@ class Apart(Recurrent):
         return share
 
 
-def rnn_tanh(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:  # noqa: ARG001 - a cell's arguments
+def rnn_tanh(sums: Tensor, memory: CellState, own: CellWeights) -> CellState:  # noqa: ARG001 - a cell's arguments
     """(B, H), ((B, H),) -> ((B, H),)."""
     return (sums.tanh_(),)
 
 
-def rnn_relu(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:  # noqa: ARG001 - likewise
+def rnn_relu(sums: Tensor, memory: CellState, own: CellWeights) -> CellState:  # noqa: ARG001 - likewise
     """(B, H), ((B, H),) -> ((B, H),)."""
     return (sums.relu_(),)
 
 
-def lstm(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:
+def lstm(sums: Tensor, memory: CellState, own: CellWeights) -> CellState:
     """(B, 4H) in the order i, f, o, g, ((B, S), (B, H)) -> ((B, S), (B, H)); S is H unless projected."""
     c = memory[1]
     size = c.shape[-1]
@@ -73,7 +73,7 @@ def lstm(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:
     return (h if own.projection is None else own.projection(h)), c
 
 
-def gru(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:
+def gru(sums: Tensor, memory: CellState, own: CellWeights) -> CellState:
     """(B, 3H) in the order r, z, n, without the hidden share, ((B, H),) -> ((B, H),)."""
     (h,) = memory
     hidden, size = own.hidden(h), h.shape[-1]
@@ -83,7 +83,7 @@ def gru(sums: Tensor, memory: Memory, own: Recurrent) -> Memory:
     return (torch.lerp(n, h, z),)
 
 
-CELLS: dict[str, Callable[[Tensor, Memory, Recurrent], Memory]] = {
+CELLS: dict[str, Callable[[Tensor, CellState, CellWeights], CellState]] = {
     "rnn_tanh": rnn_tanh,
     "rnn_relu": rnn_relu,
     "lstm": lstm,
@@ -91,7 +91,9 @@ CELLS: dict[str, Callable[[Tensor, Memory, Recurrent], Memory]] = {
 }
 
 
-def pack_cell(cell: str, parameters: Mapping[str, Tensor | None], arithmetic: Arithmetic, *, steps: bool) -> Recurrent:
+def pack_cell(
+    cell: str, parameters: Mapping[str, Tensor | None], arithmetic: ComputeDtype, *, steps: bool
+) -> CellWeights:
     """Pack PyTorch's parameters: `weight_ih` (gates*H, I), `weight_hh` (gates*H, S), and the others or None.
 
     Args:
@@ -106,8 +108,8 @@ def pack_cell(cell: str, parameters: Mapping[str, Tensor | None], arithmetic: Ar
         bias, hidden_bias = bias + hidden_bias, None
     if steps and cell != "gru" and arithmetic == "float32":
         joined, width = pack_float32(torch.cat([inputs, hidden], 1), bias), inputs.shape[1]
-        return Recurrent(joined.columns(0, width, bias), joined.columns(width, None, None), projection, joined)
-    kind = Apart if cell == "gru" else Recurrent
+        return CellWeights(joined.columns(0, width, bias), joined.columns(width, None, None), projection, joined)
+    kind = GruWeights if cell == "gru" else CellWeights
     return kind(pack(inputs, bias, arithmetic), pack(hidden, hidden_bias, arithmetic), projection, None)
 
 

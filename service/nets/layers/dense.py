@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.domain.operations import Arithmetic
-from service.nets.config.sections import HeadLayer
-from service.nets.layers.packed_linear import Packable, Product, Rows, pack
+from service.domain.operations import ComputeDtype
+from service.nets.config.sections import HeadLayerConfig
+from service.nets.layers.packed_linear import Packable, PackedMatmul, RowScorer, pack
 
 #: Numbers that torch's loops take at a time, at most; what is left over they compute by other instructions.
 LANES = 64
@@ -30,16 +30,16 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Affine(Packable):
+class Linear(Packable):
     """`nn.Linear` under the same names, uninitialised."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.bias = nn.Parameter(torch.empty(outputs))
-        self._product: Product
+        self._product: PackedMatmul
 
-    def pack(self, arithmetic: Arithmetic) -> None:
+    def pack(self, arithmetic: ComputeDtype) -> None:
         self._product = pack(self.weight, self.bias, arithmetic)
         del self.weight, self.bias
 
@@ -51,9 +51,9 @@ class Affine(Packable):
 class Head(nn.ModuleList):
     """Linear layers with an activation behind each, over `inputs` numbers; parameters are `{i}.weight/bias`."""
 
-    def __init__(self, inputs: int, layers: Sequence[HeadLayer]) -> None:
+    def __init__(self, inputs: int, layers: Sequence[HeadLayerConfig]) -> None:
         sizes = [inputs, *(layer.size for layer in layers)]
-        super().__init__(Affine(a, b) for a, b in pairwise(sizes))
+        super().__init__(Linear(a, b) for a, b in pairwise(sizes))
         self._activations = [ACTIVATIONS[layer.activation] for layer in layers]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Head(nn.ModuleList):
         return x
 
 
-class Table(nn.Module):
+class EmbeddingTable(nn.Module):
     """The weight of an embedding, or of a product without bias; uninitialised."""
 
     def __init__(self, entries: int, size: int) -> None:
@@ -74,14 +74,14 @@ class Table(nn.Module):
 class Output(Packable):
     """The output layer, features -> one logit per entry; the weight is its own, or that of `tied`."""
 
-    def __init__(self, vocabulary: int, features: int, tied: Table | None) -> None:
+    def __init__(self, vocabulary: int, features: int, tied: EmbeddingTable | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(vocabulary, features)) if tied is None else None
         self.bias = nn.Parameter(torch.empty(vocabulary))
         self._tied = (tied,)  # in a tuple, lest it become a part of this one
-        self._product: Product
+        self._product: PackedMatmul
 
-    def pack(self, arithmetic: Arithmetic) -> None:
+    def pack(self, arithmetic: ComputeDtype) -> None:
         self._product = pack(self._matrix(), self.bias, arithmetic)
         del self.weight, self.bias
 
@@ -99,14 +99,14 @@ class Output(Packable):
 class ScoringOutput(Output):
     """An output layer that can compute single logits as well, from the same rounded numbers."""
 
-    def __init__(self, vocabulary: int, features: int, tied: Table | None) -> None:
+    def __init__(self, vocabulary: int, features: int, tied: EmbeddingTable | None) -> None:
         super().__init__(vocabulary, features, tied)
-        self._rows: Rows
+        self._rows: RowScorer
 
-    def pack(self, arithmetic: Arithmetic) -> None:
+    def pack(self, arithmetic: ComputeDtype) -> None:
         weight, bias = self._matrix(), self.bias
         super().pack(arithmetic)
-        self._rows = Rows(self._product, weight, bias, arithmetic)
+        self._rows = RowScorer(self._product, weight, bias, arithmetic)
 
     def score(self, ids: Tensor, features: Tensor) -> Tensor:
         """Return the logit of one entry per row: ids (B,), features (B, F) -> (B,)."""

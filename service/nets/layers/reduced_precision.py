@@ -13,39 +13,39 @@ from torch import Tensor
 from torch.nn import functional as F
 
 #: The largest whole number that int8 is used for, on both sides of zero.
-LARGEST = 127
+MAX_ABS = 127
 
 
-class ReducedProduct(Protocol):
+class ReducedMatmul(Protocol):
     """As `Product` of linear.py."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
     def onto(self, base: Tensor, x: Tensor) -> Tensor: ...
 
 
-def bfloat16_product(weight: Tensor, bias: Tensor | None) -> ReducedProduct:
+def bfloat16_product(weight: Tensor, bias: Tensor | None) -> ReducedMatmul:
     """Return what is fastest on this machine."""
     if (
         weight.device.type == "cpu"
         and not _multiplies_bfloat16()
         and "x86" in torch.backends.quantized.supported_engines
     ):
-        return Halved(weight, bias)
-    return Rounded(weight, bias)
+        return Fp16WeightLinear(weight, bias)
+    return Bf16Linear(weight, bias)
 
 
-def int8_product(weight: Tensor, bias: Tensor | None) -> ReducedProduct:
+def int8_product(weight: Tensor, bias: Tensor | None) -> ReducedMatmul:
     """Return what is fastest on this machine."""
     # Without these instructions oneDNN adds up in 16 bits, which are too few.
     vnni = torch.backends.mkldnn.is_available() and torch.cpu._is_vnni_supported()  # type: ignore[no-untyped-call]
-    return Whole(weight, bias) if vnni else PlainWhole(weight, bias)
+    return Int8Linear(weight, bias) if vnni else PlainInt8Linear(weight, bias)
 
 
 def _multiplies_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-class Rounded:
+class Bf16Linear:
     """bfloat16 in and out of the product."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -68,7 +68,7 @@ class Rounded:
         return product
 
 
-class Halved:
+class Fp16WeightLinear:
     """float32 products with a weight held in 16 bits (FBGEMM's half precision, which holds what bfloat16 can)."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -84,7 +84,7 @@ class Halved:
         return product.add_(base)
 
 
-class Whole:
+class Int8Linear:
     """int8 by oneDNN.
 
     It uses the processor's own instructions where activations are unsigned: signed ones take a hundred times as long.
@@ -92,7 +92,7 @@ class Whole:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        rows, scales = whole_rows(weight)
+        rows, scales = quantize_rows(weight)
         self._bias, self._scales = bias, scales[:, 0].contiguous()
         self._zeros = torch.zeros(len(weight), dtype=torch.int32)
         self._weight = self._lay_out(rows)
@@ -121,24 +121,24 @@ class Whole:
         return product, scales
 
 
-class PlainWhole(Whole):
+class PlainInt8Linear(Int8Linear):
     """The same numbers by torch's own product of whole numbers, where oneDNN has no instructions for them."""
 
     def _lay_out(self, rows: Tensor) -> Tensor:
         return rows.T
 
     def _product(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        rows, scales = whole_rows(x)
+        rows, scales = quantize_rows(x)
         sums = torch._int_mm(rows.flatten(0, -2), self._weight).reshape(*x.shape[:-1], -1)
         return sums * self._scales, scales
 
 
-def whole_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the rows of x (..., I) as int8, and what multiplies each of them, (..., 1)."""
     rows, scales = _scaled(x)
     return rows.to(torch.int8), scales
 
 
 def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
-    scales = x.abs().amax(-1, keepdim=True).clamp_(min=torch.finfo(x.dtype).tiny * LARGEST).div_(LARGEST)
+    scales = x.abs().amax(-1, keepdim=True).clamp_(min=torch.finfo(x.dtype).tiny * MAX_ABS).div_(MAX_ABS)
     return (x / scales).round_(), scales

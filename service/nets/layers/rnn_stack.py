@@ -11,10 +11,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from service.domain.operations import Arithmetic
-from service.nets.config.rnn_spec import GATES, Layout, StateSpec
-from service.nets.layers.cells import CELLS, Memory, Recurrent, pack_cell
-from service.nets.layers.dense import Affine, in_rows
+from service.domain.operations import ComputeDtype
+from service.nets.config.rnn_spec import GATES, RnnSpec, StateSpec
+from service.nets.layers.cells import CELLS, CellState, CellWeights, pack_cell
+from service.nets.layers.dense import Linear, in_rows
 from service.nets.layers.packed_linear import Packable
 
 State: TypeAlias = dict[str, Tensor]
@@ -23,17 +23,17 @@ State: TypeAlias = dict[str, Tensor]
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
-class Stack(Packable):
+class RnnStack(Packable):
     """Layers with PyTorch's parameter names, uninitialised until a state dict is loaded.
 
     Further parameters: `layer_norm_l{k}.weight/.bias`, `highway_l{k}.weight/.bias`.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: RnnSpec) -> None:
         super().__init__()
         self.layout = layout
         self._cell = CELLS[layout.cell]
-        self._packed: dict[str, Recurrent] = {}
+        self._packed: dict[str, CellWeights] = {}
         for layer in range(layout.depth):
             for direction in layout.directions:
                 self._add_cell(layer, direction)
@@ -41,9 +41,9 @@ class Stack(Packable):
             if layout.layer_norm:
                 self.add_module(f"layer_norm_l{layer}", nn.LayerNorm(size))
             if layout.connection == "highway" and layout.connected(layer):
-                self.add_module(f"highway_l{layer}", Affine(size, size))
+                self.add_module(f"highway_l{layer}", Linear(size, size))
 
-    def pack(self, arithmetic: Arithmetic) -> None:
+    def pack(self, arithmetic: ComputeDtype) -> None:
         for layer in range(self.layout.depth):
             for direction in self.layout.directions:
                 suffix = f"l{layer}{direction}"
@@ -120,10 +120,10 @@ class Stack(Packable):
         for name, shape in shapes.items():
             self.register_parameter(f"{name}_{suffix}", nn.Parameter(torch.empty(shape)))
 
-    def _memory(self, state: State, suffix: str) -> Memory:
+    def _memory(self, state: State, suffix: str) -> CellState:
         h = state[f"h_{suffix}"]
         return (h, state[f"c_{suffix}"]) if self.layout.cell == "lstm" else (h,)
 
-    def _keep(self, after: State, suffix: str, memory: Memory) -> None:
+    def _keep(self, after: State, suffix: str, memory: CellState) -> None:
         for name, value in zip(("h", "c"), memory, strict=False):
             after[f"{name}_{suffix}"] = value

@@ -26,11 +26,11 @@ from torch.nn import functional as F
 
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.config.sections import EmbeddedFields
-from service.nets.layers.attention import Memory, make_attention
+from service.nets.config.sections import EmbeddingConfig
+from service.nets.layers.attention import EncoderMemory, make_attention
 from service.nets.layers.bridge import Bridge
-from service.nets.layers.dense import ACTIVATIONS, Affine, Output, Table
-from service.nets.layers.rnn_stack import Stack, State
+from service.nets.layers.dense import ACTIVATIONS, EmbeddingTable, Linear, Output
+from service.nets.layers.rnn_stack import RnnStack, State
 
 
 class Decoded(NamedTuple):
@@ -52,7 +52,7 @@ class EncoderDecoder(nn.Module):
         self.decoder = _Side(config.decoder)
         self.bridge = Bridge(config)
         self.attention = make_attention(config.attention, query, config.memory_size)
-        self.combine = None if config.combine is None else Affine(config.context_size, config.combine.size)
+        self.combine = None if config.combine is None else Linear(config.context_size, config.combine.size)
         self._activation = ACTIVATIONS["none" if config.combine is None else config.combine.activation]
         tied = self.decoder.embedding if config.decoder.tie_weights else None
         self.output = Output(config.decoder.vocab_size, config.features_size, tied)
@@ -62,7 +62,7 @@ class EncoderDecoder(nn.Module):
         """The tensors that a session stores."""
         return self.config.session_state()
 
-    def encode(self, ids: Tensor) -> tuple[Memory, State]:
+    def encode(self, ids: Tensor) -> tuple[EncoderMemory, State]:
         """Read sources of one length: ids (N, S) -> their memory and the decoder's first state, (N, size) each."""
         rnn = self.encoder.rnn
         values, ends = rnn.sequence(self.encoder.embed(ids), rnn.initial_state(len(ids), ids.device))
@@ -70,9 +70,9 @@ class EncoderDecoder(nn.Module):
         state: State = self.bridge(ends)
         if self.config.decoder.input_feed:
             state["attentional"] = values.new_zeros(len(ids), self.config.features_size)
-        return Memory(values, keys, torch.ones_like(ids, dtype=torch.bool)), state
+        return EncoderMemory(values, keys, torch.ones_like(ids, dtype=torch.bool)), state
 
-    def step(self, ids: Tensor, state: State, memory: Memory, counts: Sequence[int]) -> Decoded:
+    def step(self, ids: Tensor, state: State, memory: EncoderMemory, counts: Sequence[int]) -> Decoded:
         """Feed one token to each row: ids (R,), state (R, size) each, `counts` how many rows each source has, in order.
 
         Rows of one source share its memory; nothing that is padded or belongs to another source touches a row.
@@ -93,7 +93,7 @@ class EncoderDecoder(nn.Module):
             after["attentional"] = features
         return Decoded(features, weights, after)
 
-    def sequence(self, ids: Tensor, state: State, memory: Memory) -> Decoded:
+    def sequence(self, ids: Tensor, state: State, memory: EncoderMemory) -> Decoded:
         """Feed T tokens to each source at once, not with input feeding: ids (N, T) -> (N, T, F), (N, T, S), state."""
         if self.config.decoder.input_feed:
             raise ValueError("with input feeding a decoder goes step by step only")
@@ -114,10 +114,10 @@ class EncoderDecoder(nn.Module):
 class _Side(nn.Module):
     """An embedding and the layers that read it."""
 
-    def __init__(self, fields: EmbeddedFields) -> None:
+    def __init__(self, fields: EmbeddingConfig) -> None:
         super().__init__()
-        self.embedding = Table(fields.vocab_size, fields.embedding_size)
-        self.rnn = Stack(fields.layout())
+        self.embedding = EmbeddingTable(fields.vocab_size, fields.embedding_size)
+        self.rnn = RnnStack(fields.layout())
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return (...) -> (..., E)."""

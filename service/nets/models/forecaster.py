@@ -22,8 +22,8 @@ from torch.nn import functional as F
 
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.layers.dense import ACTIVATIONS, Affine, Head
-from service.nets.layers.rnn_stack import Stack, State
+from service.nets.layers.dense import ACTIVATIONS, Head, Linear
+from service.nets.layers.rnn_stack import RnnStack, State
 
 
 class Forecaster(nn.Module):
@@ -33,8 +33,8 @@ class Forecaster(nn.Module):
         super().__init__()
         self.config = config
         layout = config.layout()
-        self.input_projection = Affine(config.width, config.input_size) if config.input_projection else None
-        self.rnn = Stack(layout)
+        self.input_projection = Linear(config.width, config.input_size) if config.input_projection else None
+        self.rnn = RnnStack(layout)
         self.head = Head(layout.output_size(), config.head)
         self._make_output(config)
 
@@ -42,14 +42,14 @@ class Forecaster(nn.Module):
         numbers, reads = len(config.target) * config.parameters, config.features_size
         self.context, self.local = None, None
         if config.context is not None:
-            self.context = Affine(reads, config.horizon * config.context.size)
+            self.context = Linear(reads, config.horizon * config.context.size)
             reads = config.context.size
         elif config.decoding == "direct":
             numbers *= config.horizon
         if config.local is not None:
-            self.local = Affine(reads + config.beside_width, config.local.size)
+            self.local = Linear(reads + config.beside_width, config.local.size)
             reads = config.local.size
-        self.output = Affine(reads, numbers)
+        self.output = Linear(reads, numbers)
 
     @property
     def specs(self) -> list[StateSpec]:

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from service.nets.config.loader import LanguageModelConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.layers.dense import Affine, Head, ScoringOutput, Table
-from service.nets.layers.rnn_stack import Stack, State
+from service.nets.layers.dense import EmbeddingTable, Head, Linear, ScoringOutput
+from service.nets.layers.rnn_stack import RnnStack, State
 
 
 class LanguageModel(nn.Module):
@@ -31,9 +31,9 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         layout = config.layout()
-        self.embedding = Table(config.vocab_size, config.embedding_size)
-        self.input_projection = Affine(config.embedding_size, config.input_size) if config.input_projection else None
-        self.rnn = Stack(layout)
+        self.embedding = EmbeddingTable(config.vocab_size, config.embedding_size)
+        self.input_projection = Linear(config.embedding_size, config.input_size) if config.input_projection else None
+        self.rnn = RnnStack(layout)
         self.head = Head(layout.output_size(), config.head)
         self.output = ScoringOutput(
             config.vocab_size, config.features_size, self.embedding if config.tie_weights else None

@@ -18,24 +18,24 @@ from redis.exceptions import (
 )
 
 from service.store.driver.commands import Reply
-from service.store.driver.errors import Lost
+from service.store.driver.errors import ReplyLost
 from service.store.driver.nodes import Node, Nodes
-from service.store.driver.pipeline import exchange
-from service.store.driver.topology import Again, Census
-from service.store.driver.url import Address
+from service.store.driver.pipeline import execute_pipeline
+from service.store.driver.topology import ReplicaCount, Retry
+from service.store.driver.url import StoreUrl
 
 # Host, port, and more about a server.
-_Place: TypeAlias = "list[bytes | int | None]"
+_SlotOwner: TypeAlias = "list[bytes | int | None]"
 # A server that hangs must leave time to ask the others.
-_SHARE_OF_A_SERVER = 0.2
+_SERVER_TIMEOUT_FRACTION = 0.2
 
 
 class Cluster:
     """Slots and their masters, as any server of the cluster tells and redirections correct."""
 
-    def __init__(self, address: Address, timeout: float, connections: int) -> None:
+    def __init__(self, address: StoreUrl, timeout: float, connections: int) -> None:
         self._nodes = Nodes(address.options, timeout, connections)
-        self._patience = timeout * _SHARE_OF_A_SERVER
+        self._patience = timeout * _SERVER_TIMEOUT_FRACTION
         self._seeds = [self._nodes.at(*host) for host in address.hosts]
         self._owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._replicas: dict[Node, int] = {}
@@ -53,21 +53,21 @@ class Cluster:
             await self.refresh(deadline)
         owner = self._owner(key)
         if owner is None:
-            raise Lost("no server of the cluster serves the key", sent=False)
+            raise ReplyLost("no server of the cluster serves the key", sent=False)
         return owner
 
-    def again(self, failure: Exception, node: Node | None) -> Again | None:
+    def again(self, failure: Exception, node: Node | None) -> Retry | None:
         if isinstance(failure, AskError):  # MovedError is one
             host, port = failure.node_addr
             told = self._nodes.at(host or (_host(node) if node else ""), port)
             if not isinstance(failure, MovedError):
-                return Again(asking=told)
+                return Retry(asking=told)
             self._owners[failure.slot_id] = told
-            return Again()
-        if isinstance(failure, Lost) and node is not None:
+            return Retry()
+        if isinstance(failure, ReplyLost) and node is not None:
             self._doubted.add(node)
-        waits = (Lost, TryAgainError, ClusterDownError, BusyLoadingError, ReadOnlyError)
-        return Again(later=True) if isinstance(failure, waits) else None
+        waits = (ReplyLost, TryAgainError, ClusterDownError, BusyLoadingError, ReadOnlyError)
+        return Retry(later=True) if isinstance(failure, waits) else None
 
     async def refresh(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()
@@ -77,11 +77,11 @@ class Cluster:
                 for node in self._to_ask():
                     if self._told_at >= wanted_at:
                         return
-                    (reply,) = await exchange(node, [("CLUSTER", "SLOTS")], loop.time() + self._patience)
+                    (reply,) = await execute_pipeline(node, [("CLUSTER", "SLOTS")], loop.time() + self._patience)
                     self._take(node, reply, loop.time())
 
-    def census(self, node: Node) -> Census:
-        return Census(self._looks, self._replicas.get(node, 0))
+    def census(self, node: Node) -> ReplicaCount:
+        return ReplicaCount(self._looks, self._replicas.get(node, 0))
 
     async def masters(self, deadline: float) -> Sequence[Node]:
         await self.node(None, deadline)
@@ -109,7 +109,7 @@ class Cluster:
         self._doubted.discard(asked)
         owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._replicas.clear()
-        for first, last, *places in cast("list[tuple[int, int, *tuple[_Place, ...]]]", reply):
+        for first, last, *places in cast("list[tuple[int, int, *tuple[_SlotOwner, ...]]]", reply):
             owner = self._told(places[0], asked)
             owners[first : last + 1] = [owner] * (last + 1 - first)
             self._replicas[owner] = len(places) - 1
@@ -117,7 +117,7 @@ class Cluster:
         self._looks += 1
         self._told_at = now
 
-    def _told(self, place: _Place, asked: Node) -> Node:
+    def _told(self, place: _SlotOwner, asked: Node) -> Node:
         """The server at host and port; without a host, at the one that was asked."""
         host = place[0].decode() if isinstance(place[0], bytes) else ""
         return self._nodes.at(host if host not in ("", "?") else _host(asked), cast("int", place[1]))

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from redis.exceptions import NoScriptError
 
 from service.store.driver.commands import Argument, Command, Reply
-from service.store.driver.durability import Verdict
-from service.store.driver.errors import Lost, translate
+from service.store.driver.durability import DurabilityResult
+from service.store.driver.errors import ReplyLost, translate
 from service.store.driver.nodes import Node
-from service.store.driver.topology import AT_ONCE, Again, Topology
+from service.store.driver.topology import RETRY_NOW, Retry, Topology
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """A command's reply; why its durability was missed, or None; and whether a reply to it was lost before."""
 
     reply: Reply
@@ -24,7 +24,7 @@ class Answer:
     repeated: bool = False
 
 
-def value_of(command: Command, answer: Answer) -> Reply:
+def value_of(command: Command, answer: CommandResult) -> Reply:
     """The reply, where it is a value. Raises StoreUnavailable, StoreFull and StateCorrupted."""
     if isinstance(answer.reply, Exception):
         raise translate(answer.reply, writes=command.writes)
@@ -32,15 +32,15 @@ def value_of(command: Command, answer: Answer) -> Reply:
 
 
 @dataclass(slots=True)
-class Errand:
+class CommandAttempt:
     """A command on its way; `again` tells how it goes on, None that its answer stands."""
 
     command: Command
-    again: Again | None = AT_ONCE
+    again: Retry | None = RETRY_NOW
     with_script: bool = False
     _reply: Reply = None
     _missed: str | None = None
-    _lost: Lost | None = None
+    _lost: ReplyLost | None = None
     _looked_twice: bool = False
 
     @property
@@ -52,7 +52,7 @@ class Errand:
         """What goes over the wire, the command itself last."""
         return [("ASKING",), self.command.words()] if self.asking else [self.command.words()]
 
-    def take(self, reply: Reply, verdict: Verdict, topology: Topology, node: Node | None) -> None:
+    def take(self, reply: Reply, verdict: DurabilityResult, topology: Topology, node: Node | None) -> None:
         """Take what came from `node` in one round, and see whether another is due."""
         if self._looked_twice:
             self._confirm(reply, verdict)
@@ -62,25 +62,25 @@ class Errand:
         else:
             self._reply, self._missed = reply, verdict.missed
             self._looked_twice = verdict.ask_again
-            self.again = Again(later=True, asking=self.asking) if verdict.ask_again else None
+            self.again = Retry(later=True, asking=self.asking) if verdict.ask_again else None
 
-    def answer(self) -> Answer:
+    def answer(self) -> CommandResult:
         """What the caller gets."""
         if self._lost and isinstance(self._reply, Exception):
-            return Answer(self._lost)
-        return Answer(self._reply, self._missed, repeated=self._lost is not None)
+            return CommandResult(self._lost)
+        return CommandResult(self._reply, self._missed, repeated=self._lost is not None)
 
-    def _after(self, failure: Exception, again: Again | None) -> Again | None:
+    def _after(self, failure: Exception, again: Retry | None) -> Retry | None:
         if isinstance(failure, NoScriptError):
             known, self.with_script = self.with_script, True
-            return None if known else Again(asking=self.asking)
-        if isinstance(failure, Lost) and failure.sent:
+            return None if known else Retry(asking=self.asking)
+        if isinstance(failure, ReplyLost) and failure.sent:
             first, self._lost = self._lost is None, self._lost or failure
             self.with_script = True
-            return again or (AT_ONCE if first else None)
+            return again or (RETRY_NOW if first else None)
         return again
 
-    def _confirm(self, reply: Reply, verdict: Verdict) -> None:
+    def _confirm(self, reply: Reply, verdict: DurabilityResult) -> None:
         # The same reply to the same command: the server has it, and the wait behind it covers it.
         if reply == self._reply:
             self._missed = verdict.missed

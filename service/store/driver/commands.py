@@ -44,16 +44,16 @@ class Command:
         return ("EVALSHA", self.script.digest, *self.arguments) if self.script else self.arguments
 
 
-def reading(*arguments: Argument) -> Command:
+def read_command(*arguments: Argument) -> Command:
     """A command that changes nothing."""
     return Command(arguments, writes=False)
 
 
-def writing(*arguments: Argument) -> Command:
+def write_command(*arguments: Argument) -> Command:
     """A plain command that changes something."""
     return Command(arguments, writes=True)
 
 
-def running(script: Script, keys: Sequence[str], *arguments: Argument) -> Command:
+def script_command(script: Script, keys: Sequence[str], *arguments: Argument) -> Command:
     """A call of `script`, whose keys must lie in one slot."""
     return Command((len(keys), *keys, *arguments), writes=True, script=script)

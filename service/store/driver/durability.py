@@ -11,13 +11,13 @@ from redis.exceptions import ResponseError
 
 from service.domain.sessions import Durability
 from service.store.driver.commands import Argument, Reply
-from service.store.driver.topology import Census
+from service.store.driver.topology import ReplicaCount
 
 Waits: TypeAlias = list[tuple[Argument, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DurabilityResult:
     """Why the level was missed, or None; `ask_again` when it may be reached after another look at the servers."""
 
     missed: str | None = None
@@ -30,7 +30,7 @@ class Level(Protocol):
     def commands(self, milliseconds: int) -> Waits:
         """What follows the writes, waiting so long at most."""
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply], census: Census) -> Verdict:
+    def verdict(self, sent: Waits, replies: Sequence[Reply], census: ReplicaCount) -> DurabilityResult:
         """What the replies to the `commands` that were sent say."""
 
 
@@ -41,9 +41,9 @@ class Memory:
         """Nothing."""
         return []
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply], census: Census) -> Verdict:  # noqa: ARG002 - the protocol's arguments
+    def verdict(self, sent: Waits, replies: Sequence[Reply], census: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's arguments
         """Always reached."""
-        return Verdict()
+        return DurabilityResult()
 
 
 class Replicated:
@@ -62,23 +62,23 @@ class Replicated:
         """Wait for as many replicas as were last seen, and look how many there are. For none, do not wait."""
         return [("WAIT", max(1, self._connected or 1), 1 if self._connected == 0 else milliseconds), ("ROLE",)]
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply], census: Census) -> Verdict:
+    def verdict(self, sent: Waits, replies: Sequence[Reply], census: ReplicaCount) -> DurabilityResult:
         """Reached when as many have confirmed as are connected, and as may be promoted."""
         acknowledged, role = replies
         _, asked, milliseconds = sent[0]
         if isinstance(role, list) and len(role) == 3 and isinstance(role[2], list):
             self._connected = len(role[2])
         if not isinstance(acknowledged, int):
-            return Verdict("the store does not answer WAIT")
+            return DurabilityResult("the store does not answer WAIT")
         connected = self._connected or 0
         self._most = connected if census.look != self._look else max(self._most, connected)
         self._look = census.look
         expected = max(1, self._most, census.replicas)
         if acknowledged >= expected:
-            return Verdict()
+            return DurabilityResult()
         missed = f"{acknowledged} replicas confirmed the write in time, expected {expected}"
         newly_seen = connected > int(asked) or (milliseconds == 1 and connected > 0)
-        return Verdict(missed, ask_again=newly_seen or expected > max(1, connected))
+        return DurabilityResult(missed, ask_again=newly_seen or expected > max(1, connected))
 
 
 class Fsynced:
@@ -92,17 +92,25 @@ class Fsynced:
         wait: Waits = [("WAITAOF", 1, 0, milliseconds)]
         return [*wait, ("CONFIG", "GET", "append*")] if self._lacks_waitaof else wait
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply], census: Census) -> Verdict:  # noqa: ARG002 - the protocol's argument
+    def verdict(self, sent: Waits, replies: Sequence[Reply], census: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's argument
         """Reached when the local count is 1, or the server syncs before it answers."""
         counts = replies[0]
         if isinstance(counts, list):
-            return Verdict() if counts[0] == 1 else Verdict("the append-only file was not synced in time")
+            return (
+                DurabilityResult()
+                if counts[0] == 1
+                else DurabilityResult("the append-only file was not synced in time")
+            )
         if len(replies) > 1:
-            return Verdict() if _always_synced(replies[1]) else Verdict("the store has neither WAITAOF nor AOF always")
+            return (
+                DurabilityResult()
+                if _always_synced(replies[1])
+                else DurabilityResult("the store has neither WAITAOF nor AOF always")
+            )
         if isinstance(counts, ResponseError) and "unknown command" in str(counts).lower():
             self._lacks_waitaof = True
-            return Verdict("the store has no WAITAOF", ask_again=True)
-        return Verdict("the store does not answer WAITAOF, is its append-only file on?")
+            return DurabilityResult("the store has no WAITAOF", ask_again=True)
+        return DurabilityResult("the store does not answer WAITAOF, is its append-only file on?")
 
 
 def _always_synced(config: Reply) -> bool:

@@ -14,7 +14,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from service.domain.errors import Applied, StateCorrupted, StoreFull, StoreUnavailable, UnrollError
 
 
-class Lost(Exception):
+class ReplyLost(Exception):
     """No reply came to a command; `sent` tells whether the server may have it."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
@@ -23,7 +23,7 @@ class Lost(Exception):
         self.sent = sent
 
     @classmethod
-    def by(cls, cause: Exception, *, sent: bool) -> "Lost":
+    def by(cls, cause: Exception, *, sent: bool) -> "ReplyLost":
         """The loss that `cause`, an error of the driver, brought."""
         lost = cls("timed out" if "Timeout" in type(cause).__name__ else type(cause).__name__, sent=sent)
         lost.__cause__ = cause
@@ -38,7 +38,7 @@ def translate(error: Exception, *, writes: bool) -> UnrollError:
 
 
 def _translated(error: Exception, no: Applied | None, unknown: Applied | None) -> UnrollError:
-    if isinstance(error, Lost):
+    if isinstance(error, ReplyLost):
         return StoreUnavailable(f"the store did not answer: {error.reason}", applied=unknown if error.sent else no)
     # Before Redis 7, an OOM within a script comes with another prefix.
     if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):

@@ -11,26 +11,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from service.store.driver.command_attempt import Answer
+from service.store.driver.command_attempt import CommandResult
 from service.store.driver.commands import Command
-from service.store.driver.errors import Lost, translate
+from service.store.driver.errors import ReplyLost, translate
 
-Run = Callable[[Sequence[Command], float], Awaitable[list[Answer]]]
+Run = Callable[[Sequence[Command], float], Awaitable[list[CommandResult]]]
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
     command: Command
     deadline: float
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[CommandResult]
     sent: bool = False
 
     def fail(self, reason: str, *, sent: bool) -> None:
         if not self.answer.done():
-            self.answer.set_exception(translate(Lost(reason, sent=sent), writes=self.command.writes))
+            self.answer.set_exception(translate(ReplyLost(reason, sent=sent), writes=self.command.writes))
 
 
-class Coalescer:
+class GroupCommit:
     """Feeds `run` with batches of up to `limit` commands, at most `in_flight` of them at a time."""
 
     def __init__(self, run: Run, in_flight: int = 1, limit: int = 256) -> None:
@@ -44,7 +44,7 @@ class Coalescer:
         self._alarm: asyncio.Handle | None = None
         self._alarm_at = inf
 
-    async def submit(self, command: Command, deadline: float) -> Answer:
+    async def submit(self, command: Command, deadline: float) -> CommandResult:
         """The command's answer. Raises StoreUnavailable when its turn does not come by `deadline`."""
         loop = asyncio.get_running_loop()
         call = _Call(command, deadline, loop.create_future())
@@ -118,20 +118,20 @@ class Coalescer:
                 call.fail("its round trip failed", sent=True)
 
 
-class Coalescers:
+class GroupCommits:
     """A coalescer for each server, so that one that is lost delays the calls that need it, and no others."""
 
     def __init__(self, run: Run, home: Callable[[str | None], str], in_flight: int = 1) -> None:
         self._run = run
         self._home = home
         self._in_flight = in_flight
-        self._by_home: dict[str, Coalescer] = {}
+        self._by_home: dict[str, GroupCommit] = {}
 
-    async def submit(self, command: Command, deadline: float) -> Answer:
-        """The command's answer. Raises as `Coalescer.submit`."""
+    async def submit(self, command: Command, deadline: float) -> CommandResult:
+        """The command's answer. Raises as `GroupCommit.submit`."""
         home = self._home(command.key)
         if home not in self._by_home:
-            self._by_home[home] = Coalescer(self._run, self._in_flight)
+            self._by_home[home] = GroupCommit(self._run, self._in_flight)
         return await self._by_home[home].submit(command, deadline)
 
     async def drain(self) -> None:

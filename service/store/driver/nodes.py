@@ -8,7 +8,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from service.store.driver.url import Address
+from service.store.driver.url import StoreUrl
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class Nodes:
         """The server there. It stays known when it is gone: its pool is empty then, and it may come back."""
         return self._named(f"{host}:{port}", {"host": host, "port": port})
 
-    def only(self, address: Address) -> Node:
+    def only(self, address: StoreUrl) -> Node:
         """The server of an address that names one."""
         return self.at(*address.hosts[0]) if address.hosts else self._named("socket", {})
 

@@ -13,14 +13,14 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import AuthenticationError, AuthorizationError, BusyLoadingError, RedisError, ResponseError
 
 from service.store.driver.commands import Argument, Reply
-from service.store.driver.errors import Lost
+from service.store.driver.errors import ReplyLost
 from service.store.driver.nodes import Node
 
 # Error replies; the driver files the last three under connection errors.
 _REFUSALS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
 
 
-async def exchange(node: Node, commands: Sequence[tuple[Argument, ...]], deadline: float) -> list[Reply]:
+async def execute_pipeline(node: Node, commands: Sequence[tuple[Argument, ...]], deadline: float) -> list[Reply]:
     """One reply per command: a value, an error reply as an exception, or Lost. Never raises for the store's sake.
 
     `deadline` is on the event loop's clock, in seconds.
@@ -34,7 +34,7 @@ async def exchange(node: Node, commands: Sequence[tuple[Argument, ...]], deadlin
             sent = True
             await _converse(pool, connection, commands, replies)
     except (RedisError, OSError) as error:  # OSError includes the TimeoutError of the deadline
-        replies += [Lost.by(error, sent=sent) for _ in range(len(commands) - len(replies))]
+        replies += [ReplyLost.by(error, sent=sent) for _ in range(len(commands) - len(replies))]
     return replies
 
 

@@ -9,28 +9,28 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError
 
-from service.store.driver.errors import Lost
+from service.store.driver.errors import ReplyLost
 from service.store.driver.nodes import Node, Nodes
-from service.store.driver.topology import Again, Census
-from service.store.driver.url import Address
+from service.store.driver.topology import ReplicaCount, Retry
+from service.store.driver.url import StoreUrl
 
 # A sentinel that hangs must leave time to ask the others.
-_SHARE_OF_A_SENTINEL = 0.2
+_SENTINEL_TIMEOUT_FRACTION = 0.2
 
 
 class Sentinels:
     """The master of that name, asked for anew whenever it was lost or turns out to be a replica."""
 
-    def __init__(self, address: Address, timeout: float, connections: int) -> None:
+    def __init__(self, address: StoreUrl, timeout: float, connections: int) -> None:
         self._name = address.master
         self._nodes = Nodes({**address.options, "redis_connect_func": _on_master}, timeout, connections)
-        self._sentinels = Nodes(address.sentinel_options, timeout * _SHARE_OF_A_SENTINEL, connections)
+        self._sentinels = Nodes(address.sentinel_options, timeout * _SENTINEL_TIMEOUT_FRACTION, connections)
         self._sentinel = Sentinel([])  # type: ignore[no-untyped-call]
         self._sentinel.sentinels = [self._sentinels.at(*host).client for host in address.hosts]
         self._master: Node | None = None
         self._asking = asyncio.Lock()
         self._told_at = float("-inf")
-        self._census = Census()
+        self._census = ReplicaCount()
 
     def home(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
         return self._name
@@ -39,15 +39,15 @@ class Sentinels:
         if self._master is None:
             await self.refresh(deadline)
         if self._master is None:
-            raise Lost("the sentinels name no master", sent=False)
+            raise ReplyLost("the sentinels name no master", sent=False)
         return self._master
 
-    def again(self, failure: Exception, node: Node | None) -> Again | None:
-        if not isinstance(failure, Lost | ReadOnlyError | BusyLoadingError | MasterDownError):
+    def again(self, failure: Exception, node: Node | None) -> Retry | None:
+        if not isinstance(failure, ReplyLost | ReadOnlyError | BusyLoadingError | MasterDownError):
             return None
         if node is self._master:
             self._master = None
-        return Again(later=True)
+        return Retry(later=True)
 
     async def refresh(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()
@@ -58,11 +58,11 @@ class Sentinels:
                     master = await self._sentinel.discover_master(self._name)
                     # The sentinel that knew is the first one now.
                     replicas = await self._sentinel.sentinels[0].sentinel_slaves(self._name)
-                    self._census = Census(self._census.look + 1, sum(map(_may_be_promoted, replicas)))
+                    self._census = ReplicaCount(self._census.look + 1, sum(map(_may_be_promoted, replicas)))
                     self._master, self._told_at = self._nodes.at(*master), loop.time()
 
-    def census(self, node: Node) -> Census:
-        return self._census if node is self._master else Census()
+    def census(self, node: Node) -> ReplicaCount:
+        return self._census if node is self._master else ReplicaCount()
 
     async def masters(self, deadline: float) -> Sequence[Node]:
         return [await self.node(None, deadline)]

@@ -8,18 +8,18 @@ from service.store.driver.nodes import Node, Nodes
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """How to go on with a command that was refused or lost: at once or `later`, at another server if it names one."""
 
     later: bool = False
     asking: Node | None = None
 
 
-AT_ONCE = Again()
+RETRY_NOW = Retry()
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class ReplicaCount:
     """How many replicas of a server may be promoted in its place, by the last look; `look` tells looks apart."""
 
     look: int = 0
@@ -35,13 +35,13 @@ class Topology(Protocol):
     async def node(self, key: str | None, deadline: float) -> Node:
         """The server of `key`; without one, any that can answer. Raises Lost where there is none."""
 
-    def again(self, failure: Exception, node: Node | None) -> Again | None:
+    def again(self, failure: Exception, node: Node | None) -> Retry | None:
         """What to do after an error reply of `node`, or Lost; None where it stands. Another server may take over."""
 
     async def refresh(self, deadline: float) -> None:
         """Look who serves what now. Never raises for the store's sake: what is known stays where nobody answers."""
 
-    def census(self, node: Node) -> Census:
+    def census(self, node: Node) -> ReplicaCount:
         """What the last look said of the replicas of `node`."""
 
     async def masters(self, deadline: float) -> Sequence[Node]:
@@ -51,7 +51,7 @@ class Topology(Protocol):
         """Close all connections."""
 
 
-class Single:
+class Standalone:
     """One server, whatever becomes of it."""
 
     def __init__(self, nodes: Nodes, node: Node) -> None:
@@ -65,7 +65,7 @@ class Single:
     async def node(self, key: str | None, deadline: float) -> Node:  # noqa: ARG002 - the protocol's arguments
         return self._node
 
-    def again(self, failure: Exception, node: Node | None) -> Again | None:  # noqa: ARG002 - the protocol's arguments
+    def again(self, failure: Exception, node: Node | None) -> Retry | None:  # noqa: ARG002 - the protocol's arguments
         """Nobody else can help, and a client waits better than we do."""
         return None
 
@@ -73,8 +73,8 @@ class Single:
         """There is nothing to look for, and nobody who would promote a replica without telling."""
         self._looks += 1
 
-    def census(self, node: Node) -> Census:  # noqa: ARG002 - the protocol's argument
-        return Census(self._looks)
+    def census(self, node: Node) -> ReplicaCount:  # noqa: ARG002 - the protocol's argument
+        return ReplicaCount(self._looks)
 
     async def masters(self, deadline: float) -> Sequence[Node]:  # noqa: ARG002 - the protocol's argument
         return [self._node]

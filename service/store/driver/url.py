@@ -39,7 +39,7 @@ _ENCODE = "':', '/', '?', '#' and '@' in a user name or password must be written
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class StoreUrl:
     """Where the store is. `hosts` is empty for a socket; `options` are the driver's for a connection to any server."""
 
     kind: Kind
@@ -49,7 +49,7 @@ class Address:
     sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def parse(cls, url: str) -> "Address":
+    def parse(cls, url: str) -> "StoreUrl":
         """What `url` says. Raises SettingsError, which never repeats a password."""
         scheme, separator, _ = url.partition("://")
         if not separator or scheme not in _FORMS:
@@ -60,7 +60,7 @@ class Address:
             raise _wrong(f"cannot be read ({type(error).__name__})", f"{scheme}://...; {_ENCODE}") from None
 
 
-def _read(url: SplitResult, kind: Kind) -> Address:
+def _read(url: SplitResult, kind: Kind) -> StoreUrl:
     if url.fragment or "@" in url.path + url.query:
         raise _wrong("has '#', or '@' behind its hosts", _ENCODE)
     tls = url.scheme.startswith("rediss")
@@ -70,14 +70,14 @@ def _read(url: SplitResult, kind: Kind) -> Address:
     if url.scheme == "unix":
         if hosts or not url.path.strip("/"):
             raise _wrong("names no socket", "unix:///path/to/socket")
-        return Address(kind, (), parse_url(f"unix://{userinfo}{at}{url.path}?{urlencode(query)}"))
+        return StoreUrl(kind, (), parse_url(f"unix://{userinfo}{at}{url.path}?{urlencode(query)}"))
     master, db = _path(url.path, kind)
     options = {**parse_url(f"redis{'s' * tls}://{userinfo}{at}host/{db}?{urlencode(query)}")}
     for name in ("host", "port", "connection_class"):
         options.pop(name, None)
     transport = read_tls(options) if tls else {}
     own = {name.removeprefix("sentinel_"): value for name, value in sentinel_options.items()} | transport
-    return Address(kind, tuple(_hosts(hosts, kind)), options | transport, master, own if kind == "sentinel" else {})
+    return StoreUrl(kind, tuple(_hosts(hosts, kind)), options | transport, master, own if kind == "sentinel" else {})
 
 
 def _query(text: str, kind: Kind, tls: bool) -> dict[str, str]:

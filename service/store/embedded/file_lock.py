@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 
-class Lock:
+class FileLock:
     """An exclusive lock on a file, which tells the pid of its holder to those who come too late."""
 
     def __init__(self, path: Path) -> None:

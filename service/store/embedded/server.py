@@ -27,7 +27,7 @@ from redis.retry import Retry
 
 from service.domain.errors import SettingsError
 from service.store.embedded.binary import find_server
-from service.store.embedded.file_lock import Lock, make_private
+from service.store.embedded.file_lock import FileLock, make_private
 
 _SOCKET_BYTES = 100  # the kernel takes 107
 _POLL_SECONDS = 0.02
@@ -55,7 +55,7 @@ class EmbeddedServer:
         self._folder = state_dir
         self._data = state_dir / "store"
         self._timeout = timeout
-        self._lock: Lock | None = None
+        self._lock: FileLock | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._socket = Path()
 
@@ -106,7 +106,7 @@ class EmbeddedServer:
         self._let_go()
 
     def _take_folder(self) -> None:
-        lock = Lock(self._folder / "lock")
+        lock = FileLock(self._folder / "lock")
         if not lock.acquire():
             raise SettingsError(
                 f"state directory {self._folder} is in use by process {lock.holder()}, expected one `unroll serve`"
@@ -150,16 +150,16 @@ class EmbeddedServer:
             if recorded.parent != self._folder:
                 recorded.parent.rmdir()
 
-    def _claim_data(self) -> Lock:
+    def _claim_data(self) -> FileLock:
         """The lock that the server inherits. While another server holds it, its socket must stay as it is."""
-        lock = Lock(self._data / "lock")
+        lock = FileLock(self._data / "lock")
         if not _poll(lock.acquire, self._timeout):
             raise SettingsError(
                 f"a server that does not answer still uses {self._data}: process {lock.holder()} started it"
             )
         return lock
 
-    def _launch(self, data_lock: Lock) -> None:
+    def _launch(self, data_lock: FileLock) -> None:
         self._socket.parent.mkdir(mode=0o700, exist_ok=True)  # temporary folders get cleaned up
         try:
             with (self._folder / "store.log").open("ab") as log:
@@ -195,7 +195,7 @@ class EmbeddedServer:
         return self._data_is_free() if self._child is None else self._child.poll() is not None
 
     def _data_is_free(self) -> bool:
-        lock = Lock(self._data / "lock")
+        lock = FileLock(self._data / "lock")
         free = lock.acquire()
         lock.release()
         return free

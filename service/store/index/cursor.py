@@ -14,7 +14,7 @@ _TIME_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Position:
+class ListingPosition:
     """A place in a listing; newer sessions are greater. `created_at` in milliseconds since 1970."""
 
     created_at: int

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
-from service.store.driver.commands import Command, Reply, Script, reading, running, writing
+from service.store.driver.commands import Command, Reply, Script, read_command, script_command, write_command
 from service.store.keys import Keys
 
 _PORTION = 500  # entries that one round trip drops: the server does nothing else meanwhile
@@ -13,7 +13,7 @@ _TENANTS = 200  # tenants per round trip
 Run = Callable[[Sequence[Command]], Awaitable[list[Reply]]]
 
 
-class Pruning:
+class ExpirySweep:
     """Every entry is dropped, and told to `on_expired`, by one worker only. What `run` raises goes through."""
 
     def __init__(self, run: Run, keys: Keys, on_expired: Callable[[int], None]) -> None:
@@ -24,7 +24,7 @@ class Pruning:
 
     async def active(self) -> int:
         """Live entries of all tenants. Of many that ended at once, some wait for the next call; they do not count."""
-        (members,) = await self._run([reading("SMEMBERS", self._keys.tenants)])
+        (members,) = await self._run([read_command("SMEMBERS", self._keys.tenants)])
         tenants = sorted(member.decode() for member in cast("list[bytes]", members))
         total = 0
         for start in range(0, len(tenants), _TENANTS):
@@ -37,7 +37,7 @@ class Pruning:
         pending = list(tenants)
         for _ in range(_ROUNDS):
             portion = max(1, _PORTION // len(pending))
-            commands = [running(self._script, self._keys.index(tenant), portion) for tenant in pending]
+            commands = [script_command(self._script, self._keys.index(tenant), portion) for tenant in pending]
             replies = cast("list[tuple[int, int, int]]", await self._run(commands))
             counts = dict(zip(pending, replies, strict=True))
             self._on_expired(sum(dropped for dropped, _, _ in replies))
@@ -52,9 +52,9 @@ class Pruning:
     async def _forget(self, tenants: Sequence[str]) -> None:
         if not tenants:
             return
-        await self._run([writing("SREM", self._keys.tenants, *tenants)])
-        replies = await self._run([reading("ZCARD", self._keys.index(tenant)[1]) for tenant in tenants])
+        await self._run([write_command("SREM", self._keys.tenants, *tenants)])
+        replies = await self._run([read_command("ZCARD", self._keys.index(tenant)[1]) for tenant in tenants])
         # One may have entered a session between the count and its removal.
         busy = [tenant for tenant, size in zip(tenants, replies, strict=True) if size]
         if busy:
-            await self._run([writing("SADD", self._keys.tenants, *busy)])
+            await self._run([write_command("SADD", self._keys.tenants, *busy)])

@@ -1,9 +1,9 @@
 """The index of live sessions: per tenant one sorted set in the order of listings and one by expiry.
 
 It serves listing and counting, nothing that a session depends on. An entry outlives its session by up to a quarter of
-the TTL and a second, so that most steps need not touch it. Its member holds creation time and id (`Position`). The
-first set is sorted by these bytes alone, so that a listing goes on at any place at once; and a session that is created
-again by its key gets another entry. Scores of expiry are on the store's clock.
+the TTL and a second, so that most steps need not touch it. Its member holds creation time and id (`ListingPosition`).
+The first set is sorted by these bytes alone, so that a listing goes on at any place at once; and a session that
+is created again by its key gets another entry. Scores of expiry are on the store's clock.
 """
 
 import asyncio
@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from typing import cast
 
 from service.domain.errors import StateCorrupted
-from service.domain.sessions import Listed, Record, SessionPage
-from service.store.driver.command_attempt import Answer, value_of
-from service.store.driver.commands import Command, Reply, Script, reading, running, writing
-from service.store.driver.executor import Lane
-from service.store.driver.group_commit import Coalescers
-from service.store.index.cursor import Position
-from service.store.index.expiry import Pruning
+from service.domain.sessions import Record, SessionPage, SessionSummary
+from service.store.driver.command_attempt import CommandResult, value_of
+from service.store.driver.commands import Command, Reply, Script, read_command, script_command, write_command
+from service.store.driver.executor import CommandExecutor
+from service.store.driver.group_commit import GroupCommits
+from service.store.index.cursor import ListingPosition
+from service.store.index.expiry import ExpirySweep
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
-from service.store.record.codec import HEAD_BYTES, Owner, Tombstone, decode_head
+from service.store.record.codec import HEAD_BYTES, RecordOwner, Tombstone, decode_head
 
 _PORTION = 100  # sessions per round trip
 _SCAN = 1000  # sessions that one listing looks at, about; the cursor goes on from there
-_SHARE = 0.5  # of its time, after which a listing ends with what it has found
+_SAMPLE_FRACTION = 0.5  # of its time, after which a listing ends with what it has found
 _OUTLIVES_MS = 24 * 60 * 60 * 1000  # an index that nobody prunes ends so long after its last entry
 
 
@@ -33,14 +33,21 @@ def lifetime(ttl_seconds: int) -> int:
     return ttl_seconds * 1250 + 1000
 
 
-class Index:
+class SessionIndex:
     """All tenants' indexes; at most `limit` entries each, the oldest are dropped first.
 
     Entries travel `together` with the steps' own calls; listings, which are large, go by a `lane` of their own.
     """
 
     def __init__(
-        self, lane: Lane, together: Coalescers, keys: Keys, observer: StoreObserver, *, timeout: float, limit: int
+        self,
+        lane: CommandExecutor,
+        together: GroupCommits,
+        keys: Keys,
+        observer: StoreObserver,
+        *,
+        timeout: float,
+        limit: int,
     ) -> None:
         self._lane = lane
         self._together = together
@@ -49,20 +56,20 @@ class Index:
         self._timeout = timeout
         self._limit = limit
         self._enter = Script.read("index")
-        self._pruning = Pruning(lambda commands: self._run(commands, self._deadline()), keys, self._expired)
+        self._pruning = ExpirySweep(lambda commands: self._run(commands, self._deadline()), keys, self._expired)
 
     async def enter(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         """List the session until its TTL from now is over, and a margin. Raises StoreUnavailable and StoreFull."""
-        member = Position(record.created_at, session_id.encode()).member
+        member = ListingPosition(record.created_at, session_id.encode()).member
         arguments = (member, lifetime(record.ttl_seconds), self._limit, _OUTLIVES_MS)
-        entry = running(self._enter, self._keys.index(tenant), *arguments)
+        entry = script_command(self._enter, self._keys.index(tenant), *arguments)
         # The tenant last: whoever forgets an empty tenant looks again afterwards. Another server may have it.
-        for command in (entry, writing("SADD", self._keys.tenants, tenant)):
+        for command in (entry, write_command("SADD", self._keys.tenants, tenant)):
             value_of(command, await self._together.submit(command, deadline))
 
     async def leave(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         """List the session no more. Raises StoreUnavailable."""
-        await self._drop(tenant, [Position(record.created_at, session_id.encode())], deadline)
+        await self._drop(tenant, [ListingPosition(record.created_at, session_id.encode())], deadline)
 
     async def page(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
         """A page of live sessions, newest first. Raises InvalidRequest and StoreUnavailable.
@@ -71,9 +78,9 @@ class Index:
         slow.
         """
         deadline = self._deadline()
-        enough = deadline - self._timeout * (1 - _SHARE)
-        after = Position.parse(cursor) if cursor is not None else None
-        found: list[tuple[Position, Listed]] = []
+        enough = deadline - self._timeout * (1 - _SAMPLE_FRACTION)
+        after = ListingPosition.parse(cursor) if cursor is not None else None
+        found: list[tuple[ListingPosition, SessionSummary]] = []
         scanned = 0
         exhausted = False
         portion = min(limit + 1, _PORTION)
@@ -95,24 +102,28 @@ class Index:
         """Live sessions of all tenants; tells the observer of those found expired. Raises StoreUnavailable."""
         return await self._pruning.active()
 
-    async def _places(self, tenant: str, after: Position | None, count: int, deadline: float) -> list[Position]:
+    async def _places(
+        self, tenant: str, after: ListingPosition | None, count: int, deadline: float
+    ) -> list[ListingPosition]:
         """The next entries below `after`; fewer than `count` at the end only."""
         created, _ = self._keys.index(tenant)
         top = b"+" if after is None else b"(" + after.member
-        (reply,) = await self._run([reading("ZREVRANGEBYLEX", created, top, "-", "LIMIT", 0, count)], deadline)
-        return [Position.of(member) for member in cast("list[bytes]", reply)]
+        (reply,) = await self._run([read_command("ZREVRANGEBYLEX", created, top, "-", "LIMIT", 0, count)], deadline)
+        return [ListingPosition.of(member) for member in cast("list[bytes]", reply)]
 
-    async def _read(self, tenant: str, places: Sequence[Position], deadline: float) -> list[tuple[Position, Listed]]:
+    async def _read(
+        self, tenant: str, places: Sequence[ListingPosition], deadline: float
+    ) -> list[tuple[ListingPosition, SessionSummary]]:
         """The sessions at those places; entries without theirs are dropped."""
         if not places:
             return []
-        owners = [Owner(tenant, place.session_id.decode()) for place in places]
+        owners = [RecordOwner(tenant, place.session_id.decode()) for place in places]
         keys = [self._keys.session(tenant, owner.session_id) for owner in owners]
-        commands = [reading("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys]
+        commands = [read_command("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys]
         answers = await self._lane.run(commands, deadline)
-        found: list[tuple[Position, Listed]] = []
-        gone: list[Position] = []
-        ended: list[Position] = []
+        found: list[tuple[ListingPosition, SessionSummary]] = []
+        gone: list[ListingPosition] = []
+        ended: list[ListingPosition] = []
         for place, owner, command, answer in zip(places, owners, commands, answers, strict=True):
             try:
                 head = _head(command, answer, owner)
@@ -128,13 +139,13 @@ class Index:
         await self._drop(tenant, ended, deadline)
         return found
 
-    async def _drop(self, tenant: str, places: Sequence[Position], deadline: float) -> int:
+    async def _drop(self, tenant: str, places: Sequence[ListingPosition], deadline: float) -> int:
         """Drop entries; returns how many there were."""
         if not places:
             return 0
         members = [place.member for place in places]
         # What is left of a drop that is interrupted here must be the entry that is pruned.
-        commands = [writing("ZREM", key, *members) for key in self._keys.index(tenant)]
+        commands = [write_command("ZREM", key, *members) for key in self._keys.index(tenant)]
         return cast("int", (await self._run(commands, deadline))[0])
 
     async def _run(self, commands: Sequence[Command], deadline: float) -> list[Reply]:
@@ -153,6 +164,6 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _head(command: Command, answer: Answer, owner: Owner) -> Listed | Tombstone | None:
+def _head(command: Command, answer: CommandResult, owner: RecordOwner) -> SessionSummary | Tombstone | None:
     stored = value_of(command, answer)
     return decode_head(stored, owner) if isinstance(stored, bytes) and stored else None

@@ -21,7 +21,7 @@ class _Entry:
     stays: bool
 
 
-class Recent:
+class RecordCache:
     """Records by key, the least recently used dropped first; `limit` bounds the bytes of all, the stored ones too."""
 
     def __init__(self, limit: int) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from service.domain.errors import StateCorrupted
-from service.domain.sessions import Durability, KeptState, LastStep, Listed, Record
+from service.domain.sessions import Durability, LastStep, Record, SessionSummary, Snapshot
 from service.store.record.binary_io import Reader, Writer
 
 MAGIC = b"UnrS"
@@ -49,7 +49,7 @@ class Tombstone:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class RecordOwner:
     """Whose record it is."""
 
     tenant: str
@@ -62,7 +62,7 @@ class Owner:
         return _checksum(*(part for name in names for part in (len(name).to_bytes(4, "little"), name)), head, facts)
 
 
-def encode(record: Record, owner: Owner) -> bytes:
+def encode(record: Record, owner: RecordOwner) -> bytes:
     """The record's bytes under a fresh nonce; they are its new token.
 
     Raises ValueError for a dtype, durability or fingerprint that the format does not know, OverflowError for a number
@@ -84,17 +84,17 @@ def encode(record: Record, owner: Owner) -> bytes:
     return head + owner.seal(head, facts) + facts + rest
 
 
-def decode(data: bytes, owner: Owner) -> Record | Tombstone:
-    """Read stored bytes back. Raises StateCorrupted for anything that `encode` or `bury` did not write for `owner`."""
+def decode(data: bytes, owner: RecordOwner) -> Record | Tombstone:
+    """Read stored bytes back. Raises StateCorrupted for any bytes that this module did not write for `owner`."""
     return _decode_record(data, owner) if _magic(data) == MAGIC else _decode_tombstone(data, owner)
 
 
-def decode_head(data: bytes, owner: Owner) -> Listed | Tombstone:
+def decode_head(data: bytes, owner: RecordOwner) -> SessionSummary | Tombstone:
     """Read the first HEAD_BYTES of stored bytes, and check no more than header and facts. Raises StateCorrupted."""
     return _decode_facts(data, owner)[0] if _magic(data) == MAGIC else _decode_tombstone(data, owner)
 
 
-def bury(ended_at: int, created_at: int, owner: Owner) -> bytes:
+def encode_tombstone(ended_at: int, created_at: int, owner: RecordOwner) -> bytes:
     """The tombstone of a session; times are milliseconds since 1970."""
     blank = _TOMBSTONE.pack(TOMBSTONE_MAGIC, FORMAT, ended_at, created_at, _BLANK)
     head = blank[:-_CHECKSUM_BYTES]
@@ -171,7 +171,7 @@ def _encode_last(writer: Writer, last: LastStep | None) -> None:
         writer.blob(last.answer, 4)
 
 
-def _decode_facts(data: bytes, owner: Owner) -> tuple[Listed, bytes, int]:
+def _decode_facts(data: bytes, owner: RecordOwner) -> tuple[SessionSummary, bytes, int]:
     """The facts, the checksum of the rest, and where that begins."""
     if len(data) < HEADER_BYTES:
         raise StateCorrupted(f"session record has {len(data)} bytes, expected {HEADER_BYTES} or more")
@@ -181,7 +181,7 @@ def _decode_facts(data: bytes, owner: Owner) -> tuple[Listed, bytes, int]:
     created_at, expires_at, ttl_seconds, durability, kept_steps, indexed_until, state_bytes, of_rest = _FACTS.unpack(
         reader.take(_FACTS.size)
     )
-    facts = Listed(
+    facts = SessionSummary(
         model=model,
         version=version,
         fingerprint=fingerprint.hex(),
@@ -201,7 +201,7 @@ def _decode_facts(data: bytes, owner: Owner) -> tuple[Listed, bytes, int]:
     return facts, of_rest, reader.at
 
 
-def _decode_record(data: bytes, owner: Owner) -> Record:
+def _decode_record(data: bytes, owner: RecordOwner) -> Record:
     facts, checksum, at = _decode_facts(data, owner)
     _verify(checksum, _checksum(memoryview(data)[at:]))
     reader = Reader(data, at)
@@ -225,7 +225,7 @@ def _decode_record(data: bytes, owner: Owner) -> Record:
         keys=tuple(reader.blob(1) for _ in range(reader.integer(1))),
         last=_decode_last(reader),
         kept=tuple(
-            KeptState(step=reader.integer(8), timesteps=reader.integer(8), state=reader.blob(4))
+            Snapshot(step=reader.integer(8), timesteps=reader.integer(8), state=reader.blob(4))
             for _ in range(reader.integer(1))
         ),
     )
@@ -239,7 +239,7 @@ def _decode_last(reader: Reader) -> LastStep | None:
     return LastStep(step=reader.integer(8), key=reader.blob(1), body=reader.blob(1), answer=reader.blob(4))
 
 
-def _decode_tombstone(data: bytes, owner: Owner) -> Tombstone:
+def _decode_tombstone(data: bytes, owner: RecordOwner) -> Tombstone:
     if len(data) != _TOMBSTONE.size:
         raise StateCorrupted(f"tombstone has {len(data)} bytes, expected {_TOMBSTONE.size}")
     _, _, ended_at, created_at, checksum = _TOMBSTONE.unpack(data)

@@ -7,19 +7,19 @@ import numpy as np
 from torch import Tensor
 
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
-from service.tasks.forecasting.direct import Ahead, Forecasting, Pass, generator_of
+from service.tasks.forecasting.direct import DirectForecast, ForwardPass, FutureInputs, generator_of
 from service.tasks.forecasting.distributions import EDGE
 from service.tasks.forecasting.requests import ForecastRequest
-from service.tasks.forecasting.session_state import Standing
+from service.tasks.forecasting.session_state import StreamState
 
 #: Paths that mean and quantiles come from, at least.
 PATHS = 100
 
 
-class AutoregressiveForecasting(Forecasting):
+class AutoregressiveForecast(DirectForecast):
     """Looks one step ahead at a time, along many paths at once."""
 
-    def __init__(self, standing: Standing, request: ForecastRequest, preprocessor: Preprocessor) -> None:
+    def __init__(self, standing: StreamState, request: ForecastRequest, preprocessor: Preprocessor) -> None:
         super().__init__(standing, request, preprocessor)
         self._count = 1 if preprocessor.config.distribution == "point" else max(PATHS, request.options.samples)
         shape = (request.horizon, len(self._preprocessor.target))
@@ -29,13 +29,13 @@ class AutoregressiveForecasting(Forecasting):
         self._steps = 0
 
     @property
-    def wants(self) -> Pass:
+    def wants(self) -> ForwardPass:
         """What the next timestep should do."""
         if not self._steps:
             return super().wants
-        return Pass(self._states, self._path_inputs()[:, None], None, self._path_ahead(self._steps))
+        return ForwardPass(self._states, self._path_inputs()[:, None], None, self._path_ahead(self._steps))
 
-    def _look(self) -> Ahead:
+    def _look(self) -> FutureInputs:
         return self._ahead(1)
 
     def _see(self, seen: Numbers) -> None:
@@ -68,7 +68,7 @@ class AutoregressiveForecasting(Forecasting):
         filled[:, pre.target] = self._fed_back(at)
         return pre.assemble(filled, np.zeros(filled.shape, bool), self._times_of(at))
 
-    def _path_ahead(self, at: int) -> Ahead:
+    def _path_ahead(self, at: int) -> FutureInputs:
         """Return what is known of step `at` (from 0) of every path."""
         pre, trail = self._preprocessor, self._trail
         season = np.zeros((self._count, 0))
@@ -76,7 +76,7 @@ class AutoregressiveForecasting(Forecasting):
             past = at - pre.config.season
             season = self._fed_back(past) if past >= 0 else np.tile(trail.history[at], (self._count, 1))
         known = np.tile(self._request.known[at], (self._count, 1))
-        return Ahead(1, pre.beside(self._times_of(at), known, season), pre.base(season, self._fed_back(at - 1)))
+        return FutureInputs(1, pre.beside(self._times_of(at), known, season), pre.base(season, self._fed_back(at - 1)))
 
     def _mean(self) -> Numbers:
         found: Numbers = self._drawn.mean(0)

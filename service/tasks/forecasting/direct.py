@@ -14,7 +14,7 @@ from service.domain.operations import ForecastCheck, Json, Outcome
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.forecasting.distributions import EDGE, Distribution, anomaly_scores, rounded
 from service.tasks.forecasting.requests import ForecastRequest
-from service.tasks.forecasting.session_state import Standing
+from service.tasks.forecasting.session_state import StreamState
 from service.tasks.next_word.operations import number
 
 #: Rows of one operation that one timestep of the engine feeds: more would keep the others waiting.
@@ -22,7 +22,7 @@ CHUNK = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class FutureInputs:
     """What is known of `steps` steps ahead for each of n states: beside (n steps, K), base (n steps, T)."""
 
     steps: int
@@ -31,25 +31,25 @@ class Ahead:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ScoringRequest:
     """Which of the rows that are fed are compared with what was expected one row before, and what was known of them."""
 
     rows: list[int]
-    known: Ahead
+    known: FutureInputs
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class ForwardPass:
     """What a forecast wants of a timestep: feed rows (n, k, W) to its n states, score some of them, then look ahead."""
 
     states: Tensor
     inputs: Numbers | None
-    check: Check | None
-    look: Ahead | None
+    check: ScoringRequest | None
+    look: FutureInputs | None
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ForecastInputs:
     """A timestep's results: states (n, R), parameters (m, 1, T, P) of rows scored, (n, k, T, P) of steps ahead."""
 
     states: Tensor
@@ -57,11 +57,11 @@ class Told:
     seen: Numbers | None
 
 
-class Forecasting:
+class DirectForecast:
     """A forecast or a step of a stream: direct, and the base of the autoregressive kind."""
 
-    def __init__(self, standing: Standing, request: ForecastRequest, preprocessor: Preprocessor) -> None:
-        self.state: Standing = standing
+    def __init__(self, standing: StreamState, request: ForecastRequest, preprocessor: Preprocessor) -> None:
+        self.state: StreamState = standing
         self.finished = False
         self._before = standing
         self._request = request
@@ -80,16 +80,16 @@ class Forecasting:
         self._forecast: Distribution | None = None
 
     @property
-    def wants(self) -> Pass:
+    def wants(self) -> ForwardPass:
         """What the next timestep should do."""
         count = len(self._rows.filled)
         chunk = slice(self._fed, min(self._fed + CHUNK, count))
         look = self._look() if chunk.stop == count else None
         if chunk.start == count:
-            return Pass(self._states, None, None, look)
-        return Pass(self._states, self._rows.inputs[None, chunk], self._check_of(chunk), look)
+            return ForwardPass(self._states, None, None, look)
+        return ForwardPass(self._states, self._rows.inputs[None, chunk], self._check_of(chunk), look)
 
-    def receive(self, told: Told) -> None:
+    def receive(self, told: ForecastInputs) -> None:
         """Take the result of a timestep."""
         self._states = told.states
         if told.scored is not None:
@@ -103,27 +103,27 @@ class Forecasting:
         self._forecast = self._distribution(seen[0])
         self.finished = True
 
-    def _look(self) -> Ahead:
+    def _look(self) -> FutureInputs:
         return self._ahead(self._request.horizon)
 
-    def _ahead(self, steps: int) -> Ahead:
+    def _ahead(self, steps: int) -> FutureInputs:
         times = self._preprocessor.times_after(self._request.rows.after, steps)
         beside, base = self._preprocessor.ahead(self._trail, times, self._request.known[:steps])
-        return Ahead(steps, beside, base)
+        return FutureInputs(steps, beside, base)
 
-    def _check_of(self, chunk: slice) -> Check | None:
+    def _check_of(self, chunk: slice) -> ScoringRequest | None:
         """Say what was known of those rows of a chunk that can be compared."""
         rows = np.flatnonzero(self._comparable[chunk])
         if not len(rows):
             return None
         beside, base = (known[chunk][rows] for known in self._known)
-        return Check(rows.tolist(), Ahead(1, beside, base))
+        return ScoringRequest(rows.tolist(), FutureInputs(1, beside, base))
 
     def _settle(self, network: Tensor) -> None:
         """Note where the stream stands once its rows are fed."""
         count = self._before.count + len(self._rows.filled)
         # A copy: the row is a view that would keep the whole batch's states alive.
-        self.state = Standing(count, self._request.rows.after, network.clone(), self._trail)
+        self.state = StreamState(count, self._request.rows.after, network.clone(), self._trail)
 
     def _distribution(self, parameters: Numbers) -> Distribution:
         return Distribution(self._preprocessor.config.distribution, parameters, self._levels)

@@ -15,7 +15,7 @@ Numbers = NDArray[np.float64]
 #: Closer to 0 and 1 nothing is drawn: a uniform of exactly 0 would be an infinite number.
 EDGE = 1e-6
 #: Closer to 0 no quantile of a Student-t is told: scipy's is infinite from about 1e-300 on.
-FARTHEST = 1e-100
+MIN_TAIL_PROBABILITY = 1e-100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Distribution:
         standard = (
             special.ndtri(probability)
             if self.kind == "gaussian"
-            else special.stdtrit(self.parameters[..., 2], np.maximum(probability, FARTHEST))
+            else special.stdtrit(self.parameters[..., 2], np.maximum(probability, MIN_TAIL_PROBABILITY))
         )
         found: Numbers = location + scale * standard
         return found

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.domain.errors import InputTooLong, InvalidRequest
-from service.domain.operations import Open, Operation, Predict, PredictOptions, SeriesInput
+from service.domain.operations import OpenSession, Operation, Predict, PredictOptions, SeriesInput
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
-from service.tasks.forecasting.session_state import Standing
-from service.tasks.forecasting.timestamps import Timed, read_times, regular_rows
+from service.tasks.forecasting.session_state import StreamState
+from service.tasks.forecasting.timestamps import RegularizedRows, read_times, regular_rows
 from service.tasks.inputs import require_series
-from service.tasks.options import refuse_foreign
+from service.tasks.options import reject_foreign_options
 
 OWN = ("horizon", "quantiles", "samples", "seed")
 #: Numbers of sampled paths in one answer.
-MOST_SAMPLED = 200_000
+MAX_SAMPLED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ForecastRequest:
     `known` (horizon, known) are scaled covariates of the steps ahead. `flat`: answer numbers, not rows of one.
     """
 
-    rows: Timed
+    rows: RegularizedRows
     known: Numbers
     horizon: int
     flat: bool
@@ -32,17 +32,17 @@ class ForecastRequest:
 
 
 def read_request(
-    operation: Operation, standing: Standing, preprocessor: Preprocessor, most_rows: int
+    operation: Operation, standing: StreamState, preprocessor: Preprocessor, most_rows: int
 ) -> ForecastRequest:
     """Return what an operation means to a forecaster that stands at `standing`. Raises InvalidRequest, InputTooLong."""
     config = preprocessor.config
-    if isinstance(operation, Open):
+    if isinstance(operation, OpenSession):
         raise InvalidRequest(
             "input is given: expected none, since only a translation's session is created with one", param="input"
         )
     if not isinstance(operation, Predict):
         raise InvalidRequest("the model forecasts numbers: expected predict or a step", param="model")
-    options = refuse_foreign(operation.options, "forecasting", *OWN)
+    options = reject_foreign_options(operation.options, "forecasting", *OWN)
     given = SeriesInput(None) if operation.input is None else require_series(operation.input)
     horizon = _horizon(options, preprocessor)
     if given.values is None and not standing.count:
@@ -71,16 +71,16 @@ def _horizon(options: PredictOptions, preprocessor: Preprocessor) -> int:
                 f"options.{name} is given: expected none, since the model forecasts points, not distributions",
                 param=f"options.{name}",
             )
-    if options.samples * horizon * len(config.target) > MOST_SAMPLED:
+    if options.samples * horizon * len(config.target) > MAX_SAMPLED:
         raise InvalidRequest(
-            f"options.samples is {options.samples}: expected at most {MOST_SAMPLED // (horizon * len(config.target))} "
+            f"options.samples is {options.samples}: expected at most {MAX_SAMPLED // (horizon * len(config.target))} "
             f"for {horizon} steps",
             param="options.samples",
         )
     return horizon
 
 
-def _values(given: SeriesInput, standing: Standing, preprocessor: Preprocessor, most: int) -> Numbers:
+def _values(given: SeriesInput, standing: StreamState, preprocessor: Preprocessor, most: int) -> Numbers:
     """Return the rows (n, F) with NaN where missing."""
     config = preprocessor.config
     width = len(config.features)
@@ -100,7 +100,7 @@ def _values(given: SeriesInput, standing: Standing, preprocessor: Preprocessor, 
     return values
 
 
-def _check_static(values: Numbers, standing: Standing, preprocessor: Preprocessor) -> None:
+def _check_static(values: Numbers, standing: StreamState, preprocessor: Preprocessor) -> None:
     """Refuse a static feature that changes, beyond what the stored float32 can tell."""
     scaled = preprocessor.scaled(values)
     for column in preprocessor.static:

@@ -7,16 +7,16 @@ from torch import Tensor
 from service.domain.operations import Operation
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.nets.models.forecaster import Forecaster
-from service.tasks.forecasting.autoregressive import AutoregressiveForecasting
-from service.tasks.forecasting.direct import Ahead, Forecasting, Pass, Told
+from service.tasks.forecasting.autoregressive import AutoregressiveForecast
+from service.tasks.forecasting.direct import DirectForecast, ForecastInputs, ForwardPass, FutureInputs
 from service.tasks.forecasting.requests import read_request
-from service.tasks.forecasting.session_state import Standing, StandingFormat
-from service.tasks.imported_tensors import GivenTensors
+from service.tasks.forecasting.session_state import StreamState, StreamStateCodec
+from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.limits import TextLimits
 from service.tasks.state_layout import StateLayout
 
 
-class Forecasts:
+class ForecastingTask:
     """Turns operations into forecasts and runs a timestep for many of them at once."""
 
     name = "forecasting"
@@ -28,37 +28,37 @@ class Forecasts:
         config = network.config
         self._layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
         whole = StateLayout([(spec.name, spec.shape) for spec in config.session_state()])
-        self._format = StandingFormat(whole, len(config.features), config.season, len(config.target))
-        self._kind = Forecasting if config.decoding == "direct" else AutoregressiveForecasting
-        self.initial_state = Standing(0, None, torch.zeros(self._layout.size), preprocessor.empty_trail())
+        self._format = StreamStateCodec(whole, len(config.features), config.season, len(config.target))
+        self._kind = DirectForecast if config.decoding == "direct" else AutoregressiveForecast
+        self.initial_state = StreamState(0, None, torch.zeros(self._layout.size), preprocessor.empty_trail())
 
     @property
     def state_bytes(self) -> int:
         """How much a session stores."""
         return self._format.bytes
 
-    def to_bytes(self, state: Standing) -> bytes:
+    def to_bytes(self, state: StreamState) -> bytes:
         """Return what a session stores."""
         return self._format.to_bytes(state)
 
-    def from_bytes(self, raw: bytes) -> Standing:
+    def from_bytes(self, raw: bytes) -> StreamState:
         """Return where the session stands. Raises StateCorrupted."""
         return self._format.from_bytes(raw)
 
-    def to_tensors(self, state: Standing) -> dict[str, Tensor]:
+    def to_tensors(self, state: StreamState) -> dict[str, Tensor]:
         """Return the state by name."""
         return self._format.to_tensors(state)
 
-    def from_tensors(self, given: GivenTensors) -> Standing:
+    def from_tensors(self, given: ImportedTensors) -> StreamState:
         """Return where an imported session stands. Raises InvalidRequest."""
         return self._format.from_tensors(given)
 
-    def start(self, operation: Operation, state: Standing) -> Forecasting:
+    def start(self, operation: Operation, state: StreamState) -> DirectForecast:
         """Check and scale the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
         request = read_request(operation, state, self.preprocessor, self._limits.input_tokens)
         return self._kind(state, request, self.preprocessor)
 
-    def forward(self, batch: list[Forecasting]) -> list[Told]:
+    def forward(self, batch: list[DirectForecast]) -> list[ForecastInputs]:
         """Feed, score and look ahead for all of `batch`; changes none of them."""
         wants = [one.wants for one in batch]
         counts = [len(one.states) for one in wants]
@@ -71,9 +71,9 @@ class Forecasts:
         }
         looks = {at: (states[at], one.look) for at, one in enumerate(wants) if one.look is not None}
         scored, seen = self._tell(checks), self._tell(looks)
-        return [Told(own, scored.get(at), seen.get(at)) for at, own in enumerate(states)]
+        return [ForecastInputs(own, scored.get(at), seen.get(at)) for at, own in enumerate(states)]
 
-    def _feed(self, rows: Tensor, counts: list[int], wants: list[Pass]) -> tuple[Tensor, list[list[Tensor]]]:
+    def _feed(self, rows: Tensor, counts: list[int], wants: list[ForwardPass]) -> tuple[Tensor, list[list[Tensor]]]:
         """Feed row after row to the states that have any left; also return each operation's states before them."""
         places = torch.split(torch.arange(len(rows)), counts)
         passed: list[list[Tensor]] = [[] for _ in wants]
@@ -88,7 +88,7 @@ class Forecasts:
             rows = rows.index_copy(0, fed, self._layout.join(self._network.step(x, self._layout.cut(before))))
         return rows, passed
 
-    def _tell(self, asking: dict[int, tuple[Tensor, Ahead]]) -> dict[int, Numbers]:
+    def _tell(self, asking: dict[int, tuple[Tensor, FutureInputs]]) -> dict[int, Numbers]:
         """Run the output layers on the states (n, R) of those that ask: parameters (n, steps, T, P) each."""
         if not asking:
             return {}

@@ -6,12 +6,12 @@ import numpy as np
 
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import SeriesInput
-from service.domain.rfc3339 import written
+from service.domain.rfc3339 import format_rfc3339
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
-from service.tasks.forecasting.session_state import Standing
+from service.tasks.forecasting.session_state import StreamState
 
 
-def read_times(given: SeriesInput, standing: Standing, preprocessor: Preprocessor) -> Times | None:
+def read_times(given: SeriesInput, standing: StreamState, preprocessor: Preprocessor) -> Times | None:
     """Return the rows' times, ascending from the last known one. Raises InvalidRequest."""
     count = len(given.values or ())
     if given.timestamps is None:
@@ -32,7 +32,7 @@ def read_times(given: SeriesInput, standing: Standing, preprocessor: Preprocesso
     for at, time in enumerate(times.tolist()):
         if before is not None and time <= before:
             raise InvalidRequest(
-                f"input.timestamps[{at}] is {written(time)}: expected a time after {written(before)}, "
+                f"input.timestamps[{at}] is {format_rfc3339(time)}: expected a time after {format_rfc3339(before)}, "
                 "that of the observation before",
                 param=f"input.timestamps[{at}]",
             )
@@ -41,7 +41,7 @@ def read_times(given: SeriesInput, standing: Standing, preprocessor: Preprocesso
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class RegularizedRows:
     """Rows with those put in that a regular series left out: values (n, F), times (n,), the places of the client's own.
 
     `after` is when the stream stands behind them: in a regular one on its grid, whatever a single row's time wavers.
@@ -54,8 +54,8 @@ class Timed:
 
 
 def regular_rows(
-    values: Numbers, times: Times | None, standing: Standing, preprocessor: Preprocessor, most: int
-) -> Timed:
+    values: Numbers, times: Times | None, standing: StreamState, preprocessor: Preprocessor, most: int
+) -> RegularizedRows:
     """Put in rows of missing values where the times of a regular series leave steps out.
 
     Raises InvalidRequest for two rows that fall on one step, InputTooLong for more than `most` rows in all.
@@ -63,16 +63,16 @@ def regular_rows(
     told, step = list(range(len(values))), 1_000_000 * (preprocessor.config.step_seconds or 0)
     if times is None:
         known = standing.time is not None and (step or not told)
-        return Timed(values, None, told, (standing.time or 0) + step * len(told) if known else None)
+        return RegularizedRows(values, None, told, (standing.time or 0) + step * len(told) if known else None)
     if not step:
-        return Timed(values, times, told, int(times[-1]))
+        return RegularizedRows(values, times, told, int(times[-1]))
     before = int(times[0]) - step if standing.time is None else standing.time
     places = np.rint((times - before) / step).astype(np.int64)
     _check_places(places, times, before, preprocessor, most)
     whole = np.full((int(places[-1]), values.shape[1]), np.nan)
     filled = before + step * np.arange(1, len(whole) + 1, dtype=np.int64)
     whole[places - 1], filled[places - 1] = values, times
-    return Timed(whole, filled, (places - 1).tolist(), before + step * int(places[-1]))
+    return RegularizedRows(whole, filled, (places - 1).tolist(), before + step * int(places[-1]))
 
 
 def _check_places(places: Times, times: Times, before: int, preprocessor: Preprocessor, most: int) -> None:
@@ -81,14 +81,15 @@ def _check_places(places: Times, times: Times, before: int, preprocessor: Prepro
     if (steps < 1).any():
         at = int(np.argmax(steps < 1))
         raise InvalidRequest(
-            f"input.timestamps[{at}] is {written(int(times[at]))}, on the same step as "
-            f"{written(before if at == 0 else int(times[at - 1]))} before it: expected one row every {frequency}",
+            f"input.timestamps[{at}] is {format_rfc3339(int(times[at]))}, on the same step as "
+            f"{format_rfc3339(before if at == 0 else int(times[at - 1]))} before it: "
+            f"expected one row every {frequency}",
             param=f"input.timestamps[{at}]",
         )
     if places[-1] > most:
         at = int(steps.argmax())
         raise InputTooLong(
-            f"input.timestamps[{at}] is {written(int(times[at]))}, {steps[at]} steps of {frequency} "
+            f"input.timestamps[{at}] is {format_rfc3339(int(times[at]))}, {steps[at]} steps of {frequency} "
             f"after the observation before: expected at most {most} steps in one request",
             param=f"input.timestamps[{at}]",
         )

@@ -1,6 +1,6 @@
 """One text operation under way: which token to feed next, and what to do with each timestep's result.
 
-The task asks every sequence of a batch for its `next_ids`, feeds them all, and hands each its `Row`. A sequence
+The task asks every sequence of a batch for its `next_ids`, feeds them all, and hands each its `TokenOutput`. A sequence
 without next ids looks at its state as it is.
 """
 
@@ -18,7 +18,7 @@ from service.tasks.vocabulary import Encoded, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TokenOutput:
     """One sequence's share of a forward pass: its state after it, flat, and what the network expects next.
 
     `logprobs` are those of the tokens fed, each under the state before it. `best` are the ids and logits of the most
@@ -32,7 +32,7 @@ class Row:
     best: tuple[list[int], list[float]] | None
 
 
-class TextSequence(Protocol):
+class ActiveOperation(Protocol):
     """What the engine sees of an operation."""
 
     state: Tensor
@@ -44,7 +44,7 @@ class TextSequence(Protocol):
     def wants_best(self, fed: int) -> int:
         """How many of the most probable tokens the next row should carry, after so many more tokens."""
 
-    def receive(self, row: Row) -> None:
+    def receive(self, row: TokenOutput) -> None:
         """Take the result of a forward pass."""
 
     def outcome(self, state: bytes) -> Outcome:
@@ -56,7 +56,7 @@ def number(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-class Feeding:
+class FeedingOperation:
     """Feeds the encoded input and scores it; the base of the three operations."""
 
     def __init__(self, encoded: Encoded, state: Tensor) -> None:
@@ -71,13 +71,13 @@ class Feeding:
     def wants_best(self, fed: int) -> int:  # noqa: ARG002 - the protocol's argument
         return 0
 
-    def receive(self, row: Row) -> None:
+    def receive(self, row: TokenOutput) -> None:
         self.state = row.state
         self._fed += row.logprobs
         if len(self._fed) >= len(self._encoded.ids):
             self._arrive(row)
 
-    def _arrive(self, _: Row) -> None:
+    def _arrive(self, _: TokenOutput) -> None:
         self.finished = True
 
     def _observation(self) -> Observation | None:
@@ -100,7 +100,7 @@ def perplexity(mean_logprob: float) -> float:
     return number(math.exp(min(-mean_logprob, 700.0)))
 
 
-class Predicting(Feeding):
+class PredictOperation(FeedingOperation):
     """Feeds the input, then lists the most probable next tokens."""
 
     def __init__(
@@ -117,7 +117,7 @@ class Predicting(Feeding):
         last = len(self._fed) + fed >= len(self._encoded.ids)
         return self._top_k if last and self._candidates is None else 0
 
-    def _arrive(self, row: Row) -> None:
+    def _arrive(self, row: TokenOutput) -> None:
         self.finished = True
         ids, logits = row.best or self._best_candidates(row.logits)
         for index, logit in zip(ids, logits, strict=True):
@@ -137,7 +137,7 @@ class Predicting(Feeding):
         return Outcome(output, state, timesteps=len(self._fed), observation=self._observation())
 
 
-class Scoring(Feeding):
+class ScoreOperation(FeedingOperation):
     """Feeds the input and reports the log-probability of each of its tokens."""
 
     def outcome(self, state: bytes) -> Outcome:
@@ -152,7 +152,7 @@ class Scoring(Feeding):
         return Outcome(output, state, timesteps=len(self._fed), observation=self._observation())
 
 
-class Generating(Feeding):
+class GenerateOperation(FeedingOperation):
     """Feeds the input, then feeds token after token of its own choice.
 
     The state after it has seen every token returned, and neither the end of sequence nor anything of a stop text.
@@ -177,7 +177,7 @@ class Generating(Feeding):
         own = len(self._fed) - len(self._encoded.ids)
         return super().next_ids(most) if own < 0 else self._chosen[own:]
 
-    def _arrive(self, row: Row) -> None:
+    def _arrive(self, row: TokenOutput) -> None:
         if self._options.stop:
             # A copy: the row is a view that would keep the whole batch's states alive.
             self._trail.append(row.state.clone())

@@ -46,19 +46,19 @@ class Sampler:
             _keep(weights, top_k, np.partition(weights, -top_k)[-top_k])
         if top_p is not None:
             ordered = np.sort(weights)[::-1]
-            up_to = _heights(ordered)
+            up_to = _running_total(ordered)
             last = min(int(up_to.searchsorted(top_p * up_to[-1])), len(weights) - 1)
             _keep(weights, last + 1, ordered[last])
         return weights
 
     def _draw(self, weights: Logits) -> int:
         """Draw a place by its weight: inverse transform sampling in the order of ids, which no rounding changes."""
-        heights = _heights(np.add.reduceat(weights, np.arange(0, len(weights), WIDTH)))
+        heights = _running_total(np.add.reduceat(weights, np.arange(0, len(weights), WIDTH)))
         drawn = heights[-1] * self._chance.random()
-        block = _place(heights, drawn)
+        block = _draw_index(heights, drawn)
         before = heights[block - 1] if block else 0.0
-        inside = _heights(weights[block * WIDTH : (block + 1) * WIDTH])
-        return block * WIDTH + _place(inside, drawn - before)
+        inside = _running_total(weights[block * WIDTH : (block + 1) * WIDTH])
+        return block * WIDTH + _draw_index(inside, drawn - before)
 
 
 def _keep(weights: Logits, count: int, least: np.float32) -> None:
@@ -68,11 +68,11 @@ def _keep(weights: Logits, count: int, least: np.float32) -> None:
     weights *= weights >= least
 
 
-def _heights(weights: Logits) -> NDArray[np.float64]:
+def _running_total(weights: Logits) -> NDArray[np.float64]:
     """Return the running total, in doubles: converted first, for `cumsum(dtype=...)` takes twice the time."""
     return np.add.accumulate(weights.astype(np.float64))
 
 
-def _place(heights: NDArray[np.float64], drawn: float) -> int:
+def _draw_index(heights: NDArray[np.float64], drawn: float) -> int:
     """Return the first place whose height is above `drawn`, which rounding may have lifted to the top."""
     return int(heights[:-1].searchsorted(min(drawn, nextafter(heights[-1], 0.0)), side="right"))

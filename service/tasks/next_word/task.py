@@ -6,13 +6,19 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import InputTooLong, InvalidRequest
-from service.domain.operations import Generate, Open, Operation, Predict, Score, TextInput
-from service.tasks.imported_tensors import GivenTensors
+from service.domain.operations import Generate, OpenSession, Operation, Predict, Score, TextInput
+from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.inputs import require_text
 from service.tasks.limits import TextLimits
 from service.tasks.next_word.feeding import LanguageNetwork, feed
-from service.tasks.next_word.operations import Generating, Predicting, Row, Scoring, TextSequence
-from service.tasks.options import refuse_foreign
+from service.tasks.next_word.operations import (
+    ActiveOperation,
+    GenerateOperation,
+    PredictOperation,
+    ScoreOperation,
+    TokenOutput,
+)
+from service.tasks.options import reject_foreign_options
 from service.tasks.state_layout import StateLayout
 from service.tasks.vocabulary import Encoded, Vocabulary
 
@@ -34,7 +40,7 @@ class Network(LanguageNetwork, Protocol):
     def initial_recurrent_state(self, batch: int) -> dict[str, Tensor]: ...
 
 
-class NextWord:
+class NextWordTask:
     """Turns operations into sequences and runs a timestep for many of them at once."""
 
     name = "next-word"
@@ -77,37 +83,37 @@ class NextWord:
         """Return the tensors of config.json's `state`."""
         return self.layout.to_tensors(state)
 
-    def from_tensors(self, given: GivenTensors) -> Tensor:
+    def from_tensors(self, given: ImportedTensors) -> Tensor:
         """Return the row (total,) of an imported state. Raises InvalidRequest."""
         return self.layout.from_tensors(given)
 
-    def start(self, operation: Operation, state: Tensor) -> TextSequence:
+    def start(self, operation: Operation, state: Tensor) -> ActiveOperation:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
-        if isinstance(operation, Open):
+        if isinstance(operation, OpenSession):
             raise InvalidRequest(
                 "input is given: expected none, since only a translation's session is created with one",
                 param="input",
             )
         if isinstance(operation, Score):
-            return Scoring(self._encode(require_text(operation.input)), state)
+            return ScoreOperation(self._encode(require_text(operation.input)), state)
         if not isinstance(operation, Predict | Generate):
             raise InvalidRequest(f"{type(operation).__name__} is not for a next-word model", param="model")
         if isinstance(operation, Generate):
             given = None if operation.input is None else require_text(operation.input)
             encoded = NO_INPUT if given is None else self._encode(given)
             self._check_count("options.max_tokens", operation.options.max_tokens, self._limits.generated_tokens)
-            return Generating(encoded, state, self._vocabulary, operation.options, self._end_id)
+            return GenerateOperation(encoded, state, self._vocabulary, operation.options, self._end_id)
         return self._start_predict(operation, state)
 
-    def _start_predict(self, operation: Predict, state: Tensor) -> TextSequence:
+    def _start_predict(self, operation: Predict, state: Tensor) -> ActiveOperation:
         given = None if operation.input is None else require_text(operation.input)
-        options = refuse_foreign(operation.options, self.name, "top_k", "complete")
+        options = reject_foreign_options(operation.options, self.name, "top_k", "complete")
         if given is None or not options.complete:
             encoded = NO_INPUT if given is None else self._encode(given)
-            return Predicting(encoded, state, self._vocabulary, options, None)
+            return PredictOperation(encoded, state, self._vocabulary, options, None)
         words, prefix = self._split_prefix(given)
         encoded = self._encode(TextInput(tokens=tuple(words))) if words else NO_INPUT
-        return Predicting(encoded, state, self._vocabulary, options, prefix)
+        return PredictOperation(encoded, state, self._vocabulary, options, prefix)
 
     def _split_prefix(self, given: TextInput) -> tuple[list[str], str | None]:
         """Return the whole words and the unfinished last one; None after white space, when there is none."""
@@ -155,14 +161,14 @@ class NextWord:
     def _join(self, state: dict[str, Tensor], features: Tensor, log_normaliser: Tensor) -> Tensor:
         return self.layout.join({**state, "features": features, "log_normaliser": log_normaliser[:, None]})
 
-    def forward(self, batch: list[TextSequence]) -> list[Row]:
+    def forward(self, batch: list[ActiveOperation]) -> list[TokenOutput]:
         """Feed all of `batch` what is due, a chunk at most; changes none of them."""
         chunk = CHUNK_ALONE if len(batch) == 1 else CHUNK_SHARED
         tokens = [sequence.next_ids(chunk) for sequence in batch]
         rows, logprobs = feed(self._network, self.layout, tokens, torch.stack([sequence.state for sequence in batch]))
         return self._look(batch, rows, logprobs)
 
-    def _look(self, batch: list[TextSequence], rows: Tensor, logprobs: list[list[float]]) -> list[Row]:
+    def _look(self, batch: list[ActiveOperation], rows: Tensor, logprobs: list[list[float]]) -> list[TokenOutput]:
         """Run the output layer on `rows`, complete them by its normalisers, and hand out the results."""
         state = self.layout.cut(rows)
         logits = self._network.logits(self._network.features_of(state))
@@ -170,7 +176,7 @@ class NextWord:
         state["log_normaliser"][:, 0] = normalisers  # and so in `rows`, of which that is a view
         best = self._best([one.wants_best(len(fed)) for one, fed in zip(batch, logprobs, strict=True)], logits)
         shares = zip(rows.unbind(), logits.numpy(), normalisers.tolist(), logprobs, strict=True)
-        return [Row(*share, best.get(at)) for at, share in enumerate(shares)]
+        return [TokenOutput(*share, best.get(at)) for at, share in enumerate(shares)]
 
     def _best(self, wanted: list[int], logits: Tensor) -> dict[int, tuple[list[int], list[float]]]:
         """Return ids and logits of the most probable tokens, for each row that wants some."""

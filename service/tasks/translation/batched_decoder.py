@@ -5,14 +5,14 @@ from itertools import accumulate, pairwise
 
 import torch
 
-from service.nets.layers.attention import Memory, gather
+from service.nets.layers.attention import EncoderMemory, gather
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.tasks.state_layout import StateLayout
-from service.tasks.translation.beam_search import Seen
+from service.tasks.translation.beam_search import DecoderOutput
 from service.tasks.translation.operations import Placed, Read
 
 
-class Passes:
+class BatchedDecoder:
     """Runs the network over what is due; `layout` says how a decoder state stands in one row."""
 
     def __init__(self, network: EncoderDecoder, layout: StateLayout) -> None:
@@ -30,11 +30,11 @@ class Passes:
             rows = self._layout.join(state)
             for row, at in enumerate(places):
                 # Copies, since a slice would keep the whole group alive.
-                own = Memory(*(tensor[row : row + 1].clone() for tensor in memory))
+                own = EncoderMemory(*(tensor[row : row + 1].clone() for tensor in memory))
                 found[at] = Read(own, rows[row].clone())
         return [found[at] for at in range(len(sources))]
 
-    def look(self, searches: list[Placed]) -> list[Seen]:
+    def look(self, searches: list[Placed]) -> list[DecoderOutput]:
         """Run one decoder step over the hypotheses of all searches."""
         if not searches:
             return []
@@ -49,11 +49,11 @@ class Passes:
         logprobs = self._network.logits(decoded.features).log_softmax(-1)
         after = self._layout.join(decoded.state)
         bounds = accumulate((len(placed.search.ids) for placed in in_turn), initial=0)
-        found: dict[int, Seen] = {}
+        found: dict[int, DecoderOutput] = {}
         for at, (start, end) in zip(order, pairwise(bounds), strict=True):
             positions = searches[at].memory.real.shape[1]
             weights = None if decoded.weights is None else decoded.weights[start:end, :positions]
-            found[at] = Seen(logprobs[start:end], after[start:end], weights)
+            found[at] = DecoderOutput(logprobs[start:end], after[start:end], weights)
         return [found[at] for at in range(len(searches))]
 
 

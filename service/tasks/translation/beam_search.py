@@ -1,7 +1,7 @@
 """Searches over target pieces: which to feed next, and what to do with the expectations that come back.
 
 A search occupies one decoder row or several. The task feeds `ids` to `state`, row by row, together with the rows of all
-other searches, and hands over what it has `Seen`.
+other searches, and hands over what it has `DecoderOutput`.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from service.tasks.translation.subwords import Marks
+from service.tasks.translation.subwords import TokenConstraints
 
 
-class Seen(NamedTuple):
+class DecoderOutput(NamedTuple):
     """A timestep of R rows: log-probabilities (R, V), new states (R, total), weights over the source (R, S) or None."""
 
     logprobs: Tensor
@@ -28,11 +28,11 @@ class Search(Protocol):
     state: Tensor
     finished: bool
 
-    def receive(self, seen: Seen) -> None:
+    def receive(self, seen: DecoderOutput) -> None:
         """Take the result of a timestep."""
 
 
-class Forced:
+class ForcedDecoding:
     """Feeds given pieces, all but the last, and keeps the log-probability of each but the first.
 
     The state afterwards has yet to be fed the last piece.
@@ -45,7 +45,7 @@ class Forced:
         self.logprobs: list[float] = []
         self._pieces = pieces
 
-    def receive(self, seen: Seen) -> None:
+    def receive(self, seen: DecoderOutput) -> None:
         following = self._pieces[len(self.logprobs) + 1]
         self.logprobs.append(float(seen.logprobs[0, following]))
         self.ids, self.state = [following], seen.state
@@ -70,7 +70,7 @@ class Hypothesis:
 NOTHING = Hypothesis([], 0.0, False, [])
 
 
-class Beam:
+class BeamSearch:
     """Beam search with the score normalised by length: K. Cho et al. (2014), A. Graves (2012); size 1 is greedy.
 
     Of the 2 * size best continuations, those among the first `size` that end are kept as results, the best others live
@@ -78,7 +78,15 @@ class Beam:
     """
 
     def __init__(
-        self, marks: Marks, state: Tensor, piece: int, *, opening: Tensor, size: int, limit: int, weights: bool = False
+        self,
+        marks: TokenConstraints,
+        state: Tensor,
+        piece: int,
+        *,
+        opening: Tensor,
+        size: int,
+        limit: int,
+        weights: bool = False,
     ) -> None:
         self.ids = [piece]
         self.state = state[None]
@@ -91,7 +99,7 @@ class Beam:
         self._live = [NOTHING]
         self._ended: list[Hypothesis] = []
 
-    def receive(self, seen: Seen) -> None:
+    def receive(self, seen: DecoderOutput) -> None:
         kept: list[tuple[int, Hypothesis]] = []
         for rank, (total, row, piece) in enumerate(self._candidates(seen.logprobs)):
             if piece == self._marks.end:
@@ -116,7 +124,7 @@ class Beam:
         found = zip(values.tolist(), places.tolist(), strict=True)
         return [(value, place // width, flat[place]) for value, place in found if value > -torch.inf]
 
-    def _longer(self, row: int, piece: int, total: float, seen: Seen) -> Hypothesis:
+    def _longer(self, row: int, piece: int, total: float, seen: DecoderOutput) -> Hypothesis:
         before = self._live[row]
         kept = self._keeps_weights and seen.weights is not None
         weights = [*before.weights, seen.weights[row]] if kept and seen.weights is not None else []

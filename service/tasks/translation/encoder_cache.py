@@ -2,25 +2,25 @@
 
 from collections import OrderedDict
 
-from service.nets.layers.attention import Memory
+from service.nets.layers.attention import EncoderMemory
 
 
-class Memories:
+class EncoderCache:
     """The last used memories, as many as have `capacity` source positions together."""
 
     def __init__(self, capacity: int = 4096) -> None:
         self._capacity = capacity
         self._held = 0
-        self._memories: OrderedDict[tuple[int, ...], Memory] = OrderedDict()
+        self._memories: OrderedDict[tuple[int, ...], EncoderMemory] = OrderedDict()
 
-    def get(self, source: tuple[int, ...]) -> Memory | None:
+    def get(self, source: tuple[int, ...]) -> EncoderMemory | None:
         """Return the memory of a source, if there is a copy."""
         memory = self._memories.get(source)
         if memory is not None:
             self._memories.move_to_end(source)
         return memory
 
-    def put(self, source: tuple[int, ...], memory: Memory) -> None:
+    def put(self, source: tuple[int, ...], memory: EncoderMemory) -> None:
         """Keep a copy, and let the longest unused ones go."""
         if source not in self._memories:
             self._memories[source] = memory

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from service.domain.operations import Json, Observation, Outcome
-from service.nets.layers.attention import Memory
+from service.nets.layers.attention import EncoderMemory
 from service.tasks.next_word.operations import number, perplexity
-from service.tasks.translation.beam_search import Beam, Forced, Search, Seen
+from service.tasks.translation.beam_search import BeamSearch, DecoderOutput, ForcedDecoding, Search
 from service.tasks.translation.requests import CompletionOptions
-from service.tasks.translation.session_state import Position, at_source
-from service.tasks.translation.subwords import Marks, Pieces
-from service.tasks.translation.word_completion import NextWords
+from service.tasks.translation.session_state import TranslationState, at_source
+from service.tasks.translation.subwords import SubwordCodec, TokenConstraints
+from service.tasks.translation.word_completion import WordCompletionSearch
 from service.tasks.vocabulary import Encoded
 
 
@@ -19,7 +19,7 @@ from service.tasks.vocabulary import Encoded
 class Read:
     """A source that was read: its memory (N = 1) and the decoder's first state (total,)."""
 
-    memory: Memory
+    memory: EncoderMemory
     state: Tensor
 
 
@@ -28,7 +28,7 @@ class Placed:
     """A search and the memory of the source that it attends to."""
 
     search: Search
-    memory: Memory
+    memory: EncoderMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,16 @@ class Advance:
     """One operation's share of a timestep: its sources read, and what each of its searches has seen, in order."""
 
     read: list[Read]
-    seen: list[Seen]
+    seen: list[DecoderOutput]
 
 
-class Underway:
+class TranslationOperation:
     """The base of the operations. Before each timestep `sources` are to be read and `searches` to be advanced."""
 
     #: Whether others will want the memory of this source soon.
     keeps_memory = False
 
-    def __init__(self, state: Position | None) -> None:
+    def __init__(self, state: TranslationState | None) -> None:
         self.state = state
         self.finished = False
         self.sources: list[tuple[int, ...]] = []
@@ -69,7 +69,7 @@ class Underway:
         self.finished = not self.searches
 
 
-class Opening(Underway):
+class OpenOperation(TranslationOperation):
     """Reads the source of a new session."""
 
     keeps_memory = True
@@ -87,20 +87,20 @@ class Opening(Underway):
         return Outcome({}, state, timesteps=len(self._source))
 
 
-class ScoringTranslation(Underway):
+class ScoreOperation(TranslationOperation):
     """Feeds a given target and reports the log-probability of each of its tokens, the end included."""
 
-    def __init__(self, source: tuple[int, ...], target: Encoded, pieces: Pieces, marks: Marks) -> None:
+    def __init__(self, source: tuple[int, ...], target: Encoded, pieces: SubwordCodec, marks: TokenConstraints) -> None:
         super().__init__(None)
         self.sources = [source]
         self._source = source
         self._target = target
         self._tokens = [*target.tokens, pieces.token(marks.end)]
         self._fed = [marks.begin, *target.ids, marks.end]
-        self._forced: Forced | None = None
+        self._forced: ForcedDecoding | None = None
 
     def _on_read(self, read: list[Read]) -> None:
-        self._forced = Forced(self._fed, read[0].state)
+        self._forced = ForcedDecoding(self._fed, read[0].state)
         self.searches = [Placed(self._forced, read[0].memory)]
 
     def outcome(self, state: bytes) -> Outcome:
@@ -117,19 +117,19 @@ class ScoringTranslation(Underway):
         return Outcome(output, state, timesteps, observation=Observation(len(logprobs), total))
 
 
-class Accepting(Underway):
+class PrefixOperation(TranslationOperation):
     """Feeds accepted target words to a session, then looks for the next words and for the rest of the sentence."""
 
     keeps_memory = True
 
     def __init__(
         self,
-        position: Position,
-        memory: Memory | None,
+        position: TranslationState,
+        memory: EncoderMemory | None,
         accepted: list[int],
         *,
-        pieces: Pieces,
-        marks: Marks,
+        pieces: SubwordCodec,
+        marks: TokenConstraints,
         options: CompletionOptions,
         limit: int,
     ) -> None:
@@ -140,9 +140,9 @@ class Accepting(Underway):
         self._options = options
         self._limit = limit
         self._memory = memory
-        self._forced = Forced([position.pending, *accepted], position.decoder)
-        self._beam: Beam | None = None
-        self._words: NextWords | None = None
+        self._forced = ForcedDecoding([position.pending, *accepted], position.decoder)
+        self._beam: BeamSearch | None = None
+        self._words: WordCompletionSearch | None = None
         if memory is None:
             self.sources = [position.source]
         else:
@@ -151,7 +151,7 @@ class Accepting(Underway):
     def _on_read(self, read: list[Read]) -> None:
         self._feed(read[0].memory)
 
-    def _feed(self, memory: Memory) -> None:
+    def _feed(self, memory: EncoderMemory) -> None:
         self._memory = memory
         if self._forced.finished:
             self._look()
@@ -170,11 +170,13 @@ class Accepting(Underway):
         assert memory is not None  # noqa: S101 read by now; likewise
         last = [before.pending, *self._accepted][-1]
         count = before.accepted + len(self._accepted)
-        after = Position(before.source, count, last, self._forced.state[0])
+        after = TranslationState(before.source, count, last, self._forced.state[0])
         self.state, follows = after, count > 0
         opening = self._marks.onward if follows else self._marks.first
-        self._beam = Beam(self._marks, after.decoder, last, opening=opening, size=options.beam_size, limit=self._limit)
-        self._words = NextWords(
+        self._beam = BeamSearch(
+            self._marks, after.decoder, last, opening=opening, size=options.beam_size, limit=self._limit
+        )
+        self._words = WordCompletionSearch(
             self._pieces, self._marks, after.decoder, last, opening=opening, follows=follows, top_k=options.top_k
         )
         self.searches = [Placed(self._beam, memory), Placed(self._words, memory)]

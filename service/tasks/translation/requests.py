@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import Input, Open, Operation, Predict, PredictOptions, Score
+from service.domain.operations import Input, OpenSession, Operation, Predict, PredictOptions, Score
 from service.tasks.inputs import require_text
-from service.tasks.options import refuse_foreign
+from service.tasks.options import reject_foreign_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,14 @@ def read_request(operation: Operation, *, in_session: bool) -> Request:
         case Predict() if in_session:
             return _accept(operation)
         case Predict():
-            options = refuse_foreign(operation.options, "translation", *TRANSLATE)
+            options = reject_foreign_options(operation.options, "translation", *TRANSLATE)
             return Translate(_text(operation.input), _translate_options(options))
         case Score():
             given = require_text(operation.input)
             if given.target is None:
                 raise InvalidRequest("input.target is missing: expected the translation to score", param="input.target")
             return ScoreTranslation(_text(given, target=True), given.target)
-        case Open():
+        case OpenSession():
             return OpenTranslation(_text(operation.input))
     raise InvalidRequest("the model translates and generates no free text: expected predict, score or a step")
 
@@ -84,7 +84,7 @@ ACCEPT = ("top_k", "beam_size", "max_tokens")
 
 
 def _accept(operation: Predict) -> AcceptTranslation:
-    given = refuse_foreign(operation.options, "a translation's session", *ACCEPT)
+    given = reject_foreign_options(operation.options, "a translation's session", *ACCEPT)
     options = CompletionOptions(given.top_k, given.beam_size, given.max_tokens)
     return AcceptTranslation(None if operation.input is None else _text(operation.input), options)
 

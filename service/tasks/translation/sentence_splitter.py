@@ -16,7 +16,7 @@ ABBREVIATED = re.compile(
 TAIL = 32
 
 
-def split(text: str) -> list[tuple[str, str]]:
+def split_sentences(text: str) -> list[tuple[str, str]]:
     """Return the sentences of `text`, each with the white space behind it; empty for a blank text."""
     found: list[tuple[str, str]] = []
     text, start = text.strip(), 0

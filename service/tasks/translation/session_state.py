@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import StateCorrupted
-from service.tasks.imported_tensors import GivenTensors
+from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.state_layout import StateLayout
 
 #: Source tokens, target tokens fed, the target token that is fed next.
 HEADER = struct.Struct("<III")
 #: More target tokens than any sentence has, and few enough to be counted on.
-MOST_ACCEPTED = 2**31
+MAX_ACCEPTED = 2**31
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class TranslationState:
     """The source, how many target tokens were accepted, and the decoder's state before the last of them.
 
     `pending` is that last one, or the begin mark: feeding it is how the network tells what it expects next.
@@ -29,20 +29,20 @@ class Position:
     decoder: Tensor
 
 
-class PositionFormat:
+class TranslationStateCodec:
     """Little-endian: the header, the source's ids as 32-bit integers, the decoder's row as float32."""
 
     def __init__(self, layout: StateLayout, source_vocabulary: int, target_vocabulary: int) -> None:
         self._layout = layout
         self._vocabularies = (source_vocabulary, target_vocabulary)
 
-    def to_bytes(self, position: Position) -> bytes:
+    def to_bytes(self, position: TranslationState) -> bytes:
         """Return the bytes that a session stores."""
         header = HEADER.pack(len(position.source), position.accepted, position.pending)
         ids = struct.pack(f"<{len(position.source)}I", *position.source)
         return header + ids + self._layout.to_bytes(position.decoder)
 
-    def from_bytes(self, raw: bytes) -> Position:
+    def from_bytes(self, raw: bytes) -> TranslationState:
         """Return what `raw` holds. Raises StateCorrupted for a wrong length, id or number."""
         if len(raw) < HEADER.size:
             raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected at least {HEADER.size}")
@@ -53,9 +53,9 @@ class PositionFormat:
         source = struct.unpack_from(f"<{count}I", raw, HEADER.size)
         if not source or max(source) >= self._vocabularies[0] or pending >= self._vocabularies[1]:
             raise StateCorrupted("the stored state holds an id outside the vocabulary; the record is kept")
-        return Position(source, accepted, pending, self._layout.from_bytes(raw[start:]))
+        return TranslationState(source, accepted, pending, self._layout.from_bytes(raw[start:]))
 
-    def to_tensors(self, position: Position) -> dict[str, Tensor]:
+    def to_tensors(self, position: TranslationState) -> dict[str, Tensor]:
         """Return the decoder's tensors, the ids of the `source`, how many were `accepted`, and the `pending` id."""
         return {
             **self._layout.to_tensors(position.decoder),
@@ -64,17 +64,17 @@ class PositionFormat:
             "pending": torch.tensor(position.pending),
         }
 
-    def from_tensors(self, given: GivenTensors, longest: int) -> Position:
+    def from_tensors(self, given: ImportedTensors, longest: int) -> TranslationState:
         """Return what an imported state tells. Raises InvalidRequest for a tensor that does not fit.
 
         `longest` is the most ids that a source may have.
         """
         source = given.ids("source", longest, self._vocabularies[0])
-        accepted = given.integer("accepted", 0, MOST_ACCEPTED)
+        accepted = given.integer("accepted", 0, MAX_ACCEPTED)
         pending = given.integer("pending", 0, self._vocabularies[1] - 1)
-        return Position(source, accepted, pending, self._layout.from_tensors(given))
+        return TranslationState(source, accepted, pending, self._layout.from_tensors(given))
 
 
-def at_source(source: tuple[int, ...], begin: int, decoder: Tensor) -> Position:
+def at_source(source: tuple[int, ...], begin: int, decoder: Tensor) -> TranslationState:
     """Return state 0 of a session."""
-    return Position(source, 0, begin, torch.clone(decoder))
+    return TranslationState(source, 0, begin, torch.clone(decoder))

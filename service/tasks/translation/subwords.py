@@ -22,7 +22,7 @@ ANCHOR = "a"
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class TokenConstraints:
     """Ids that mean something, and what may come where: (V,), zero for allowed, minus infinity for not.
 
     `never` holds of every piece, `first` of the first of a sentence (no translation is empty), `onward` of the first
@@ -37,7 +37,7 @@ class Marks:
     starts: Tensor
 
 
-class Pieces:
+class SubwordCodec:
     """A vocabulary with the rules of words around it."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -83,7 +83,7 @@ class Pieces:
         bare = part.lstrip()
         return f" {bare}" if bare != part and bare[:1] in ATTACHING else bare
 
-    def marks(self, begin: int, end: int) -> Marks:
+    def marks(self, begin: int, end: int) -> TokenConstraints:
         """Return the rules for the pieces of a target."""
         special = self._vocabulary.special_ids
         never = torch.zeros(self._vocabulary.size)
@@ -97,4 +97,4 @@ class Pieces:
         starts &= first == 0
         onward = torch.where(starts, 0.0, -torch.inf)
         onward[end] = 0.0
-        return Marks(begin, end, never, first, onward, starts)
+        return TokenConstraints(begin, end, never, first, onward, starts)

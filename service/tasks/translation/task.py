@@ -8,12 +8,18 @@ from torch import Tensor
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Operation
 from service.nets.models.encoder_decoder import EncoderDecoder
-from service.tasks.imported_tensors import GivenTensors
+from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.limits import TextLimits
 from service.tasks.state_layout import StateLayout
-from service.tasks.translation.batched_decoder import Passes
-from service.tasks.translation.encoder_cache import Memories
-from service.tasks.translation.operations import Accepting, Advance, Opening, ScoringTranslation, Underway
+from service.tasks.translation.batched_decoder import BatchedDecoder
+from service.tasks.translation.encoder_cache import EncoderCache
+from service.tasks.translation.operations import (
+    Advance,
+    OpenOperation,
+    PrefixOperation,
+    ScoreOperation,
+    TranslationOperation,
+)
 from service.tasks.translation.requests import (
     AcceptTranslation,
     OpenTranslation,
@@ -22,16 +28,16 @@ from service.tasks.translation.requests import (
     TranslateOptions,
     read_request,
 )
-from service.tasks.translation.sentence_splitter import split
-from service.tasks.translation.session_state import Position, PositionFormat
-from service.tasks.translation.subwords import Pieces
-from service.tasks.translation.text_translation import Sentence, Translating
+from service.tasks.translation.sentence_splitter import split_sentences
+from service.tasks.translation.session_state import TranslationState, TranslationStateCodec
+from service.tasks.translation.subwords import SubwordCodec
+from service.tasks.translation.text_translation import Sentence, TextTranslation
 from service.tasks.vocabulary import Encoded, Vocabulary
 
 T = TypeVar("T")
 
 
-class Translation:
+class TranslationTask:
     """Turns operations into searches and runs a timestep for many of them at once."""
 
     name = "translation"
@@ -40,22 +46,22 @@ class Translation:
         self._network = network
         self._limits = limits
         roles = network.config.special_tokens
-        self._source, self._target = Pieces(source), Pieces(target)
+        self._source, self._target = SubwordCodec(source), SubwordCodec(target)
         # Both roles are there: the configuration demands them, the vocabularies were checked for them.
         self._end_of_source = source.id_of(roles["end"]) or 0
         self._marks = self._target.marks(target.id_of(roles["begin"]) or 0, target.id_of(roles["end"]) or 0)
         self._layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
-        self._format = PositionFormat(self._layout, source.size, target.size)
-        self._passes = Passes(network, self._layout)
-        self._memories = Memories()
+        self._format = TranslationStateCodec(self._layout, source.size, target.size)
+        self._passes = BatchedDecoder(network, self._layout)
+        self._memories = EncoderCache()
         self.state_bytes = self._layout.bytes
 
     @property
-    def initial_state(self) -> Position | None:
+    def initial_state(self) -> TranslationState | None:
         """None: a session has no state before its source is read."""
         return None
 
-    def to_bytes(self, state: Position | None) -> bytes:
+    def to_bytes(self, state: TranslationState | None) -> bytes:
         """Return what a session stores. Raises InvalidRequest where no source was read."""
         if state is None:
             raise InvalidRequest(
@@ -63,20 +69,20 @@ class Translation:
             )
         return self._format.to_bytes(state)
 
-    def from_bytes(self, raw: bytes) -> Position:
+    def from_bytes(self, raw: bytes) -> TranslationState:
         """Return the position that a session stored. Raises StateCorrupted."""
         return self._format.from_bytes(raw)
 
-    def to_tensors(self, state: Position) -> dict[str, Tensor]:
+    def to_tensors(self, state: TranslationState) -> dict[str, Tensor]:
         """Return the position by name."""
         return self._format.to_tensors(state)
 
-    def from_tensors(self, given: GivenTensors) -> Position:
+    def from_tensors(self, given: ImportedTensors) -> TranslationState:
         """Return where an imported session stands. Raises InvalidRequest."""
         # One more than a sentence may have: the end mark.
         return self._format.from_tensors(given, self._longest_sentence + 1)
 
-    def start(self, operation: Operation, state: Position | None) -> Underway:
+    def start(self, operation: Operation, state: TranslationState | None) -> TranslationOperation:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
         request = read_request(operation, in_session=state is not None)
         match request:
@@ -85,13 +91,13 @@ class Translation:
             case ScoreTranslation():
                 source = self._one_source(request.text)
                 target = self._encode_target(request.target, "input.target")
-                return ScoringTranslation(source, target, self._target, self._marks)
+                return ScoreOperation(source, target, self._target, self._marks)
             case OpenTranslation():
-                return Opening(self._one_source(request.text), self._marks.begin)
+                return OpenOperation(self._one_source(request.text), self._marks.begin)
             case AcceptTranslation():
                 return self._start_accept(request, state)
 
-    def _start_text(self, operation: Translate) -> Translating:
+    def _start_text(self, operation: Translate) -> TextTranslation:
         options = operation.options
         self._check_options(options)
         parts = [(self._encode_source(text), separator) for text, separator in self._sentences(operation.text)]
@@ -108,7 +114,7 @@ class Translation:
             )
             for encoded, separator in parts
         ]
-        return Translating(sentences, self._target, self._marks, options)
+        return TextTranslation(sentences, self._target, self._marks, options)
 
     def _check_options(self, options: TranslateOptions) -> None:
         if options.alternatives >= options.beam_size:
@@ -123,7 +129,7 @@ class Translation:
                 param="options.attention",
             )
 
-    def _start_accept(self, operation: AcceptTranslation, state: Position | None) -> Accepting:
+    def _start_accept(self, operation: AcceptTranslation, state: TranslationState | None) -> PrefixOperation:
         if state is None:
             raise InvalidRequest("accepted words go to a session: expected one created with its source", param="input")
         accepted: list[int] = []
@@ -134,10 +140,10 @@ class Translation:
             limit = max(10, limit - state.accepted - len(accepted))
         memory = self._memories.get(state.source)
         options, pieces, marks = operation.options, self._target, self._marks
-        return Accepting(state, memory, accepted, pieces=pieces, marks=marks, options=options, limit=limit)
+        return PrefixOperation(state, memory, accepted, pieces=pieces, marks=marks, options=options, limit=limit)
 
     def _sentences(self, text: str) -> list[tuple[str, str]]:
-        sentences = split(text)
+        sentences = split_sentences(text)
         if not sentences:
             raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
         return sentences
@@ -176,7 +182,7 @@ class Translation:
             raise InvalidRequest(f"options.max_tokens is {wanted}: expected at most {most}", param="options.max_tokens")
         return min(most, 2 * source_tokens + 10) if wanted is None else wanted
 
-    def forward(self, batch: list[Underway]) -> list[Advance]:
+    def forward(self, batch: list[TranslationOperation]) -> list[Advance]:
         """Read the sources that are asked for and advance every search by one piece; changes no operation."""
         read = self._passes.read([source for one in batch for source in one.sources])
         seen = self._passes.look([placed for one in batch for placed in one.searches])

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from service.domain.operations import Json, Outcome
 from service.tasks.next_word.operations import number
-from service.tasks.translation.beam_search import Beam, Hypothesis
-from service.tasks.translation.operations import Placed, Read, Underway
+from service.tasks.translation.beam_search import BeamSearch, Hypothesis
+from service.tasks.translation.operations import Placed, Read, TranslationOperation
 from service.tasks.translation.requests import TranslateOptions
-from service.tasks.translation.subwords import Marks, Pieces
+from service.tasks.translation.subwords import SubwordCodec, TokenConstraints
 
 #: Decoder rows that one operation may occupy, so that a long text does not slow the others.
 ROWS = 16
@@ -27,7 +27,7 @@ class Sentence:
     separator: str
 
 
-class Translating(Underway):
+class TextTranslation(TranslationOperation):
     """Translates the sentences of a text.
 
     Alternatives differ in one sentence or several: they are ranked by the sum of their sentences' scores,
@@ -37,8 +37,8 @@ class Translating(Underway):
     def __init__(
         self,
         sentences: list[Sentence],
-        target: Pieces,
-        marks: Marks,
+        target: SubwordCodec,
+        marks: TokenConstraints,
         options: TranslateOptions,
     ) -> None:
         super().__init__(None)
@@ -46,7 +46,7 @@ class Translating(Underway):
         self._target = target
         self._marks = marks
         self._options = options
-        self._beams: list[Beam] = []
+        self._beams: list[BeamSearch] = []
         self._at_once = max(1, ROWS // options.beam_size)
         self._ask()
 
@@ -64,7 +64,7 @@ class Translating(Underway):
             limit, size = self._sentences[len(self._beams)].limit, self._options.beam_size
             marks, wants = self._marks, self._options.attention
             begin = marks.begin
-            beam = Beam(marks, one.state, begin, opening=marks.first, size=size, limit=limit, weights=wants)
+            beam = BeamSearch(marks, one.state, begin, opening=marks.first, size=size, limit=limit, weights=wants)
             self._beams.append(beam)
             self.searches.append(Placed(beam, one.memory))
 

@@ -3,7 +3,7 @@
 The most probable first pieces are continued piece by piece, the `breadth` most probable unfinished words at a time. At
 each length the probability that the word is over is that of all pieces which begin a new word or attach as a mark, and
 of the end; so a listed probability is that of the word with whatever follows. The search is over when no unfinished
-word can overtake the `top_k` best whole ones any more, or after `LONGEST` pieces.
+word can overtake the `top_k` best whole ones any more, or after `MAX_PIECES` pieces.
 """
 
 import math
@@ -12,18 +12,26 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-from service.tasks.translation.beam_search import Seen
-from service.tasks.translation.subwords import Marks, Pieces
+from service.tasks.translation.beam_search import DecoderOutput
+from service.tasks.translation.subwords import SubwordCodec, TokenConstraints
 
-LONGEST = 12
+MAX_PIECES = 12
 SPARE = 4
 
 
-class NextWords:
+class WordCompletionSearch:
     """A short beam search over the pieces of one word."""
 
     def __init__(
-        self, pieces: Pieces, marks: Marks, state: Tensor, piece: int, *, opening: Tensor, follows: bool, top_k: int
+        self,
+        pieces: SubwordCodec,
+        marks: TokenConstraints,
+        state: Tensor,
+        piece: int,
+        *,
+        opening: Tensor,
+        follows: bool,
+        top_k: int,
     ) -> None:
         self.ids = [piece]
         self.state = state[None]
@@ -39,7 +47,7 @@ class NextWords:
         self._inside = torch.where(over, -torch.inf, marks.first)
         self._over = torch.where(over, 0.0, -torch.inf)
 
-    def receive(self, seen: Seen) -> None:
+    def receive(self, seen: DecoderOutput) -> None:
         if not self._live[0][0]:
             self._grow(seen, seen.logprobs + self._opening)
             if self._pieces.word_level:
@@ -55,7 +63,7 @@ class NextWords:
                 inside[row] = torch.maximum(inside[row], seen.logprobs[row] + self._over + self._opening)
         self._grow(seen, inside)
 
-    def _grow(self, seen: Seen, continued: Tensor) -> None:
+    def _grow(self, seen: DecoderOutput, continued: Tensor) -> None:
         """Keep the most probable longer words: `continued` (R, V), minus infinity for what does not continue one."""
         totals = continued + torch.tensor([total for _, total in self._live])[:, None]
         values, places = totals.flatten().topk(min(self._breadth, totals.numel()))
@@ -66,7 +74,7 @@ class NextWords:
             if value > floor
         ]
         live = [([*self._live[row][0], piece], value) for value, row, piece in found]
-        self.finished = not live or len(live[0][0]) > LONGEST
+        self.finished = not live or len(live[0][0]) > MAX_PIECES
         if not self.finished:
             self._live, self.ids = live, [pieces[-1] for pieces, _ in live]
             self.state = seen.state[[row for _, row, _ in found]]

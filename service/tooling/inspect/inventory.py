@@ -21,7 +21,7 @@ EXTRAS = {
 }
 
 
-class Unfit(Exception):
+class UnsupportedNetwork(Exception):
     """The parts do not make a network that is served; the message says why."""
 
 
@@ -58,7 +58,7 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Inventory:
     """A checkpoint taken apart; `others` are the names of tensors that are neither recurrent nor matrices."""
 
     tensors: Mapping[str, Tensor]
@@ -131,7 +131,7 @@ def stack_names(group: RecurrentGroup, place: str) -> dict[str, str]:
 def stack_fields(group: RecurrentGroup) -> dict[str, Any]:
     """Return the fields of config.json that describe a group. Raises Unfit."""
     if not group.cell:
-        raise Unfit(f"the shapes of {group.prefix}* fit no cell that is known here")
+        raise UnsupportedNetwork(f"the shapes of {group.prefix}* fit no cell that is known here")
     sizes = group.hidden_sizes
     return {
         "cell": "rnn_tanh" if group.cell == "rnn" else group.cell,
@@ -150,4 +150,4 @@ def completed(config: dict[str, Any]) -> dict[str, Any]:
     try:
         return with_state(config, place)
     except ModelFolderError as error:
-        raise Unfit(str(error).removeprefix(f"{place}: ")) from error
+        raise UnsupportedNetwork(str(error).removeprefix(f"{place}: ")) from error

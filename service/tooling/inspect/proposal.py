@@ -1,6 +1,6 @@
 """From the parts of a checkpoint to the task that they look like, and to its config.json where it is served."""
 
-from service.tooling.inspect.inventory import Matrix, Parts, Proposal, Unfit
+from service.tooling.inspect.inventory import Inventory, Matrix, Proposal, UnsupportedNetwork
 from service.tooling.inspect.proposal_encoder_decoder import propose_encoder_decoder
 from service.tooling.inspect.proposal_forecaster import front_layer, propose_forecaster
 from service.tooling.inspect.proposal_language_model import propose_language_model
@@ -8,7 +8,7 @@ from service.tooling.inspect.proposal_language_model import propose_language_mod
 NONE = "so no config.json is proposed; write it by hand if docs/models.md describes the network all the same"
 
 
-def propose(parts: Parts) -> tuple[str, Proposal | None]:
+def propose(parts: Inventory) -> tuple[str, Proposal | None]:
     """Return what the checkpoint looks like, and a proposal where that is served."""
     if not parts.groups:
         return "no recurrent network: no weight_ih and weight_hh that belong together", None
@@ -22,12 +22,12 @@ def propose(parts: Parts) -> tuple[str, Proposal | None]:
         kind, build = "", propose_language_model
     try:
         proposal = build(parts)
-    except Unfit as error:
+    except UnsupportedNetwork as error:
         return f"{kind}{': ' if kind else ''}{error}, {NONE}", None
     return kind or "a language model over words or other tokens (task next-word)", proposal
 
 
-def _numeric(parts: Parts) -> str:
+def _numeric(parts: Inventory) -> str:
     """Describe a network without an embedding by what it reads and answers."""
     group, before = parts.groups[0], front_layer(parts)
     reads = group.input_size if before is None else before.columns

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from service.tooling.inspect.inventory import Matrix, Unfit
+from service.tooling.inspect.inventory import Matrix, UnsupportedNetwork
 
 ABOUT = re.compile(r"att|align|energy|score")
 #: What multiplies the decoder's output, and what the encoder's memory, in the words of several libraries.
@@ -16,7 +16,7 @@ ORDER = (
 
 
 @dataclass(slots=True)
-class Draft:
+class ProposalBuilder:
     """A proposal in the making: linear layers and one-dimensional tensors that have no place yet."""
 
     rest: list[Matrix]
@@ -36,7 +36,7 @@ def about_attention(name: str) -> bool:
     return ABOUT.search(name.lower()) is not None
 
 
-def find_attention(draft: Draft, query: int, memory: int) -> str:
+def find_attention(draft: ProposalBuilder, query: int, memory: int) -> str:
     """Name the weights that compare `query` with `memory` numbers, and return the kind of attention. Raises Unfit."""
     own = [one for one in draft.rest if about_attention(one.name)]
     scores = [one for one in own if one.rows == 1]
@@ -55,19 +55,23 @@ def find_attention(draft: Draft, query: int, memory: int) -> str:
         return "additive"
     if len(weights) != 1 or scores or vectors:
         found = ", ".join([*(one.name for one in own), *vectors])
-        raise Unfit(f"its attention ({found}) is neither dot nor general nor additive")
+        raise UnsupportedNetwork(f"its attention ({found}) is neither dot nor general nor additive")
     _general(draft, weights[0], query, memory)
     return "general"
 
 
-def _general(draft: Draft, weight: Matrix, query: int, memory: int) -> None:
+def _general(draft: ProposalBuilder, weight: Matrix, query: int, memory: int) -> None:
     """Name the matrix between query and memory; it is kept as one that multiplies the memory. Raises Unfit."""
     shape, word = (weight.rows, weight.columns), _last_word(weight)
     if shape not in ((query, memory), (memory, query)):
-        raise Unfit(f"{weight.name} multiplies neither {query} numbers of the decoder nor {memory} of the encoder")
+        raise UnsupportedNetwork(
+            f"{weight.name} multiplies neither {query} numbers of the decoder nor {memory} of the encoder"
+        )
     turned = shape == (memory, query) and (query != memory or word in QUERY)
     if turned and weight.bias is not None:
-        raise Unfit(f"{weight.bias} is added to the decoder's side of a general attention, which has none here")
+        raise UnsupportedNetwork(
+            f"{weight.bias} is added to the decoder's side of a general attention, which has none here"
+        )
     if query == memory and word not in QUERY | MEMORY and not weight.name.startswith("attention.weight"):
         draft.guessed.append("attention")
         draft.unknown.append(ORDER)
@@ -76,15 +80,15 @@ def _general(draft: Draft, weight: Matrix, query: int, memory: int) -> None:
     draft.names |= {old: f"{new}.T" if turned and new.endswith("weight") else new for old, new in names.items()}
 
 
-def _additive(draft: Draft, weights: list[Matrix], query: int, memory: int) -> None:
+def _additive(draft: ProposalBuilder, weights: list[Matrix], query: int, memory: int) -> None:
     """Tell the layer over the query from the one over the memory. Raises Unfit."""
     if len(weights) == 1 and weights[0].columns == query + memory:
-        raise Unfit(
+        raise UnsupportedNetwork(
             f"{weights[0].name} reads decoder output and memory at once: cut its columns into attention.query.weight "
             "and attention.memory.weight, and write a config.json by hand"
         )
     if len(weights) != 2:
-        raise Unfit(f"an additive attention has two layers beside its score, found {len(weights)}")
+        raise UnsupportedNetwork(f"an additive attention has two layers beside its score, found {len(weights)}")
     by_word = {"query": QUERY, "memory": MEMORY}
     found = {role: [one for one in weights if _last_word(one) in words] for role, words in by_word.items()}
     if query != memory:
@@ -94,12 +98,16 @@ def _additive(draft: Draft, weights: list[Matrix], query: int, memory: int) -> N
         }
     if any(len(one) != 1 for one in found.values()):
         both = " and ".join(one.name for one in weights)
-        raise Unfit(f"the names {both} do not tell which multiplies the decoder's output and which the memory")
+        raise UnsupportedNetwork(
+            f"the names {both} do not tell which multiplies the decoder's output and which the memory"
+        )
     for role, width in (("query", query), ("memory", memory)):
         (layer,) = found[role]
         if (layer.rows, layer.columns) != (query, width):
             shape = f"{layer.columns} -> {layer.rows}"
-            raise Unfit(f"{layer.name} is {shape}, where an additive attention has {width} -> {query}, the decoder's")
+            raise UnsupportedNetwork(
+                f"{layer.name} is {shape}, where an additive attention has {width} -> {query}, the decoder's"
+            )
         draft.place(layer, f"attention.{role}")
 
 

@@ -3,12 +3,12 @@
 import re
 
 from service.tooling.inspect.encoder_or_decoder import side_of
-from service.tooling.inspect.inventory import Unfit
-from service.tooling.inspect.proposal_attention import Draft
+from service.tooling.inspect.inventory import UnsupportedNetwork
+from service.tooling.inspect.proposal_attention import ProposalBuilder
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 
-def find_bridge(draft: Draft, decoder: RecurrentGroup) -> str:
+def find_bridge(draft: ProposalBuilder, decoder: RecurrentGroup) -> str:
     """Name the layers from the encoder's last state to the decoder's first. Raises Unfit."""
     found = [one for one in draft.rest if side_of(one.name) == "encoder" or _called_bridge(one.name)]
     if not found:
@@ -17,14 +17,18 @@ def find_bridge(draft: Draft, decoder: RecurrentGroup) -> str:
     wanted = [f"{kind}_l{layer}" for layer in range(len(decoder.hidden_sizes)) for kind in kinds]
     if len(found) != len(wanted):
         names = ", ".join(one.name for one in found)
-        raise Unfit(f"between the sides stand {names}, where one layer for each of {', '.join(wanted)} is served")
+        raise UnsupportedNetwork(
+            f"between the sides stand {names}, where one layer for each of {', '.join(wanted)} is served"
+        )
     for state in wanted:
         kind, _, layer = state.partition("_l")
         fits = [one for one in found if re.search(rf"\b{kind}\w*_l{layer}\b", one.name)]
         if not fits and len(decoder.hidden_sizes) == 1:
             fits = [one for one in found if _of_cell(one.name) == (kind == "c")]
         if len(fits) != 1:
-            raise Unfit(f"no name of {', '.join(one.name for one in found)} tells which gives the decoder's {state}")
+            raise UnsupportedNetwork(
+                f"no name of {', '.join(one.name for one in found)} tells which gives the decoder's {state}"
+            )
         draft.place(fits[0], f"bridge.{state}")
     draft.guessed.append("bridge")
     draft.unknown.append("whether an activation follows the layers between the sides (none is served)")

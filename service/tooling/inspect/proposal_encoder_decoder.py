@@ -8,8 +8,16 @@ import re
 from typing import Any, NamedTuple
 
 from service.tooling.inspect.encoder_or_decoder import find_sides, find_tables, same
-from service.tooling.inspect.inventory import Matrix, Parts, Proposal, Unfit, completed, stack_fields, stack_names
-from service.tooling.inspect.proposal_attention import Draft, about_attention, find_attention
+from service.tooling.inspect.inventory import (
+    Inventory,
+    Matrix,
+    Proposal,
+    UnsupportedNetwork,
+    completed,
+    stack_fields,
+    stack_names,
+)
+from service.tooling.inspect.proposal_attention import ProposalBuilder, about_attention, find_attention
 from service.tooling.inspect.proposal_bridge import find_bridge
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
@@ -25,7 +33,7 @@ COMBINED = (
 )
 
 
-def propose_encoder_decoder(parts: Parts) -> Proposal:
+def propose_encoder_decoder(parts: Inventory) -> Proposal:
     """Fit the parts to an encoder-decoder. Raises Unfit with what cannot be served."""
     encoder, decoder = find_sides(parts.groups)
     source, target, copies = find_tables(parts)
@@ -43,7 +51,7 @@ def propose_encoder_decoder(parts: Parts) -> Proposal:
     tied = output is None or same(parts, output, target)
     bridge = find_bridge(draft, decoder)
     if left := [*(one.name for one in draft.rest), *draft.vectors]:
-        raise Unfit(f"it has parts that find no place: {', '.join(left)}")
+        raise UnsupportedNetwork(f"it has parts that find no place: {', '.join(left)}")
     config = {
         "format_version": 1,
         "task": "translation",
@@ -59,14 +67,16 @@ def propose_encoder_decoder(parts: Parts) -> Proposal:
     return Proposal(completed(config), draft.names, (*draft.guessed, "special_tokens"), (*UNKNOWN, *draft.unknown))
 
 
-def _draft(parts: Parts, encoder: RecurrentGroup, decoder: RecurrentGroup) -> Draft:
+def _draft(parts: Inventory, encoder: RecurrentGroup, decoder: RecurrentGroup) -> ProposalBuilder:
     """Begin with the recurrent layers placed. Raises Unfit for tensors of shapes that no part here has."""
     vectors = {name: parts.tensors[name].numel() for name in parts.others if parts.tensors[name].dim() == 1}
     if strange := [name for name in parts.others if name not in vectors]:
-        raise Unfit(f"it has parts that are not known here: {', '.join(strange)}")
+        raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(strange)}")
     names = stack_names(encoder, "encoder.rnn") | stack_names(decoder, "decoder.rnn")
     sides = (("encoder", encoder), ("decoder", decoder))
-    return Draft(parts.linears, vectors, names, [f"{side}.cell" for side, group in sides if group.cell == "rnn"])
+    return ProposalBuilder(
+        parts.linears, vectors, names, [f"{side}.cell" for side, group in sides if group.cell == "rnn"]
+    )
 
 
 class _Behind(NamedTuple):
@@ -77,7 +87,9 @@ class _Behind(NamedTuple):
     fed: bool
 
 
-def _behind(draft: Draft, encoder: RecurrentGroup, decoder: RecurrentGroup, target: Matrix, reads: int) -> _Behind:
+def _behind(
+    draft: ProposalBuilder, encoder: RecurrentGroup, decoder: RecurrentGroup, target: Matrix, reads: int
+) -> _Behind:
     """Find it by what the output layer `reads`. Raises Unfit."""
     query, memory = decoder.output_size, encoder.output_size
     combine = _combine(draft, reads, query, memory)
@@ -92,7 +104,7 @@ def _side(group: RecurrentGroup, table: Matrix, file: str) -> dict[str, Any]:
     return {**stack_fields(group), **sizes}
 
 
-def _output(draft: Draft, target: Matrix) -> Matrix | None:
+def _output(draft: ProposalBuilder, target: Matrix) -> Matrix | None:
     """Take the layer that answers with the target's vocabulary, the last of them; None when it is the embedding."""
     found = [one for one in draft.rest if one.rows == target.rows and not about_attention(one.name)]
     if found:
@@ -105,7 +117,7 @@ def _output(draft: Draft, target: Matrix) -> Matrix | None:
     return None
 
 
-def _combine(draft: Draft, reads: int, query: int, memory: int) -> Matrix | None:
+def _combine(draft: ProposalBuilder, reads: int, query: int, memory: int) -> Matrix | None:
     """Take the layer between attention and output layer, which reads context and decoder output."""
     joint = [one for one in draft.rest if (one.rows, one.columns) == (reads, query + memory)]
     scored = any(about_attention(name) for name in draft.vectors) or any(
@@ -129,20 +141,22 @@ def _is_attended(reads: int, combine: Matrix | None, query: int, memory: int, ta
     if width in (query, query + memory):
         return width != query
     also = " and the embedding, which is not served" if width == query + memory + target.columns else ""
-    raise Unfit(
+    raise UnsupportedNetwork(
         f"its output layer reads {width} numbers{also}; served is one behind the decoder's {query}, or those and the "
         f"{memory} of attended memory"
     )
 
 
-def _is_fed(draft: Draft, decoder: RecurrentGroup, target: Matrix, reads: int, memory: int, *, attended: bool) -> bool:
+def _is_fed(
+    draft: ProposalBuilder, decoder: RecurrentGroup, target: Matrix, reads: int, memory: int, *, attended: bool
+) -> bool:
     """Tell whether the last features are fed back beside the embedding. Raises Unfit."""
     beside = decoder.input_size - target.columns
     if not beside:
         return False
     if not attended or beside != reads:
         what = " (attended memory, it seems)" if beside == memory else ""
-        raise Unfit(
+        raise UnsupportedNetwork(
             f"the decoder's recurrent layers read {beside} numbers{what} beside the {target.columns} of the embedding; "
             "attention or a context in front of the recurrent layers is not served, only behind them"
         )

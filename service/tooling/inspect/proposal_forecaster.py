@@ -6,7 +6,16 @@ state it are guessed, with values that fit the sizes.
 
 from typing import Any
 
-from service.tooling.inspect.inventory import Matrix, Parts, Proposal, Unfit, completed, stack_fields, stack_names, take
+from service.tooling.inspect.inventory import (
+    Inventory,
+    Matrix,
+    Proposal,
+    UnsupportedNetwork,
+    completed,
+    stack_fields,
+    stack_names,
+    take,
+)
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 GUESSED = ("features", "target", "horizon", "distribution")
@@ -20,13 +29,13 @@ UNKNOWN = (
 BEHIND = ("head", "out", "fc", "dec")
 
 
-def propose_forecaster(parts: Parts) -> Proposal:
+def propose_forecaster(parts: Inventory) -> Proposal:
     """Fit the parts to a forecaster. Raises Unfit."""
     (group,), rest = parts.groups, parts.linears
     if group.bidirectional:
-        raise Unfit("it reads in both directions, so it cannot continue a series")
+        raise UnsupportedNetwork("it reads in both directions, so it cannot continue a series")
     if parts.others:
-        raise Unfit(f"it has parts that are not known here: {', '.join(parts.others)}")
+        raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(parts.others)}")
     projection = front_layer(parts)
     names = stack_names(group, "rnn")
     if projection is not None:
@@ -34,7 +43,7 @@ def propose_forecaster(parts: Parts) -> Proposal:
         names |= projection.renamed("input_projection")
     layers = _chain(rest, group.output_size)
     if not layers:
-        raise Unfit("there is no linear layer behind the recurrent ones to forecast with")
+        raise UnsupportedNetwork("there is no linear layer behind the recurrent ones to forecast with")
     *head, output = layers
     names |= output.renamed("output")
     for index, layer in enumerate(head):
@@ -57,7 +66,7 @@ def propose_forecaster(parts: Parts) -> Proposal:
     return Proposal(completed(config), names, tuple(guessed), UNKNOWN)
 
 
-def front_layer(parts: Parts) -> Matrix | None:
+def front_layer(parts: Inventory) -> Matrix | None:
     """Return the linear layer between inputs and recurrent layers: it gives what these read, and stands before them."""
     group, linears = parts.groups[0], parts.linears
     own = [one for one in linears if one.name == "input_projection.weight"]
@@ -82,7 +91,7 @@ def _chain(rest: list[Matrix], width: int) -> list[Matrix]:
     while rest:
         layer = take(rest, width)
         if layer is None:
-            raise Unfit(_misfit(rest[0], width))
+            raise UnsupportedNetwork(_misfit(rest[0], width))
         layers.append(layer)
         width = layer.rows
     return layers

@@ -4,17 +4,26 @@ from typing import Any
 
 import torch
 
-from service.tooling.inspect.inventory import Matrix, Parts, Proposal, Unfit, completed, stack_fields, stack_names, take
+from service.tooling.inspect.inventory import (
+    Inventory,
+    Matrix,
+    Proposal,
+    UnsupportedNetwork,
+    completed,
+    stack_fields,
+    stack_names,
+    take,
+)
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 
-def propose_language_model(parts: Parts) -> Proposal:
+def propose_language_model(parts: Inventory) -> Proposal:
     """Fit the parts to a language model. Raises Unfit."""
     (group,), (embedding, *more), rest = parts.groups, parts.embeddings, parts.linears
     if group.bidirectional:
-        raise Unfit("tagging or classification: it reads tokens in both directions")
+        raise UnsupportedNetwork("tagging or classification: it reads tokens in both directions")
     if parts.others:
-        raise Unfit(f"a network over tokens with parts that are not known here: {', '.join(parts.others)}")
+        raise UnsupportedNetwork(f"a network over tokens with parts that are not known here: {', '.join(parts.others)}")
     vocabulary = any(one.rows == embedding.rows for one in rest)
     try:
         projection = _projection(rest, group, embedding)
@@ -25,8 +34,8 @@ def propose_language_model(parts: Parts) -> Proposal:
             named |= output.renamed("output")
         head = _head(rest, group.output_size, named)
         _check_widths(more, head[-1]["size"] if head else group.output_size, embedding if output is None else output)
-    except Unfit as error:
-        raise Unfit(
+    except UnsupportedNetwork as error:
+        raise UnsupportedNetwork(
             "a network over tokens whose parts do not follow on one another as a language model's do"
             if vocabulary
             else "classification or another task over tokens: its output is no vocabulary"
@@ -54,7 +63,7 @@ def propose_language_model(parts: Parts) -> Proposal:
 def _check_widths(more: list[Matrix], width: int, output: Matrix) -> None:
     """Check that one embedding is all there is and that the output layer reads `width` numbers. Raises Unfit."""
     if more or output.columns != width:
-        raise Unfit
+        raise UnsupportedNetwork
 
 
 def _projection(rest: list[Matrix], group: RecurrentGroup, embedding: Matrix) -> Matrix | None:
@@ -63,7 +72,7 @@ def _projection(rest: list[Matrix], group: RecurrentGroup, embedding: Matrix) ->
         return None
     found = take(rest, embedding.columns, group.input_size)
     if found is None:
-        raise Unfit
+        raise UnsupportedNetwork
     return found
 
 
@@ -73,7 +82,7 @@ def _head(rest: list[Matrix], width: int, names: dict[str, str]) -> list[dict[st
     while rest:
         layer = take(rest, width)
         if layer is None:
-            raise Unfit
+            raise UnsupportedNetwork
         names |= layer.renamed(f"head.{len(head)}")
         head.append({"size": layer.rows, "activation": "none"})
         width = layer.rows

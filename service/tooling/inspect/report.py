@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.tooling.inspect.ambiguities import unknown_facts
-from service.tooling.inspect.inventory import Matrix, Parts, Proposal
+from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
 from service.tooling.inspect.matrices import find_matrices
 from service.tooling.inspect.proposal import propose
 from service.tooling.inspect.recurrent_layers import RecurrentGroup, find_groups
@@ -78,7 +78,7 @@ def inspect(path: Path) -> Report:
     matrices = find_matrices(saved.tensors, groups)
     known = {name for group in groups for name in group.names} | {name for one in matrices for name in one.names}
     others = tuple(name for name in saved.tensors if name not in known)
-    looks_like, proposal = propose(Parts(saved.tensors, groups, matrices, others))
+    looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others))
     return Report(
         path=path,
         kind=saved.kind,

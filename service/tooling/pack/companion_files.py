@@ -18,7 +18,7 @@ IDENTITY: Literal["identity"] = "identity"
 
 
 @dataclass(frozen=True, slots=True)
-class Extras:
+class CompanionFiles:
     """What `pack` is given: one of `vocab` (a word list) and `tokenizer` for text, `preprocessor` for numbers."""
 
     vocab: Path | None = None

@@ -21,9 +21,9 @@ from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config, with_state
 from service.tooling.inspect.state_dict import read_state_dict
-from service.tooling.pack.companion_files import Extras
+from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.pack.configuration import configuration
-from service.tooling.pack.weights import fit, rename, store
+from service.tooling.pack.weights import conform, rename, store
 from service.tooling.pack.word_list import UNKNOWN
 from service.tooling.verify.verifier import Verification, verify
 
@@ -83,9 +83,9 @@ def pack(
     if "state" not in raw or settings:
         raw = with_state(raw, place)
     built = build_config(raw, place)
-    extras = Extras(vocab, tokenizer, preprocessor, golden, card)
+    extras = CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
     extras.check(target, built)
-    tensors, notes = fit(source, rename(source, saved.tensors, maps, names), built)
+    tensors, notes = conform(source, rename(source, saved.tensors, maps, names), built)
     stored = {key: store(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")

@@ -56,7 +56,7 @@ def rename(
     return renamed
 
 
-def fit(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
+def conform(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
     """Return exactly the tensors that the configured network has, and what was done for that."""
     shapes = expected_shapes(config)
     tensors, notes = rewrite(source, tensors, config)

@@ -8,11 +8,11 @@ import numpy as np
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import SeriesInput
-from service.domain.rfc3339 import written
+from service.domain.rfc3339 import format_rfc3339
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
-from service.tasks.forecasting.session_state import Standing
-from service.tasks.forecasting.timestamps import Timed, regular_rows
-from service.tasks.limits import MOST_ROWS
+from service.tasks.forecasting.session_state import StreamState
+from service.tasks.forecasting.timestamps import RegularizedRows, regular_rows
+from service.tasks.limits import MAX_ROWS
 from service.tooling.predict.series_file import TIME, read_table
 
 #: The field that an error about one row of an input names.
@@ -31,7 +31,7 @@ class EvenSeries:
     def place(self, row: int) -> str:
         """Return where a row stands, for people."""
         if self.lines[row] is None and self.times is not None:
-            return f"{self.data}, without a row at {written(self.times[row])}"
+            return f"{self.data}, without a row at {format_rfc3339(self.times[row])}"
         return f"{self.data}, line {self.lines[row]}"
 
     def piece(self, begin: int, end: int) -> SeriesInput:
@@ -48,7 +48,7 @@ class EvenSeries:
         return InvalidRequest(f"{self.place(begin + int(row[1])) if row else self.data}: {error}")
 
 
-def read_even_series(data: Path, preprocessor: Preprocessor, start: Standing) -> EvenSeries:
+def read_even_series(data: Path, preprocessor: Preprocessor, start: StreamState) -> EvenSeries:
     """Read a file and put in the rows that it leaves out. Raises InvalidRequest naming file and line."""
     config = preprocessor.config
     table = read_table(data, config.features)
@@ -60,13 +60,13 @@ def read_even_series(data: Path, preprocessor: Preprocessor, start: Standing) ->
     series = EvenSeries(data, table.rows, table.times, table.lines)
     times = None if table.times is None else np.array(table.times, dtype=np.int64)
     try:
-        timed = regular_rows(np.array(table.rows, dtype=np.float64), times, start, preprocessor, MOST_ROWS)
+        timed = regular_rows(np.array(table.rows, dtype=np.float64), times, start, preprocessor, MAX_ROWS)
     except InvalidRequest as error:
         raise series.placed(error) from error
     return _spread(series, timed)
 
 
-def _spread(series: EvenSeries, timed: Timed) -> EvenSeries:
+def _spread(series: EvenSeries, timed: RegularizedRows) -> EvenSeries:
     """Return the rows in their even places, empty ones between them."""
     rows: list[tuple[float | None, ...]] = [(None,) * timed.values.shape[1]] * len(timed.values)
     lines: list[int | None] = [None] * len(timed.values)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.domain.rfc3339 import written
+from service.domain.rfc3339 import format_rfc3339
 
 
 def forecast_table(output: dict[str, Any], times: Sequence[int] | None) -> str:
@@ -14,7 +14,7 @@ def forecast_table(output: dict[str, Any], times: Sequence[int] | None) -> str:
     lines = [["step" if times is None else "time", *header]]
     for at in range(output["horizon"]):
         numbers = [_row(path[at])[column] for column in range(len(names)) for _, path in parts]
-        lines.append([str(at + 1) if times is None else written(times[at]), *map(_shown, numbers)])
+        lines.append([str(at + 1) if times is None else format_rfc3339(times[at]), *map(_shown, numbers)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 

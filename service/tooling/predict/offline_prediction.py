@@ -14,7 +14,7 @@ from service.tooling.predict.series_file import read_future, read_series
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class PredictionArguments:
     """What the command line brings: a text, or files of observations and of what is known in advance."""
 
     text: str | None = None
@@ -23,7 +23,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class OfflinePrediction:
     """A version's folder and what to ask it."""
 
     folder: Path
@@ -45,12 +45,12 @@ class Trial:
         return [times[-1] + 1_000_000 * config.step_seconds * step for step in range(1, steps + 1)]
 
 
-def prepare(model: str, models: Path, given: Given, options: PredictOptions) -> Trial:
+def prepare(model: str, models: Path, given: PredictionArguments, options: PredictOptions) -> OfflinePrediction:
     """Find the model and read what it is asked. Raises ModelFolderError, InvalidRequest."""
     folder = _find(model, models)
     config = parse_config(read_config_bytes(folder), str(folder / "config.json"))
     asked = _series(model, config, given) if isinstance(config, ForecasterConfig) else _text(model, given)
-    return Trial(folder, config, Predict(asked, options))
+    return OfflinePrediction(folder, config, Predict(asked, options))
 
 
 def _find(model: str, models: Path) -> Path:
@@ -64,7 +64,7 @@ def _find(model: str, models: Path) -> Path:
     return folders[-1]
 
 
-def _series(model: str, config: ForecasterConfig, given: Given) -> SeriesInput:
+def _series(model: str, config: ForecasterConfig, given: PredictionArguments) -> SeriesInput:
     features = ", ".join(config.features)
     if given.text is not None:
         raise InvalidRequest(
@@ -81,7 +81,7 @@ def _series(model: str, config: ForecasterConfig, given: Given) -> SeriesInput:
     return SeriesInput(series.values, series.flat, series.timestamps, future)
 
 
-def _text(model: str, given: Given) -> TextInput:
+def _text(model: str, given: PredictionArguments) -> TextInput:
     for option, file in (("--csv", given.series), ("--future", given.future)):
         if file is not None:
             raise InvalidRequest(f"{option} is {file}: expected TEXT alone, since {model} reads words")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import LARGEST, SeriesInput
-from service.domain.rfc3339 import microseconds, written
+from service.domain.operations import MAX_ABS, SeriesInput
+from service.domain.rfc3339 import format_rfc3339, parse_rfc3339
 
 TIME = "timestamp"
 
@@ -34,8 +34,8 @@ def read_future(path: Path, known: Sequence[str], after: int | None) -> tuple[tu
     table = read_table(path, known)
     if table.times and after is not None and table.times[0] <= after:
         raise InvalidRequest(
-            f"{path}: {TIME} begins at {written(table.times[0])}: expected a time after {written(after)}, where the "
-            "observations end"
+            f"{path}: {TIME} begins at {format_rfc3339(table.times[0])}: expected a time after "
+            f"{format_rfc3339(after)}, where the observations end"
         )
     whole = tuple(tuple(one for one in row if one is not None) for row in table.rows)
     for at, row in enumerate(whole):
@@ -107,20 +107,20 @@ def _number(cell: str, place: str, column: str) -> float | None:
     except ValueError:
         number = float("nan")
     # Python alone reads 1_000 as a number.
-    if not isfinite(number) or abs(number) > LARGEST or "_" in cell:
+    if not isfinite(number) or abs(number) > MAX_ABS or "_" in cell:
         raise InvalidRequest(f"{place}: {column} is {cell!r}: expected a number, or nothing where it is missing")
     return number
 
 
 def _time(cell: str, place: str, before: int | None) -> int:
     try:
-        time = microseconds(cell.strip(), naive=True)
+        time = parse_rfc3339(cell.strip(), naive=True)
     except ValueError:
         raise InvalidRequest(
             f"{place}: {TIME} is {cell!r}: expected a time as in RFC 3339, such as 2024-05-01T12:00:00Z"
         ) from None
     if before is not None and time <= before:
         raise InvalidRequest(
-            f"{place}: {TIME} is {cell!r}: expected a time after {written(before)}, that of the row above"
+            f"{place}: {TIME} is {cell!r}: expected a time after {format_rfc3339(before)}, that of the row above"
         )
     return time

@@ -14,8 +14,8 @@ import numpy as np
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Outcome, Predict
 from service.nets.forecast_inputs.preprocessor import Numbers
-from service.tasks.base import AnyTask, Running
-from service.tasks.forecasting.task import Forecasts
+from service.tasks.base import AnyTask, RunningOperation
+from service.tasks.forecasting.task import ForecastingTask
 from service.tasks.next_word.operations import number
 from service.tooling.offline_runner import finish
 from service.tooling.predict.even_series import read_even_series
@@ -27,7 +27,7 @@ class ForecastErrors:
     name: ClassVar[str] = "mean_absolute_error"
     signature = None
 
-    def __init__(self, data: Path, task: Forecasts) -> None:
+    def __init__(self, data: Path, task: ForecastingTask) -> None:
         preprocessor = task.preprocessor
         config = self._config = preprocessor.config
         self._target, self._known = preprocessor.target, preprocessor.known
@@ -67,14 +67,14 @@ class ForecastErrors:
             state = step.state
         return number(float(np.nanmean(errors)))
 
-    def _step(self, task: AnyTask, state: Any, begin: int, origin: int) -> Running:  # noqa: ANN401 - the task's kind
+    def _step(self, task: AnyTask, state: Any, begin: int, origin: int) -> RunningOperation:  # noqa: ANN401 - the task's kind
         """Return the step that feeds rows begin..origin-1 and forecasts those behind."""
         given = self._series.piece(begin, origin)
         if self._known:
             future = self._series.numbers(origin, origin + self._config.horizon, self._known)
             given = replace(given, future=tuple(map(tuple, future.tolist())))
         try:
-            step: Running = task.start(Predict(given), state)
+            step: RunningOperation = task.start(Predict(given), state)
         except InvalidRequest as error:
             raise self._series.placed(error, begin) from error
         return step

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from service.domain.operations import Arithmetic
+from service.domain.operations import ComputeDtype
 from service.tasks.base import AnyTask
-from service.tasks.forecasting.task import Forecasts
-from service.tasks.next_word.task import NextWord
-from service.tasks.translation.task import Translation
+from service.tasks.forecasting.task import ForecastingTask
+from service.tasks.next_word.task import NextWordTask
+from service.tasks.translation.task import TranslationTask
 from service.tooling.verify.forecast_quality import ForecastErrors
 from service.tooling.verify.text_quality import Bleu, Perplexity
 
@@ -27,7 +27,7 @@ class Quality:
         found: dict[str, Any] = {self.name: {"own": self.own, "dtype": self.other}}
         return found if self.signature is None else {**found, f"{self.name}_signature": self.signature}
 
-    def render(self, dtype: Arithmetic) -> str:
+    def render(self, dtype: ComputeDtype) -> str:
         """Return a line for people. BLEU is compared in points, as it is anywhere."""
         title, change = self.name.replace("_", " "), f"{self.other - self.own:+.4g}"
         if self.name == "bleu":
@@ -37,7 +37,7 @@ class Quality:
         return f"{title} {self.other:.6g} in {dtype}, {self.own:.6g} in its own arithmetic ({change})"
 
 
-class Judge(Protocol):
+class Metric(Protocol):
     """Data that was read, and what it says of a task, whatever arithmetic that computes in."""
 
     name: ClassVar[str]
@@ -50,12 +50,12 @@ class Judge(Protocol):
         """The figure. Raises InvalidRequest, naming file and line, for what the task does not take."""
 
 
-def judge_of(task: NextWord | Translation | Forecasts, data: Path) -> Judge:
+def metric_of(task: NextWordTask | TranslationTask | ForecastingTask, data: Path) -> Metric:
     """Read the data that judges such a task. Raises InvalidRequest, naming file and line."""
     match task:
-        case NextWord():
+        case NextWordTask():
             return Perplexity(data)
-        case Translation():
+        case TranslationTask():
             return Bleu(data)
-        case Forecasts():
+        case ForecastingTask():
             return ForecastErrors(data, task)

@@ -8,7 +8,7 @@ from service.domain.errors import InvalidRequest
 from service.domain.operations import Observation, Predict, Score, TextInput
 from service.tasks.base import AnyTask
 from service.tasks.next_word.operations import number, perplexity
-from service.tooling.offline_runner import Asked, answers
+from service.tooling.offline_runner import LocatedOperation, answers
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
@@ -24,7 +24,9 @@ class Perplexity:
     signature = None
 
     def __init__(self, data: Path) -> None:
-        self._asked = [Asked(line.place, Score(TextInput(text=line.text))) for line in read_lines(data, SENTENCES)]
+        self._asked = [
+            LocatedOperation(line.place, Score(TextInput(text=line.text))) for line in read_lines(data, SENTENCES)
+        ]
 
     def figure(self, task: AnyTask) -> float:
         """Return exp of minus the mean log-probability of a token."""
@@ -43,7 +45,8 @@ class Bleu:
         lines = read_lines(data, PAIRS)
         pairs = [_pair(line) for line in lines]
         self._asked = [
-            Asked(line.place, Predict(TextInput(text=source))) for line, (source, _) in zip(lines, pairs, strict=True)
+            LocatedOperation(line.place, Predict(TextInput(text=source)))
+            for line, (source, _) in zip(lines, pairs, strict=True)
         ]
         self._references = [target for _, target in pairs]
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.domain.operations import Arithmetic, Device
-from service.tasks.limits import MOST_ROWS, TextLimits
+from service.domain.operations import ComputeDtype, Device
+from service.tasks.limits import MAX_ROWS, TextLimits
 from service.tasks.registry import load_task
-from service.tooling.verify.quality import Quality, judge_of
+from service.tooling.verify.quality import Quality, metric_of
 
-LIMITS = TextLimits(input_tokens=MOST_ROWS)
+LIMITS = TextLimits(input_tokens=MAX_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Verification:
     verified: bool
     difference: float | None
     tolerance: float | None
-    dtype: Arithmetic
+    dtype: ComputeDtype
     quality: Quality | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Verification:
 
 
 def verify(
-    path: Path, dtype: Arithmetic | None = None, data: Path | None = None, device: Device = "cpu"
+    path: Path, dtype: ComputeDtype | None = None, data: Path | None = None, device: Device = "cpu"
 ) -> Verification:
     """Load a model folder to run in `dtype` or its own arithmetic on `device`, and replay its golden vectors.
 
@@ -70,7 +70,7 @@ def verify(
     config, golden = checkpoint.config, checkpoint.golden
     quality = None
     if data is not None:
-        judge = judge_of(task, data)
+        judge = metric_of(task, data)
         other = judge.figure(task)
         own = other if checkpoint.dtype == config.dtype else judge.figure(load_task(path, LIMITS, None, device)[1])
         quality = Quality(judge.name, own, other, judge.signature)

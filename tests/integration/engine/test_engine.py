@@ -10,10 +10,10 @@ import pytest
 from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady, Overloaded, StateCorrupted
 from service.domain.models import ModelVersion
 from service.domain.operations import Generate, GenerateOptions, Predict, Score, TextInput
-from service.engine.engine import MOST_TURNS, BatchingEngine
-from service.engine.registry import Catalogue, Loaded
-from service.tasks.next_word.operations import Row, TextSequence
-from service.tasks.next_word.task import NextWord
+from service.engine.engine import MAX_GATHER_TURNS, BatchingEngine
+from service.engine.registry import LoadedModel, ModelRegistry
+from service.tasks.next_word.operations import ActiveOperation, TokenOutput
+from service.tasks.next_word.task import NextWordTask
 from tests.fakes import CountingObserver, ManualClock
 from tests.folders import WORDS, load_catalogue, write_language_model
 
@@ -21,7 +21,7 @@ POISON = 13
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
     models = tmp_path_factory.mktemp("models")
     write_language_model(models, name="one")
     write_language_model(models, name="two", cell="gru", seed=1)
@@ -31,7 +31,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 class Scene:
     """A running engine with its clock and observer."""
 
-    def __init__(self, catalogue: Catalogue, max_batch: int = 8, max_queue: int = 1000) -> None:
+    def __init__(self, catalogue: ModelRegistry, max_batch: int = 8, max_queue: int = 1000) -> None:
         self.clock, self.observer = ManualClock(), CountingObserver()
         self.engine = BatchingEngine(
             catalogue, self.observer, self.clock.monotonic, max_batch=max_batch, max_queue=max_queue
@@ -69,7 +69,7 @@ def close(one: Any, two: Any) -> bool:
     return bool(one == (pytest.approx(two, rel=1e-6, abs=1e-5) if isinstance(two, float) else two))
 
 
-def test_batched_answers_equal_those_given_alone(catalogue: Catalogue) -> None:
+def test_batched_answers_equal_those_given_alone(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         models = [scene.one if at % 3 else scene.two for at in range(len(operations()))]
         pairs = list(zip(models, operations(), strict=True))
@@ -81,7 +81,7 @@ def test_batched_answers_equal_those_given_alone(catalogue: Catalogue) -> None:
     play(Scene(catalogue), work)
 
 
-def test_a_short_operation_is_answered_before_a_long_one_that_came_first(catalogue: Catalogue) -> None:
+def test_a_short_operation_is_answered_before_a_long_one_that_came_first(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         long = asyncio.create_task(scene.output(scene.one, Predict(TextInput(ids=(5,) * 40))))
         await asyncio.sleep(0)
@@ -92,7 +92,7 @@ def test_a_short_operation_is_answered_before_a_long_one_that_came_first(catalog
     play(Scene(catalogue), work)
 
 
-def test_operations_that_arrive_turn_after_turn_share_a_pass(catalogue: Catalogue) -> None:
+def test_operations_that_arrive_turn_after_turn_share_a_pass(catalogue: ModelRegistry) -> None:
     async def late(scene: Scene, turns: int) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -105,20 +105,20 @@ def test_operations_that_arrive_turn_after_turn_share_a_pass(catalogue: Catalogu
     play(Scene(catalogue), work)
 
 
-def test_gathering_ends_though_more_operations_keep_coming(catalogue: Catalogue) -> None:
+def test_gathering_ends_though_more_operations_keep_coming(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         first = asyncio.create_task(scene.output(scene.one, Predict(TextInput(ids=(5,)))))
         others = []
         while not first.done():
             others.append(asyncio.create_task(scene.output(scene.one, Predict(TextInput(ids=(5,))))))
             await asyncio.sleep(0)
-        assert len(others) <= 2 * MOST_TURNS
+        assert len(others) <= 2 * MAX_GATHER_TURNS
         await asyncio.gather(*others)
 
     play(Scene(catalogue, max_batch=100), work)
 
 
-def test_a_cancelled_operation_touches_nobody_else(catalogue: Catalogue) -> None:
+def test_a_cancelled_operation_touches_nobody_else(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         expected = [await scene.output(scene.one, one) for one in operations()]
         tasks = [asyncio.create_task(scene.output(scene.one, one)) for one in operations()]
@@ -132,7 +132,7 @@ def test_a_cancelled_operation_touches_nobody_else(catalogue: Catalogue) -> None
     play(Scene(catalogue), work)
 
 
-def test_a_generation_that_nobody_waits_for_any_more_stops(catalogue: Catalogue) -> None:
+def test_a_generation_that_nobody_waits_for_any_more_stops(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         generation = asyncio.create_task(scene.output(scene.one, Generate(None, GenerateOptions(500, temperature=0))))
         await asyncio.sleep(0)
@@ -148,23 +148,23 @@ def test_a_generation_that_nobody_waits_for_any_more_stops(catalogue: Catalogue)
     play(Scene(catalogue), work)
 
 
-class Poisoned(NextWord):
+class Poisoned(NextWordTask):
     """Fails its forward pass whenever a batch holds the poison token."""
 
-    def forward(self, batch: list[TextSequence]) -> list[Row]:
+    def forward(self, batch: list[ActiveOperation]) -> list[TokenOutput]:
         if any(POISON in sequence.next_ids(9) for sequence in batch):
             raise RuntimeError("poison")
         return super().forward(batch)
 
 
-def poisoned(catalogue: Catalogue) -> Catalogue:
+def poisoned(catalogue: ModelRegistry) -> ModelRegistry:
     one = catalogue.loaded(catalogue.versions()[0])
     task = object.__new__(Poisoned)
     task.__dict__.update(one.task.__dict__)
-    return Catalogue([Loaded(one.version, task)])
+    return ModelRegistry([LoadedModel(one.version, task)])
 
 
-def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: Catalogue) -> None:
+def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         good = Predict(TextInput(ids=(5, 6, 7)))
         expected = await scene.output(scene.one, good)
@@ -180,7 +180,7 @@ def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: Catalo
     play(Scene(poisoned(catalogue)), work)
 
 
-def test_an_outcome_that_cannot_be_told_fails_alone_and_the_engine_lives(catalogue: Catalogue) -> None:
+def test_an_outcome_that_cannot_be_told_fails_alone_and_the_engine_lives(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         def refuse(*_: object) -> None:
             raise ValueError("counters only grow")
@@ -192,7 +192,7 @@ def test_an_outcome_that_cannot_be_told_fails_alone_and_the_engine_lives(catalog
     play(Scene(catalogue), work)
 
 
-def test_an_engine_that_dies_fails_those_who_wait_and_is_not_healthy(catalogue: Catalogue) -> None:
+def test_an_engine_that_dies_fails_those_who_wait_and_is_not_healthy(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         assert scene.engine.healthy()
         waiting = [asyncio.create_task(scene.output(scene.one, one)) for one in operations()]
@@ -212,7 +212,7 @@ def test_an_engine_that_dies_fails_those_who_wait_and_is_not_healthy(catalogue: 
     play(Scene(catalogue), work)
 
 
-def test_an_operation_whose_time_is_over_is_not_run(catalogue: Catalogue) -> None:
+def test_an_operation_whose_time_is_over_is_not_run(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         with pytest.raises(DeadlineExceeded):
             await scene.engine.run(scene.one, operations()[0], None, deadline=scene.clock.monotonic())
@@ -221,7 +221,7 @@ def test_an_operation_whose_time_is_over_is_not_run(catalogue: Catalogue) -> Non
     play(Scene(catalogue), work)
 
 
-def test_past_its_capacity_the_engine_refuses_at_once(catalogue: Catalogue) -> None:
+def test_past_its_capacity_the_engine_refuses_at_once(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         answers = await asyncio.gather(*(scene.output(scene.one, one) for one in operations()), return_exceptions=True)
         assert sum(isinstance(answer, Overloaded) for answer in answers) == len(operations()) - 5
@@ -229,7 +229,7 @@ def test_past_its_capacity_the_engine_refuses_at_once(catalogue: Catalogue) -> N
     play(Scene(catalogue, max_queue=5), work)
 
 
-def test_a_damaged_state_fails_before_it_joins_a_batch(catalogue: Catalogue) -> None:
+def test_a_damaged_state_fails_before_it_joins_a_batch(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         with pytest.raises(StateCorrupted):
             await scene.engine.run(scene.one, operations()[0], b"short")

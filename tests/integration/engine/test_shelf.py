@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import ModelFolderError, ModelNotReady
-from service.domain.models import Folder
-from service.domain.operations import Arithmetic, Predict, TextInput
-from service.engine.model_repository import Shelf
-from service.engine.registry import Catalogue
+from service.domain.models import VersionFolder
+from service.domain.operations import ComputeDtype, Predict, TextInput
+from service.engine.model_repository import FolderModelRepository
+from service.engine.registry import ModelRegistry
 from service.tasks.limits import TextLimits
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
@@ -34,10 +34,10 @@ class Shelved:
     """A shelf and the catalogue that it fills."""
 
     def __init__(self, models: Path) -> None:
-        self.catalogue = Catalogue()
-        self.shelf = Shelf(models, self.catalogue, TextLimits())
+        self.catalogue = ModelRegistry()
+        self.shelf = FolderModelRepository(models, self.catalogue, TextLimits())
 
-    async def look(self) -> dict[str, Folder]:
+    async def look(self) -> dict[str, VersionFolder]:
         return {folder.version: folder for folder in await self.shelf.look()}
 
     async def load_all(self) -> None:
@@ -59,9 +59,9 @@ async def test_what_lies_there_at_first_is_settled_and_what_comes_later_when_it_
 async def test_each_model_runs_in_the_arithmetic_that_was_chosen_for_it(tmp_path: Path) -> None:
     for name in ("first", "second"):
         write_language_model(tmp_path, name)
-    chosen: dict[str, Arithmetic] = {"second": "int8"}
-    catalogue = Catalogue()
-    shelf = Shelf(tmp_path, catalogue, TextLimits(), chosen.get)
+    chosen: dict[str, ComputeDtype] = {"second": "int8"}
+    catalogue = ModelRegistry()
+    shelf = FolderModelRepository(tmp_path, catalogue, TextLimits(), chosen.get)
     for folder in await shelf.look():
         await shelf.load(folder)
     assert [version.dtype for version in catalogue.versions()] == ["float32", "int8"]

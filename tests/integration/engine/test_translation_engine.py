@@ -8,9 +8,9 @@ import pytest
 
 from service.domain.errors import InternalError, InvalidRequest
 from service.domain.operations import Operation, Predict, TextInput
-from service.engine.registry import Catalogue, Loaded
-from service.tasks.translation.operations import Advance, Underway
-from service.tasks.translation.task import Translation
+from service.engine.registry import LoadedModel, ModelRegistry
+from service.tasks.translation.operations import Advance, TranslationOperation
+from service.tasks.translation.task import TranslationTask
 from tests.folders import load_catalogue, write_language_model
 from tests.integration.engine.test_engine import Scene, play
 from tests.translation_folders import write_encoder_decoder
@@ -20,7 +20,7 @@ POISON = 87
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
     models = tmp_path_factory.mktemp("models")
     write_encoder_decoder(models, name="attending")
     write_encoder_decoder(models, name="feeding", decoder={"input_feed": True, "cell": "gru"}, bridge="linear")
@@ -45,7 +45,7 @@ def operations() -> list[Operation]:
     return [*translations, *scores, *(OpenTranslation(text) for text in texts)]
 
 
-def test_batched_answers_equal_those_given_alone(catalogue: Catalogue) -> None:
+def test_batched_answers_equal_those_given_alone(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         for model in scene.engine.versions()[:2]:
             alone = [await scene.output(model, one) for one in operations()]
@@ -56,7 +56,7 @@ def test_batched_answers_equal_those_given_alone(catalogue: Catalogue) -> None:
     play(Scene(catalogue), work)
 
 
-def test_steps_of_many_sessions_equal_those_of_each(catalogue: Catalogue) -> None:
+def test_steps_of_many_sessions_equal_those_of_each(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         model, run = scene.one, scene.engine.run
         texts = ["Go.", "Where is Tom?", "Mary sings well, very well today.", "Go."]
@@ -73,14 +73,14 @@ def test_steps_of_many_sessions_equal_those_of_each(catalogue: Catalogue) -> Non
     play(Scene(catalogue), work)
 
 
-def test_what_is_said_of_a_model_is_said_of_its_decoder(catalogue: Catalogue) -> None:
+def test_what_is_said_of_a_model_is_said_of_its_decoder(catalogue: ModelRegistry) -> None:
     attending, feeding, _ = catalogue.versions()
     assert (attending.task, attending.architecture, attending.verified) == ("translation", "encoder-decoder", True)
     assert (attending.cell, attending.num_layers, attending.hidden_size) == ("lstm", 1, 12)
     assert (feeding.cell, feeding.state_bytes) == ("gru", 4 * (12 + 10))
 
 
-def test_each_task_refuses_the_operations_of_the_other_and_a_session_without_source(catalogue: Catalogue) -> None:
+def test_each_task_refuses_the_operations_of_the_other_and_a_session_without_source(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         translation, words = scene.one, scene.two
         for model, operation in (
@@ -97,16 +97,16 @@ def test_each_task_refuses_the_operations_of_the_other_and_a_session_without_sou
     play(Scene(catalogue), work)
 
 
-class Poisoned(Translation):
+class Poisoned(TranslationTask):
     """Fails its forward pass whenever a source with the poison token is to be read."""
 
-    def forward(self, batch: list[Underway]) -> list[Advance]:
+    def forward(self, batch: list[TranslationOperation]) -> list[Advance]:
         if any(POISON in source for sequence in batch for source in sequence.sources):
             raise RuntimeError("poison")
         return super().forward(batch)
 
 
-def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: Catalogue) -> None:
+def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         good, bad = Translate("Go."), Translate("Tom")
         sequences: list[Any] = [scene.engine._catalogue.loaded(scene.one).task.start(one, None) for one in (good, bad)]
@@ -122,7 +122,7 @@ def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: Catalo
     one = catalogue.loaded(catalogue.versions()[0])
     task = object.__new__(Poisoned)
     task.__dict__.update(one.task.__dict__)
-    play(Scene(Catalogue([Loaded(one.version, task)])), work)
+    play(Scene(ModelRegistry([LoadedModel(one.version, task)])), work)
 
 
 def test_a_translation_folder_without_its_tokenizer_leaves_the_others_serving(

@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 
 from service.cli import app
 from service.domain.errors import SettingsError
-from service.domain.operations import Arithmetic
+from service.domain.operations import ComputeDtype
 from service.model_folder.loader import assemble, read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file
 from service.nets.config.loader import parse_config, read_config_bytes
-from service.nets.device import require
+from service.nets.device import require_device
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.nets.models.forecaster import Forecaster
 from service.nets.models.language_model import LanguageModel
@@ -48,7 +48,7 @@ either_arithmetic = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 
 
 @contextmanager
-def on_stand_in(folder: Path, dtype: Arithmetic) -> Iterator[Network]:
+def on_stand_in(folder: Path, dtype: ComputeDtype) -> Iterator[Network]:
     config = parse_config(read_config_bytes(folder), str(folder))
     stored = read_tensor_file(folder / "model.safetensors").tensors
     with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
@@ -88,7 +88,7 @@ def run_forecaster(network: Forecaster) -> None:
 @either_arithmetic
 @every_network
 def test_every_call_computes_on_the_device_and_answers_in_memory(
-    tmp_path: Path, write: Write, settings: dict[str, Any], dtype: Arithmetic
+    tmp_path: Path, write: Write, settings: dict[str, Any], dtype: ComputeDtype
 ) -> None:
     with on_stand_in(write(tmp_path, **settings), dtype) as network:
         if isinstance(network, LanguageModel):
@@ -110,7 +110,7 @@ def test_the_stand_in_refuses_what_a_gpu_would(tmp_path: Path) -> None:
 @either_arithmetic
 @every_network
 def test_a_gpu_computes_what_the_trainer_did(
-    tmp_path: Path, write: Write, settings: dict[str, Any], dtype: Arithmetic
+    tmp_path: Path, write: Write, settings: dict[str, Any], dtype: ComputeDtype
 ) -> None:
     checkpoint = read_checkpoint(write(tmp_path, **settings), dtype, "cuda")
     assert checkpoint.golden is not None
@@ -120,14 +120,14 @@ def test_a_gpu_computes_what_the_trainer_did(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"^device is cuda: PyTorch .* finds none, expected cpu, or a GPU"):
-        require("cuda", None)
+        require_device("cuda", None)
 
 
 def test_int8_is_for_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    require("cuda", "bfloat16")
+    require_device("cuda", "bfloat16")
     with pytest.raises(SettingsError, match="dtype is int8 on the device cuda: expected float32 or bfloat16"):
-        require("cuda", "int8")
+        require_device("cuda", "int8")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from service.domain.operations import Arithmetic
+from service.domain.operations import ComputeDtype
 from service.model_folder.loader import read_checkpoint
 from service.nets.layers.rnn_stack import State
 from service.nets.models.language_model import LanguageModel
@@ -40,7 +40,7 @@ def load(root: Path, **settings: object) -> LanguageModel:
     return read_checkpoint(write_language_model(root, **settings)).network
 
 
-def load_as(root: Path, dtype: Arithmetic, **settings: Any) -> LanguageModel:
+def load_as(root: Path, dtype: ComputeDtype, **settings: Any) -> LanguageModel:
     return read_checkpoint(write_language_model(root, **settings), dtype).network
 
 

@@ -6,17 +6,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from service.domain.operations import Arithmetic
-from service.nets.layers.packed_linear import OneDnn, Plain, Product, Rows, pack
-from service.nets.layers.reduced_precision import Halved, PlainWhole, Rounded, Whole
+from service.domain.operations import ComputeDtype
+from service.nets.layers.packed_linear import Float32Linear, OneDnnLinear, PackedMatmul, RowScorer, pack
+from service.nets.layers.reduced_precision import Bf16Linear, Fp16WeightLinear, Int8Linear, PlainInt8Linear
 
 #: Every kind of product, also those that another machine or a larger weight would get; and how far off it may be, as a
 #: share of its largest number.
-KINDS: dict[type[Product], float] = {Plain: 5e-6, OneDnn: 5e-6, Rounded: 0.01, PlainWhole: 0.02}
+KINDS: dict[type[PackedMatmul], float] = {
+    Float32Linear: 5e-6,
+    OneDnnLinear: 5e-6,
+    Bf16Linear: 0.01,
+    PlainInt8Linear: 0.02,
+}
 if "x86" in torch.backends.quantized.supported_engines:
-    KINDS[Halved] = 0.01
+    KINDS[Fp16WeightLinear] = 0.01
 if torch.cpu._is_vnni_supported():
-    KINDS[Whole] = 0.02
+    KINDS[Int8Linear] = 0.02
 SHAPES = [(1, 1), (7, 3), (33, 17), (128, 64), (40, 1100)]
 
 
@@ -60,22 +65,22 @@ def test_rows_may_have_any_strides_and_further_dimensions(kind: type[Any]) -> No
     torch.testing.assert_close(product(column), product(column.contiguous()), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("arithmetic", get_args(Arithmetic))
+@pytest.mark.parametrize("arithmetic", get_args(ComputeDtype))
 @torch.inference_mode()
-def test_large_weights_are_packed_for_each_arithmetic(arithmetic: Arithmetic) -> None:
+def test_large_weights_are_packed_for_each_arithmetic(arithmetic: ComputeDtype) -> None:
     weight, bias, x = numbers(1024, 1024), numbers(1024, seed=1), numbers(4, 1024, seed=2)
     product = pack(weight, bias, arithmetic)
-    assert isinstance(product, OneDnn) == (arithmetic == "float32")
+    assert isinstance(product, OneDnnLinear) == (arithmetic == "float32")
     assert_close(product(x), exact(x, weight, bias), KINDS[type(product)])
     assert_close(product(x[:1]), exact(x[:1], weight, bias), KINDS[type(product)])
 
 
-@pytest.mark.skipif(Whole not in KINDS, reason="this processor has no VNNI")
+@pytest.mark.skipif(Int8Linear not in KINDS, reason="this processor has no VNNI")
 @pytest.mark.parametrize("shape", [(2048, 512), *SHAPES], ids=str)
 @torch.inference_mode()
 def test_int8_gives_the_same_numbers_with_and_without_instructions_for_it(shape: tuple[int, int]) -> None:
     weight, bias, x = numbers(*shape), numbers(shape[0], seed=1), numbers(5, shape[1], seed=2)
-    torch.testing.assert_close(Whole(weight, bias)(x), PlainWhole(weight, bias)(x), atol=0, rtol=1e-6)
+    torch.testing.assert_close(Int8Linear(weight, bias)(x), PlainInt8Linear(weight, bias)(x), atol=0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(2048, 512), *SHAPES], ids=str)
@@ -100,13 +105,13 @@ def test_int8_takes_rows_of_zeros_and_rows_of_any_size() -> None:
         assert float((found[row] - expected[row]).abs().max()) < 0.02 * float(expected[row].abs().max())
 
 
-@pytest.mark.parametrize("arithmetic", get_args(Arithmetic))
+@pytest.mark.parametrize("arithmetic", get_args(ComputeDtype))
 @torch.inference_mode()
-def test_single_results_are_those_of_the_product(arithmetic: Arithmetic) -> None:
+def test_single_results_are_those_of_the_product(arithmetic: ComputeDtype) -> None:
     weight, bias, x = numbers(50, 24), numbers(50, seed=1), numbers(5, 24, seed=2)
     ids = torch.tensor([0, 49, 7, 7, 20])
     product = pack(weight, bias, arithmetic)
     whole = product(x)[torch.arange(5), ids]
     # Where the processor multiplies bfloat16, the whole product is rounded once more.
     bound = 0.1 if arithmetic == "bfloat16" else 1e-5
-    torch.testing.assert_close(Rows(product, weight, bias, arithmetic)(ids, x), whole, atol=bound, rtol=0)
+    torch.testing.assert_close(RowScorer(product, weight, bias, arithmetic)(ids, x), whole, atol=bound, rtol=0)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from service.domain.operations import Arithmetic
-from service.nets.config.rnn_spec import Layout, StateSpec
+from service.domain.operations import ComputeDtype
+from service.nets.config.rnn_spec import RnnSpec, StateSpec
 from service.nets.layers.packed_linear import pack_all
-from service.nets.layers.rnn_stack import Stack, State
+from service.nets.layers.rnn_stack import RnnStack, State
 from tests.folders import run_quietly
 
 KINDS = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -17,22 +17,22 @@ CELLS = list(KINDS)
 BATCH, TIME, INPUT, HIDDEN = 3, 6, 5, 7
 
 
-def random_weights(layout: Layout) -> dict[str, Tensor]:
+def random_weights(layout: RnnSpec) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    shapes = {name: one.shape for name, one in Stack(layout).named_parameters()}
+    shapes = {name: one.shape for name, one in RnnStack(layout).named_parameters()}
     return {name: torch.empty(shape).uniform_(-0.5, 0.5, generator=generator) for name, shape in shapes.items()}
 
 
-def ready(layout: Layout, weights: dict[str, Tensor] | None = None, arithmetic: Arithmetic = "float32") -> Stack:
+def ready(layout: RnnSpec, weights: dict[str, Tensor] | None = None, arithmetic: ComputeDtype = "float32") -> RnnStack:
     """A stack that can run, with random weights unless told."""
-    stack = Stack(layout)
+    stack = RnnStack(layout)
     stack.load_state_dict(random_weights(layout) if weights is None else weights)
     stack.requires_grad_(False)
     pack_all(stack, arithmetic)
     return stack
 
 
-def random_state(stack: Stack) -> State:
+def random_state(stack: RnnStack) -> State:
     generator = torch.Generator().manual_seed(2)
     return {spec.name: torch.randn(BATCH, *spec.shape, generator=generator) for spec in stack.specs}
 
@@ -41,7 +41,7 @@ def random_input(size: int = INPUT) -> Tensor:
     return torch.randn(BATCH, TIME, size, generator=torch.Generator().manual_seed(3))
 
 
-def run_steps(stack: Stack, x: Tensor, state: State) -> tuple[Tensor, State]:
+def run_steps(stack: RnnStack, x: Tensor, state: State) -> tuple[Tensor, State]:
     outputs = []
     for column in x.unbind(1):
         output, state = stack.step(column, state)
@@ -55,7 +55,7 @@ def torch_module(cell: str, layers: int, settings: dict[str, Any]) -> nn.RNNBase
     return KINDS[cell](INPUT, HIDDEN, layers, batch_first=True, **extra, **settings).requires_grad_(False)
 
 
-def torch_run(module: nn.RNNBase, x: Tensor, stack: Stack, state: State) -> tuple[Tensor, State]:
+def torch_run(module: nn.RNNBase, x: Tensor, stack: RnnStack, state: State) -> tuple[Tensor, State]:
     names = [spec.name for spec in stack.specs]
     kinds = ["h", "c"] if isinstance(module, nn.LSTM) else ["h"]
     given = tuple(torch.stack([state[name] for name in names if name[0] == kind]) for kind in kinds)
@@ -86,7 +86,7 @@ PLAIN: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("cell", "settings"), PLAIN, ids=str)
 def test_computes_what_torch_computes(cell: str, layers: int, settings: dict[str, Any]) -> None:
     module = torch_module(cell, layers, settings)
-    stack = ready(Layout(cell, INPUT, (HIDDEN,) * layers, **settings), module.state_dict())
+    stack = ready(RnnSpec(cell, INPUT, (HIDDEN,) * layers, **settings), module.state_dict())
     x, state = random_input(), random_state(stack)
     expected = torch_run(module, x, stack, state)
     assert_equal(stack.sequence(x, state), expected)
@@ -97,7 +97,7 @@ def test_computes_what_torch_computes(cell: str, layers: int, settings: dict[str
 @pytest.mark.parametrize("cell", CELLS)
 def test_reads_whole_sequences_in_both_directions(cell: str, settings: dict[str, Any]) -> None:
     module = torch_module(cell, 2, {"bidirectional": True, **settings})
-    stack = ready(Layout(cell, INPUT, (HIDDEN,) * 2, bidirectional=True, **settings), module.state_dict())
+    stack = ready(RnnSpec(cell, INPUT, (HIDDEN,) * 2, bidirectional=True, **settings), module.state_dict())
     x, state = random_input(), random_state(stack)
     assert_equal(stack.sequence(x, state), torch_run(module, x, stack, state))
     with pytest.raises(ValueError, match="whole sequences"):
@@ -106,7 +106,7 @@ def test_reads_whole_sequences_in_both_directions(cell: str, settings: dict[str,
 
 def test_a_projection_works_in_both_directions() -> None:
     module = torch_module("lstm", 2, {"bidirectional": True, "proj_size": 3})
-    stack = ready(Layout("lstm", INPUT, (HIDDEN,) * 2, proj_size=3, bidirectional=True), module.state_dict())
+    stack = ready(RnnSpec("lstm", INPUT, (HIDDEN,) * 2, proj_size=3, bidirectional=True), module.state_dict())
     x, state = random_input(), random_state(stack)
     assert_equal(stack.sequence(x, state), torch_run(module, x, stack, state))
 
@@ -124,13 +124,13 @@ SETTINGS = [
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("cell", CELLS)
 def test_steps_equal_the_whole_sequence(cell: str, settings: dict[str, Any]) -> None:
-    stack = ready(Layout(cell, INPUT, **settings))
+    stack = ready(RnnSpec(cell, INPUT, **settings))
     x, state = random_input(), random_state(stack)
     assert_equal(run_steps(stack, x, state), stack.sequence(x, state))
 
 
 def test_a_sequence_can_be_cut_anywhere() -> None:
-    stack = ready(Layout("gru", INPUT, (HIDDEN, HIDDEN)))
+    stack = ready(RnnSpec("gru", INPUT, (HIDDEN, HIDDEN)))
     x, state = random_input(), random_state(stack)
     first, between = stack.sequence(x[:, :2], state)
     second, after = stack.sequence(x[:, 2:], between)
@@ -140,7 +140,7 @@ def test_a_sequence_can_be_cut_anywhere() -> None:
 @pytest.mark.parametrize("way", ["step", "sequence"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_inputs_are_not_changed(cell: str, way: str) -> None:
-    stack = ready(Layout(cell, INPUT, (5, 5), layer_norm=True, connection="residual"))
+    stack = ready(RnnSpec(cell, INPUT, (5, 5), layer_norm=True, connection="residual"))
     x, state = random_input(), random_state(stack)
     kept_x, kept = x.clone(), {name: one.clone() for name, one in state.items()}
     stack.step(x[:, 0], state) if way == "step" else stack.sequence(x, state)
@@ -150,24 +150,26 @@ def test_inputs_are_not_changed(cell: str, way: str) -> None:
 
 
 def test_nothing_is_remembered_between_calls() -> None:
-    stack = ready(Layout("lstm", INPUT, (HIDDEN,)))
+    stack = ready(RnnSpec("lstm", INPUT, (HIDDEN,)))
     x = random_input()[:, 0]
     first = stack.step(x, stack.initial_state(BATCH))
     assert_equal(stack.step(x, stack.initial_state(BATCH)), first)
 
 
 def test_the_residual_connection_adds_the_input_of_layers_of_equal_size() -> None:
-    plain = ready(Layout("gru", INPUT, (INPUT,)))
-    residual = ready(Layout("gru", INPUT, (INPUT,), connection="residual"))
+    plain = ready(RnnSpec("gru", INPUT, (INPUT,)))
+    residual = ready(RnnSpec("gru", INPUT, (INPUT,), connection="residual"))
     x, state = random_input(), random_state(plain)
     expected, after = plain.sequence(x, state)
     assert_equal(residual.sequence(x, state), (expected + x, after))
 
 
 def test_an_open_highway_gate_gives_the_layer_and_a_closed_one_its_input() -> None:
-    layout = Layout("gru", INPUT, (INPUT,), connection="highway")
+    layout = RnnSpec("gru", INPUT, (INPUT,), connection="highway")
     weights = random_weights(layout)
-    plain = ready(Layout("gru", INPUT, (INPUT,)), {name: one for name, one in weights.items() if "highway" not in name})
+    plain = ready(
+        RnnSpec("gru", INPUT, (INPUT,)), {name: one for name, one in weights.items() if "highway" not in name}
+    )
     x, state = random_input(), random_state(plain)
     opened, closed = (
         ready(layout, {**weights, "highway_l0.bias": torch.full((INPUT,), value)}) for value in (100.0, -100.0)
@@ -177,12 +179,12 @@ def test_an_open_highway_gate_gives_the_layer_and_a_closed_one_its_input() -> No
 
 
 def test_specs_name_the_state_in_order() -> None:
-    stack = Stack(Layout("lstm", INPUT, (4, 6), proj_size=2))
+    stack = RnnStack(RnnSpec("lstm", INPUT, (4, 6), proj_size=2))
     assert stack.specs == [
         StateSpec("h_l0", (2,), "float32"),
         StateSpec("c_l0", (4,), "float32"),
         StateSpec("h_l1", (2,), "float32"),
         StateSpec("c_l1", (6,), "float32"),
     ]
-    both = Stack(Layout("gru", INPUT, (4,), bidirectional=True))
+    both = RnnStack(RnnSpec("gru", INPUT, (4,), bidirectional=True))
     assert [spec.name for spec in both.specs] == ["h_l0", "h_l0_reverse"]

@@ -9,14 +9,14 @@ from torch import Tensor
 from service.tasks.limits import TextLimits
 from service.tasks.next_word import feeding
 from service.tasks.next_word.feeding import feed
-from service.tasks.next_word.task import NextWord
+from service.tasks.next_word.task import NextWordTask
 from service.tasks.registry import load_task
 from tests.folders import write_language_model
 
 TOKENS = [[5, 6, 7], [], [8], [9, 5, 6, 7, 8, 9, 5], [], [6, 6], [7], [5, 6, 7]]
 
 
-def by_token(task: NextWord, state: Tensor, tokens: list[int]) -> tuple[Tensor, list[float]]:
+def by_token(task: NextWordTask, state: Tensor, tokens: list[int]) -> tuple[Tensor, list[float]]:
     """The slow way; a state's normaliser is what the output layer says of it."""
     network, layout, logprobs = task._network, task.layout, []
     for token in tokens:
@@ -34,7 +34,7 @@ def test_all_at_once_is_one_after_the_other(
 ) -> None:
     monkeypatch.setattr(feeding, "LOGIT_ROWS", logit_rows)
     _, task = load_task(write_language_model(tmp_path, "m", "1", **fields), TextLimits(64, 64))
-    assert isinstance(task, NextWord)
+    assert isinstance(task, NextWordTask)
     with torch.inference_mode():
         starts = [by_token(task, task.initial_state, [5 + at % 4])[0] for at in range(len(TOKENS))]
         for start in starts:

@@ -14,7 +14,7 @@ from service.domain.errors import InputTooLong, InvalidRequest, StateCorrupted
 from service.domain.operations import (
     ForecastCheck,
     Generate,
-    Open,
+    OpenSession,
     Operation,
     Outcome,
     Predict,
@@ -25,7 +25,7 @@ from service.domain.operations import (
 )
 from service.domain.rfc3339 import BEGIN, END
 from service.engine.runner import outcome_of, run_timestep
-from service.tasks.forecasting.task import Forecasts
+from service.tasks.forecasting.task import ForecastingTask
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
 from tests.forecast_folders import START, future_of, read_trainer, series, times_of, write_forecaster
@@ -66,7 +66,7 @@ class Model:
     def __init__(self, root: Path, **settings: Any) -> None:
         folder = write_forecaster(root, **settings)
         self.trainer: ForecastTrainer = read_trainer(folder)
-        self.task: Forecasts = load_task(folder, TextLimits(input_tokens=50))[1]
+        self.task: ForecastingTask = load_task(folder, TextLimits(input_tokens=50))[1]
 
     def run(self, operation: Operation, state: bytes | None = None) -> Outcome:
         task = self.task
@@ -447,7 +447,7 @@ def test_known_covariates_cover_the_horizon(tmp_path: Path, future: Any, message
 
 def test_a_forecaster_neither_scores_nor_generates_and_opens_without_input(tmp_path: Path) -> None:
     model, given = Model(tmp_path), SeriesInput(rows_of(1.0))
-    for operation in (Score(given), Generate(given), Open(given)):
+    for operation in (Score(given), Generate(given), OpenSession(given)):
         with pytest.raises(InvalidRequest):
             model.run(operation)
 

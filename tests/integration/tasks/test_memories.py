@@ -2,17 +2,17 @@
 
 import torch
 
-from service.nets.layers.attention import Memory
-from service.tasks.translation.encoder_cache import Memories
+from service.nets.layers.attention import EncoderMemory
+from service.tasks.translation.encoder_cache import EncoderCache
 
 
-def memory(source: tuple[int, ...]) -> Memory:
+def memory(source: tuple[int, ...]) -> EncoderMemory:
     rows = torch.zeros(1, len(source), 2)
-    return Memory(rows, rows, torch.ones(1, len(source), dtype=torch.bool))
+    return EncoderMemory(rows, rows, torch.ones(1, len(source), dtype=torch.bool))
 
 
 def test_the_longest_unused_copies_go_first() -> None:
-    held = Memories(capacity=6)
+    held = EncoderCache(capacity=6)
     sources = [(1, 2), (3, 4), (5, 6)]
     for source in sources:
         held.put(source, memory(source))
@@ -22,7 +22,7 @@ def test_the_longest_unused_copies_go_first() -> None:
 
 
 def test_a_source_longer_than_all_room_is_not_kept() -> None:
-    held = Memories(capacity=3)
+    held = EncoderCache(capacity=3)
     held.put((1, 2, 3, 4), memory((1, 2, 3, 4)))
     assert held.get((1, 2, 3, 4)) is None
     held.put((1, 2), memory((1, 2)))

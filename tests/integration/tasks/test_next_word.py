@@ -21,7 +21,7 @@ from service.domain.operations import (
 )
 from service.engine.runner import run_timestep
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
-from service.tasks.next_word.task import NextWord, TextLimits
+from service.tasks.next_word.task import NextWordTask, TextLimits
 from service.tasks.registry import load_task
 from tests.folders import WORDS, make_trainer, write_language_model
 
@@ -39,16 +39,16 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-def make_task(root: Path, **settings: Any) -> NextWord:
+def make_task(root: Path, **settings: Any) -> NextWordTask:
     return load_task(write_language_model(root, **settings), TextLimits(50, 20))[1]
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> NextWord:
+def task(tmp_path_factory: pytest.TempPathFactory) -> NextWordTask:
     return make_task(tmp_path_factory.mktemp("models"))
 
 
-def run(task: NextWord, operation: Operation, state: bytes | None = None) -> Outcome:
+def run(task: NextWordTask, operation: Operation, state: bytes | None = None) -> Outcome:
     row = task.initial_state if state is None else task.layout.from_bytes(state)
     sequence = task.start(operation, row)
     while not sequence.finished:
@@ -56,7 +56,7 @@ def run(task: NextWord, operation: Operation, state: bytes | None = None) -> Out
     return sequence.outcome(task.layout.to_bytes(sequence.state))
 
 
-def predict(task: NextWord, state: bytes | None = None, **given: Any) -> Outcome:
+def predict(task: NextWordTask, state: bytes | None = None, **given: Any) -> Outcome:
     options = {name: given.pop(name) for name in ("top_k", "complete") if name in given}
     return run(task, Predict(TextInput(**given) if given else None, PredictOptions(**options)), state)
 
@@ -95,7 +95,7 @@ def test_feeding_in_pieces_gives_the_answers_of_feeding_at_once(tmp_path: Path, 
     assert output(predict(task, state))["predictions"] == output(predict(task, text=text))["predictions"]
 
 
-def test_predictions_are_sorted_and_never_special(task: NextWord) -> None:
+def test_predictions_are_sorted_and_never_special(task: NextWordTask) -> None:
     listed = output(predict(task, text="the cat", top_k=100))["predictions"]
     probabilities = [one["probability"] for one in listed]
     assert probabilities == sorted(probabilities, reverse=True)
@@ -103,20 +103,20 @@ def test_predictions_are_sorted_and_never_special(task: NextWord) -> None:
     assert len(output(predict(task, text="the cat", top_k=3))["predictions"]) == 3
 
 
-def test_nothing_fed_is_nothing_observed(task: NextWord) -> None:
+def test_nothing_fed_is_nothing_observed(task: NextWordTask) -> None:
     outcome = predict(task)
     assert output(outcome)["observed"] is None
     assert (outcome.timesteps, outcome.observation) == (0, None)
 
 
-def test_words_are_found_in_any_case_and_unknown_ones_reported(task: NextWord) -> None:
+def test_words_are_found_in_any_case_and_unknown_ones_reported(task: NextWordTask) -> None:
     answer = output(run(task, Score(TextInput(text="TOM Don't knooow ZEBRA?"))))
     assert answer["tokens"] == ["Tom", "don't", "knooow", "ZEBRA", "?"]
     assert answer["unknown"] == ["knooow", "ZEBRA"]
     assert output(predict(task, text="tom zebra"))["observed"]["unknown"] == ["zebra"]
 
 
-def test_text_tokens_and_ids_are_three_ways_to_say_the_same(task: NextWord) -> None:
+def test_text_tokens_and_ids_are_three_ways_to_say_the_same(task: NextWordTask) -> None:
     ids = tuple(WORDS.index(word) for word in ("the", "dog", "."))
     answers = [
         predict(task, text="the dog."),
@@ -130,18 +130,18 @@ def test_text_tokens_and_ids_are_three_ways_to_say_the_same(task: NextWord) -> N
     ("text", "fed", "prefix"),
     [("the d", 1, "d"), ("the do", 1, "do"), ("D", 0, "d"), ("the ", 1, ""), ("the dog. wh", 3, "wh")],
 )
-def test_every_prediction_completes_the_unfinished_word(task: NextWord, text: str, fed: int, prefix: str) -> None:
+def test_every_prediction_completes_the_unfinished_word(task: NextWordTask, text: str, fed: int, prefix: str) -> None:
     outcome = predict(task, text=text, complete=True, top_k=100)
     listed = [one["token"] for one in output(outcome)["predictions"]]
     assert outcome.timesteps == fed
     assert sorted(listed) == sorted(word for word in WORDS[2:] if word.lower().startswith(prefix))
 
 
-def test_a_prefix_that_nothing_continues_has_no_predictions(task: NextWord) -> None:
+def test_a_prefix_that_nothing_continues_has_no_predictions(task: NextWordTask) -> None:
     assert output(predict(task, text="the qqq", complete=True))["predictions"] == []
 
 
-def test_greedy_generation_takes_the_most_probable_token_each_time(task: NextWord) -> None:
+def test_greedy_generation_takes_the_most_probable_token_each_time(task: NextWordTask) -> None:
     generated = output(run(task, Generate(TextInput(text="the"), GenerateOptions(6, temperature=0))))
     state = predict(task, text="the").state
     for token, logprob in zip(generated["tokens"], generated["logprobs"], strict=True):
@@ -151,7 +151,7 @@ def test_greedy_generation_takes_the_most_probable_token_each_time(task: NextWor
         state = predict(task, state, tokens=(token,)).state
 
 
-def test_the_state_after_a_generation_has_seen_every_token_returned(task: NextWord) -> None:
+def test_the_state_after_a_generation_has_seen_every_token_returned(task: NextWordTask) -> None:
     outcome = run(task, Generate(TextInput(text="the"), GenerateOptions(6, seed=3)))
     tokens = output(outcome)["tokens"]
     fed = predict(task, predict(task, text="the").state, tokens=tuple(tokens)).state
@@ -159,7 +159,7 @@ def test_the_state_after_a_generation_has_seen_every_token_returned(task: NextWo
     assert (outcome.timesteps, outcome.generated) == (1 + len(tokens), len(tokens))
 
 
-def test_a_stop_text_ends_the_output_and_neither_it_nor_its_state_remains(task: NextWord) -> None:
+def test_a_stop_text_ends_the_output_and_neither_it_nor_its_state_remains(task: NextWordTask) -> None:
     free = output(run(task, Generate(None, GenerateOptions(12, seed=5))))["tokens"]
     stop = f"{free[4]} {free[5]}"
     outcome = run(task, Generate(None, GenerateOptions(12, seed=5, stop=("never this", stop))))
@@ -171,19 +171,19 @@ def test_a_stop_text_ends_the_output_and_neither_it_nor_its_state_remains(task: 
     assert task.layout.from_bytes(outcome.state) == pytest.approx(task.layout.from_bytes(fed), abs=1e-6)
 
 
-def test_a_seed_fixes_the_text_and_other_seeds_give_others(task: NextWord) -> None:
+def test_a_seed_fixes_the_text_and_other_seeds_give_others(task: NextWordTask) -> None:
     texts = [output(run(task, Generate(None, GenerateOptions(8, seed=seed))))["text"] for seed in (1, 1, 2, 3, 4)]
     assert texts[0] == texts[1]
     assert len(set(texts)) > 2
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-30}])
-def test_the_narrowest_choice_is_the_greedy_one(task: NextWord, options: dict[str, Any]) -> None:
+def test_the_narrowest_choice_is_the_greedy_one(task: NextWordTask, options: dict[str, Any]) -> None:
     greedy = output(run(task, Generate(None, GenerateOptions(8, temperature=0))))
     assert output(run(task, Generate(None, GenerateOptions(8, seed=1, **options))))["tokens"] == greedy["tokens"]
 
 
-def test_logprobs_are_those_of_the_model_whatever_the_temperature(task: NextWord) -> None:
+def test_logprobs_are_those_of_the_model_whatever_the_temperature(task: NextWordTask) -> None:
     hot = output(run(task, Generate(TextInput(text="the"), GenerateOptions(5, temperature=5, seed=1))))
     scored = output(run(task, Score(TextInput(tokens=("the", *hot["tokens"])))))
     assert hot["logprobs"] == pytest.approx(scored["logprobs"][1:], abs=1e-5)
@@ -207,7 +207,7 @@ def test_logprobs_are_those_of_the_model_whatever_the_temperature(task: NextWord
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(
-    task: NextWord, operation: Operation, error: type[Exception], message: str
+    task: NextWordTask, operation: Operation, error: type[Exception], message: str
 ) -> None:
     assert len(WORDS) == 46
     with pytest.raises(error, match=message):
@@ -229,14 +229,14 @@ def test_without_a_begin_symbol_state_0_is_the_zero_state(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["the don'", "the DON'", "the don"])
-def test_an_apostrophe_belongs_to_the_word_being_typed(task: NextWord, text: str) -> None:
+def test_an_apostrophe_belongs_to_the_word_being_typed(task: NextWordTask, text: str) -> None:
     outcome = predict(task, text=text, complete=True)
     assert [one["token"] for one in output(outcome)["predictions"]] == ["don't"]
     assert outcome.timesteps == 1
 
 
 @pytest.mark.parametrize("text", ["", "  "])
-def test_empty_text_is_refused_for_completion_too(task: NextWord, text: str) -> None:
+def test_empty_text_is_refused_for_completion_too(task: NextWordTask, text: str) -> None:
     with pytest.raises(InvalidRequest, match=r"input\.text has no token"):
         task.start(Predict(TextInput(text=text), PredictOptions(complete=True)), task.initial_state)
 
@@ -269,7 +269,7 @@ def test_a_score_is_never_above_certainty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["short", "long", "nan"])
-def test_a_damaged_state_is_refused(task: NextWord, change: str) -> None:
+def test_a_damaged_state_is_refused(task: NextWordTask, change: str) -> None:
     raw = task.layout.to_bytes(task.initial_state)
     damaged = {"short": raw[:-4], "long": raw + raw, "nan": b"\xff" * 4 + raw[4:]}[change]
     with pytest.raises(StateCorrupted):

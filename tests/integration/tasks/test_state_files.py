@@ -13,11 +13,11 @@ from safetensors.numpy import load
 
 from service.application.sessions.state_metadata import read_metadata
 from service.domain.errors import InvalidRequest, StateCorrupted
-from service.domain.operations import Open, Operation, Outcome, Predict, SeriesInput, TextInput
-from service.domain.rfc3339 import BEGIN, END, microseconds
-from service.engine.registry import Loaded
+from service.domain.operations import OpenSession, Operation, Outcome, Predict, SeriesInput, TextInput
+from service.domain.rfc3339 import BEGIN, END, parse_rfc3339
+from service.engine.registry import LoadedModel
 from service.engine.runner import outcome_of, run_timestep
-from service.engine.state_export import LONGEST_HEADER, SafetensorsFiles
+from service.engine.state_export import MAX_HEADER_BYTES, SafetensorsStateFiles
 from service.model_folder.safetensors_io import tensor_file
 from service.tasks.limits import TextLimits
 from tests.folders import load_catalogue, write_language_model
@@ -25,7 +25,7 @@ from tests.forecast_folders import write_forecaster
 from tests.state_files import mutated, put_together, taken_apart, with_metadata, with_tensors
 from tests.translation_folders import write_encoder_decoder
 
-TIME = microseconds("2026-03-02T08:00:00Z")
+TIME = parse_rfc3339("2026-03-02T08:00:00Z")
 HALF_HOUR = 1_800_000_000
 LANGUAGE: dict[str, dict[str, Any]] = {
     "lstm": {"cell": "lstm", "num_layers": 3},
@@ -69,8 +69,8 @@ NAMES = [*LANGUAGE, *FORECASTERS, *TRANSLATORS]
 class Model:
     """A loaded model, the state of a session that took a few steps, and its file."""
 
-    files: SafetensorsFiles
-    loaded: Loaded
+    files: SafetensorsStateFiles
+    loaded: LoadedModel
     state: bytes
     content: bytes
 
@@ -78,7 +78,7 @@ class Model:
         return self.files.read(content).state(self.loaded.version)
 
 
-def run(loaded: Loaded, operation: Operation, state: bytes | None) -> Outcome:
+def run(loaded: LoadedModel, operation: Operation, state: bytes | None) -> Outcome:
     task = loaded.task
     sequence = task.start(operation, task.initial_state if state is None else task.from_bytes(state))
     while not sequence.finished:
@@ -88,7 +88,7 @@ def run(loaded: Loaded, operation: Operation, state: bytes | None) -> Outcome:
     return outcome_of(task, sequence)
 
 
-def further(loaded: Loaded, count: int = 1, at: int = 0) -> Predict:
+def further(loaded: LoadedModel, count: int = 1, at: int = 0) -> Predict:
     """A step of a session of this model, `at` steps after the first."""
     if loaded.version.task != "forecasting":
         return Predict(TextInput(text=["the dog", "J'ai"][loaded.version.task == "translation"]))
@@ -110,12 +110,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     for name, settings in TRANSLATORS.items():
         write_encoder_decoder(folder, name, golden=False, **settings)
     catalogue = load_catalogue(folder, TextLimits(50, 20, 30))
-    files, found = SafetensorsFiles(catalogue), {}
+    files, found = SafetensorsStateFiles(catalogue), {}
     for version in catalogue.versions():
         loaded = catalogue.loaded(version)
         state = None
         if version.task == "translation":
-            state = run(loaded, Open(TextInput(text="I am hungry.")), None).state
+            state = run(loaded, OpenSession(TextInput(text="I am hungry.")), None).state
         state = run(loaded, further(loaded, 4), state).state
         found[version.name] = Model(files, loaded, state, files.write(version, state, {"a": "b"}))
     assert sorted(found) == sorted(NAMES)
@@ -226,9 +226,9 @@ def test_a_header_as_long_as_no_states_is_refused_unread(models: dict[str, Model
     model = models["lstm"]
     header, data = taken_apart(model.content)
     refused(
-        model, put_together(json.dumps(header).encode().ljust(LONGEST_HEADER + 1), data), "body", "131073", "131072"
+        model, put_together(json.dumps(header).encode().ljust(MAX_HEADER_BYTES + 1), data), "body", "131073", "131072"
     )
-    model.read(put_together(json.dumps(header).encode().ljust(LONGEST_HEADER), data))
+    model.read(put_together(json.dumps(header).encode().ljust(MAX_HEADER_BYTES), data))
     names = {f"t{at}": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for at in range(20_000)}
     refused(model, put_together(names, b""), "body", "131072")
 

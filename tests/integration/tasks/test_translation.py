@@ -14,7 +14,7 @@ from service.domain.operations import Generate, Operation, Outcome, Predict, Pre
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
-from service.tasks.translation.task import Translation
+from service.tasks.translation.task import TranslationTask
 from tests.folders import write_language_model
 from tests.translation_folders import MARKS, make_translation_trainer, write_encoder_decoder
 from tests.translation_requests import (
@@ -32,27 +32,27 @@ WORDS = ([*MARKS, "x", "y"], [*MARKS, *"abcdefghij"])
 SENTENCES = "I am hungry. Where is Tom? I don't know."
 
 
-def make_task(root: Path, **settings: Any) -> Translation:
+def make_task(root: Path, **settings: Any) -> TranslationTask:
     return load_task(write_encoder_decoder(root, **settings), TextLimits(200, 60, 40))[1]
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Translation:
+def task(tmp_path_factory: pytest.TempPathFactory) -> TranslationTask:
     return make_task(tmp_path_factory.mktemp("models"))
 
 
-def run(task: Translation, operation: Operation, state: bytes | None = None) -> Outcome:
+def run(task: TranslationTask, operation: Operation, state: bytes | None = None) -> Outcome:
     sequence = task.start(operation, task.initial_state if state is None else task.from_bytes(state))
     while not sequence.finished:
         assert run_timestep(task, [sequence]) == [None]
     return outcome_of(task, sequence)
 
 
-def translate(task: Translation, text: str, **options: Any) -> Any:
+def translate(task: TranslationTask, text: str, **options: Any) -> Any:
     return run(task, Translate(text, TranslateOptions(**options))).output["translations"]
 
 
-def accept(task: Translation, state: bytes, text: str | None, **options: Any) -> Any:
+def accept(task: TranslationTask, state: bytes, text: str | None, **options: Any) -> Any:
     return run(task, AcceptTranslation(text, CompletionOptions(**options)), state)
 
 
@@ -155,7 +155,9 @@ def test_unknown_words_of_a_given_target_are_scored_and_told(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("size", [1, 4])
-def test_a_text_is_translated_sentence_by_sentence_and_keeps_what_stands_between(task: Translation, size: int) -> None:
+def test_a_text_is_translated_sentence_by_sentence_and_keeps_what_stands_between(
+    task: TranslationTask, size: int
+) -> None:
     text = f"  {SENTENCES}\n\nWho are you? "
     singles = ["I am hungry.", "Where is Tom?", "I don't know.", "Who are you?"]
     alone = [translate(task, one, beam_size=size)[0] for one in singles]
@@ -167,7 +169,7 @@ def test_a_text_is_translated_sentence_by_sentence_and_keeps_what_stands_between
     assert whole["score"] == pytest.approx(total / len(whole["tokens"]), abs=1e-5)
 
 
-def test_a_long_text_occupies_a_few_rows_at_a_time(task: Translation) -> None:
+def test_a_long_text_occupies_a_few_rows_at_a_time(task: TranslationTask) -> None:
     sequence = task.start(Translate("I am hungry. " * 14, TranslateOptions(beam_size=4)), None)
     most = 0
     while not sequence.finished:
@@ -178,7 +180,7 @@ def test_a_long_text_occupies_a_few_rows_at_a_time(task: Translation) -> None:
     assert translations[0]["text"] == " ".join([translate(task, "I am hungry.", beam_size=4)[0]["text"]] * 14)
 
 
-def test_alternatives_read_differently_and_the_best_comes_first(task: Translation) -> None:
+def test_alternatives_read_differently_and_the_best_comes_first(task: TranslationTask) -> None:
     for text in ("Where is Tom?", SENTENCES):
         found = translate(task, text, beam_size=6, alternatives=5)
         assert len({one["text"] for one in found}) == len(found) > 1
@@ -187,7 +189,7 @@ def test_alternatives_read_differently_and_the_best_comes_first(task: Translatio
     assert single[0] == max(single)
 
 
-def test_attention_is_target_by_source_and_each_sentence_attends_to_itself(task: Translation) -> None:
+def test_attention_is_target_by_source_and_each_sentence_attends_to_itself(task: TranslationTask) -> None:
     plain = translate(task, "Where is Tom? I am hungry.")[0]
     assert "attention" not in plain
     one = translate(task, "Where is Tom? I am hungry.", attention=True)[0]
@@ -201,7 +203,7 @@ def test_attention_is_target_by_source_and_each_sentence_attends_to_itself(task:
 
 
 @pytest.mark.parametrize("text", ["日本語のテキスト", "Привет, мир!", "🙂", "\u200b", "x" * 30, "</s> <s> <unk>"])
-def test_a_source_in_another_script_is_answered(task: Translation, text: str) -> None:
+def test_a_source_in_another_script_is_answered(task: TranslationTask, text: str) -> None:
     found = translate(task, text, alternatives=1)
     assert found[0]["text"]
     assert all(mark not in one["tokens"][:-1] for one in found for mark in MARKS)
@@ -239,7 +241,7 @@ def test_a_source_in_another_script_is_answered(task: Translation, text: str) ->
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(
-    task: Translation, operation: Operation, error: type[Exception], message: str
+    task: TranslationTask, operation: Operation, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         task.start(operation, task.initial_state)
@@ -258,7 +260,7 @@ def test_a_language_model_does_not_translate(tmp_path: Path) -> None:
         task.start(Translate("I", TranslateOptions(2)), task.initial_state)
 
 
-def test_a_session_needs_its_source(task: Translation) -> None:
+def test_a_session_needs_its_source(task: TranslationTask) -> None:
     with pytest.raises(InvalidRequest, match="input is missing: a session of a translation model is created with"):
         task.to_bytes(task.initial_state)
 
@@ -304,7 +306,7 @@ def test_another_worker_continues_a_session_and_looking_changes_nothing(tmp_path
     assert elsewhere.state == stepped.state
 
 
-def test_without_accepted_words_the_completion_is_the_translation(task: Translation) -> None:
+def test_without_accepted_words_the_completion_is_the_translation(task: TranslationTask) -> None:
     for text in ("I am hungry.", "Where is Tom?"):
         looked = accept(task, run(task, OpenTranslation(text)).state, None, beam_size=3).output["completion"]
         best = translate(task, text, beam_size=3)[0]
@@ -358,7 +360,7 @@ def test_next_words_of_pieces_are_whole_words_with_their_probability(tmp_path: P
 
 
 @pytest.mark.parametrize("change", ["short", "long", "header", "ids", "nan"])
-def test_a_damaged_state_is_refused(task: Translation, change: str) -> None:
+def test_a_damaged_state_is_refused(task: TranslationTask, change: str) -> None:
     raw = run(task, OpenTranslation("I am hungry.")).state
     damaged = {
         "short": raw[:-4],

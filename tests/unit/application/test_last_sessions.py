@@ -1,27 +1,27 @@
 """When a retiring version counts as drained: searched from end to end while nothing moved."""
 
-from service.application.model_versions.session_scan import Searches
-from service.domain.models import Edition, Meeting, Served
-from service.domain.sessions import Place
+from service.application.model_versions.session_scan import DrainScans
+from service.domain.models import ClusterView, ServedVersion, VersionKey
+from service.domain.sessions import IndexPosition
 
-EDITION = Edition("m", "1", "a")
+EDITION = VersionKey("m", "1", "a")
 MARGIN_MS = 100
-PLACE = Place("tenant", 1, "session")
+PLACE = IndexPosition("tenant", 1, "session")
 
 
-def meeting(now: int, *, opened: bool = False, touched: bool = False) -> Meeting:
-    return Meeting(now, {}, {"one": (), "two": (Served(EDITION, opened, touched),)})
+def meeting(now: int, *, opened: bool = False, touched: bool = False) -> ClusterView:
+    return ClusterView(now, {}, {"one": (), "two": (ServedVersion(EDITION, opened, touched),)})
 
 
 def test_the_search_begins_when_nobody_took_new_sessions_for_a_while() -> None:
-    searches = Searches(MARGIN_MS)
+    searches = DrainScans(MARGIN_MS)
     assert not searches.of(EDITION, meeting(1000, opened=True)).due(1000)
     assert not searches.of(EDITION, meeting(1099)).due(1099)
     assert searches.of(EDITION, meeting(1100)).due(1100)
 
 
 def test_the_search_rests_at_a_live_session_and_goes_on_from_there() -> None:
-    searches = Searches(MARGIN_MS)
+    searches = DrainScans(MARGIN_MS)
     searches.of(EDITION, meeting(1000))
     search = searches.of(EDITION, meeting(1100))
     search.reached(PLACE, 1100)
@@ -30,21 +30,21 @@ def test_the_search_rests_at_a_live_session_and_goes_on_from_there() -> None:
 
 
 def test_a_version_is_drained_when_the_search_found_nobody_and_nothing_moved_for_a_while() -> None:
-    searches = Searches(MARGIN_MS)
+    searches = DrainScans(MARGIN_MS)
     searches.of(EDITION, meeting(1000)).reached(None, 1100)
     assert not searches.of(EDITION, meeting(1199)).drained(1199)
     assert searches.of(EDITION, meeting(1200)).drained(1200)
 
 
 def test_a_session_that_moved_or_was_forked_meanwhile_starts_the_search_anew() -> None:
-    searches = Searches(MARGIN_MS)
+    searches = DrainScans(MARGIN_MS)
     searches.of(EDITION, meeting(1000)).reached(None, 1100)
     search = searches.of(EDITION, meeting(1200, touched=True))
     assert (search.at, search.drained(1300), search.due(1299), search.due(1300)) == (None, False, False, True)
 
 
 def test_a_worker_that_no_longer_searches_forgets_how_far_it_came() -> None:
-    searches = Searches(MARGIN_MS)
+    searches = DrainScans(MARGIN_MS)
     searches.of(EDITION, meeting(1000)).reached(PLACE, 1100)
     searches.keep(set())
     assert searches.of(EDITION, meeting(2000)).at is None

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from service.application.model_versions.resolver import Models, Standing
+from service.application.model_versions.resolver import VersionAvailability, VersionResolver
 from service.domain.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
-from service.domain.models import Edition, ModelVersion
+from service.domain.models import ModelVersion, VersionKey
 from service.domain.sessions import Record
 from tests.fakes import AddingEngine, model_version
 
@@ -27,9 +27,9 @@ OF_ONE = Record(
 )
 
 
-def models(*loaded: ModelVersion, **standing: object) -> Models:
-    made = Models(AddingEngine(*loaded))
-    made.standing = Standing(**{"open": frozenset({TWO.edition}), **standing})
+def models(*loaded: ModelVersion, **standing: object) -> VersionResolver:
+    made = VersionResolver(AddingEngine(*loaded))
+    made.standing = VersionAvailability(**{"open": frozenset({TWO.edition}), **standing})
     return made
 
 
@@ -80,12 +80,12 @@ def test_a_session_whose_version_another_worker_has_or_may_come_is_told_to_try_a
     ("loaded", "elsewhere", "message"),
     [
         (TWO, frozenset(), "no longer served"),
-        (TWO, frozenset({Edition("adder", "1", "another")}), "no longer served"),
+        (TWO, frozenset({VersionKey("adder", "1", "another")}), "no longer served"),
         (replace(ONE, fingerprint="33" * 32), frozenset(), "changed in place"),
     ],
 )
 def test_a_session_whose_version_nobody_has_is_told_that_it_is_gone(
-    loaded: ModelVersion, elsewhere: frozenset[Edition], message: str
+    loaded: ModelVersion, elsewhere: frozenset[VersionKey], message: str
 ) -> None:
     with pytest.raises(ModelVersionGone, match=message) as told:
         models(loaded, elsewhere=elsewhere).of_session(OF_ONE)

@@ -4,19 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from service.application.model_versions.retirement import FORGOTTEN_MS, Plan, Retirement
-from service.domain.models import Edition, Folder, Mark, Meeting, Served
+from service.application.model_versions.retirement import FORGOTTEN_MS, Retirement, RetirementPlan
+from service.domain.models import ClusterView, RetirementMark, ServedVersion, VersionFolder, VersionKey
 
 GRACE_MS = 60_000
 NOW = 1_000_000
 
 
-def edition(version: int, content: str = "a", model: str = "m") -> Edition:
-    return Edition(model, str(version), content)
+def edition(version: int, content: str = "a", model: str = "m") -> VersionKey:
+    return VersionKey(model, str(version), content)
 
 
-def folder(version: int, content: str | None = "a", model: str = "m", **fields: bool) -> Folder:
-    return Folder(model, str(version), f"signature of {version}{content}", content, **fields)
+def folder(version: int, content: str | None = "a", model: str = "m", **fields: bool) -> VersionFolder:
+    return VersionFolder(model, str(version), f"signature of {version}{content}", content, **fields)
 
 
 class World:
@@ -26,35 +26,35 @@ class World:
         self.retirement = Retirement(GRACE_MS, retire_superseded)
         self.folders = [folder(one) for one in sorted(versions, reverse=True)]
         self.loaded = [edition(one) for one in sorted(versions)]
-        self.meeting = Meeting(NOW)
+        self.meeting = ClusterView(NOW)
         self.look()
 
-    def look(self) -> Plan:
+    def look(self) -> RetirementPlan:
         plan = self.retirement.plan(self.folders, self.loaded, self.meeting)
         kept = {one: mark for one, mark in self.meeting.marks.items() if one not in plan.unmark}
-        served = tuple(Served(one, one in plan.open) for one in self.loaded)
+        served = tuple(ServedVersion(one, one in plan.open) for one in self.loaded)
         self.meeting = replace(self.meeting, marks=plan.mark | kept, workers=self.meeting.workers | {"this": served})
         return plan
 
-    def put(self, version: int) -> Plan:
+    def put(self, version: int) -> RetirementPlan:
         """A version's folder comes and is loaded."""
         self.folders = sorted([*self.folders, folder(version)], key=lambda one: -int(one.version))
         self.loaded = sorted({*self.loaded, edition(version)}, key=lambda one: one.number)
         return self.look()
 
-    def take(self, version: int) -> Plan:
+    def take(self, version: int) -> RetirementPlan:
         """A version's folder goes."""
         self.folders = [one for one in self.folders if one.version != str(version)]
         return self.look()
 
-    def wait(self, milliseconds: int) -> Plan:
+    def wait(self, milliseconds: int) -> RetirementPlan:
         self.meeting = replace(self.meeting, now=self.meeting.now + milliseconds)
         return self.look()
 
     def unload(self, *versions: int) -> None:
         self.loaded = [one for one in self.loaded if one.number not in versions]
 
-    def drain(self, version: int) -> Plan:
+    def drain(self, version: int) -> RetirementPlan:
         marks = self.meeting.marks
         marks[edition(version)] = replace(marks[edition(version)], drained=True)
         return self.look()
@@ -62,14 +62,14 @@ class World:
 
 def test_versions_that_stand_together_at_the_start_are_all_served() -> None:
     plan = World(1, 2, 10).look()
-    assert plan == Plan(frozenset({edition(1), edition(2), edition(10)}), (), (), {}, ())
+    assert plan == RetirementPlan(frozenset({edition(1), edition(2), edition(10)}), (), (), {}, ())
 
 
 def test_a_newer_version_that_joins_retires_the_older_ones() -> None:
     world = World(1, 2)
     assert world.put(10).mark == {
-        edition(1): Mark(NOW, "superseded", "signature of 1a"),
-        edition(2): Mark(NOW, "superseded", "signature of 2a"),
+        edition(1): RetirementMark(NOW, "superseded", "signature of 1a"),
+        edition(2): RetirementMark(NOW, "superseded", "signature of 2a"),
     }
     assert world.look().open == {edition(10)}
 
@@ -95,7 +95,7 @@ def test_superseded_versions_stay_where_they_are_not_to_retire() -> None:
 
 def test_marks_from_before_that_setting_are_taken_back() -> None:
     world = World(1, 2, retire_superseded=False)
-    world.meeting.marks[edition(1)] = Mark(NOW, "superseded", drained=True)
+    world.meeting.marks[edition(1)] = RetirementMark(NOW, "superseded", drained=True)
     plan = world.look()
     assert (plan.open, plan.unmark, plan.unload) == ({edition(1), edition(2)}, (edition(1),), ())
 
@@ -103,7 +103,7 @@ def test_marks_from_before_that_setting_are_taken_back() -> None:
 def test_a_broken_version_changes_nothing() -> None:
     world = World(1)
     world.folders.insert(0, folder(2, None, broken=True))
-    assert world.look() == Plan(frozenset({edition(1)}), (), (), {}, ())
+    assert world.look() == RetirementPlan(frozenset({edition(1)}), (), (), {}, ())
 
 
 def test_a_version_that_is_still_loading_changes_nothing_but_that_it_is_awaited() -> None:
@@ -119,24 +119,24 @@ def test_a_version_changed_in_place_serves_as_it_was_until_its_folder_is_loaded_
     plan = world.look()
     assert (plan.open, [one.version for one in plan.awaited]) == ({edition(1)}, ["1"])
     world.folders, world.loaded = [folder(1, "b")], [edition(1, "b")]
-    assert world.look() == Plan(frozenset({edition(1, "b")}), (), (), {}, ())
+    assert world.look() == RetirementPlan(frozenset({edition(1, "b")}), (), (), {}, ())
 
 
 def test_a_version_changed_in_place_for_a_broken_one_goes_on_serving() -> None:
     world = World(1)
     world.folders = [folder(1, None, broken=True)]
-    assert world.look() == Plan(frozenset({edition(1)}), (), (), {}, ())
+    assert world.look() == RetirementPlan(frozenset({edition(1)}), (), (), {}, ())
 
 
 def test_a_version_whose_folder_is_gone_takes_no_new_sessions_and_retires() -> None:
     world = World(1, 2)
     plan = world.take(1)
-    assert (plan.open, plan.mark) == ({edition(2)}, {edition(1): Mark(NOW, "removed")})
+    assert (plan.open, plan.mark) == ({edition(2)}, {edition(1): RetirementMark(NOW, "removed")})
 
 
 def test_the_last_version_retires_like_any_other_when_its_folder_is_gone() -> None:
     plan = World(1).take(1)
-    assert (plan.open, plan.mark) == (frozenset(), {edition(1): Mark(NOW, "removed")})
+    assert (plan.open, plan.mark) == (frozenset(), {edition(1): RetirementMark(NOW, "removed")})
 
 
 def test_a_retiring_version_is_unloaded_when_its_grace_time_is_over() -> None:
@@ -191,7 +191,7 @@ def test_removing_the_newest_version_brings_the_one_before_back_at_once() -> Non
     world.put(2)
     plan = world.take(2)
     assert plan.open == {edition(1)}
-    assert plan.mark == {edition(2): Mark(NOW, "removed")}
+    assert plan.mark == {edition(2): RetirementMark(NOW, "removed")}
     plan = world.look()
     assert plan.unmark == (edition(1),)
     assert world.wait(GRACE_MS).unload == (edition(2),)
@@ -233,8 +233,8 @@ def test_a_removed_folder_that_comes_back_serves_again() -> None:
 
 def test_a_worker_without_the_newer_version_goes_on_and_leaves_the_mark_to_those_who_have_it() -> None:
     world = World(1)
-    world.meeting.marks[edition(1)] = Mark(NOW, "superseded")
-    world.meeting.workers["other"] = (Served(edition(1), open=False), Served(edition(2), open=True))
+    world.meeting.marks[edition(1)] = RetirementMark(NOW, "superseded")
+    world.meeting.workers["other"] = (ServedVersion(edition(1), open=False), ServedVersion(edition(2), open=True))
     plan = world.wait(GRACE_MS)
     assert (plan.open, plan.unload, plan.unmark) == ({edition(1)}, (), ())
 
@@ -255,7 +255,7 @@ def test_a_mark_waits_for_the_store() -> None:
 
 @pytest.mark.parametrize(("waited", "forgotten"), [(FORGOTTEN_MS - 1, ()), (FORGOTTEN_MS, (edition(1),))])
 def test_marks_of_what_is_nowhere_any_more_are_forgotten_in_the_end(
-    waited: int, forgotten: tuple[Edition, ...]
+    waited: int, forgotten: tuple[VersionKey, ...]
 ) -> None:
     world = World(1, 2)
     world.take(1)

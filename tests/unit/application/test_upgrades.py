@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 
-from service.application.model_versions.reconciler import Upgrades
-from service.application.model_versions.resolver import Models
+from service.application.model_versions.reconciler import ModelReconciler
+from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement
-from service.application.model_versions.session_scan import Searches
+from service.application.model_versions.session_scan import DrainScans
 from service.domain.errors import ModelFolderError, StoreUnavailable, UnrollError
-from service.domain.models import Edition, Folder, Mark, Meeting, ModelVersion, Served
-from service.domain.sessions import Place
+from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
+from service.domain.sessions import IndexPosition
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, model_version
 
 GRACE_MS = 60_000
 MARGIN_MS = 100
 ONE, TWO = model_version(version="1", fingerprint="11" * 32), model_version(version="2", fingerprint="22" * 32)
-PLACE = Place("tenant", 1, "session")
+PLACE = IndexPosition("tenant", 1, "session")
 
 
 @dataclass
@@ -35,17 +35,17 @@ class MemoryShelf:
         self._disk, self._engine = disk, engine
         self._judged: dict[str, bool] = {}
 
-    async def look(self) -> list[Folder]:
+    async def look(self) -> list[VersionFolder]:
         if self._disk.missing:
             raise ModelFolderError("missing")
         return [self._folder(one) for one in self._disk.versions]
 
-    def _folder(self, version: ModelVersion) -> Folder:
+    def _folder(self, version: ModelVersion) -> VersionFolder:
         good = self._judged.get(version.fingerprint)
         known = version.fingerprint if good else None
-        return Folder(version.name, version.version, version.fingerprint, known, broken=good is False)
+        return VersionFolder(version.name, version.version, version.fingerprint, known, broken=good is False)
 
-    async def load(self, folder: Folder) -> ModelVersion | None:
+    async def load(self, folder: VersionFolder) -> ModelVersion | None:
         self._judged[folder.signature] = folder.signature not in self._disk.broken
         if not self._judged[folder.signature]:
             return None
@@ -54,7 +54,7 @@ class MemoryShelf:
         self._engine.known = sorted([*others, version], key=lambda one: one.version)
         return version
 
-    def unload(self, edition: Edition) -> None:
+    def unload(self, edition: VersionKey) -> None:
         self._engine.known = [one for one in self._engine.known if one.edition != edition]
 
 
@@ -63,9 +63,9 @@ class Town:
     """What the workers know together, and the one session that may need a version."""
 
     now: int = 1_000_000
-    marks: dict[Edition, Mark] = field(default_factory=dict)
-    workers: dict[str, tuple[Served, ...]] = field(default_factory=dict)
-    session: Edition | None = None
+    marks: dict[VersionKey, RetirementMark] = field(default_factory=dict)
+    workers: dict[str, tuple[ServedVersion, ...]] = field(default_factory=dict)
+    session: VersionKey | None = None
     failure: UnrollError | None = None
 
 
@@ -76,24 +76,24 @@ class MemoryFleet:
     town: Town
     worker: str
 
-    async def meet(self, served: "list[Served]") -> Meeting:
+    async def meet(self, served: "list[ServedVersion]") -> ClusterView:
         self._maybe_fail()
         self.town.workers[self.worker] = tuple(served)
-        return Meeting(self.town.now, dict(self.town.marks), dict(self.town.workers))
+        return ClusterView(self.town.now, dict(self.town.marks), dict(self.town.workers))
 
     async def leave(self) -> None:
         self._maybe_fail()
         del self.town.workers[self.worker]
 
-    async def mark(self, edition: Edition, mark: Mark) -> None:
+    async def mark(self, edition: VersionKey, mark: RetirementMark) -> None:
         if mark.drained:
             self.town.marks[edition] = mark
         self.town.marks.setdefault(edition, mark)
 
-    async def unmark(self, edition: Edition) -> None:
+    async def unmark(self, edition: VersionKey) -> None:
         self.town.marks.pop(edition, None)
 
-    async def first_live(self, edition: Edition, start: Place | None) -> Place | None:
+    async def first_live(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
         return PLACE if self.town.session == edition else None
 
     def _maybe_fail(self) -> None:
@@ -107,8 +107,8 @@ class Worker:
     def __init__(self, town: Town, disk: Disk, name: str = "a") -> None:
         self.engine, self.observer, self.town = AddingEngine(), CountingObserver(), town
         self.engine.known = []
-        self.models, self.clock = Models(self.engine), ManualClock()
-        self.upgrades = Upgrades(
+        self.models, self.clock = VersionResolver(self.engine), ManualClock()
+        self.upgrades = ModelReconciler(
             models=self.models,
             engine=self.engine,
             shelf=MemoryShelf(disk, self.engine),
@@ -116,7 +116,7 @@ class Worker:
             observer=self.observer,
             clock=self.clock,
             retirement=Retirement(GRACE_MS),
-            searches=Searches(MARGIN_MS),
+            searches=DrainScans(MARGIN_MS),
             fresh_seconds=20,
         )
 
@@ -241,7 +241,9 @@ def test_without_the_store_new_versions_join_and_none_goes() -> None:
 
 def test_a_worker_that_starts_without_the_store_loads_everything() -> None:
     async def scene() -> None:
-        town = Town(failure=StoreUnavailable("away"), marks={ONE.edition: Mark(0, "superseded", drained=True)})
+        town = Town(
+            failure=StoreUnavailable("away"), marks={ONE.edition: RetirementMark(0, "superseded", drained=True)}
+        )
         worker = Worker(town, Disk([TWO, ONE]))
         await worker.upgrades.start()
         assert worker.loaded == ["1", "2"]
@@ -254,7 +256,7 @@ def test_a_worker_that_starts_without_the_store_loads_everything() -> None:
 
 def test_a_worker_that_starts_leaves_alone_what_nobody_needs() -> None:
     async def scene() -> None:
-        marks = {ONE.edition: Mark(0, "superseded", signature=ONE.fingerprint, drained=True)}
+        marks = {ONE.edition: RetirementMark(0, "superseded", signature=ONE.fingerprint, drained=True)}
         worker = Worker(Town(marks=marks), Disk([TWO, ONE]))
         await worker.upgrades.start()
         assert worker.loaded == ["2"]

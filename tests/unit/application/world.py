@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from service.application.deadlines import Deadline
-from service.application.model_versions.resolver import Models
-from service.application.request_context import Caller
-from service.application.sessions.creation import Created, Creations
-from service.application.sessions.locks import Lanes
+from service.application.model_versions.resolver import VersionResolver
+from service.application.request_context import RequestContext
+from service.application.sessions.creation import Created, SessionFactory
+from service.application.sessions.locks import SessionLocks
 from service.application.sessions.sessions import NewSession, Sessions
-from service.application.sessions.state_transfer import Import, Transfers
+from service.application.sessions.state_transfer import StateImport, StateTransfer
 from service.application.sessions.steps import Step, Steps
 from service.domain.operations import Predict, PredictOptions, TextInput
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore, NumberFiles
@@ -25,9 +25,9 @@ class World:
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self.engine, self.store = AddingEngine(), store or MemoryStore()
-        self.observer, self.clock, self.lanes = CountingObserver(), ManualClock(), Lanes()
-        models, self.files = Models(self.engine), NumberFiles()
-        creations = Creations(
+        self.observer, self.clock, self.lanes = CountingObserver(), ManualClock(), SessionLocks()
+        models, self.files = VersionResolver(self.engine), NumberFiles()
+        creations = SessionFactory(
             engine=self.engine, store=self.store, observer=self.observer, clock=self.clock, durability="memory"
         )
         self.sessions = Sessions(
@@ -39,7 +39,7 @@ class World:
             clock=self.clock,
             creations=creations,
         )
-        self.transfers = Transfers(sessions=self.sessions, creations=creations, models=models, files=self.files)
+        self.transfers = StateTransfer(sessions=self.sessions, creations=creations, models=models, files=self.files)
         self.steps = Steps(
             sessions=self.sessions,
             models=models,
@@ -50,8 +50,8 @@ class World:
             clock=self.clock,
         )
 
-    def caller(self, tenant: str = "public", seconds: float = 30) -> Caller:
-        return Caller(tenant, Deadline.after(self.clock, seconds))
+    def caller(self, tenant: str = "public", seconds: float = 30) -> RequestContext:
+        return RequestContext(tenant, Deadline.after(self.clock, seconds))
 
     async def session(self, kept_steps: int = 0, **changes: Any) -> str:
         wanted = replace(NewSession("adder", None, 3600, "memory", kept_steps), **changes)
@@ -59,7 +59,7 @@ class World:
         return str(created.session["id"])
 
     async def imported(self, content: bytes, key: str | None = None, **changes: Any) -> Created:
-        return await self.transfers.take(self.caller(), replace(Import(content, 3600, None, 0), **changes), key)
+        return await self.transfers.take(self.caller(), replace(StateImport(content, 3600, None, 0), **changes), key)
 
     def hold_ready(self, session_id: str) -> None:
         """Have the store hold the record ready as it is now; nothing takes it back."""

@@ -13,7 +13,7 @@ from service.application.admission import Admission
 from service.application.deadlines import DEPARTED, Deadline
 from service.domain.errors import ShuttingDown
 from service.http.middleware import disconnects
-from service.http.middleware.request import CLIENT_GONE, Gate, GateSettings
+from service.http.middleware.request import CLIENT_GONE, RequestMiddleware, RequestSettings
 from tests.fakes import CountingObserver, ManualClock
 
 Work = Callable[[], Awaitable[None]]
@@ -21,7 +21,7 @@ Work = Callable[[], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disconnects, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(disconnects, "WATCH_DELAY_SECONDS", 0.0)
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Connection:
     sent: list[Message] = field(default_factory=list)
 
     async def run(self) -> None:
-        gate = Gate(self._app, GateSettings(1024, 30), self.admission, self.observer, ManualClock())
+        gate = RequestMiddleware(self._app, RequestSettings(1024, 30), self.admission, self.observer, ManualClock())
         headers = [(b"transfer-encoding", b"chunked")]
         await gate({"type": "http", "method": "POST", "path": "/v1/x", "headers": headers}, self._receive, self._send)
 

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.application.admission import Admission
-from service.http.middleware.request import Gate, GateSettings
+from service.http.middleware.request import RequestMiddleware, RequestSettings
 from tests.fakes import CountingObserver, ManualClock
 
 BODY = b'{"input": {"text": "the"}}'
@@ -29,7 +29,9 @@ class Exchange:
     sent: list[Message] = field(default_factory=list)
 
     async def run(self) -> None:
-        gate = Gate(self._app, GateSettings(1024, 30), self.admission, CountingObserver(), ManualClock())
+        gate = RequestMiddleware(
+            self._app, RequestSettings(1024, 30), self.admission, CountingObserver(), ManualClock()
+        )
         length = str(sum(map(len, self.parts))).encode()
         headers = [(b"content-length", length)] if self.parts else []
         scope: Scope = {"type": "http", "method": self.method, "path": self.path, "headers": headers}

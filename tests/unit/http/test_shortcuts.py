@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.application.admission import Admission
 from service.application.sessions.request_digest import digest
-from service.application.sessions.serializers import Answer
+from service.application.sessions.serializers import StepResponse
 from service.application.sessions.steps import Step
 from service.domain.errors import SessionNotFound, StepConflict
 from service.http.app import create_api
-from service.http.fast_routes import Shortcuts
-from service.http.middleware.request import Gate, GateSettings
+from service.http.fast_routes import FastRouteMiddleware
+from service.http.middleware.request import RequestMiddleware, RequestSettings
 from tests.fakes import CountingObserver, ManualClock
 
 STEP, MANY, PREDICT = "/v1/sessions/ses_x/steps", "/v1/sessions/steps", "/v1/models/m/predict"
@@ -27,13 +27,13 @@ GOOD = {"input": {"text": "a"}, "step": 0}
 class Told:
     """Use cases that answer with what they were asked, or refuse it."""
 
-    async def apply(self, caller: Any, step: Step) -> Answer:
+    async def apply(self, caller: Any, step: Step) -> StepResponse:
         if step.session_id == "ses_gone":
             raise SessionNotFound("no session")
-        return Answer(self._told(step), replayed=step.key == "again")
+        return StepResponse(self._told(step), replayed=step.key == "again")
 
-    async def apply_all(self, caller: Any, steps: list[Step]) -> list[Answer | StepConflict]:
-        return [Answer(self._told(one)) if one.step != 7 else StepConflict("at 8", step=8) for one in steps]
+    async def apply_all(self, caller: Any, steps: list[Step]) -> list[StepResponse | StepConflict]:
+        return [StepResponse(self._told(one)) if one.step != 7 else StepConflict("at 8", step=8) for one in steps]
 
     async def one(self, caller: Any, model: str, version: str | None, operation: Any) -> dict[str, Any]:
         return {"asked": [model, version, repr(operation)]}
@@ -49,9 +49,13 @@ def app(*, short: bool) -> ASGIApp:
     told = Told()
     api = create_api()
     api.state.services = SimpleNamespace(steps=told, predictions=told)
-    settings = GateSettings(max_body_bytes=4096, request_timeout_seconds=5)
-    return Gate(
-        Shortcuts(api, api.state.services) if short else api, settings, Admission(8), CountingObserver(), ManualClock()
+    settings = RequestSettings(max_body_bytes=4096, request_timeout_seconds=5)
+    return RequestMiddleware(
+        FastRouteMiddleware(api, api.state.services) if short else api,
+        settings,
+        Admission(8),
+        CountingObserver(),
+        ManualClock(),
     )
 
 
@@ -136,9 +140,9 @@ def test_what_is_well_formed_takes_the_short_way() -> None:
         raise AssertionError(f"{scope['path']} went the long way")
 
     told = SimpleNamespace(steps=Told(), predictions=Told())
-    gate = GateSettings(max_body_bytes=4096, request_timeout_seconds=5)
-    short: Callable[..., Any] = Shortcuts(nowhere, told)  # type: ignore[arg-type]
-    target = Gate(short, gate, Admission(8), CountingObserver(), ManualClock())
+    gate = RequestSettings(max_body_bytes=4096, request_timeout_seconds=5)
+    short: Callable[..., Any] = FastRouteMiddleware(nowhere, told)  # type: ignore[arg-type]
+    target = RequestMiddleware(short, gate, Admission(8), CountingObserver(), ManualClock())
     for path, given in (
         (STEP, GOOD),
         (MANY, {"steps": [GOOD | {"session_id": "a"}]}),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.tasks.translation.sentence_splitter import split
+from service.tasks.translation.sentence_splitter import split_sentences
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ from service.tasks.translation.sentence_splitter import split
     ],
 )
 def test_sentences_end_at_their_marks(text: str, sentences: list[str]) -> None:
-    assert [sentence for sentence, _ in split(text)] == sentences
+    assert [sentence for sentence, _ in split_sentences(text)] == sentences
 
 
 @pytest.mark.parametrize("text", ["One.  Two!\n\n\tThree?\r\nFour", "a. B.  C. D", "x\n\n\ny", " Yes. No. "])
 def test_sentences_and_what_stands_between_them_are_the_text(text: str) -> None:
-    assert "".join(sentence + between for sentence, between in split(text)) == text.strip()
-    assert all(sentence.strip() == sentence != "" for sentence, _ in split(text))
+    assert "".join(sentence + between for sentence, between in split_sentences(text)) == text.strip()
+    assert all(sentence.strip() == sentence != "" for sentence, _ in split_sentences(text))
 
 
 @pytest.mark.parametrize(
@@ -60,5 +60,5 @@ def work(text: str) -> int:
         def strip(self, characters: str | None = None) -> "Counted":  # type: ignore[override]
             return Counted(str(self).strip(characters))
 
-    split(Counted(text))
+    split_sentences(Counted(text))
     return looked
