@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from service.domain.operations import OpenSession, Operation, Outcome, TextInput
 from service.engine.registry import load_version
 from service.engine.runner import outcome_of, run_timestep
-from service.http.schemas.requests import PeekBody, SessionGenerateBody, StepBody
+from service.http.schemas.requests import LookBody, SessionGenerateBody, StepBody
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
 from tests.chaos.automaton import Automaton
@@ -103,7 +103,7 @@ class Bundled:
         return Standing(outcome.state, standing.timesteps + outcome.timesteps, outcome.output)
 
     def look(self, standing: Standing, content: Content | None) -> Output:
-        look = PeekBody.model_validate({"options": OPTIONS[self.name]}).to_domain()
+        look = LookBody.model_validate({"options": OPTIONS[self.name]}).to_domain()
         return self._at(standing, look if content is None else self._operation(content)).output
 
     def differs(self, expected: Output, found: Output) -> str | None:

@@ -99,12 +99,12 @@ async def step(
     return _answer(await wired.steps.apply(asking, body.to_domain(session_id, key)))
 
 
-@router.post("/{session_id}/predict", response_model=responses.StepResult, summary="Look ahead")
+@router.post("/{session_id}/predict", response_model=responses.StepResult, summary="Look ahead", name="look")
 async def peek(
-    session_id: str, wired: ServicesDependency, asking: Context, body: requests.PeekBody | None = None
+    session_id: str, wired: ServicesDependency, asking: Context, body: requests.LookBody | None = None
 ) -> Response:
     """What a step would answer; the session stays where it is."""
-    operation = (body or requests.PeekBody()).to_domain()
+    operation = (body or requests.LookBody()).to_domain()
     return _answer(await wired.steps.look(asking, Step(session_id, operation)))
 
 

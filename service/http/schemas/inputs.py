@@ -93,7 +93,7 @@ class Input(Schema):
         )
 
 
-class PeekInput(Input):
+class LookInput(Input):
     """As the input of a step; or `future` alone, to ask what would come if that were known in advance."""
 
     may_be_future_alone: ClassVar[bool] = True

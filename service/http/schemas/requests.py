@@ -12,7 +12,7 @@ from service.application.sessions.state_transfer import StateImport
 from service.application.sessions.steps import Step
 from service.domain.operations import Generate, Predict, Score
 from service.domain.sessions import Durability
-from service.http.schemas.inputs import Input, PeekInput
+from service.http.schemas.inputs import Input, LookInput
 from service.http.schemas.options import GenerationOptions, Options, StepOptions
 from service.http.schemas.strict import Schema
 
@@ -163,11 +163,11 @@ class StepsBody(Schema):
     steps: list[StepItem] = Field(min_length=1, max_length=MAX_ITEMS)
 
 
-class PeekBody(Schema):
+class LookBody(Schema):
     """What would come next, perhaps after some more input, without advancing the session."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"options": {"top_k": 3}}]})
-    input: PeekInput | None = None
+    input: LookInput | None = None
     options: Options = Field(default_factory=Options)
 
     def to_domain(self) -> Predict:

@@ -53,7 +53,7 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
-class TokenPrediction(BaseModel):
+class Prediction(BaseModel):
     """A candidate for the next token."""
 
     token: str
@@ -73,7 +73,7 @@ class Observed(BaseModel):
 class NextWords(BaseModel):
     """The most probable next tokens, most probable first."""
 
-    predictions: list[TokenPrediction]
+    predictions: list[Prediction]
     observed: Observed | None
 
 
@@ -114,7 +114,7 @@ class Suggestions(BaseModel):
     completion: Completion
 
 
-class ObservedSeries(BaseModel):
+class ObservedValues(BaseModel):
     """How far off one-step forecasts of the input were: in its units, and a score in [0, 1] for each of its rows."""
 
     mean_absolute_error: float | None
@@ -133,7 +133,7 @@ class Forecast(BaseModel):
     mean: Path
     quantiles: dict[str, Path]
     samples: list[Path] | None = None
-    observed: ObservedSeries | None
+    observed: ObservedValues | None
 
 
 class Scored(BaseModel):

@@ -13,7 +13,7 @@ from service.domain.operations import Predict, PredictOptions, SeriesInput, Text
 from service.domain.rfc3339 import parse_rfc3339
 from service.http.json_body import invalid_request, parse
 from service.http.schemas.inputs import Input
-from service.http.schemas.requests import PeekBody, PredictBody, StepBody, StepItem
+from service.http.schemas.requests import LookBody, PredictBody, StepBody, StepItem
 
 NOON = 1_714_564_800_000_000  # 2024-05-01T12:00:00Z
 HOUR = 3_600_000_000
@@ -94,10 +94,10 @@ def test_covariates_known_in_advance_are_rows_too() -> None:
 
 
 def test_future_may_stand_alone_where_a_session_is_only_looked_at() -> None:
-    found = read({"input": {"future": [1, 2]}}, PeekBody).to_domain()
+    found = read({"input": {"future": [1, 2]}}, LookBody).to_domain()
     assert found == Predict(SeriesInput(None, future=((1.0,), (2.0,))))
     assert "expected exactly one of text, tokens, ids, values" in refusal({"input": {"future": [1, 2]}}).message
-    assert "or future alone" in refusal({"input": {}}, PeekBody).message
+    assert "or future alone" in refusal({"input": {}}, LookBody).message
 
 
 #: The body's input, the field told, the value told, and what is expected.
@@ -137,7 +137,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
 
 
 @pytest.mark.parametrize(("given", "field", "value", "expected"), WRONG)
-@pytest.mark.parametrize("schema", [PredictBody, StepBody, PeekBody])
+@pytest.mark.parametrize("schema", [PredictBody, StepBody, LookBody])
 def test_a_wrong_input_is_told_by_field_value_and_expectation(
     schema: type[BaseModel], given: dict[str, Any], field: str, value: str, expected: str
 ) -> None:
@@ -225,7 +225,7 @@ WRONG_OPTIONS: list[tuple[str, Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "place", "expected"), WRONG_OPTIONS)
-@pytest.mark.parametrize("schema", [PredictBody, StepBody, PeekBody])
+@pytest.mark.parametrize("schema", [PredictBody, StepBody, LookBody])
 def test_a_wrong_option_is_told_by_name(
     schema: type[BaseModel], name: str, value: Any, place: str, expected: str
 ) -> None:
