@@ -132,7 +132,7 @@ class MemoryStore:
         await asyncio.sleep(0)
         return self._live(tenant, session_id)
 
-    def recent(self, tenant: str, session_id: str) -> Record | None:
+    def cached(self, tenant: str, session_id: str) -> Record | None:
         return self.held.get((tenant, session_id))
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:

@@ -66,7 +66,7 @@ class StateStore(Protocol):
     async def read(self, tenant: str, session_id: str) -> Record | None:
         """The record, or None where there is none. Raises SessionEnded for 24 hours after `end`."""
 
-    def recent(self, tenant: str, session_id: str) -> Record | None:
+    def cached(self, tenant: str, session_id: str) -> Record | None:
         """The record as this worker last saw it; it may be out of date, which `write` finds out. None: read it."""
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
@@ -112,28 +112,29 @@ class ModelRepository(Protocol):
 
 
 class WorkerRegistry(Protocol):
-    """What all workers know together of the versions they serve. Raises StoreUnavailable and StoreFull."""
+    """The versions that each worker serves, shared by all workers. Raises StoreUnavailable and StoreFull."""
 
     @property
     def worker(self) -> str:
-        """This worker's name among them."""
+        """This worker's unique name."""
 
-    async def meet(self, served: Sequence[ServedVersion]) -> ClusterView:
-        """Say what this worker serves, hear what all do."""
+    async def heartbeat(self, served: Sequence[ServedVersion]) -> ClusterView:
+        """Publish this worker's versions; return everyone's."""
 
-    async def leave(self) -> None:
-        """Serve nothing any more."""
+    async def deregister(self) -> None:
+        """Remove this worker's versions."""
 
-    async def mark(self, edition: VersionKey, mark: RetirementMark) -> None:
-        """Mark an edition as retiring; where it is marked, only `drained` changes the mark."""
+    async def mark_retiring(self, edition: VersionKey, mark: RetirementMark) -> None:
+        """Mark a version as retiring. An existing mark is replaced only by one that is `drained`."""
 
-    async def unmark(self, edition: VersionKey) -> None:
-        """Forget that an edition is retiring."""
+    async def unmark_retiring(self, edition: VersionKey) -> None:
+        """Remove the mark of a retiring version."""
 
-    async def first_live(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
-        """The first live session on the edition at `start` or behind it; None: there is none.
+    async def find_live_session(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
+        """Return the position of the first live session of a version at or after `start`, or None if there is none.
 
-        It can also be where a long search rests. New sessions enter behind all others of their tenant.
+        A long scan stops early and returns the position to continue from. New sessions are listed after all other
+        sessions of their tenant.
         """
 
 

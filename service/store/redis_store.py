@@ -108,7 +108,7 @@ class RedisStore:
         """The record, or None. Raises SessionEnded, StateCorrupted and StoreUnavailable."""
         return await self._observed("read", self._read_record(tenant, session_id))
 
-    def recent(self, tenant: str, session_id: str) -> Record | None:
+    def cached(self, tenant: str, session_id: str) -> Record | None:
         """The record as it was last seen, of a session that stays with this worker; None where it must be read."""
         record = self._recent.staying(self._keys.session(tenant, session_id))
         if record is not None:

@@ -39,12 +39,12 @@ class RedisWorkerRegistry:
         self._fresh = fresh
         self._pages = pages
         self._lane = CommandExecutor(topology, partial(make_level, "memory"))
-        self._meet = Script.read("meet")
+        self._heartbeat = Script.read("heartbeat")
 
-    async def meet(self, served: Sequence[ServedVersion]) -> ClusterView:
+    async def heartbeat(self, served: Sequence[ServedVersion]) -> ClusterView:
         """Say what this worker serves, hear what all do."""
         notice = json.dumps([[*_fields(one.edition), one.open, one.touched] for one in served])
-        command = script_command(self._meet, self._keys.fleet, self.worker, notice, int(self._fresh * 1000))
+        command = script_command(self._heartbeat, self._keys.fleet, self.worker, notice, int(self._fresh * 1000))
         now, marks, workers = cast("tuple[int, list[bytes], list[bytes]]", await self._one(command))
         return ClusterView(
             now,
@@ -52,20 +52,20 @@ class RedisWorkerRegistry:
             {name.decode(): _served(value.partition(b" ")[2]) for name, value in _pairs(workers)},
         )
 
-    async def leave(self) -> None:
+    async def deregister(self) -> None:
         """Serve nothing any more."""
         await self._one(write_command("HDEL", self._keys.fleet[0], self.worker))
 
-    async def mark(self, edition: VersionKey, mark: RetirementMark) -> None:
+    async def mark_retiring(self, edition: VersionKey, mark: RetirementMark) -> None:
         """Mark an edition as retiring; where it is marked, only `drained` changes the mark."""
         value = json.dumps([mark.since, mark.reason, mark.signature, mark.drained])
         await self._one(write_command("HSET" if mark.drained else "HSETNX", self._keys.fleet[1], _name(edition), value))
 
-    async def unmark(self, edition: VersionKey) -> None:
+    async def unmark_retiring(self, edition: VersionKey) -> None:
         """Forget that an edition is retiring."""
         await self._one(write_command("HDEL", self._keys.fleet[1], _name(edition)))
 
-    async def first_live(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
+    async def find_live_session(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
         """The first live session on the edition at `start` or behind it, by the index; None: there is none.
 
         Where the search rests, the place is one to go on from. New sessions enter behind all others of their tenant.

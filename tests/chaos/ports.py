@@ -90,8 +90,8 @@ class WatchedStore:
     async def read(self, tenant: str, session_id: str) -> Record | None:
         return await self.inner.read(tenant, session_id)
 
-    def recent(self, tenant: str, session_id: str) -> Record | None:
-        return self.inner.recent(tenant, session_id)
+    def cached(self, tenant: str, session_id: str) -> Record | None:
+        return self.inner.cached(tenant, session_id)
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         return await self.inner.create(tenant, session_id, record)

@@ -74,27 +74,27 @@ async def test_a_staying_session_is_written_unread_and_never_over_anything_else(
     store: RedisStore, observed: Observed, make_store: Make, client: Redis, prefix: str
 ) -> None:
     await store.create("tenant", "id", make_record())
-    assert store.recent("tenant", "id") is None
+    assert store.cached("tenant", "id") is None
     first = await store.read("tenant", "id")
     assert first is not None
     for _ in range(2):
-        recent = store.recent("tenant", "id")
+        recent = store.cached("tenant", "id")
         assert recent is not None
         first = await store.write("tenant", "id", stepped(recent))
     assert await store.read("tenant", "id") == first
-    recent = store.recent("tenant", "id")
+    recent = store.cached("tenant", "id")
     assert recent is not None
     await make_store().write("tenant", "id", stepped(first))
     with pytest.raises(WriteConflict):
         await store.write("tenant", "id", stepped(recent))
-    assert store.recent("tenant", "id") is None
+    assert store.cached("tenant", "id") is None
     assert observed.cache == ["miss", "hit", "hit", "hit", "hit", "stale"]
 
 
 async def test_damage_that_leaves_the_header_is_noticed_unread(store: RedisStore, client: Redis, prefix: str) -> None:
     await store.create("tenant", "id", make_record())
     await store.read("tenant", "id")
-    recent = store.recent("tenant", "id")
+    recent = store.cached("tenant", "id")
     assert recent is not None
     key = f"{prefix}:tenant:{{id}}"
     await client.setrange(key, HEADER_BYTES + 40, b"?")

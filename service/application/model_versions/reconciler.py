@@ -69,7 +69,7 @@ class ModelReconciler:
     async def stop(self) -> None:
         """Tell the other workers that this one serves nothing any more, if the store can be reached."""
         with contextlib.suppress(UnrollError):
-            await self.fleet.leave()
+            await self.fleet.deregister()
 
     async def look(self) -> RetirementPlan:
         """See what lies there, tell and hear what the workers serve, and do what follows, but for loading."""
@@ -116,7 +116,8 @@ class ModelReconciler:
         open_ = standing.open if standing is not None else frozenset()
         loaded = [one.edition for one in self.engine.versions()]
         try:
-            self._meeting = await self.fleet.meet([ServedVersion(one, one in open_, one in touched) for one in loaded])
+            served = [ServedVersion(edition, edition in open_, edition in touched) for edition in loaded]
+            self._meeting = await self.fleet.heartbeat(served)
         except UnrollError:
             return False
         self.models.touched -= touched
@@ -140,10 +141,10 @@ class ModelReconciler:
 
     async def _agree(self, plan: RetirementPlan) -> None:
         for edition, mark in plan.mark.items():
-            await self.fleet.mark(edition, mark)
+            await self.fleet.mark_retiring(edition, mark)
             log.info("model version retiring", extra={**_names(edition), "reason": mark.reason})
         for edition in plan.unmark:
-            await self.fleet.unmark(edition)
+            await self.fleet.unmark_retiring(edition)
             log.info("model version no longer retiring", extra=_names(edition))
 
     async def _search(self) -> None:
@@ -156,9 +157,9 @@ class ModelReconciler:
         for edition in retiring:
             search = self.searches.of(edition, meeting)
             if search.due(meeting.now):
-                search.reached(await self.fleet.first_live(edition, search.at), meeting.now)
+                search.reached(await self.fleet.find_live_session(edition, search.at), meeting.now)
             if search.drained(meeting.now):
-                await self.fleet.mark(edition, replace(meeting.marks[edition], drained=True))
+                await self.fleet.mark_retiring(edition, replace(meeting.marks[edition], drained=True))
                 log.info("model version drained", extra=_names(edition))
 
     def _unload(self, edition: VersionKey) -> None:

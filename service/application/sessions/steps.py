@@ -109,7 +109,7 @@ class Steps:
         """Return the record without asking the store, where the step applies to it: the write will tell if it is not
         that any more. What else there is to answer needs the store's word.
         """
-        record = self.store.recent(caller.tenant, step.session_id)
+        record = self.store.cached(caller.tenant, step.session_id)
         try:
             return None if record is None or find_replay(record, mark) is not None else record
         except (StepConflict, IdempotencyKeyReused):

@@ -76,24 +76,24 @@ class MemoryFleet:
     town: Town
     worker: str
 
-    async def meet(self, served: "list[ServedVersion]") -> ClusterView:
+    async def heartbeat(self, served: "list[ServedVersion]") -> ClusterView:
         self._maybe_fail()
         self.town.workers[self.worker] = tuple(served)
         return ClusterView(self.town.now, dict(self.town.marks), dict(self.town.workers))
 
-    async def leave(self) -> None:
+    async def deregister(self) -> None:
         self._maybe_fail()
         del self.town.workers[self.worker]
 
-    async def mark(self, edition: VersionKey, mark: RetirementMark) -> None:
+    async def mark_retiring(self, edition: VersionKey, mark: RetirementMark) -> None:
         if mark.drained:
             self.town.marks[edition] = mark
         self.town.marks.setdefault(edition, mark)
 
-    async def unmark(self, edition: VersionKey) -> None:
+    async def unmark_retiring(self, edition: VersionKey) -> None:
         self.town.marks.pop(edition, None)
 
-    async def first_live(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
+    async def find_live_session(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
         return PLACE if self.town.session == edition else None
 
     def _maybe_fail(self) -> None:
