@@ -167,16 +167,16 @@ def test_weights_overwritten_on_disk_change_no_answer_of_the_loaded_ones(tmp_pat
 MEASURE = """
 import asyncio, resource, sys
 from pathlib import Path
-from service.engine.registry import Catalogue
-from service.engine.model_repository import Shelf
+from service.engine.registry import ModelRegistry
+from service.engine.model_repository import FolderModelRepository
 from service.tasks.limits import TextLimits
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 async def main():
-    catalogue = Catalogue()
-    shelf = Shelf(Path(sys.argv[1]), catalogue, TextLimits())
+    catalogue = ModelRegistry()
+    shelf = FolderModelRepository(Path(sys.argv[1]), catalogue, TextLimits())
     large, small = await shelf.look()
     await shelf.load(small)
     before = resident()
