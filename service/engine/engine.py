@@ -109,7 +109,7 @@ class BatchingEngine:
 
     def initial_state(self, model: ModelVersion) -> bytes:
         task = self._catalogue.loaded(model).task
-        return task.to_bytes(task.initial_state)
+        return task.state_codec.to_bytes(task.initial_state)
 
     async def run(
         self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
@@ -117,7 +117,7 @@ class BatchingEngine:
         if not self.healthy():
             raise ModelNotReady("the engine of this worker has stopped; another worker can answer", applied="no")
         loaded = self._catalogue.loaded(model)
-        row = loaded.task.initial_state if state is None else loaded.task.from_bytes(state)
+        row = loaded.task.initial_state if state is None else loaded.task.state_codec.from_bytes(state)
         sequence = loaded.task.start(operation, row)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._batcher.submit(QueuedOperation(loaded, sequence, future, deadline, self._monotonic()))

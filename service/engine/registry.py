@@ -66,7 +66,7 @@ def load_version(
     checkpoint, task = load_task(folder, limits, dtype, device)
     if checkpoint.dtype != checkpoint.config.dtype:
         _tell(checkpoint)
-    return LoadedModel(_describe(checkpoint, task.state_bytes, time.perf_counter() - started), task)
+    return LoadedModel(_describe(checkpoint, task.state_codec.state_bytes, time.perf_counter() - started), task)
 
 
 def _tell(checkpoint: Checkpoint) -> None:

@@ -27,7 +27,7 @@ def run_timestep(task: AnyTask, batch: list[Q]) -> list[Exception | None]:
 
 def _deliver(sequence: RunningOperation, share: object) -> Exception | None:
     try:
-        sequence.receive(share)
+        sequence.update(share)
     except Exception as error:  # noqa: BLE001 - likewise
         return error
     return None
@@ -35,4 +35,4 @@ def _deliver(sequence: RunningOperation, share: object) -> Exception | None:
 
 def outcome_of(task: AnyTask, sequence: RunningOperation) -> Outcome:
     """Return the outcome of a finished sequence."""
-    return sequence.outcome(b"" if sequence.state is None else task.to_bytes(sequence.state))
+    return sequence.outcome(b"" if sequence.state is None else task.state_codec.to_bytes(sequence.state))

@@ -27,11 +27,11 @@ class SafetensorsStateFile:
 
     def state(self, model: ModelVersion) -> bytes:
         """Return the state as a session of `model` stores it. Raises InvalidRequest for a tensor that does not fit."""
-        task = self.catalogue.loaded(model).task
-        given = ImportedTensors(self.file.tensors)
-        state = task.from_tensors(given)
-        given.finish()
-        return task.to_bytes(state)
+        codec = self.catalogue.loaded(model).task.state_codec
+        tensors = ImportedTensors(self.file.tensors)
+        state = codec.from_tensors(tensors)
+        tensors.finish()
+        return codec.to_bytes(state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class SafetensorsStateFiles:
 
     def write(self, model: ModelVersion, state: bytes, metadata: Mapping[str, str]) -> bytes:
         """Return the file of a stored state. Raises StateCorrupted."""
-        task = self.catalogue.loaded(model).task
-        return tensor_file(task.to_tensors(task.from_bytes(state)), metadata)
+        codec = self.catalogue.loaded(model).task.state_codec
+        return tensor_file(codec.to_tensors(codec.from_bytes(state)), metadata)
 
     def read(self, content: bytes) -> SafetensorsStateFile:
         """Read a file. Raises InvalidRequest that says what it is instead."""

@@ -1,4 +1,4 @@
-"""What those who run operations need of a task and of its operations under way, whichever task it is."""
+"""The interfaces through which the engine runs the operations of any task."""
 
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -7,54 +7,62 @@ from torch import Tensor
 from service.domain.operations import Operation, Outcome
 from service.tasks.imported_tensors import ImportedTensors
 
-#: A task's own kinds of state, operation under way, and share of a timestep. Who runs them looks into none.
-S = TypeVar("S")
-Q = TypeVar("Q", bound="RunningOperation")
-R = TypeVar("R")
+#: The task's own types of session state, running operation and step output. The engine treats them as opaque.
+StateT = TypeVar("StateT")
+OperationT = TypeVar("OperationT", bound="RunningOperation")
+StepOutputT = TypeVar("StepOutputT")
 
 
 class RunningOperation(Protocol):
-    """An operation under way; tasks know more of theirs."""
+    """An operation in progress. It runs for one timestep or several, until `finished`."""
 
-    #: The task's state after it; None where the operation leaves none.
+    #: The task's state after the operation; None if it leaves none.
     state: Any
     finished: bool
 
-    def receive(self, share: Any, /) -> None:  # noqa: ANN401 each task hands its own kind to its own operations
-        """Take the result of a timestep."""
+    def update(self, step_output: Any, /) -> None:  # noqa: ANN401 each task hands its own type to its own operations
+        """Apply the output of a timestep."""
 
     def outcome(self, state: bytes) -> Outcome:
-        """The result of a finished operation, with its state as bytes."""
+        """Return the outcome of a finished operation, with `state` as its encoded state."""
 
 
-class Task(Protocol[S, Q, R]):
-    """What turns operations into ones under way, and runs them."""
-
-    @property
-    def initial_state(self) -> S:
-        """State 0, as far as there is one without input."""
+class StateCodec(Protocol[StateT]):
+    """Converts the session states of a task to the bytes that a session stores and to named tensors, and back."""
 
     @property
     def state_bytes(self) -> int:
-        """How much a session stores, apart from what grows with its input."""
+        """The size of a stored state in bytes, without the parts that grow with the input."""
 
-    def to_bytes(self, state: S) -> bytes:
-        """A state as a session stores it."""
+    def to_bytes(self, state: StateT) -> bytes:
+        """Return the bytes that a session stores."""
 
-    def from_bytes(self, raw: bytes) -> S:
-        """The state that a session stored. Raises StateCorrupted."""
+    def from_bytes(self, raw: bytes) -> StateT:
+        """Return the state that a session stored. Raises StateCorrupted."""
 
-    def to_tensors(self, state: S) -> dict[str, Tensor]:
-        """A state by name, as it is exported."""
+    def to_tensors(self, state: StateT) -> dict[str, Tensor]:
+        """Return the tensors of an exported state by name."""
 
-    def from_tensors(self, given: ImportedTensors) -> S:
-        """The state that was exported so. Raises InvalidRequest for what does not fit."""
+    def from_tensors(self, tensors: ImportedTensors) -> StateT:
+        """Return the state that `tensors` hold. Raises InvalidRequest for a tensor that does not fit."""
 
-    def start(self, operation: Operation, state: S) -> Q:
-        """Check and encode an operation. Raises InvalidRequest and its kinds."""
 
-    def forward(self, batch: list[Q]) -> list[R]:
-        """Run one timestep for all of `batch` without changing any of them."""
+class Task(Protocol[StateT, OperationT, StepOutputT]):
+    """Starts operations on a network and runs their timesteps in batches."""
+
+    @property
+    def state_codec(self) -> StateCodec[StateT]:
+        """The encoding of the task's session states."""
+
+    @property
+    def initial_state(self) -> StateT:
+        """The state before any input; None if a session of the task has no state without input."""
+
+    def start(self, operation: Operation, state: StateT) -> OperationT:
+        """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass."""
+
+    def forward(self, batch: list[OperationT]) -> list[StepOutputT]:
+        """Run one timestep for all of `batch` and return one output for each. Changes no operation."""
 
 
 AnyTask: TypeAlias = Task[Any, Any, Any]

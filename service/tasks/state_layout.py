@@ -21,7 +21,7 @@ class StateLayout:
         self._shapes = {name: tuple(shape) for name, shape in specs}
         self._sizes = {name: prod(shape) for name, shape in specs}
         self.size = sum(self._sizes.values())
-        self.bytes = 4 * self.size
+        self.state_bytes = 4 * self.size
 
     def join(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return one row per sequence, (batch, total)."""
@@ -37,8 +37,9 @@ class StateLayout:
 
     def from_bytes(self, raw: bytes) -> Tensor:
         """Return the row (total,) that `raw` holds. Raises StateCorrupted for a wrong length or a non-finite number."""
-        if len(raw) != self.bytes:
-            raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {self.bytes}; the record is kept")
+        if len(raw) != self.state_bytes:
+            size = self.state_bytes
+            raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {size}; the record is kept")
         row = np.frombuffer(bytearray(raw), "<f4")
         if not np.logical_and.reduce(np.isfinite(row)):  # what `all()` does, less its detour through Python
             raise StateCorrupted("the stored state holds a number that is not finite; the record is kept")

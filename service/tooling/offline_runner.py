@@ -40,5 +40,5 @@ def finish(task: AnyTask, started: Sequence[RunningOperation]) -> list[Outcome]:
     """Run operations to their ends, and return what each gives, without its state as bytes."""
     while waiting := [one for one in started if not one.finished]:
         for one, share in zip(waiting, task.forward(waiting), strict=True):
-            one.receive(share)
+            one.update(share)
     return [one.outcome(b"") for one in started]

@@ -95,7 +95,7 @@ class Bundled:
 
     def start(self, source: str | None) -> Standing:
         if source is None:
-            return Standing(self.task.to_bytes(self.task.initial_state), 0, {})
+            return Standing(self.task.state_codec.to_bytes(self.task.initial_state), 0, {})
         return Standing(self._run(OpenSession(TextInput(source)), self.task.initial_state).state, 0, {})
 
     def after(self, standing: Standing, content: Content) -> Standing:
@@ -116,7 +116,7 @@ class Bundled:
         return StepBody.model_validate(body).to_domain("", None).operation
 
     def _at(self, standing: Standing, operation: Operation) -> Outcome:
-        return self._run(operation, self.task.from_bytes(standing.state))
+        return self._run(operation, self.task.state_codec.from_bytes(standing.state))
 
     def _run(self, operation: Operation, state: Any) -> Outcome:
         sequence = self.task.start(operation, state)

@@ -104,7 +104,7 @@ def test_an_int8_answer_is_the_same_to_the_last_bit_whatever_shares_its_batch(
         ]
         while waiting := [one for one in sequences if not one.finished]:
             assert run_timestep(task, waiting) == [None] * len(waiting)
-        outcomes = [one.outcome(task.to_bytes(one.state)) for one in sequences]
+        outcomes = [one.outcome(task.state_codec.to_bytes(one.state)) for one in sequences]
         return [(outcome.state, outcome.output) for outcome in outcomes]
 
     alone = [run([text])[0] for text in texts]

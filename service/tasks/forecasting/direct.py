@@ -89,7 +89,7 @@ class DirectForecast:
             return ForwardPass(self._states, None, None, look)
         return ForwardPass(self._states, self._rows.inputs[None, chunk], self._check_of(chunk), look)
 
-    def receive(self, told: ForecastInputs) -> None:
+    def update(self, told: ForecastInputs) -> None:
         """Take the result of a timestep."""
         self._states = told.states
         if told.scored is not None:

@@ -37,7 +37,7 @@ class StreamStateCodec:
         self._layout = layout
         self._parts = [layout.size - features - season * targets, features, season * targets]
         self._history = (season, targets)
-        self.bytes = HEADER.size + layout.bytes
+        self.state_bytes = HEADER.size + layout.state_bytes
 
     def to_bytes(self, standing: StreamState) -> bytes:
         """Return the bytes that a session stores."""
@@ -46,8 +46,10 @@ class StreamStateCodec:
 
     def from_bytes(self, raw: bytes) -> StreamState:
         """Return what `raw` holds. Raises StateCorrupted for a wrong length or number."""
-        if len(raw) != self.bytes:
-            raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {self.bytes}; the record is kept")
+        if len(raw) != self.state_bytes:
+            raise StateCorrupted(
+                f"the stored state has {len(raw)} bytes, expected {self.state_bytes}; the record is kept"
+            )
         count, time = HEADER.unpack_from(raw)
         if count < 0:
             raise StateCorrupted(f"the stored state counts {count} rows; the record is kept")

@@ -11,7 +11,6 @@ from service.tasks.forecasting.autoregressive import AutoregressiveForecast
 from service.tasks.forecasting.direct import DirectForecast, ForecastInputs, ForwardPass, FutureInputs
 from service.tasks.forecasting.requests import read_request
 from service.tasks.forecasting.session_state import StreamState, StreamStateCodec
-from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.limits import TextLimits
 from service.tasks.state_layout import StateLayout
 
@@ -28,30 +27,9 @@ class ForecastingTask:
         config = network.config
         self._layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
         whole = StateLayout([(spec.name, spec.shape) for spec in config.session_state()])
-        self._format = StreamStateCodec(whole, len(config.features), config.season, len(config.target))
+        self.state_codec = StreamStateCodec(whole, len(config.features), config.season, len(config.target))
         self._kind = DirectForecast if config.decoding == "direct" else AutoregressiveForecast
         self.initial_state = StreamState(0, None, torch.zeros(self._layout.size), preprocessor.empty_trail())
-
-    @property
-    def state_bytes(self) -> int:
-        """How much a session stores."""
-        return self._format.bytes
-
-    def to_bytes(self, state: StreamState) -> bytes:
-        """Return what a session stores."""
-        return self._format.to_bytes(state)
-
-    def from_bytes(self, raw: bytes) -> StreamState:
-        """Return where the session stands. Raises StateCorrupted."""
-        return self._format.from_bytes(raw)
-
-    def to_tensors(self, state: StreamState) -> dict[str, Tensor]:
-        """Return the state by name."""
-        return self._format.to_tensors(state)
-
-    def from_tensors(self, given: ImportedTensors) -> StreamState:
-        """Return where an imported session stands. Raises InvalidRequest."""
-        return self._format.from_tensors(given)
 
     def start(self, operation: Operation, state: StreamState) -> DirectForecast:
         """Check and scale the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""

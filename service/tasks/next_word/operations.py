@@ -44,7 +44,7 @@ class ActiveOperation(Protocol):
     def wants_best(self, fed: int) -> int:
         """How many of the most probable tokens the next row should carry, after so many more tokens."""
 
-    def receive(self, row: TokenOutput) -> None:
+    def update(self, row: TokenOutput) -> None:
         """Take the result of a forward pass."""
 
     def outcome(self, state: bytes) -> Outcome:
@@ -71,7 +71,7 @@ class FeedingOperation:
     def wants_best(self, fed: int) -> int:  # noqa: ARG002 - the protocol's argument
         return 0
 
-    def receive(self, row: TokenOutput) -> None:
+    def update(self, row: TokenOutput) -> None:
         self.state = row.state
         self._fed += row.logprobs
         if len(self._fed) >= len(self._encoded.ids):

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Generate, OpenSession, Operation, Predict, Score, TextInput
-from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.inputs import require_text
 from service.tasks.limits import TextLimits
 from service.tasks.next_word.feeding import LanguageNetwork, feed
@@ -55,7 +54,8 @@ class NextWordTask:
     ) -> None:
         self._network = network
         self._vocabulary = vocabulary
-        self.layout = layout
+        self._layout = layout
+        self.state_codec = layout
         self._limits = limits
         begin, end = special_tokens.get("begin"), special_tokens.get("end")
         self._end_id = None if end is None else vocabulary.id_of(end)
@@ -65,27 +65,6 @@ class NextWordTask:
     def initial_state(self) -> Tensor:
         """State 0, (total,): zeros, with the begin symbol fed if there is one."""
         return self._initial
-
-    @property
-    def state_bytes(self) -> int:
-        """How much a session stores."""
-        return self.layout.bytes
-
-    def to_bytes(self, state: Tensor) -> bytes:
-        """Return a row (total,) as a session stores it."""
-        return self.layout.to_bytes(state)
-
-    def from_bytes(self, raw: bytes) -> Tensor:
-        """Return the row (total,) that a session stored. Raises StateCorrupted."""
-        return self.layout.from_bytes(raw)
-
-    def to_tensors(self, state: Tensor) -> dict[str, Tensor]:
-        """Return the tensors of config.json's `state`."""
-        return self.layout.to_tensors(state)
-
-    def from_tensors(self, given: ImportedTensors) -> Tensor:
-        """Return the row (total,) of an imported state. Raises InvalidRequest."""
-        return self.layout.from_tensors(given)
 
     def start(self, operation: Operation, state: Tensor) -> ActiveOperation:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
@@ -159,18 +138,18 @@ class NextWordTask:
             return self._join(state, features, logits.logsumexp(-1))[0].clone()
 
     def _join(self, state: dict[str, Tensor], features: Tensor, log_normaliser: Tensor) -> Tensor:
-        return self.layout.join({**state, "features": features, "log_normaliser": log_normaliser[:, None]})
+        return self._layout.join({**state, "features": features, "log_normaliser": log_normaliser[:, None]})
 
     def forward(self, batch: list[ActiveOperation]) -> list[TokenOutput]:
         """Feed all of `batch` what is due, a chunk at most; changes none of them."""
         chunk = CHUNK_ALONE if len(batch) == 1 else CHUNK_SHARED
         tokens = [sequence.next_ids(chunk) for sequence in batch]
-        rows, logprobs = feed(self._network, self.layout, tokens, torch.stack([sequence.state for sequence in batch]))
+        rows, logprobs = feed(self._network, self._layout, tokens, torch.stack([sequence.state for sequence in batch]))
         return self._look(batch, rows, logprobs)
 
     def _look(self, batch: list[ActiveOperation], rows: Tensor, logprobs: list[list[float]]) -> list[TokenOutput]:
         """Run the output layer on `rows`, complete them by its normalisers, and hand out the results."""
-        state = self.layout.cut(rows)
+        state = self._layout.cut(rows)
         logits = self._network.logits(self._network.features_of(state))
         normalisers = logits.logsumexp(-1)
         state["log_normaliser"][:, 0] = normalisers  # and so in `rows`, of which that is a view

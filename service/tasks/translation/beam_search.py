@@ -28,7 +28,7 @@ class Search(Protocol):
     state: Tensor
     finished: bool
 
-    def receive(self, seen: DecoderOutput) -> None:
+    def update(self, seen: DecoderOutput) -> None:
         """Take the result of a timestep."""
 
 
@@ -45,7 +45,7 @@ class ForcedDecoding:
         self.logprobs: list[float] = []
         self._pieces = pieces
 
-    def receive(self, seen: DecoderOutput) -> None:
+    def update(self, seen: DecoderOutput) -> None:
         following = self._pieces[len(self.logprobs) + 1]
         self.logprobs.append(float(seen.logprobs[0, following]))
         self.ids, self.state = [following], seen.state
@@ -99,7 +99,7 @@ class BeamSearch:
         self._live = [NOTHING]
         self._ended: list[Hypothesis] = []
 
-    def receive(self, seen: DecoderOutput) -> None:
+    def update(self, seen: DecoderOutput) -> None:
         kept: list[tuple[int, Hypothesis]] = []
         for rank, (total, row, piece) in enumerate(self._candidates(seen.logprobs)):
             if piece == self._marks.end:

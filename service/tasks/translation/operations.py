@@ -51,10 +51,10 @@ class TranslationOperation:
         self.sources: list[tuple[int, ...]] = []
         self.searches: list[Placed] = []
 
-    def receive(self, advance: Advance) -> None:
+    def update(self, advance: Advance) -> None:
         """Take the result of a timestep."""
         for placed, seen in zip(self.searches, advance.seen, strict=True):
-            placed.search.receive(seen)
+            placed.search.update(seen)
         self.sources = []
         if advance.read:
             self._on_read(advance.read)

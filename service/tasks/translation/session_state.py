@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from service.domain.errors import StateCorrupted
+from service.domain.errors import InvalidRequest, StateCorrupted
 from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.state_layout import StateLayout
 
@@ -30,49 +30,62 @@ class TranslationState:
 
 
 class TranslationStateCodec:
-    """Little-endian: the header, the source's ids as 32-bit integers, the decoder's row as float32."""
+    """Encodes translation states.
 
-    def __init__(self, layout: StateLayout, source_vocabulary: int, target_vocabulary: int) -> None:
+    The stored bytes are little-endian: the header, the source's ids as 32-bit integers and the decoder's state as
+    float32. An imported source has at most `max_source_tokens` ids.
+    """
+
+    def __init__(
+        self, layout: StateLayout, source_vocabulary: int, target_vocabulary: int, max_source_tokens: int
+    ) -> None:
         self._layout = layout
         self._vocabularies = (source_vocabulary, target_vocabulary)
+        self._max_source_tokens = max_source_tokens
 
-    def to_bytes(self, position: TranslationState) -> bytes:
-        """Return the bytes that a session stores."""
-        header = HEADER.pack(len(position.source), position.accepted, position.pending)
-        ids = struct.pack(f"<{len(position.source)}I", *position.source)
-        return header + ids + self._layout.to_bytes(position.decoder)
+    @property
+    def state_bytes(self) -> int:
+        """The size of the decoder's state in bytes."""
+        return self._layout.state_bytes
+
+    def to_bytes(self, state: TranslationState | None) -> bytes:
+        """Return the bytes that a session stores. Raises InvalidRequest if no source was read."""
+        if state is None:
+            raise InvalidRequest(
+                "input is missing: a session of a translation model is created with its source sentence", param="input"
+            )
+        header = HEADER.pack(len(state.source), state.accepted, state.pending)
+        ids = struct.pack(f"<{len(state.source)}I", *state.source)
+        return header + ids + self._layout.to_bytes(state.decoder)
 
     def from_bytes(self, raw: bytes) -> TranslationState:
-        """Return what `raw` holds. Raises StateCorrupted for a wrong length, id or number."""
+        """Return the state that `raw` holds. Raises StateCorrupted for a wrong length, id or number."""
         if len(raw) < HEADER.size:
             raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected at least {HEADER.size}")
         count, accepted, pending = HEADER.unpack_from(raw)
         start = HEADER.size + 4 * count
-        if len(raw) != start + self._layout.bytes:
-            raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {start + self._layout.bytes}")
+        if len(raw) != start + self._layout.state_bytes:
+            raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {start + self._layout.state_bytes}")
         source = struct.unpack_from(f"<{count}I", raw, HEADER.size)
         if not source or max(source) >= self._vocabularies[0] or pending >= self._vocabularies[1]:
             raise StateCorrupted("the stored state holds an id outside the vocabulary; the record is kept")
         return TranslationState(source, accepted, pending, self._layout.from_bytes(raw[start:]))
 
-    def to_tensors(self, position: TranslationState) -> dict[str, Tensor]:
+    def to_tensors(self, state: TranslationState) -> dict[str, Tensor]:
         """Return the decoder's tensors, the ids of the `source`, how many were `accepted`, and the `pending` id."""
         return {
-            **self._layout.to_tensors(position.decoder),
-            "source": torch.tensor(position.source),
-            "accepted": torch.tensor(position.accepted),
-            "pending": torch.tensor(position.pending),
+            **self._layout.to_tensors(state.decoder),
+            "source": torch.tensor(state.source),
+            "accepted": torch.tensor(state.accepted),
+            "pending": torch.tensor(state.pending),
         }
 
-    def from_tensors(self, given: ImportedTensors, longest: int) -> TranslationState:
-        """Return what an imported state tells. Raises InvalidRequest for a tensor that does not fit.
-
-        `longest` is the most ids that a source may have.
-        """
-        source = given.ids("source", longest, self._vocabularies[0])
-        accepted = given.integer("accepted", 0, MAX_ACCEPTED)
-        pending = given.integer("pending", 0, self._vocabularies[1] - 1)
-        return TranslationState(source, accepted, pending, self._layout.from_tensors(given))
+    def from_tensors(self, tensors: ImportedTensors) -> TranslationState:
+        """Return the state that `tensors` hold. Raises InvalidRequest for a tensor that does not fit."""
+        source = tensors.ids("source", self._max_source_tokens, self._vocabularies[0])
+        accepted = tensors.integer("accepted", 0, MAX_ACCEPTED)
+        pending = tensors.integer("pending", 0, self._vocabularies[1] - 1)
+        return TranslationState(source, accepted, pending, self._layout.from_tensors(tensors))
 
 
 def at_source(source: tuple[int, ...], begin: int, decoder: Tensor) -> TranslationState:

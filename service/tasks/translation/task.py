@@ -3,12 +3,9 @@
 from itertools import accumulate, pairwise
 from typing import TypeVar
 
-from torch import Tensor
-
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Operation
 from service.nets.models.encoder_decoder import EncoderDecoder
-from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.limits import TextLimits
 from service.tasks.state_layout import StateLayout
 from service.tasks.translation.batched_decoder import BatchedDecoder
@@ -50,37 +47,16 @@ class TranslationTask:
         # Both roles are there: the configuration demands them, the vocabularies were checked for them.
         self._end_of_source = source.id_of(roles["end"]) or 0
         self._marks = self._target.marks(target.id_of(roles["begin"]) or 0, target.id_of(roles["end"]) or 0)
-        self._layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
-        self._format = TranslationStateCodec(self._layout, source.size, target.size)
-        self._passes = BatchedDecoder(network, self._layout)
+        layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
+        # A source has one token more than its sentence: the end of sequence.
+        self.state_codec = TranslationStateCodec(layout, source.size, target.size, self._longest_sentence + 1)
+        self._passes = BatchedDecoder(network, layout)
         self._memories = EncoderCache()
-        self.state_bytes = self._layout.bytes
 
     @property
     def initial_state(self) -> TranslationState | None:
         """None: a session has no state before its source is read."""
         return None
-
-    def to_bytes(self, state: TranslationState | None) -> bytes:
-        """Return what a session stores. Raises InvalidRequest where no source was read."""
-        if state is None:
-            raise InvalidRequest(
-                "input is missing: a session of a translation model is created with its source sentence", param="input"
-            )
-        return self._format.to_bytes(state)
-
-    def from_bytes(self, raw: bytes) -> TranslationState:
-        """Return the position that a session stored. Raises StateCorrupted."""
-        return self._format.from_bytes(raw)
-
-    def to_tensors(self, state: TranslationState) -> dict[str, Tensor]:
-        """Return the position by name."""
-        return self._format.to_tensors(state)
-
-    def from_tensors(self, given: ImportedTensors) -> TranslationState:
-        """Return where an imported session stands. Raises InvalidRequest."""
-        # One more than a sentence may have: the end mark.
-        return self._format.from_tensors(given, self._longest_sentence + 1)
 
     def start(self, operation: Operation, state: TranslationState | None) -> TranslationOperation:
         """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""

@@ -47,7 +47,7 @@ class WordCompletionSearch:
         self._inside = torch.where(over, -torch.inf, marks.first)
         self._over = torch.where(over, 0.0, -torch.inf)
 
-    def receive(self, seen: DecoderOutput) -> None:
+    def update(self, seen: DecoderOutput) -> None:
         if not self._live[0][0]:
             self._grow(seen, seen.logprobs + self._opening)
             if self._pieces.word_level:

@@ -80,7 +80,7 @@ def verify(
         architecture=config.architecture,
         cell=config.cell,
         parameters=checkpoint.parameters,
-        state_bytes=task.state_bytes,
+        state_bytes=task.state_codec.state_bytes,
         fingerprint=checkpoint.fingerprint,
         verified=checkpoint.verified,
         difference=None if golden is None else golden.difference,

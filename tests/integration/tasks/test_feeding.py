@@ -18,7 +18,7 @@ TOKENS = [[5, 6, 7], [], [8], [9, 5, 6, 7, 8, 9, 5], [], [6, 6], [7], [5, 6, 7]]
 
 def by_token(task: NextWordTask, state: Tensor, tokens: list[int]) -> tuple[Tensor, list[float]]:
     """The slow way; a state's normaliser is what the output layer says of it."""
-    network, layout, logprobs = task._network, task.layout, []
+    network, layout, logprobs = task._network, task.state_codec, []
     for token in tokens:
         features = network.features_of(layout.cut(state[None]))
         logprobs.append(float(network.logits(features).log_softmax(-1)[0, token]))
@@ -38,8 +38,9 @@ def test_all_at_once_is_one_after_the_other(
     with torch.inference_mode():
         starts = [by_token(task, task.initial_state, [5 + at % 4])[0] for at in range(len(TOKENS))]
         for start in starts:
-            start[-1] = task._network.logits(task._network.features_of(task.layout.cut(start[None]))).logsumexp(-1)[0]
-        states, logprobs = feed(task._network, task.layout, TOKENS, torch.stack(starts))
+            features = task._network.features_of(task.state_codec.cut(start[None]))
+            start[-1] = task._network.logits(features).logsumexp(-1)[0]
+        states, logprobs = feed(task._network, task.state_codec, TOKENS, torch.stack(starts))
         for at, tokens in enumerate(TOKENS):
             state, known = by_token(task, starts[at], tokens)
             torch.testing.assert_close(states[at], state, atol=1e-6, rtol=0)

@@ -70,7 +70,7 @@ class Model:
 
     def run(self, operation: Operation, state: bytes | None = None) -> Outcome:
         task = self.task
-        sequence = task.start(operation, task.initial_state if state is None else task.from_bytes(state))
+        sequence = task.start(operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
         while not sequence.finished:
             assert run_timestep(task, [sequence]) == [None]
         return outcome_of(task, sequence)
@@ -149,7 +149,8 @@ def peak_bytes(run: Callable[[], object]) -> int:
 def test_a_block_keeps_one_season_not_one_for_each_row(tmp_path: Path) -> None:
     model = Model(tmp_path, season=20_000)
     operation = Predict(model.given(series(model.trainer, 50)))
-    assert peak_bytes(lambda: model.task.start(operation, model.task.initial_state)) < 10 * model.task.state_bytes
+    limit = 10 * model.task.state_codec.state_bytes
+    assert peak_bytes(lambda: model.task.start(operation, model.task.initial_state)) < limit
 
 
 def test_a_path_step_costs_the_same_however_many_are_behind_it(tmp_path: Path) -> None:
@@ -361,8 +362,8 @@ def test_rows_at_another_pace_keep_to_the_grid(tmp_path: Path) -> None:
         outcome = model.run(Predict(SeriesInput(rows_of(100.0), timestamps=(time,))), state)
         state = outcome.state
     assert_same_forecast(outcome.output, block.output)
-    assert model.task.from_bytes(block.state).count == 13
-    assert model.task.from_bytes(block.state).time == START + 12 * 30 * minute
+    assert model.task.state_codec.from_bytes(block.state).count == 13
+    assert model.task.state_codec.from_bytes(block.state).time == START + 12 * 30 * minute
 
 
 def test_static_features_are_told_once(tmp_path: Path) -> None:
@@ -460,8 +461,8 @@ def test_more_rows_than_the_limit_are_too_long(tmp_path: Path) -> None:
 def test_a_damaged_state_is_never_fed(tmp_path: Path) -> None:
     model = Model(tmp_path, **FULL)
     state = model.feed(series(model.trainer, 6)).state
-    assert len(state) == model.task.state_bytes
+    assert len(state) == model.task.state_codec.state_bytes
     for broken in (state[:-1], b"", state[:16] + b"\xff" * 4 + state[20:], state[:-4] + b"\x00\x00\xc0\x7f"):
         with pytest.raises(StateCorrupted):
-            model.task.from_bytes(broken)
-    assert model.task.to_bytes(model.task.from_bytes(state)) == state
+            model.task.state_codec.from_bytes(broken)
+    assert model.task.state_codec.to_bytes(model.task.state_codec.from_bytes(state)) == state

@@ -49,11 +49,11 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> NextWordTask:
 
 
 def run(task: NextWordTask, operation: Operation, state: bytes | None = None) -> Outcome:
-    row = task.initial_state if state is None else task.layout.from_bytes(state)
+    row = task.initial_state if state is None else task.state_codec.from_bytes(state)
     sequence = task.start(operation, row)
     while not sequence.finished:
         assert run_timestep(task, [sequence]) == [None]
-    return sequence.outcome(task.layout.to_bytes(sequence.state))
+    return sequence.outcome(task.state_codec.to_bytes(sequence.state))
 
 
 def predict(task: NextWordTask, state: bytes | None = None, **given: Any) -> Outcome:
@@ -155,7 +155,7 @@ def test_the_state_after_a_generation_has_seen_every_token_returned(task: NextWo
     outcome = run(task, Generate(TextInput(text="the"), GenerateOptions(6, seed=3)))
     tokens = output(outcome)["tokens"]
     fed = predict(task, predict(task, text="the").state, tokens=tuple(tokens)).state
-    assert task.layout.from_bytes(outcome.state) == pytest.approx(task.layout.from_bytes(fed), abs=1e-6)
+    assert task.state_codec.from_bytes(outcome.state) == pytest.approx(task.state_codec.from_bytes(fed), abs=1e-6)
     assert (outcome.timesteps, outcome.generated) == (1 + len(tokens), len(tokens))
 
 
@@ -168,7 +168,7 @@ def test_a_stop_text_ends_the_output_and_neither_it_nor_its_state_remains(task: 
     assert output(outcome)["finish_reason"] == "stop"
     assert len(output(outcome)["logprobs"]) == 4
     fed = predict(task, tokens=tuple(free[:4])).state
-    assert task.layout.from_bytes(outcome.state) == pytest.approx(task.layout.from_bytes(fed), abs=1e-6)
+    assert task.state_codec.from_bytes(outcome.state) == pytest.approx(task.state_codec.from_bytes(fed), abs=1e-6)
 
 
 def test_a_seed_fixes_the_text_and_other_seeds_give_others(task: NextWordTask) -> None:
@@ -270,7 +270,7 @@ def test_a_score_is_never_above_certainty(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["short", "long", "nan"])
 def test_a_damaged_state_is_refused(task: NextWordTask, change: str) -> None:
-    raw = task.layout.to_bytes(task.initial_state)
+    raw = task.state_codec.to_bytes(task.initial_state)
     damaged = {"short": raw[:-4], "long": raw + raw, "nan": b"\xff" * 4 + raw[4:]}[change]
     with pytest.raises(StateCorrupted):
-        task.layout.from_bytes(damaged)
+        task.state_codec.from_bytes(damaged)

@@ -80,7 +80,7 @@ class Model:
 
 def run(loaded: LoadedModel, operation: Operation, state: bytes | None) -> Outcome:
     task = loaded.task
-    sequence = task.start(operation, task.initial_state if state is None else task.from_bytes(state))
+    sequence = task.start(operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
     while not sequence.finished:
         for failure in run_timestep(task, [sequence]):
             if failure is not None:
@@ -168,7 +168,7 @@ def test_the_first_state_of_a_session_can_travel_too(model: Model) -> None:
     task = model.loaded.task
     if task.initial_state is None:
         return
-    state = task.to_bytes(task.initial_state)
+    state = task.state_codec.to_bytes(task.initial_state)
     assert model.read(model.files.write(model.loaded.version, state, {})) == state
 
 
@@ -343,7 +343,7 @@ def assert_continues(model: Model, state: bytes) -> None:
         outcome = run(model.loaded, further(model.loaded, 2, 4 + 2 * at), state)
         json.dumps(outcome.output, allow_nan=False)
         state = outcome.state
-        model.loaded.task.from_bytes(state)
+        model.loaded.task.state_codec.from_bytes(state)
 
 
 def test_mutated_exports_are_refused_or_continue(models: dict[str, Model]) -> None:
@@ -370,7 +370,8 @@ def take(model: Model, content: bytes) -> bytes:
     file = model.files.read(content)
     read_metadata(file.metadata)
     state = file.state(model.loaded.version)
-    if model.loaded.version.name == "sensor" and model.loaded.task.from_bytes(state).time != TIME + 3 * HALF_HOUR:
+    codec = model.loaded.task.state_codec
+    if model.loaded.version.name == "sensor" and codec.from_bytes(state).time != TIME + 3 * HALF_HOUR:
         raise InvalidRequest("the next rows come too early or too late, which is well told")
     return state
 

@@ -42,7 +42,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> TranslationTask:
 
 
 def run(task: TranslationTask, operation: Operation, state: bytes | None = None) -> Outcome:
-    sequence = task.start(operation, task.initial_state if state is None else task.from_bytes(state))
+    sequence = task.start(operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
     while not sequence.finished:
         assert run_timestep(task, [sequence]) == [None]
     return outcome_of(task, sequence)
@@ -262,7 +262,7 @@ def test_a_language_model_does_not_translate(tmp_path: Path) -> None:
 
 def test_a_session_needs_its_source(task: TranslationTask) -> None:
     with pytest.raises(InvalidRequest, match="input is missing: a session of a translation model is created with"):
-        task.to_bytes(task.initial_state)
+        task.state_codec.to_bytes(task.initial_state)
 
 
 SETTINGS: list[dict[str, Any]] = [
@@ -284,9 +284,10 @@ def test_accepting_in_pieces_gives_the_answers_of_accepting_at_once(tmp_path: Pa
         outcome = accept(task, state, piece)
         state, timesteps = outcome.state, timesteps + outcome.timesteps
         logprob += outcome.observation.logprob
-    assert state == whole.state or task.from_bytes(state).source == task.from_bytes(whole.state).source
-    assert task.from_bytes(state).accepted == task.from_bytes(whole.state).accepted == timesteps == whole.timesteps
-    torch.testing.assert_close(task.from_bytes(state).decoder, task.from_bytes(whole.state).decoder)
+    stepped, at_once = task.state_codec.from_bytes(state), task.state_codec.from_bytes(whole.state)
+    assert state == whole.state or stepped.source == at_once.source
+    assert stepped.accepted == at_once.accepted == timesteps == whole.timesteps
+    torch.testing.assert_close(stepped.decoder, at_once.decoder)
     assert outcome.output == whole.output or settings.get("dtype") == "bfloat16"
     scored: Any = run(task, ScoreTranslation("Where is Tom?", "Où est Tom, aujourd'hui ? Voulez-vous manger ?")).output
     assert logprob == pytest.approx(sum(scored["logprobs"][:-1]), abs=1e-3)
@@ -343,7 +344,7 @@ def test_next_words_of_pieces_are_whole_words_with_their_probability(tmp_path: P
     task = load_task(folder, TextLimits())[1]
     state = run(task, OpenTranslation("Who are you?")).state
     found = accept(task, state, accepted, top_k=8)
-    position = task.from_bytes(found.state)
+    position = task.state_codec.from_bytes(found.state)
     target, marks = task._target, task._marks
     prefix = tuple(target.encode(accepted, "text").ids) if accepted else ()
     oracle = Oracle(folder, list(position.source))
@@ -370,4 +371,4 @@ def test_a_damaged_state_is_refused(task: TranslationTask, change: str) -> None:
         "nan": raw[:-4] + b"\xff" * 4,
     }[change]
     with pytest.raises(StateCorrupted):
-        task.from_bytes(damaged)
+        task.state_codec.from_bytes(damaged)
