@@ -45,12 +45,18 @@ def _multiplies_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def _packs_bfloat16() -> bool:
+    """Return whether oneDNN takes weights in bfloat16 on this processor; on x86 it needs AVX-512."""
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 class Bf16Linear:
-    """bfloat16 in and out of the product."""
+    """bfloat16 in and out of the product, by oneDNN where it can and by torch's own product elsewhere."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self._bias, self._weight = bias, weight.bfloat16()
-        self._one_dnn = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        self._one_dnn = weight.device.type == "cpu" and _packs_bfloat16()
         if self._one_dnn:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight)
 
