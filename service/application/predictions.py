@@ -47,11 +47,10 @@ class Predictions:
         try:
             return await self._engine.run(found, operation, None, caller.deadline.at)
         except UnrollError as error:
-            if error.param is not None and error.param.startswith("input"):
-                place = f"inputs[{at}]"
-                error.message = place + error.message.removeprefix("input")
-                error.param = place + error.param.removeprefix("input")
-            raise
+            if error.param is None or not error.param.startswith("input"):
+                raise
+            message, param = (f"inputs[{at}]{text.removeprefix('input')}" for text in (error.message, error.param))
+            raise error.with_message(message, param) from error.__cause__
 
 
 def _first(failures: ExceptionGroup[UnrollError]) -> UnrollError:

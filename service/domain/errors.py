@@ -15,15 +15,16 @@ Raised anywhere, turned into a status in one place: `service/http/errors.py`. `M
 are for operators: the first marks a model version as broken, the second ends the start.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal, Self
 
 Applied = Literal["no", "yes", "unknown"]
 
 
 class UnrollError(Exception):
-    """Base of all errors; `message` names the field, the value found and what was expected.
+    """Base class of all errors that are reported to clients. An error is an immutable value.
 
-    `applied` and `step` tell of a session step whether it took effect and where the session stands now.
+    `message` names the field, the value found and the value expected. `applied` states whether a session step took
+    effect, and `step` the session's current step count. `retry_after` is in seconds.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -38,11 +39,32 @@ class UnrollError(Exception):
         retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.param = param
-        self.applied = applied
-        self.step = step
-        self.retry_after = retry_after
+        self.message: Final = message
+        self.param: Final = param
+        self.applied: Final = applied
+        self.step: Final = step
+        self.retry_after: Final = retry_after
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute once. Python itself may replace its own, such as `__traceback__`."""
+        if name in vars(self):
+            raise AttributeError(f"{type(self).__name__}.{name} is read-only")
+        super().__setattr__(name, value)
+
+    def with_applied(self, applied: Applied) -> Self:
+        """Return a copy with another `applied` and the same traceback.
+
+        Raise it with `from error.__cause__`, so that the original does not appear as its context.
+        """
+        return self._copy(self.message, self.param, applied)
+
+    def with_message(self, message: str, param: str | None) -> Self:
+        """Return a copy with another `message` and `param`, see `with_applied`."""
+        return self._copy(message, param, self.applied)
+
+    def _copy(self, message: str, param: str | None, applied: Applied | None) -> Self:
+        copy = type(self)(message, param=param, applied=applied, step=self.step, retry_after=self.retry_after)
+        return copy.with_traceback(self.__traceback__)
 
 
 class InvalidRequest(UnrollError):

@@ -72,7 +72,7 @@ def envelope(error: UnrollError) -> dict[str, Json]:
 def response(error: UnrollError, scope: Scope) -> Response:
     """Return the answer to a request that failed; a step that was refused before it was looked at is not applied."""
     if error.applied is None and STEP_PATH.fullmatch(scope["path"]):
-        error.applied = "unknown" if isinstance(error, errors.InternalError) else "no"
+        error = error.with_applied("unknown" if isinstance(error, errors.InternalError) else "no")
     headers = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)

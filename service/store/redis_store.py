@@ -238,8 +238,8 @@ class RedisStore:
             answer = await self._lanes[record.durability].submit(command, self._deadline())
             result = value_of(command, answer)
         except StoreUnavailable as error:
-            error.applied = "yes"  # what is in doubt is not the write
-            raise
+            # The write took effect before; only its durability is in doubt.
+            raise error.with_applied("yes") from error.__cause__
         if result != b"confirmed":
             raise WriteConflict(f"session {session_id} is not the one to confirm any more")
         _require_durable(record, answer)

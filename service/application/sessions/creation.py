@@ -60,8 +60,7 @@ class SessionFactory:
         try:
             return SessionIds(await self.store.secret())
         except Unavailable as error:
-            error.applied = "no"
-            raise
+            raise error.with_applied("no") from error.__cause__
 
     def first_record(
         self, model: ModelVersion, state: bytes, terms: SessionTerms, *, step: int = 0, timesteps: int = 0

@@ -75,6 +75,8 @@ class Steps:
                 return await self._apply_in_turn(caller, step, mark)
         except UnrollError as error:
             self._count_failure(error)
+            if error.applied is None:
+                raise error.with_applied("no") from error.__cause__
             raise
 
     async def apply_all(self, caller: RequestContext, steps: Sequence[Step]) -> list[StepResponse | UnrollError]:
@@ -166,5 +168,3 @@ class Steps:
         conflict = isinstance(error, StepConflict | IdempotencyKeyReused)
         applied = isinstance(error, DurabilityNotReached)
         self.observer.step("conflict" if conflict else "applied" if applied else "failed")
-        if error.applied is None:
-            error.applied = "no"

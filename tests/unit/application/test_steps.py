@@ -227,14 +227,17 @@ def test_where_a_session_stands_is_not_told_while_it_may_be_lost(failure: Unroll
         await world.step(session_id, 1, key="k")
         await world.step(session_id, 2)
 
-        async def miss(*_: Any) -> None:
-            raise failure
+        def refuse_with(error: UnrollError) -> None:
+            async def confirm(*_: Any) -> None:
+                raise error
 
-        world.store.confirm = miss  # type: ignore[method-assign]
+            world.store.confirm = confirm  # type: ignore[method-assign]
+
+        refuse_with(failure)
         with pytest.raises(StoreUnavailable) as refusal:
             await world.step(session_id, 3, step=9)
         assert (refusal.value.applied, refusal.value.step) == ("no", 2)
-        failure.applied = "yes"
+        refuse_with(failure.with_applied("yes"))
         with pytest.raises(type(failure)) as known:
             await world.step(session_id, 1, key="k")
         assert known.value.applied == "yes"
