@@ -43,5 +43,5 @@ async def services(request: Request) -> Services:
 
 async def request_context(request: Request) -> RequestContext:
     """Return who asks, as the door found out; a dependency of the routes."""
-    found: RequestContext = request.state.caller
+    found: RequestContext = request.state.context
     return found

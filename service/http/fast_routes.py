@@ -85,7 +85,7 @@ class FastRouteMiddleware:
             await self._api(scope, _replaying(content, receive), send)
             return
         scope["route"] = shortcut.route
-        asking = scope["state"]["caller"]
+        asking = scope["state"]["context"]
         response: Response = await shortcut.route.endpoint(**path, **arguments, wired=self._services, asking=asking)
         await response(scope, receive, send)
 

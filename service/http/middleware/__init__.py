@@ -1,1 +1,1 @@
-"""What every request passes before its route: request id, admission, authentication, deadlines, disconnects."""
+"""Middleware that every request passes before its route, one module for each concern; `request.py` composes them."""

@@ -1,4 +1,4 @@
-"""Notices that a client goes away while its request is under way, so that nothing more is done for nobody."""
+"""Cancellation of requests whose client has disconnected."""
 
 import asyncio
 
@@ -6,34 +6,36 @@ from starlette.types import Receive
 
 from service.application.deadlines import DEPARTED
 
-#: Most requests are over by then, and cost a timer in place of a task that watches.
+#: Most requests end within this time, and cost a timer instead of a task.
 WATCH_DELAY_SECONDS = 0.25
 
 
 class DisconnectWatcher:
-    """Cancels the task that made it when the client goes; to be made when the body was read to its end.
+    """Cancels the task that created it when the client disconnects. Create it once the body is complete.
 
-    What the request waits for in the engine is dropped. A write that has begun is finished by the store.
+    Operations that the request waits for in the engine are dropped. A write that has begun is finished by the store.
     """
+
+    __slots__ = ("_receive", "_request", "_task", "_timer", "gone")
 
     def __init__(self, receive: Receive) -> None:
         self.gone = False
         self._receive = receive
         self._request = asyncio.current_task()
-        self._watching: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(WATCH_DELAY_SECONDS, self._begin)
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(WATCH_DELAY_SECONDS, self._start)
 
-    def end(self) -> None:
-        """Watch no longer: an answer is on its way, or the request is over."""
+    def stop(self) -> None:
+        """Stop watching: the response has started, or the request has ended."""
         self._timer.cancel()
-        if self._watching is not None:
-            self._watching.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    def _begin(self) -> None:
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
-        # After the body ASGI tells of nothing else but this.
+        # After the body, ASGI sends no other message than a disconnect.
         self.gone = (await self._receive())["type"] == "http.disconnect"
         if self.gone and self._request is not None:
             self._request.cancel(DEPARTED)

@@ -1,44 +1,34 @@
-"""Who asks and until when, read from a request's headers."""
+"""Request headers that any request may carry: its id and its timeout."""
 
 import re
 import secrets
 from collections.abc import Mapping
 
-from service.domain.errors import InvalidApiKey, InvalidRequest, MissingApiKey
+from service.domain.errors import InvalidRequest
 
-#: The one tenant of a service without keys.
-PUBLIC = "public"
+#: Lower-case names and their values, as ASGI hands them over. Of a header that is repeated, the last one.
+Headers = Mapping[bytes, bytes]
+
 MAX_TIMEOUT_MS = 600_000
+REQUEST_ID = re.compile(rb"[\x20-\x7e]{1,256}")
+MILLISECONDS = re.compile(r"[0-9]{1,9}")
 
 
-def request_id(headers: Mapping[str, str]) -> str:
-    """Return the client's X-Request-Id if it is printable and short, else a new one."""
-    given = headers.get("x-request-id", "")
-    return given if re.fullmatch(r"[\x20-\x7e]{1,256}", given) else f"req_{secrets.token_hex(12)}"
+def request_id(headers: Headers) -> bytes:
+    """Return the client's X-Request-Id if it is printable and has at most 256 characters, else a new one."""
+    client_id = headers.get(b"x-request-id", b"")
+    return client_id if REQUEST_ID.fullmatch(client_id) else b"req_%b" % secrets.token_hex(12).encode()
 
 
-def tenant(headers: Mapping[str, str], keys: Mapping[str, str]) -> str:
-    """Return the tenant of the request's API key; `keys` maps keys to tenants. Raises MissingApiKey, InvalidApiKey."""
-    if not keys:
-        return PUBLIC
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-    if not given:
-        raise MissingApiKey("no API key: expected the header Authorization: Bearer KEY, or X-Api-Key: KEY")
-    found = [owner for key, owner in keys.items() if secrets.compare_digest(key.encode(), given.encode())]
-    if not found:
-        raise InvalidApiKey("the API key is not one of those configured: expected one of them")
-    return found[0]
-
-
-def timeout(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of X-Request-Timeout-Ms, None without it. Raises InvalidRequest."""
-    wanted = headers.get("x-request-timeout-ms")
-    if wanted is None:
+def timeout(headers: Headers) -> float | None:
+    """Return X-Request-Timeout-Ms in seconds, or None without it. Raises InvalidRequest."""
+    value = headers.get(b"x-request-timeout-ms")
+    if value is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,9}", wanted) or not 1 <= int(wanted) <= MAX_TIMEOUT_MS:
+    text = value.decode("latin-1")
+    if not MILLISECONDS.fullmatch(text) or not 1 <= int(text) <= MAX_TIMEOUT_MS:
         raise InvalidRequest(
-            f"X-Request-Timeout-Ms is {wanted[:40]!r}: expected an integer from 1 to {MAX_TIMEOUT_MS}",
+            f"X-Request-Timeout-Ms is {text[:40]!r}: expected an integer from 1 to {MAX_TIMEOUT_MS}",
             param="X-Request-Timeout-Ms",
         )
-    return int(wanted) / 1000
+    return int(text) / 1000

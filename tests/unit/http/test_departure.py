@@ -13,7 +13,8 @@ from service.application.admission import Admission
 from service.application.deadlines import DEPARTED, Deadline
 from service.domain.errors import ShuttingDown
 from service.http.middleware import disconnects
-from service.http.middleware.request import CLIENT_GONE, RequestMiddleware, RequestSettings
+from service.http.middleware.error_responses import CLIENT_GONE
+from service.http.middleware.request import RequestMiddleware, RequestSettings
 from tests.fakes import CountingObserver, ManualClock
 
 Work = Callable[[], Awaitable[None]]

@@ -1,0 +1,40 @@
+"""The access log: one line and one set of metrics for each request."""
+
+import logging
+from http import HTTPStatus
+
+from starlette.types import Scope
+
+from service.application.ports import Observer
+from service.domain.errors import DeadlineExceeded, Overloaded, ShuttingDown
+from service.http.middleware.response import ResponseStart
+
+log = logging.getLogger("unroll.access")
+
+#: Codes of requests that were refused for lack of room or of time.
+SHED_CODES = frozenset({Overloaded.code, ShuttingDown.code, DeadlineExceeded.code})
+#: Other methods share one label, for clients choose the method's name.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+#: Polled every few seconds by machines; logged at DEBUG.
+UNLOGGED_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+
+
+def report(observer: Observer, scope: Scope, response: ResponseStart, seconds: float) -> None:
+    """Count and log a request that has ended after `seconds`."""
+    route = getattr(scope.get("route"), "path", "unmatched")
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    code = scope["state"].get("error_code")
+    observer.request(route, method, response.status, seconds)
+    if code in SHED_CODES:
+        observer.shed(code)
+    level = _level(route, response.status, code)
+    if log.isEnabledFor(level):
+        request = {"request_id": response.request_id.decode(), "method": method, "route": route}
+        outcome = {"status": response.status, "code": code, "milliseconds": round(seconds * 1000, 3)}
+        log.log(level, "request", extra=request | outcome)
+
+
+def _level(route: str, status: int, code: str | None) -> int:
+    if route in UNLOGGED_PATHS or code == Overloaded.code:
+        return logging.DEBUG  # an overloaded worker has no time for lines; its refusals are counted
+    return logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO

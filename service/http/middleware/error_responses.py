@@ -1,0 +1,42 @@
+"""Responses to errors that no route has answered, such as those of the middleware itself."""
+
+import asyncio
+import logging
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
+
+from service.domain.errors import InternalError, ShuttingDown, UnrollError
+from service.http import errors
+from service.http.middleware.body import RequestBody
+from service.http.middleware.response import ResponseStart
+
+log = logging.getLogger("unroll.access")
+
+#: The status under which nginx, too, counts a client that disconnected before the response.
+CLIENT_GONE = 499
+
+
+async def respond(
+    error: BaseException, scope: Scope, body: RequestBody, response: ResponseStart, *, draining: bool
+) -> None:
+    """Answer a request with the envelope of `error`, unless its response has started or its client has disconnected."""
+    if isinstance(error, ClientDisconnect) or (isinstance(error, asyncio.CancelledError) and body.client_gone):
+        response.status = CLIENT_GONE
+        return
+    domain_error = _to_domain(error, response.request_id)
+    if response.status:
+        return
+    if draining:
+        await body.discard()
+    await errors.response(domain_error, scope)(scope, body.receive, response.send)
+
+
+def _to_domain(error: BaseException, request_id: bytes) -> UnrollError:
+    if isinstance(error, UnrollError):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        # A worker that stops cancels the request wherever it is, so it is not known what took effect.
+        return ShuttingDown("this worker had to stop before the request was done", applied="unknown")
+    log.error("request crashed", extra={"request_id": request_id.decode()}, exc_info=error)
+    return InternalError("something failed here; the log tells why under this request's id")
