@@ -1,6 +1,6 @@
 """What the use cases need of the outside, as protocols; `service/bootstrap.py` plugs the real parts in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
@@ -104,7 +104,12 @@ class ModelRepository(Protocol):
     async def look(self) -> list[VersionFolder]:
         """The version folders, the newest of each model first. Raises ModelFolderError without a folder of models."""
 
-    async def load(self, folder: VersionFolder) -> ModelVersion | None:
+    async def glance(self) -> list[VersionFolder]:
+        """The version folders that lie there now; the looks go on as if nobody had glanced. Raises as `look`."""
+
+    async def load(
+        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+    ) -> ModelVersion | None:
         """Load a version aside and have it join; None where it is refused, which is logged, or changed meanwhile."""
 
     def unload(self, edition: VersionKey) -> None:
@@ -120,6 +125,9 @@ class WorkerRegistry(Protocol):
 
     async def heartbeat(self, served: Sequence[ServedVersion]) -> ClusterView:
         """Publish this worker's versions; return everyone's."""
+
+    async def view(self) -> ClusterView:
+        """Return everyone's versions without publishing this worker's."""
 
     async def deregister(self) -> None:
         """Remove this worker's versions."""

@@ -4,7 +4,7 @@ import asyncio
 import ctypes
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import torch
@@ -62,13 +62,20 @@ class FolderModelRepository:
         ]
         return sorted(folders, key=lambda folder: (folder.model, -int(folder.version)))
 
+    async def glance(self) -> list[VersionFolder]:
+        """Return the version folders that lie there now, none settled; the looks go on as if nobody had glanced."""
+        found = await asyncio.to_thread(_signatures, self._models)
+        return [self._folder(place, signature, settled=False) for place, signature in found.items()]
+
     def _folder(self, place: Place, signature: str, *, settled: bool) -> VersionFolder:
         key = (place, signature)
         fingerprint = self._judged.get(key)
         refused = key in self._judged and fingerprint is None
         return VersionFolder(*place, signature, fingerprint, refused, settled)
 
-    async def load(self, folder: VersionFolder) -> ModelVersion | None:
+    async def load(
+        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+    ) -> ModelVersion | None:
         """Load a version and have it join the catalogue; None where it is refused, which is logged, or was changed."""
         place = (folder.model, folder.version)
         path = self._models / folder.model / folder.version
@@ -82,6 +89,8 @@ class FolderModelRepository:
         self._judged[place, folder.signature] = None if loaded is None else loaded.version.fingerprint
         if loaded is None:
             return None
+        if before_joining is not None:
+            await before_joining(loaded.version.edition)
         self._catalogue.put(loaded)
         self._give_memory_back()
         return loaded.version

@@ -44,6 +44,13 @@ class RedisWorkerRegistry:
     async def heartbeat(self, served: Sequence[ServedVersion]) -> ClusterView:
         """Say what this worker serves, hear what all do."""
         notice = json.dumps([[*_fields(one.edition), one.open, one.touched] for one in served])
+        return await self._exchange(notice)
+
+    async def view(self) -> ClusterView:
+        """Return what all workers serve, without publishing this worker's versions."""
+        return await self._exchange("")
+
+    async def _exchange(self, notice: str) -> ClusterView:
         command = script_command(self._heartbeat, self._keys.fleet, self.worker, notice, int(self._fresh * 1000))
         now, marks, workers = cast("tuple[int, list[bytes], list[bytes]]", await self._one(command))
         return ClusterView(

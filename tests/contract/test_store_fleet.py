@@ -50,6 +50,17 @@ async def test_each_worker_hears_what_all_serve(make_fleet: MakeFleet) -> None:
     assert (await one.heartbeat([])).workers == {one.worker: (), two.worker: tuple(served)}
 
 
+async def test_who_only_hears_says_nothing_of_itself_and_takes_nothing_back(make_fleet: MakeFleet) -> None:
+    one, two = make_fleet(), make_fleet()
+    served = (ServedVersion(EDITION, open=True, touched=True),)
+    await one.meet(served)
+    await one.mark(OTHER, RetirementMark(100, "removed"))
+    for fleet in (one, two):
+        meeting = await fleet.hear()
+        assert (meeting.workers, meeting.marks) == ({one.worker: served}, {OTHER: RetirementMark(100, "removed")})
+        assert abs(meeting.now - time.time() * 1000) < 60_000
+
+
 async def test_a_worker_that_left_is_heard_of_no_more(make_fleet: MakeFleet) -> None:
     one, two = make_fleet(), make_fleet()
     await one.heartbeat([ServedVersion(EDITION, open=True)])

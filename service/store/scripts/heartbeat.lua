@@ -1,8 +1,10 @@
--- Notes what a worker serves, drops what was not noted for long; returns the time, the marks and what all serve.
+-- Notes what a worker serves, nothing where its notice is empty; drops what was not noted for long; returns the time, the marks and what all serve.
 -- KEYS: notices by worker, marks of retiring versions. ARGV: worker, its notice, how long one holds in ms.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%d ', now) .. ARGV[2])
+if ARGV[2] ~= '' then
+  redis.call('HSET', KEYS[1], ARGV[1], string.format('%d ', now) .. ARGV[2])
+end
 local noted = redis.call('HGETALL', KEYS[1])
 for i = 1, #noted, 2 do
   local at = tonumber(string.match(noted[i + 1], '^%d+'))

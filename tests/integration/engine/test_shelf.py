@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import ModelFolderError, ModelNotReady
-from service.domain.models import VersionFolder
+from service.domain.models import VersionFolder, VersionKey
 from service.domain.operations import ComputeDtype, Predict, TextInput
 from service.engine.model_repository import FolderModelRepository
 from service.engine.registry import ModelRegistry
@@ -74,6 +74,36 @@ async def test_a_removed_folder_is_missing_at_the_second_look(tmp_path: Path) ->
     folder.rename(tmp_path / "away")
     assert [folder.settled for folder in (await shelved.look()).values()] == [False]
     assert await shelved.look() == {}
+
+
+async def test_a_glance_sees_what_lies_there_and_leaves_the_looks_as_they_are(tmp_path: Path) -> None:
+    first = write_language_model(tmp_path, "m", "1")
+    shelved = Shelved(tmp_path)
+    await shelved.load_all()
+    write_language_model(tmp_path, "m", "2")
+    glimpsed = {folder.version: folder for folder in await shelved.shelf.glance()}
+    assert glimpsed["1"].fingerprint == shelved.catalogue.versions()[0].fingerprint
+    assert (glimpsed["2"].fingerprint, glimpsed["2"].settled) == (None, False)
+    assert not (await shelved.look())["2"].settled
+    await shelved.shelf.glance()
+    assert (await shelved.look())["2"].settled
+    first.rename(tmp_path / "away")
+    assert [folder.version for folder in await shelved.shelf.glance()] == ["2"]
+    assert {*await shelved.look()} == {"1", "2"}
+
+
+async def test_a_version_joins_when_what_comes_before_is_done(tmp_path: Path) -> None:
+    write_language_model(tmp_path, "m", "1")
+    shelved, told = Shelved(tmp_path), list[VersionKey]()
+
+    async def tell(edition: VersionKey) -> None:
+        assert shelved.catalogue.versions() == []
+        told.append(edition)
+
+    (folder,) = await shelved.shelf.look()
+    version = await shelved.shelf.load(folder, tell)
+    assert version is not None
+    assert (told, shelved.catalogue.versions()) == ([version.edition], [version])
 
 
 async def test_without_a_folder_of_models_a_look_says_so(tmp_path: Path) -> None:
