@@ -20,6 +20,7 @@ from service.domain.errors import (
     SessionEnded,
     SessionExpired,
     SessionNotFound,
+    ShuttingDown,
     StepConflict,
     StoreUnavailable,
     UnrollError,
@@ -302,6 +303,9 @@ def test_a_cancelled_request_does_not_block_those_behind_it() -> None:
         world.engine.hold.set()
         assert (await third)["output"] == {"value": folded(3)}
         assert len(world.lanes) == 0
+        for cancelled in (first, second):
+            with pytest.raises(ShuttingDown):
+                await cancelled
 
     run(scene())
 
