@@ -14,6 +14,7 @@ import torch
 from starlette.types import ASGIApp
 
 from service.application.admission import Admission
+from service.application.fresh_looks import FreshLooks
 from service.application.health import Health
 from service.application.model_versions.reconciler import ModelReconciler
 from service.application.model_versions.resolver import VersionResolver
@@ -55,6 +56,9 @@ SESSION_COUNT_SECONDS = 5.0
 GC_THRESHOLD = 10_000
 #: How long a worker that says nothing still counts, beside three looks at the models.
 HEARTBEAT_TIMEOUT_SECONDS = 8.0
+#: Before what a request names is said to be nowhere, folders and store are asked once more: that often at most, however
+#: many such requests come.
+FRESH_LOOKS_APART_SECONDS = 0.1
 
 
 class SystemClock:
@@ -185,7 +189,7 @@ def _wire_reconciler(
 ) -> ModelReconciler:
     poll, timeout = settings.models_poll_seconds, settings.store_timeout_seconds
     fresh = HEARTBEAT_TIMEOUT_SECONDS + 3 * poll
-    return ModelReconciler(
+    upgrades = ModelReconciler(
         models=services.models,
         engine=engine,
         shelf=FolderModelRepository(
@@ -199,6 +203,8 @@ def _wire_reconciler(
         searches=DrainScans(int((2 * poll + timeout) * 1000)),
         fresh_seconds=fresh,
     )
+    services.models.refresh = FreshLooks(upgrades.refresh, FRESH_LOOKS_APART_SECONDS)
+    return upgrades
 
 
 def _request_settings(settings: Settings) -> RequestSettings:

@@ -20,9 +20,12 @@ class Predictions:
     async def one(
         self, caller: RequestContext, model: str, version: str | None, operation: Operation
     ) -> dict[str, Json]:
-        """Run one operation and return the answer. Raises ModelNotFound, VersionNotFound, InvalidRequest."""
-        found = self._models.version(model, version)
+        """Run one operation and return the answer.
+
+        Raises ModelNotFound, VersionNotFound, ModelNotReady, InvalidRequest.
+        """
         async with caller.deadline.bounding():
+            found = await self._models.version(model, version)
             outcome = await self._engine.run(found, operation, None, caller.deadline.at)
         return {**_head(found), "output": outcome.output, "usage": _usage([outcome])}
 
@@ -30,8 +33,8 @@ class Predictions:
         self, caller: RequestContext, model: str, version: str | None, operations: list[Operation]
     ) -> dict[str, Json]:
         """Run several operations at once; the answer's `outputs` are in their order. One that fails fails all."""
-        found = self._models.version(model, version)
         async with caller.deadline.bounding():
+            found = await self._models.version(model, version)
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [

@@ -1,12 +1,14 @@
 """Model upgrades while the service runs: looks at the folders again and again, loads aside, retires, unloads.
 
 A look is short and changes what `VersionResolver` knows in one assignment. Where the store is away, new versions still
-join, and nothing is retired or unloaded.
+join, and nothing is retired or unloaded. A version is published to the other workers before it serves its first request
+here: a client can take what it got from one worker to any other.
 """
 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from service.application.model_versions.resolver import VersionAvailability, VersionResolver
@@ -14,7 +16,7 @@ from service.application.model_versions.retirement import Retirement, Retirement
 from service.application.model_versions.session_scan import DrainScans
 from service.application.ports import Clock, Engine, ModelRepository, Observer, WorkerRegistry
 from service.domain.errors import ModelFolderError, UnrollError
-from service.domain.models import ClusterView, ModelVersion, ServedVersion, VersionFolder, VersionKey
+from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import Json
 
 log = logging.getLogger(__name__)
@@ -36,13 +38,15 @@ class ModelReconciler:
     _folders: list[VersionFolder] = field(default_factory=list)
     _meeting: ClusterView = field(default_factory=ClusterView)
     _heard_at: float = float("-inf")
+    _told: list[ServedVersion] = field(default_factory=list)
+    _joining: VersionKey | None = None
     _missing: bool = False
 
     async def start(self) -> None:
         """Load what lies there, before the first request."""
         while due := [folder for folder in (await self.look()).awaited if folder.settled]:
             for folder in due:
-                await self.load(folder)
+                await self._load(folder)  # the look after it tells of all of them, before the first request
 
     async def run(self, every_seconds: float) -> None:
         """Look again and again, and load one version at a time meanwhile."""
@@ -74,22 +78,38 @@ class ModelReconciler:
     async def look(self) -> RetirementPlan:
         """See what lies there, tell and hear what the workers serve, and do what follows, but for loading."""
         await self._see_folders()
-        heard = await self._meet()
+        meeting = await self._meet()
         plan = self._stand()
-        if heard:
+        if meeting is not None:
             with contextlib.suppress(UnrollError):
                 await self._agree(plan)
-                await self._search()
+                await self._search(meeting)
             for edition in plan.unload:
-                self._unload(edition)
+                self._unload(edition, meeting.marks[edition])
             if plan.unload:
                 self._stand()
         return plan
 
+    async def refresh(self) -> None:
+        """See what lies there and hear what the workers serve as of now, and let requests see it; do nothing about it.
+
+        Where the disk or the store is away, what was seen or heard last stands.
+        """
+        await asyncio.gather(self._glance(), self._hear())
+        self._stand()
+
     async def load(self, folder: VersionFolder) -> None:
         """Load a version aside, have it join, and serve it from the same moment on."""
+        try:
+            await self._load(folder, self._announce)
+        finally:
+            self._joining = None
+
+    async def _load(
+        self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
+    ) -> None:
         before = {(one.name, one.version): one for one in self.engine.versions()}
-        version = await self.shelf.load(folder)
+        version = await self.shelf.load(folder, announce)
         if version is None:
             return
         self._stand()
@@ -99,6 +119,27 @@ class ModelReconciler:
             log.info("model version unloaded", extra={**_names(replaced.edition), "reason": "changed in place"})
         self.observer.model_loaded(version)
         log.info("model version loaded", extra=_summary(version))
+
+    async def _announce(self, edition: VersionKey) -> None:
+        """Tell the other workers of an edition that is about to join; a look meanwhile tells of it, too.
+
+        What else was told stands: it is for looks to say what moved.
+        """
+        self._joining = edition
+        with contextlib.suppress(UnrollError):
+            await self.fleet.meet([*self._told, ServedVersion(edition, open=True)])
+
+    async def _glance(self) -> None:
+        with contextlib.suppress(ModelFolderError, OSError):
+            glimpsed = await self.shelf.glance()
+            # It is for looks to say what is gone.
+            there = {(folder.model, folder.version): folder for folder in (*self._folders, *glimpsed)}
+            self._folders = sorted(there.values(), key=lambda folder: (folder.model, -int(folder.version)))
+
+    async def _hear(self) -> None:
+        with contextlib.suppress(UnrollError):
+            self._meeting = await self.fleet.hear()
+            self._heard_at = self.clock.monotonic()
 
     async def _see_folders(self) -> None:
         try:
@@ -111,29 +152,30 @@ class ModelReconciler:
         else:
             self._missing = False
 
-    async def _meet(self) -> bool:
+    async def _meet(self) -> ClusterView | None:
         standing, touched = self.models.standing, set(self.models.touched)
         open_ = standing.open if standing is not None else frozenset()
         loaded = [one.edition for one in self.engine.versions()]
+        self._told = [ServedVersion(one, one in open_, one in touched) for one in loaded]
+        if self._joining is not None:
+            self._told.append(ServedVersion(self._joining, open=True))
         try:
-            served = [ServedVersion(edition, edition in open_, edition in touched) for edition in loaded]
-            self._meeting = await self.fleet.heartbeat(served)
+            self._meeting = meeting = await self.fleet.heartbeat(self._told)
         except UnrollError:
-            return False
+            return None
         self.models.touched -= touched
         self._heard_at = self.clock.monotonic()
-        return True
+        return meeting
 
     def _stand(self) -> RetirementPlan:
         """Plan by what is known, and let requests see it."""
         meeting = self._meeting
         plan = self.retirement.plan(self._folders, [one.edition for one in self.engine.versions()], meeting)
-        elsewhere = {
-            one.edition for worker, all_ in meeting.workers.items() if worker != self.fleet.worker for one in all_
-        }
+        others = [one for worker, all_ in meeting.workers.items() if worker != self.fleet.worker for one in all_]
         self.models.standing = VersionAvailability(
             open=plan.open,
-            elsewhere=frozenset(elsewhere),
+            elsewhere=frozenset(one.edition for one in others),
+            open_elsewhere=frozenset(one.edition for one in others if one.open),
             awaited=frozenset((folder.model, folder.version) for folder in plan.awaited),
             informed=self.clock.monotonic() - self._heard_at <= self.fresh_seconds,
         )
@@ -147,9 +189,8 @@ class ModelReconciler:
             await self.fleet.unmark_retiring(edition)
             log.info("model version no longer retiring", extra=_names(edition))
 
-    async def _search(self) -> None:
+    async def _search(self, meeting: ClusterView) -> None:
         """Look for live sessions of retiring versions; the worker whose name comes first does it for all."""
-        meeting = self._meeting
         served = meeting.editions
         mine = self.fleet.worker == min(meeting.workers)
         retiring = {one for one in meeting.marks if mine and one in served and not self.retirement.over(one, meeting)}
@@ -162,8 +203,7 @@ class ModelReconciler:
                 await self.fleet.mark_retiring(edition, replace(meeting.marks[edition], drained=True))
                 log.info("model version drained", extra=_names(edition))
 
-    def _unload(self, edition: VersionKey) -> None:
-        mark = self._meeting.marks[edition]
+    def _unload(self, edition: VersionKey, mark: RetirementMark) -> None:
         (version,) = (one for one in self.engine.versions() if one.edition == edition)
         self.shelf.unload(edition)
         self.observer.model_unloaded(version)

@@ -61,7 +61,8 @@ class Sessions:
         """Create a session at state 0; the same key finds the same session again."""
 
         async def make() -> Record:
-            model = self.models.for_session(wanted.model, wanted.version)
+            async with caller.deadline.bounding():
+                model = await self.models.for_session(wanted.model, wanted.version)
             return self.creations.first_record(model, await self._state_0(caller, model, wanted.input), wanted)
 
         repeatable = None if key is None else IdempotentCreate(("create", key), digest("create", wanted))
@@ -80,7 +81,8 @@ class Sessions:
 
         async def make() -> Record:
             parent = await self.record(caller, session_id)
-            self.models.of_session(parent)
+            async with caller.deadline.bounding():
+                await self.models.of_session(parent)
             return self._child(_at_step(parent, step), ttl_seconds or parent.ttl_seconds)
 
         repeatable = None

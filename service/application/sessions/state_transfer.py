@@ -8,9 +8,7 @@ from service.application.request_context import RequestContext
 from service.application.sessions.creation import Created, IdempotentCreate, SessionFactory
 from service.application.sessions.request_digest import digest
 from service.application.sessions.sessions import Sessions
-from service.application.sessions.state_metadata import StateMetadata, metadata_of, read_metadata
-from service.domain.errors import ModelVersionGone
-from service.domain.models import ModelVersion
+from service.application.sessions.state_metadata import metadata_of, read_metadata
 from service.domain.sessions import Durability, Record
 
 
@@ -44,19 +42,21 @@ class StateTransfer:
     async def export(self, caller: RequestContext, session_id: str) -> ExportedState:
         """Return a session's state; it stays as it is. Raises ModelVersionGone: only its version can read the state."""
         record = await self.sessions.record(caller, session_id)
-        model = self.models.of_session(record)
+        async with caller.deadline.bounding():
+            model = await self.models.of_session(record)
         return ExportedState(self.files.write(model, record.state, metadata_of(record, model)), record.step)
 
     async def take(self, caller: RequestContext, wanted: StateImport, key: str | None) -> Created:
         """Create a session that stands where the exported one stood; the same key finds the same session again.
 
-        Raises InvalidRequest for a file that is no state of its model, ModelNotFound and ModelVersionGone.
+        Raises InvalidRequest for a file that is no state of its model, ModelNotFound, ModelVersionGone, ModelNotReady.
         """
         file = self.files.read(wanted.content)
         told = read_metadata(file.metadata)
 
         async def make() -> Record:
-            model = self._version(told)
+            async with caller.deadline.bounding():
+                model = await self.models.of_state(told.model, told.version, told.fingerprint)
             told.require(model)
             counts = {"step": told.step, "timesteps": told.timesteps}
             return self.creations.first_record(model, file.state(model), wanted, **counts)
@@ -64,16 +64,3 @@ class StateTransfer:
         # A key of a plain creation is another creation's here, too.
         repeatable = None if key is None else IdempotentCreate(("create", key), digest("import", wanted))
         return await self.creations.once(caller, repeatable, make)
-
-    def _version(self, told: StateMetadata) -> ModelVersion:
-        """Return the version that the state belongs to: its fingerprint decides, not what it is called here."""
-        versions = self.models.versions(told.model)
-        same = [one for one in versions if one.fingerprint == told.fingerprint]
-        if not same:
-            served = ", ".join(f"{one.fingerprint[:12]}... ({one.version})" for one in versions)
-            raise ModelVersionGone(
-                f"metadata.fingerprint is sha256:{told.fingerprint[:12]}...: expected that of a served version of "
-                f"{told.model}: {served}",
-                param="metadata.fingerprint",
-            )
-        return next((one for one in same if one.version == told.version), same[-1])

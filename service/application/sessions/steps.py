@@ -61,8 +61,8 @@ class Steps:
         """Answer what a step would, and leave the session as it is. Raises StepConflict."""
         record = await self.sessions.record(caller, step.session_id)
         require_expected_step(record, step.mark())
-        model = self.models.of_session(record)
         async with caller.deadline.bounding():
+            model = await self.models.of_session(record)
             outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
         stands = {"step": record.step, "timesteps": record.timesteps, "expires_at": record.expires_at}
         return StepResponse(serializers.step_result(step.session_id, record, outcome.output, **stands))
@@ -148,7 +148,7 @@ class Steps:
     async def _run_and_write(
         self, caller: RequestContext, step: Step, mark: RequestIdentity, record: Record, effect: AppliedStatus
     ) -> StepResponse:
-        model = self.models.of_session(record)
+        model = await self.models.of_session(record)
         outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
         expires_at = self.clock.now() + 1000 * record.ttl_seconds
         stands = {"step": record.step + 1, "timesteps": record.timesteps + outcome.timesteps, "expires_at": expires_at}

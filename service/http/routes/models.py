@@ -26,9 +26,11 @@ async def list_models(wired: ServicesDependency) -> Response:
 
 
 @router.get("/{model}", response_model=responses.Model, summary="Describe a model")
-async def get_model(model: str, wired: ServicesDependency) -> Response:
+async def get_model(model: str, wired: ServicesDependency, asking: Context) -> Response:
     """One served model."""
-    return _json(_model(wired.models.versions(model)))
+    async with asking.deadline.bounding():
+        versions = await wired.models.versions(model)
+    return _json(_model(versions))
 
 
 @router.post(

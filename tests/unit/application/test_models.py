@@ -7,24 +7,11 @@ import pytest
 from service.application.model_versions.resolver import VersionAvailability, VersionResolver
 from service.domain.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
 from service.domain.models import ModelVersion, VersionKey
-from service.domain.sessions import Record
 from tests.fakes import AddingEngine, model_version
+from tests.unit.application.world import run, session_on
 
 ONE, TWO = model_version(version="1", fingerprint="11" * 32), model_version(version="2", fingerprint="22" * 32)
-OF_ONE = Record(
-    model=ONE.name,
-    version="1",
-    fingerprint=ONE.fingerprint,
-    dtype="float32",
-    step=7,
-    timesteps=7,
-    created_at=0,
-    expires_at=0,
-    ttl_seconds=1,
-    durability="memory",
-    kept_steps=0,
-    state=b"",
-)
+OF_ONE = session_on(ONE)
 
 
 def models(*loaded: ModelVersion, **standing: object) -> VersionResolver:
@@ -36,28 +23,28 @@ def models(*loaded: ModelVersion, **standing: object) -> VersionResolver:
 def test_a_retiring_version_is_neither_listed_nor_the_default_nor_open_to_new_sessions() -> None:
     looked_up = models(ONE, TWO)
     assert looked_up.all() == {"adder": [TWO]}
-    assert looked_up.version("adder", None) == looked_up.for_session("adder", None) == TWO
+    assert run(looked_up.version("adder", None)) == run(looked_up.for_session("adder", None)) == TWO
     with pytest.raises(VersionNotFound, match=r"version '1' of adder is being retired.* expected one of \['2'\]"):
-        looked_up.for_session("adder", "1")
+        run(looked_up.for_session("adder", "1"))
     with pytest.raises(VersionNotFound, match="version '3' of adder is not served"):
-        looked_up.for_session("adder", "3")
+        run(looked_up.for_session("adder", "3"))
 
 
 def test_a_retiring_version_answers_those_that_name_it_and_its_sessions_which_are_noted() -> None:
     looked_up = models(ONE, TWO)
-    assert looked_up.version("adder", "1") == ONE
+    assert run(looked_up.version("adder", "1")) == ONE
     assert looked_up.touched == set()
-    assert looked_up.of_session(OF_ONE) == ONE
+    assert run(looked_up.of_session(OF_ONE)) == ONE
     assert looked_up.touched == {ONE.edition}
 
 
 def test_a_model_all_of_whose_versions_retire_is_not_found() -> None:
     looked_up = models(ONE)
     assert looked_up.all() == {}
-    assert looked_up.version("adder", "1") == ONE
+    assert run(looked_up.version("adder", "1")) == ONE
     for ask in (looked_up.version, looked_up.for_session):
         with pytest.raises(ModelNotFound):
-            ask("adder", None)
+            run(ask("adder", None))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +59,7 @@ def test_a_session_whose_version_another_worker_has_or_may_come_is_told_to_try_a
     standing: dict[str, object],
 ) -> None:
     with pytest.raises(ModelNotReady) as told:
-        models(TWO, **standing).of_session(OF_ONE)
+        run(models(TWO, **standing).of_session(OF_ONE))
     assert (told.value.applied, told.value.step, told.value.retry_after) == ("no", 7, 1)
 
 
@@ -88,5 +75,48 @@ def test_a_session_whose_version_nobody_has_is_told_that_it_is_gone(
     loaded: ModelVersion, elsewhere: frozenset[VersionKey], message: str
 ) -> None:
     with pytest.raises(ModelVersionGone, match=message) as told:
-        models(loaded, elsewhere=elsewhere).of_session(OF_ONE)
+        run(models(loaded, elsewhere=elsewhere).of_session(OF_ONE))
     assert (told.value.applied, told.value.step) == ("no", 7)
+
+
+def test_a_version_that_retires_elsewhere_is_not_ready_for_predictions_and_not_found_for_new_sessions() -> None:
+    looked_up = models(TWO, elsewhere=frozenset({ONE.edition}))
+    with pytest.raises(ModelNotReady):
+        run(looked_up.version("adder", "1"))
+    with pytest.raises(VersionNotFound, match="is not served"):
+        run(looked_up.for_session("adder", "1"))
+    with pytest.raises(ModelVersionGone, match=r"expected that of a served version of adder: 2{12}\.\.\. \(2\)"):
+        run(looked_up.of_state("adder", "1", ONE.fingerprint))
+
+
+def test_a_state_belongs_to_the_open_version_of_its_fingerprint_whatever_that_is_called() -> None:
+    renamed = replace(ONE, version="3")
+    looked_up = models(ONE, TWO, renamed, open=frozenset({ONE.edition, TWO.edition, renamed.edition}))
+    assert run(looked_up.of_state("adder", "1", ONE.fingerprint)) == ONE
+    assert run(looked_up.of_state("adder", "9", ONE.fingerprint)) == renamed
+    elsewhere = models(TWO, open_elsewhere=frozenset({renamed.edition}))
+    with pytest.raises(ModelNotReady):
+        run(elsewhere.of_state("adder", "1", ONE.fingerprint))
+
+
+def test_what_is_found_at_once_needs_no_fresh_look_and_what_is_not_one() -> None:
+    looked_up, looks = models(TWO), 0
+
+    async def refresh() -> None:
+        nonlocal looks
+        looks += 1
+
+    looked_up.refresh = refresh
+    run(looked_up.version("adder", "2"))
+    run(looked_up.of_session(session_on(TWO)))
+    assert looks == 0
+    for number, (ask, refusal) in enumerate(
+        (
+            (looked_up.version("adder", "3"), VersionNotFound),
+            (looked_up.versions("other"), ModelNotFound),
+            (looked_up.of_session(OF_ONE), ModelVersionGone),
+        )
+    ):
+        with pytest.raises(refusal):
+            run(ask)
+        assert looks == number + 1

@@ -5,11 +5,21 @@ from typing import Any
 
 import pytest
 
+from service.application.predictions import Predictions
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.sessions import NewSession
-from service.domain.errors import IdempotencyKeyReused, InvalidRequest, ModelNotFound, SessionEnded, VersionNotFound
+from service.application.sessions.state_transfer import StateImport
+from service.application.sessions.steps import Step
+from service.domain.errors import (
+    DeadlineExceeded,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    ModelNotFound,
+    SessionEnded,
+    VersionNotFound,
+)
 from tests.fakes import model_version
-from tests.unit.application.world import World, folded, run
+from tests.unit.application.world import World, feed, folded, run
 
 WANTED = NewSession("adder", None, 3600, "memory", 0)
 
@@ -194,5 +204,34 @@ def test_a_keyed_create_is_found_again_although_its_model_is_gone() -> None:
         world.engine.known = []
         again = await world.sessions.create(world.caller(), WANTED, "key")
         assert (again.session["id"], again.replayed) == (first.session["id"], True)
+
+    run(scene())
+
+
+def test_nobody_waits_longer_than_the_deadline_for_a_look_that_hangs() -> None:
+    async def scene() -> None:
+        world = World()
+        session = await world.session()
+        content = (await world.transfers.export(world.caller(), session)).content
+        world.engine.known = []
+
+        async def hang() -> None:
+            await asyncio.Event().wait()
+
+        world.sessions.models.refresh = hang
+        predictions, caller = Predictions(world.sessions.models, world.engine), world.caller(seconds=0.01)
+        for refused in (
+            world.sessions.create(caller, WANTED, None),
+            world.sessions.fork(caller, session, None, None, None),
+            world.steps.apply(caller, Step(session, feed(1))),
+            world.steps.look(caller, Step(session, feed(1))),
+            world.transfers.export(caller, session),
+            world.transfers.take(caller, StateImport(content, 3600, None, 0), None),
+            predictions.one(caller, "adder", None, feed(1)),
+            predictions.many(caller, "adder", "1", [feed(1)]),
+        ):
+            with pytest.raises(DeadlineExceeded) as told:
+                await refused
+            assert told.value.applied == "no"
 
     run(scene())

@@ -1,17 +1,28 @@
 """Look after look of two workers that share a store: what joins, retires and is unloaded, and when nothing may be."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
+
+import pytest
 
 from service.application.model_versions.reconciler import ModelReconciler
 from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement
 from service.application.model_versions.session_scan import DrainScans
-from service.domain.errors import ModelFolderError, StoreUnavailable, UnrollError
+from service.domain.errors import (
+    ModelFolderError,
+    ModelNotFound,
+    ModelNotReady,
+    ModelVersionGone,
+    StoreUnavailable,
+    UnrollError,
+    VersionNotFound,
+)
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.sessions import IndexPosition
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, model_version
+from tests.unit.application.world import session_on
 
 GRACE_MS = 60_000
 MARGIN_MS = 100
@@ -21,11 +32,12 @@ PLACE = IndexPosition("tenant", 1, "session")
 
 @dataclass
 class Disk:
-    """Versions that lie there, the newest first; those in `broken` are refused."""
+    """Versions that lie there, the newest first; those in `broken` are refused, all wait for `hold` to join."""
 
     versions: list[ModelVersion] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     missing: bool = False
+    hold: asyncio.Event | None = None
 
 
 class MemoryShelf:
@@ -45,11 +57,20 @@ class MemoryShelf:
         known = version.fingerprint if good else None
         return VersionFolder(version.name, version.version, version.fingerprint, known, broken=good is False)
 
-    async def load(self, folder: VersionFolder) -> ModelVersion | None:
+    async def glance(self) -> list[VersionFolder]:
+        return [replace(one, settled=False) for one in await self.look()]
+
+    async def load(
+        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+    ) -> ModelVersion | None:
         self._judged[folder.signature] = folder.signature not in self._disk.broken
         if not self._judged[folder.signature]:
             return None
         (version,) = (one for one in self._disk.versions if one.fingerprint == folder.signature)
+        if before_joining is not None:
+            await before_joining(version.edition)
+        if self._disk.hold is not None:
+            await self._disk.hold.wait()
         others = [one for one in self._engine.known if (one.name, one.version) != (version.name, version.version)]
         self._engine.known = sorted([*others, version], key=lambda one: one.version)
         return version
@@ -79,6 +100,10 @@ class MemoryFleet:
     async def heartbeat(self, served: "list[ServedVersion]") -> ClusterView:
         self._maybe_fail()
         self.town.workers[self.worker] = tuple(served)
+        return ClusterView(self.town.now, dict(self.town.marks), dict(self.town.workers))
+
+    async def view(self) -> ClusterView:
+        self._maybe_fail()
         return ClusterView(self.town.now, dict(self.town.marks), dict(self.town.workers))
 
     async def deregister(self) -> None:
@@ -119,6 +144,7 @@ class Worker:
             searches=DrainScans(MARGIN_MS),
             fresh_seconds=20,
         )
+        self.models.refresh = self.upgrades.refresh
 
     async def look(self, times: int = 1) -> None:
         for _ in range(times):
@@ -226,7 +252,7 @@ def test_without_the_store_new_versions_join_and_none_goes() -> None:
         disk.versions = [TWO, ONE]
         await worker.look(3)
         assert (worker.open, worker.loaded, town.marks) == (["1", "2"], ["1", "2"], {})
-        assert worker.models.version("adder", None) == TWO
+        assert await worker.models.version("adder", None) == TWO
         worker.clock.seconds += 30
         await worker.look()
         assert worker.models.standing is not None
@@ -286,9 +312,9 @@ def test_a_version_changed_in_place_is_open_from_the_moment_it_joins() -> None:
         changed = replace(ONE, fingerprint="33" * 32)
         disk.versions = [changed]
         (folder,) = (await worker.upgrades.look()).awaited
-        assert worker.models.versions("adder") == [ONE]
+        assert await worker.models.versions("adder") == [ONE]
         await worker.upgrades.load(folder)
-        assert worker.models.versions("adder") == [changed]
+        assert await worker.models.versions("adder") == [changed]
         assert worker.observer.counts["unloaded adder"] == 1
 
     play(scene())
@@ -315,5 +341,169 @@ def test_a_worker_that_stops_is_served_by_no_longer() -> None:
         assert town.workers == {}
         town.failure = StoreUnavailable("away")
         await worker.upgrades.stop()
+
+    play(scene())
+
+
+async def rolled_out(town: Town, ahead: Disk, behind: Disk) -> tuple[Worker, Worker]:
+    """A worker that has loaded version 2, and one whose last look was before that."""
+    first, second = Worker(town, ahead, "a"), Worker(town, behind, "b")
+    await first.upgrades.start()
+    await second.upgrades.start()
+    ahead.versions = [TWO, ONE]
+    await first.look()
+    assert (first.open, second.loaded) == (["1", "2"], ["1"])
+    return first, second
+
+
+async def assert_not_ready(worker: Worker) -> None:
+    """Every way to name version 2 is answered by a 503."""
+    for ask in (worker.models.version, worker.models.for_session):
+        with pytest.raises(ModelNotReady, match="version '2' of adder is not loaded here yet"):
+            await ask("adder", "2")
+    with pytest.raises(ModelNotReady, match="that the state belongs to is not loaded here yet"):
+        await worker.models.of_state("adder", "2", TWO.fingerprint)
+    with pytest.raises(ModelNotReady, match="on which the session runs, is not loaded here yet"):
+        await worker.models.of_session(session_on(TWO))
+
+
+def test_a_version_that_another_worker_serves_since_the_last_look_is_not_ready_here() -> None:
+    async def scene() -> None:
+        _, late = await rolled_out(Town(), Disk([ONE]), Disk([ONE]))
+        await assert_not_ready(late)
+        assert await late.models.version("adder", None) == ONE
+
+    play(scene())
+
+
+def test_a_folder_that_came_since_the_last_look_is_not_ready_even_without_the_store() -> None:
+    async def scene() -> None:
+        town, disk = Town(), Disk([ONE])
+        _, late = await rolled_out(town, disk, disk)
+        town.failure = StoreUnavailable("away")
+        town.workers.clear()
+        await assert_not_ready(late)
+        with pytest.raises(VersionNotFound):
+            await late.models.version("adder", "3")
+        disk.missing = True
+        await assert_not_ready(late)
+
+    play(scene())
+
+
+def test_a_model_that_is_new_altogether_is_not_ready_where_it_is_not_loaded_yet() -> None:
+    async def scene() -> None:
+        town, disk = Town(), Disk([ONE])
+        worker, other = Worker(town, disk, "a"), Worker(town, Disk([ONE]), "b")
+        await worker.upgrades.start()
+        await other.upgrades.start()
+        disk.versions = [ONE, model_version("new")]
+        for late in (worker, other):
+            if late is other:
+                with pytest.raises(ModelNotFound):
+                    await other.models.versions("new")
+                await worker.look()
+            for ask in (late.models.version, late.models.for_session):
+                for version in (None, "1"):
+                    with pytest.raises(ModelNotReady):
+                        await ask("new", version)
+            with pytest.raises(ModelNotReady, match="model 'new' is not loaded here yet"):
+                await late.models.versions("new")
+
+    play(scene())
+
+
+def test_a_session_on_an_edition_that_replaced_another_since_the_last_look_is_not_gone() -> None:
+    async def scene() -> None:
+        changed = replace(ONE, fingerprint="33" * 32)
+        town, disk = Town(), Disk([ONE])
+        first, late = Worker(town, disk, "a"), Worker(town, Disk([ONE]), "b")
+        await first.upgrades.start()
+        await late.upgrades.start()
+        disk.versions = [changed]
+        await first.look()
+        with pytest.raises(ModelNotReady):
+            await late.models.of_session(session_on(changed))
+        await first.look()
+        await late.look()
+        with pytest.raises(ModelVersionGone, match="changed in place"):
+            await first.models.of_session(session_on(replace(ONE, fingerprint="44" * 32)))
+
+    play(scene())
+
+
+def test_the_others_are_told_of_a_version_before_it_serves_also_by_a_look_meanwhile() -> None:
+    async def scene() -> None:
+        disk, town = Disk([ONE]), Town()
+        worker = Worker(town, disk)
+        await worker.upgrades.start()
+        disk.versions, disk.hold = [TWO, ONE], asyncio.Event()
+        worker.models.touched.add(ONE.edition)
+        folder, *_ = (await worker.upgrades.look()).awaited
+        loading = asyncio.create_task(worker.upgrades.load(folder))
+        for again in range(2):
+            await asyncio.sleep(0)
+            assert worker.loaded == ["1"]
+            told = {one.edition.version: (one.open, one.touched) for one in town.workers["a"]}
+            assert told == {"1": (True, not again), "2": (True, False)}
+            await worker.upgrades.look()
+        disk.hold.set()
+        await loading
+        assert worker.open == ["1", "2"]
+        await worker.upgrades.look()
+        assert [one.edition.version for one in town.workers["a"]] == ["1", "2"]
+
+    play(scene())
+
+
+def test_a_refused_version_is_told_of_to_nobody_and_a_joined_one_without_the_store_to_all_later() -> None:
+    async def scene() -> None:
+        disk, town = Disk([ONE]), Town()
+        worker = Worker(town, disk)
+        await worker.upgrades.start()
+        disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
+        await worker.look(2)
+        assert [one.edition.version for one in town.workers["a"]] == ["1"]
+        with pytest.raises(VersionNotFound, match="is not served"):
+            await worker.models.version("adder", "2")
+        three = model_version(version="3", fingerprint="33" * 32)
+        disk.versions, town.failure = [three, ONE], StoreUnavailable("away")
+        await worker.look()
+        assert worker.loaded == ["1", "3"]
+        town.failure = None
+        await worker.look()
+        assert [one.edition.version for one in town.workers["a"]] == ["1", "3"]
+
+    play(scene())
+
+
+def test_a_fresh_look_changes_nothing_but_what_requests_see() -> None:
+    async def scene() -> None:
+        town, disk = Town(), Disk([ONE])
+        first, late = await rolled_out(town, disk, disk)
+        late.models.touched.add(ONE.edition)
+        before = dict(town.workers), dict(town.marks)
+        for _ in range(3):
+            await late.upgrades.refresh()
+        assert (town.workers, town.marks) == before
+        assert late.models.touched == {ONE.edition}
+        assert late.loaded == ["1"]
+        await first.look()
+        disk.versions = [TWO]
+        await late.upgrades.refresh()
+        assert late.open == ["1"], "it is for looks to say what is gone"
+
+    play(scene())
+
+
+def test_a_retiring_version_takes_new_sessions_where_another_worker_took_its_mark_back() -> None:
+    async def scene() -> None:
+        town, disk = Town(session=ONE.edition), Disk([ONE])
+        _, late = await rolled_out(town, disk, disk)
+        await late.look(3)
+        with pytest.raises(VersionNotFound, match="is being retired"):
+            await late.models.for_session("adder", "1")
+        town.marks.clear()
+        assert await late.models.for_session("adder", "1") == ONE
 
     play(scene())

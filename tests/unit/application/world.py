@@ -14,7 +14,9 @@ from service.application.sessions.locks import SessionLocks
 from service.application.sessions.sessions import NewSession, Sessions
 from service.application.sessions.state_transfer import StateImport, StateTransfer
 from service.application.sessions.steps import Step, Steps
+from service.domain.models import ModelVersion
 from service.domain.operations import Predict, PredictOptions, TextInput
+from service.domain.sessions import Record
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore, NumberFiles
 
 T = TypeVar("T")
@@ -70,6 +72,24 @@ class World:
     async def step(self, session_id: str, *ids: int, **marks: Any) -> dict[str, Any]:
         answer = await self.steps.apply(self.caller(), Step(session_id, feed(*ids), **marks))
         return json.loads(answer.body) | {"replayed": answer.replayed, "body": answer.body}
+
+
+def session_on(version: ModelVersion) -> Record:
+    """A session that stands at step 7."""
+    return Record(
+        model=version.name,
+        version=version.version,
+        fingerprint=version.fingerprint,
+        dtype="float32",
+        step=7,
+        timesteps=7,
+        created_at=0,
+        expires_at=0,
+        ttl_seconds=1,
+        durability="memory",
+        kept_steps=0,
+        state=b"",
+    )
 
 
 def feed(*ids: int, top_k: int = 5) -> Predict:
