@@ -31,8 +31,13 @@ class Rollout:
 
     folder: Path
     models: Path
+    store: StoreServer
     ahead: httpx.Client
     behind: httpx.Client
+
+    def scripts_run(self) -> int:
+        """How often the store was asked to run a script so far: to say or hear what is served takes one."""
+        return int(self.store.ask("INFO", "commandstats")["cmdstat_evalsha"]["calls"])
 
     def bring(self, model: str, version: str, seed: int) -> None:
         """Returns when the worker ahead has answered from the version."""
@@ -60,7 +65,7 @@ def rollout(request: pytest.FixtureRequest) -> Iterator[Rollout]:
                 first.client() as ahead,
                 second.client() as late,
             ):
-                yield Rollout(folder, models, ahead, late)
+                yield Rollout(folder, models, store, ahead, late)
         finally:
             store.kill()
 
@@ -107,6 +112,19 @@ def test_a_model_that_another_worker_serves_is_not_ready_on_every_route(rollout:
     not_ready(step(behind, session, "the"))
     refusal(post(behind, "/v1/models/none/predict", INPUT), 404, "model_not_found")
     refusal(post(behind, "/v1/sessions", {"model": "none"}), 404, "model_not_found")
+
+
+def test_many_who_ask_for_what_does_not_exist_cost_a_few_looks(rollout: Rollout) -> None:
+    def deny(_: int) -> httpx.Response:
+        return post(rollout.behind, "/v1/models/none/predict", INPUT)
+
+    with ThreadPoolExecutor(32) as pool:
+        began, before = time.monotonic(), rollout.scripts_run()
+        for response in pool.map(deny, range(400)):
+            refusal(response, 404, "model_not_found")
+        run, seconds = rollout.scripts_run() - before, time.monotonic() - began
+    # Ten in a second of this worker, and as many of the one that looks so often by itself.
+    assert run <= 2 * (seconds / OFTEN + 1) + 10
 
 
 @dataclass(frozen=True)
