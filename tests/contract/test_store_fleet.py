@@ -53,10 +53,10 @@ async def test_each_worker_hears_what_all_serve(make_fleet: MakeFleet) -> None:
 async def test_who_only_hears_says_nothing_of_itself_and_takes_nothing_back(make_fleet: MakeFleet) -> None:
     one, two = make_fleet(), make_fleet()
     served = (ServedVersion(EDITION, open=True, touched=True),)
-    await one.meet(served)
-    await one.mark(OTHER, RetirementMark(100, "removed"))
+    await one.heartbeat(served)
+    await one.mark_retiring(OTHER, RetirementMark(100, "removed"))
     for fleet in (one, two):
-        meeting = await fleet.hear()
+        meeting = await fleet.view()
         assert (meeting.workers, meeting.marks) == ({one.worker: served}, {OTHER: RetirementMark(100, "removed")})
         assert abs(meeting.now - time.time() * 1000) < 60_000
 

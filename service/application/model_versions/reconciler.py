@@ -78,7 +78,7 @@ class ModelReconciler:
     async def look(self) -> RetirementPlan:
         """See what lies there, tell and hear what the workers serve, and do what follows, but for loading."""
         await self._see_folders()
-        meeting = await self._meet()
+        meeting = await self._heartbeat()
         plan = self._stand()
         if meeting is not None:
             with contextlib.suppress(UnrollError):
@@ -127,7 +127,7 @@ class ModelReconciler:
         """
         self._joining = edition
         with contextlib.suppress(UnrollError):
-            await self.fleet.meet([*self._told, ServedVersion(edition, open=True)])
+            await self.fleet.heartbeat([*self._told, ServedVersion(edition, open=True)])
 
     async def _glance(self) -> None:
         with contextlib.suppress(ModelFolderError, OSError):
@@ -138,7 +138,7 @@ class ModelReconciler:
 
     async def _hear(self) -> None:
         with contextlib.suppress(UnrollError):
-            self._meeting = await self.fleet.hear()
+            self._meeting = await self.fleet.view()
             self._heard_at = self.clock.monotonic()
 
     async def _see_folders(self) -> None:
@@ -152,7 +152,7 @@ class ModelReconciler:
         else:
             self._missing = False
 
-    async def _meet(self) -> ClusterView | None:
+    async def _heartbeat(self) -> ClusterView | None:
         standing, touched = self.models.standing, set(self.models.touched)
         open_ = standing.open if standing is not None else frozenset()
         loaded = [one.edition for one in self.engine.versions()]
