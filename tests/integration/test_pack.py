@@ -88,6 +88,18 @@ def test_a_users_checkpoint_becomes_a_verified_folder_without_a_config(tmp_path:
     assert [path.name for path in (tmp_path / "models" / "words").iterdir()] == ["1"]
 
 
+def test_a_checkpoint_is_read_from_disk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments, load, reads = prepare(tmp_path, Words()), torch.load, list[Path]()
+
+    def load_and_count(path: Path, **options: Any) -> object:
+        reads.append(path)
+        return load(path, **options)
+
+    monkeypatch.setattr(torch, "load", load_and_count)
+    pack(**arguments)
+    assert reads == [arguments["source"]]
+
+
 @pytest.mark.parametrize("network", [{"tied": False}, {"kind": nn.GRU}, {"bias": False}], ids=str)
 def test_other_users_checkpoints_too(tmp_path: Path, network: dict[str, Any]) -> None:
     assert pack(**prepare(tmp_path, Words(**network))).verification.verified

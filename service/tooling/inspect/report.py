@@ -12,7 +12,7 @@ from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
 from service.tooling.inspect.matrices import find_matrices
 from service.tooling.inspect.proposal import propose
 from service.tooling.inspect.recurrent_layers import RecurrentGroup, find_groups
-from service.tooling.inspect.state_dict import read_state_dict
+from service.tooling.inspect.state_dict import StateDict, read_state_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,12 @@ class Report:
 
 
 def inspect(path: Path) -> Report:
-    """Look into a state dict, a training checkpoint or a safetensors file. Raises ModelFolderError."""
-    saved = read_state_dict(path)
+    """Report on a state dict, a training checkpoint or a safetensors file. Raises ModelFolderError."""
+    return inspect_state_dict(path, read_state_dict(path))
+
+
+def inspect_state_dict(path: Path, saved: StateDict) -> Report:
+    """Report on the tensors that were read from the file at `path`."""
     groups = tuple(find_groups(saved.tensors))
     matrices = find_matrices(saved.tensors, groups)
     known = {name for group in groups for name in group.names} | {name for one in matrices for name in one.names}

@@ -7,17 +7,20 @@ from typing import Any
 
 from service.domain.errors import ModelFolderError
 from service.nets.config.loader import read_json
-from service.tooling.inspect.report import inspect
+from service.tooling.inspect.report import inspect_state_dict
+from service.tooling.inspect.state_dict import StateDict
 
 
-def configuration(
-    source: Path, config: Path | None, settings: Mapping[str, object]
+def resolve_config(
+    source: Path, saved: StateDict, config: Path | None, settings: Mapping[str, object]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the fields of config.json, and the names that `inspect` gives the tensors. Raises ModelFolderError.
+    """Return the fields of config.json, and the names that `inspect` proposes for the tensors.
 
-    A setting is a field, or one inside a field: `decoder.cell`.
+    The fields are those of the file `config`, or those that `inspect` proposes for `saved`, the tensors of the file
+    `source`. `settings` override single fields; a dotted name is a field inside an object, such as `decoder.cell`.
+    Raises ModelFolderError.
     """
-    report = inspect(source)
+    report = inspect_state_dict(source, saved)
     proposal = report.proposal
     if config is not None:
         raw = with_settings(_read_fields(config), settings, str(config))

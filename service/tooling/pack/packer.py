@@ -22,7 +22,7 @@ from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config, with_state
 from service.tooling.inspect.state_dict import read_state_dict
 from service.tooling.pack.companion_files import CompanionFiles
-from service.tooling.pack.configuration import configuration
+from service.tooling.pack.configuration import resolve_config
 from service.tooling.pack.weights import conform, rename, store
 from service.tooling.pack.word_list import UNKNOWN
 from service.tooling.verify.verifier import Verification, verify
@@ -77,7 +77,7 @@ def pack(
     if dtype not in STORAGE:
         raise ModelFolderError(f"{target}: dtype: found {dtype!r}, expected one of {', '.join(STORAGE)}")
     place, saved = str(config or source), read_state_dict(source)
-    raw, names = configuration(source, config, settings or {})
+    raw, names = resolve_config(source, saved, config, settings or {})
     if vocab is not None and raw.get("task") == "next-word":
         raw["special_tokens"] = {"unknown": UNKNOWN, **raw.get("special_tokens", {})}
     if "state" not in raw or settings:
