@@ -94,6 +94,11 @@ class VersionResolver:
         """
         return await self._surely(partial(self._of_session, record))
 
+    def runs(self, record: Record) -> bool:
+        """Whether the version that a session runs on is loaded here."""
+        wanted = (record.model, record.version, record.fingerprint)
+        return any((one.name, one.version, one.fingerprint) == wanted for one in self._engine.versions())
+
     async def _surely(self, find: Callable[[], T]) -> T:
         """Return what `find` gives, if not at once then after a fresh look."""
         with contextlib.suppress(NotFound, ModelVersionGone):

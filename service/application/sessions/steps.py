@@ -112,8 +112,10 @@ class Steps:
         that any more. What else there is to answer needs the store's word.
         """
         record = self.store.cached(caller.tenant, step.session_id)
+        if record is None or not self.models.runs(record):
+            return None
         try:
-            return None if record is None or find_replay(record, mark) is not None else record
+            return None if find_replay(record, mark) is not None else record
         except (StepConflict, IdempotencyKeyReused):
             return None
 

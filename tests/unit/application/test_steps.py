@@ -259,6 +259,24 @@ def test_a_step_from_a_record_that_is_out_of_date_is_computed_again() -> None:
     run(scene())
 
 
+def test_where_a_sessions_version_is_not_loaded_the_store_tells_what_became_of_it() -> None:
+    async def scene() -> None:
+        world = World()
+        moved, ended = await world.session(), await world.session()
+        for session_id in (moved, ended):
+            world.hold_ready(session_id)
+        await world.step(moved, 1)
+        await world.sessions.end(world.caller(), ended)
+        world.engine.known = []
+        with pytest.raises(ModelVersionGone) as gone:
+            await world.step(moved, 2)
+        assert gone.value.step == 1, "what is held says that it stands at 0"
+        with pytest.raises(SessionEnded):
+            await world.step(ended, 1)
+
+    run(scene())
+
+
 def test_what_is_not_a_new_step_is_answered_by_the_store_alone() -> None:
     async def scene() -> None:
         world = World()
