@@ -1,7 +1,7 @@
-"""Networks on another device than their callers' tensors, which lie in memory.
+"""Networks on another device than the tensors of their callers, which are on the CPU.
 
-Weights are put there when they are loaded. The calls of a network take their tensors there and bring the results back,
-so that nobody else needs to know: states come from the store and go back to it.
+Weights are moved to the device when they are loaded. The methods of a wrapped network move their arguments to the
+device and their results back to the CPU, since states are read from the store and written to it.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from service.domain.errors import SettingsError
 from service.domain.operations import ComputeDtype, Device
 
-#: The calls of all networks that compute something; the others make or pick tensors in memory.
-CALLS = ("step", "sequence", "encode", "logits", "score", "contexts", "parameters_of")
+#: The methods of all networks that run on the device; the others create or select tensors on the CPU.
+DEVICE_METHODS = ("step", "sequence", "encode", "logits", "score", "contexts", "parameters_of")
 
 
 def require_device(device: Device, dtype: ComputeDtype | None) -> None:
-    """Raise SettingsError where networks cannot run on `device` in this arithmetic."""
+    """Check that networks can run on `device` in `dtype`. Raises SettingsError."""
     if device == "cpu":
         return
     if not torch.cuda.is_available():
@@ -31,23 +31,23 @@ def require_device(device: Device, dtype: ComputeDtype | None) -> None:
 
 
 def wrap_for_device(network: nn.Module, device: torch.device) -> None:
-    """Have the calls of a network whose weights lie on `device` take tensors in memory and return such."""
-    for name in CALLS:
+    """Wrap the methods of a network on `device`: arguments move to the device, results to the CPU."""
+    for name in DEVICE_METHODS:
         if hasattr(network, name):
             setattr(network, name, _wrapped(getattr(network, name), device))
 
 
-def _wrapped(call: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
-    memory = torch.device("cpu")
+def _wrapped(method: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    cpu = torch.device("cpu")
 
-    def carried(*arguments: Any) -> Any:  # noqa: ANN401 as the call itself has it
-        return _moved(call(*_moved(arguments, device)), memory)
+    def call_on_device(*arguments: Any) -> Any:  # noqa: ANN401 as the method itself has it
+        return _moved(method(*_moved(arguments, device)), cpu)
 
-    return carried
+    return call_on_device
 
 
 def _moved(value: Any, device: torch.device) -> Any:  # noqa: ANN401 likewise
-    """Return tensors, and tuples and dictionaries of them, on `device`; anything else as it is."""
+    """Return tensors, and tuples and dictionaries of them, on `device`; return other values unchanged."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, dict):

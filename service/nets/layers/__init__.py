@@ -1,1 +1,1 @@
-"""Layers of networks: cells, stacks, packed products, attention, bridge."""
+"""Layers of networks: recurrent cells and stacks, packed linear layers, attention, the encoder-decoder bridge."""

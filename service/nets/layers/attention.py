@@ -1,9 +1,9 @@
-"""Global attention over what an encoder remembers, as a function of queries and memory.
+"""Global attention of a decoder over the outputs of an encoder, as a function of queries and memory.
 
-`dot`, d . m, and `general`, d . (W m): M.-T. Luong, H. Pham and C. D. Manning, "Effective approaches to
-attention-based neural machine translation" (EMNLP 2015). `additive`, v . tanh(W d + b + U m): D. Bahdanau, K. Cho and
-Y. Bengio, "Neural machine translation by jointly learning to align and translate" (ICLR 2015). The keys, what the
-memory contributes, are computed once per source.
+The score of a query d and an encoder output m is one of these. `dot`, d . m, and `general`, d . (W m): M.-T. Luong,
+H. Pham and C. D. Manning, "Effective approaches to attention-based neural machine translation" (EMNLP 2015).
+`additive`, v . tanh(W d + b + U m): D. Bahdanau, K. Cho and Y. Bengio, "Neural machine translation by jointly learning
+to align and translate" (ICLR 2015). The keys depend on the memory alone and are computed once per source.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from service.nets.layers.dense import EmbeddingTable, Linear
 
 
 class EncoderMemory(NamedTuple):
-    """What N sources left behind: values (N, S, M), keys (N, S, K), and which positions are real (N, S)."""
+    """Encoder outputs of N sources: values (N, S, M), keys (N, S, K), and a mask of the real positions (N, S)."""
 
     values: Tensor
     keys: Tensor
@@ -24,7 +24,7 @@ class EncoderMemory(NamedTuple):
 
 
 def gather(memories: list[EncoderMemory]) -> EncoderMemory:
-    """Put memories of different lengths together, padded to the longest; what is padded is not real."""
+    """Concatenate memories of different lengths, padded to the longest; the mask excludes the padding."""
     if len(memories) == 1:
         return memories[0]
     longest = max(memory.values.shape[1] for memory in memories)
@@ -41,25 +41,25 @@ def gather(memories: list[EncoderMemory]) -> EncoderMemory:
 
 
 class Attention(nn.Module):
-    """Weights every real source position for every query; the base is `dot`, which has no parameters."""
+    """Attention over the real source positions of each query. The base class is `dot`, which has no parameters."""
 
     def keys(self, values: Tensor) -> Tensor:
-        """Return what queries are compared with: (N, S, M) -> (N, S, K)."""
+        """Return the keys that queries are compared with: (N, S, M) -> (N, S, K)."""
         return values
 
     def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Return (N, Q, D), (N, S, K) -> (N, Q, S)."""
+        """Return the scores of queries and keys: (N, Q, D), (N, S, K) -> (N, Q, S)."""
         return queries @ keys.transpose(1, 2)
 
     def forward(self, queries: Tensor, memory: EncoderMemory) -> tuple[Tensor, Tensor]:
-        """Return the attended values (N, Q, M) and their weights (N, Q, S), zero where nothing is real."""
+        """Return context vectors (N, Q, M) and attention weights (N, Q, S), zero at padded positions."""
         scores = self.scores(queries, memory.keys).float().masked_fill(~memory.real[:, None], -torch.inf)
         weights = scores.softmax(-1)
         return weights.to(memory.values.dtype) @ memory.values, weights
 
 
 class General(Attention):
-    """Parameter: `weight` (D, M)."""
+    """`general` attention (Luong et al., 2015). Parameter: `weight` (D, M)."""
 
     def __init__(self, query: int, memory: int) -> None:
         super().__init__()
@@ -70,7 +70,10 @@ class General(Attention):
 
 
 class Additive(Attention):
-    """Parameters, of as many units as a query has: `query.weight/bias`, `memory.weight`, `score.weight` (1, units)."""
+    """`additive` attention (Bahdanau et al., 2015), with as many hidden units as a query has numbers, D.
+
+    Parameters: `query.weight` (D, D) and `query.bias` (D,), `memory.weight` (D, M), `score.weight` (1, D).
+    """
 
     def __init__(self, query: int, memory: int) -> None:
         super().__init__()
@@ -87,7 +90,9 @@ class Additive(Attention):
 
 
 def make_attention(kind: str | None, query: int, memory: int) -> Attention | None:
-    """Return the attention of config.json for decoder outputs of width `query` and memory of width `memory`."""
+    """Create the attention that config.json names, for decoder outputs and memory of the given widths."""
     if kind is None:
         return None
-    return Attention() if kind == "dot" else (General if kind == "general" else Additive)(query, memory)
+    if kind == "dot":
+        return Attention()
+    return General(query, memory) if kind == "general" else Additive(query, memory)

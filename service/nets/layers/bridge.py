@@ -1,9 +1,9 @@
-"""From the encoder's last state to the decoder's first.
+"""Bridge from the final state of an encoder to the initial state of a decoder.
 
-The decoder's layer k starts from the encoder's layer of the same rank, counted from the top: both directions joined,
-[forward; backward], each where it ended. `concat` takes them as they are (sizes must fit); `linear` has a layer
-`{h,c}_l{k}` for each tensor of the decoder's state. A decoder LSTM's c comes from c, or from h where the encoder has no
-c.
+Layer k of the decoder starts from the encoder layer of the same rank, counted from the top, with both directions
+concatenated as [forward; backward]. The bridge `concat` uses the result as it is, so the sizes have to agree. The
+bridge `linear` has a linear layer `{h,c}_l{k}` for each tensor of the decoder's state. The c of a decoder LSTM comes
+from the encoder's c, or from its h if the encoder is not an LSTM.
 """
 
 import torch
@@ -15,27 +15,27 @@ from service.nets.layers.rnn_stack import State
 
 
 class Bridge(nn.Module):
-    """Turns an encoder state into a decoder state, (N, size) each."""
+    """Maps the final state of an encoder to the initial state of a decoder, tensors of (N, size)."""
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
-        ends = config.encoder.layout()
-        widths = {spec.name: spec.shape[0] for spec in ends.state()}
+        encoder = config.encoder.layout()
+        widths = {spec.name: spec.shape[0] for spec in encoder.state()}
         self._sources: dict[str, list[str]] = {}
         for spec in config.decoder.layout().state():
             kind, layer = spec.name.split("_l")
-            kind = kind if ends.cell == "lstm" else "h"
+            kind = kind if encoder.cell == "lstm" else "h"
             source = config.bridged_layer(int(layer))
-            self._sources[spec.name] = [f"{kind}_l{source}{direction}" for direction in ends.directions]
+            self._sources[spec.name] = [f"{kind}_l{source}{direction}" for direction in encoder.directions]
             if config.bridge == "linear":
                 width = sum(widths[name] for name in self._sources[spec.name])
                 self.add_module(spec.name, Linear(width, spec.shape[0]))
 
     def forward(self, state: State) -> State:
-        """Return the decoder's recurrent tensors."""
-        after: State = {}
+        """Return the initial state of the decoder, (N, size) each."""
+        initial: State = {}
         for name, sources in self._sources.items():
             joined = torch.cat([state[source] for source in sources], -1)
             layer = self._modules.get(name)
-            after[name] = joined if layer is None else layer(joined)
-        return after
+            initial[name] = joined if layer is None else layer(joined)
+        return initial

@@ -1,4 +1,4 @@
-"""Plain layers without initial weights: on the meta device, torch's own random ones load a compiler."""
+"""Feed-forward layers without initial weights: torch's random initialisation loads a compiler on the meta device."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -11,27 +11,27 @@ from service.domain.operations import ComputeDtype
 from service.nets.config.sections import HeadLayerConfig
 from service.nets.layers.packed_linear import Packable, PackedMatmul, RowScorer, pack
 
-#: Numbers that torch's loops take at a time, at most; what is left over they compute by other instructions.
-LANES = 64
+#: The widest vector loop of torch. The remainder of a row is computed by other instructions.
+VECTOR_SIZE = 64
 
 
-def in_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply an elementwise function to rows (..., N), each to the same last bit whatever other rows there are."""
+def apply_by_row(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply an elementwise function to rows (..., N), so that each result is bitwise independent of the other rows."""
     width = x.shape[-1]
-    return function(F.pad(x, (0, -width % LANES)))[..., :width]
+    return function(F.pad(x, (0, -width % VECTOR_SIZE)))[..., :width]
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "tanh": torch.tanh,
     "relu": torch.relu,
-    "sigmoid": lambda x: in_rows(torch.sigmoid, x),
-    "gelu": lambda x: in_rows(F.gelu, x),
+    "sigmoid": lambda x: apply_by_row(torch.sigmoid, x),
+    "gelu": lambda x: apply_by_row(F.gelu, x),
 }
 
 
 class Linear(Packable):
-    """`nn.Linear` under the same names, uninitialised."""
+    """`nn.Linear` with the same parameter names, uninitialised."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -39,8 +39,8 @@ class Linear(Packable):
         self.bias = nn.Parameter(torch.empty(outputs))
         self._product: PackedMatmul
 
-    def pack(self, arithmetic: ComputeDtype) -> None:
-        self._product = pack(self.weight, self.bias, arithmetic)
+    def pack(self, dtype: ComputeDtype) -> None:
+        self._product = pack(self.weight, self.bias, dtype)
         del self.weight, self.bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class Linear(Packable):
 
 
 class Head(nn.ModuleList):
-    """Linear layers with an activation behind each, over `inputs` numbers; parameters are `{i}.weight/bias`."""
+    """Linear layers, each followed by an activation, over `inputs` numbers; parameters are `{i}.weight/bias`."""
 
     def __init__(self, inputs: int, layers: Sequence[HeadLayerConfig]) -> None:
         sizes = [inputs, *(layer.size for layer in layers)]
@@ -64,7 +64,7 @@ class Head(nn.ModuleList):
 
 
 class EmbeddingTable(nn.Module):
-    """The weight of an embedding, or of a product without bias; uninitialised."""
+    """The weight of an embedding or of a linear layer without bias; uninitialised."""
 
     def __init__(self, entries: int, size: int) -> None:
         super().__init__()
@@ -72,17 +72,17 @@ class EmbeddingTable(nn.Module):
 
 
 class Output(Packable):
-    """The output layer, features -> one logit per entry; the weight is its own, or that of `tied`."""
+    """Output layer that maps features to a logit per vocabulary entry; the weight is its own, or that of `tied`."""
 
     def __init__(self, vocabulary: int, features: int, tied: EmbeddingTable | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(vocabulary, features)) if tied is None else None
         self.bias = nn.Parameter(torch.empty(vocabulary))
-        self._tied = (tied,)  # in a tuple, lest it become a part of this one
+        self._tied = (tied,)  # in a tuple, so that it does not become a submodule
         self._product: PackedMatmul
 
-    def pack(self, arithmetic: ComputeDtype) -> None:
-        self._product = pack(self._matrix(), self.bias, arithmetic)
+    def pack(self, dtype: ComputeDtype) -> None:
+        self._product = pack(self._matrix(), self.bias, dtype)
         del self.weight, self.bias
 
     def forward(self, features: Tensor) -> Tensor:
@@ -92,21 +92,21 @@ class Output(Packable):
     def _matrix(self) -> Tensor:
         (tied,) = self._tied
         matrix = self.weight if tied is None else tied.weight
-        assert matrix is not None  # noqa: S101 one of the two is there; this is for the type checker
+        assert matrix is not None  # noqa: S101 one of the two exists; this is for the type checker
         return matrix
 
 
 class ScoringOutput(Output):
-    """An output layer that can compute single logits as well, from the same rounded numbers."""
+    """Output layer that also computes single logits, from the same rounded weights."""
 
     def __init__(self, vocabulary: int, features: int, tied: EmbeddingTable | None) -> None:
         super().__init__(vocabulary, features, tied)
         self._rows: RowScorer
 
-    def pack(self, arithmetic: ComputeDtype) -> None:
+    def pack(self, dtype: ComputeDtype) -> None:
         weight, bias = self._matrix(), self.bias
-        super().pack(arithmetic)
-        self._rows = RowScorer(self._product, weight, bias, arithmetic)
+        super().pack(dtype)
+        self._rows = RowScorer(self._product, weight, bias, dtype)
 
     def score(self, ids: Tensor, features: Tensor) -> Tensor:
         """Return the logit of one entry per row: ids (B,), features (B, F) -> (B,)."""

@@ -1,9 +1,9 @@
-"""Products in narrower numbers than float32, which still go in and come out.
+"""Packed linear layers in reduced precision. Inputs and outputs are float32.
 
-bfloat16   weights rounded to bfloat16, sums in float32. Where the processor multiplies bfloat16 the activations are
-           rounded too, and the results once more; elsewhere the weights only take half the room
-int8       whole numbers from -127 to 127 with one scale per row of x and one per row of W. Their sums are exact, so
-           that a row's result is the same to the last bit whatever other rows it shares the product with
+bfloat16   Weights are rounded to bfloat16, sums are float32. If the processor multiplies bfloat16, activations and
+           results are rounded too; otherwise the weights only take half the memory.
+int8       Symmetric quantisation to integers from -127 to 127, with one scale per row of x and one per row of W. The
+           sums are exact, so a row's result is bitwise independent of the other rows of the batch.
 """
 
 from typing import Any, Protocol
@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: The largest whole number that int8 is used for, on both sides of zero.
-MAX_ABS = 127
+#: The largest absolute value of a quantised number.
+MAX_QUANTIZED = 127
 
 
 class ReducedMatmul(Protocol):
-    """As `Product` of linear.py."""
+    """The protocol `PackedMatmul` of `packed_linear`, which imports this module."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
-    def onto(self, base: Tensor, x: Tensor) -> Tensor: ...
+    def addmm(self, base: Tensor, x: Tensor) -> Tensor: ...
 
 
 def bfloat16_product(weight: Tensor, bias: Tensor | None) -> ReducedMatmul:
-    """Return what is fastest on this machine."""
+    """Pack a weight (O, I) for the bfloat16 product that is fastest on this machine."""
     if (
         weight.device.type == "cpu"
         and not _multiplies_bfloat16()
@@ -35,8 +35,8 @@ def bfloat16_product(weight: Tensor, bias: Tensor | None) -> ReducedMatmul:
 
 
 def int8_product(weight: Tensor, bias: Tensor | None) -> ReducedMatmul:
-    """Return what is fastest on this machine."""
-    # Without these instructions oneDNN adds up in 16 bits, which are too few.
+    """Pack a weight (O, I) for the int8 product that is fastest on this machine."""
+    # Without VNNI oneDNN accumulates in 16 bits, which overflow.
     vnni = torch.backends.mkldnn.is_available() and torch.cpu._is_vnni_supported()  # type: ignore[no-untyped-call]
     return Int8Linear(weight, bias) if vnni else PlainInt8Linear(weight, bias)
 
@@ -52,7 +52,7 @@ def _packs_bfloat16() -> bool:
 
 
 class Bf16Linear:
-    """bfloat16 in and out of the product, by oneDNN where it can and by torch's own product elsewhere."""
+    """Product of bfloat16 weights and activations, by oneDNN if it supports them and by `F.linear` otherwise."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self._bias, self._weight = bias, weight.bfloat16()
@@ -64,7 +64,7 @@ class Bf16Linear:
         product = self._product(x)
         return product.float() if self._bias is None else self._bias + product
 
-    def onto(self, base: Tensor, x: Tensor) -> Tensor:
+    def addmm(self, base: Tensor, x: Tensor) -> Tensor:
         return base + self._product(x)
 
     def _product(self, x: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class Bf16Linear:
 
 
 class Fp16WeightLinear:
-    """float32 products with a weight held in 16 bits (FBGEMM's half precision, which holds what bfloat16 can)."""
+    """float32 product with a weight that is rounded to bfloat16 and stored as FBGEMM's float16."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self._bias = bias
@@ -85,52 +85,52 @@ class Fp16WeightLinear:
         product: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self._weight)
         return product if self._bias is None else product.add_(self._bias)
 
-    def onto(self, base: Tensor, x: Tensor) -> Tensor:
+    def addmm(self, base: Tensor, x: Tensor) -> Tensor:
         product: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self._weight)
         return product.add_(base)
 
 
 class Int8Linear:
-    """int8 by oneDNN.
+    """int8 product by oneDNN.
 
-    It uses the processor's own instructions where activations are unsigned: signed ones take a hundred times as long.
-    So they go in 128 higher, which it takes off again.
+    oneDNN uses VNNI only for unsigned activations; signed ones take a hundred times as long. Activations are therefore
+    passed as x + 128 with a zero point of 128.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         rows, scales = quantize_rows(weight)
         self._bias, self._scales = bias, scales[:, 0].contiguous()
         self._zeros = torch.zeros(len(weight), dtype=torch.int32)
-        self._weight = self._lay_out(rows)
+        self._weight = self._pack(rows)
 
     def __call__(self, x: Tensor) -> Tensor:
         product, scales = self._product(x)
         return product.mul_(scales) if self._bias is None else torch.addcmul(self._bias, product, scales, out=product)
 
-    def onto(self, base: Tensor, x: Tensor) -> Tensor:
+    def addmm(self, base: Tensor, x: Tensor) -> Tensor:
         product, scales = self._product(x)
         return torch.addcmul(base, product, scales, out=product)
 
-    def _lay_out(self, rows: Tensor) -> Tensor:
-        laid_out: Tensor = torch.ops.onednn.qlinear_prepack(rows, None)
-        return laid_out
+    def _pack(self, rows: Tensor) -> Tensor:
+        packed: Tensor = torch.ops.onednn.qlinear_prepack(rows, None)
+        return packed
 
     def _product(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is left to be multiplied by a scale per row of x, (..., O), and those, (..., 1)."""
+        """Return the product without the scales of x, (..., O), and those scales, (..., 1)."""
         rows, scales = _scaled(x)
         unsigned = rows.add_(128).to(torch.uint8)
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
             *(unsigned, 1.0, 128),
             *(self._weight, self._scales, self._zeros, None),
-            *(1.0, 0, torch.float32, "none", [], ""),  # no scale, offset or function behind it
+            *(1.0, 0, torch.float32, "none", [], ""),  # output scale, zero point, dtype and no activation
         )
         return product, scales
 
 
 class PlainInt8Linear(Int8Linear):
-    """The same numbers by torch's own product of whole numbers, where oneDNN has no instructions for them."""
+    """The same product by torch's integer matrix product, for processors without VNNI."""
 
-    def _lay_out(self, rows: Tensor) -> Tensor:
+    def _pack(self, rows: Tensor) -> Tensor:
         return rows.T
 
     def _product(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,11 +140,11 @@ class PlainInt8Linear(Int8Linear):
 
 
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows of x (..., I) as int8, and what multiplies each of them, (..., 1)."""
+    """Quantise the rows of x (..., I): return int8 values (..., I) and a scale per row (..., 1)."""
     rows, scales = _scaled(x)
     return rows.to(torch.int8), scales
 
 
 def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
-    scales = x.abs().amax(-1, keepdim=True).clamp_(min=torch.finfo(x.dtype).tiny * MAX_ABS).div_(MAX_ABS)
+    scales = x.abs().amax(-1, keepdim=True).clamp_(min=torch.finfo(x.dtype).tiny * MAX_QUANTIZED).div_(MAX_QUANTIZED)
     return (x / scales).round_(), scales

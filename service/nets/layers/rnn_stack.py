@@ -1,7 +1,7 @@
 """Stacked recurrent layers as a function (input, state) -> (output, state).
 
-After each layer's cell comes, where configured, layer normalisation of its output (J. Ba, J. Kiros and G. Hinton,
-"Layer normalization", 2016), then its connection: residual, h + x, or highway, g h + (1 - g) x with
+The output of a layer's cell passes through optional layer normalisation (J. Ba, J. Kiros and G. Hinton, "Layer
+normalization", 2016) and an optional connection: residual, h + x, or highway, g h + (1 - g) x with
 g = sigmoid(W x + b) (R. Srivastava, K. Greff and J. Schmidhuber, "Highway networks", 2015). A layer whose output is not
 as wide as its input has no connection. The state is that of the cells, before normalisation and connection.
 """
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from service.domain.operations import ComputeDtype
 from service.nets.config.rnn_spec import GATES, RnnSpec, StateSpec
 from service.nets.layers.cells import CELLS, CellState, CellWeights, pack_cell
-from service.nets.layers.dense import Linear, in_rows
+from service.nets.layers.dense import Linear, apply_by_row
 from service.nets.layers.packed_linear import Packable
 
 State: TypeAlias = dict[str, Tensor]
 
-#: The parameters that a layer can have, in each direction.
+#: The parameters of a layer in each direction; some are optional.
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
 class RnnStack(Packable):
-    """Layers with PyTorch's parameter names, uninitialised until a state dict is loaded.
+    """Stacked recurrent layers with PyTorch's parameter names, uninitialised until a state dict is loaded.
 
     Further parameters: `layer_norm_l{k}.weight/.bias`, `highway_l{k}.weight/.bias`.
     """
@@ -43,13 +43,13 @@ class RnnStack(Packable):
             if layout.connection == "highway" and layout.connected(layer):
                 self.add_module(f"highway_l{layer}", Linear(size, size))
 
-    def pack(self, arithmetic: ComputeDtype) -> None:
+    def pack(self, dtype: ComputeDtype) -> None:
         for layer in range(self.layout.depth):
             for direction in self.layout.directions:
                 suffix = f"l{layer}{direction}"
                 parameters = {name: self._parameters.pop(f"{name}_{suffix}", None) for name in PARAMETERS}
                 self._packed[suffix] = pack_cell(
-                    self.layout.cell, parameters, arithmetic, steps=not self.layout.bidirectional
+                    self.layout.cell, parameters, dtype, steps=not self.layout.bidirectional
                 )
 
     @property
@@ -58,52 +58,55 @@ class RnnStack(Packable):
         return self.layout.state()
 
     def initial_state(self, batch: int, device: torch.device | None = None) -> State:
-        """Return zeros, (batch, size) each, in memory unless told."""
+        """Return zeros, (batch, size) each, on the CPU by default."""
         return {spec.name: torch.zeros(batch, *spec.shape, device=device) for spec in self.specs}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run one timestep: x (B, I), state (B, size) each -> output (B, O), new state. Unidirectional only."""
+        """Run one timestep: x (B, I), state (B, size) each -> output (B, O), new state.
+
+        Raises ValueError if the stack is bidirectional.
+        """
         if self.layout.bidirectional:
             raise ValueError("a bidirectional stack reads whole sequences only")
-        after: State = {}
+        new_state: State = {}
         for layer in range(self.layout.depth):
-            own, memory = self._packed[f"l{layer}"], self._memory(state, f"l{layer}")
-            memory = self._cell(own.sums(x, memory[0]), memory, own)
-            self._keep(after, f"l{layer}", memory)
-            x = self._finish(layer, x, memory[0])
-        return x, after
+            weights, cell_state = self._packed[f"l{layer}"], self._cell_state(state, f"l{layer}")
+            cell_state = self._cell(weights.preactivations(x, cell_state[0]), cell_state, weights)
+            _put(new_state, f"l{layer}", cell_state)
+            x = self._connect(layer, x, cell_state[0])
+        return x, new_state
 
     def sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run all timesteps, layer after layer: x (B, T, I), state -> outputs (B, T, O), state after the last."""
-        after: State = {}
+        """Run all timesteps, layer after layer: x (B, T, I), state -> outputs (B, T, O), final state."""
+        new_state: State = {}
         for layer in range(self.layout.depth):
-            outputs = [self._pass(x, state, after, f"l{layer}{direction}") for direction in self.layout.directions]
-            x = self._finish(layer, x, outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1))
-        return x, after
+            outputs = [self._direction(x, state, new_state, f"l{layer}{name}") for name in self.layout.directions]
+            x = self._connect(layer, x, outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1))
+        return x, new_state
 
-    def _pass(self, x: Tensor, state: State, after: State, suffix: str) -> Tensor:
-        """Run one direction of a layer over (B, T, I), put its last memory into `after`, return (B, T, S)."""
+    def _direction(self, x: Tensor, state: State, new_state: State, suffix: str) -> Tensor:
+        """Run one direction of a layer over (B, T, I), put its final state into `new_state`, return (B, T, S)."""
         backwards = suffix.endswith("_reverse")
-        own, memory = self._packed[suffix], self._memory(state, suffix)
-        # Time comes first, so that the rows of a timestep lie together.
-        timesteps = own.input(x.transpose(0, 1).contiguous()).unbind(0)
+        weights, cell_state = self._packed[suffix], self._cell_state(state, suffix)
+        # Time comes first, so that the rows of a timestep are contiguous.
+        timesteps = weights.input(x.transpose(0, 1).contiguous()).unbind(0)
         outputs: list[Tensor] = []
-        for share in reversed(timesteps) if backwards else timesteps:
-            memory = self._cell(own.onto(share, memory[0]), memory, own)
-            outputs.append(memory[0])
-        self._keep(after, suffix, memory)
+        for inputs in reversed(timesteps) if backwards else timesteps:
+            cell_state = self._cell(weights.add_hidden(inputs, cell_state[0]), cell_state, weights)
+            outputs.append(cell_state[0])
+        _put(new_state, suffix, cell_state)
         return torch.stack(outputs[::-1] if backwards else outputs, 1)
 
-    def _finish(self, layer: int, x: Tensor, output: Tensor) -> Tensor:
+    def _connect(self, layer: int, x: Tensor, output: Tensor) -> Tensor:
         """Normalise and connect a layer's output (..., O), given its input (..., I)."""
         layout = self.layout
         if layout.layer_norm:
-            output = self._modules[f"layer_norm_l{layer}"](output)  # type: ignore[misc]  # present by construction
+            output = self._modules[f"layer_norm_l{layer}"](output)  # type: ignore[misc]  # the constructor adds it
         if not layout.connected(layer):
             return output
         if layout.connection == "residual":
             return output + x
-        gate = in_rows(torch.sigmoid, self._modules[f"highway_l{layer}"](x))  # type: ignore[misc]  # likewise
+        gate = apply_by_row(torch.sigmoid, self._modules[f"highway_l{layer}"](x))  # type: ignore[misc]  # likewise
         return gate * output + (1 - gate) * x
 
     def _add_cell(self, layer: int, direction: str) -> None:
@@ -120,10 +123,11 @@ class RnnStack(Packable):
         for name, shape in shapes.items():
             self.register_parameter(f"{name}_{suffix}", nn.Parameter(torch.empty(shape)))
 
-    def _memory(self, state: State, suffix: str) -> CellState:
+    def _cell_state(self, state: State, suffix: str) -> CellState:
         h = state[f"h_{suffix}"]
         return (h, state[f"c_{suffix}"]) if self.layout.cell == "lstm" else (h,)
 
-    def _keep(self, after: State, suffix: str, memory: CellState) -> None:
-        for name, value in zip(("h", "c"), memory, strict=False):
-            after[f"{name}_{suffix}"] = value
+
+def _put(state: State, suffix: str, cell_state: CellState) -> None:
+    for name, value in zip(("h", "c"), cell_state, strict=False):
+        state[f"{name}_{suffix}"] = value

@@ -50,7 +50,7 @@ def test_every_kind_of_product_is_the_product(kind: type[Any], shape: tuple[int,
     for one in (None, bias):
         assert_close(kind(weight, one)(x), exact(x, weight, one), KINDS[kind])
     kept = base.clone(), x.clone()
-    assert_close(kind(weight, bias).onto(base, x), base + exact(x, weight), KINDS[kind])
+    assert_close(kind(weight, bias).addmm(base, x), base + exact(x, weight), KINDS[kind])
     assert torch.equal(base, kept[0])
     assert torch.equal(x, kept[1])
 
@@ -89,10 +89,10 @@ def test_an_int8_row_is_the_same_to_the_last_bit_whatever_shares_its_product(sha
     product, x, base = pack(numbers(*shape), numbers(shape[0]), "int8"), numbers(64, shape[1]), numbers(64, shape[0])
     x[5] *= 1e4
     alone = torch.cat([product(row[None]) for row in x])
-    added = torch.cat([product.onto(base[at : at + 1], row[None]) for at, row in enumerate(x)])
+    added = torch.cat([product.addmm(base[at : at + 1], row[None]) for at, row in enumerate(x)])
     for size in (2, 3, 16, 17, 64):
         assert torch.equal(product(x[:size]), alone[:size])
-        assert torch.equal(product.onto(base[:size], x[:size]), added[:size])
+        assert torch.equal(product.addmm(base[:size], x[:size]), added[:size])
 
 
 @torch.inference_mode()
