@@ -21,12 +21,19 @@ from service.domain.errors import (
     WriteConflict,
 )
 from service.domain.sessions import Durability, Record, SessionPage
-from service.store.driver.command_attempt import CommandResult, value_of
-from service.store.driver.commands import Command, Reply, Script, read_command, script_command, write_command
+from service.store.driver.commands import (
+    Command,
+    CommandResult,
+    Reply,
+    Script,
+    read_command,
+    script_command,
+    write_command,
+)
 from service.store.driver.durability import make_level
 from service.store.driver.errors import ReplyLost, translate
 from service.store.driver.executor import CommandExecutor
-from service.store.driver.group_commit import GroupCommits
+from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.driver.topology import Topology
 from service.store.index.index import SessionIndex, lifetime
 from service.store.keys import Keys
@@ -83,10 +90,10 @@ class RedisStore:
         self._create, self._write, self._end, self._confirm = scripts
         # A lane per level: a session that wants no more than memory never waits for another one's disk.
         self._lanes = {
-            level: GroupCommits(
+            level: ShardedGroupCommit(
                 CommandExecutor(topology, partial(make_level, level)).run,
-                topology.home,
-                in_flight=1 if level == "memory" else _WAITING_FLIGHTS,
+                topology.shard_of,
+                max_in_flight=1 if level == "memory" else _WAITING_FLIGHTS,
             )
             for level in get_args(Durability)
         }
@@ -175,7 +182,7 @@ class RedisStore:
         if stored is None:
             # On disk if it can be: after a crash a new secret would make all ids foreign.
             proposal = write_command("SET", self._keys.secret, known or secrets.token_bytes(_SECRET_BYTES), "NX")
-            value_of(proposal, await self._lanes["fsynced"].submit(proposal, deadline))
+            (await self._lanes["fsynced"].submit(proposal, deadline)).value()
             stored = await self._aside_one(read, deadline)
         if not isinstance(stored, bytes) or len(stored) != _SECRET_BYTES:
             raise InternalError(f"{self._keys.secret} in the store is no secret of {_SECRET_BYTES} bytes")
@@ -184,7 +191,7 @@ class RedisStore:
     async def _read_record(self, tenant: str, session_id: str) -> Record | None:
         key = self._keys.session(tenant, session_id)
         get = read_command("GET", key)
-        stored = value_of(get, await self._lanes["memory"].submit(get, self._deadline()))
+        stored = (await self._lanes["memory"].submit(get, self._deadline())).value()
         if not isinstance(stored, bytes):
             return None
         known = self._recent.stored_as(key, stored)
@@ -202,7 +209,7 @@ class RedisStore:
             self._create, [self._keys.session(tenant, session_id)], data, record.ttl_seconds * 1000
         )
         answer = await self._lanes[record.durability].submit(command, deadline)
-        stored = value_of(command, answer)
+        stored = answer.value()
         if isinstance(stored, bytes):
             return _live(stored, RecordOwner(tenant, session_id))
         await self._enter(tenant, session_id, record, deadline)
@@ -217,7 +224,7 @@ class RedisStore:
         key = self._keys.session(tenant, session_id)
         command = script_command(self._write, [key], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
-        result = value_of(command, answer)
+        result = answer.value()
         if result != b"written":
             # Of a write sent twice, the first may have been applied and then overtaken.
             if answer.repeated:
@@ -236,7 +243,7 @@ class RedisStore:
         command = script_command(self._confirm, [self._keys.session(tenant, session_id)], record.token[:HEADER_BYTES])
         try:
             answer = await self._lanes[record.durability].submit(command, self._deadline())
-            result = value_of(command, answer)
+            result = answer.value()
         except StoreUnavailable as error:
             # The write took effect before; only its durability is in doubt.
             raise error.with_applied("yes") from error.__cause__
@@ -253,7 +260,7 @@ class RedisStore:
         arguments = (grave, _TOMBSTONE_MS, TOMBSTONE_MAGIC)
         command = script_command(self._end, [self._keys.session(tenant, session_id)], *arguments)
         answer = await self._lanes[record.durability].submit(command, deadline)
-        result = value_of(command, answer)
+        result = answer.value()
         if result == b"ended" and not answer.repeated:
             raise SessionEnded(f"session {session_id} was ended before")
         if result != b"missing":
@@ -276,7 +283,7 @@ class RedisStore:
 
     async def _aside_one(self, command: Command, deadline: float) -> Reply:
         (answer,) = await self._aside.run([command], deadline)
-        return value_of(command, answer)
+        return answer.value()
 
     async def _observed(self, operation: str, work: Coroutine[Any, Any, _T]) -> _T:
         started = time.monotonic()

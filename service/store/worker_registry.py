@@ -13,7 +13,6 @@ from typing import Any, cast
 from service.domain.errors import StateCorrupted
 from service.domain.models import ClusterView, RetirementMark, ServedVersion, VersionKey
 from service.domain.sessions import IndexPosition, SessionSummary
-from service.store.driver.command_attempt import value_of
 from service.store.driver.commands import Command, Reply, Script, read_command, script_command, write_command
 from service.store.driver.durability import make_level
 from service.store.driver.executor import CommandExecutor
@@ -118,8 +117,7 @@ class RedisWorkerRegistry:
 
     async def _run(self, commands: Sequence[Command]) -> list[Reply]:
         deadline = asyncio.get_running_loop().time() + self._timeout
-        answers = await self._lane.run(commands, deadline) if commands else []
-        return [value_of(command, answer) for command, answer in zip(commands, answers, strict=True)]
+        return await self._lane.values(commands, deadline)
 
 
 def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:

@@ -9,8 +9,7 @@ from redis.asyncio import Redis
 
 from service.domain.errors import StoreUnavailable
 from service.store import RedisStore
-from service.store.driver.command_attempt import CommandResult
-from service.store.driver.commands import Command, read_command, write_command
+from service.store.driver.commands import Command, CommandResult, read_command, write_command
 from service.store.driver.group_commit import GroupCommit
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +28,7 @@ class Trips:
         await self.go.wait()
         if self.broken:
             raise ZeroDivisionError
-        return [CommandResult(command.arguments[0]) for command in commands]
+        return [CommandResult(command, command.arguments[0]) for command in commands]
 
 
 def soon(seconds: float = 60.0) -> float:
@@ -55,7 +54,7 @@ async def test_what_arrives_during_a_round_trip_goes_together_in_the_next() -> N
 
 async def test_batches_are_bounded_and_as_many_fly_as_allowed() -> None:
     trips = Trips()
-    lane = GroupCommit(trips.run, in_flight=2, limit=4)
+    lane = GroupCommit(trips.run, max_in_flight=2, max_batch=4)
     tasks = await submit_all(lane, range(10))
     assert [len(batch) for batch in trips.batches] == [4, 4]
     trips.go.set()

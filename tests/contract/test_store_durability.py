@@ -102,43 +102,43 @@ def test_of_a_server_without_waitaof_only_a_file_that_is_always_synced_counts(
     appendfsync: bytes, reached: bool
 ) -> None:
     level = Fsynced()
-    assert level.verdict(level.commands(100), [UNKNOWN], ReplicaCount()).ask_again
+    assert level.evaluate(level.commands(100), [UNKNOWN], ReplicaCount()).retry
     waits = level.commands(100)
     config: Reply = [b"appendonly", b"yes", b"appendfsync", appendfsync]
-    assert (level.verdict(waits, [UNKNOWN, config], ReplicaCount()).missed is None) is reached
+    assert (level.evaluate(waits, [UNKNOWN, config], ReplicaCount()).missed is None) is reached
 
 
 @pytest.mark.parametrize("counts", [[0, 0], ResponseError("WAITAOF cannot be used"), Exception("lost")])
 def test_a_disk_that_did_not_confirm_is_told(counts: Reply) -> None:
     level = Fsynced()
-    assert level.verdict(level.commands(100), [counts], ReplicaCount()).missed
+    assert level.evaluate(level.commands(100), [counts], ReplicaCount()).missed
 
 
 def test_all_connected_replicas_must_confirm() -> None:
     level = Replicated()
     role: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
-    assert level.verdict(level.commands(100), [1, role], ReplicaCount()).ask_again
+    assert level.evaluate(level.commands(100), [1, role], ReplicaCount()).retry
     assert level.commands(100)[0] == ("WAIT", 2, 100)
-    assert level.verdict(level.commands(100), [1, role], ReplicaCount()) == DurabilityResult(
+    assert level.evaluate(level.commands(100), [1, role], ReplicaCount()) == DurabilityResult(
         "1 replicas confirmed the write in time, expected 2"
     )
-    assert level.verdict(level.commands(100), [2, role], ReplicaCount()) == DurabilityResult()
-    assert level.verdict(level.commands(100), [Exception("lost"), Exception("lost")], ReplicaCount()).missed
+    assert level.evaluate(level.commands(100), [2, role], ReplicaCount()) == DurabilityResult()
+    assert level.evaluate(level.commands(100), [Exception("lost"), Exception("lost")], ReplicaCount()).missed
 
 
 def test_a_replica_that_leaves_counts_until_a_new_look_at_the_servers() -> None:
     level = Replicated()
     both: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
     one: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
-    assert not level.verdict(level.commands(100), [2, both], ReplicaCount(look=1)).missed
-    left = level.verdict(level.commands(100), [1, one], ReplicaCount(look=1))
+    assert not level.evaluate(level.commands(100), [2, both], ReplicaCount(refreshes=1)).missed
+    left = level.evaluate(level.commands(100), [1, one], ReplicaCount(refreshes=1))
     assert left.missed
-    assert left.ask_again
-    assert not level.verdict(level.commands(100), [1, one], ReplicaCount(look=2)).missed
+    assert left.retry
+    assert not level.evaluate(level.commands(100), [1, one], ReplicaCount(refreshes=2)).missed
 
 
 def test_a_replica_that_may_be_promoted_must_confirm_though_it_has_left() -> None:
     level = Replicated()
     one: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
-    assert level.verdict(level.commands(100), [1, one], ReplicaCount(replicas=2)).missed
-    assert not level.verdict(level.commands(100), [1, one], ReplicaCount(replicas=1)).missed
+    assert level.evaluate(level.commands(100), [1, one], ReplicaCount(replicas=2)).missed
+    assert not level.evaluate(level.commands(100), [1, one], ReplicaCount(replicas=1)).missed

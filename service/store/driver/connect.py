@@ -1,4 +1,4 @@
-"""What a URL leads to."""
+"""Choice of the topology for a REDIS_URL."""
 
 from service.store.driver.cluster import Cluster
 from service.store.driver.nodes import Nodes
@@ -8,10 +8,10 @@ from service.store.driver.url import StoreUrl
 
 
 def connect(url: str, timeout: float = 2.0, connections: int = 32) -> Topology:
-    """The servers at `url`, of any form; nothing is sent before it is needed. Close it when it is used no more.
+    """Return the topology of the servers at `url`; nothing is sent before it is needed. The caller closes it.
 
-    Each wait of a connection ends after `timeout` seconds; a server has up to `connections`, and further callers wait
-    for a free one. Raises SettingsError, which never repeats the URL: it may hold a password.
+    Each wait of a connection ends after `timeout` seconds. A server gets up to `connections` connections; further
+    callers wait for a free one. Raises SettingsError, whose message never contains the URL: it may hold a password.
     """
     address = StoreUrl.parse(url)
     if address.kind == "sentinel":

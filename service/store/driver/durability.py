@@ -1,6 +1,6 @@
-"""What is sent after the writes of a round trip, and how its replies show that a durability level was reached.
+"""Durability levels: the commands that follow the writes of a pipeline, and the evaluation of their replies.
 
-WAIT and WAITAOF cover the writes of their own connection only, so they travel in the pipeline of the writes.
+WAIT and WAITAOF cover the writes of their own connection only, so they are sent in the pipeline of the writes.
 """
 
 from collections.abc import Sequence
@@ -14,103 +14,115 @@ from service.store.driver.commands import Argument, Reply
 from service.store.driver.topology import ReplicaCount
 
 Waits: TypeAlias = list[tuple[Argument, ...]]
+# WAIT takes 0 for "forever".
+_NO_WAIT_MS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class DurabilityResult:
-    """Why the level was missed, or None; `ask_again` when it may be reached after another look at the servers."""
+    """Outcome of a durability level: `missed` is the reason why it was not reached, or None.
+
+    `retry` is true if it may be reached after another refresh of the topology.
+    """
 
     missed: str | None = None
-    ask_again: bool = False
+    retry: bool = False
 
 
 class Level(Protocol):
-    """One durability level."""
+    """A durability level at one server."""
 
     def commands(self, milliseconds: int) -> Waits:
-        """What follows the writes, waiting so long at most."""
+        """Return the commands that follow the writes and wait at most `milliseconds`."""
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply], census: ReplicaCount) -> DurabilityResult:
-        """What the replies to the `commands` that were sent say."""
+    def evaluate(self, sent: Waits, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:
+        """Return whether the replies to the commands `sent` show that the level was reached."""
 
 
 class Memory:
-    """Nothing to wait for: the server took the write."""
+    """Level `memory`: reached as soon as the server has replied to the write."""
 
     def commands(self, milliseconds: int) -> Waits:  # noqa: ARG002 - the protocol's argument
-        """Nothing."""
+        """Return no commands."""
         return []
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply], census: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's arguments
-        """Always reached."""
+    def evaluate(self, sent: Waits, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's arguments
+        """Return success."""
         return DurabilityResult()
 
 
 class Replicated:
-    """All replicas connected now, at least one, have the write. ROLE beside WAIT keeps their number up to date.
+    """Level `replicated`: all connected replicas, at least one, have the write. ROLE beside WAIT counts them.
 
-    A replica that is promoted leaves its master before that one hears of it: what fewer replicas confirm than there
-    were, or than those who promote count on, may be lost. So a number that falls is believed after a new look only.
+    A promoted replica leaves its master before the master knows of the promotion, so a write may be lost if fewer
+    replicas confirm it than were connected, or than the topology counts on. A number that falls is therefore believed
+    only after another refresh of the topology.
     """
 
     def __init__(self) -> None:
         self._connected: int | None = None
-        self._most = 0
-        self._look = -1
+        self._max_connected = 0
+        self._refreshes = -1
 
     def commands(self, milliseconds: int) -> Waits:
-        """Wait for as many replicas as were last seen, and look how many there are. For none, do not wait."""
-        return [("WAIT", max(1, self._connected or 1), 1 if self._connected == 0 else milliseconds), ("ROLE",)]
+        """Return WAIT for the replicas seen last, and ROLE. Without replicas, WAIT returns at once."""
+        timeout = _NO_WAIT_MS if self._connected == 0 else milliseconds
+        return [("WAIT", max(1, self._connected or 1), timeout), ("ROLE",)]
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply], census: ReplicaCount) -> DurabilityResult:
-        """Reached when as many have confirmed as are connected, and as may be promoted."""
+    def evaluate(self, sent: Waits, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:
+        """Return success if as many replicas confirmed as are connected and as may be promoted."""
         acknowledged, role = replies
-        _, asked, milliseconds = sent[0]
-        if isinstance(role, list) and len(role) == 3 and isinstance(role[2], list):
-            self._connected = len(role[2])
+        self._connected = _connected_replicas(role, self._connected)
         if not isinstance(acknowledged, int):
             return DurabilityResult("the store does not answer WAIT")
         connected = self._connected or 0
-        self._most = connected if census.look != self._look else max(self._most, connected)
-        self._look = census.look
-        expected = max(1, self._most, census.replicas)
+        expected = self._expected_replicas(connected, replica_count)
         if acknowledged >= expected:
             return DurabilityResult()
-        missed = f"{acknowledged} replicas confirmed the write in time, expected {expected}"
-        newly_seen = connected > int(asked) or (milliseconds == 1 and connected > 0)
-        return DurabilityResult(missed, ask_again=newly_seen or expected > max(1, connected))
+        _, requested, milliseconds = sent[0]
+        newly_connected = connected > int(requested) or (milliseconds == _NO_WAIT_MS and connected > 0)
+        return DurabilityResult(
+            f"{acknowledged} replicas confirmed the write in time, expected {expected}",
+            retry=newly_connected or expected > max(1, connected),
+        )
+
+    def _expected_replicas(self, connected: int, replica_count: ReplicaCount) -> int:
+        refreshed = replica_count.refreshes != self._refreshes
+        self._max_connected = connected if refreshed else max(self._max_connected, connected)
+        self._refreshes = replica_count.refreshes
+        return max(1, self._max_connected, replica_count.replicas)
 
 
 class Fsynced:
-    """The server's own disk has the write: WAITAOF says so, or an append-only file that is synced at each write."""
+    """Level `fsynced`: the server's own disk has the write, by WAITAOF or because every write is synced at once."""
 
     def __init__(self) -> None:
         self._lacks_waitaof = False
 
     def commands(self, milliseconds: int) -> Waits:
-        """Wait for the disk; of a server that cannot, see whether it never answers before its disk."""
+        """Return WAITAOF, and for a server that lacks it a query of its append-only settings."""
         wait: Waits = [("WAITAOF", 1, 0, milliseconds)]
         return [*wait, ("CONFIG", "GET", "append*")] if self._lacks_waitaof else wait
 
-    def verdict(self, sent: Waits, replies: Sequence[Reply], census: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's argument
-        """Reached when the local count is 1, or the server syncs before it answers."""
+    def evaluate(self, sent: Waits, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's argument
+        """Return success if the server's own count is 1, or if it syncs before it replies."""
         counts = replies[0]
         if isinstance(counts, list):
-            return (
-                DurabilityResult()
-                if counts[0] == 1
-                else DurabilityResult("the append-only file was not synced in time")
-            )
+            return DurabilityResult(None if counts[0] == 1 else "the append-only file was not synced in time")
         if len(replies) > 1:
-            return (
-                DurabilityResult()
-                if _always_synced(replies[1])
-                else DurabilityResult("the store has neither WAITAOF nor AOF always")
-            )
+            synced = _always_synced(replies[1])
+            return DurabilityResult(None if synced else "the store has neither WAITAOF nor AOF always")
         if isinstance(counts, ResponseError) and "unknown command" in str(counts).lower():
             self._lacks_waitaof = True
-            return DurabilityResult("the store has no WAITAOF", ask_again=True)
+            return DurabilityResult("the store has no WAITAOF", retry=True)
         return DurabilityResult("the store does not answer WAITAOF, is its append-only file on?")
+
+
+def _connected_replicas(role: Reply, default: int | None) -> int | None:
+    """Return the number of replicas in a master's reply to ROLE, or `default` for any other reply."""
+    if isinstance(role, list) and len(role) == 3 and isinstance(role[2], list):
+        return len(role[2])
+    return default
 
 
 def _always_synced(config: Reply) -> bool:
@@ -121,6 +133,6 @@ def _always_synced(config: Reply) -> bool:
 
 
 def make_level(durability: Durability) -> Level:
-    """The level of that name."""
+    """Return the level of that name with fresh state for one server."""
     levels: dict[Durability, type[Level]] = {"memory": Memory, "replicated": Replicated, "fsynced": Fsynced}
     return levels[durability]()

@@ -1,12 +1,13 @@
-"""The one place where failures of the driver and refusals of the server become errors of ours.
+"""Translation of connection failures and error replies into the service's errors.
 
-    no connection         Lost(sent=False)  -> StoreUnavailable, applied "no"
-    no reply              Lost(sent=True)   -> StoreUnavailable, applied "unknown"
+    no connection         ReplyLost(sent=False)  -> StoreUnavailable, applied "no"
+    no reply              ReplyLost(sent=True)   -> StoreUnavailable, applied "unknown"
     OOM                   -> StoreFull, applied "no"
     WRONGTYPE             -> StateCorrupted
     any other error reply -> StoreUnavailable, applied "no"   (READONLY, LOADING, MASTERDOWN, NOAUTH, NOPERM, ...)
 
-Of reads `applied` stays None. Clients see these messages, so none has the driver's text: it names hosts and users.
+For reads, `applied` stays None. Clients see these messages, so none contains the driver's text, which names hosts
+and users.
 """
 
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
@@ -15,7 +16,7 @@ from service.domain.errors import Applied, StateCorrupted, StoreFull, StoreUnava
 
 
 class ReplyLost(Exception):
-    """No reply came to a command; `sent` tells whether the server may have it."""
+    """Lost reply to a command. `sent` is true if the server may have received the command."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
         super().__init__(reason)
@@ -24,14 +25,14 @@ class ReplyLost(Exception):
 
     @classmethod
     def by(cls, cause: Exception, *, sent: bool) -> "ReplyLost":
-        """The loss that `cause`, an error of the driver, brought."""
+        """Return the loss caused by an error of the driver."""
         lost = cls("timed out" if "Timeout" in type(cause).__name__ else type(cause).__name__, sent=sent)
         lost.__cause__ = cause
         return lost
 
 
 def translate(error: Exception, *, writes: bool) -> UnrollError:
-    """A fresh error of ours for a reply that is an error, or that never came."""
+    """Return a new error of the service for an error reply or a lost reply."""
     translated = _translated(error, "no" if writes else None, "unknown" if writes else None)
     translated.__cause__ = error
     return translated

@@ -1,86 +1,156 @@
-"""Many commands in as few round trips as can be: grouped by server, redirected, repeated where a reply was lost, with
-scripts loaded where they are missing, and durability waited for on the connection of the write.
+"""Execution of command batches in as few round trips as possible.
+
+Each round sends one pipeline to every server concerned. A command is sent again where the topology says that another
+attempt can succeed, where its script was missing, and once where its reply was lost: all commands are safe to send
+twice, because a write compares tokens and accepts its own new token as success. Durability commands follow the writes
+in the same pipeline, because they cover the writes of their own connection only.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from service.store.driver.command_attempt import CommandAttempt, CommandResult
-from service.store.driver.commands import Argument, Command
+from redis.exceptions import NoScriptError
+
+from service.store.driver.commands import Argument, Command, CommandResult, Reply
 from service.store.driver.durability import DurabilityResult, Level
 from service.store.driver.errors import ReplyLost
 from service.store.driver.nodes import Node
 from service.store.driver.pipeline import execute_pipeline
-from service.store.driver.topology import Topology
+from service.store.driver.topology import Retry, Topology
 
-# What a round may take of the time left; the rest is for another.
+# A round gets this part of the time left, so that another one can follow.
 _ROUND_FRACTION = 0.75
-# The last one comes back before the caller's own deadline, which knows nothing of what happened.
-_MARGIN = 0.05
-# WAIT must come back before the deadline does.
-_WAIT_MARGIN = 0.1
-# Between rounds while another server takes over, or a redirection leads in a circle.
+# The last round ends before the caller's own deadline, which could not say what happened to the command.
+_END_MARGIN_FRACTION = 0.05
+# WAIT and WAITAOF must return before the deadline of their round.
+_WAIT_MARGIN_SECONDS = 0.1
+# Pause between rounds while another server takes over, or while redirections form a circle.
 _PAUSE_SECONDS = 0.05
-_ROUNDS_AT_ONCE = 4
+_MAX_ROUNDS_WITHOUT_PAUSE = 4
 
 
 class CommandExecutor:
-    """Runs batches of commands that want the same durability, of which `make_level` makes one for each server."""
+    """Executes batches of commands at one durability level; `make_level` makes the level's state for each server."""
 
     def __init__(self, topology: Topology, make_level: Callable[[], Level]) -> None:
         self._topology = topology
         self._make_level = make_level
         self._levels: dict[Node, Level] = {}
 
+    async def values(self, commands: Sequence[Command], deadline: float) -> list[Reply]:
+        """Return one reply per command. Raises StoreUnavailable, StoreFull and StateCorrupted."""
+        return [result.value() for result in await self.run(commands, deadline)]
+
     async def run(self, commands: Sequence[Command], deadline: float) -> list[CommandResult]:
-        """One answer per command, by `deadline` (seconds on the event loop's clock)."""
+        """Return one result per command by `deadline`, in seconds on the event loop's clock."""
         loop = asyncio.get_running_loop()
-        end = deadline - (deadline - loop.time()) * _MARGIN
-        errands = [CommandAttempt(command) for command in commands]
-        under_way = errands
+        end = deadline - (deadline - loop.time()) * _END_MARGIN_FRACTION
+        attempts = [_CommandAttempt(command) for command in commands]
+        pending = attempts
         rounds = 0
-        while under_way and (not rounds or loop.time() < end):
-            now = loop.time()
-            await self._round(under_way, end if end - now < 4 * _PAUSE_SECONDS else now + (end - now) * _ROUND_FRACTION)
+        while pending and (not rounds or loop.time() < end):
+            await self._run_round(pending, _round_deadline(loop.time(), end))
             rounds += 1
-            under_way = [errand for errand in under_way if errand.again]
-            if any(errand.again and errand.again.later for errand in under_way):
-                await asyncio.sleep(min(_PAUSE_SECONDS, max(0.0, end - loop.time())))
-                await self._topology.refresh(end)
-            elif rounds >= _ROUNDS_AT_ONCE:
-                await asyncio.sleep(_PAUSE_SECONDS)
-        return [errand.answer() for errand in errands]
+            pending = [attempt for attempt in pending if attempt.retry is not Retry.NO]
+            if pending:
+                await self._pause(pending, rounds, end)
+        return [attempt.result() for attempt in attempts]
 
-    async def _round(self, errands: Sequence[CommandAttempt], deadline: float) -> None:
-        groups: dict[Node, list[CommandAttempt]] = {}
-        for errand in errands:
+    async def _run_round(self, attempts: Sequence["_CommandAttempt"], deadline: float) -> None:
+        by_node: dict[Node, list[_CommandAttempt]] = {}
+        for attempt in attempts:
             try:
-                node = errand.asking or await self._topology.node(errand.command.key, deadline)
+                node = attempt.ask_node or await self._topology.node(attempt.command.key, deadline)
             except ReplyLost as lost:
-                errand.take(lost, DurabilityResult(), self._topology, None)
+                attempt.receive(lost, DurabilityResult(), self._topology, None)
             else:
-                groups.setdefault(node, []).append(errand)
-        visits = [self._visit(node, group, deadline) for node, group in groups.items()]
-        if len(visits) == 1:
-            await visits[0]
+                by_node.setdefault(node, []).append(attempt)
+        pipelines = [self._send(node, group, deadline) for node, group in by_node.items()]
+        if len(pipelines) == 1:
+            await pipelines[0]
         else:
-            await asyncio.gather(*visits)
+            await asyncio.gather(*pipelines)
 
-    async def _visit(self, node: Node, errands: Sequence[CommandAttempt], deadline: float) -> None:
+    async def _send(self, node: Node, attempts: Sequence["_CommandAttempt"], deadline: float) -> None:
+        """Send one round's commands of a server in one pipeline, and pass the replies on."""
         level = self._levels.setdefault(node, self._make_level())
-        scripts = {errand.command.script.source for errand in errands if errand.with_script and errand.command.script}
-        words: list[tuple[Argument, ...]] = [("SCRIPT", "LOAD", source) for source in sorted(scripts)]
-        places: list[int] = []
-        for errand in errands:
-            words += errand.words()
-            places.append(len(words) - 1)
-        waits = level.commands(_milliseconds_until(deadline))
-        replies = await execute_pipeline(node, [*words, *waits], deadline)
-        verdict = level.verdict(waits, replies[len(words) :], self._topology.census(node))
-        for errand, place in zip(errands, places, strict=True):
-            errand.take(replies[place], verdict, self._topology, node)
+        scripts = [attempt.command.script for attempt in attempts if attempt.load_script]
+        sources = {script.source for script in scripts if script}
+        pipeline: list[tuple[Argument, ...]] = [("SCRIPT", "LOAD", source) for source in sorted(sources)]
+        reply_indices: list[int] = []
+        for attempt in attempts:
+            if attempt.ask_node:
+                pipeline.append(("ASKING",))
+            reply_indices.append(len(pipeline))
+            pipeline.append(attempt.command.wire_arguments())
+        waits = level.commands(_wait_milliseconds(deadline))
+        replies = await execute_pipeline(node, [*pipeline, *waits], deadline)
+        durability = level.evaluate(waits, replies[len(pipeline) :], self._topology.replica_count(node))
+        for attempt, index in zip(attempts, reply_indices, strict=True):
+            attempt.receive(replies[index], durability, self._topology, node)
+
+    async def _pause(self, pending: Sequence["_CommandAttempt"], rounds: int, end: float) -> None:
+        if any(attempt.retry is Retry.LATER for attempt in pending):
+            await asyncio.sleep(min(_PAUSE_SECONDS, max(0.0, end - asyncio.get_running_loop().time())))
+            await self._topology.refresh(end)
+        elif rounds >= _MAX_ROUNDS_WITHOUT_PAUSE:
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def _milliseconds_until(deadline: float) -> int:
+@dataclass(slots=True)
+class _CommandAttempt:
+    """State of one command across rounds. `retry` is NO once its result is final."""
+
+    command: Command
+    retry: Retry = Retry.NOW
+    ask_node: Node | None = None
+    load_script: bool = False
+    _reply: Reply = None
+    _missed: str | None = None
+    _lost: ReplyLost | None = None
+    _confirming: bool = False
+
+    def receive(self, reply: Reply, durability: DurabilityResult, topology: Topology, node: Node | None) -> None:
+        """Record what `node` replied in one round, and decide whether another round is needed."""
+        if self._confirming:
+            # The same reply to the same command shows that this server has the write that the wait behind it covers.
+            if reply == self._reply:
+                self._missed = durability.missed
+            self.retry = Retry.NO
+        elif isinstance(reply, Exception):
+            self._reply = reply
+            self._fail(reply, topology, node)
+        else:
+            self._reply, self._missed = reply, durability.missed
+            self._confirming = durability.retry
+            self.retry = Retry.LATER if durability.retry else Retry.NO
+
+    def result(self) -> CommandResult:
+        """Return the command's result as of the last round."""
+        if self._lost and isinstance(self._reply, Exception):
+            # An error reply says nothing of an earlier attempt, which may have been applied.
+            return CommandResult(self.command, self._lost)
+        return CommandResult(self.command, self._reply, self._missed, repeated=self._lost is not None)
+
+    def _fail(self, failure: Exception, topology: Topology, node: Node | None) -> None:
+        if isinstance(failure, NoScriptError):
+            self.retry = Retry.NO if self.load_script else Retry.NOW
+            self.load_script = True
+            return
+        self.retry, self.ask_node = topology.retry(failure, node)
+        if isinstance(failure, ReplyLost) and failure.sent:
+            if self.retry is Retry.NO and self._lost is None:
+                self.retry = Retry.NOW
+            self._lost = self._lost or failure
+            self.load_script = True
+
+
+def _round_deadline(now: float, end: float) -> float:
+    left = end - now
+    return end if left < 4 * _PAUSE_SECONDS else now + left * _ROUND_FRACTION
+
+
+def _wait_milliseconds(deadline: float) -> int:
     # WAIT takes 0 for "forever".
-    return max(1, int((deadline - asyncio.get_running_loop().time() - _WAIT_MARGIN) * 1000))
+    return max(1, int((deadline - asyncio.get_running_loop().time() - _WAIT_MARGIN_SECONDS) * 1000))

@@ -1,8 +1,8 @@
-"""Group commit: calls of one tick of the event loop, or that arrive while others are under way, share a round trip.
+"""Group commit: commands submitted in one tick of the event loop, or during a round trip, share the next round trip.
 
-A caller waits on a future of its own. Its cancellation ends its waiting and nothing else: the round trip runs in a task
-that no caller owns, and settles each future once. Calls for different servers never wait for each other. One timer
-watches over all deadlines: hundreds of calls a second would set and cancel one each.
+Every caller awaits a future of its own. Cancelling a caller ends its waiting and nothing else: a batch runs in a task
+that no caller owns, and settles each future once. Commands for different servers never wait for each other. One timer
+serves all deadlines, because hundreds of commands per second would each set and cancel one.
 """
 
 import asyncio
@@ -11,130 +11,131 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from service.store.driver.command_attempt import CommandResult
-from service.store.driver.commands import Command
+from service.store.driver.commands import Command, CommandResult
 from service.store.driver.errors import ReplyLost, translate
 
 Run = Callable[[Sequence[Command], float], Awaitable[list[CommandResult]]]
 
 
 @dataclass(slots=True, eq=False)
-class _Call:
+class _Submission:
     command: Command
     deadline: float
-    answer: asyncio.Future[CommandResult]
+    result: asyncio.Future[CommandResult]
     sent: bool = False
 
     def fail(self, reason: str, *, sent: bool) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(translate(ReplyLost(reason, sent=sent), writes=self.command.writes))
+        if not self.result.done():
+            self.result.set_exception(translate(ReplyLost(reason, sent=sent), writes=self.command.writes))
 
 
 class GroupCommit:
-    """Feeds `run` with batches of up to `limit` commands, at most `in_flight` of them at a time."""
+    """Runs queued commands in batches of up to `max_batch`; `max_in_flight` batches run at a time."""
 
-    def __init__(self, run: Run, in_flight: int = 1, limit: int = 256) -> None:
+    def __init__(self, run: Run, max_in_flight: int = 1, max_batch: int = 256) -> None:
         self._run = run
-        self._free = in_flight
-        self._limit = limit
-        self._waiting: deque[_Call] = deque()
-        self._unanswered: set[_Call] = set()
-        self._flights: set[asyncio.Task[None]] = set()
+        self._free_slots = max_in_flight
+        self._max_batch = max_batch
+        self._waiting: deque[_Submission] = deque()
+        self._unsettled: set[_Submission] = set()
+        self._batches: set[asyncio.Task[None]] = set()
         self._scheduled = False
-        self._alarm: asyncio.Handle | None = None
-        self._alarm_at = inf
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = inf
 
     async def submit(self, command: Command, deadline: float) -> CommandResult:
-        """The command's answer. Raises StoreUnavailable when its turn does not come by `deadline`."""
+        """Return the command's result. Raises StoreUnavailable if there is none by `deadline`."""
         loop = asyncio.get_running_loop()
-        call = _Call(command, deadline, loop.create_future())
-        self._waiting.append(call)
+        submission = _Submission(command, deadline, loop.create_future())
+        self._waiting.append(submission)
         if not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self._launch)
-        self._unanswered.add(call)
-        if deadline < self._alarm_at:
-            self._set_alarm(deadline)
+            loop.call_soon(self._start_batches)
+        self._unsettled.add(submission)
+        if deadline < self._timer_at:
+            self._set_timer(deadline)
         try:
-            return await call.answer
+            return await submission.result
         finally:
-            self._unanswered.discard(call)
+            self._unsettled.discard(submission)
 
     async def drain(self) -> None:
-        """Return when nothing is waiting or under way."""
-        while self._flights or self._waiting:
-            await asyncio.wait(self._flights) if self._flights else await asyncio.sleep(0)
+        """Return when no command is queued or running."""
+        while self._batches or self._waiting:
+            await asyncio.wait(self._batches) if self._batches else await asyncio.sleep(0)
 
-    def _set_alarm(self, at: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        # The handle is not asked for its time: uvloop's, of a time that has passed, does not know it.
-        self._alarm_at = at
-        self._alarm = None if at == inf else asyncio.get_running_loop().call_at(at, self._fail_overdue)
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # The time is kept beside the handle: a handle of uvloop has none once that time has passed.
+        self._timer_at = deadline
+        self._timer = None if deadline == inf else asyncio.get_running_loop().call_at(deadline, self._fail_overdue)
 
     def _fail_overdue(self) -> None:
         now = asyncio.get_running_loop().time()
-        for call in self._unanswered:
-            if call.deadline <= now:
-                call.fail("no answer in time", sent=call.sent)
-        self._set_alarm(min((call.deadline for call in self._unanswered if not call.answer.done()), default=inf))
+        for submission in self._unsettled:
+            if submission.deadline <= now:
+                submission.fail("no answer in time", sent=submission.sent)
+        unsettled = (submission for submission in self._unsettled if not submission.result.done())
+        self._set_timer(min((submission.deadline for submission in unsettled), default=inf))
 
-    def _launch(self) -> None:
+    def _start_batches(self) -> None:
         self._scheduled = False
-        while self._waiting and self._free:
+        while self._waiting and self._free_slots:
             batch = self._next_batch()
             if batch:
-                self._free -= 1
-                flight = asyncio.get_running_loop().create_task(self._fly(batch))
-                self._flights.add(flight)
-                flight.add_done_callback(self._landed)
+                self._free_slots -= 1
+                batch_task = asyncio.get_running_loop().create_task(self._run_batch(batch))
+                self._batches.add(batch_task)
+                batch_task.add_done_callback(self._on_batch_done)
 
-    def _next_batch(self) -> list[_Call]:
+    def _next_batch(self) -> list[_Submission]:
         now = asyncio.get_running_loop().time()
-        batch: list[_Call] = []
-        while self._waiting and len(batch) < self._limit:
-            call = self._waiting.popleft()
-            if call.deadline <= now:
-                call.fail("its turn did not come in time", sent=False)
-            elif not call.answer.done() or call.command.writes:  # a reader that went away needs no answer
-                call.sent = True
-                batch.append(call)
+        batch: list[_Submission] = []
+        while self._waiting and len(batch) < self._max_batch:
+            submission = self._waiting.popleft()
+            if submission.deadline <= now:
+                submission.fail("its turn did not come in time", sent=False)
+            elif not submission.result.done() or submission.command.writes:  # a cancelled read needs no reply
+                submission.sent = True
+                batch.append(submission)
         return batch
 
-    def _landed(self, flight: asyncio.Task[None]) -> None:
-        self._flights.discard(flight)
-        self._free += 1
-        self._launch()
+    def _on_batch_done(self, batch_task: asyncio.Task[None]) -> None:
+        self._batches.discard(batch_task)
+        self._free_slots += 1
+        self._start_batches()
 
-    async def _fly(self, batch: Sequence[_Call]) -> None:
+    async def _run_batch(self, batch: Sequence[_Submission]) -> None:
         try:
-            # The latest deadline: a call that has little time left must not take its neighbours' time away.
-            answers = await self._run([call.command for call in batch], max(call.deadline for call in batch))
-            for call, answer in zip(batch, answers, strict=True):
-                if not call.answer.done():
-                    call.answer.set_result(answer)
+            # The latest deadline: a command with little time left must not shorten the time of the others.
+            deadline = max(submission.deadline for submission in batch)
+            results = await self._run([submission.command for submission in batch], deadline)
+            for submission, result in zip(batch, results, strict=True):
+                if not submission.result.done():
+                    submission.result.set_result(result)
         finally:
-            for call in batch:
-                call.fail("its round trip failed", sent=True)
+            for submission in batch:
+                submission.fail("its round trip failed", sent=True)
 
 
-class GroupCommits:
-    """A coalescer for each server, so that one that is lost delays the calls that need it, and no others."""
+class ShardedGroupCommit:
+    """One GroupCommit per shard, so that a lost server delays only the commands for it."""
 
-    def __init__(self, run: Run, home: Callable[[str | None], str], in_flight: int = 1) -> None:
+    def __init__(self, run: Run, shard_of: Callable[[str | None], str], max_in_flight: int = 1) -> None:
         self._run = run
-        self._home = home
-        self._in_flight = in_flight
-        self._by_home: dict[str, GroupCommit] = {}
+        self._shard_of = shard_of
+        self._max_in_flight = max_in_flight
+        self._by_shard: dict[str, GroupCommit] = {}
 
     async def submit(self, command: Command, deadline: float) -> CommandResult:
-        """The command's answer. Raises as `GroupCommit.submit`."""
-        home = self._home(command.key)
-        if home not in self._by_home:
-            self._by_home[home] = GroupCommit(self._run, self._in_flight)
-        return await self._by_home[home].submit(command, deadline)
+        """Return the command's result. Raises StoreUnavailable if there is none by `deadline`."""
+        shard = self._shard_of(command.key)
+        if shard not in self._by_shard:
+            self._by_shard[shard] = GroupCommit(self._run, self._max_in_flight)
+        return await self._by_shard[shard].submit(command, deadline)
 
     async def drain(self) -> None:
-        """Return when nothing is waiting or under way."""
-        for coalescer in list(self._by_home.values()):
-            await coalescer.drain()
+        """Return when no command is queued or running."""
+        for group_commit in list(self._by_shard.values()):
+            await group_commit.drain()

@@ -1,4 +1,4 @@
-"""Servers, each with its own pool of connections; every wait bounded and nothing sent twice."""
+"""Servers and their connection pools. Every wait is bounded, and the driver sends nothing twice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ from service.store.driver.url import StoreUrl
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One server. What is sent goes over `client`'s pool, never through the client itself: that would send it again."""
+    """One server. Commands use the pool of `client`, not the client itself, which would repeat failed commands."""
 
     name: str
     client: Redis
 
 
 class Nodes:
-    """The servers at any addresses, reached by the same options.
+    """Servers by address, all reached with the same connection options.
 
-    Each wait of a connection ends after `timeout` seconds; a server has up to `connections`, and further callers wait
-    for a free one.
+    Each wait of a connection ends after `timeout` seconds. A server gets up to `connections` connections; further
+    callers wait for a free one.
     """
 
     def __init__(self, options: Mapping[str, Any], timeout: float, connections: int) -> None:
         self._options = {
             "socket_timeout": timeout,
             "socket_connect_timeout": timeout,
-            # The store knows which commands can be sent again, the driver does not.
+            # The executor knows which commands can be sent again, the driver does not.
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
             **options,
@@ -40,17 +40,17 @@ class Nodes:
         self._by_name: dict[str, Node] = {}
 
     def at(self, host: str, port: int) -> Node:
-        """The server there. It stays known when it is gone: its pool is empty then, and it may come back."""
+        """Return the server at an address. It is kept when it is gone, because it may come back."""
         return self._named(f"{host}:{port}", {"host": host, "port": port})
 
     def only(self, address: StoreUrl) -> Node:
-        """The server of an address that names one."""
+        """Return the server of a URL that names a single one."""
         return self.at(*address.hosts[0]) if address.hosts else self._named("socket", {})
 
-    def _named(self, name: str, place: Mapping[str, Any]) -> Node:
+    def _named(self, name: str, location: Mapping[str, Any]) -> Node:
         if name not in self._by_name:
             pool = BlockingConnectionPool(
-                max_connections=self._connections, timeout=self._timeout, **self._options, **place
+                max_connections=self._connections, timeout=self._timeout, **self._options, **location
             )
             self._by_name[name] = Node(name, Redis.from_pool(pool))
         return self._by_name[name]

@@ -1,7 +1,7 @@
-"""Commands out, replies in: one pipeline on one connection, ended by a deadline, sent once.
+"""Execution of one pipeline on one connection, bounded by a deadline and sent once.
 
-The driver's own pipeline sends a batch again after a connection error, and drops the replies that came before it. Here
-nothing is sent twice, and each command knows whether the server may have it.
+The driver's own pipeline repeats a batch after a connection error and drops the replies received before it. This one
+sends nothing twice, and says of each command without a reply whether the server may have received it.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from service.store.driver.commands import Argument, Reply
 from service.store.driver.errors import ReplyLost
 from service.store.driver.nodes import Node
 
-# Error replies; the driver files the last three under connection errors.
-_REFUSALS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
+# Error replies. The driver derives the last three from its connection error.
+_ERROR_REPLIES = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
 
 
 async def execute_pipeline(node: Node, commands: Sequence[tuple[Argument, ...]], deadline: float) -> list[Reply]:
-    """One reply per command: a value, an error reply as an exception, or Lost. Never raises for the store's sake.
+    """Return one reply per command: a value, an error reply as an exception, or ReplyLost. Raises no store error.
 
-    `deadline` is on the event loop's clock, in seconds.
+    `deadline` is in seconds on the event loop's clock.
     """
     replies: list[Reply] = []
     sent = False
@@ -32,26 +32,26 @@ async def execute_pipeline(node: Node, commands: Sequence[tuple[Argument, ...]],
         async with asyncio.timeout_at(deadline):
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
             sent = True
-            await _converse(pool, connection, commands, replies)
+            await _exchange(pool, connection, commands, replies)
     except (RedisError, OSError) as error:  # OSError includes the TimeoutError of the deadline
         replies += [ReplyLost.by(error, sent=sent) for _ in range(len(commands) - len(replies))]
     return replies
 
 
-async def _converse(
+async def _exchange(
     pool: ConnectionPool,
     connection: AbstractConnection,
     commands: Sequence[tuple[Argument, ...]],
     replies: list[Reply],
 ) -> None:
-    # The deadline around all this bounds every wait: the driver would set a timer of its own for each reply.
+    # The caller's deadline bounds every wait. The driver would set another timer for each reply.
     own_timeout, connection.socket_timeout = connection.socket_timeout, None
     try:
         await connection.send_packed_command([hiredis.pack_command(cast("Any", command)) for command in commands])
         for _ in commands:
-            replies.append(await _reply(connection))  # noqa: PERF401 - what came must outlive what did not
+            replies.append(await _read_reply(connection))  # noqa: PERF401 - replies must survive a later failure
     except BaseException:
-        # Replies still under way must never be read by the connection's next user.
+        # The connection's next user must not read replies to these commands.
         await connection.disconnect(nowait=True)
         raise
     finally:
@@ -59,8 +59,8 @@ async def _converse(
         await pool.release(connection)
 
 
-async def _reply(connection: AbstractConnection) -> Reply:
+async def _read_reply(connection: AbstractConnection) -> Reply:
     try:
         return cast("Reply", await connection.read_response(disconnect_on_error=False))
-    except _REFUSALS as refusal:
-        return refusal
+    except _ERROR_REPLIES as error:
+        return error

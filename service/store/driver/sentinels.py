@@ -1,4 +1,4 @@
-"""A master that sentinels watch over, and replace when it is lost."""
+"""Sentinel topology: one master that sentinels monitor and replace when it is lost."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,12 @@ from service.store.driver.nodes import Node, Nodes
 from service.store.driver.topology import ReplicaCount, Retry
 from service.store.driver.url import StoreUrl
 
-# A sentinel that hangs must leave time to ask the others.
+# A sentinel that does not reply must leave time to query the others.
 _SENTINEL_TIMEOUT_FRACTION = 0.2
 
 
 class Sentinels:
-    """The master of that name, asked for anew whenever it was lost or turns out to be a replica."""
+    """The master of one name, found out again whenever it is lost or has become a replica."""
 
     def __init__(self, address: StoreUrl, timeout: float, connections: int) -> None:
         self._name = address.master
@@ -28,11 +28,11 @@ class Sentinels:
         self._sentinel = Sentinel([])  # type: ignore[no-untyped-call]
         self._sentinel.sentinels = [self._sentinels.at(*host).client for host in address.hosts]
         self._master: Node | None = None
-        self._asking = asyncio.Lock()
-        self._told_at = float("-inf")
-        self._census = ReplicaCount()
+        self._refresh_lock = asyncio.Lock()
+        self._refreshed_at = float("-inf")
+        self._replica_count = ReplicaCount()
 
-    def home(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
+    def shard_of(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
         return self._name
 
     async def node(self, key: str | None, deadline: float) -> Node:  # noqa: ARG002 - the protocol's argument
@@ -42,27 +42,28 @@ class Sentinels:
             raise ReplyLost("the sentinels name no master", sent=False)
         return self._master
 
-    def again(self, failure: Exception, node: Node | None) -> Retry | None:
+    def retry(self, failure: Exception, node: Node | None) -> tuple[Retry, Node | None]:
         if not isinstance(failure, ReplyLost | ReadOnlyError | BusyLoadingError | MasterDownError):
-            return None
+            return Retry.NO, None
         if node is self._master:
             self._master = None
-        return Retry(later=True)
+        return Retry.LATER, None
 
     async def refresh(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()
-        wanted_at = loop.time()
+        requested_at = loop.time()
         with contextlib.suppress(RedisError, OSError):  # OSError includes the TimeoutError of the deadline
-            async with asyncio.timeout_at(deadline), self._asking:
-                if self._told_at < wanted_at:
+            async with asyncio.timeout_at(deadline), self._refresh_lock:
+                if self._refreshed_at < requested_at:
                     master = await self._sentinel.discover_master(self._name)
-                    # The sentinel that knew is the first one now.
+                    # The sentinel that replied is the first one now.
                     replicas = await self._sentinel.sentinels[0].sentinel_slaves(self._name)
-                    self._census = ReplicaCount(self._census.look + 1, sum(map(_may_be_promoted, replicas)))
-                    self._master, self._told_at = self._nodes.at(*master), loop.time()
+                    promotable = sum(map(_may_be_promoted, replicas))
+                    self._replica_count = ReplicaCount(self._replica_count.refreshes + 1, promotable)
+                    self._master, self._refreshed_at = self._nodes.at(*master), loop.time()
 
-    def census(self, node: Node) -> ReplicaCount:
-        return self._census if node is self._master else ReplicaCount()
+    def replica_count(self, node: Node) -> ReplicaCount:
+        return self._replica_count if node is self._master else ReplicaCount()
 
     async def masters(self, deadline: float) -> Sequence[Node]:
         return [await self.node(None, deadline)]
@@ -77,14 +78,14 @@ def _may_be_promoted(replica: Mapping[str, Any]) -> bool:
     return not lost and replica["master-link-status"] == "ok"
 
 
-class NoMaster(RedisError):
-    """The server is a replica."""
+class NotMaster(RedisError):
+    """Error of a connection to a server that is a replica."""
 
 
 async def _on_master(connection: AbstractConnection) -> None:
-    """Greet the server, and refuse it if it is a replica: that would take reads, and answer them with what was."""
+    """Set up a connection and reject a replica, which would answer reads with outdated values."""
     await connection.on_connect()
     await connection.send_command("ROLE")
     role = await connection.read_response()
     if not isinstance(role, list) or role[0] != b"master":
-        raise NoMaster("the server that the sentinels name is no master yet")
+        raise NotMaster("the server that the sentinels name is no master yet")

@@ -1,4 +1,4 @@
-"""TLS as REDIS_URL asks for it, read once, when the service starts."""
+"""TLS options of REDIS_URL, read once at start."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,15 +8,16 @@ from redis.asyncio.connection import RedisSSLContext, SSLConnection
 
 from service.domain.errors import SettingsError
 
-#: The options of a URL that lead to files, and all of them.
+#: The options whose values are paths, and all options.
 FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 OPTIONS = (*FILES, "ssl_password", "ssl_cert_reqs", "ssl_check_hostname", "ssl_ciphers")
 
 
 class TlsConnection(SSLConnection):
-    """A connection by a `context` that all share: each of the driver's own reads every certificate of the system.
+    """TLS connection with a shared `context`.
 
-    That takes tens of milliseconds, in which a worker does nothing else.
+    The driver makes a context for every connection and reads all certificates of the system each time, which blocks
+    the worker for tens of milliseconds.
     """
 
     def __init__(self, *, context: RedisSSLContext, **options: Any) -> None:  # noqa: ANN401 - the driver's
@@ -25,7 +26,7 @@ class TlsConnection(SSLConnection):
 
 
 def read(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What connections take beside `options` of a URL. Raises SettingsError where a file is missing or does not fit."""
+    """Return the connection arguments for the TLS `options` of a URL. Raises SettingsError for unusable files."""
     for name in FILES:
         if name in options and not Path(options[name]).exists():
             raise SettingsError(
@@ -35,9 +36,9 @@ def read(options: Mapping[str, Any]) -> dict[str, Any]:
         context = SSLConnection(**options).ssl_context
         context.get()
     except OSError as error:  # OSError includes ssl.SSLError
-        given = ", ".join(name for name in OPTIONS if name in options)
+        names = ", ".join(name for name in OPTIONS if name in options)
         raise SettingsError(
-            f"REDIS_URL has options of TLS that do not work ({type(error).__name__}), {given}: expected certificates "
+            f"REDIS_URL has options of TLS that do not work ({type(error).__name__}), {names}: expected certificates "
             "and keys in PEM files"
         ) from None
     return {"connection_class": TlsConnection, "context": context}

@@ -1,80 +1,78 @@
-"""Which server serves a key, and what to do when it does not answer as hoped."""
+"""Topology of the store: which server serves a key, and what to do when a command fails there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Protocol
 
 from service.store.driver.nodes import Node, Nodes
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How to go on with a command that was refused or lost: at once or `later`, at another server if it names one."""
+class Retry(Enum):
+    """Decision about a command that was refused or whose reply was lost. LATER means after a pause and a refresh."""
 
-    later: bool = False
-    asking: Node | None = None
-
-
-RETRY_NOW = Retry()
+    NO = auto()
+    NOW = auto()
+    LATER = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaCount:
-    """How many replicas of a server may be promoted in its place, by the last look; `look` tells looks apart."""
+    """Number of replicas that may be promoted in a server's place, as of the topology's `refreshes`-th refresh."""
 
-    look: int = 0
+    refreshes: int = 0
     replicas: int = 0
 
 
 class Topology(Protocol):
-    """The servers that keep the store. `deadline` is on the event loop's clock, in seconds."""
+    """The servers of the store. Deadlines are in seconds on the event loop's clock."""
 
-    def home(self, key: str | None) -> str:
-        """The name of the server of `key`, as far as it is known: its calls share round trips."""
+    def shard_of(self, key: str | None) -> str:
+        """Return the name of the server of `key` as far as it is known. Commands of one shard share round trips."""
 
     async def node(self, key: str | None, deadline: float) -> Node:
-        """The server of `key`; without one, any that can answer. Raises Lost where there is none."""
+        """Return the server of `key`, or any server for None. Raises ReplyLost if there is none."""
 
-    def again(self, failure: Exception, node: Node | None) -> Retry | None:
-        """What to do after an error reply of `node`, or Lost; None where it stands. Another server may take over."""
+    def retry(self, failure: Exception, node: Node | None) -> tuple[Retry, Node | None]:
+        """Return whether to repeat a command after an error reply or ReplyLost, and the server to send ASKING to."""
 
     async def refresh(self, deadline: float) -> None:
-        """Look who serves what now. Never raises for the store's sake: what is known stays where nobody answers."""
+        """Find out again which server serves what. Never raises; the known topology stays if no server answers."""
 
-    def census(self, node: Node) -> ReplicaCount:
-        """What the last look said of the replicas of `node`."""
+    def replica_count(self, node: Node) -> ReplicaCount:
+        """Return the number of replicas of `node` as of the last refresh."""
 
     async def masters(self, deadline: float) -> Sequence[Node]:
-        """All servers that take writes. Raises Lost where nobody tells them."""
+        """Return all servers that take writes. Raises ReplyLost if they cannot be found out."""
 
     async def aclose(self) -> None:
         """Close all connections."""
 
 
 class Standalone:
-    """One server, whatever becomes of it."""
+    """A single server, without failover."""
 
     def __init__(self, nodes: Nodes, node: Node) -> None:
         self._nodes = nodes
         self._node = node
-        self._looks = 0
+        self._refreshes = 0
 
-    def home(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
+    def shard_of(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
         return self._node.name
 
     async def node(self, key: str | None, deadline: float) -> Node:  # noqa: ARG002 - the protocol's arguments
         return self._node
 
-    def again(self, failure: Exception, node: Node | None) -> Retry | None:  # noqa: ARG002 - the protocol's arguments
-        """Nobody else can help, and a client waits better than we do."""
-        return None
+    def retry(self, failure: Exception, node: Node | None) -> tuple[Retry, Node | None]:  # noqa: ARG002 - the protocol's arguments
+        """Return NO: no other server can help, and the client is the better one to wait."""
+        return Retry.NO, None
 
     async def refresh(self, deadline: float) -> None:  # noqa: ARG002 - the protocol's argument
-        """There is nothing to look for, and nobody who would promote a replica without telling."""
-        self._looks += 1
+        """Count the refresh: there is nothing to find out, and nothing promotes a replica unnoticed."""
+        self._refreshes += 1
 
-    def census(self, node: Node) -> ReplicaCount:  # noqa: ARG002 - the protocol's argument
-        return ReplicaCount(self._looks)
+    def replica_count(self, node: Node) -> ReplicaCount:  # noqa: ARG002 - the protocol's argument
+        return ReplicaCount(self._refreshes)
 
     async def masters(self, deadline: float) -> Sequence[Node]:  # noqa: ARG002 - the protocol's argument
         return [self._node]

@@ -12,10 +12,17 @@ from typing import cast
 
 from service.domain.errors import StateCorrupted
 from service.domain.sessions import Record, SessionPage, SessionSummary
-from service.store.driver.command_attempt import CommandResult, value_of
-from service.store.driver.commands import Command, Reply, Script, read_command, script_command, write_command
+from service.store.driver.commands import (
+    Command,
+    CommandResult,
+    Reply,
+    Script,
+    read_command,
+    script_command,
+    write_command,
+)
 from service.store.driver.executor import CommandExecutor
-from service.store.driver.group_commit import GroupCommits
+from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.index.cursor import ListingPosition
 from service.store.index.expiry import ExpirySweep
 from service.store.keys import Keys
@@ -42,7 +49,7 @@ class SessionIndex:
     def __init__(
         self,
         lane: CommandExecutor,
-        together: GroupCommits,
+        together: ShardedGroupCommit,
         keys: Keys,
         observer: StoreObserver,
         *,
@@ -65,7 +72,7 @@ class SessionIndex:
         entry = script_command(self._enter, self._keys.index(tenant), *arguments)
         # The tenant last: whoever forgets an empty tenant looks again afterwards. Another server may have it.
         for command in (entry, write_command("SADD", self._keys.tenants, tenant)):
-            value_of(command, await self._together.submit(command, deadline))
+            (await self._together.submit(command, deadline)).value()
 
     async def leave(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         """List the session no more. Raises StoreUnavailable."""
@@ -124,9 +131,9 @@ class SessionIndex:
         found: list[tuple[ListingPosition, SessionSummary]] = []
         gone: list[ListingPosition] = []
         ended: list[ListingPosition] = []
-        for place, owner, command, answer in zip(places, owners, commands, answers, strict=True):
+        for place, owner, answer in zip(places, owners, answers, strict=True):
             try:
-                head = _head(command, answer, owner)
+                head = _head(answer, owner)
             except StateCorrupted:
                 continue  # kept for inspection
             if head is None or head.created_at != place.created_at:
@@ -149,8 +156,7 @@ class SessionIndex:
         return cast("int", (await self._run(commands, deadline))[0])
 
     async def _run(self, commands: Sequence[Command], deadline: float) -> list[Reply]:
-        answers = await self._lane.run(commands, deadline)
-        return [value_of(command, answer) for command, answer in zip(commands, answers, strict=True)]
+        return await self._lane.values(commands, deadline)
 
     def _expired(self, count: int) -> None:
         if count:
@@ -164,6 +170,6 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _head(command: Command, answer: CommandResult, owner: RecordOwner) -> SessionSummary | Tombstone | None:
-    stored = value_of(command, answer)
+def _head(answer: CommandResult, owner: RecordOwner) -> SessionSummary | Tombstone | None:
+    stored = answer.value()
     return decode_head(stored, owner) if isinstance(stored, bytes) and stored else None
