@@ -26,7 +26,7 @@ from service.application.sessions import serializers
 from service.domain.sessions import Record
 from service.store import EmbeddedServer, RedisStore, connect
 from service.store.index.cursor import ListingPosition
-from service.store.index.index import lifetime
+from service.store.index.index import entry_lifetime_ms
 from service.store.keys import Keys
 from service.store.record.codec import RecordOwner, encode
 
@@ -109,7 +109,7 @@ def record(created_at: int, model: str, state_bytes: int) -> Record:
         durability="memory",
         kept_steps=0,
         state=bytes(state_bytes),
-        indexed_until=created_at + lifetime(TTL_SECONDS),
+        indexed_until=created_at + entry_lifetime_ms(TTL_SECONDS),
     )
 
 
@@ -145,7 +145,7 @@ async def fill(at: Place, crowd: Crowd) -> None:
             stored = record(crowd.position(number).created_at, crowd.model(number), crowd.state_bytes)
             data = encode(stored, RecordOwner(TENANT, name(number)))
             pipeline.set(at.keys.session(TENANT, name(number)), data, px=1000 * TTL_SECONDS)
-        ends = time.time_ns() // 1_000_000 + lifetime(TTL_SECONDS)
+        ends = time.time_ns() // 1_000_000 + entry_lifetime_ms(TTL_SECONDS)
         pipeline.zadd(created, {crowd.position(number).member: 0 for number in numbers})
         pipeline.zadd(expiry, {crowd.position(number).member: ends for number in numbers})
         await pipeline.execute()

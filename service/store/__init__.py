@@ -1,15 +1,21 @@
-"""Keeps sessions in servers that speak the Redis protocol; a session's state is opaque bytes here.
+"""Session store on servers that speak the Redis protocol. The state of a session is opaque bytes here.
 
-    RedisStore            the port `StateStore`: what the use cases call
-      Coalescers          calls of one moment share a round trip, one caller cannot harm another, nor one server
-        Lane              rounds of a batch, grouped by server; durability waited for
-          Errand          one command: redirected, its lost reply asked for again
-          Topology        which server serves a key: `Single`, `Sentinels`, `Cluster`
-          exchange        commands out, replies in, on one connection, before a deadline
-      Index               approximate sorted sets behind listing and counting
+    RedisStore                   the port `StateStore`, called by the application
+      SessionRecords             reads and writes records by compare-and-set scripts
+        RecordCache              records that this worker used last
+      SessionIndex               approximate sorted sets behind listings and counts
+      SharedSecret               the secret that all workers share
+      Operations                 metrics; completion after a caller was cancelled
+    RedisWorkerRegistry          the port `WorkerRegistry`
+    -- driver --
+    ShardedGroupCommit           commands submitted at the same time share a round trip, per server
+      CommandExecutor            rounds of pipelines: redirection, retries, durability levels
+        Topology                 which server serves a key: `Standalone`, `Sentinels` or `Cluster`
+        execute_pipeline         one pipeline on one connection, bounded by a deadline
 
-`Address` reads REDIS_URL and `connect` makes the topology of it. `record` turns records into bytes, `errors` turns the
-driver's errors into ours. `EmbeddedServer` is the private server of `unroll serve`.
+`connect` returns the topology for a REDIS_URL, which `StoreUrl` parses. `record.codec` is the binary format of records,
+and `driver.errors` translates the driver's errors. `EmbeddedServer` is the private server of `unroll serve`, and
+`warnings` checks the configuration of any server.
 """
 
 from service.store.driver.connect import connect

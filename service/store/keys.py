@@ -1,4 +1,4 @@
-"""Names of everything in the store. Only a key's first pair of braces decides its slot, so each has at most one."""
+"""Names of all keys in the store. The text in a key's first pair of braces selects its slot in a cluster."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +9,7 @@ from service.domain.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """All keys under one prefix. Raises SettingsError for a prefix with braces."""
+    """Key names under one prefix. Raises SettingsError for an empty prefix or one with braces."""
 
     prefix: str
 
@@ -18,30 +18,33 @@ class Keys:
             raise SettingsError(f"store prefix is {self.prefix!r}, expected a text without braces, not empty")
 
     def session(self, tenant: str, session_id: str) -> str:
-        """A session's record: each session is its own slot of a cluster."""
-        return f"{self.prefix}:{_encoded(tenant)}:{{{_encoded(session_id)}}}"
+        """Return the key of a session's record. Sessions are distributed over all slots."""
+        return f"{self.prefix}:{_percent_encode(tenant)}:{{{_percent_encode(session_id)}}}"
 
     def index(self, tenant: str) -> tuple[str, str]:
-        """A tenant's sorted sets by creation and by expiry, in one slot; no session key has text after its braces."""
-        tag = f"{self.prefix}:{{index:{_encoded(tenant)}}}"
+        """Return the keys of a tenant's sorted sets by creation and by expiry, in one slot.
+
+        They never equal a session's key, which ends with its braces.
+        """
+        tag = f"{self.prefix}:{{index:{_percent_encode(tenant)}}}"
         return f"{tag}:created", f"{tag}:expiry"
 
     @property
     def tenants(self) -> str:
-        """The set of tenants that have an index."""
+        """Key of the set of tenants that have an index."""
         return f"{self.prefix}:tenants"
 
     @property
-    def fleet(self) -> tuple[str, str]:
-        """What the workers serve by worker, and the retiring versions, in one slot."""
+    def worker_registry(self) -> tuple[str, str]:
+        """Keys of the hashes of versions by worker and of retiring versions, in one slot."""
         return f"{self.prefix}:{{models}}:workers", f"{self.prefix}:{{models}}:retiring"
 
     @property
     def secret(self) -> str:
-        """The secret that all workers share."""
+        """Key of the secret that all workers share."""
         return f"{self.prefix}:secret"
 
 
 @lru_cache(16_384)
-def _encoded(text: str) -> str:
+def _percent_encode(text: str) -> str:
     return quote(text, safe="")

@@ -1,22 +1,22 @@
-"""What the store tells of itself."""
+"""Events that the store reports."""
 
 from typing import Protocol
 
 
 class StoreObserver(Protocol):
-    """The store's part of the application's Observer."""
+    """Receiver of the store's events, a part of the application's Observer."""
 
     def store_call(self, operation: str, seconds: float) -> None:
-        """An operation ended, well or badly, after `seconds`."""
+        """Record that an operation ended, with or without an error, after `seconds`."""
 
     def store_error(self, code: str) -> None:
-        """An operation failed with the error of this code."""
+        """Record that an operation failed with the error of this code."""
 
     def store_up(self, up: bool) -> None:
-        """The store answered, or could not be reached."""
+        """Record whether the store replied or could not be reached."""
 
     def session_cache(self, outcome: str) -> None:
-        """A record was needed: "hit", held here; "stale", a hit that was found out of date; "miss", read."""
+        """Record a use of the record cache: "hit", "miss", or "stale" for an earlier hit that proved outdated."""
 
     def session_ended(self, reason: str, count: int = 1) -> None:
-        """So many sessions were found expired."""
+        """Record that `count` sessions were found expired."""

@@ -1,6 +1,6 @@
-"""The port `Fleet`: what the workers tell each other of the model versions they serve, and who still needs one.
+"""The application's port `WorkerRegistry`: the model versions that each worker serves, shared through the store.
 
-Two hashes: what each worker serves, as of its last look, and the marks of retiring versions. Both are small.
+Two small hashes hold, by worker, the versions of its last heartbeat and, by version, the marks of retiring versions.
 """
 
 import asyncio
@@ -21,28 +21,29 @@ from service.store.index.cursor import ListingPosition
 from service.store.keys import Keys
 from service.store.record.codec import HEAD_BYTES, RecordOwner, decode_head
 
-_PAGE = 100  # entries of the index per round trip
+_PAGE_SIZE = 100  # entries of the index per round trip
 
 
 class RedisWorkerRegistry:
-    """What the workers know together, under `prefix` in the servers of `topology`.
+    """Registry of workers under `prefix` in the servers of `topology`.
 
-    A worker that said nothing for `fresh` seconds counts no more. Every round trip ends within `timeout` seconds. A
-    search rests after so many `pages` of a hundred sessions. Raises StoreUnavailable and StoreFull.
+    A worker without a heartbeat for `fresh` seconds is dropped. Every round trip ends within `timeout` seconds. A scan
+    for live sessions stops after `pages` pages of a hundred sessions. Raises StoreUnavailable and StoreFull.
     """
 
     def __init__(self, topology: Topology, *, prefix: str, timeout: float, fresh: float, pages: int = 50) -> None:
         self.worker = secrets.token_hex(8)
         self._keys = Keys(prefix)
+        self._workers_key, self._retiring_key = self._keys.worker_registry
         self._timeout = timeout
         self._fresh = fresh
         self._pages = pages
-        self._lane = CommandExecutor(topology, partial(make_level, "memory"))
-        self._heartbeat = Script.read("heartbeat")
+        self._executor = CommandExecutor(topology, partial(make_level, "memory"))
+        self._heartbeat_script = Script.read("heartbeat")
 
     async def heartbeat(self, served: Sequence[ServedVersion]) -> ClusterView:
-        """Say what this worker serves, hear what all do."""
-        notice = json.dumps([[*_fields(one.edition), one.open, one.touched] for one in served])
+        """Publish this worker's versions; return everyone's."""
+        notice = json.dumps([[*_fields(version.edition), version.open, version.touched] for version in served])
         return await self._exchange(notice)
 
     async def view(self) -> ClusterView:
@@ -50,74 +51,83 @@ class RedisWorkerRegistry:
         return await self._exchange("")
 
     async def _exchange(self, notice: str) -> ClusterView:
-        command = script_command(self._heartbeat, self._keys.fleet, self.worker, notice, int(self._fresh * 1000))
-        now, marks, workers = cast("tuple[int, list[bytes], list[bytes]]", await self._one(command))
+        arguments = (self.worker, notice, int(self._fresh * 1000))
+        command = script_command(self._heartbeat_script, self._keys.worker_registry, *arguments)
+        now, marks, workers = cast("tuple[int, list[bytes], list[bytes]]", await self._value(command))
         return ClusterView(
             now,
-            {_edition(name): _mark(value) for name, value in _pairs(marks)},
-            {name.decode(): _served(value.partition(b" ")[2]) for name, value in _pairs(workers)},
+            {_decode_version(field): _decode_mark(value) for field, value in _pairs(marks)},
+            {worker.decode(): _decode_served(value.partition(b" ")[2]) for worker, value in _pairs(workers)},
         )
 
     async def deregister(self) -> None:
-        """Serve nothing any more."""
-        await self._one(write_command("HDEL", self._keys.fleet[0], self.worker))
+        """Remove this worker's versions."""
+        await self._value(write_command("HDEL", self._workers_key, self.worker))
 
     async def mark_retiring(self, edition: VersionKey, mark: RetirementMark) -> None:
-        """Mark an edition as retiring; where it is marked, only `drained` changes the mark."""
+        """Mark a version as retiring. An existing mark is replaced only by one that is `drained`."""
         value = json.dumps([mark.since, mark.reason, mark.signature, mark.drained])
-        await self._one(write_command("HSET" if mark.drained else "HSETNX", self._keys.fleet[1], _name(edition), value))
+        name = "HSET" if mark.drained else "HSETNX"
+        await self._value(write_command(name, self._retiring_key, _encode_version(edition), value))
 
     async def unmark_retiring(self, edition: VersionKey) -> None:
-        """Forget that an edition is retiring."""
-        await self._one(write_command("HDEL", self._keys.fleet[1], _name(edition)))
+        """Remove the mark of a retiring version."""
+        await self._value(write_command("HDEL", self._retiring_key, _encode_version(edition)))
 
     async def find_live_session(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
-        """The first live session on the edition at `start` or behind it, by the index; None: there is none.
+        """Return the index position of the first live session of a version at or after `start`, or None.
 
-        Where the search rests, the place is one to go on from. New sessions enter behind all others of their tenant.
+        A scan that stops early returns the position to continue from. New sessions are listed after all other sessions
+        of their tenant.
         """
-        tenants = sorted(cast("list[bytes]", await self._one(read_command("SMEMBERS", self._keys.tenants))))
         pages = self._pages
-        for tenant in [raw.decode() for raw in tenants]:
-            at = start if start is not None and start.tenant == tenant else IndexPosition(tenant, 0, "")
-            if start is not None and at < start:
-                continue
-            more = True
+        for first in await self._tenant_starts(start):
+            position, more = first, True
             while more:
                 if not pages:
-                    return at
+                    return position
                 pages -= 1
-                places, more = await self._places(at)
-                found = await self._live(edition, places)
-                if found is not None:
-                    return found
-                at = places[-1] if places else at
+                page, more = await self._page(position)
+                session = await self._first_of_version(edition, page)
+                if session is not None:
+                    return session
+                position = page[-1] if page else position
         return None
 
-    async def _places(self, start: IndexPosition) -> tuple[list[IndexPosition], bool]:
-        """Entries of a tenant from `start` on, `start` among them, and whether there are more."""
+    async def _tenant_starts(self, start: IndexPosition | None) -> list[IndexPosition]:
+        """Return the first position to scan of every tenant, from the tenant of `start` on."""
+        tenants = cast("list[bytes]", await self._value(read_command("SMEMBERS", self._keys.tenants)))
+        firsts = [IndexPosition(tenant.decode(), 0, "") for tenant in sorted(tenants)]
+        if start is None:
+            return firsts
+        return [start if first.tenant == start.tenant else first for first in firsts if first.tenant >= start.tenant]
+
+    async def _page(self, start: IndexPosition) -> tuple[list[IndexPosition], bool]:
+        """Return a page of a tenant's index from `start` on, including it, and whether there are more."""
         created, _ = self._keys.index(start.tenant)
-        first = b"[" + ListingPosition(start.created_at, start.session_id.encode()).member
-        command = read_command("ZRANGEBYLEX", created, first, "+", "LIMIT", 0, _PAGE)
-        found = [ListingPosition.of(member) for member in cast("list[bytes]", await self._one(command))]
-        places = [IndexPosition(start.tenant, one.created_at, one.session_id.decode()) for one in found]
-        return places, len(places) == _PAGE
+        minimum = b"[" + ListingPosition(start.created_at, start.session_id.encode()).member
+        command = read_command("ZRANGEBYLEX", created, minimum, "+", "LIMIT", 0, _PAGE_SIZE)
+        members = cast("list[bytes]", await self._value(command))
+        entries = [ListingPosition.from_member(member) for member in members]
+        page = [IndexPosition(start.tenant, entry.created_at, entry.session_id.decode()) for entry in entries]
+        return page, len(page) == _PAGE_SIZE
 
-    async def _live(self, edition: VersionKey, places: Sequence[IndexPosition]) -> IndexPosition | None:
-        keys = [self._keys.session(place.tenant, place.session_id) for place in places]
-        heads = await self._run([read_command("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys])
-        for place, head in zip(places, heads, strict=True):
-            facts = _readable(head, RecordOwner(place.tenant, place.session_id))
-            if facts is not None and VersionKey(facts.model, facts.version, facts.fingerprint) == edition:
-                return place
+    async def _first_of_version(self, edition: VersionKey, page: Sequence[IndexPosition]) -> IndexPosition | None:
+        keys = [self._keys.session(position.tenant, position.session_id) for position in page]
+        commands = [read_command("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys]
+        heads = await self._executor.values(commands, self._deadline())
+        for position, head in zip(page, heads, strict=True):
+            summary = _decode_summary(head, RecordOwner(position.tenant, position.session_id))
+            if summary is not None and VersionKey(summary.model, summary.version, summary.fingerprint) == edition:
+                return position
         return None
 
-    async def _one(self, command: Command) -> Reply:
-        return (await self._run([command]))[0]
+    async def _value(self, command: Command) -> Reply:
+        (value,) = await self._executor.values([command], self._deadline())
+        return value
 
-    async def _run(self, commands: Sequence[Command]) -> list[Reply]:
-        deadline = asyncio.get_running_loop().time() + self._timeout
-        return await self._lane.values(commands, deadline)
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout
 
 
 def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
@@ -128,26 +138,27 @@ def _fields(edition: VersionKey) -> list[str]:
     return [edition.model, edition.version, edition.fingerprint]
 
 
-def _name(edition: VersionKey) -> str:
+def _encode_version(edition: VersionKey) -> str:
     return json.dumps(_fields(edition))
 
 
-def _edition(name: bytes) -> VersionKey:
-    return VersionKey(*json.loads(name))
+def _decode_version(field: bytes) -> VersionKey:
+    return VersionKey(*json.loads(field))
 
 
-def _mark(value: bytes) -> RetirementMark:
+def _decode_mark(value: bytes) -> RetirementMark:
     return RetirementMark(*json.loads(value))
 
 
-def _served(notice: bytes) -> tuple[ServedVersion, ...]:
+def _decode_served(notice: bytes) -> tuple[ServedVersion, ...]:
     rows: list[list[Any]] = json.loads(notice)
     return tuple(ServedVersion(VersionKey(*row[:3]), *row[3:]) for row in rows)
 
 
-def _readable(head: Reply, owner: RecordOwner) -> SessionSummary | None:
+def _decode_summary(head: Reply, owner: RecordOwner) -> SessionSummary | None:
+    """Return a live session's summary, or None for any other value of its key."""
     try:
-        facts = decode_head(head, owner) if isinstance(head, bytes) else None
+        decoded = decode_head(head, owner) if isinstance(head, bytes) else None
     except StateCorrupted:
         return None
-    return facts if isinstance(facts, SessionSummary) else None
+    return decoded if isinstance(decoded, SessionSummary) else None

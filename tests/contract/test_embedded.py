@@ -132,7 +132,7 @@ def test_a_server_that_hangs_keeps_its_data_to_itself(start_server: Start, tmp_p
     kill_supervisor_of(tmp_path / "state")
     server = start_server("state")
     process = process_of(server)
-    server._let_go()
+    server._unlock_folder()
     os.kill(process, signal.SIGSTOP)
     try:
         with pytest.raises(SettingsError, match="still uses"):

@@ -79,7 +79,7 @@ class World:
     def stored(self) -> set[str]:
         """All keys of the service, but for what its workers tell each other."""
         keys = {key.decode() for key in self.redis.scan_iter(match=f"{PREFIX}:*", count=1000)}
-        return keys - {*Keys(PREFIX).fleet}
+        return keys - {*Keys(PREFIX).worker_registry}
 
     def counters(self) -> dict[str, float]:
         """What both workers have counted together, by name and labels: `sessions_ended_total{reason="deleted"}`."""

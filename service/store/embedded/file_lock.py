@@ -1,4 +1,4 @@
-"""Locks on folders: held by an open file, so that they end with their holder, however it ends."""
+"""File locks, released by the operating system when their holder ends for any reason."""
 
 import fcntl
 import os
@@ -7,14 +7,14 @@ from typing import Self
 
 
 class FileLock:
-    """An exclusive lock on a file, which tells the pid of its holder to those who come too late."""
+    """Exclusive lock on a file that contains the pid of its holder."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False while another holds it. The file stays closed to child processes."""
+        """Acquire the lock; return False while another process holds it. Child processes do not inherit the file."""
         if self._file is not None:
             return True
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -29,12 +29,12 @@ class FileLock:
         return True
 
     def fileno(self) -> int:
-        """The open file; a process that inherits it holds the lock too."""
+        """Return the descriptor of the open file. A process that inherits it holds the lock too."""
         assert self._file is not None, "the lock is not held"  # noqa: S101 - for the type checker
         return self._file
 
     def holder(self) -> str:
-        """The pid of whoever took the lock last."""
+        """Return the pid of the process that acquired the lock last."""
         return self._path.read_text() or "unknown"
 
     def __enter__(self) -> Self:
@@ -44,13 +44,13 @@ class FileLock:
         self.release()
 
     def release(self) -> None:
-        """Close the file, once or more. Where a child process inherited it, the lock is the child's alone now."""
+        """Close the file, if it is open. A child process that inherited it keeps the lock."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
 
 def make_private(folder: Path) -> Path:
-    """Make the folder, for its owner alone, where it does not exist; returns it without symbolic links."""
+    """Create the folder with access for its owner only, unless it exists; return it without symbolic links."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder.resolve()

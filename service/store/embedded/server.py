@@ -1,13 +1,13 @@
-"""The private server of `unroll serve`: on a Unix socket, with an append-only file under the state directory.
+"""Private server of `unroll serve`, on a Unix socket with an append-only file in the state directory.
 
-    state_dir/lock         held by the supervisor; gone with it, however it ends
+    state_dir/lock         held by the supervisor; released when it ends for any reason
     state_dir/socket       the path of the server's socket
     state_dir/store.log    the server's log
     state_dir/store/       the server's data
-    state_dir/store/lock   held by the server itself: no second one can ever write the same data
+    state_dir/store/lock   held by the server itself: no second server can write the same data
 
-The server runs in a session of its own and outlives a supervisor that is killed; the next supervisor attaches to it.
-Synchronous, for the supervisor has no event loop.
+The server runs in its own process session and survives a supervisor that is killed; the next supervisor attaches to it.
+All calls block, because the supervisor has no event loop.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ from service.domain.errors import SettingsError
 from service.store.embedded.binary import find_server
 from service.store.embedded.file_lock import FileLock, make_private
 
-_SOCKET_BYTES = 100  # the kernel takes 107
+_MAX_SOCKET_BYTES = 100  # the kernel allows 107
 _POLL_SECONDS = 0.02
-_ANSWER_SECONDS = 2.0
+_REPLY_SECONDS = 2.0
 _LOADING_SECONDS = 600.0
 _LOG_LINES = 20
 _SETTINGS = {
@@ -39,7 +39,7 @@ _SETTINGS = {
     "unixsocketperm": "700",
     "appendonly": "yes",
     "appendfsync": "everysec",
-    # A busy service fills 64 MB, the default, in seconds, and every rewrite holds all steps up for a tenth of one.
+    # A busy service writes the default of 64 MB in seconds, and every rewrite delays all steps by 0.1 s.
     "auto-aof-rewrite-min-size": "256mb",
     "save": "",
     "maxmemory-policy": "noeviction",
@@ -49,7 +49,7 @@ _SETTINGS = {
 
 
 class EmbeddedServer:
-    """The server of one state directory. Waits end after `timeout` seconds; loading its data may take ten minutes."""
+    """Server of one state directory. Waits end after `timeout` seconds; loading the data may take ten minutes."""
 
     def __init__(self, state_dir: Path, timeout: float = 30.0) -> None:
         self._folder = state_dir
@@ -61,16 +61,16 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """Where clients reach the server; valid after `start`, and the same after `restart`."""
+        """URL of the server. Valid after `start`, and unchanged by `restart`."""
         return f"unix://{quote(str(self._socket))}"
 
     def start(self) -> None:
-        """Attach to the server that a killed supervisor left behind, or start one; returns when it answers.
+        """Attach to the server that a killed supervisor left running, or start one; return when it replies.
 
-        Raises SettingsError where another supervisor has the folder, no server can be found or it does not start.
+        Raises SettingsError if another supervisor uses the folder, no executable is found or the server does not start.
         """
         self._folder = make_private(self._folder)
-        self._take_folder()
+        self._lock_folder()
         try:
             self._data = make_private(self._folder / "store")
             if not self._attach():
@@ -78,21 +78,21 @@ class EmbeddedServer:
                     self._socket = self._choose_socket()
                     self._launch(data_lock)
         except BaseException:
-            self._let_go()
+            self._unlock_folder()
             raise
 
     def alive(self) -> bool:
-        """Whether the server runs, be it slow to answer: one of our own by its process, another by its lock."""
+        """Return whether the server runs: a child by its process, an attached server by its lock."""
         return not self._ended()
 
     def restart(self) -> None:
-        """Start the server again if it died. Raises SettingsError."""
+        """Start the server again if it ended. Raises SettingsError."""
         if not self.alive():
             with self._claim_data() as data_lock:
                 self._launch(data_lock)
 
     def stop(self) -> None:
-        """Have the server save and end, kill it if it does not, and give the folder back. Harmless when repeated."""
+        """Shut the server down, or kill it if it does not end, and release the folder. May be repeated."""
         if self._lock is None:
             return
         with contextlib.suppress(RedisError, OSError), self._client() as client:
@@ -103,9 +103,9 @@ class EmbeddedServer:
             self._child.wait()
         self._child = None
         self._forget_socket()
-        self._let_go()
+        self._unlock_folder()
 
-    def _take_folder(self) -> None:
+    def _lock_folder(self) -> None:
         lock = FileLock(self._folder / "lock")
         if not lock.acquire():
             raise SettingsError(
@@ -113,13 +113,13 @@ class EmbeddedServer:
             )
         self._lock = lock
 
-    def _let_go(self) -> None:
+    def _unlock_folder(self) -> None:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def _attach(self) -> bool:
-        """Use the recorded socket if the server of our data answers on it; waits while that one loads."""
+        """Use the recorded socket if the server of this folder's data replies there; wait while it loads."""
         with contextlib.suppress(FileNotFoundError):
             self._socket = Path((self._folder / "socket").read_text())
             return self._await_ready(self._data_is_free) and self._is_ours()
@@ -128,15 +128,15 @@ class EmbeddedServer:
     def _is_ours(self) -> bool:
         try:
             with self._client() as client:
-                answer = client.config_get("dir")
+                settings = client.config_get("dir")
         except (RedisError, OSError):
             return False
-        return Path(os.fsdecode(answer.get(b"dir", answer.get("dir", b"")))) == self._data
+        return Path(os.fsdecode(settings.get(b"dir", settings.get("dir", b"")))) == self._data
 
     def _choose_socket(self) -> Path:
         self._forget_socket()
         path = self._folder / "store.sock"
-        if len(os.fsencode(path)) > _SOCKET_BYTES:
+        if len(os.fsencode(path)) > _MAX_SOCKET_BYTES:
             path = Path(tempfile.mkdtemp(prefix="unroll-")) / "store.sock"
         (self._folder / "socket").write_text(str(path))
         return path
@@ -151,7 +151,7 @@ class EmbeddedServer:
                 recorded.parent.rmdir()
 
     def _claim_data(self) -> FileLock:
-        """The lock that the server inherits. While another server holds it, its socket must stay as it is."""
+        """Acquire the lock that the server inherits. Until then, the socket of another server must stay."""
         lock = FileLock(self._data / "lock")
         if not _poll(lock.acquire, self._timeout):
             raise SettingsError(
@@ -175,21 +175,21 @@ class EmbeddedServer:
         except OSError as error:
             raise SettingsError(f"the store's server cannot be started: {error}") from error
         data_lock.release()
-        self._await_answer(self._child)
+        self._await_start(self._child)
 
     def _command_line(self) -> list[str]:
         settings = _SETTINGS | {"dir": str(self._data), "unixsocket": str(self._socket)}
         return [str(find_server()), *(word for name, value in settings.items() for word in (f"--{name}", value))]
 
-    def _await_answer(self, child: subprocess.Popen[bytes]) -> None:
+    def _await_start(self, child: subprocess.Popen[bytes]) -> None:
         if self._await_ready(lambda: child.poll() is not None):
             return
-        end = "no answer in time" if child.poll() is None else f"exit status {child.returncode}"
+        outcome = "no answer in time" if child.poll() is None else f"exit status {child.returncode}"
         child.kill()
         child.wait()
         self._child = None
         lines = (self._folder / "store.log").read_text(errors="replace").splitlines()[-_LOG_LINES:]
-        raise SettingsError("\n".join([f"the store's server did not start: {end}; the end of its log:", *lines]))
+        raise SettingsError("\n".join([f"the store's server did not start: {outcome}; the end of its log:", *lines]))
 
     def _ended(self) -> bool:
         return self._data_is_free() if self._child is None else self._child.poll() is not None
@@ -201,10 +201,10 @@ class EmbeddedServer:
         return free
 
     def _await_ready(self, ended: Callable[[], bool]) -> bool:
-        """Whether the server answers before it ended or its time is over; loading has more time than silence."""
+        """Return whether the server gets ready before `ended` or a timeout, which is longer while it loads its data."""
         started = time.monotonic()
         while not ended():
-            state = self._ask()
+            state = self._ping()
             if state == "ready":
                 return True
             if time.monotonic() - started > (_LOADING_SECONDS if state == "loading" else self._timeout):
@@ -212,7 +212,7 @@ class EmbeddedServer:
             time.sleep(_POLL_SECONDS)
         return False
 
-    def _ask(self) -> Literal["ready", "loading", "silent"]:
+    def _ping(self) -> Literal["ready", "loading", "silent"]:
         try:
             with self._client() as client:
                 client.ping()
@@ -225,14 +225,14 @@ class EmbeddedServer:
     def _client(self) -> Redis:
         return Redis(
             unix_socket_path=str(self._socket),
-            socket_timeout=_ANSWER_SECONDS,
+            socket_timeout=_REPLY_SECONDS,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
 
 
 def _poll(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition comes true within so many seconds."""
+    """Return whether the condition becomes true within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

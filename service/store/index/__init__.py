@@ -1,1 +1,1 @@
-"""The index of live sessions: listings, cursors, expiry."""
+"""Index of live sessions: listings, cursors and expiry."""

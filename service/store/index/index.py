@@ -1,21 +1,20 @@
-"""The index of live sessions: per tenant one sorted set in the order of listings and one by expiry.
+"""Index of live sessions: for each tenant, one sorted set in the order of listings and one by expiry.
 
-It serves listing and counting, nothing that a session depends on. An entry outlives its session by up to a quarter of
-the TTL and a second, so that most steps need not touch it. Its member holds creation time and id (`ListingPosition`).
-The first set is sorted by these bytes alone, so that a listing goes on at any place at once; and a session that
-is created again by its key gets another entry. Scores of expiry are on the store's clock.
+It serves listings and counts; no session depends on it. An entry outlives its session by up to a quarter of the TTL and
+a second, so that most steps need not update it. Its member is a `ListingPosition`, which holds creation time and id.
+The first set is sorted by members alone, so a listing continues at any position at once, and a session that is created
+again under its key gets another entry. The scores of the second set are expiry times on the store's clock.
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from service.domain.errors import StateCorrupted
 from service.domain.sessions import Record, SessionPage, SessionSummary
 from service.store.driver.commands import (
-    Command,
     CommandResult,
-    Reply,
     Script,
     read_command,
     script_command,
@@ -29,136 +28,134 @@ from service.store.keys import Keys
 from service.store.observer import StoreObserver
 from service.store.record.codec import HEAD_BYTES, RecordOwner, Tombstone, decode_head
 
-_PORTION = 100  # sessions per round trip
-_SCAN = 1000  # sessions that one listing looks at, about; the cursor goes on from there
-_SAMPLE_FRACTION = 0.5  # of its time, after which a listing ends with what it has found
-_OUTLIVES_MS = 24 * 60 * 60 * 1000  # an index that nobody prunes ends so long after its last entry
+_PAGE_SIZE = 100  # sessions per round trip
+_MAX_SCANNED = 1000  # approximate number of sessions that one listing reads; its cursor continues from there
+_SCAN_TIME_FRACTION = 0.5  # part of the timeout after which a listing returns what it has
+_IDLE_INDEX_MS = 24 * 60 * 60 * 1000  # an index that is no longer swept expires so long after its last entry
 
 
-def lifetime(ttl_seconds: int) -> int:
-    """How long an entry holds, in milliseconds."""
+def entry_lifetime_ms(ttl_seconds: int) -> int:
+    """Return how long the index entry of a session with that TTL lasts, in milliseconds."""
     return ttl_seconds * 1250 + 1000
 
 
-class SessionIndex:
-    """All tenants' indexes; at most `limit` entries each, the oldest are dropped first.
+def extend_indexed_until(record: Record) -> tuple[Record, bool]:
+    """Return the record with the expiry time of its index entry, and whether the entry must be written."""
+    indexed_until = record.expires_at - record.ttl_seconds * 1000 + entry_lifetime_ms(record.ttl_seconds)
+    if record.expires_at > record.indexed_until or indexed_until < record.indexed_until:
+        return replace(record, indexed_until=indexed_until), True
+    return record, False
 
-    Entries travel `together` with the steps' own calls; listings, which are large, go by a `lane` of their own.
+
+class SessionIndex:
+    """The indexes of all tenants, with at most `limit` entries each; the oldest entries are dropped first.
+
+    Entries are written through `group_commit`, with the steps' own commands. Listings are large and use `executor`.
     """
 
     def __init__(
         self,
-        lane: CommandExecutor,
-        together: ShardedGroupCommit,
+        executor: CommandExecutor,
+        group_commit: ShardedGroupCommit,
         keys: Keys,
         observer: StoreObserver,
         *,
         timeout: float,
         limit: int,
     ) -> None:
-        self._lane = lane
-        self._together = together
+        self._executor = executor
+        self._group_commit = group_commit
         self._keys = keys
         self._observer = observer
         self._timeout = timeout
         self._limit = limit
-        self._enter = Script.read("index")
-        self._pruning = ExpirySweep(lambda commands: self._run(commands, self._deadline()), keys, self._expired)
+        self._add_script = Script.read("index")
+        self._sweep = ExpirySweep(
+            lambda commands: self._executor.values(commands, self._deadline()), keys, self._report_expired
+        )
 
-    async def enter(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
-        """List the session until its TTL from now is over, and a margin. Raises StoreUnavailable and StoreFull."""
+    async def add(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
+        """Add or renew a session's entry for its TTL and a margin. Raises StoreUnavailable and StoreFull."""
         member = ListingPosition(record.created_at, session_id.encode()).member
-        arguments = (member, lifetime(record.ttl_seconds), self._limit, _OUTLIVES_MS)
-        entry = script_command(self._enter, self._keys.index(tenant), *arguments)
-        # The tenant last: whoever forgets an empty tenant looks again afterwards. Another server may have it.
+        arguments = (member, entry_lifetime_ms(record.ttl_seconds), self._limit, _IDLE_INDEX_MS)
+        entry = script_command(self._add_script, self._keys.index(tenant), *arguments)
+        # The tenant last: a sweep that removes an empty tenant checks again afterwards. The keys may be on two servers.
         for command in (entry, write_command("SADD", self._keys.tenants, tenant)):
-            (await self._together.submit(command, deadline)).value()
+            (await self._group_commit.submit(command, deadline)).value()
 
-    async def leave(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
-        """List the session no more. Raises StoreUnavailable."""
-        await self._drop(tenant, [ListingPosition(record.created_at, session_id.encode())], deadline)
+    async def remove(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
+        """Remove a session's entry. Raises StoreUnavailable."""
+        await self._remove(tenant, [ListingPosition(record.created_at, session_id.encode())], deadline)
 
     async def page(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
-        """A page of live sessions, newest first. Raises InvalidRequest and StoreUnavailable.
+        """Return a page of live sessions, newest first. Raises InvalidRequest and StoreUnavailable.
 
-        A page can be short, or empty, and still have a cursor: where many sessions are of other models, or the store is
-        slow.
+        A page can be short, or empty, and still have a cursor, if many sessions use other models or the store is slow.
         """
+        scan = _Scan(limit, ListingPosition.parse(cursor) if cursor is not None else None)
         deadline = self._deadline()
-        enough = deadline - self._timeout * (1 - _SAMPLE_FRACTION)
-        after = ListingPosition.parse(cursor) if cursor is not None else None
-        found: list[tuple[ListingPosition, SessionSummary]] = []
-        scanned = 0
-        exhausted = False
-        portion = min(limit + 1, _PORTION)
-        while len(found) <= limit and not exhausted and (not scanned or (scanned < _SCAN and _now() < enough)):
-            places = await self._places(tenant, after, portion, deadline)
-            live = await self._read(tenant, places, deadline)
-            found += [(place, facts) for place, facts in live if model in (None, facts.model)]
-            scanned += len(places)
-            exhausted = len(places) < portion
-            after = places[-1] if places else after
-            portion = _PORTION
-        if len(found) > limit:
-            found, after = found[:limit], found[limit - 1][0]
-            exhausted = False
-        sessions = [(place.session_id.decode(), facts) for place, facts in found]
-        return SessionPage(sessions, None if exhausted or after is None else after.cursor())
+        scan_until = deadline - self._timeout * (1 - _SCAN_TIME_FRACTION)
+        while not scan.scanned or (scan.wants_more and _now() < scan_until):
+            size = _PAGE_SIZE if scan.scanned else min(limit + 1, _PAGE_SIZE)
+            positions = await self._positions(tenant, scan.after, size, deadline)
+            sessions = await self._read(tenant, positions, deadline)
+            scan.add(positions, [(position, head) for position, head in sessions if model in (None, head.model)], size)
+            if scan.exhausted:
+                break
+        return scan.page()
 
     async def active(self) -> int:
-        """Live sessions of all tenants; tells the observer of those found expired. Raises StoreUnavailable."""
-        return await self._pruning.active()
+        """Return the number of live sessions of all tenants, and report the expired ones. Raises StoreUnavailable."""
+        return await self._sweep.active()
 
-    async def _places(
+    async def _positions(
         self, tenant: str, after: ListingPosition | None, count: int, deadline: float
     ) -> list[ListingPosition]:
-        """The next entries below `after`; fewer than `count` at the end only."""
+        """Return the next positions after `after`; fewer than `count` only at the end."""
         created, _ = self._keys.index(tenant)
         top = b"+" if after is None else b"(" + after.member
-        (reply,) = await self._run([read_command("ZREVRANGEBYLEX", created, top, "-", "LIMIT", 0, count)], deadline)
-        return [ListingPosition.of(member) for member in cast("list[bytes]", reply)]
+        command = read_command("ZREVRANGEBYLEX", created, top, "-", "LIMIT", 0, count)
+        (members,) = await self._executor.values([command], deadline)
+        return [ListingPosition.from_member(member) for member in cast("list[bytes]", members)]
 
     async def _read(
-        self, tenant: str, places: Sequence[ListingPosition], deadline: float
+        self, tenant: str, positions: Sequence[ListingPosition], deadline: float
     ) -> list[tuple[ListingPosition, SessionSummary]]:
-        """The sessions at those places; entries without theirs are dropped."""
-        if not places:
+        """Return the live sessions at `positions`, and remove the entries that have none."""
+        if not positions:
             return []
-        owners = [RecordOwner(tenant, place.session_id.decode()) for place in places]
+        owners = [RecordOwner(tenant, position.session_id.decode()) for position in positions]
         keys = [self._keys.session(tenant, owner.session_id) for owner in owners]
         commands = [read_command("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys]
-        answers = await self._lane.run(commands, deadline)
-        found: list[tuple[ListingPosition, SessionSummary]] = []
-        gone: list[ListingPosition] = []
+        results = await self._executor.run(commands, deadline)
+        live: list[tuple[ListingPosition, SessionSummary]] = []
+        expired: list[ListingPosition] = []
         ended: list[ListingPosition] = []
-        for place, owner, answer in zip(places, owners, answers, strict=True):
+        for position, owner, result in zip(positions, owners, results, strict=True):
             try:
-                head = _head(answer, owner)
+                head = _head(result, owner)
             except StateCorrupted:
                 continue  # kept for inspection
-            if head is None or head.created_at != place.created_at:
-                gone.append(place)
+            if head is None or head.created_at != position.created_at:
+                expired.append(position)
             elif isinstance(head, Tombstone):
-                ended.append(place)
+                ended.append(position)
             else:
-                found.append((place, head))
-        self._expired(await self._drop(tenant, gone, deadline))
-        await self._drop(tenant, ended, deadline)
-        return found
+                live.append((position, head))
+        self._report_expired(await self._remove(tenant, expired, deadline))
+        await self._remove(tenant, ended, deadline)
+        return live
 
-    async def _drop(self, tenant: str, places: Sequence[ListingPosition], deadline: float) -> int:
-        """Drop entries; returns how many there were."""
-        if not places:
+    async def _remove(self, tenant: str, positions: Sequence[ListingPosition], deadline: float) -> int:
+        """Remove entries; return how many there were."""
+        if not positions:
             return 0
-        members = [place.member for place in places]
-        # What is left of a drop that is interrupted here must be the entry that is pruned.
+        members = [position.member for position in positions]
+        # An interrupted removal must leave the entry by expiry, which the sweep removes.
         commands = [write_command("ZREM", key, *members) for key in self._keys.index(tenant)]
-        return cast("int", (await self._run(commands, deadline))[0])
+        return cast("int", (await self._executor.values(commands, deadline))[0])
 
-    async def _run(self, commands: Sequence[Command], deadline: float) -> list[Reply]:
-        return await self._lane.values(commands, deadline)
-
-    def _expired(self, count: int) -> None:
+    def _report_expired(self, count: int) -> None:
         if count:
             self._observer.session_ended("expired", count)
 
@@ -166,10 +163,45 @@ class SessionIndex:
         return _now() + self._timeout
 
 
+@dataclass(slots=True)
+class _Scan:
+    """Progress of one listing: the sessions found so far, and the last position read."""
+
+    limit: int
+    after: ListingPosition | None
+    sessions: list[tuple[ListingPosition, SessionSummary]] = field(default_factory=list)
+    scanned: int = 0
+    exhausted: bool = False
+
+    @property
+    def wants_more(self) -> bool:
+        return len(self.sessions) <= self.limit and self.scanned < _MAX_SCANNED
+
+    def add(
+        self,
+        positions: Sequence[ListingPosition],
+        sessions: Sequence[tuple[ListingPosition, SessionSummary]],
+        requested: int,
+    ) -> None:
+        self.sessions += sessions
+        self.scanned += len(positions)
+        self.exhausted = len(positions) < requested
+        if positions:
+            self.after = positions[-1]
+
+    def page(self) -> SessionPage:
+        sessions, after, exhausted = self.sessions, self.after, self.exhausted
+        if len(sessions) > self.limit:
+            sessions, exhausted = sessions[: self.limit], False
+            after = sessions[-1][0]
+        cursor = None if exhausted or after is None else after.cursor()
+        return SessionPage([(position.session_id.decode(), head) for position, head in sessions], cursor)
+
+
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _head(answer: CommandResult, owner: RecordOwner) -> SessionSummary | Tombstone | None:
-    stored = answer.value()
+def _head(result: CommandResult, owner: RecordOwner) -> SessionSummary | Tombstone | None:
+    stored = result.value()
     return decode_head(stored, owner) if isinstance(stored, bytes) and stored else None

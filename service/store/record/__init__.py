@@ -1,1 +1,1 @@
-"""Session records: their bytes, and the cache of those that this worker used recently."""
+"""Session records: their binary format, and the cache of recently used records."""

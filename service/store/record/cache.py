@@ -1,8 +1,8 @@
-"""The records that this worker read or wrote last, each with the bytes that the store had of it.
+"""Cache of session records, each with the bytes that the store held when this worker last read or wrote it.
 
-A session that stays with this worker goes on from there without asking the store: its next write compares those bytes,
-all of them, so that nothing another worker wrote, and no damage, is ever missed. A session that moves between workers
-is read first: a forward pass from what is out of date is lost.
+A worker continues a session from its cached record without a read. The next write compares the stored bytes with the
+cached ones, so neither another worker's write nor damage goes unnoticed. A session that several workers write is read
+before every step, because a forward pass from a stale record is wasted.
 """
 
 from collections import OrderedDict
@@ -10,58 +10,58 @@ from dataclasses import dataclass
 
 from service.domain.sessions import Record
 
-#: The largest record that a write has the store compare as a whole: 64 KiB take it less than a tenth of a millisecond.
-COMPARED_BYTES = 64 * 1024
+#: Size of the largest record that a write compares as a whole. The store compares 64 KiB in less than 0.1 ms.
+MAX_COMPARED_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
 class _Entry:
     stored: bytes
     record: Record
-    stays: bool
+    trusted: bool
 
 
 class RecordCache:
-    """Records by key, the least recently used dropped first; `limit` bounds the bytes of all, the stored ones too."""
+    """LRU cache of records by key, limited to `max_bytes` of records together with their stored bytes."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held = 0
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def staying(self, key: str) -> Record | None:
-        """The record to go on from unread, if there is one."""
+    def get_trusted(self, key: str) -> Record | None:
+        """Return the record if it can be used without a read, else None."""
         entry = self._entries.get(key)
-        if entry is None or not entry.stays or len(entry.stored) > COMPARED_BYTES:
+        if entry is None or not entry.trusted or len(entry.stored) > MAX_COMPARED_BYTES:
             return None
         return entry.record
 
-    def stored_as(self, key: str, stored: bytes) -> Record | None:
-        """The record that these bytes, just read, are known to be; None where they are others."""
+    def get_if_stored_as(self, key: str, stored: bytes) -> Record | None:
+        """Return the record if `stored`, which was just read, are its bytes, else None."""
         entry = self._entries.get(key)
         if entry is None:
             return None
-        entry.stays = entry.stored == stored
+        entry.trusted = entry.stored == stored
         self._entries.move_to_end(key)
-        return entry.record if entry.stays else None
+        return entry.record if entry.trusted else None
 
     def put(self, key: str, stored: bytes, record: Record) -> None:
-        """Hold a record with the bytes that it is stored as."""
-        before = self._entries.pop(key, None)
-        if before is not None:
-            self._held -= 2 * len(before.stored)
-        self._entries[key] = _Entry(stored, record, before is None or before.stays)
-        self._held += 2 * len(stored)
-        while self._held > self._limit:
-            self._held -= 2 * len(self._entries.popitem(last=False)[1].stored)
+        """Add or replace a record and its stored bytes, and evict the least recently used records over the limit."""
+        previous = self._entries.pop(key, None)
+        if previous is not None:
+            self._bytes -= 2 * len(previous.stored)
+        self._entries[key] = _Entry(stored, record, previous is None or previous.trusted)
+        self._bytes += 2 * len(stored)
+        while self._bytes > self._max_bytes:
+            self._bytes -= 2 * len(self._entries.popitem(last=False)[1].stored)
 
-    def doubt(self, key: str) -> bool:
-        """Have a record read before it is used again: it was found to be another one. Tells whether it was trusted."""
+    def mark_stale(self, key: str) -> bool:
+        """Require a read before the record is used again. Returns whether the record was trusted until now."""
         entry = self._entries.get(key)
         if entry is None:
             return False
-        trusted, entry.stays = entry.stays, False
-        return trusted
+        was_trusted, entry.trusted = entry.trusted, False
+        return was_trusted

@@ -1,13 +1,14 @@
-"""Records as bytes: a fixed header, then length-prefixed fields; and the tombstones of ended sessions.
+"""Binary format of session records, and of the tombstones of ended sessions.
 
     header    72 bytes, little-endian: magic, format version, dtype, step, timesteps, nonce, model fingerprint, checksum
-    facts     what a listing tells, and the checksum of the rest
-    rest      state, digests, stored answer, kept states
+    summary   the metadata that a listing returns, and the checksum of the body
+    body      state, digests, stored answer, kept states
 
-The header stands for the whole record: its checksum covers the facts and through them the rest, and the random nonce
-keeps two writes of equal content apart, so that a writer never takes a record that was rolled back and rewritten for
-the one that it knows. It covers the owner too, tenant and session, without storing it: what was copied from another
-session's key is foreign here. A listing reads and checks header and facts alone, however large the states are.
+The header identifies the whole record. Its checksum covers the summary, and through it the body. The random nonce
+distinguishes two writes of equal content, so a writer never mistakes a record that was rolled back and written again
+for the one it knows. The checksum also covers the owner, tenant and session, which is not stored: a record that was
+copied from another session's key is rejected. A listing reads and checks header and summary only, however large the
+states are.
 """
 
 import secrets
@@ -24,16 +25,16 @@ TOMBSTONE_MAGIC = b"UnrE"
 FORMAT = 2
 
 _HEADER = struct.Struct("<4sHBxQQ8s32s8s")
-#: Behind the names of model and version: created and expires at, time to live, durability, kept steps, indexed until,
-#: the length of the state, and the checksum of the rest.
-_FACTS = struct.Struct("<QQIBBQI8s")
+#: Follows the names of model and version: created at, expires at, TTL, durability, kept steps, indexed until, length of
+#: the state, and checksum of the body.
+_SUMMARY = struct.Struct("<QQIBBQI8s")
 _TOMBSTONE = struct.Struct("<4sHxxQQ8s")
 _PREFIX = struct.Struct("<4sH")
 _CHECKSUM_BYTES = 8
 _BLANK = bytes(_CHECKSUM_BYTES)
 HEADER_BYTES = _HEADER.size
-#: Header, facts, and two names as long as a file system allows.
-HEAD_BYTES = HEADER_BYTES + 2 * (2 + 255) + _FACTS.size
+#: Header and summary with two names as long as a file system allows.
+HEAD_BYTES = HEADER_BYTES + 2 * (2 + 255) + _SUMMARY.size
 
 _DTYPES = {"float32": 1, "bfloat16": 2, "float16": 3, "float64": 4, "int8": 5}
 _DTYPE_NAMES = {code: name for name, code in _DTYPES.items()}
@@ -42,7 +43,7 @@ _DURABILITIES: tuple[Durability, ...] = ("memory", "replicated", "fsynced")
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What is left of a session that its client ended; times are milliseconds since 1970."""
+    """Marker of a session that its client ended. Times are in milliseconds since 1970."""
 
     ended_at: int
     created_at: int
@@ -50,58 +51,58 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class RecordOwner:
-    """Whose record it is."""
+    """Tenant and session that a record belongs to."""
 
     tenant: str
     session_id: str
 
-    def seal(self, head: bytes | memoryview, facts: bytes | memoryview) -> bytes:
-        """The checksum of what belongs to this session."""
-        # The lengths keep the parts apart; the prefix of the keys is left out, so that a store can be moved to another.
+    def checksum(self, head: bytes | memoryview, summary: bytes | memoryview) -> bytes:
+        """Return the checksum of a record's head and summary for this owner."""
+        # The lengths delimit the names. The prefix of keys is not covered, so that records can move to another prefix.
         names = [name.encode() for name in (self.tenant, self.session_id)]
-        return _checksum(*(part for name in names for part in (len(name).to_bytes(4, "little"), name)), head, facts)
+        return _checksum(*(part for name in names for part in (len(name).to_bytes(4, "little"), name)), head, summary)
 
 
 def encode(record: Record, owner: RecordOwner) -> bytes:
-    """The record's bytes under a fresh nonce; they are its new token.
+    """Encode a record with a new nonce. The bytes are the record's new token.
 
-    Raises ValueError for a dtype, durability or fingerprint that the format does not know, OverflowError for a number
-    that it cannot hold.
+    Raises ValueError for a dtype, durability or fingerprint that the format does not support, and OverflowError for a
+    number that it cannot hold.
     """
     if record.dtype not in _DTYPES:
         raise ValueError(f"dtype {record.dtype!r} is none of {', '.join(_DTYPES)}")
     fingerprint = bytes.fromhex(record.fingerprint)
     if len(fingerprint) != 32:
         raise ValueError(f"fingerprint has {len(fingerprint)} bytes, expected 32")
-    rest = _encode_rest(record)
+    body = _encode_body(record)
     nonce, dtype = secrets.token_bytes(8), _DTYPES[record.dtype]
     try:
-        facts = _encode_facts(record, rest)
+        summary = _encode_summary(record, body)
         blank = _HEADER.pack(MAGIC, FORMAT, dtype, record.step, record.timesteps, nonce, fingerprint, _BLANK)
     except struct.error as error:
         raise OverflowError(f"a number of the record does not fit its field: {error}") from error
     head = blank[:-_CHECKSUM_BYTES]
-    return head + owner.seal(head, facts) + facts + rest
+    return head + owner.checksum(head, summary) + summary + body
 
 
 def decode(data: bytes, owner: RecordOwner) -> Record | Tombstone:
-    """Read stored bytes back. Raises StateCorrupted for any bytes that this module did not write for `owner`."""
-    return _decode_record(data, owner) if _magic(data) == MAGIC else _decode_tombstone(data, owner)
+    """Decode stored bytes. Raises StateCorrupted for bytes that were not encoded for `owner`."""
+    return _decode_record(data, owner) if _read_magic(data) == MAGIC else _decode_tombstone(data, owner)
 
 
 def decode_head(data: bytes, owner: RecordOwner) -> SessionSummary | Tombstone:
-    """Read the first HEAD_BYTES of stored bytes, and check no more than header and facts. Raises StateCorrupted."""
-    return _decode_facts(data, owner)[0] if _magic(data) == MAGIC else _decode_tombstone(data, owner)
+    """Decode the first HEAD_BYTES of stored bytes, checking header and summary only. Raises StateCorrupted."""
+    return _decode_summary(data, owner)[0] if _read_magic(data) == MAGIC else _decode_tombstone(data, owner)
 
 
 def encode_tombstone(ended_at: int, created_at: int, owner: RecordOwner) -> bytes:
-    """The tombstone of a session; times are milliseconds since 1970."""
+    """Encode a tombstone. Times are in milliseconds since 1970."""
     blank = _TOMBSTONE.pack(TOMBSTONE_MAGIC, FORMAT, ended_at, created_at, _BLANK)
     head = blank[:-_CHECKSUM_BYTES]
-    return head + owner.seal(head, b"")
+    return head + owner.checksum(head, b"")
 
 
-def _magic(data: bytes) -> bytes:
+def _read_magic(data: bytes) -> bytes:
     if len(data) < _PREFIX.size:
         raise StateCorrupted(f"session record has {len(data)} bytes, expected {_TOMBSTONE.size} or more")
     magic: bytes
@@ -127,12 +128,12 @@ def _verify(stored: bytes, actual: bytes) -> None:
         )
 
 
-def _encode_facts(record: Record, rest: bytes) -> bytes:
+def _encode_summary(record: Record, body: bytes) -> bytes:
     writer = Writer()
     writer.text(record.model)
     writer.text(record.version)
     writer.raw(
-        _FACTS.pack(
+        _SUMMARY.pack(
             record.created_at,
             record.expires_at,
             record.ttl_seconds,
@@ -140,13 +141,13 @@ def _encode_facts(record: Record, rest: bytes) -> bytes:
             record.kept_steps,
             record.indexed_until,
             len(record.state),
-            _checksum(rest),
+            _checksum(body),
         )
     )
     return writer.join()
 
 
-def _encode_rest(record: Record) -> bytes:
+def _encode_body(record: Record) -> bytes:
     writer = Writer()
     writer.raw(record.state)
     writer.blob(record.origin, 1)
@@ -171,17 +172,17 @@ def _encode_last(writer: Writer, last: LastStep | None) -> None:
         writer.blob(last.answer, 4)
 
 
-def _decode_facts(data: bytes, owner: RecordOwner) -> tuple[SessionSummary, bytes, int]:
-    """The facts, the checksum of the rest, and where that begins."""
+def _decode_summary(data: bytes, owner: RecordOwner) -> tuple[SessionSummary, bytes, int]:
+    """Return the summary, the checksum of the body, and the offset of the body."""
     if len(data) < HEADER_BYTES:
         raise StateCorrupted(f"session record has {len(data)} bytes, expected {HEADER_BYTES} or more")
     _, _, dtype, step, timesteps, _, fingerprint, checksum = _HEADER.unpack_from(data)
     reader = Reader(data, HEADER_BYTES)
     model, version = reader.text(), reader.text()
-    created_at, expires_at, ttl_seconds, durability, kept_steps, indexed_until, state_bytes, of_rest = _FACTS.unpack(
-        reader.take(_FACTS.size)
+    created_at, expires_at, ttl_seconds, durability, kept_steps, indexed_until, state_bytes, body_checksum = (
+        _SUMMARY.unpack(reader.raw(_SUMMARY.size))
     )
-    facts = SessionSummary(
+    summary = SessionSummary(
         model=model,
         version=version,
         fingerprint=fingerprint.hex(),
@@ -197,30 +198,30 @@ def _decode_facts(data: bytes, owner: RecordOwner) -> tuple[SessionSummary, byte
         state_bytes=state_bytes,
     )
     view = memoryview(data)
-    _verify(checksum, owner.seal(view[: HEADER_BYTES - _CHECKSUM_BYTES], view[HEADER_BYTES : reader.at]))
-    return facts, of_rest, reader.at
+    _verify(checksum, owner.checksum(view[: HEADER_BYTES - _CHECKSUM_BYTES], view[HEADER_BYTES : reader.offset]))
+    return summary, body_checksum, reader.offset
 
 
 def _decode_record(data: bytes, owner: RecordOwner) -> Record:
-    facts, checksum, at = _decode_facts(data, owner)
-    _verify(checksum, _checksum(memoryview(data)[at:]))
-    reader = Reader(data, at)
+    summary, checksum, offset = _decode_summary(data, owner)
+    _verify(checksum, _checksum(memoryview(data)[offset:]))
+    reader = Reader(data, offset)
     record = Record(
-        model=facts.model,
-        version=facts.version,
-        fingerprint=facts.fingerprint,
-        dtype=facts.dtype,
-        step=facts.step,
-        timesteps=facts.timesteps,
-        created_at=facts.created_at,
-        expires_at=facts.expires_at,
-        ttl_seconds=facts.ttl_seconds,
-        durability=facts.durability,
-        kept_steps=facts.kept_steps,
-        indexed_until=facts.indexed_until,
+        model=summary.model,
+        version=summary.version,
+        fingerprint=summary.fingerprint,
+        dtype=summary.dtype,
+        step=summary.step,
+        timesteps=summary.timesteps,
+        created_at=summary.created_at,
+        expires_at=summary.expires_at,
+        ttl_seconds=summary.ttl_seconds,
+        durability=summary.durability,
+        kept_steps=summary.kept_steps,
+        indexed_until=summary.indexed_until,
         token=data,
-        # Keyword arguments are evaluated in this order, which is the order of `_encode_rest`.
-        state=reader.take(facts.state_bytes),
+        # Keyword arguments are evaluated in this order, which is the order of `_encode_body`.
+        state=reader.raw(summary.state_bytes),
         origin=reader.blob(1),
         keys=tuple(reader.blob(1) for _ in range(reader.integer(1))),
         last=_decode_last(reader),
@@ -243,7 +244,7 @@ def _decode_tombstone(data: bytes, owner: RecordOwner) -> Tombstone:
     if len(data) != _TOMBSTONE.size:
         raise StateCorrupted(f"tombstone has {len(data)} bytes, expected {_TOMBSTONE.size}")
     _, _, ended_at, created_at, checksum = _TOMBSTONE.unpack(data)
-    _verify(checksum, owner.seal(data[:-_CHECKSUM_BYTES], b""))
+    _verify(checksum, owner.checksum(data[:-_CHECKSUM_BYTES], b""))
     return Tombstone(ended_at, created_at)
 
 

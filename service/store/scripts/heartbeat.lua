@@ -1,5 +1,6 @@
--- Notes what a worker serves, nothing where its notice is empty; drops what was not noted for long; returns the time, the marks and what all serve.
--- KEYS: notices by worker, marks of retiring versions. ARGV: worker, its notice, how long one holds in ms.
+-- Stores a worker's notice unless it is empty, and drops outdated notices.
+-- Returns the time, the marks of retiring versions and all notices.
+-- KEYS: notices by worker, marks of retiring versions. ARGV: worker, its notice, lifetime of a notice in ms.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if ARGV[2] ~= '' then

@@ -1,0 +1,195 @@
+"""Reads and writes of session records: compare-and-set scripts, the record cache, and the index behind them."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from service.domain.errors import (
+    DurabilityNotReached,
+    SessionEnded,
+    StateCorrupted,
+    StoreUnavailable,
+    Unavailable,
+    WriteConflict,
+)
+from service.domain.sessions import Durability, Record
+from service.store.driver.commands import CommandResult, Reply, Script, read_command, script_command
+from service.store.driver.errors import ReplyLost, translate
+from service.store.driver.group_commit import ShardedGroupCommit
+from service.store.index.index import SessionIndex, extend_indexed_until
+from service.store.keys import Keys
+from service.store.observer import StoreObserver
+from service.store.record.cache import MAX_COMPARED_BYTES, RecordCache
+from service.store.record.codec import (
+    HEADER_BYTES,
+    TOMBSTONE_MAGIC,
+    RecordOwner,
+    Tombstone,
+    decode,
+    encode,
+    encode_tombstone,
+)
+
+_TOMBSTONE_MS = 24 * 60 * 60 * 1000
+
+
+class SessionRecords:
+    """The records of all sessions, each written at the durability level that it names.
+
+    Every operation ends within `timeout` seconds. `now` returns milliseconds since 1970 and dates tombstones.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        cache: RecordCache,
+        group_commits: Mapping[Durability, ShardedGroupCommit],
+        index: SessionIndex,
+        observer: StoreObserver,
+        *,
+        timeout: float,
+        now: Callable[[], int],
+    ) -> None:
+        self._keys = keys
+        self._cache = cache
+        self._group_commits = group_commits
+        self._index = index
+        self._observer = observer
+        self._timeout = timeout
+        self._now = now
+        scripts = (Script.read(name) for name in ("create", "write", "end", "confirm"))
+        self._create_script, self._write_script, self._end_script, self._confirm_script = scripts
+
+    def cached(self, tenant: str, session_id: str) -> Record | None:
+        """Return the record to continue from without a read, or None if it must be read."""
+        record = self._cache.get_trusted(self._keys.session(tenant, session_id))
+        if record is not None:
+            self._observer.session_cache("hit")
+        return record
+
+    async def read(self, tenant: str, session_id: str) -> Record | None:
+        """Return the record, or None. Raises SessionEnded, StateCorrupted and StoreUnavailable."""
+        key = self._keys.session(tenant, session_id)
+        result = await self._group_commits["memory"].submit(read_command("GET", key), self._deadline())
+        stored = result.value()
+        if not isinstance(stored, bytes):
+            return None
+        record = self._cache.get_if_stored_as(key, stored)
+        self._observer.session_cache("miss" if record is None else "hit")
+        if record is None:
+            record = _decode_live(stored, RecordOwner(tenant, session_id))
+            self._cache.put(key, stored, record)
+        return record
+
+    async def create(self, tenant: str, session_id: str, record: Record) -> Record:
+        """Store a first record, or return the existing one. Raises as `RedisStore.create`."""
+        deadline = self._deadline()
+        record, _ = extend_indexed_until(record)
+        owner = RecordOwner(tenant, session_id)
+        data = encode(record, owner)
+        key = self._keys.session(tenant, session_id)
+        command = script_command(self._create_script, [key], data, record.ttl_seconds * 1000)
+        result = await self._group_commits[record.durability].submit(command, deadline)
+        existing = result.value()
+        if isinstance(existing, bytes):
+            return _decode_live(existing, owner)
+        await self._add_to_index(tenant, session_id, record, deadline)
+        _require_durable(record, result)
+        return replace(record, token=data)
+
+    async def write(self, tenant: str, session_id: str, record: Record, *, index: bool) -> Record:
+        """Replace the record whose token `record` carries, and add it to the index if asked to.
+
+        Returns the record with its new token. Raises as `RedisStore.write`.
+        """
+        deadline = self._deadline()
+        expected = record.token if len(record.token) <= MAX_COMPARED_BYTES else record.token[:HEADER_BYTES]
+        data = encode(record, RecordOwner(tenant, session_id))
+        arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC, HEADER_BYTES)
+        key = self._keys.session(tenant, session_id)
+        command = script_command(self._write_script, [key], *arguments)
+        result = await self._group_commits[record.durability].submit(command, deadline)
+        outcome = result.value()
+        if outcome != b"written":
+            # If the command was sent twice, the first write may have been applied and then replaced by another one.
+            if result.repeated:
+                raise translate(ReplyLost("the reply to a write was lost", sent=True), writes=True)
+            if self._cache.mark_stale(key):
+                self._observer.session_cache("stale")
+            raise WriteConflict(f"session {session_id}: {_text(outcome)}")
+        written = replace(record, token=data)
+        self._cache.put(key, data, written)
+        if index:
+            await self._add_to_index(tenant, session_id, record, deadline)
+        _require_durable(record, result)
+        return written
+
+    async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
+        """Wait until a record that was read is durable. Raises as `RedisStore.confirm`."""
+        key = self._keys.session(tenant, session_id)
+        command = script_command(self._confirm_script, [key], record.token[:HEADER_BYTES])
+        try:
+            result = await self._group_commits[record.durability].submit(command, self._deadline())
+            outcome = result.value()
+        except StoreUnavailable as error:
+            # The record was read, so its write took effect; only its durability is in doubt.
+            raise error.with_applied("yes") from error.__cause__
+        if outcome != b"confirmed":
+            raise WriteConflict(f"session {session_id} is not the one to confirm any more")
+        _require_durable(record, result)
+
+    async def end(self, tenant: str, session_id: str) -> bool:
+        """Replace the record by a tombstone; return False if there is none. Raises as `RedisStore.end`."""
+        record = await self.read(tenant, session_id)
+        if record is None:
+            return False
+        deadline = self._deadline()
+        tombstone = encode_tombstone(self._now(), record.created_at, RecordOwner(tenant, session_id))
+        key = self._keys.session(tenant, session_id)
+        command = script_command(self._end_script, [key], tombstone, _TOMBSTONE_MS, TOMBSTONE_MAGIC)
+        result = await self._group_commits[record.durability].submit(command, deadline)
+        outcome = result.value()
+        if outcome == b"ended" and not result.repeated:
+            raise SessionEnded(f"session {session_id} was ended before")
+        if outcome == b"missing":
+            return False
+        with self._best_effort():
+            await self._index.remove(tenant, session_id, record, deadline)
+        _require_durable(record, result)
+        return True
+
+    async def _add_to_index(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
+        with self._best_effort():
+            await self._index.add(tenant, session_id, record, deadline)
+
+    @contextlib.contextmanager
+    def _best_effort(self) -> Iterator[None]:
+        """Report an error of the index and continue: the record itself is written."""
+        try:
+            yield
+        except (Unavailable, StateCorrupted) as error:
+            self._observer.store_error(error.code)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout
+
+
+def _decode_live(stored: bytes, owner: RecordOwner) -> Record:
+    decoded = decode(stored, owner)
+    if isinstance(decoded, Tombstone):
+        ended = datetime.fromtimestamp(decoded.ended_at / 1000, UTC).isoformat(timespec="seconds")
+        raise SessionEnded(f"the session was ended by its client at {ended}")
+    return decoded
+
+
+def _require_durable(record: Record, result: CommandResult) -> None:
+    if result.missed:
+        raise DurabilityNotReached(
+            f"durability {record.durability} is not reached: {result.missed}", applied="yes", step=record.step
+        )
+
+
+def _text(reply: Reply) -> str:
+    return reply.decode() if isinstance(reply, bytes) else repr(reply)
