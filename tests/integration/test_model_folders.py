@@ -216,6 +216,41 @@ def test_gates_in_another_order_are_refused(tmp_path: Path) -> None:
     assert "gate order" in message
 
 
+def enlarge(tensors: Tensors) -> None:
+    """Multiply the logits, and what they come of, by a power of two: it rounds as before, on another scale."""
+    for name in ("output.weight", "output.bias", "outputs.logits"):
+        if name in tensors:
+            tensors[name] *= 1024.0
+
+
+def test_large_logits_are_compared_for_their_size_and_wrong_ones_refused(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path)
+    before = read_checkpoint(folder).golden
+    for file in ("model.safetensors", "golden.safetensors"):
+        edit_tensors(folder / file, enlarge)
+    golden = read_checkpoint(folder).golden
+    assert before is not None
+    assert golden is not None
+    assert golden.tolerance > 100 * before.tolerance
+    assert golden.difference < golden.tolerance / 20
+    edit_tensors(folder / "model.safetensors", swap_gates)
+    assert "found a difference of " in refusal(folder)
+
+
+def test_masked_tokens_do_not_hide_another_forward_pass(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path)
+
+    def mask(tensors: Tensors) -> None:
+        for name in {"output.bias", "outputs.logits"} & {*tensors}:
+            tensors[name][..., :3] = -1e9
+
+    for file in ("model.safetensors", "golden.safetensors"):
+        edit_tensors(folder / file, mask)
+    assert read_checkpoint(folder).verified
+    edit_tensors(folder / "model.safetensors", lambda tensors: tensors["output.bias"][3:].add_(2**-9))
+    assert "outputs.logits: found a difference of 0.00195" in refusal(folder)
+
+
 def reset_before_the_product(weights: Tensors, ids: Tensor) -> tuple[Tensor, Tensor]:
     """A one-layer GRU as K. Cho's paper has it: the reset gate acts on the state before the matrix product."""
     h = torch.zeros(len(ids), 16)
@@ -270,8 +305,13 @@ GOLDEN_MISTAKES: list[tuple[Callable[[Tensors], object], dict[str, str] | None, 
         None,
         "state.h_l0: found shape [2, 15], expected [2, 16]",
     ),
-    (lambda tensors: tensors["state.h_l0"].add_(0.01), None, "state.h_l0: found a difference of 0.01"),
-    (set_value("outputs.logits", float("nan")), None, "outputs.logits: found a difference of inf"),
+    (lambda tensors: tensors["state.h_l0"].add_(0.0125), None, "state.h_l0: found a difference of 0.012"),
+    (
+        set_value("outputs.logits", float("nan")),
+        None,
+        "outputs.logits: found nan at [0, 0, 3], expected finite numbers",
+    ),
+    (set_value("state.c_l0", float("inf")), None, "state.c_l0: found inf at [0, 3], expected finite numbers"),
     (lambda tensors: tensors["inputs.ids"].add_(46), None, "inputs.ids: found ids 47 to 90, expected 0 to 45"),
     (
         lambda tensors: tensors.update({"inputs.ids": tensors["inputs.ids"].int()}),

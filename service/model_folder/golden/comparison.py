@@ -26,48 +26,96 @@ COARSE_TOLERANCE = (
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """What a network may be off: absolutely, or where it is more, by a share of the largest number of a tensor."""
+    """What a network may be off: `tolerance` times the size of what is compared, and that itself where it is below 1.
 
-    absolute: float
+    In a reduced arithmetic it may be off by a `share` of the largest number of a tensor, where that is more.
+    """
+
+    tolerance: float
     share: float = 0.0
 
-    def of(self, expected: Tensor) -> float:
-        """Return the largest difference that is allowed from these numbers."""
-        return max(self.absolute, self.share * float(expected.abs().max()))
+    def of(self, expected: Tensor) -> Tensor:
+        """Return the largest difference that is allowed from each of these numbers, in float64.
+
+        The sums behind one number can cancel, so their rounding follows the size of the tensor, see `_size`, and only
+        for a number above it the number's own.
+        """
+        sizes = expected.double().abs()
+        return (self.tolerance * sizes.clamp(min=max(1.0, _size(sizes)))).clamp(min=self.share * float(sizes.max()))
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How far the network is from the trainer's values, where that is the largest share of what is allowed."""
+    """How far the network is from the trainer's values, where that is the largest share of what is allowed there."""
 
     difference: float
     tolerance: float
     timesteps: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Worst:
+    """The number of a tensor that is furthest off, for what is allowed there."""
+
+    name: str
+    place: list[int]
+    found: float
+    expected: float
+    difference: float
+    allowed: float
+
+    @property
+    def share(self) -> float:
+        return self.difference / self.allowed
+
+
 def compare(
     path: Path, expected: dict[str, Tensor], manners: dict[str, dict[str, Tensor]], allowance: Tolerance, timesteps: int
 ) -> Replay:
     """Compare what each manner of computing gave. Raises ModelFolderError for a difference above the allowance."""
+    for name, one in expected.items():
+        _check_finite(path, name, one)
     allowed = {name: allowance.of(one) for name, one in expected.items()}
-    found: list[Replay] = []
+    found: list[_Worst] = []
     for manner, actual in manners.items():
-        differences = {name: _difference(actual[name], one) for name, one in expected.items()}
-        worst = max(differences, key=lambda name: differences[name] / allowed[name])
-        if differences[worst] > allowed[worst]:
+        every = [_worst(name, actual[name], one, allowed[name]) for name, one in expected.items()]
+        worst = max(every, key=lambda one: one.share)
+        if worst.share > 1:
             raise ModelFolderError(
-                f"{path}: {worst}: found a difference of {differences[worst]:.6g} from what the network computes "
-                f"{manner}, the largest of all outputs, expected at most {allowed[worst]:g}. "
-                f"{COARSE_TOLERANCE if allowance.share else HINT}"
+                f"{path}: {worst.name}: found a difference of {worst.difference:.6g} at {worst.place}, of all outputs "
+                f"the furthest off for its size: the network computes {worst.found:.7g} {manner}, the file has "
+                f"{worst.expected:.7g}, expected at most {worst.allowed:.6g}. {COARSE_TOLERANCE if allowance.share else HINT}"
             )
-        found.append(Replay(differences[worst], allowed[worst], timesteps))
-    return max(found, key=lambda one: one.difference / one.tolerance)
+        found.append(worst)
+    worst = max(found, key=lambda one: one.share)
+    return Replay(worst.difference, worst.allowed, timesteps)
 
 
-def _difference(actual: Tensor, expected: Tensor) -> float:
-    """Return the largest difference; where a NaN makes it no number, infinity."""
-    largest = float((actual.float() - expected).abs().max())
-    return math.inf if math.isnan(largest) else largest
+def _check_finite(path: Path, name: str, expected: Tensor) -> None:
+    """Refuse an infinite number, which would allow any difference, and a NaN."""
+    wrong = (~expected.isfinite()).nonzero()
+    if len(wrong):
+        place = [int(at) for at in wrong[0]]
+        raise ModelFolderError(
+            f"{path}: {name}: found {float(expected[tuple(place)])} at {place}, expected finite numbers"
+        )
+
+
+def _size(sizes: Tensor) -> float:
+    """Return the size that nine of ten numbers of a tensor do not exceed.
+
+    Not the largest: the logits of masked tokens, such as -1e9, would allow the others any difference.
+    """
+    return float(sizes.flatten().kthvalue(math.ceil(0.9 * sizes.numel())).values)
+
+
+def _worst(name: str, actual: Tensor, expected: Tensor, allowed: Tensor) -> _Worst:
+    """Return where a tensor is furthest off; a number that the network could not compute is infinitely far."""
+    differences = (actual.double() - expected.double()).abs().nan_to_num(nan=math.inf, posinf=math.inf)
+    flat = int((differences / allowed).argmax())
+    place = [int(index) for index in torch.unravel_index(torch.tensor(flat), expected.shape)]
+    numbers = [float(one.flatten()[flat]) for one in (actual, expected, differences, allowed)]
+    return _Worst(name, place, *numbers)
 
 
 def unstack(path: Path, tensors: dict[str, Tensor], depth: int, prefix: str = "state.") -> None:

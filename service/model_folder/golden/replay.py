@@ -1,7 +1,8 @@
 """Replays golden.safetensors: what the trainer's own code computed, which the served network has to reproduce.
 
-The metadata may state `tolerance`, the largest difference allowed (1e-4 unless told). A reduced arithmetic, chosen for
-a network that has shown to be right, may be off by a share of the largest number of each tensor (SHARES).
+The metadata may state `tolerance` (1e-4 unless told): the largest difference allowed is this times the size of what is
+compared, and this itself where that is below 1, see `Tolerance`. A reduced arithmetic, chosen for a network that has
+shown to be right, may be off by a share of the largest number of each tensor (SHARES).
 
 The recurrent state after the last timestep is one tensor per layer, `state.h_l{k}` and, for an LSTM, `state.c_l{k}`
 (B, size), or `state.h` and `state.c` (L, B, size) as torch.nn returns them.
