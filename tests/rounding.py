@@ -65,4 +65,6 @@ def same_answer(found: Any, expected: Any, name: str = "") -> bool:
         return bool(found == expected)
     probability = name in {"probability", "attention"}
     # Sums of log-probabilities, and a perplexity, are as far off for their size.
-    return abs(found - expected) <= (PROBABILITY if probability else LOGIT * max(1.0, abs(expected)))
+    return isinstance(found, float) and abs(found - expected) <= (
+        PROBABILITY if probability else LOGIT * max(1.0, abs(expected))
+    )

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.folders import WORDS, write_language_model
+from tests.rounding import LOGIT
 from tests.server import (
     Body,
     Server,
@@ -105,7 +106,7 @@ def test_fifty_interleaved_sessions_each_get_what_they_get_alone(server: Server,
             assert (mine["step"], mine["timesteps"]) == (theirs["step"], theirs["timesteps"])
             assert_same_predictions(theirs["output"], mine["output"])
             observed, seen = mine["output"]["observed"], theirs["output"]["observed"]
-            assert seen["mean_logprob"] == pytest.approx(observed["mean_logprob"], abs=1e-4)
+            assert seen["mean_logprob"] == pytest.approx(observed["mean_logprob"], abs=LOGIT)
             assert (seen["tokens"], seen["unknown"]) == (observed["tokens"], observed["unknown"])
     assert busy_workers(server.log[logged:]) == set(server.worker_pids())
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.folders import WORDS
+from tests.rounding import LOGIT
 from tests.server import Body, Server, answered, assert_same_predictions, eventually, look_up, post
 
 SEED = 17
@@ -109,7 +110,7 @@ def assert_replay_agrees(http: httpx.Client, client: Client) -> None:
         observed = entry.body["output"]["observed"]
         assert observed["tokens"] == end - start
         mean = sum(scored["logprobs"][start:end]) / (end - start)
-        assert observed["mean_logprob"] == pytest.approx(mean, abs=1e-4)
+        assert observed["mean_logprob"] == pytest.approx(mean, abs=LOGIT)
         start = end
     ends = sorted({*range(0, len(texts), max(1, len(texts) // 8)), len(texts) - 1})
     inputs = [{"text": " ".join(texts[: end + 1])} for end in ends]

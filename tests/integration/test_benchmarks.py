@@ -19,6 +19,7 @@ from service.domain.operations import Predict, TextInput
 from service.engine.registry import load_version
 from service.engine.runner import run_timestep
 from service.tasks.limits import TextLimits
+from tests.rounding import PROBABILITY
 
 Seen = dict[str, list[tuple[int, int]]]
 
@@ -43,7 +44,7 @@ def test_the_reference_model_is_verified_and_its_steps_are_what_the_peers_comput
         records = peer.pack(*after)
         own = {one["id"]: one["probability"] for one in sequence.outcome(b"").output["predictions"]}
         theirs = dict(zip(ids[0].tolist(), probabilities[0].tolist(), strict=True))
-        assert own == pytest.approx(theirs, abs=1e-6)
+        assert own == pytest.approx(theirs, abs=PROBABILITY)
     assert loaded.version.verified
     assert loaded.version.state_bytes == len(records[0]) + 4  # the log of the normaliser
 

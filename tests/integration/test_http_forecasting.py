@@ -10,11 +10,12 @@ import pytest
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.metrics import Metrics
+from tests.rounding import FORECAST, PROBABILITY
 from tests.server import Body, Server, answered, envelope, look_up, new_session, post, refusal, short_folder
 
 SITE = ["load", "wind", "open", "size"]
-#: What a forecast may differ by, in the units of the test models, whose scale is about 20: 1e-5 scaled.
-CLOSE = 2.5e-4
+#: What a forecast may differ by, in the units of the test models, whose scales are 20 and more.
+CLOSE = 20 * FORECAST
 FUTURE = [[0], [1], [1], [0]]
 MAX_ROWS = 64
 CODES = {413: "input_too_long", 422: "invalid_request"}
@@ -204,7 +205,7 @@ def test_one_by_one_in_blocks_and_at_once_are_the_same_forecast(http: httpx.Clie
         assert result["timesteps"] == 12
         assert_same_forecast(result["output"], whole)
         assert scores == [
-            None if one is None else pytest.approx(one, abs=1e-5) for one in whole["observed"]["anomaly_scores"]
+            None if one is None else pytest.approx(one, abs=PROBABILITY) for one in whole["observed"]["anomaly_scores"]
         ]
         assert_same_forecast(look(http, session, {"options": options}), whole)
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.rounding import LOGIT, PROBABILITY
 from tests.server import Body, answered, assert_same_predictions, post, probabilities
 
 MODEL_FIELDS = {
@@ -150,7 +151,7 @@ def test_complete_predicts_words_that_continue_the_last_one(http: httpx.Client) 
     assert set(tokens) == {"what", "where", "who"}
     whole = probabilities(predict(http, {"text": "the dog"}, top_k=100))
     for index, probability in probabilities(output).items():
-        assert probability == pytest.approx(whole[index], abs=1e-6)
+        assert probability == pytest.approx(whole[index], abs=PROBABILITY)
     assert output["observed"]["tokens"] == 2
 
 
@@ -181,8 +182,8 @@ def test_observed_agrees_with_score(http: httpx.Client) -> None:
     text = "Tom and Mary go home ."
     observed, scored = predict(http, {"text": text})["observed"], score(http, {"text": text})
     assert observed["tokens"] == len(scored["tokens"]) == 6
-    assert observed["mean_logprob"] == pytest.approx(scored["total_logprob"] / 6, rel=1e-5)
-    assert observed["perplexity"] == pytest.approx(scored["perplexity"], rel=1e-5)
+    assert observed["mean_logprob"] == pytest.approx(scored["total_logprob"] / 6, abs=LOGIT)
+    assert observed["perplexity"] == pytest.approx(scored["perplexity"], rel=LOGIT)
 
 
 def test_a_score_lists_tokens_with_logprobs_that_add_up(http: httpx.Client) -> None:
@@ -191,14 +192,14 @@ def test_a_score_lists_tokens_with_logprobs_that_add_up(http: httpx.Client) -> N
     assert output["tokens"] == ["she", "likes", "the", "zyzzyva"]
     assert output["unknown"] == ["likes", "zyzzyva"]
     assert all(value < 0 for value in output["logprobs"])
-    assert sum(output["logprobs"]) == pytest.approx(output["total_logprob"], rel=1e-5)
-    assert output["perplexity"] == pytest.approx(math.exp(-output["total_logprob"] / 4), rel=1e-4)
+    assert sum(output["logprobs"]) == pytest.approx(output["total_logprob"], abs=4 * LOGIT)
+    assert output["perplexity"] == pytest.approx(math.exp(-output["total_logprob"] / 4), rel=LOGIT)
 
 
 def test_a_score_is_what_predict_gave_the_next_word(http: httpx.Client) -> None:
     (wanted,) = ids_of(http, "big")
     before = probabilities(predict(http, {"text": "the dog is"}, top_k=100))[wanted]
-    assert math.exp(score(http, {"text": "the dog is big"})["logprobs"][-1]) == pytest.approx(before, abs=1e-5)
+    assert math.exp(score(http, {"text": "the dog is big"})["logprobs"][-1]) == pytest.approx(before, abs=PROBABILITY)
 
 
 def test_several_scores_come_in_their_order(http: httpx.Client) -> None:
@@ -208,7 +209,7 @@ def test_several_scores_come_in_their_order(http: httpx.Client) -> None:
     for text, output in zip(texts, body["outputs"], strict=True):
         alone = score(http, {"text": text})
         assert output["tokens"] == alone["tokens"]
-        assert output["logprobs"] == pytest.approx(alone["logprobs"], abs=1e-5)
+        assert output["logprobs"] == pytest.approx(alone["logprobs"], abs=LOGIT)
 
 
 def test_greedy_generation_takes_the_most_probable_words(http: httpx.Client) -> None:
@@ -216,7 +217,7 @@ def test_greedy_generation_takes_the_most_probable_words(http: httpx.Client) -> 
     text = "the dog"
     for token, logprob in zip(output["tokens"], output["logprobs"], strict=True):
         first = predict(http, {"text": text}, "next-word", top_k=1)["predictions"][0]
-        assert (first["token"], math.log(first["probability"])) == (token, pytest.approx(logprob, abs=1e-4))
+        assert (first["token"], math.log(first["probability"])) == (token, pytest.approx(logprob, abs=LOGIT))
         text += f" {token}"
     assert generate(http, "the dog", "next-word", temperature=0, max_tokens=4) == output
 

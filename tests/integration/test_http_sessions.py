@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.rounding import LOGIT
 from tests.server import (
     Body,
     Server,
@@ -218,7 +219,7 @@ def test_a_step_scores_its_words_by_the_prediction_before(http: httpx.Client) ->
     session = new_session(http)
     observed = [answered(step(http, session, word))["output"]["observed"] for word in ("she", "like", "zyzzyva")]
     scored = answered(post(http, "/v1/models/tiny/score", {"input": {"text": "she like zyzzyva"}}))["output"]
-    assert [one["mean_logprob"] for one in observed] == pytest.approx(scored["logprobs"], abs=1e-5)
+    assert [one["mean_logprob"] for one in observed] == pytest.approx(scored["logprobs"], abs=LOGIT)
     assert [one["unknown"] for one in observed] == [[], [], ["zyzzyva"]]
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from tests.folders import WORDS, write_language_model
 from tests.forecast_folders import write_forecaster
+from tests.rounding import LOGIT, PROBABILITY
 from tests.server import (
     ROOT,
     Body,
@@ -378,7 +379,7 @@ def test_the_tensors_of_a_state_continue_in_torch(http: httpx.Client, models_fol
     answer = answered(step(http, session, "dog is big", options={"top_k": 100}))["output"]
     own = {one["id"]: one["probability"] for one in answer["predictions"]}
     assert len(own) > 40
-    torch.testing.assert_close(torch.tensor([*own.values()]), logits.softmax(-1)[[*own]], atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(torch.tensor([*own.values()]), logits.softmax(-1)[[*own]], atol=PROBABILITY, rtol=0)
     # And back: what torch came to is the state of a session.
     for kind, tensor in zip("hc", after, strict=True):
         state |= {f"{kind}_l{layer}": one for layer, one in enumerate(tensor)}
@@ -388,9 +389,11 @@ def test_the_tensors_of_a_state_continue_in_torch(http: httpx.Client, models_fol
     mine, theirs = (answered(step(http, one, "the", options={"top_k": 100})) for one in (copy, session))
     assert (mine["step"], mine["timesteps"]) == (41, 91)
     other = {one["id"]: one["probability"] for one in theirs["output"]["predictions"]}
-    assert {one["id"]: one["probability"] for one in mine["output"]["predictions"]} == pytest.approx(other, abs=1e-6)
+    assert {one["id"]: one["probability"] for one in mine["output"]["predictions"]} == pytest.approx(
+        other, abs=PROBABILITY
+    )
     scores = [one["output"]["observed"]["mean_logprob"] for one in (mine, theirs)]
-    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+    assert scores[0] == pytest.approx(scores[1], abs=LOGIT)
 
 
 def test_the_example_of_the_documentation_continues_a_session(
@@ -406,7 +409,7 @@ def test_the_example_of_the_documentation_continues_a_session(
         exec(code, found)  # noqa: S102 our own documentation
     output = answered(post(http, f"/v1/sessions/{session}/steps", {"input": {"ids": [318, 7]}}))["output"]
     for one in output["predictions"]:
-        assert found["probabilities"][one["id"]].item() == pytest.approx(one["probability"], abs=1e-5)
+        assert found["probabilities"][one["id"]].item() == pytest.approx(one["probability"], abs=PROBABILITY)
 
 
 # Forks.

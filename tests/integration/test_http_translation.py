@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.folders import write_language_model
+from tests.rounding import LOGIT, PROBABILITY
 from tests.server import Body, Server, answered, look_up, post, refusal, short_folder, step
 from tests.translation_folders import write_encoder_decoder
 
@@ -49,7 +50,7 @@ def test_a_score_is_the_log_probability_of_the_given_target(http: httpx.Client) 
     translation = best["output"]["translations"][0]
     scored = answered(post(http, "/v1/models/mt/score", {"input": {**SOURCE, "target": translation["text"]}}))["output"]
     assert len(scored["tokens"]) == len(scored["logprobs"])
-    assert scored["total_logprob"] == pytest.approx(sum(scored["logprobs"]), abs=1e-4)
+    assert scored["total_logprob"] == pytest.approx(sum(scored["logprobs"]), abs=LOGIT * len(scored["logprobs"]))
 
 
 def test_a_session_stands_on_its_source_and_continues_on_accepted_words(http: httpx.Client) -> None:
@@ -68,7 +69,7 @@ def test_a_session_stands_on_its_source_and_continues_on_accepted_words(http: ht
     assert at_once["timesteps"] == second["timesteps"]
     ours = {one["token"]: one["probability"] for one in second["output"]["predictions"]}
     assert ours == pytest.approx(
-        {one["token"]: one["probability"] for one in at_once["output"]["predictions"]}, abs=1e-5
+        {one["token"]: one["probability"] for one in at_once["output"]["predictions"]}, abs=PROBABILITY
     )
 
 

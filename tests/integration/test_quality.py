@@ -25,6 +25,7 @@ from service.tooling.offline_runner import BATCH
 from service.tooling.verify.verifier import verify
 from tests.folders import TEXT, write_language_model
 from tests.forecast_folders import START, Row, read_trainer, series, write_forecaster
+from tests.rounding import LOGIT
 from tests.translation_folders import MARKS, write_encoder_decoder
 
 HALF_HOUR = 1_800_000_000
@@ -69,7 +70,7 @@ def test_sentences_give_the_perplexity_in_both_arithmetics(tmp_path: Path) -> No
     data = save(tmp_path, "\n\n".join(lines) + "\n")
     logprobs = [one for line in lines for one in ask(folder, Score(TextInput(text=line)))["logprobs"]]
     perplexity = report(folder, "--dtype", "int8", "--data", data)["perplexity"]
-    assert perplexity["own"] == pytest.approx(math.exp(-sum(logprobs) / len(logprobs)), rel=1e-5)
+    assert perplexity["own"] == pytest.approx(math.exp(-sum(logprobs) / len(logprobs)), rel=LOGIT)
     assert perplexity["dtype"] != perplexity["own"]
     assert perplexity["dtype"] == pytest.approx(perplexity["own"], rel=0.05)
     change = perplexity["dtype"] / perplexity["own"] - 1
@@ -84,7 +85,7 @@ def test_more_sentences_than_share_a_pass_are_all_counted(tmp_path: Path) -> Non
     assert len(many) > BATCH
     words = [ask(folder, Score(TextInput(text=word)))["total_logprob"] for word in many]
     found = report(folder, "--data", save(tmp_path, "\n".join(many)))["perplexity"]
-    assert found["own"] == found["dtype"] == pytest.approx(math.exp(-sum(words) / len(words)), rel=1e-5)
+    assert found["own"] == found["dtype"] == pytest.approx(math.exp(-sum(words) / len(words)), rel=LOGIT)
 
 
 def test_translations_that_are_their_references_have_a_bleu_of_100(tmp_path: Path) -> None:

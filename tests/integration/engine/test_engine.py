@@ -16,6 +16,7 @@ from service.tasks.next_word.operations import ActiveOperation, TokenOutput
 from service.tasks.next_word.task import NextWordTask
 from tests.fakes import CountingObserver, ManualClock
 from tests.folders import WORDS, load_catalogue, write_language_model
+from tests.rounding import same_answer
 
 POISON = 13
 
@@ -61,21 +62,13 @@ def operations() -> list[Predict | Score | Generate]:
     return [*predictions, *scores, *(Generate(None, GenerateOptions(7, temperature=0)) for _ in range(3))]
 
 
-def close(one: Any, two: Any) -> bool:
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(close(one[name], two[name]) for name in one)
-    if isinstance(one, list):
-        return len(one) == len(two) and all(map(close, one, two))
-    return bool(one == (pytest.approx(two, rel=1e-6, abs=1e-5) if isinstance(two, float) else two))
-
-
 def test_batched_answers_equal_those_given_alone(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         models = [scene.one if at % 3 else scene.two for at in range(len(operations()))]
         pairs = list(zip(models, operations(), strict=True))
         alone = [await scene.output(*pair) for pair in pairs]
         together = await asyncio.gather(*(scene.output(*pair) for pair in pairs))
-        assert all(map(close, together, alone))
+        assert all(map(same_answer, together, alone))
         assert scene.observer.counts["batch 8"] > 0
 
     play(Scene(catalogue), work)
@@ -127,7 +120,7 @@ def test_a_cancelled_operation_touches_nobody_else(catalogue: ModelRegistry) -> 
             task.cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         for at, (answer, known) in enumerate(zip(answers, expected, strict=True)):
-            assert isinstance(answer, asyncio.CancelledError) if at % 3 == 0 else close(answer, known)
+            assert isinstance(answer, asyncio.CancelledError) if at % 3 == 0 else same_answer(answer, known)
 
     play(Scene(catalogue), work)
 
@@ -173,9 +166,9 @@ def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: ModelR
             *(scene.output(scene.one, one) for one in (good, bad, good, good)), return_exceptions=True
         )
         assert isinstance(answers[1], InternalError)
-        assert all(close(answers[at], expected) for at in (0, 2, 3))
+        assert all(same_answer(answers[at], expected) for at in (0, 2, 3))
         assert scene.engine.healthy()
-        assert close(await scene.output(scene.one, good), expected)
+        assert same_answer(await scene.output(scene.one, good), expected)
 
     play(Scene(poisoned(catalogue)), work)
 

@@ -13,6 +13,7 @@ from service.tasks.translation.operations import Advance, TranslationOperation
 from service.tasks.translation.task import TranslationTask
 from tests.folders import load_catalogue, write_language_model
 from tests.integration.engine.test_engine import Scene, play
+from tests.rounding import same_answer
 from tests.translation_folders import write_encoder_decoder
 from tests.translation_requests import AcceptTranslation, OpenTranslation, ScoreTranslation, Translate, TranslateOptions
 
@@ -28,15 +29,6 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
     return load_catalogue(models)
 
 
-def close(one: Any, two: Any) -> bool:
-    """Equal up to float32 rounding, which sums of many log-probabilities gather."""
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(close(one[name], two[name]) for name in one)
-    if isinstance(one, list):
-        return len(one) == len(two) and all(map(close, one, two))
-    return bool(one == (pytest.approx(two, rel=1e-5, abs=1e-5) if isinstance(two, float) else two))
-
-
 def operations() -> list[Operation]:
     texts = ["Go.", "I am hungry. Where is Tom?", "She likes dogs and cats, and " * 4, "日本", "Who are you?"]
     options = [TranslateOptions(1), TranslateOptions(4, attention=True), TranslateOptions(3, 5), TranslateOptions(8)]
@@ -50,7 +42,7 @@ def test_batched_answers_equal_those_given_alone(catalogue: ModelRegistry) -> No
         for model in scene.engine.versions()[:2]:
             alone = [await scene.output(model, one) for one in operations()]
             together = await asyncio.gather(*(scene.output(model, one) for one in operations()))
-            assert all(map(close, together, alone))
+            assert all(map(same_answer, together, alone))
         assert scene.observer.counts["batch 8"] > 0
 
     play(Scene(catalogue), work)
@@ -66,7 +58,7 @@ def test_steps_of_many_sessions_equal_those_of_each(catalogue: ModelRegistry) ->
         together = await asyncio.gather(
             *(run(model, AcceptTranslation(a), one.state) for a, one in zip(accepted, opened, strict=True))
         )
-        assert all(close(one.output, two.output) for one, two in zip(alone, together, strict=True))
+        assert all(same_answer(one.output, two.output) for one, two in zip(alone, together, strict=True))
         assert [one.timesteps for one in together] == [one.timesteps for one in alone]
         assert together[2].state == opened[2].state
 
@@ -116,8 +108,8 @@ def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: ModelR
             *(scene.output(scene.one, one) for one in (good, bad, good)), return_exceptions=True
         )
         assert isinstance(answers[1], InternalError)
-        assert close(answers[0], expected)
-        assert close(answers[2], expected)
+        assert same_answer(answers[0], expected)
+        assert same_answer(answers[2], expected)
 
     one = catalogue.loaded(catalogue.versions()[0])
     task = object.__new__(Poisoned)

@@ -16,6 +16,7 @@ from models.recipes.forecast_network import Architecture, Forecaster, Layer
 from models.recipes.forecast_series import Series, Split, forecasts, forecasts_after, places
 from models.recipes.forecast_training import Schedule, Streams, train
 from service.model_folder.loader import read_checkpoint
+from tests.rounding import assert_rounded
 
 LEVELS = (0.1, 0.25, 0.5, 0.9)
 SMALL = Architecture(
@@ -32,6 +33,10 @@ SMALL = Architecture(
     context=Layer(3, "tanh"),
     local=Layer(4, "gelu"),
 )
+#: The longest sum of products: the inputs of a layer, its hidden state and two biases.
+TERMS = 10 + 5 + 2
+#: Rows that are read, and what decodes them.
+PASSES = 120 + 4
 SPLIT = Split(valid=80, test=100, end=120)
 
 
@@ -89,7 +94,7 @@ def test_a_forecast_does_not_depend_on_what_comes_after_its_origin() -> None:
 
 def test_a_stream_of_all_rows_gives_the_forecast_of_the_whole_series() -> None:
     whole = forecasts(model(), series(), 59, 60)
-    torch.testing.assert_close(forecasts_after(model(), series(), torch.tensor([59]), 60), whole)
+    assert_rounded(forecasts_after(model(), series(), torch.tensor([59]), 60), whole, TERMS, PASSES)
     assert not torch.allclose(forecasts_after(model(), series(), torch.tensor([59]), 3), whole)
 
 
@@ -147,7 +152,8 @@ def test_the_position_in_a_forecast_inverts_its_quantile_function(value: float) 
         back = 3 - (3 - 2) / np.log(0.5 / 0.1) * np.log((1 - u) / 0.1)
     else:
         back = float(np.interp(u, LEVELS, [0, 1, 2, 3]))
-    assert back == pytest.approx(value, abs=1e-4)
+    # Far out in a tail, what is left of 1 has few digits: an error of it is as much larger in the logarithm.
+    assert back == pytest.approx(value, abs=4 * torch.finfo(torch.float32).eps / min(u, 1 - u))
 
 
 def test_the_correlation_of_paths_is_found_again() -> None:
@@ -188,8 +194,8 @@ def test_widening_is_in_the_weights_and_leaves_the_median_alone() -> None:
     before = forecasts(network, data, 50, 60)
     widen(network, 1.5)
     after = forecasts(network, data, 50, 60)
-    torch.testing.assert_close(after[..., 2], before[..., 2])
-    torch.testing.assert_close(after - after[..., 2:3], 1.5 * (before - before[..., 2:3]))
+    assert_rounded(after[..., 2], before[..., 2], TERMS, PASSES)
+    assert_rounded(after - after[..., 2:3], 1.5 * (before - before[..., 2:3]), TERMS, PASSES)
 
 
 def test_the_spread_factor_gives_the_interval_its_share_of_the_validation_part() -> None:
