@@ -84,7 +84,8 @@ def compare(
             raise ModelFolderError(
                 f"{path}: {worst.name}: found a difference of {worst.difference:.6g} at {worst.place}, of all outputs "
                 f"the furthest off for its size: the network computes {worst.found:.7g} {manner}, the file has "
-                f"{worst.expected:.7g}, expected at most {worst.allowed:.6g}. {COARSE_TOLERANCE if allowance.share else HINT}"
+                f"{worst.expected:.7g}, expected at most {worst.allowed:.6g}. "
+                f"{COARSE_TOLERANCE if allowance.share else HINT}"
             )
         found.append(worst)
     worst = max(found, key=lambda one: one.share)
