@@ -1,4 +1,4 @@
-"""Builds the ASGI application out of the use cases."""
+"""The ASGI application: routes, error handlers and middleware."""
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -25,7 +25,7 @@ ROUTERS = (models.router, sessions.router, operations.router)
 
 
 def create_api() -> FastAPI:
-    """Return the routes with their documentation; no use case is wired yet."""
+    """Return the FastAPI application with its routes; `create_app` adds the use cases."""
     api = FastAPI(
         title="Unroll", version=__version__, description=DESCRIPTION, redoc_url=None, strict_content_type=False
     )
@@ -39,27 +39,27 @@ def create_api() -> FastAPI:
     return api
 
 
-def create_app(services: Services, gate: RequestSettings) -> ASGIApp:
-    """Return the whole application, its door in front."""
+def create_app(services: Services, settings: RequestSettings) -> ASGIApp:
+    """Return the whole application: the routes over the use cases, behind the request middleware."""
     api = create_api()
     api.state.services = services
     return RequestMiddleware(
-        FastRouteMiddleware(api, services), gate, services.admission, services.observer, services.clock
+        FastRouteMiddleware(api, services), settings, services.admission, services.observer, services.clock
     )
 
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:
     domain_error = _to_domain(error, request)
-    response = errors.response(domain_error, request.scope)
+    response = errors.error_response(domain_error, request.scope)
     if isinstance(domain_error, MethodNotAllowed):
         response.headers["allow"] = ", ".join(_methods(request))
     return response
 
 
 def _methods(request: Request) -> list[str]:
-    """Return the methods that the path of `request` knows."""
-    every = [route for router in ROUTERS for route in router.routes]
-    routes = [route for route in every if route.matches(request.scope)[0] is not Match.NONE]
+    """Return the methods that the path of `request` allows."""
+    all_routes = [route for router in ROUTERS for route in router.routes]
+    routes = [route for route in all_routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 

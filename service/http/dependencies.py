@@ -1,12 +1,13 @@
-"""What the routes call: the application's use cases, as the bootstrap wired them.
+"""Dependencies of the routes: the application's use cases, and the context of the request.
 
-The dependencies are coroutines because FastAPI sends plain functions through a thread pool.
+The functions are coroutines because FastAPI runs plain functions in a thread pool.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from service.application.admission import Admission
 from service.application.health import Health
@@ -21,7 +22,7 @@ from service.application.sessions.steps import Steps
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases, and what the door needs."""
+    """The use cases, and the parts that the request middleware needs."""
 
     models: VersionResolver
     predictions: Predictions
@@ -35,13 +36,17 @@ class Services:
     exposition: Callable[[], bytes]
 
 
-async def services(request: Request) -> Services:
-    """Return the use cases; a dependency of the routes."""
-    found: Services = request.app.state.services
-    return found
+async def get_services(request: Request) -> Services:
+    """Return the use cases that `create_app` was given."""
+    services: Services = request.app.state.services
+    return services
 
 
-async def request_context(request: Request) -> RequestContext:
-    """Return who asks, as the door found out; a dependency of the routes."""
-    found: RequestContext = request.state.context
-    return found
+async def get_request_context(request: Request) -> RequestContext:
+    """Return the tenant and the deadline that the request middleware has determined."""
+    context: RequestContext = request.state.context
+    return context
+
+
+ServicesDependency = Annotated[Services, Depends(get_services)]
+ContextDependency = Annotated[RequestContext, Depends(get_request_context)]

@@ -1,4 +1,4 @@
-"""The one table from domain errors to HTTP statuses, and the envelope that all of them travel in."""
+"""HTTP statuses of the domain errors, and the JSON envelope in which errors are answered."""
 
 import re
 from http import HTTPStatus
@@ -11,6 +11,7 @@ from service.domain import errors
 from service.domain.errors import UnrollError
 from service.domain.operations import Json
 
+#: Paths whose errors say whether the step took effect.
 STEP_PATH = re.compile(r"/v1/sessions/(?:[^/]+/)?(?:steps|generate)")
 
 STATUS: dict[type[UnrollError], int] = {
@@ -54,7 +55,7 @@ def status_of(error: UnrollError) -> int:
 
 
 def envelope(error: UnrollError) -> dict[str, Json]:
-    """Return the error as `/v1` answers it."""
+    """Return the error as the JSON body of a response under `/v1`."""
     status = status_of(error)
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     return {
@@ -69,8 +70,11 @@ def envelope(error: UnrollError) -> dict[str, Json]:
     }
 
 
-def response(error: UnrollError, scope: Scope) -> Response:
-    """Return the answer to a request that failed; a step that was refused before it was looked at is not applied."""
+def error_response(error: UnrollError, scope: Scope) -> Response:
+    """Return the response to a request that failed, and note the error's code for the access log.
+
+    A step that was refused before it reached its session was not applied.
+    """
     if error.applied is None and STEP_PATH.fullmatch(scope["path"]):
         error = error.with_applied("unknown" if isinstance(error, errors.InternalError) else "no")
     headers = {}

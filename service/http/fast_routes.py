@@ -1,8 +1,7 @@
-"""A short way for the calls that come most often, past FastAPI's routing and resolving of dependencies, which take
-longer than the step of a small network.
+"""Fast paths to the most frequent routes, which bypass FastAPI's routing and dependency injection.
 
-A request that is well-formed goes straight to its route's function. Any other goes FastAPI's way, which tells what is
-wrong with it, so that there is one place for that and the contract stays FastAPI's.
+Both take longer than a step of a small network. A valid request is passed straight to its route's function. Any other
+request is passed on to FastAPI, which alone answers errors of validation.
 """
 
 from collections.abc import Callable, Coroutine
@@ -21,7 +20,7 @@ from service.http.routes import models, sessions
 from service.http.schemas import requests
 from service.http.schemas.strict import Schema
 
-#: As long as the contract allows an Idempotency-Key to be.
+#: Valid lengths of an Idempotency-Key, as the routes declare them.
 KEY_LENGTHS = range(1, 256)
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -29,7 +28,7 @@ Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 
 @dataclass(frozen=True, slots=True)
 class FastRoute:
-    """A POST route to a function of its path's parameters, a `body`, the use cases, the caller, and perhaps a `key`."""
+    """A POST route whose function takes path parameters, `body`, `services`, `context` and, if `takes_key`, `key`."""
 
     route: APIRoute
     schema: type[Schema]
@@ -37,12 +36,12 @@ class FastRoute:
 
     @classmethod
     def to(cls, router: APIRouter, endpoint: Endpoint, schema: type[Schema], *, takes_key: bool = False) -> "FastRoute":
-        """Return the shortcut to a router's route."""
-        every = (route for route in router.routes if isinstance(route, APIRoute))
-        return cls(next(route for route in every if route.endpoint is endpoint), schema, takes_key)
+        """Return the fast path to the route of `endpoint` in `router`."""
+        api_routes = (route for route in router.routes if isinstance(route, APIRoute))
+        return cls(next(route for route in api_routes if route.endpoint is endpoint), schema, takes_key)
 
     async def arguments(self, request: StrictRequest) -> dict[str, Any] | None:
-        """Return what the function takes from the request, or None where that is not well-formed."""
+        """Return the arguments that the request brings for the route's function, or None if one of them is invalid."""
         try:
             arguments: dict[str, Any] = {"body": self.schema.model_validate(await request.json())}
         except (InvalidJson, UnsupportedMediaType, ValidationError):
@@ -55,12 +54,12 @@ class FastRoute:
 
 
 class FastRouteMiddleware:
-    """ASGI middleware in front of FastAPI."""
+    """ASGI middleware that calls the functions of the fast routes itself, and FastAPI for everything else."""
 
     def __init__(self, api: ASGIApp, services: Services) -> None:
         self._api = api
         self._services = services
-        self._every = (
+        self._routes = (
             FastRoute.to(sessions.router, sessions.step, requests.StepBody, takes_key=True),
             FastRoute.to(sessions.router, sessions.step_many, requests.StepsBody),
             FastRoute.to(models.router, models.predict, requests.PredictBody),
@@ -68,33 +67,34 @@ class FastRouteMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
-            for shortcut in self._every:
-                found = shortcut.route.path_regex.match(scope["path"])
-                if found:
-                    await self._take(shortcut, found.groupdict(), scope, receive, send)
+            for fast_route in self._routes:
+                match = fast_route.route.path_regex.match(scope["path"])
+                if match:
+                    await self._call(fast_route, match.groupdict(), scope, receive, send)
                     return
         await self._api(scope, receive, send)
 
-    async def _take(
-        self, shortcut: FastRoute, path: dict[str, str], scope: Scope, receive: Receive, send: Send
+    async def _call(
+        self, fast_route: FastRoute, path: dict[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
         request = StrictRequest(scope, receive)
         content = await request.body()
-        arguments = await shortcut.arguments(request)
+        arguments = await fast_route.arguments(request)
         if arguments is None:
             await self._api(scope, _replaying(content, receive), send)
             return
-        scope["route"] = shortcut.route
-        asking = scope["state"]["context"]
-        response: Response = await shortcut.route.endpoint(**path, **arguments, wired=self._services, asking=asking)
+        scope["route"] = fast_route.route
+        context = scope["state"]["context"]
+        endpoint: Endpoint = fast_route.route.endpoint
+        response = await endpoint(**path, **arguments, services=self._services, context=context)
         await response(scope, receive, send)
 
 
 def _replaying(content: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body which was read once more."""
+    """Return a `receive` that yields a body again that was already read."""
     unread = [content]
 
-    async def again() -> Message:
+    async def receive_again() -> Message:
         return {"type": "http.request", "body": unread.pop()} if unread else await receive()
 
-    return again
+    return receive_again

@@ -1,4 +1,4 @@
-"""Reads bodies strictly, most of them JSON, and tells what is wrong with them."""
+"""Strict reading of request bodies, most of them JSON, and the errors of those that are wrong."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from fastapi.routing import APIRoute
 from service.domain.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 
 OCTETS = "application/octet-stream"
-#: How pydantic begins to tell what it wanted.
+#: The beginning of pydantic's messages about a type.
 EXPECTED = re.compile(r"^(?:Input|List|String) should")
 
 
 class StrictRequest(Request):
-    """A request whose body is JSON and nothing else."""
+    """A request whose body must be JSON."""
 
     async def json(self) -> Any:  # noqa: ANN401 - JSON is anything until pydantic has seen it
         """Return the parsed body. Raises InvalidJson, UnsupportedMediaType."""
@@ -29,7 +29,7 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its body by `StrictRequest`."""
+    """A route that reads its body as a `StrictRequest`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -44,20 +44,20 @@ class StrictRoute(APIRoute):
 
 
 async def octets(request: Request) -> bytes:
-    """Return a body that is a file, for a route that takes one. Raises UnsupportedMediaType."""
+    """Return the body of a request that uploads a file; a dependency of routes. Raises UnsupportedMediaType."""
     _require_media_type(request, OCTETS)
     return await request.body()
 
 
-def _require_media_type(request: Request, wanted: str) -> None:
-    """Refuse a body of another type; one that names none is taken for the wanted one."""
-    media_type = request.headers.get("content-type", wanted).split(";")[0].strip().lower()
-    if media_type != wanted:
-        raise UnsupportedMediaType(f"Content-Type is {media_type!r}: expected {wanted}")
+def _require_media_type(request: Request, expected: str) -> None:
+    """Raise UnsupportedMediaType if the request declares another type than `expected`."""
+    media_type = request.headers.get("content-type", expected).split(";")[0].strip().lower()
+    if media_type != expected:
+        raise UnsupportedMediaType(f"Content-Type is {media_type!r}: expected {expected}")
 
 
 def parse(raw: bytes) -> Any:  # noqa: ANN401 - likewise
-    """Parse JSON; NaN and Infinity are none. Raises InvalidJson."""
+    """Parse JSON in UTF-8. Raises InvalidJson, also for NaN and Infinity, which are not JSON."""
     try:
         return DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -69,19 +69,19 @@ def parse(raw: bytes) -> Any:  # noqa: ANN401 - likewise
 
 
 def _parse_int(digits: str) -> int | float:
-    # Python refuses integers of thousands of digits: as a float they reach the field's own check.
+    # Python refuses to parse integers of thousands of digits. As floats they reach the range check of their field.
     return int(digits) if len(digits) <= 400 else float(digits)
 
 
-def _refuse(constant: str) -> NoReturn:
+def _reject_constant(constant: str) -> NoReturn:
     raise InvalidJson(f"the body holds {constant}, which is not JSON: expected a finite number, or null")
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_parse_int)
+DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_int=_parse_int)
 
 
 def invalid_request(error: RequestValidationError) -> InvalidRequest:
-    """Turn the first complaint of pydantic into an error that names field, value and expectation."""
+    """Return the first of pydantic's errors as one that names the field, the value and what was expected."""
     first = error.errors()[0]
     field = _field(first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")
@@ -90,8 +90,8 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
         return InvalidRequest(f"{field} is missing: expected it", param=field)
     if kind == "extra_forbidden":
         return InvalidRequest(f"{field} is not a field of this request: expected it to be left out", param=field)
-    found, message = _excerpt(first.get("input")), EXPECTED.sub("expected it to", message)
-    return InvalidRequest(f"{field} is {found}: {message[:1].lower()}{message[1:]}", param=field)
+    value, message = _excerpt(first.get("input")), EXPECTED.sub("expected it to", message)
+    return InvalidRequest(f"{field} is {value}: {message[:1].lower()}{message[1:]}", param=field)
 
 
 def _field(location: Sequence[str | int]) -> str:

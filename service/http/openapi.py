@@ -1,4 +1,4 @@
-"""Prints the OpenAPI contract: `python -m service.http.openapi`."""
+"""The OpenAPI document: `python -m service.http.openapi` prints it."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from service.http.app import create_api
 
 
 def openapi_document() -> str:
-    """Return the contract as docs/openapi.json holds it."""
+    """Return the OpenAPI document, the content of docs/openapi.json."""
     return json.dumps(create_api().openapi(), indent=1, ensure_ascii=False) + "\n"
 
 

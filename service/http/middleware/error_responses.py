@@ -29,7 +29,7 @@ async def respond(
         return
     if draining:
         await body.discard()
-    await errors.response(domain_error, scope)(scope, body.receive, response.send)
+    await errors.error_response(domain_error, scope)(scope, body.receive, response.send)
 
 
 def _to_domain(error: BaseException, request_id: bytes) -> UnrollError:

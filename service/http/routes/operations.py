@@ -1,16 +1,12 @@
-"""/health and /metrics: for those who run the service."""
+"""/health and /metrics, for operators."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from service.application.sessions.serializers import encode
-from service.http.dependencies import Services, services
+from service.http.dependencies import ServicesDependency
 from service.http.schemas import responses
 
 router = APIRouter(tags=["operations"])
-
-ServicesDependency = Annotated[Services, Depends(services)]
 
 
 @router.head("/health/live", include_in_schema=False)
@@ -27,13 +23,13 @@ async def live() -> dict[str, str]:
     responses={503: {"model": responses.Readiness, "description": "Draining, degraded or unavailable"}},
     summary="Should this worker get requests?",
 )
-async def ready(wired: ServicesDependency) -> Response:
+async def ready(services: ServicesDependency) -> Response:
     """503 tells in `checks` what is missing: `draining` goes soon, `degraded` still predicts without a session."""
-    readiness = await wired.health.readiness()
+    readiness = await services.health.readiness()
     return Response(encode(readiness.report), 200 if readiness.ready else 503, media_type="application/json")
 
 
 @router.get("/metrics", response_class=Response, summary="Prometheus metrics")
-async def metrics(wired: ServicesDependency) -> Response:
+async def metrics(services: ServicesDependency) -> Response:
     """All workers of this supervisor together, in Prometheus' text format."""
-    return Response(wired.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(services.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -4,12 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from service.application.request_context import RequestContext
 from service.application.sessions.creation import Created
 from service.application.sessions.serializers import StepResponse, encode
 from service.application.sessions.steps import Step
 from service.domain.errors import UnrollError
-from service.http.dependencies import Services, request_context, services
+from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.errors import envelope
 from service.http.json_body import OCTETS, StrictRoute, octets
 from service.http.schemas import requests, responses
@@ -18,8 +17,6 @@ router = APIRouter(
     prefix="/v1/sessions", tags=["sessions"], route_class=StrictRoute, responses=responses.SESSION_ERRORS
 )
 
-ServicesDependency = Annotated[Services, Depends(services)]
-Context = Annotated[RequestContext, Depends(request_context)]
 Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", min_length=1, max_length=255, description="Repeat a request with it, safely"),
@@ -27,24 +24,26 @@ Key = Annotated[
 
 
 @router.post("", status_code=201, response_model=responses.Session, summary="Open a session")
-async def create(body: requests.CreateSession, wired: ServicesDependency, asking: Context, key: Key = None) -> Response:
+async def create(
+    body: requests.CreateSession, services: ServicesDependency, context: ContextDependency, key: Key = None
+) -> Response:
     """A new session at state 0; with an Idempotency-Key, a repetition finds the same session."""
-    return _created(await wired.sessions.create(asking, body.to_domain(), key))
+    return _created(await services.sessions.create(context, body.to_domain(), key))
 
 
 @router.get("", response_model=responses.SessionList, summary="List your sessions")
 async def list_sessions(
-    wired: ServicesDependency, asking: Context, query: Annotated[requests.ListQuery, Query()]
+    services: ServicesDependency, context: ContextDependency, query: Annotated[requests.ListQuery, Query()]
 ) -> Response:
     """Live sessions, newest first."""
-    return _json(encode(await wired.sessions.list(asking, query.model, query.limit, query.cursor)))
+    return _json(encode(await services.sessions.list(context, query.model, query.limit, query.cursor)))
 
 
 @router.post("/steps", response_model=responses.StepResults, summary="Advance many sessions")
-async def step_many(body: requests.StepsBody, wired: ServicesDependency, asking: Context) -> Response:
+async def step_many(body: requests.StepsBody, services: ServicesDependency, context: ContextDependency) -> Response:
     """Steps of many sessions in one request; each succeeds or fails for itself."""
-    results = await wired.steps.apply_all(asking, [item.step_of() for item in body.steps])
-    parts = [encode(envelope(one)) if isinstance(one, UnrollError) else one.body for one in results]
+    results = await services.steps.apply_all(context, [item.step_of() for item in body.steps])
+    parts = [encode(envelope(result)) if isinstance(result, UnrollError) else result.body for result in results]
     return _json(b'{"results":[' + b",".join(parts) + b"]}")
 
 
@@ -58,8 +57,8 @@ async def step_many(body: requests.StepsBody, wired: ServicesDependency, asking:
 )
 async def import_session(
     content: Annotated[bytes, Depends(octets)],
-    wired: ServicesDependency,
-    asking: Context,
+    services: ServicesDependency,
+    context: ContextDependency,
     query: Annotated[requests.ImportQuery, Query()],
     key: Key = None,
 ) -> Response:
@@ -67,68 +66,72 @@ async def import_session(
 
     With an Idempotency-Key, a repetition finds the same session.
     """
-    return _created(await wired.transfers.take(asking, query.to_domain(content), key))
+    return _created(await services.transfers.take(context, query.to_domain(content), key))
 
 
 @router.get("/{session_id}", response_model=responses.Session, summary="Describe a session")
-async def get_session(session_id: str, wired: ServicesDependency, asking: Context) -> Response:
+async def get_session(session_id: str, services: ServicesDependency, context: ContextDependency) -> Response:
     """Where the session stands; does not renew it."""
-    return _json(encode(await wired.sessions.get(asking, session_id)))
+    return _json(encode(await services.sessions.get(context, session_id)))
 
 
 @router.patch("/{session_id}", response_model=responses.Session, summary="Renew a session")
 async def patch_session(
-    session_id: str, body: requests.PatchSession, wired: ServicesDependency, asking: Context
+    session_id: str, body: requests.PatchSession, services: ServicesDependency, context: ContextDependency
 ) -> Response:
     """A new time to live, counted from now."""
-    return _json(encode(await wired.sessions.renew(asking, session_id, body.ttl_seconds)))
+    return _json(encode(await services.sessions.renew(context, session_id, body.ttl_seconds)))
 
 
 @router.delete("/{session_id}", status_code=204, summary="End a session")
-async def delete_session(session_id: str, wired: ServicesDependency, asking: Context) -> Response:
+async def delete_session(session_id: str, services: ServicesDependency, context: ContextDependency) -> Response:
     """The session's state is dropped; further requests to it are answered 410."""
-    await wired.sessions.end(asking, session_id)
+    await services.sessions.end(context, session_id)
     return Response(status_code=204)
 
 
 @router.post("/{session_id}/steps", response_model=responses.StepResult, summary="Advance a session")
 async def step(
-    session_id: str, body: requests.StepBody, wired: ServicesDependency, asking: Context, key: Key = None
+    session_id: str, body: requests.StepBody, services: ServicesDependency, context: ContextDependency, key: Key = None
 ) -> Response:
     """Feed the input, store the new state, then answer. With `step` or an Idempotency-Key it is safe to repeat."""
-    return _answer(await wired.steps.apply(asking, body.to_domain(session_id, key)))
+    return _step_response(await services.steps.apply(context, body.to_domain(session_id, key)))
 
 
 @router.post("/{session_id}/predict", response_model=responses.StepResult, summary="Look ahead", name="look")
 async def peek(
-    session_id: str, wired: ServicesDependency, asking: Context, body: requests.LookBody | None = None
+    session_id: str, services: ServicesDependency, context: ContextDependency, body: requests.LookBody | None = None
 ) -> Response:
     """What a step would answer; the session stays where it is."""
     operation = (body or requests.LookBody()).to_domain()
-    return _answer(await wired.steps.look(asking, Step(session_id, operation)))
+    return _step_response(await services.steps.look(context, Step(session_id, operation)))
 
 
 @router.post("/{session_id}/generate", response_model=responses.StepResult, summary="Continue a session's text")
 async def generate(
     session_id: str,
-    wired: ServicesDependency,
-    asking: Context,
+    services: ServicesDependency,
+    context: ContextDependency,
     body: requests.SessionGenerateBody | None = None,
     key: Key = None,
 ) -> Response:
     """Generate from the session's state; with `commit` it is one step of as many timesteps as tokens generated."""
     body = body or requests.SessionGenerateBody()
-    wanted = Step(session_id, body.to_domain(), body.step, key)
-    return _answer(await (wired.steps.apply if body.commit else wired.steps.look)(asking, wanted))
+    run = services.steps.apply if body.commit else services.steps.look
+    return _step_response(await run(context, Step(session_id, body.to_domain(), body.step, key)))
 
 
 @router.post("/{session_id}/fork", status_code=201, response_model=responses.Session, summary="Copy a session")
 async def fork(
-    session_id: str, wired: ServicesDependency, asking: Context, body: requests.ForkBody | None = None, key: Key = None
+    session_id: str,
+    services: ServicesDependency,
+    context: ContextDependency,
+    body: requests.ForkBody | None = None,
+    key: Key = None,
 ) -> Response:
     """An independent session that stands where this one does, or where it stood at a kept step."""
     body = body or requests.ForkBody()
-    return _created(await wired.sessions.fork(asking, session_id, body.step, body.ttl_seconds, key))
+    return _created(await services.sessions.fork(context, session_id, body.step, body.ttl_seconds, key))
 
 
 @router.get(
@@ -137,12 +140,12 @@ async def fork(
     responses={200: {"description": "A safetensors file", **responses.STATE_FILE}},
     summary="Export a session's state",
 )
-async def export_state(session_id: str, wired: ServicesDependency, asking: Context) -> Response:
+async def export_state(session_id: str, services: ServicesDependency, context: ContextDependency) -> Response:
     """The session's state as safetensors, named as in its model's config.json; the session stays as it is.
 
     Metadata: model, version, task, fingerprint, dtype, step, timesteps, format_version.
     """
-    exported = await wired.transfers.export(asking, session_id)
+    exported = await services.transfers.export(context, session_id)
     response = Response(exported.content, media_type=OCTETS)
     name = f"{session_id}-step-{exported.step}.safetensors"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -153,15 +156,15 @@ def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
-def _answer(answer: StepResponse) -> Response:
-    response = _json(answer.body)
-    if answer.replayed:
+def _step_response(result: StepResponse) -> Response:
+    response = _json(result.body)
+    if result.replayed:
         response.headers["Unroll-Replayed"] = "true"
     return response
 
 
 def _created(created: Created) -> Response:
-    response = _answer(StepResponse(encode(created.session), created.replayed))
+    response = _step_response(StepResponse(encode(created.session), created.replayed))
     response.status_code = 201
     response.headers["Location"] = f"/v1/sessions/{created.session['id']}"
     return response

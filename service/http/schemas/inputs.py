@@ -1,4 +1,4 @@
-"""Inputs in request bodies: text for models that read words, values for those that read observations."""
+"""Inputs in request bodies: text for language models, values for forecasting models."""
 
 from typing import Annotated, Any, ClassVar, cast
 
@@ -6,7 +6,16 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from service.domain.operations import Input as DomainInput
 from service.domain.operations import SeriesInput, TextInput
-from service.http.schemas.series import EvenTimes, Rows, fit_times, read_future, read_times, read_values, refuse, shown
+from service.http.schemas.series import (
+    EvenTimes,
+    Rows,
+    fit_times,
+    read_future,
+    read_times,
+    read_values,
+    reject,
+    to_excerpt,
+)
 from service.http.schemas.strict import Schema, Text
 
 FORMS = ("text", "tokens", "ids", "values")
@@ -56,28 +65,28 @@ class Input(Schema):
     )
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> "Input":
-        given = [name for name in FORMS if getattr(self, name) is not None]
-        if len(given) == 1 or (self.may_be_future_alone and self.future and not given):
+    def _check_one_form(self) -> "Input":
+        forms = [name for name in FORMS if getattr(self, name) is not None]
+        if len(forms) == 1 or (self.may_be_future_alone and self.future and not forms):
             return self
         alone = ", or future alone" if self.may_be_future_alone else ""
-        raise ValueError(f"{' and '.join(given) or 'nothing'} given: expected exactly one of {', '.join(FORMS)}{alone}")
+        raise ValueError(f"{' and '.join(forms) or 'nothing'} given: expected exactly one of {', '.join(FORMS)}{alone}")
 
     @model_validator(mode="after")
-    def _what_belongs_together(self) -> "Input":
-        words = self.values is None and any(getattr(self, name) is not None for name in FORMS)
-        if self.target is not None and not words:
-            refuse(self.target, "expected it beside text only", "target")
-        if self.future is not None and words:
-            refuse(self.future.rows, "expected it beside values only", "future")
+    def _check_combination(self) -> "Input":
+        is_text = self.values is None and any(getattr(self, name) is not None for name in FORMS)
+        if self.target is not None and not is_text:
+            reject(self.target, "expected it beside text only", "target")
+        if self.future is not None and is_text:
+            reject(self.future.rows, "expected it beside values only", "future")
         if self.timestamps is not None:
             if self.values is None:
-                refuse(shown(self.timestamps), "expected it beside values only, a time for each row", "timestamps")
+                reject(to_excerpt(self.timestamps), "expected it beside values only, a time for each row", "timestamps")
             self.timestamps = fit_times(self.timestamps, len(self.values.rows))
         return self
 
     def to_domain(self) -> DomainInput:
-        """Return the text or the series."""
+        """Return the input as a TextInput or a SeriesInput."""
         if self.values is None and self.future is None:
             return TextInput(
                 self.text,

@@ -1,4 +1,4 @@
-"""Options in request bodies. Each task has some of its own, and refuses those of others by name."""
+"""Options in request bodies. Each task has its own, and rejects those of other tasks by name."""
 
 from typing import Annotated, Literal, cast
 
@@ -11,17 +11,17 @@ MAX_SAMPLES = 1000
 MAX_LEVELS = 99
 
 
-def _each_once(levels: list[float]) -> list[float]:
-    for at, level in enumerate(levels):
-        if level in levels[:at]:
+def _reject_duplicates(levels: list[float]) -> list[float]:
+    for index, level in enumerate(levels):
+        if level in levels[:index]:
             raise ValueError(f"{level} stands twice: expected each level once")
     return levels
 
 
 Level = Annotated[float, Field(gt=0, lt=1)]
-Levels = Annotated[list[Level], Field(min_length=1, max_length=MAX_LEVELS), AfterValidator(_each_once)]
-#: A tuple, for pydantic copies lists at every request.
-USUAL_LEVELS = cast("list[float]", (0.1, 0.5, 0.9))
+Levels = Annotated[list[Level], Field(min_length=1, max_length=MAX_LEVELS), AfterValidator(_reject_duplicates)]
+#: A tuple, because pydantic copies a default that is a list for every request.
+DEFAULT_LEVELS = cast("list[float]", (0.1, 0.5, 0.9))
 
 
 class StepOptions(Schema):
@@ -33,7 +33,7 @@ class StepOptions(Schema):
     horizon: int | None = Field(
         None, ge=1, description="Forecasting: how many steps ahead; null: as many as the model can"
     )
-    quantiles: Levels = Field(USUAL_LEVELS, description="Forecasting: levels inside (0, 1), each once")
+    quantiles: Levels = Field(DEFAULT_LEVELS, description="Forecasting: levels inside (0, 1), each once")
     samples: int = Field(0, ge=0, le=MAX_SAMPLES, description="Forecasting: how many possible futures to draw")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Forecasting: same seed, same samples")
 

@@ -1,6 +1,7 @@
-"""Request bodies: what they may hold, and the domain values that they become.
+"""Schemas of request bodies and queries, and their conversion to domain values.
 
-Inputs and options have modules of their own: `inputs.py` and `options.py`.
+Docstrings and field descriptions are published in the OpenAPI document. `inputs.py` and `options.py` hold the parts
+that several bodies share.
 """
 
 from typing import Annotated
@@ -22,7 +23,7 @@ MAX_ITEMS = 1024
 TtlSeconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, description="Seconds without a step after which it ends")]
 Version = Annotated[str, Field(min_length=1, max_length=32, description="A served version; default: the newest")]
 StepCount = Annotated[int, Field(ge=0, le=2**62, description="The session's step count that this step expects")]
-WantedDurability = Annotated[
+DurabilityLevel = Annotated[
     Durability | None, Field(description="When a step is answered; default: the service's setting")
 ]
 KeptSteps = Annotated[int, Field(ge=0, le=64, description="How many earlier states a fork may start from")]
@@ -37,8 +38,8 @@ class _OneOrMany(Schema):
     @model_validator(mode="after")
     def _one_or_many(self) -> "_OneOrMany":
         if (self.input is None) == (self.inputs is None):
-            found = "both" if self.input is not None else "neither"
-            raise ValueError(f"{found} given: expected input, or inputs for several at once")
+            count = "both" if self.input is not None else "neither"
+            raise ValueError(f"{count} given: expected input, or inputs for several at once")
         return self
 
 
@@ -59,7 +60,7 @@ class PredictBody(_OneOrMany):
         return None if self.input is None else Predict(self.input.to_domain(), self.options.to_domain())
 
     def many(self) -> list[Predict]:
-        return [Predict(one.to_domain(), self.options.to_domain()) for one in self.inputs or []]
+        return [Predict(item.to_domain(), self.options.to_domain()) for item in self.inputs or []]
 
 
 class ScoreBody(_OneOrMany):
@@ -73,7 +74,7 @@ class ScoreBody(_OneOrMany):
         return None if self.input is None else Score(self.input.to_domain())
 
     def many(self) -> list[Score]:
-        return [Score(one.to_domain()) for one in self.inputs or []]
+        return [Score(item.to_domain()) for item in self.inputs or []]
 
 
 class GenerateBody(Schema):
@@ -106,13 +107,13 @@ class CreateSession(Schema):
     model: str = Field(min_length=1, description="Which model to run")
     version: Version | None = None
     ttl_seconds: TtlSeconds = 3600
-    durability: WantedDurability = None
+    durability: DurabilityLevel = None
     kept_steps: KeptSteps = 0
     input: Input | None = Field(None, description="Translation only: the source sentence")
 
     def to_domain(self) -> NewSession:
-        given = None if self.input is None else self.input.to_domain()
-        return NewSession(self.model, self.version, self.ttl_seconds, self.durability, self.kept_steps, given)
+        source = None if self.input is None else self.input.to_domain()
+        return NewSession(self.model, self.version, self.ttl_seconds, self.durability, self.kept_steps, source)
 
 
 class ImportQuery(Schema):
@@ -120,7 +121,7 @@ class ImportQuery(Schema):
 
     model_config = ConfigDict(strict=False)
     ttl_seconds: TtlSeconds = 3600
-    durability: WantedDurability = None
+    durability: DurabilityLevel = None
     kept_steps: KeptSteps = 0
 
     def to_domain(self, content: bytes) -> StateImport:

@@ -1,4 +1,7 @@
-"""What answers look like, for the interactive documentation and the contract at /openapi.json."""
+"""Schemas of responses, for the OpenAPI document and the interactive documentation only.
+
+The names and docstrings of the classes are published there. No response passes through them.
+"""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -255,7 +258,7 @@ SESSION_ERRORS: dict[int | str, dict[str, Any]] = ERRORS | {
     410: {"model": Error, "description": "The session expired or was ended, or its model version is gone"},
 }
 UNSUPPORTED: dict[int | str, dict[str, Any]] = {415: {"model": Error, "description": "The body is of another type"}}
-#: A safetensors file, as body and as answer.
+#: A safetensors file, as the body of a request or of a response.
 STATE_FILE: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 }

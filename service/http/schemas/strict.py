@@ -1,4 +1,4 @@
-"""What all request bodies share: unknown fields, numbers in strings and numbers that are not finite are refused."""
+"""Base schema of request bodies: rejects unknown fields, numbers in strings and numbers that are not finite."""
 
 from typing import Annotated
 
@@ -11,11 +11,11 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def _whole_characters(text: str) -> str:
-    for position, character in enumerate(text):
+def _reject_surrogates(text: str) -> str:
+    for index, character in enumerate(text):
         if "\ud800" <= character <= "\udfff":
-            raise ValueError(f"lone surrogate at character {position}: expected Unicode text")
+            raise ValueError(f"lone surrogate at character {index}: expected Unicode text")
     return text
 
 
-Text = Annotated[str, AfterValidator(_whole_characters)]
+Text = Annotated[str, AfterValidator(_reject_surrogates)]
