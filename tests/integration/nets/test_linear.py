@@ -8,14 +8,20 @@ from torch import Tensor
 
 from service.domain.operations import ComputeDtype
 from service.nets.layers.packed_linear import Float32Linear, OneDnnLinear, PackedMatmul, RowScorer, pack
-from service.nets.layers.reduced_precision import MAX_ABS, Bf16Linear, Fp16WeightLinear, Int8Linear, PlainInt8Linear
+from service.nets.layers.reduced_precision import (
+    MAX_QUANTIZED,
+    Bf16Linear,
+    Fp16WeightLinear,
+    Int8Linear,
+    PlainInt8Linear,
+)
 from tests.rounding import ROOM, assert_rounded, bound
 
 #: bfloat16 rounds weights, activations and results by half of its eps. In a sum such errors average out as its terms
 #: do, so that it is off by the same share as one term, or less.
 HALF = 3 * torch.finfo(torch.bfloat16).eps / 2
 #: int8 rounds weights and activations by half a step, 1/127 of the largest of a row. Of many such errors few add up.
-WHOLE = ROOM * (1 / 2 + 1 / 2) / MAX_ABS
+WHOLE = ROOM * (1 / 2 + 1 / 2) / MAX_QUANTIZED
 #: Every kind of product, also those that another machine or a larger weight would get; and how far off its narrower
 #: numbers may put it, as a share of its largest result.
 KINDS: dict[type[PackedMatmul], float] = {
