@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from service.domain.operations import Predict, SeriesInput
-from service.engine.runner import outcome_of, run_timestep
+from service.engine.runner import run_operation
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
 
@@ -30,10 +30,7 @@ def milliseconds(folder: Path, rows: int, repeats: int) -> float:
     found = []
     for _ in range(repeats + 3):
         started = time.process_time()
-        sequence = task.start(asked, task.initial_state)
-        while not sequence.finished:
-            run_timestep(task, [sequence])
-        outcome_of(task, sequence)
+        run_operation(task, asked, task.initial_state)
         found.append(1000 * (time.process_time() - started))
     return statistics.median(found[3:])
 

@@ -33,7 +33,7 @@ from service.domain.sessions import Durability
 from service.engine.engine import BatchingEngine
 from service.engine.model_repository import FolderModelRepository
 from service.engine.registry import ModelRegistry, load_version
-from service.engine.runner import outcome_of, run_timestep
+from service.engine.runner import run_operation
 from service.engine.state_export import SafetensorsStateFiles
 from service.http.app import create_app
 from service.http.dependencies import Services
@@ -237,9 +237,4 @@ def run_once(
     """
     torch.set_num_threads(1)
     task = load_version(folder, limits, dtype, device).task
-    sequence = task.start(operation, task.initial_state)
-    while not sequence.finished:
-        (failure,) = run_timestep(task, [sequence])
-        if failure is not None:
-            raise failure
-    return outcome_of(task, sequence)
+    return run_operation(task, operation, task.initial_state)

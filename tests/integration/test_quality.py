@@ -18,7 +18,7 @@ from service.cli import app
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Operation, Predict, Score, SeriesInput, TextInput
 from service.domain.rfc3339 import format_rfc3339
-from service.engine.runner import run_timestep
+from service.engine.runner import run_operation
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
 from service.tooling.offline_runner import BATCH
@@ -49,10 +49,7 @@ def report(*arguments: object) -> dict[str, Any]:
 def ask(folder: Path, operation: Operation) -> dict[str, Any]:
     """Return what a server answers to this alone, in the model's own arithmetic."""
     task = load_task(folder, TextLimits())[1]
-    sequence = task.start(operation, task.initial_state)
-    while not sequence.finished:
-        assert run_timestep(task, [sequence]) == [None]
-    return sequence.outcome(b"").output
+    return run_operation(task, operation, task.initial_state).output
 
 
 def translate(folder: Path, text: str) -> str:

@@ -13,11 +13,11 @@ import numpy as np
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Outcome, Predict
+from service.engine.runner import run_to_completion
 from service.nets.forecast_inputs.preprocessor import Numbers
 from service.tasks.base import AnyTask, RunningOperation
 from service.tasks.forecasting.task import ForecastingTask
 from service.tasks.next_word.operations import number
-from service.tooling.offline_runner import finish
 from service.tooling.predict.even_series import read_even_series
 
 
@@ -61,7 +61,7 @@ class ForecastErrors:
         state, errors = task.initial_state, []
         for begin, origin in pairwise([0, *self._origins]):
             step = self._step(task, state, begin, origin)
-            (outcome,) = finish(task, [step])
+            (outcome,) = run_to_completion(task, [step])
             came = self._series.numbers(origin, origin + self._config.horizon, self._target)
             errors.append(np.abs(self._foretold(outcome) - came))
             state = step.state

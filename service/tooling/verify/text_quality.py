@@ -8,7 +8,7 @@ from service.domain.errors import InvalidRequest
 from service.domain.operations import Observation, Predict, Score, TextInput
 from service.tasks.base import AnyTask
 from service.tasks.next_word.operations import number, perplexity
-from service.tooling.offline_runner import LocatedOperation, answers
+from service.tooling.offline_runner import LocatedOperation, run_all
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
@@ -30,7 +30,7 @@ class Perplexity:
 
     def figure(self, task: AnyTask) -> float:
         """Return exp of minus the mean log-probability of a token."""
-        found = [one.observation for one in answers(task, self._asked)]
+        found = [one.observation for one in run_all(task, self._asked)]
         scored = [one for one in found if isinstance(one, Observation)]
         return perplexity(sum(one.logprob for one in scored) / sum(one.tokens for one in scored))
 
@@ -57,7 +57,7 @@ class Bleu:
 
     def figure(self, task: AnyTask) -> float:
         """Return BLEU, from 0 to 100."""
-        found: list[Any] = [one.output["translations"] for one in answers(task, self._asked)]
+        found: list[Any] = [one.output["translations"] for one in run_all(task, self._asked)]
         return number(self._metric.corpus_score([best["text"] for best, *_ in found], [self._references]).score)
 
 

@@ -24,7 +24,7 @@ from service.domain.operations import (
     TextInput,
 )
 from service.domain.rfc3339 import BEGIN, END
-from service.engine.runner import outcome_of, run_timestep
+from service.engine.runner import run_operation, run_timestep, run_to_completion
 from service.tasks.forecasting.task import ForecastingTask
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
@@ -73,10 +73,9 @@ class Model:
 
     def run(self, operation: Operation, state: bytes | None = None) -> Outcome:
         task = self.task
-        sequence = task.start(operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
-        while not sequence.finished:
-            assert run_timestep(task, [sequence]) == [None]
-        return outcome_of(task, sequence)
+        return run_operation(
+            task, operation, task.initial_state if state is None else task.state_codec.from_bytes(state)
+        )
 
     def feed(self, rows: list[Row], state: bytes | None = None, *, skip: int = 0, **options: Any) -> Outcome:
         """Feed rows that come `skip` steps after the start, with regular times and covariates."""
@@ -216,10 +215,8 @@ def test_batched_is_alone(tmp_path: Path, settings: dict[str, Any]) -> None:
     inputs = [series(model.trainer, count, seed=count) for count in (1, 4, 40, 9, 33)]
     alone = [model.feed(rows).output for rows in inputs]
     sequences = [model.task.start(Predict(model.given(rows)), model.task.initial_state) for rows in inputs]
-    while running := [one for one in sequences if not one.finished]:
-        assert run_timestep(model.task, running) == [None] * len(running)
-    for sequence, output in zip(sequences, alone, strict=True):
-        assert_same_forecast(outcome_of(model.task, sequence).output, output)
+    for outcome, output in zip(run_to_completion(model.task, sequences), alone, strict=True):
+        assert_same_forecast(outcome.output, output)
 
 
 def test_looking_changes_nothing_and_answers_what_the_step_did(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from service.domain.operations import (
     Score,
     TextInput,
 )
-from service.engine.runner import run_timestep
+from service.engine.runner import run_operation
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.next_word.task import NextWordTask, TextLimits
 from service.tasks.registry import load_task
@@ -57,11 +57,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> NextWordTask:
 
 
 def run(task: NextWordTask, operation: Operation, state: bytes | None = None) -> Outcome:
-    row = task.initial_state if state is None else task.state_codec.from_bytes(state)
-    sequence = task.start(operation, row)
-    while not sequence.finished:
-        assert run_timestep(task, [sequence]) == [None]
-    return sequence.outcome(task.state_codec.to_bytes(sequence.state))
+    return run_operation(task, operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
 
 
 def predict(task: NextWordTask, state: bytes | None = None, **given: Any) -> Outcome:

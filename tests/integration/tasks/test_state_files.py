@@ -16,7 +16,7 @@ from service.domain.errors import InvalidRequest, StateCorrupted
 from service.domain.operations import OpenSession, Operation, Outcome, Predict, SeriesInput, TextInput
 from service.domain.rfc3339 import BEGIN, END, parse_rfc3339
 from service.engine.registry import LoadedModel
-from service.engine.runner import outcome_of, run_timestep
+from service.engine.runner import run_operation
 from service.engine.state_export import MAX_HEADER_BYTES, SafetensorsStateFiles
 from service.model_folder.safetensors_io import tensor_file
 from service.tasks.limits import TextLimits
@@ -80,12 +80,7 @@ class Model:
 
 def run(loaded: LoadedModel, operation: Operation, state: bytes | None) -> Outcome:
     task = loaded.task
-    sequence = task.start(operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
-    while not sequence.finished:
-        for failure in run_timestep(task, [sequence]):
-            if failure is not None:
-                raise failure
-    return outcome_of(task, sequence)
+    return run_operation(task, operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
 
 
 def further(loaded: LoadedModel, count: int = 1, at: int = 0) -> Predict:

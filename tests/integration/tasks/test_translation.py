@@ -11,7 +11,7 @@ import torch
 
 from service.domain.errors import InputTooLong, InvalidRequest, StateCorrupted
 from service.domain.operations import Generate, Operation, Outcome, Predict, PredictOptions, Score, TextInput
-from service.engine.runner import outcome_of, run_timestep
+from service.engine.runner import outcome_of, run_operation, run_timestep
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
 from service.tasks.translation.task import TranslationTask
@@ -44,10 +44,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> TranslationTask:
 
 
 def run(task: TranslationTask, operation: Operation, state: bytes | None = None) -> Outcome:
-    sequence = task.start(operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
-    while not sequence.finished:
-        assert run_timestep(task, [sequence]) == [None]
-    return outcome_of(task, sequence)
+    return run_operation(task, operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
 
 
 def translate(task: TranslationTask, text: str, **options: Any) -> Any:
