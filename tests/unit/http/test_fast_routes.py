@@ -1,4 +1,4 @@
-"""Whatever comes, the short way answers what FastAPI alone would."""
+"""Whatever a request holds, the fast routes answer as FastAPI alone would."""
 
 import asyncio
 import json
@@ -24,16 +24,16 @@ STEP, MANY, PREDICT = "/v1/sessions/ses_x/steps", "/v1/sessions/steps", "/v1/mod
 GOOD = {"input": {"text": "a"}, "step": 0}
 
 
-class Told:
+class EchoServices:
     """Use cases that answer with what they were asked, or refuse it."""
 
     async def apply(self, caller: Any, step: Step) -> StepResponse:
         if step.session_id == "ses_gone":
             raise SessionNotFound("no session")
-        return StepResponse(self._told(step), replayed=step.key == "again")
+        return StepResponse(self._echo(step), replayed=step.key == "again")
 
     async def apply_all(self, caller: Any, steps: list[Step]) -> list[StepResponse | StepConflict]:
-        return [StepResponse(self._told(one)) if one.step != 7 else StepConflict("at 8", step=8) for one in steps]
+        return [StepResponse(self._echo(one)) if one.step != 7 else StepConflict("at 8", step=8) for one in steps]
 
     async def one(self, caller: Any, model: str, version: str | None, operation: Any) -> dict[str, Any]:
         return {"asked": [model, version, repr(operation)]}
@@ -41,17 +41,17 @@ class Told:
     async def many(self, caller: Any, model: str, version: str | None, operations: list[Any]) -> dict[str, Any]:
         return {"asked": [model, version, repr(operations)]}
 
-    def _told(self, step: Step) -> bytes:
+    def _echo(self, step: Step) -> bytes:
         return json.dumps([repr(step), digest("step", step.operation, step.step).hex()]).encode()
 
 
-def app(*, short: bool) -> ASGIApp:
-    told = Told()
+def app(*, fast: bool) -> ASGIApp:
+    echo = EchoServices()
     api = create_api()
-    api.state.services = SimpleNamespace(steps=told, predictions=told)
+    api.state.services = SimpleNamespace(steps=echo, predictions=echo)
     settings = RequestSettings(max_body_bytes=4096, request_timeout_seconds=5)
     return RequestMiddleware(
-        FastRouteMiddleware(api, api.state.services) if short else api,
+        FastRouteMiddleware(api, api.state.services) if fast else api,
         settings,
         Admission(8),
         CountingObserver(),
@@ -59,7 +59,7 @@ def app(*, short: bool) -> ASGIApp:
     )
 
 
-def ask(
+def post(
     target: ASGIApp, path: str, content: bytes, headers: list[tuple[str, str]]
 ) -> tuple[int, bytes, dict[str, str]]:
     async def scene() -> httpx.Response:
@@ -131,21 +131,21 @@ CASES: list[tuple[str, bytes, list[tuple[str, str]]]] = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[1][:40]!r} {case[2]!r:.60}")
-def test_the_short_way_answers_as_the_long_one(case: tuple[str, bytes, list[tuple[str, str]]]) -> None:
-    assert ask(app(short=True), *case) == ask(app(short=False), *case)
+def test_a_fast_route_answers_as_fastapi(case: tuple[str, bytes, list[tuple[str, str]]]) -> None:
+    assert post(app(fast=True), *case) == post(app(fast=False), *case)
 
 
-def test_what_is_well_formed_takes_the_short_way() -> None:
-    async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError(f"{scope['path']} went the long way")
+def test_a_valid_request_takes_the_fast_route() -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError(f"{scope['path']} went to FastAPI")
 
-    told = SimpleNamespace(steps=Told(), predictions=Told())
-    gate = RequestSettings(max_body_bytes=4096, request_timeout_seconds=5)
-    short: Callable[..., Any] = FastRouteMiddleware(nowhere, told)  # type: ignore[arg-type]
-    target = RequestMiddleware(short, gate, Admission(8), CountingObserver(), ManualClock())
-    for path, given in (
+    services = SimpleNamespace(steps=EchoServices(), predictions=EchoServices())
+    settings = RequestSettings(max_body_bytes=4096, request_timeout_seconds=5)
+    fast: Callable[..., Any] = FastRouteMiddleware(fail, services)  # type: ignore[arg-type]
+    target = RequestMiddleware(fast, settings, Admission(8), CountingObserver(), ManualClock())
+    for path, content in (
         (STEP, GOOD),
         (MANY, {"steps": [GOOD | {"session_id": "a"}]}),
         (PREDICT, {"input": {"text": "a"}}),
     ):
-        assert ask(target, path, body(given), [JSON])[0] == 200
+        assert post(target, path, body(content), [JSON])[0] == 200

@@ -43,9 +43,13 @@ class Connection:
     sent: list[Message] = field(default_factory=list)
 
     async def run(self) -> None:
-        gate = RequestMiddleware(self._app, RequestSettings(1024, 30), self.admission, self.observer, ManualClock())
+        middleware = RequestMiddleware(
+            self._app, RequestSettings(1024, 30), self.admission, self.observer, ManualClock()
+        )
         headers = [(b"transfer-encoding", b"chunked")]
-        await gate({"type": "http", "method": "POST", "path": "/v1/x", "headers": headers}, self._receive, self._send)
+        await middleware(
+            {"type": "http", "method": "POST", "path": "/v1/x", "headers": headers}, self._receive, self._send
+        )
 
     def start(self) -> asyncio.Task[None]:
         return asyncio.create_task(self.run())

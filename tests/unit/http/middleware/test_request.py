@@ -1,4 +1,4 @@
-"""The door of a worker that is being stopped."""
+"""The request middleware of a worker that is being stopped."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ BODY = b'{"input": {"text": "the"}}'
 
 @dataclass
 class Exchange:
-    """One request to a door with a small application behind it, and what came of it."""
+    """One request to the middleware around a small application, and its response."""
 
     admission: Admission
     path: str = "/v1/sessions/ses_1/steps"
@@ -29,13 +29,13 @@ class Exchange:
     sent: list[Message] = field(default_factory=list)
 
     async def run(self) -> None:
-        gate = RequestMiddleware(
+        middleware = RequestMiddleware(
             self._app, RequestSettings(1024, 30), self.admission, CountingObserver(), ManualClock()
         )
         length = str(sum(map(len, self.parts))).encode()
         headers = [(b"content-length", length)] if self.parts else []
         scope: Scope = {"type": "http", "method": self.method, "path": self.path, "headers": headers}
-        await gate(scope, self._receive, self._send)
+        await middleware(scope, self._receive, self._send)
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         while self.reads and (await receive())["more_body"]:

@@ -1,0 +1,76 @@
+"""One line and one set of metrics for each request."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from starlette.types import Message
+
+from service.application.admission import Admission
+from service.http.middleware.access_log import report
+from service.http.middleware.body import RequestBody
+from service.http.middleware.response import ResponseStart
+from tests.fakes import CountingObserver
+
+
+async def _no_receive() -> Message:
+    raise AssertionError("nothing is received here")
+
+
+async def _no_send(_message: Message) -> None:
+    raise AssertionError("nothing is sent here")
+
+
+def _report(route: str, status: int, code: str | None = None, method: str = "POST") -> CountingObserver:
+    observer = CountingObserver()
+    response = ResponseStart(_no_send, b"req_1", RequestBody(_no_receive, {}, 0), Admission(1))
+    response.status = status
+    scope: dict[str, Any] = {"method": method, "route": SimpleNamespace(path=route), "state": {"error_code": code}}
+    report(observer, scope, response, 0.0123456)
+    return observer
+
+
+@pytest.mark.parametrize(
+    ("route", "status", "code", "level"),
+    [
+        ("/v1/models", 200, None, logging.INFO),
+        ("/v1/models", 404, "not_found", logging.INFO),
+        ("/v1/models", 499, None, logging.INFO),
+        ("/v1/models", 500, "internal_error", logging.WARNING),
+        ("/v1/models", 503, "shutting_down", logging.WARNING),
+        ("/v1/models", 503, "overloaded", logging.DEBUG),
+        ("/health/ready", 503, None, logging.DEBUG),
+        ("/metrics", 200, None, logging.DEBUG),
+    ],
+)
+def test_the_level_of_a_line_follows_route_and_outcome(
+    caplog: pytest.LogCaptureFixture, route: str, status: int, code: str | None, level: int
+) -> None:
+    caplog.set_level("DEBUG", logger="unroll.access")
+    _report(route, status, code)
+    (line,) = caplog.records
+    assert (line.message, line.levelno) == ("request", level)
+
+
+def test_a_line_has_the_documented_fields(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", logger="unroll.access")
+    _report("/v1/models", 404, "not_found")
+    fields = ("request_id", "method", "route", "status", "code", "milliseconds")
+    values = ("req_1", "POST", "/v1/models", 404, "not_found", 12.346)
+    assert tuple(getattr(caplog.records[0], name) for name in fields) == values
+
+
+@pytest.mark.parametrize("code", ["overloaded", "shutting_down", "deadline_exceeded"])
+def test_a_request_refused_for_lack_of_room_or_time_is_counted_as_shed(code: str) -> None:
+    assert _report("/v1/models", 503, code).counts[f"shed {code}"] == 1
+
+
+def test_another_failure_is_not_counted_as_shed() -> None:
+    assert not any(name.startswith("shed") for name in _report("/v1/models", 503, "store_full").counts)
+
+
+def test_a_method_of_the_clients_own_is_not_logged_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", logger="unroll.access")
+    _report("/v1/models", 405, "method_not_allowed", method="BREW")
+    assert caplog.records[0].__dict__["method"] == "other"
