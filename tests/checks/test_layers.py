@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
@@ -45,6 +46,34 @@ LAYERS = {
     "cli": layer("settings bootstrap process tasks tooling telemetry", "typer"),
 }
 
+#: A room is a folder inside a package. Its row names the rooms of the same package that it imports; `.` stands for the
+#: modules beside the rooms.
+ROOMS = {
+    "application/model_versions": ".",
+    "application/sessions": ". model_versions",
+    "http/middleware": ".",
+    "http/routes": ". schemas",
+    "http/schemas": "",
+    "model_folder/golden": ".",
+    "nets/config": "",
+    "nets/forecast_inputs": "config",
+    "nets/layers": "config",
+    "nets/models": "config layers",
+    "store/driver": "",
+    "store/embedded": "",
+    "store/index": ". driver record",
+    "store/record": "",
+    "tasks/forecasting": ". next_word",
+    "tasks/next_word": ".",
+    "tasks/translation": ". next_word",
+    "tooling/inspect": "",
+    "tooling/pack": "inspect verify",
+    "tooling/predict": "",
+    "tooling/verify": ". predict",
+}
+#: More files than this in one folder, and a newcomer reads a list where there should be a map.
+MAX_MODULES_IN_A_FOLDER = 15
+
 #: Modules other than settings.py that touch the environment, what they touch, and why that is no setting.
 ENVIRONMENT = {
     "service.process.supervisor": "sets PROMETHEUS_MULTIPROC_DIR and hands the settings on to its workers",
@@ -61,6 +90,12 @@ MODULES = service_modules()
 def place_of(module: str) -> str:
     """`http` for service.http.app, `errors` for service.domain.errors, `service` for the package itself."""
     return module.split(".")[1] if "." in module else module
+
+
+def room_of(module: str) -> str:
+    """`http/routes` for service.http.routes.sessions and service.http.routes, `http` for service.http.app."""
+    folder = MODULES[module].parent.relative_to(SERVICE)
+    return folder.as_posix()
 
 
 def imports_of(module: str) -> set[str]:
@@ -91,6 +126,24 @@ def test_a_module_imports_only_what_the_row_of_its_place_allows(module: str) -> 
     assert ours <= allowed, f"{module} imports {sorted(ours - allowed)} of ours"
     found = libraries_in(imports)
     assert found <= LAYERS[place].libraries, f"{module} imports {sorted(found - LAYERS[place].libraries)}"
+
+
+def test_every_room_has_its_row() -> None:
+    assert {room for room in map(room_of, MODULES) if "/" in room} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_imports_only_the_neighbours_of_its_row(room: str) -> None:
+    package = room.partition("/")[0]
+    members = [module for module in MODULES if room_of(module) == room]
+    rooms = {room_of(name) for module in members for name in imports_of(module) & set(MODULES)}
+    neighbours = {name for name in rooms - {room} if name.partition("/")[0] == package}
+    assert neighbours == {package if name == "." else f"{package}/{name}" for name in ROOMS[room].split()}
+
+
+def test_no_folder_holds_more_modules_than_a_reader_takes_in() -> None:
+    folders = Counter(path.parent.relative_to(ROOT).as_posix() for path in MODULES.values())
+    assert {folder: count for folder, count in folders.items() if count > MAX_MODULES_IN_A_FOLDER} == {}
 
 
 def test_the_table_allows_nothing_that_nobody_imports() -> None:
