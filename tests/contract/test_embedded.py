@@ -66,8 +66,8 @@ def test_it_starts_with_the_settings_that_the_promises_need_and_stops(start_serv
     }
     with connected(server) as client:
         for name, value in expected.items():
-            found = client.config_get(name)
-            assert list(found.values()) in ([value], [value.encode()])
+            setting = client.config_get(name)
+            assert list(setting.values()) in ([value], [value.encode()])
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     assert server.alive()
     server.stop()

@@ -15,8 +15,8 @@ from service.store.driver.group_commit import GroupCommit
 pytestmark = pytest.mark.anyio
 
 
-class Trips:
-    """Answers each command with itself, once it may go on; remembers the batches."""
+class RecordingExecutor:
+    """Executor that replies to each command with itself once it may continue, and records the batches."""
 
     def __init__(self) -> None:
         self.batches: list[Sequence[Command]] = []
@@ -35,78 +35,80 @@ def soon(seconds: float = 60.0) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-async def submit_all(lane: GroupCommit, numbers: range) -> list[asyncio.Task[CommandResult]]:
-    tasks = [asyncio.create_task(lane.submit(read_command(number), soon())) for number in numbers]
+async def submit_all(group_commit: GroupCommit, numbers: range) -> list[asyncio.Task[CommandResult]]:
+    tasks = [asyncio.create_task(group_commit.submit(read_command(number), soon())) for number in numbers]
     for _ in range(3):
         await asyncio.sleep(0)
     return tasks
 
 
 async def test_what_arrives_during_a_round_trip_goes_together_in_the_next() -> None:
-    trips = Trips()
-    lane = GroupCommit(trips.run)
-    tasks = await submit_all(lane, range(3)) + await submit_all(lane, range(3, 10))
-    assert [len(batch) for batch in trips.batches] == [3]
-    trips.go.set()
-    assert [answer.reply for answer in await asyncio.gather(*tasks)] == list(range(10))
-    assert [len(batch) for batch in trips.batches] == [3, 7]
+    executor = RecordingExecutor()
+    group_commit = GroupCommit(executor.run)
+    tasks = await submit_all(group_commit, range(3)) + await submit_all(group_commit, range(3, 10))
+    assert [len(batch) for batch in executor.batches] == [3]
+    executor.go.set()
+    assert [result.reply for result in await asyncio.gather(*tasks)] == list(range(10))
+    assert [len(batch) for batch in executor.batches] == [3, 7]
 
 
 async def test_batches_are_bounded_and_as_many_fly_as_allowed() -> None:
-    trips = Trips()
-    lane = GroupCommit(trips.run, max_in_flight=2, max_batch=4)
-    tasks = await submit_all(lane, range(10))
-    assert [len(batch) for batch in trips.batches] == [4, 4]
-    trips.go.set()
+    executor = RecordingExecutor()
+    group_commit = GroupCommit(executor.run, max_in_flight=2, max_batch=4)
+    tasks = await submit_all(group_commit, range(10))
+    assert [len(batch) for batch in executor.batches] == [4, 4]
+    executor.go.set()
     await asyncio.gather(*tasks)
-    assert [len(batch) for batch in trips.batches] == [4, 4, 2]
+    assert [len(batch) for batch in executor.batches] == [4, 4, 2]
 
 
 async def test_a_round_trip_that_breaks_fails_each_member_with_an_error_of_its_own() -> None:
-    trips = Trips()
-    trips.broken = True
-    trips.go.set()
-    lane = GroupCommit(trips.run)
+    executor = RecordingExecutor()
+    executor.broken = True
+    executor.go.set()
+    group_commit = GroupCommit(executor.run)
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # the bug is logged, not swallowed
-    results = await asyncio.gather(*await submit_all(lane, range(3)), return_exceptions=True)
+    results = await asyncio.gather(*await submit_all(group_commit, range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [StoreUnavailable] * 3
     assert len({id(result) for result in results}) == 3
-    trips.broken = False
-    assert (await lane.submit(read_command(7), soon())).reply == 7
+    executor.broken = False
+    assert (await group_commit.submit(read_command(7), soon())).reply == 7
 
 
 async def test_a_call_whose_turn_comes_too_late_is_never_sent() -> None:
-    trips = Trips()
-    trips.go.set()
+    executor = RecordingExecutor()
+    executor.go.set()
     with pytest.raises(StoreUnavailable) as late:
-        await GroupCommit(trips.run).submit(write_command(1), soon(-1.0))
+        await GroupCommit(executor.run).submit(write_command(1), soon(-1.0))
     assert late.value.applied == "no"
-    assert not trips.batches
+    assert not executor.batches
 
 
 async def test_of_cancelled_callers_waiting_for_their_turn_only_writers_are_sent() -> None:
-    trips = Trips()
-    lane = GroupCommit(trips.run)
-    first = await submit_all(lane, range(1))
-    waiting = [asyncio.create_task(lane.submit(command, soon())) for command in (read_command("r"), write_command("w"))]
+    executor = RecordingExecutor()
+    group_commit = GroupCommit(executor.run)
+    first = await submit_all(group_commit, range(1))
+    waiting = [
+        asyncio.create_task(group_commit.submit(command, soon())) for command in (read_command("r"), write_command("w"))
+    ]
     await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
-    trips.go.set()
+    executor.go.set()
     await asyncio.gather(*first)
-    await lane.drain()
-    assert trips.batches[1:] == [[write_command("w")]]
+    await group_commit.drain()
+    assert executor.batches[1:] == [[write_command("w")]]
 
 
 async def test_a_call_with_little_time_left_does_not_take_its_neighbours_time() -> None:
-    trips = Trips()
-    lane = GroupCommit(trips.run)
-    hurried = asyncio.create_task(lane.submit(write_command(1), soon(0.02)))
-    patient = asyncio.create_task(lane.submit(write_command(2), soon()))
+    executor = RecordingExecutor()
+    group_commit = GroupCommit(executor.run)
+    hurried = asyncio.create_task(group_commit.submit(write_command(1), soon(0.02)))
+    patient = asyncio.create_task(group_commit.submit(write_command(2), soon()))
     with pytest.raises(StoreUnavailable) as refusal:
         await hurried
     assert refusal.value.applied == "unknown"
-    trips.go.set()
+    executor.go.set()
     assert (await patient).reply == 2
 
 
@@ -119,13 +121,13 @@ async def test_calls_of_one_tick_share_a_round_trip(store: RedisStore, client: R
 
 def test_a_call_that_comes_too_late_delays_no_other_one_on_the_loop_that_serves() -> None:
     async def calls() -> list[CommandResult | BaseException]:
-        trips = Trips()
-        lane = GroupCommit(trips.run)
-        late = asyncio.create_task(lane.submit(read_command(1), soon(-1.0)))
-        in_time = asyncio.create_task(lane.submit(read_command(2), soon()))
-        later = asyncio.create_task(lane.submit(read_command(3), soon(-2.0)))
+        executor = RecordingExecutor()
+        group_commit = GroupCommit(executor.run)
+        late = asyncio.create_task(group_commit.submit(read_command(1), soon(-1.0)))
+        in_time = asyncio.create_task(group_commit.submit(read_command(2), soon()))
+        later = asyncio.create_task(group_commit.submit(read_command(3), soon(-2.0)))
         await asyncio.sleep(0)
-        trips.go.set()
+        executor.go.set()
         return await asyncio.gather(late, in_time, later, return_exceptions=True)
 
     first, second, third = uvloop.run(calls())

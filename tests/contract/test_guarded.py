@@ -127,9 +127,9 @@ async def test_a_user_of_the_store_needs_no_more_than_the_documentation_says(tmp
         await works(url, ("memory", "fsynced"))
         async with aclosing(connect(url)) as topology:
             store = RedisStore(topology, Observed())
-            found = await store.read("tenant", "fsynced0")
-            assert found is not None
-            await store.confirm("tenant", "fsynced0", found)
+            record = await store.read("tenant", "fsynced0")
+            assert record is not None
+            await store.confirm("tenant", "fsynced0", record)
             assert len((await store.list("tenant", None, 10, None)).sessions) == 10
             assert await store.end("tenant", "memory0")
             await store.ping()

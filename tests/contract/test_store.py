@@ -212,9 +212,9 @@ async def test_tenants_and_foreign_ids_cannot_reach_into_other_keys(
     keys = [key.decode() async for key in client.scan_iter(f"{prefix}:*")]
     assert f"{prefix}:a%3A%7Bb%7D%2F%C3%BC:{{i%7Bd%7D%3A%C3%A9}}" in keys
     assert all(key.count("{") <= 1 and key.count("}") <= 1 for key in keys)
-    found = await store.read("a:{b}/ü", "i{d}:é")
-    assert found is not None
-    assert found.state == b"odd"
+    record = await store.read("a:{b}/ü", "i{d}:é")
+    assert record is not None
+    assert record.state == b"odd"
     assert await store.read("b", "i{d}:é") is None
 
 
@@ -230,9 +230,9 @@ async def test_a_caller_that_is_cancelled_harms_neither_its_write_nor_its_neighb
     assert isinstance(results[1], asyncio.CancelledError)
     assert [result.step for result in results if isinstance(result, Record)] == [1, 1]
     await store.aclose()
-    found = await store.read("tenant", "id1")
-    assert found is not None
-    assert found.step == 1
+    record = await store.read("tenant", "id1")
+    assert record is not None
+    assert record.step == 1
 
 
 async def test_a_reader_that_is_cancelled_leaves_its_neighbours_their_own_answers(store: RedisStore) -> None:

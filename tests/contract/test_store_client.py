@@ -26,8 +26,8 @@ async def test_settings_that_break_promises_are_warned_of(start_server: Start) -
     async with make_client(server.url) as client, aclosing(connect(server.url)) as topology:
         await client.config_set("maxmemory-policy", "allkeys-lru")
         await client.config_set("appendfsync", "no")
-        found = await warnings(topology)
-        assert [warning.split(" is ")[0] for warning in found] == [
+        problems = await warnings(topology)
+        assert [warning.split(" is ")[0] for warning in problems] == [
             "the store's maxmemory-policy",
             "the store's appendfsync",
         ]
@@ -39,8 +39,8 @@ async def test_a_durability_that_the_server_cannot_give_is_warned_of(start_serve
     server, replica = start_server("alone"), start_server("replica")
     async with make_client(server.url) as client, aclosing(connect(server.url)) as topology:
         assert await warnings(topology, "fsynced") == []
-        (found,) = await warnings(topology, "replicated")
-        assert found.startswith("the store has no replica, expected one or more: UNROLL_DURABILITY is replicated")
+        (problem,) = await warnings(topology, "replicated")
+        assert problem.startswith("the store has no replica, expected one or more: UNROLL_DURABILITY is replicated")
         await follow(replica, await listen(server))
         await await_replicas(server, 1)
         assert await warnings(topology, "replicated") == []
@@ -60,8 +60,10 @@ async def test_a_server_without_waitaof_is_warned_of_where_sessions_want_it(tmp_
             pytest.skip("the redis-server on the PATH has WAITAOF")
         async with aclosing(connect(f"redis://127.0.0.1:{server.port}")) as topology:
             assert await warnings(topology) == []
-            (found,) = await warnings(topology, "fsynced")
-            assert found.startswith("the store has no WAITAOF, expected Valkey, Redis 7.2 or later, or appendfsync alw")
+            (problem,) = await warnings(topology, "fsynced")
+            assert problem.startswith(
+                "the store has no WAITAOF, expected Valkey, Redis 7.2 or later, or appendfsync alw"
+            )
             server.ask("CONFIG", "SET", "appendfsync", "always")
             assert await warnings(topology, "fsynced") == []
     finally:

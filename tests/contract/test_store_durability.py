@@ -61,12 +61,12 @@ async def test_replicated_is_missed_without_a_replica_and_the_write_is_there(sto
     with pytest.raises(DurabilityNotReached) as missed:
         await store.write("tenant", "id", stepped(created))
     assert (missed.value.applied, missed.value.step) == ("yes", 1)
-    found = await store.read("tenant", "id")
-    assert found is not None
-    assert found.step == 1
+    record = await store.read("tenant", "id")
+    assert record is not None
+    assert record.step == 1
     assert [name for name, _ in (await store.list("tenant", None, 10, None)).sessions] == ["id"]
     with pytest.raises(DurabilityNotReached):
-        await store.confirm("tenant", "id", found)
+        await store.confirm("tenant", "id", record)
 
 
 async def test_replicated_is_reached_by_real_replicas_as_they_come_and_go(
@@ -128,17 +128,17 @@ def test_all_connected_replicas_must_confirm() -> None:
 
 def test_a_replica_that_leaves_counts_until_a_new_look_at_the_servers() -> None:
     level = Replicated()
-    both: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
-    one: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
-    assert not level.evaluate(level.commands(100), [2, both], ReplicaCount(refreshes=1)).missed
-    left = level.evaluate(level.commands(100), [1, one], ReplicaCount(refreshes=1))
+    both_replicas: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
+    one_replica: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
+    assert not level.evaluate(level.commands(100), [2, both_replicas], ReplicaCount(refreshes=1)).missed
+    left = level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(refreshes=1))
     assert left.missed
     assert left.retry
-    assert not level.evaluate(level.commands(100), [1, one], ReplicaCount(refreshes=2)).missed
+    assert not level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(refreshes=2)).missed
 
 
 def test_a_replica_that_may_be_promoted_must_confirm_though_it_has_left() -> None:
     level = Replicated()
-    one: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
-    assert level.evaluate(level.commands(100), [1, one], ReplicaCount(replicas=2)).missed
-    assert not level.evaluate(level.commands(100), [1, one], ReplicaCount(replicas=1)).missed
+    one_replica: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
+    assert level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(replicas=2)).missed
+    assert not level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(replicas=1)).missed

@@ -72,9 +72,9 @@ async def test_a_store_that_hangs_is_told_within_the_timeout_and_goes_on(
         os.kill(process, signal.SIGCONT)
     assert [type(result) for result in results] == [StoreUnavailable] * 3
     assert [result.applied for result in results if isinstance(result, StoreUnavailable)] == ["unknown", None, None]
-    found = await store.read("tenant", "id")
-    assert found is not None
-    assert (await store.write("tenant", "id", stepped(found))).step == found.step + 1
+    record = await store.read("tenant", "id")
+    assert record is not None
+    assert (await store.write("tenant", "id", stepped(record))).step == record.step + 1
 
 
 async def _after_the_first_tick(store: RedisStore) -> object:
@@ -252,10 +252,10 @@ async def test_a_write_that_was_overtaken_before_its_reply_was_lost_is_never_cal
         created = await store.create("tenant", "id", make_record())
 
         async def overtake() -> None:
-            found = await direct.read("tenant", "id")
-            assert found is not None
-            assert found.step == 1
-            await direct.write("tenant", "id", stepped(found))
+            record = await direct.read("tenant", "id")
+            assert record is not None
+            assert record.step == 1
+            await direct.write("tenant", "id", stepped(record))
 
         proxy.lose_next_reply(overtake)
         with pytest.raises(StoreUnavailable) as lost:

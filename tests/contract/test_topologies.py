@@ -142,9 +142,9 @@ async def test_a_slot_that_is_halfway_serves_the_sessions_that_went_and_those_th
         source.ask("MIGRATE", "127.0.0.1", target.port, f"test:{TENANT}:{{{goes}}}", 0, 5000)
         await store.create(TENANT, comes, make_record(durability="replicated"))
         for name in (stays, goes, comes):
-            found = await store.read(TENANT, name)
-            assert found is not None
-            assert (await store.write(TENANT, name, stepped(found))).step == 1
+            record = await store.read(TENANT, name)
+            assert record is not None
+            assert (await store.write(TENANT, name, stepped(record))).step == 1
         assert await store.end(TENANT, goes)
         assert await store.read(TENANT, "none") is None
 

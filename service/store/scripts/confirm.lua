@@ -1,5 +1,5 @@
--- Writes something behind a record that is still the one in question, for WAIT and WAITAOF to cover both.
--- KEYS: session. ARGV: its header.
+-- Writes to a session that still has the expected record, so that WAIT and WAITAOF cover the record as well.
+-- KEYS: session. ARGV: expected header.
 if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then
   return 'conflict'
 end

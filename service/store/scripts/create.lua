@@ -1,8 +1,8 @@
--- Stores a first record; where the key holds anything else, returns that instead.
--- KEYS: session. ARGV: record, ttl in ms.
+-- Stores a first record and returns nil, or returns the value that the key already has.
+-- KEYS: session. ARGV: record, TTL in ms.
 local stored = redis.call('GET', KEYS[1])
 if stored == ARGV[1] then
-  -- The same creation sent again, see write.lua.
+  -- The same command sent again, see write.lua.
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   return false
 end

@@ -1,18 +1,18 @@
 -- Replaces a record by a tombstone.
--- KEYS: session. ARGV: tombstone, ttl in ms, magic of a tombstone.
+-- KEYS: session. ARGV: tombstone, TTL in ms, magic of a tombstone.
 local magic = redis.call('GETRANGE', KEYS[1], 0, #ARGV[3] - 1)
 if magic == '' then
   return 'missing'
 end
 if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1]) == ARGV[1] then
-  -- The same end sent again, see write.lua.
+  -- The same command sent again, see write.lua.
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   return 'written'
 end
 if magic == ARGV[3] then
   return 'ended'
 end
--- A full server refuses SET as a script's first write but never DEL, and ending sessions is how clients make room.
+-- A full server rejects SET as the first write of a script, but never DEL. Clients end sessions to free memory.
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 'written'

@@ -6,11 +6,11 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[1], string.format('%d ', now) .. ARGV[2])
 end
-local noted = redis.call('HGETALL', KEYS[1])
-for i = 1, #noted, 2 do
-  local at = tonumber(string.match(noted[i + 1], '^%d+'))
-  if not at or at + ARGV[3] < now then
-    redis.call('HDEL', KEYS[1], noted[i])
+local notices = redis.call('HGETALL', KEYS[1])
+for i = 1, #notices, 2 do
+  local noted_at = tonumber(string.match(notices[i + 1], '^%d+'))
+  if not noted_at or noted_at + ARGV[3] < now then
+    redis.call('HDEL', KEYS[1], notices[i])
   end
 end
 return { now, redis.call('HGETALL', KEYS[2]), redis.call('HGETALL', KEYS[1]) }

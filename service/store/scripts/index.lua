@@ -1,5 +1,5 @@
--- Enters a session in its tenant's index, and drops the oldest entries beyond the limit.
--- KEYS: by creation, by expiry. ARGV: member, how long the entry holds in ms, limit, how long the index outlives it in ms.
+-- Adds or renews a session's entry in its tenant's index, and removes the oldest entries over the limit.
+-- KEYS: by creation, by expiry. ARGV: member, lifetime of the entry in ms, limit, how long the index outlives it in ms.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], 0, ARGV[1])
@@ -10,11 +10,11 @@ if excess > 0 then
   redis.call('ZREM', KEYS[1], unpack(oldest))
   redis.call('ZREM', KEYS[2], unpack(oldest))
 end
--- Entries are dropped one by one and counted; where nobody does that any more, all of them go in the end.
-local most = ARGV[2] + ARGV[4]
+-- Workers remove and count expired entries. If no worker runs any more, the whole index expires in the end.
+local lifetime = ARGV[2] + ARGV[4]
 for _, key in ipairs(KEYS) do
-  if redis.call('PTTL', key) < most then
-    redis.call('PEXPIRE', key, most)
+  if redis.call('PTTL', key) < lifetime then
+    redis.call('PEXPIRE', key, lifetime)
   end
 end
 return redis.status_reply('OK')

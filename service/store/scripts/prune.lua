@@ -1,5 +1,5 @@
--- Drops expired entries of a tenant's index, at most one portion; returns how many went, live and are left.
--- KEYS: by creation, by expiry. ARGV: portion.
+-- Removes expired entries of a tenant's index, one batch at most; returns the numbers of removed, live and all entries.
+-- KEYS: by creation, by expiry. ARGV: batch size.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[1])

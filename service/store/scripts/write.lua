@@ -1,6 +1,6 @@
--- Replaces a session's record if it is still the one that the writer started from.
--- KEYS: session. ARGV: that record, of a large one the header alone; new record, ttl in ms, magic of a tombstone, size of
--- a header.
+-- Replaces a session's record if it is still the expected one.
+-- KEYS: session. ARGV: expected record, or only the header of a large one; new record, TTL in ms, magic of a tombstone,
+-- size of a header.
 local size = tonumber(ARGV[5])
 local stored
 if #ARGV[1] > size then
@@ -12,8 +12,8 @@ if stored == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
   return 'written'
 end
--- The same write sent again because its first reply was lost: it took effect then. WAIT and WAITAOF cover what this
--- connection wrote, so it writes something: what they say then holds for all that was written before.
+-- The same command sent again because its first reply was lost: the write already took effect. WAIT and WAITAOF cover
+-- the writes of this connection, so it must write something; they then cover all earlier writes too.
 if string.sub(stored, 1, size) == string.sub(ARGV[2], 1, size) then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
   return 'written'

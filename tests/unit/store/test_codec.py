@@ -1,4 +1,4 @@
-"""Records as bytes."""
+"""Binary format of records."""
 
 from dataclasses import fields, replace
 
@@ -74,24 +74,24 @@ def test_every_record_comes_back_as_it_was(record: Record) -> None:
 
 @given(records)
 def test_a_listing_is_told_the_same_by_the_first_bytes_alone(record: Record) -> None:
-    facts = decode_head(encode(record, OWNER)[:HEAD_BYTES], OWNER)
-    assert isinstance(facts, SessionSummary)
-    assert all(getattr(facts, field.name) == getattr(record, field.name) for field in fields(facts))
+    summary = decode_head(encode(record, OWNER)[:HEAD_BYTES], OWNER)
+    assert isinstance(summary, SessionSummary)
+    assert all(getattr(summary, field.name) == getattr(record, field.name) for field in fields(summary))
 
 
 @pytest.mark.parametrize("name", ["m" * 255, "é" * 127])
 def test_the_first_bytes_have_room_for_names_of_any_file_system(name: str) -> None:
-    facts = decode_head(encode(replace(SAMPLE, model=name, version=name), OWNER)[:HEAD_BYTES], OWNER)
-    assert isinstance(facts, SessionSummary)
-    assert (facts.model, facts.version) == (name, name)
+    summary = decode_head(encode(replace(SAMPLE, model=name, version=name), OWNER)[:HEAD_BYTES], OWNER)
+    assert isinstance(summary, SessionSummary)
+    assert (summary.model, summary.version) == (name, name)
 
 
 def test_no_bit_of_what_a_listing_tells_can_flip_unnoticed() -> None:
     data = encode(SAMPLE, OWNER)
     beginning = data.index(SAMPLE.state)
-    for place in range(beginning * 8):
+    for bit in range(beginning * 8):
         flipped = bytearray(data)
-        flipped[place // 8] ^= 1 << place % 8
+        flipped[bit // 8] ^= 1 << bit % 8
         with pytest.raises(StateCorrupted):
             decode_head(bytes(flipped), OWNER)
     assert isinstance(decode_head(data[:beginning], OWNER), SessionSummary)
@@ -103,9 +103,9 @@ def test_two_encodings_of_one_record_have_different_tokens() -> None:
 
 @pytest.mark.parametrize("data", [encode(SAMPLE, OWNER), TOMBSTONE], ids=["record", "tombstone"])
 def test_no_single_bit_can_flip_unnoticed(data: bytes) -> None:
-    for place in range(len(data) * 8):
+    for bit in range(len(data) * 8):
         flipped = bytearray(data)
-        flipped[place // 8] ^= 1 << place % 8
+        flipped[bit // 8] ^= 1 << bit % 8
         with pytest.raises(StateCorrupted):
             decode(bytes(flipped), OWNER)
 

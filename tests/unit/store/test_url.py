@@ -14,9 +14,9 @@ SECRET = "s3cr3t"  # noqa: S105 - not to be seen again
 
 
 def test_one_server_with_user_password_and_database() -> None:
-    address = StoreUrl.parse("redis://user:p%40ss%2F%3F@store:6380/2?client_name=unroll")
-    assert (address.kind, address.hosts) == ("single", (("store", 6380),))
-    assert address.options == {"username": "user", "password": "p@ss/?", "db": 2, "client_name": "unroll"}
+    parsed = StoreUrl.parse("redis://user:p%40ss%2F%3F@store:6380/2?client_name=unroll")
+    assert (parsed.kind, parsed.hosts) == ("single", (("store", 6380),))
+    assert parsed.options == {"username": "user", "password": "p@ss/?", "db": 2, "client_name": "unroll"}
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_what_a_url_of_one_server_leaves_out_is_the_usual(url: str, host: tuple[
 
 
 def test_a_socket() -> None:
-    address = StoreUrl.parse("unix://user:word@/run/a%20store.sock?db=1")
-    assert (address.kind, address.hosts) == ("single", ())
-    assert address.options == {
+    parsed = StoreUrl.parse("unix://user:word@/run/a%20store.sock?db=1")
+    assert (parsed.kind, parsed.hosts) == ("single", ())
+    assert parsed.options == {
         "username": "user",
         "password": "word",
         "path": "/run/a store.sock",
@@ -45,29 +45,27 @@ def test_a_socket() -> None:
 
 
 def test_sentinels_have_a_master_a_database_and_a_password_of_their_own() -> None:
-    address = StoreUrl.parse(f"redis+sentinel://user:word@one,two:26380/main/3?sentinel_password={SECRET}")
-    assert (address.kind, address.master) == ("sentinel", "main")
-    assert address.hosts == (("one", 26379), ("two", 26380))
-    assert address.options == {"username": "user", "password": "word", "db": 3}
-    assert address.sentinel_options == {"password": SECRET}
+    parsed = StoreUrl.parse(f"redis+sentinel://user:word@one,two:26380/main/3?sentinel_password={SECRET}")
+    assert (parsed.kind, parsed.master) == ("sentinel", "main")
+    assert parsed.hosts == (("one", 26379), ("two", 26380))
+    assert parsed.options == {"username": "user", "password": "word", "db": 3}
+    assert parsed.sentinel_options == {"password": SECRET}
 
 
 def test_a_cluster_is_named_by_any_of_its_servers() -> None:
-    address = StoreUrl.parse("redis+cluster://:word@one:7000,two")
-    assert (address.kind, address.hosts) == ("cluster", (("one", 7000), ("two", 6379)))
-    assert address.options == {"password": "word"}
+    parsed = StoreUrl.parse("redis+cluster://:word@one:7000,two")
+    assert (parsed.kind, parsed.hosts) == ("cluster", (("one", 7000), ("two", 6379)))
+    assert parsed.options == {"password": "word"}
 
 
 @pytest.mark.parametrize("url", ["rediss://store", "rediss+sentinel://one/main", "rediss+cluster://one"])
 def test_tls_has_its_options_and_reaches_the_sentinels_too(url: str) -> None:
-    address = StoreUrl.parse(f"{url}?ssl_cert_reqs=none&ssl_check_hostname=false")
-    options = dict(address.options)
+    parsed = StoreUrl.parse(f"{url}?ssl_cert_reqs=none&ssl_check_hostname=false")
+    options = dict(parsed.options)
     context = options.pop("context").get()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
     assert options == {"connection_class": TlsConnection, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
-    assert address.sentinel_options.get("context") == (
-        address.options["context"] if address.kind == "sentinel" else None
-    )
+    assert parsed.sentinel_options.get("context") == (parsed.options["context"] if parsed.kind == "sentinel" else None)
 
 
 @pytest.mark.parametrize(
@@ -116,5 +114,5 @@ def test_a_certificate_that_is_none_is_refused_at_the_start(tmp_path: Path) -> N
         StoreUrl.parse(f"rediss://host?ssl_ca_certs={tmp_path / 'ca.pem'}")
 
 
-def test_an_address_does_not_print_its_passwords() -> None:
+def test_a_parsed_url_does_not_print_its_passwords() -> None:
     assert SECRET not in repr(StoreUrl.parse(f"redis+sentinel://:{SECRET}@one/main?sentinel_password={SECRET}"))

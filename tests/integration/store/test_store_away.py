@@ -22,9 +22,7 @@ from tests.server import (
     post,
     refusal,
     send,
-    short_folder,
     step,
-    tiny_models,
 )
 
 BODY = {"input": {"text": "the dog"}}
@@ -42,32 +40,6 @@ NEEDING_IT: list[tuple[str, str, Any]] = [
     ("POST", "/v1/sessions/{s}/fork", {}),
     ("GET", "/v1/sessions/{s}/state", None),
 ]
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with short_folder() as path:
-        yield path
-
-
-@pytest.fixture(scope="module")
-def store(folder: Path) -> Iterator[EmbeddedServer]:
-    store = EmbeddedServer(folder / "store")
-    store.start()
-    yield store
-    store.stop()
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path, store: EmbeddedServer) -> Iterator[Server]:
-    with Server(folder, models=tiny_models(folder / "models"), redis_url=store.url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def http(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as client:
-        yield client
 
 
 @contextlib.contextmanager

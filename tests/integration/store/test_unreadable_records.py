@@ -4,7 +4,6 @@ import pickle
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,9 +22,7 @@ from tests.server import (
     post,
     refusal,
     send,
-    short_folder,
     step,
-    tiny_models,
 )
 
 FLIPS = 48
@@ -43,32 +40,6 @@ CALLS: list[tuple[str, str, Any, str | None]] = [
 ]
 #: Those that need the session's model.
 RUNNING = [(rest, body) for method, rest, body, _ in CALLS if method == "POST"]
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with short_folder() as path:
-        yield path
-
-
-@pytest.fixture(scope="module")
-def store(folder: Path) -> Iterator[EmbeddedServer]:
-    store = EmbeddedServer(folder / "store")
-    store.start()
-    yield store
-    store.stop()
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path, store: EmbeddedServer) -> Iterator[Server]:
-    with Server(folder, models=tiny_models(folder / "models"), redis_url=store.url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def http(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
