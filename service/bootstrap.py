@@ -50,6 +50,8 @@ from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+#: Time between the cancellations of a background task that goes on.
+CANCEL_RETRY_SECONDS = 0.1
 #: How often the live sessions are counted and the expired dropped from the store's index.
 SESSION_COUNT_SECONDS = 5.0
 #: How many objects more start a collection. Python's 700 are a few requests: 3 % of a step's time went there.
@@ -93,46 +95,75 @@ class Worker:
 
 
 @asynccontextmanager
-async def running_worker(settings: Settings, fittings: Overrides = NO_OVERRIDES) -> AsyncIterator[Worker]:
-    """Start the parts, give the wired application, and stop the parts. Raises SettingsError."""
+async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES) -> AsyncIterator[Worker]:
+    """Run the parts of a worker and yield its application. Raises SettingsError.
+
+    The parts stop in the reverse order of their start. Each of them stops even if others fail to start or to stop.
+    """
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set: a worker needs a store, `unroll serve` starts a private one")
     for dtype in (None, *settings.dtype.values()):
         require_device(settings.device, dtype)
-    topology = connect(settings.redis_url, settings.store_timeout_seconds)
     torch.set_num_threads(1)
-    metrics, clock = Metrics(), fittings.clock
-    catalogue = ModelRegistry()
-    store = RedisStore(
-        topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
-    )
-    # Rows of one product are rounded differently with their number: alone, an operation's are always as many.
-    max_batch = 1 if settings.deterministic else settings.max_batch
-    engine = BatchingEngine(catalogue, metrics, clock.monotonic, max_batch=max_batch, max_queue=settings.max_queue)
-    ports = fittings.engine(engine), fittings.store(store), SafetensorsStateFiles(catalogue)
-    services = _wire(settings, *ports, metrics=metrics, clock=clock)
-    upgrades = _wire_reconciler(settings, services, engine, catalogue, topology)
-    await upgrades.start()
-    _warn_about_unknown_models(settings, engine)
-    engine.start()
-    # A full collection takes over 100 ms with torch imported: what is loaded by now is never collected.
+    metrics, clock, registry = Metrics(), overrides.clock, ModelRegistry()
+    async with contextlib.AsyncExitStack() as stack:
+        topology = connect(settings.redis_url, settings.store_timeout_seconds)
+        stack.push_async_callback(_stop, "connections", topology.aclose)
+        store = RedisStore(
+            topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
+        )
+        stack.push_async_callback(_stop, "store", store.aclose)
+        # Rows of one product are rounded differently with their number: alone, an operation's are always as many.
+        max_batch = 1 if settings.deterministic else settings.max_batch
+        engine = BatchingEngine(registry, metrics, clock.monotonic, max_batch=max_batch, max_queue=settings.max_queue)
+        stack.push_async_callback(_stop, "engine", engine.stop)
+        ports = overrides.engine(engine), overrides.store(store), SafetensorsStateFiles(registry)
+        services = _wire(settings, *ports, metrics=metrics, clock=clock)
+        reconciler = _wire_reconciler(settings, services, engine, registry, topology)
+        stack.push_async_callback(_stop, "models", reconciler.stop)
+        await reconciler.start()
+        _warn_about_unknown_models(settings, engine)
+        engine.start()
+        _tune_garbage_collection()
+        _run_in_background(stack, "model reconciler", reconciler.run(settings.models_poll_seconds))
+        _run_in_background(stack, "store watcher", _watch_store(topology, store, services.health, settings.durability))
+        yield Worker(create_app(services, _request_settings(settings)), services.admission, engine.ended)
+
+
+async def _stop(part: str, stop: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Stop a part. A failure is logged, because an exit stack raises only the last one of several."""
+    try:
+        await stop()
+    except Exception as error:
+        log.error("part failed to stop", extra={"part": part}, exc_info=error)
+        raise
+
+
+def _tune_garbage_collection() -> None:
+    """Exempt what is loaded by now from collections: a full one takes over 100 ms with torch imported."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-    watching = [
-        asyncio.create_task(_watch_store(topology, store, services.health, settings.durability)),
-        asyncio.create_task(upgrades.run(settings.models_poll_seconds)),
-    ]
-    try:
-        yield Worker(create_app(services, _request_settings(settings)), services.admission, engine.ended)
-    finally:
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
-        await upgrades.stop()
-        await engine.stop()
-        await store.aclose()
-        await topology.aclose()
+
+
+def _run_in_background(stack: contextlib.AsyncExitStack, name: str, coroutine: Coroutine[None, None, None]) -> None:
+    """Run a coroutine as a task until the stack unwinds; an error that ends it is logged."""
+    task = asyncio.create_task(coroutine, name=name)
+    task.add_done_callback(_log_failure)
+    stack.push_async_callback(_cancel, task)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("background task failed", extra={"task": task.get_name()}, exc_info=error)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    # asyncio.wait_for of Python 3.11, which redis-py calls, can swallow a cancellation.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_RETRY_SECONDS)
 
 
 def _warn_about_unknown_models(settings: Settings, engine: Engine) -> None:
