@@ -201,7 +201,7 @@ class Crash(BaseException):
 
 
 @pytest.mark.parametrize("error", [Crash("now"), OSError("disk full")])
-@pytest.mark.parametrize("place", ["write_tensor_file", "verify", "_to_disk"])
+@pytest.mark.parametrize("place", ["write_tensor_file", "verify", "_fsync"])
 def test_a_crash_in_the_middle_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, place: str
 ) -> None:

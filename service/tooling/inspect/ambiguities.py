@@ -1,29 +1,44 @@
-"""What names and shapes of any recurrent network leave open."""
+"""Properties of a recurrent network that the names and shapes of its tensors do not determine."""
 
 from service.tooling.inspect.inventory import Matrix
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
+CELL_FACTS = {
+    "rnn": "whether the RNN's activation is tanh or relu: set `cell`",
+    "gru": "whether the GRU's reset gate acts after the matrix product (PyTorch, served) or before (not served)",
+    "lstm": "whether the gates stand in PyTorch's order i, f, g, o, if the weights came from elsewhere",
+}
 
-def unknown_facts(groups: tuple[RecurrentGroup, ...], matrices: tuple[Matrix, ...]) -> list[str]:
-    """Say plainly what the forward pass may do that leaves no trace in names and shapes."""
+
+def list_ambiguities(groups: tuple[RecurrentGroup, ...], matrices: tuple[Matrix, ...]) -> list[str]:
+    """Return the properties of the forward pass that names and shapes do not determine, as sentences for people."""
     if not groups:
         return []
+    return [
+        "dropout (irrelevant when serving)",
+        "batch_first (irrelevant to the weights)",
+        *_of_cells(groups),
+        *_of_matrices(matrices),
+        "the vocabulary or the scaling of the inputs, unless beside the weights",
+        "a learned initial state",
+    ]
+
+
+def _of_cells(groups: tuple[RecurrentGroup, ...]) -> list[str]:
     cells = {group.cell for group in groups}
-    facts = ["dropout (irrelevant when serving)", "batch_first (irrelevant to the weights)"]
-    if "rnn" in cells:
-        facts.append("whether the RNN's activation is tanh or relu: set `cell`")
-    if "gru" in cells:
-        facts.append(
-            "whether the GRU's reset gate acts after the matrix product (PyTorch, served) or before (not served)"
-        )
-    if "lstm" in cells:
-        facts.append("whether the gates stand in PyTorch's order i, f, g, o, if the weights came from elsewhere")
+    facts = [fact for cell, fact in CELL_FACTS.items() if cell in cells]
     if any(group.input_size == group.output_size or len(group.hidden_sizes) > 1 for group in groups):
         facts.append("whether layers have a residual connection: set `connection`")
-    if any(not matrix.embedding for matrix in matrices):
+    return facts
+
+
+def _of_matrices(matrices: tuple[Matrix, ...]) -> list[str]:
+    kinds = {matrix.embedding for matrix in matrices}
+    facts: list[str] = []
+    if False in kinds:
         facts.append(
             "activations before, between and behind the linear layers, and whether the input is added to the output"
         )
-    if not any(matrix.embedding for matrix in matrices):
+    if True not in kinds:
         facts.append("whether an answer comes at every timestep or after the last one only")
-    return [*facts, "the vocabulary or the scaling of the inputs, unless beside the weights", "a learned initial state"]
+    return facts

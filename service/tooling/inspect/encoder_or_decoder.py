@@ -1,4 +1,4 @@
-"""Which recurrent layers and embeddings of a checkpoint read the source, and which write the target: names tell."""
+"""Assignment of recurrent layers and embeddings to the encoder or the decoder, by their names."""
 
 import re
 
@@ -8,12 +8,12 @@ from service.tooling.inspect.inventory import Inventory, Matrix, UnsupportedNetw
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 SIDES = {"encoder": ("enc", "src", "source"), "decoder": ("dec", "trg", "tgt", "target")}
-#: As PyTorch's chatbot tutorial saves them.
+#: Whole words, as in checkpoints of PyTorch's chatbot tutorial.
 WHOLE = {"encoder": ("en",), "decoder": ("de",)}
 
 
 def side_of(name: str) -> str | None:
-    """Return `encoder` or `decoder` by the first word of a dotted name that says so."""
+    """Return `encoder` or `decoder` by the first word of a dotted name that implies one, or None."""
     for word in re.split(r"[._]", name.lower()):
         for side, starts in SIDES.items():
             if word.startswith(starts) or word in WHOLE[side]:
@@ -21,8 +21,8 @@ def side_of(name: str) -> str | None:
     return None
 
 
-def find_sides(groups: tuple[RecurrentGroup, ...]) -> tuple[RecurrentGroup, RecurrentGroup]:
-    """Return the encoder and the decoder. Raises Unfit."""
+def identify_sides(groups: tuple[RecurrentGroup, ...]) -> tuple[RecurrentGroup, RecurrentGroup]:
+    """Return the encoder and the decoder. Raises UnsupportedNetwork."""
     if len(groups) != 2:
         places = ", ".join(group.prefix or "(no prefix)" for group in groups)
         raise UnsupportedNetwork(f"it has {len(groups)} recurrent groups ({places}), where one of each side is served")
@@ -42,26 +42,32 @@ def find_sides(groups: tuple[RecurrentGroup, ...]) -> tuple[RecurrentGroup, Recu
     return encoder, decoder
 
 
-def find_tables(parts: Inventory) -> tuple[Matrix, Matrix, list[Matrix]]:
-    """Return the embeddings of source and target (one and the same if there is one), and copies of them.
+def identify_embeddings(parts: Inventory) -> tuple[Matrix, Matrix, list[Matrix]]:
+    """Return the embeddings of source and target, which are the same if there is one, and copies of them.
 
-    Raises Unfit.
+    Raises UnsupportedNetwork.
     """
-    tables = parts.embeddings
-    named = {side: [one for one in tables if side_of(one.name) == side] for side in SIDES}
-    if len(tables) == 1 and not (named["encoder"] or named["decoder"]):
-        return tables[0], tables[0], []
-    if len(named["encoder"]) != 1 or len(named["decoder"]) != 1:
-        found = ", ".join(one.name for one in tables)
-        raise UnsupportedNetwork(f"the names of its embeddings ({found}) do not give one to each side")
-    source, target = named["encoder"][0], named["decoder"][0]
-    spare = [one for one in tables if one not in (source, target)]
-    for one in spare:
-        if not any(same(parts, one, chosen) for chosen in (source, target)):
-            raise UnsupportedNetwork(f"{one.name} is a third embedding, equal to neither side's")
-    return source, target, spare
+    embeddings = parts.embeddings
+    named = {side: [table for table in embeddings if side_of(table.name) == side] for side in SIDES}
+    counts = [len(tables) for tables in named.values()]
+    if len(embeddings) == 1 and counts == [0, 0]:
+        return embeddings[0], embeddings[0], []
+    if counts != [1, 1]:
+        names = ", ".join(table.name for table in embeddings)
+        raise UnsupportedNetwork(f"the names of its embeddings ({names}) do not give one to each side")
+    (source,), (target,) = named["encoder"], named["decoder"]
+    return source, target, _copies(parts, source, target)
 
 
-def same(parts: Inventory, one: Matrix, other: Matrix) -> bool:
-    """Whether two matrices hold the same numbers."""
-    return torch.equal(parts.tensors[one.name], parts.tensors[other.name])
+def _copies(parts: Inventory, source: Matrix, target: Matrix) -> list[Matrix]:
+    """Return the further embeddings. Raises UnsupportedNetwork if one equals neither `source` nor `target`."""
+    copies = [table for table in parts.embeddings if table not in (source, target)]
+    for table in copies:
+        if not (equal_values(parts, table, source) or equal_values(parts, table, target)):
+            raise UnsupportedNetwork(f"{table.name} is a third embedding, equal to neither side's")
+    return copies
+
+
+def equal_values(parts: Inventory, first: Matrix, second: Matrix) -> bool:
+    """Return whether two matrices have the same values."""
+    return torch.equal(parts.tensors[first.name], parts.tensors[second.name])

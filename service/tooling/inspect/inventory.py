@@ -1,4 +1,4 @@
-"""What a checkpoint consists of beside its recurrent layers, and what a proposal for `pack` says."""
+"""The parts of a checkpoint, and the proposal of a config.json and of tensor names for `pack`."""
 
 import json
 import shlex
@@ -13,8 +13,8 @@ from service.domain.errors import ModelFolderError
 from service.nets.config.loader import with_state
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
-#: What `pack` needs beside the weights.
-EXTRAS = {
+#: The options of `pack` for the files that a network needs beside its weights.
+COMPANION_OPTIONS = {
     "language-model": ("--vocab", "WORDS"),
     "encoder-decoder": ("--tokenizer", "FOLDER"),
     "forecaster": ("--preprocessor", "FILE"),
@@ -22,7 +22,7 @@ EXTRAS = {
 
 
 class UnsupportedNetwork(Exception):
-    """The parts do not make a network that is served; the message says why."""
+    """Raised where the parts make no network that is served; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Matrix:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The tensors that it stands for."""
+        """The names of weight and bias."""
         return (self.name,) if self.bias is None else (self.name, self.bias)
 
     def render(self) -> str:
@@ -52,14 +52,14 @@ class Matrix:
         return {"name": self.name, "kind": kind, "rows": self.rows, "columns": self.columns, "bias": self.bias}
 
     def renamed(self, place: str) -> dict[str, str]:
-        """Name its tensors as those of `place`."""
+        """Map its tensors to the names of a layer `place`."""
         bias = {} if self.bias is None else {self.bias: f"{place}.bias"}
         return {self.name: f"{place}.weight", **bias}
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """A checkpoint taken apart; `others` are the names of tensors that are neither recurrent nor matrices."""
+    """The parts of a checkpoint; `others` are the names of tensors that are neither recurrent nor matrices."""
 
     tensors: Mapping[str, Tensor]
     groups: tuple[RecurrentGroup, ...]
@@ -69,20 +69,20 @@ class Inventory:
     @property
     def embeddings(self) -> list[Matrix]:
         """The embeddings in the order of the file."""
-        return [one for one in self.matrices if one.embedding]
+        return [matrix for matrix in self.matrices if matrix.embedding]
 
     @property
     def linears(self) -> list[Matrix]:
         """The linear layers in the order of the file."""
-        return [one for one in self.matrices if not one.embedding]
+        return [matrix for matrix in self.matrices if not matrix.embedding]
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A config.json to complete, and how the checkpoint's tensors are called in a model folder ("": left out).
+    """A proposed config.json, and the names of the checkpoint's tensors in a model folder ("" for those left out).
 
-    `guessed` are fields that someone has to state, since the checkpoint cannot tell and each choice would load.
-    `unknown` are facts of the forward pass that no field states.
+    `guessed` are fields that the user has to state, since the checkpoint fits several values.
+    `unknown` are properties of the forward pass that no field states.
     """
 
     config: dict[str, Any]
@@ -95,17 +95,17 @@ class Proposal:
         return {"config": self.config, "names": self.names, "guessed": list(self.guessed)}
 
     def command(self, path: Path) -> str:
-        """Return the command that packs the checkpoint at `path`, with the proposed values of what was guessed."""
+        """Return the command that packs the checkpoint at `path`, with the proposed values of the guessed fields."""
         words = ["unroll", "pack", str(path), "models/NAME/1"]
         for field in self.guessed:
             value: Any = self.config
             for step in field.split("."):
                 value = value[step]
             words += ["--set", f"{field}={value if isinstance(value, str) else json.dumps(value)}"]
-        return " ".join([*map(shlex.quote, words), *EXTRAS[self.config["architecture"]]])
+        return " ".join([*map(shlex.quote, words), *COMPANION_OPTIONS[self.config["architecture"]]])
 
     def render(self) -> str:
-        """Return the config, one field a line, and the renames that `pack` makes of its own accord."""
+        """Return the config, one field a line, and the names that `pack` changes."""
         fields = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in self.config.items())
         renamed = [f"{old} -> {new}" for old, new in self.names.items() if old != new and new]
         lines = [f"renamed: {line}" for line in renamed]
@@ -114,22 +114,22 @@ class Proposal:
         return "\n".join([f"{{\n{fields}\n}}", *lines])
 
 
-def take(linears: list[Matrix], columns: int, rows: int | None = None) -> Matrix | None:
+def pop_linear(linears: list[Matrix], columns: int, rows: int | None = None) -> Matrix | None:
     """Remove and return the first linear layer of these sizes."""
-    for one in linears:
-        if one.columns == columns and rows in (None, one.rows):
-            linears.remove(one)
-            return one
+    for layer in linears:
+        if layer.columns == columns and rows in (None, layer.rows):
+            linears.remove(layer)
+            return layer
     return None
 
 
 def stack_names(group: RecurrentGroup, place: str) -> dict[str, str]:
-    """Name a group's tensors as those of `place`."""
+    """Map a group's tensors to the names of a stack `place`."""
     return {name: f"{place}.{local}" for name, local in group.names.items()}
 
 
 def stack_fields(group: RecurrentGroup) -> dict[str, Any]:
-    """Return the fields of config.json that describe a group. Raises Unfit."""
+    """Return the fields of config.json that describe a group. Raises UnsupportedNetwork."""
     if not group.cell:
         raise UnsupportedNetwork(f"the shapes of {group.prefix}* fit no cell that is known here")
     sizes = group.hidden_sizes
@@ -144,8 +144,8 @@ def stack_fields(group: RecurrentGroup) -> dict[str, Any]:
     }
 
 
-def completed(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a proposed config with its `state`. Raises Unfit where its fields do not go together."""
+def complete_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a proposed config with its `state`. Raises UnsupportedNetwork if its fields contradict."""
     place = "the proposed config.json"
     try:
         return with_state(config, place)

@@ -1,4 +1,4 @@
-"""Finds the embeddings and linear layers of a checkpoint: two-dimensional weights beside the recurrent layers."""
+"""Embeddings and linear layers of a checkpoint: two-dimensional weights beside the recurrent layers."""
 
 from collections.abc import Mapping
 
@@ -7,26 +7,35 @@ from torch import Tensor
 from service.tooling.inspect.inventory import Matrix
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
-#: What a name holds that calls its tensor an embedding.
+#: Parts of the names of embeddings.
 EMBEDDING_WORDS = ("emb", "lookup", "lut")
 
 
 def find_matrices(tensors: Mapping[str, Tensor], groups: tuple[RecurrentGroup, ...]) -> tuple[Matrix, ...]:
     """Return the embeddings and linear layers in the order of the file."""
     recurrent = {name for group in groups for name in group.names}
-    weights = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if name not in recurrent and tensor.dim() == 2 and name.endswith("weight")
-    }
-    biases = {name: bias for name, tensor in weights.items() if (bias := _bias_of(name, tensor, tensors)) is not None}
-    embeddings = {name for name in weights.keys() - biases.keys() if _called_embedding(name)}
-    if not embeddings and _starts_with_table(weights, {group.input_size for group in groups}):
-        embeddings = {next(iter(weights))} - biases.keys()
+    weights = {name: tensor for name, tensor in tensors.items() if name not in recurrent and _is_weight(name, tensor)}
+    biases = {name: _bias_of(name, tensor, tensors) for name, tensor in weights.items()}
+    embeddings = _embeddings(weights, biases, groups)
     return tuple(
-        Matrix(name, name in embeddings, tensor.shape[0], tensor.shape[1], biases.get(name))
+        Matrix(name, name in embeddings, tensor.shape[0], tensor.shape[1], biases[name])
         for name, tensor in weights.items()
     )
+
+
+def _is_weight(name: str, tensor: Tensor) -> bool:
+    return tensor.dim() == 2 and name.endswith("weight")
+
+
+def _embeddings(
+    weights: Mapping[str, Tensor], biases: Mapping[str, str | None], groups: tuple[RecurrentGroup, ...]
+) -> set[str]:
+    """Return the weights that are embeddings, by their names or else by the shape of the first one."""
+    candidates = {name for name in weights if biases[name] is None}
+    named = {name for name in candidates if _called_embedding(name)}
+    if not named and _starts_with_table(weights, {group.input_size for group in groups}):
+        return {next(iter(weights))} & candidates
+    return named
 
 
 def _bias_of(name: str, weight: Tensor, tensors: Mapping[str, Tensor]) -> str | None:
@@ -40,7 +49,7 @@ def _called_embedding(name: str) -> bool:
 
 
 def _starts_with_table(weights: Mapping[str, Tensor], input_sizes: set[int]) -> bool:
-    """Whether the first weight is as wide as a recurrent input, and long or as long as another one: an output layer."""
+    """Return whether the first weight is as wide as a recurrent input, and high or as high as an output layer."""
     shapes = [(weight.shape[0], weight.shape[1]) for weight in weights.values()]
     if not shapes:
         return False

@@ -1,15 +1,15 @@
-"""From the parts of a checkpoint to the task that they look like, and to its config.json where it is served."""
+"""Choice of the architecture that the parts of a checkpoint fit, and of its proposal."""
 
 from service.tooling.inspect.inventory import Inventory, Matrix, Proposal, UnsupportedNetwork
 from service.tooling.inspect.proposal_encoder_decoder import propose_encoder_decoder
-from service.tooling.inspect.proposal_forecaster import front_layer, propose_forecaster
+from service.tooling.inspect.proposal_forecaster import find_input_projection, propose_forecaster
 from service.tooling.inspect.proposal_language_model import propose_language_model
 
 NONE = "so no config.json is proposed; write it by hand if docs/models.md describes the network all the same"
 
 
 def propose(parts: Inventory) -> tuple[str, Proposal | None]:
-    """Return what the checkpoint looks like, and a proposal where that is served."""
+    """Return a description of the network, and a proposal if it is served."""
     if not parts.groups:
         return "no recurrent network: no weight_ih and weight_hh that belong together", None
     if len(parts.groups) > 1:
@@ -28,8 +28,8 @@ def propose(parts: Inventory) -> tuple[str, Proposal | None]:
 
 
 def _numeric(parts: Inventory) -> str:
-    """Describe a network without an embedding by what it reads and answers."""
-    group, before = parts.groups[0], front_layer(parts)
+    """Describe a network without an embedding by the sizes of its inputs and outputs."""
+    group, before = parts.groups[0], find_input_projection(parts)
     reads = group.input_size if before is None else before.columns
     behind: list[Matrix] = [one for one in parts.linears if one is not before]
     answers = behind[-1].rows if behind else group.output_size

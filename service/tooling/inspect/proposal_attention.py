@@ -1,15 +1,17 @@
-"""Finds the weights of an attention behind the decoder's recurrent layers, whoever named them."""
+"""Proposal of the attention behind the decoder's recurrent layers, under the names of several libraries."""
 
 import re
 from dataclasses import dataclass, field
 
 from service.tooling.inspect.inventory import Matrix, UnsupportedNetwork
 
-ABOUT = re.compile(r"att|align|energy|score")
-#: What multiplies the decoder's output, and what the encoder's memory, in the words of several libraries.
-QUERY = {"query", "linear_query", "w_q", "wq", "wa", "linear_in", "input_proj", "query_layer", "decoder_att"}
-MEMORY = {"memory", "key", "keys", "linear_context", "w_k", "wk", "ua", "key_layer", "encoder_att", "memory_layer"}
-ORDER = (
+ATTENTION_NAME = re.compile(r"att|align|energy|score")
+#: Names of the weights over the decoder's output and over the encoder's memory in several libraries.
+QUERY_NAMES = {"query", "linear_query", "w_q", "wq", "wa", "linear_in", "input_proj", "query_layer", "decoder_att"}
+MEMORY_NAMES = {
+    *("memory", "key", "keys", "linear_context", "w_k", "wk", "ua", "key_layer", "encoder_att", "memory_layer"),
+}
+AMBIGUOUS_ORIENTATION = (
     "whether the attention's square matrix multiplies the encoder's memory, as proposed, or the decoder's output: then "
     "rename it to attention.weight.T"
 )
@@ -17,71 +19,84 @@ ORDER = (
 
 @dataclass(slots=True)
 class ProposalBuilder:
-    """A proposal in the making: linear layers and one-dimensional tensors that have no place yet."""
+    """An incomplete proposal, with the linear layers and one-dimensional tensors that are not assigned yet."""
 
-    rest: list[Matrix]
+    linears: list[Matrix]
     vectors: dict[str, int]
     names: dict[str, str] = field(default_factory=dict)
     guessed: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
-    def place(self, matrix: Matrix, name: str) -> None:
-        """Give a matrix its name in a model folder."""
-        self.rest.remove(matrix)
+    def assign(self, matrix: Matrix, name: str) -> None:
+        """Assign a matrix to its name in a model folder."""
+        self.linears.remove(matrix)
         self.names |= matrix.renamed(name)
 
 
-def about_attention(name: str) -> bool:
-    """Whether a name says that its tensor belongs to an attention."""
-    return ABOUT.search(name.lower()) is not None
+def is_attention_name(name: str) -> bool:
+    """Return whether a name says that its tensor belongs to an attention."""
+    return ATTENTION_NAME.search(name.lower()) is not None
 
 
-def find_attention(draft: ProposalBuilder, query: int, memory: int) -> str:
-    """Name the weights that compare `query` with `memory` numbers, and return the kind of attention. Raises Unfit."""
-    own = [one for one in draft.rest if about_attention(one.name)]
-    scores = [one for one in own if one.rows == 1]
-    vectors = [name for name in draft.vectors if about_attention(name)]
-    weights = [one for one in own if one not in scores]
-    if not (weights or scores or vectors):
-        draft.guessed.append("attention")
-        return "dot"
-    if len(scores) + len(vectors) == 1:
-        _additive(draft, weights, query, memory)
-        if scores:
-            draft.place(scores[0], "attention.score")
-        else:
-            del draft.vectors[vectors[0]]
-            draft.names[vectors[0]] = "attention.score.weight"
-        return "additive"
-    if len(weights) != 1 or scores or vectors:
-        found = ", ".join([*(one.name for one in own), *vectors])
-        raise UnsupportedNetwork(f"its attention ({found}) is neither dot nor general nor additive")
-    _general(draft, weights[0], query, memory)
-    return "general"
+def propose_attention(builder: ProposalBuilder, query: int, memory: int) -> str:
+    """Name the weights of an attention between `query` and `memory` numbers, and return its kind.
+
+    Raises UnsupportedNetwork.
+    """
+    layers = [layer for layer in builder.linears if is_attention_name(layer.name)]
+    weights = [layer for layer in layers if layer.rows != 1]
+    scores = [layer for layer in layers if layer.rows == 1]
+    vectors = [name for name in builder.vectors if is_attention_name(name)]
+    match len(weights), len(scores) + len(vectors):
+        case 0, 0:
+            builder.guessed.append("attention")
+            return "dot"
+        case 1, 0:
+            _general(builder, weights[0], query, memory)
+            return "general"
+        case _, 1:
+            _additive(builder, weights, query, memory)
+            _name_score(builder, scores, vectors)
+            return "additive"
+    names = ", ".join([*(layer.name for layer in layers), *vectors])
+    raise UnsupportedNetwork(f"its attention ({names}) is neither dot nor general nor additive")
 
 
-def _general(draft: ProposalBuilder, weight: Matrix, query: int, memory: int) -> None:
-    """Name the matrix between query and memory; it is kept as one that multiplies the memory. Raises Unfit."""
+def _name_score(builder: ProposalBuilder, scores: list[Matrix], vectors: list[str]) -> None:
+    """Name the weight that gives the score, a layer with one output or a vector."""
+    if scores:
+        builder.assign(scores[0], "attention.score")
+        return
+    del builder.vectors[vectors[0]]
+    builder.names[vectors[0]] = "attention.score.weight"
+
+
+def _general(builder: ProposalBuilder, weight: Matrix, query: int, memory: int) -> None:
+    """Name the matrix between query and memory, which a model folder stores as one that multiplies the memory.
+
+    Raises UnsupportedNetwork.
+    """
     shape, word = (weight.rows, weight.columns), _last_word(weight)
     if shape not in ((query, memory), (memory, query)):
         raise UnsupportedNetwork(
             f"{weight.name} multiplies neither {query} numbers of the decoder nor {memory} of the encoder"
         )
-    turned = shape == (memory, query) and (query != memory or word in QUERY)
-    if turned and weight.bias is not None:
+    square = query == memory
+    transposed = word in QUERY_NAMES if square else shape == (memory, query)
+    if transposed and weight.bias is not None:
         raise UnsupportedNetwork(
             f"{weight.bias} is added to the decoder's side of a general attention, which has none here"
         )
-    if query == memory and word not in QUERY | MEMORY and not weight.name.startswith("attention.weight"):
-        draft.guessed.append("attention")
-        draft.unknown.append(ORDER)
-    draft.rest.remove(weight)
-    names = weight.renamed("attention")
-    draft.names |= {old: f"{new}.T" if turned and new.endswith("weight") else new for old, new in names.items()}
+    if square and word not in QUERY_NAMES | MEMORY_NAMES and not weight.name.startswith("attention.weight"):
+        builder.guessed.append("attention")
+        builder.unknown.append(AMBIGUOUS_ORIENTATION)
+    builder.assign(weight, "attention")
+    if transposed:
+        builder.names[weight.name] = "attention.weight.T"
 
 
-def _additive(draft: ProposalBuilder, weights: list[Matrix], query: int, memory: int) -> None:
-    """Tell the layer over the query from the one over the memory. Raises Unfit."""
+def _additive(builder: ProposalBuilder, weights: list[Matrix], query: int, memory: int) -> None:
+    """Name the layers over query and memory. Raises UnsupportedNetwork."""
     if len(weights) == 1 and weights[0].columns == query + memory:
         raise UnsupportedNetwork(
             f"{weights[0].name} reads decoder output and memory at once: cut its columns into attention.query.weight "
@@ -89,26 +104,33 @@ def _additive(draft: ProposalBuilder, weights: list[Matrix], query: int, memory:
         )
     if len(weights) != 2:
         raise UnsupportedNetwork(f"an additive attention has two layers beside its score, found {len(weights)}")
-    by_word = {"query": QUERY, "memory": MEMORY}
-    found = {role: [one for one in weights if _last_word(one) in words] for role, words in by_word.items()}
-    if query != memory:
-        found = {
-            role: [one for one in weights if one.columns == width]
-            for role, width in (("query", query), ("memory", memory))
-        }
-    if any(len(one) != 1 for one in found.values()):
-        both = " and ".join(one.name for one in weights)
-        raise UnsupportedNetwork(
-            f"the names {both} do not tell which multiplies the decoder's output and which the memory"
-        )
-    for role, width in (("query", query), ("memory", memory)):
-        (layer,) = found[role]
-        if (layer.rows, layer.columns) != (query, width):
+    widths = {"query": query, "memory": memory}
+    for role, layer in zip(widths, _query_and_memory(weights, query, memory), strict=True):
+        if (layer.rows, layer.columns) != (query, widths[role]):
             shape = f"{layer.columns} -> {layer.rows}"
             raise UnsupportedNetwork(
-                f"{layer.name} is {shape}, where an additive attention has {width} -> {query}, the decoder's"
+                f"{layer.name} is {shape}, where an additive attention has {widths[role]} -> {query}, the decoder's"
             )
-        draft.place(layer, f"attention.{role}")
+        builder.assign(layer, f"attention.{role}")
+
+
+def _query_and_memory(weights: list[Matrix], query: int, memory: int) -> tuple[Matrix, Matrix]:
+    """Tell the layer over the query from the one over the memory, by their widths or else by their names.
+
+    Raises UnsupportedNetwork.
+    """
+    if query == memory:
+        over_query, over_memory = (
+            [layer for layer in weights if _last_word(layer) in names] for names in (QUERY_NAMES, MEMORY_NAMES)
+        )
+    else:
+        over_query, over_memory = ([layer for layer in weights if layer.columns == width] for width in (query, memory))
+    if len(over_query) != 1 or len(over_memory) != 1:
+        names = " and ".join(layer.name for layer in weights)
+        raise UnsupportedNetwork(
+            f"the names {names} do not tell which multiplies the decoder's output and which the memory"
+        )
+    return over_query[0], over_memory[0]
 
 
 def _last_word(matrix: Matrix) -> str:

@@ -1,74 +1,75 @@
-"""From the parts of a checkpoint to the config.json of an encoder-decoder, by widths first and names second.
+"""Proposal of the config.json of an encoder-decoder from the parts of a checkpoint, by widths first and names second.
 
-What the output layer reads tells whether there is attention behind the decoder; what the decoder's recurrent layers
-read tells whether something is fed to them beside the embedding.
+The input width of the output layer tells whether there is attention behind the decoder. The input width of the
+decoder's recurrent layers tells whether they have input feeding.
 """
 
 import re
 from typing import Any, NamedTuple
 
-from service.tooling.inspect.encoder_or_decoder import find_sides, find_tables, same
+from service.tooling.inspect.encoder_or_decoder import equal_values, identify_embeddings, identify_sides
 from service.tooling.inspect.inventory import (
     Inventory,
     Matrix,
     Proposal,
     UnsupportedNetwork,
-    completed,
+    complete_config,
     stack_fields,
     stack_names,
 )
-from service.tooling.inspect.proposal_attention import ProposalBuilder, about_attention, find_attention
-from service.tooling.inspect.proposal_bridge import find_bridge
+from service.tooling.inspect.proposal_attention import ProposalBuilder, is_attention_name, propose_attention
+from service.tooling.inspect.proposal_bridge import propose_bridge
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
-COMBINE = re.compile(r"combine|concat|linear_out|output_proj|tilde|wc\b|attn_out")
-MARKS = {"begin": "<s>", "end": "</s>"}
+COMBINE_NAME = re.compile(r"combine|concat|linear_out|output_proj|tilde|wc\b|attn_out")
+DEFAULT_SPECIAL_TOKENS = {"begin": "<s>", "end": "</s>"}
 UNKNOWN = (
     "which marks begin and end a translation: set `special_tokens`; and the tokenizers",
     "whether something acts on the embeddings, such as the relu in the decoder of PyTorch's tutorial (not served)",
 )
-COMBINED = (
+AMBIGUOUS_COMBINE = (
     "whether the combine layer reads context, then decoder output (served), or the other way round: then rename it to "
     "combine.weight.swapped"
 )
 
 
 def propose_encoder_decoder(parts: Inventory) -> Proposal:
-    """Fit the parts to an encoder-decoder. Raises Unfit with what cannot be served."""
-    encoder, decoder = find_sides(parts.groups)
-    source, target, copies = find_tables(parts)
-    draft = _draft(parts, encoder, decoder)
+    """Fit the parts to an encoder-decoder. Raises UnsupportedNetwork, naming what cannot be served."""
+    encoder, decoder = identify_sides(parts.groups)
+    source, target, copies = identify_embeddings(parts)
+    builder = _start_proposal(parts, encoder, decoder)
     files = ("source_tokenizer.json", "target_tokenizer.json")
     if source is target:
-        draft.names[source.name] = "embedding.weight"
+        builder.names[source.name] = "embedding.weight"
     else:
-        draft.names |= {source.name: "encoder.embedding.weight", target.name: "decoder.embedding.weight"}
-        draft.names |= {one.name: "" for one in copies}
-    if same(parts, source, target):
+        builder.names |= {source.name: "encoder.embedding.weight", target.name: "decoder.embedding.weight"}
+        builder.names |= {copy.name: "" for copy in copies}
+    if equal_values(parts, source, target):
         files = ("tokenizer.json", "tokenizer.json")
-    output = _output(draft, target)
-    behind = _behind(draft, encoder, decoder, target, target.columns if output is None else output.columns)
-    tied = output is None or same(parts, output, target)
-    bridge = find_bridge(draft, decoder)
-    if left := [*(one.name for one in draft.rest), *draft.vectors]:
+    output = _output(builder, target)
+    readout = _readout(builder, encoder, decoder, target, target.columns if output is None else output.columns)
+    tied = output is None or equal_values(parts, output, target)
+    bridge = propose_bridge(builder, decoder)
+    if left := [*(layer.name for layer in builder.linears), *builder.vectors]:
         raise UnsupportedNetwork(f"it has parts that find no place: {', '.join(left)}")
     config = {
         "format_version": 1,
         "task": "translation",
         "architecture": "encoder-decoder",
         "encoder": {**_side(encoder, source, files[0]), "bidirectional": encoder.bidirectional},
-        "decoder": {**_side(decoder, target, files[1]), "input_feed": behind.fed, "tie_weights": tied},
+        "decoder": {**_side(decoder, target, files[1]), "input_feed": readout.fed, "tie_weights": tied},
         "bridge": bridge,
-        "attention": behind.attention,
-        "combine": behind.combine,
-        "special_tokens": MARKS,
+        "attention": readout.attention,
+        "combine": readout.combine,
+        "special_tokens": DEFAULT_SPECIAL_TOKENS,
         "dtype": "float32",
     }
-    return Proposal(completed(config), draft.names, (*draft.guessed, "special_tokens"), (*UNKNOWN, *draft.unknown))
+    guessed, unknown = (*builder.guessed, "special_tokens"), (*UNKNOWN, *builder.unknown)
+    return Proposal(complete_config(config), builder.names, guessed, unknown)
 
 
-def _draft(parts: Inventory, encoder: RecurrentGroup, decoder: RecurrentGroup) -> ProposalBuilder:
-    """Begin with the recurrent layers placed. Raises Unfit for tensors of shapes that no part here has."""
+def _start_proposal(parts: Inventory, encoder: RecurrentGroup, decoder: RecurrentGroup) -> ProposalBuilder:
+    """Return a builder with the recurrent layers assigned. Raises UnsupportedNetwork for tensors of other shapes."""
     vectors = {name: parts.tensors[name].numel() for name in parts.others if parts.tensors[name].dim() == 1}
     if strange := [name for name in parts.others if name not in vectors]:
         raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(strange)}")
@@ -79,24 +80,24 @@ def _draft(parts: Inventory, encoder: RecurrentGroup, decoder: RecurrentGroup) -
     )
 
 
-class _Behind(NamedTuple):
-    """What stands between the decoder's recurrent layers and the output layer, as fields of config.json."""
+class _Readout(NamedTuple):
+    """The layers between the decoder's recurrent layers and the output layer, as fields of config.json."""
 
     attention: str | None
     combine: dict[str, Any] | None
     fed: bool
 
 
-def _behind(
-    draft: ProposalBuilder, encoder: RecurrentGroup, decoder: RecurrentGroup, target: Matrix, reads: int
-) -> _Behind:
-    """Find it by what the output layer `reads`. Raises Unfit."""
+def _readout(
+    builder: ProposalBuilder, encoder: RecurrentGroup, decoder: RecurrentGroup, target: Matrix, reads: int
+) -> _Readout:
+    """Identify the readout, given the input width `reads` of the output layer. Raises UnsupportedNetwork."""
     query, memory = decoder.output_size, encoder.output_size
-    combine = _combine(draft, reads, query, memory)
+    combine = _combine(builder, reads, query, memory)
     attended = _is_attended(reads, combine, query, memory, target)
-    fed = _is_fed(draft, decoder, target, reads, memory, attended=attended)
-    attention = find_attention(draft, query, memory) if attended else None
-    return _Behind(attention, None if combine is None else {"size": combine.rows, "activation": "tanh"}, fed)
+    fed = _is_fed(builder, decoder, target, reads, memory, attended=attended)
+    attention = propose_attention(builder, query, memory) if attended else None
+    return _Readout(attention, None if combine is None else {"size": combine.rows, "activation": "tanh"}, fed)
 
 
 def _side(group: RecurrentGroup, table: Matrix, file: str) -> dict[str, Any]:
@@ -104,39 +105,51 @@ def _side(group: RecurrentGroup, table: Matrix, file: str) -> dict[str, Any]:
     return {**stack_fields(group), **sizes}
 
 
-def _output(draft: ProposalBuilder, target: Matrix) -> Matrix | None:
-    """Take the layer that answers with the target's vocabulary, the last of them; None when it is the embedding."""
-    found = [one for one in draft.rest if one.rows == target.rows and not about_attention(one.name)]
+def _output(builder: ProposalBuilder, target: Matrix) -> Matrix | None:
+    """Name the output layer, the last with the target's vocabulary, and return it; None if it is the embedding."""
+    found = [layer for layer in builder.linears if layer.rows == target.rows and not is_attention_name(layer.name)]
     if found:
-        draft.place(found[-1], "output")
+        builder.assign(found[-1], "output")
         return found[-1]
-    for name, size in [*draft.vectors.items()]:
+    for name, size in [*builder.vectors.items()]:
         if size == target.rows and name.endswith("bias"):
-            del draft.vectors[name]
-            draft.names[name] = "output.bias"
+            del builder.vectors[name]
+            builder.names[name] = "output.bias"
     return None
 
 
-def _combine(draft: ProposalBuilder, reads: int, query: int, memory: int) -> Matrix | None:
-    """Take the layer between attention and output layer, which reads context and decoder output."""
-    joint = [one for one in draft.rest if (one.rows, one.columns) == (reads, query + memory)]
-    scored = any(about_attention(name) for name in draft.vectors) or any(
-        one.rows == 1 and about_attention(one.name) for one in draft.rest
-    )
-    called = [one for one in draft.rest if one.rows == reads and COMBINE.search(one.name.lower())]
-    found = [one for one in called if one.columns in (query + memory, query)]
-    found = found or [one for one in joint if not (scored and about_attention(one.name))]
-    if not found:
+def _combine(builder: ProposalBuilder, reads: int, query: int, memory: int) -> Matrix | None:
+    """Name the layer between attention and output layer, which reads context and decoder output, and return it."""
+    combine = _find_combine(builder, reads, query, memory)
+    if combine is None:
         return None
-    draft.place(found[-1], "combine")
-    draft.guessed.append("combine")
-    if found[-1].columns != query:
-        draft.unknown.append(COMBINED)
-    return found[-1]
+    builder.assign(combine, "combine")
+    builder.guessed.append("combine")
+    if combine.columns != query:
+        builder.unknown.append(AMBIGUOUS_COMBINE)
+    return combine
+
+
+def _find_combine(builder: ProposalBuilder, reads: int, query: int, memory: int) -> Matrix | None:
+    """Return the last layer with a name and width of a combine layer, or else with the width of one."""
+    candidates = [layer for layer in builder.linears if layer.rows == reads]
+    named = [layer for layer in candidates if COMBINE_NAME.search(layer.name.lower())]
+    if fitting := [layer for layer in named if layer.columns in (query + memory, query)]:
+        return fitting[-1]
+    fitting = [layer for layer in candidates if layer.columns == query + memory]
+    if _has_attention_score(builder):
+        # A layer of the attention can have the same size.
+        fitting = [layer for layer in fitting if not is_attention_name(layer.name)]
+    return fitting[-1] if fitting else None
+
+
+def _has_attention_score(builder: ProposalBuilder) -> bool:
+    rows = {layer.name: layer.rows for layer in builder.linears} | dict.fromkeys(builder.vectors, 1)
+    return any(is_attention_name(name) and count == 1 for name, count in rows.items())
 
 
 def _is_attended(reads: int, combine: Matrix | None, query: int, memory: int, target: Matrix) -> bool:
-    """Tell by its width whether attended memory stands behind the decoder. Raises Unfit."""
+    """Return whether the output layer reads attended memory, by its width. Raises UnsupportedNetwork."""
     width = reads if combine is None else combine.columns
     if width in (query, query + memory):
         return width != query
@@ -148,9 +161,9 @@ def _is_attended(reads: int, combine: Matrix | None, query: int, memory: int, ta
 
 
 def _is_fed(
-    draft: ProposalBuilder, decoder: RecurrentGroup, target: Matrix, reads: int, memory: int, *, attended: bool
+    builder: ProposalBuilder, decoder: RecurrentGroup, target: Matrix, reads: int, memory: int, *, attended: bool
 ) -> bool:
-    """Tell whether the last features are fed back beside the embedding. Raises Unfit."""
+    """Return whether the decoder has input feeding. Raises UnsupportedNetwork."""
     beside = decoder.input_size - target.columns
     if not beside:
         return False
@@ -162,5 +175,5 @@ def _is_fed(
         )
     if reads == memory:
         # The last context would be as wide as the last features.
-        draft.guessed.append("decoder.input_feed")
+        builder.guessed.append("decoder.input_feed")
     return True

@@ -1,7 +1,7 @@
-"""From the parts of a checkpoint to the config.json of a forecaster.
+"""Proposal of the config.json of a forecaster from the parts of a checkpoint.
 
-Weights tell how many numbers a timestep has and how many an answer has, never what the numbers mean: the fields that
-state it are guessed, with values that fit the sizes.
+Weights determine the number of inputs and outputs of a timestep, but not their meaning. The fields that state the
+meaning are guessed, with values that fit the sizes.
 """
 
 from typing import Any
@@ -11,10 +11,10 @@ from service.tooling.inspect.inventory import (
     Matrix,
     Proposal,
     UnsupportedNetwork,
-    completed,
+    complete_config,
+    pop_linear,
     stack_fields,
     stack_names,
-    take,
 )
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
@@ -25,18 +25,18 @@ UNKNOWN = (
     "whether a target is among the inputs: what is forecast has to be one of `features` to be served",
     "the time between rows, and inputs that are calendar features or covariates: set `frequency`, `calendar`, `known`",
 )
-#: What layers behind the recurrent ones are called, where the sizes would fit in front of them too.
+#: Prefixes of names of layers behind the recurrent ones, for sizes that would fit in front of them too.
 BEHIND = ("head", "out", "fc", "dec")
 
 
 def propose_forecaster(parts: Inventory) -> Proposal:
-    """Fit the parts to a forecaster. Raises Unfit."""
+    """Fit the parts to a forecaster. Raises UnsupportedNetwork."""
     (group,), rest = parts.groups, parts.linears
     if group.bidirectional:
         raise UnsupportedNetwork("it reads in both directions, so it cannot continue a series")
     if parts.others:
         raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(parts.others)}")
-    projection = front_layer(parts)
+    projection = find_input_projection(parts)
     names = stack_names(group, "rnn")
     if projection is not None:
         rest.remove(projection)
@@ -63,18 +63,21 @@ def propose_forecaster(parts: Inventory) -> Proposal:
     unsure = projection is not None and projection.columns == group.input_size == group.output_size
     open_fields = {"cell": group.cell == "rnn", "input_projection": unsure, "head": bool(head)}
     guessed = [*(field for field, is_open in open_fields.items() if is_open), *GUESSED]
-    return Proposal(completed(config), names, tuple(guessed), UNKNOWN)
+    return Proposal(complete_config(config), names, tuple(guessed), UNKNOWN)
 
 
-def front_layer(parts: Inventory) -> Matrix | None:
-    """Return the linear layer between inputs and recurrent layers: it gives what these read, and stands before them."""
-    group, linears = parts.groups[0], parts.linears
-    own = [one for one in linears if one.name == "input_projection.weight"]
-    fits = [one for one in linears[:1] if one.rows == group.input_size and len(linears) > 1]
-    if own or not fits:
-        return own[0] if own else None
-    (first,) = fits
-    order = list(parts.tensors)
+def find_input_projection(parts: Inventory) -> Matrix | None:
+    """Return the linear layer between inputs and recurrent layers, or None.
+
+    It has that name, or it is the first of several layers, comes before the recurrent ones and fits their input.
+    """
+    for layer in parts.linears:
+        if layer.name == "input_projection.weight":
+            return layer
+    group, linears, order = parts.groups[0], parts.linears, list(parts.tensors)
+    if len(linears) < 2 or linears[0].rows != group.input_size:
+        return None
+    first = linears[0]
     before = order.index(first.name) < min(order.index(name) for name in group.names)
     behind = first.columns == group.output_size and _called_behind(first, group)
     return first if before and not behind else None
@@ -86,10 +89,13 @@ def _called_behind(layer: Matrix, group: RecurrentGroup) -> bool:
 
 
 def _chain(rest: list[Matrix], width: int) -> list[Matrix]:
-    """Order the layers so that each reads what the one before gives, the first `width` numbers. Raises Unfit."""
+    """Order the layers so that each reads the output of the one before, the first `width` numbers.
+
+    Raises UnsupportedNetwork.
+    """
     layers: list[Matrix] = []
     while rest:
-        layer = take(rest, width)
+        layer = pop_linear(rest, width)
         if layer is None:
             raise UnsupportedNetwork(_misfit(rest[0], width))
         layers.append(layer)
@@ -105,7 +111,7 @@ def _misfit(layer: Matrix, width: int) -> str:
 
 
 def _meaning(width: int, answers: int) -> dict[str, Any]:
-    """Return fields that fit the sizes, as an example: all features one step ahead, or the first one so many steps."""
+    """Return fields that fit the sizes: all features one step ahead, or the first feature `answers` steps ahead."""
     features = [f"feature_{index + 1}" for index in range(width)]
     whole = answers == width
     return {

@@ -1,6 +1,6 @@
-"""From the parts of a checkpoint to the config.json of a language model."""
+"""Proposal of the config.json of a language model from the parts of a checkpoint."""
 
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
@@ -9,81 +9,106 @@ from service.tooling.inspect.inventory import (
     Matrix,
     Proposal,
     UnsupportedNetwork,
-    completed,
+    complete_config,
+    pop_linear,
     stack_fields,
     stack_names,
-    take,
 )
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 
 def propose_language_model(parts: Inventory) -> Proposal:
-    """Fit the parts to a language model. Raises Unfit."""
-    (group,), (embedding, *more), rest = parts.groups, parts.embeddings, parts.linears
+    """Fit the parts to a language model. Raises UnsupportedNetwork."""
+    (group,), embedding = parts.groups, parts.embeddings[0]
     if group.bidirectional:
         raise UnsupportedNetwork("tagging or classification: it reads tokens in both directions")
     if parts.others:
         raise UnsupportedNetwork(f"a network over tokens with parts that are not known here: {', '.join(parts.others)}")
-    vocabulary = any(one.rows == embedding.rows for one in rest)
     try:
-        projection = _projection(rest, group, embedding)
-        named = {} if projection is None else projection.renamed("input_projection")
-        output = next((one for one in rest if one.rows == embedding.rows), None)
-        if output is not None:
-            rest.remove(output)
-            named |= output.renamed("output")
-        head = _head(rest, group.output_size, named)
-        _check_widths(more, head[-1]["size"] if head else group.output_size, embedding if output is None else output)
+        layers = _arrange(parts, group)
     except UnsupportedNetwork as error:
         raise UnsupportedNetwork(
             "a network over tokens whose parts do not follow on one another as a language model's do"
-            if vocabulary
+            if any(layer.rows == embedding.rows for layer in parts.linears)
             else "classification or another task over tokens: its output is no vocabulary"
         ) from error
-    names = {embedding.name: "embedding.weight", **stack_names(group, "rnn"), **named}
-    tied = output is None or (
-        output.columns == embedding.columns and torch.equal(parts.tensors[output.name], parts.tensors[embedding.name])
-    )
     config = {
         "format_version": 1,
         "task": "next-word",
         "architecture": "language-model",
         **stack_fields(group),
-        "input_projection": projection is not None,
-        "head": head,
+        "input_projection": layers.projection is not None,
+        "head": [{"size": layer.rows, "activation": "none"} for layer in layers.head],
         "embedding_size": embedding.columns,
         "vocab_size": embedding.rows,
-        "tie_weights": tied,
+        "tie_weights": _is_tied(parts, embedding, layers.output),
         "dtype": "float32",
     }
-    guessed = [*(["cell"] if group.cell == "rnn" else []), *(["head"] if head else [])]
-    return Proposal(completed(config), names, tuple(guessed))
+    names = {embedding.name: "embedding.weight", **stack_names(group, "rnn"), **layers.names()}
+    guessed = [*(["cell"] if group.cell == "rnn" else []), *(["head"] if layers.head else [])]
+    return Proposal(complete_config(config), names, tuple(guessed))
 
 
-def _check_widths(more: list[Matrix], width: int, output: Matrix) -> None:
-    """Check that one embedding is all there is and that the output layer reads `width` numbers. Raises Unfit."""
-    if more or output.columns != width:
+class _Layers(NamedTuple):
+    """The linear layers of a language model. `output` is None if the embedding is the output layer too."""
+
+    projection: Matrix | None
+    head: list[Matrix]
+    output: Matrix | None
+
+    def names(self) -> dict[str, str]:
+        """Map the tensors of the layers to their names in a model folder."""
+        names: dict[str, str] = {}
+        if self.projection is not None:
+            names |= self.projection.renamed("input_projection")
+        if self.output is not None:
+            names |= self.output.renamed("output")
+        for index, layer in enumerate(self.head):
+            names |= layer.renamed(f"head.{index}")
+        return names
+
+
+def _arrange(parts: Inventory, group: RecurrentGroup) -> _Layers:
+    """Assign the linear layers to their places in a language model. Raises UnsupportedNetwork."""
+    (embedding, *more), rest = parts.embeddings, parts.linears
+    projection = _projection(rest, group, embedding)
+    output = next((layer for layer in rest if layer.rows == embedding.rows), None)
+    if output is not None:
+        rest.remove(output)
+    head = _head(rest, group.output_size)
+    width = head[-1].rows if head else group.output_size
+    if more or (embedding if output is None else output).columns != width:
         raise UnsupportedNetwork
+    return _Layers(projection, head, output)
+
+
+def _is_tied(parts: Inventory, embedding: Matrix, output: Matrix | None) -> bool:
+    if output is None:
+        return True
+    same_shape = output.columns == embedding.columns
+    return same_shape and torch.equal(parts.tensors[output.name], parts.tensors[embedding.name])
 
 
 def _projection(rest: list[Matrix], group: RecurrentGroup, embedding: Matrix) -> Matrix | None:
-    """Take the layer between embedding and recurrent layers, where the widths ask for one. Raises Unfit."""
+    """Remove and return the layer between embedding and recurrent layers, if their widths differ.
+
+    Raises UnsupportedNetwork.
+    """
     if embedding.columns == group.input_size:
         return None
-    found = take(rest, embedding.columns, group.input_size)
-    if found is None:
+    projection = pop_linear(rest, embedding.columns, group.input_size)
+    if projection is None:
         raise UnsupportedNetwork
-    return found
+    return projection
 
 
-def _head(rest: list[Matrix], width: int, names: dict[str, str]) -> list[dict[str, Any]]:
-    """Chain the layers that are left behind the recurrent ones, and name them. Raises Unfit."""
-    head: list[dict[str, Any]] = []
+def _head(rest: list[Matrix], width: int) -> list[Matrix]:
+    """Order the remaining layers so that each reads the output of the one before. Raises UnsupportedNetwork."""
+    head: list[Matrix] = []
     while rest:
-        layer = take(rest, width)
+        layer = pop_linear(rest, width)
         if layer is None:
             raise UnsupportedNetwork
-        names |= layer.renamed(f"head.{len(head)}")
-        head.append({"size": layer.rows, "activation": "none"})
+        head.append(layer)
         width = layer.rows
     return head

@@ -1,4 +1,4 @@
-"""Finds recurrent layers among named tensors, by PyTorch's parameter names and by what their shapes say."""
+"""Recurrent layers among named tensors, identified by PyTorch's parameter names and by their shapes."""
 
 import re
 from collections import defaultdict
@@ -30,7 +30,7 @@ class RecurrentGroup:
 
     @property
     def output_size(self) -> int:
-        """Width of what the last layer hands on."""
+        """The output width of the last layer."""
         return (self.proj_size or self.hidden_sizes[-1]) * (2 if self.bidirectional else 1)
 
     def render(self) -> str:
@@ -71,39 +71,43 @@ def find_groups(tensors: Mapping[str, Tensor]) -> list[RecurrentGroup]:
 
 
 def _group(prefix: str, names: dict[str, str], tensors: Mapping[str, Tensor]) -> RecurrentGroup | None:
-    """Read one module's layers; None when its matrices are not there."""
-    own = {local: tensors[name] for name, local in names.items()}
+    """Read the layers of one module; return None if its matrices are missing."""
+    parameters = {local: tensors[name] for name, local in names.items()}
     depth = 0
-    while {f"weight_ih_l{depth}", f"weight_hh_l{depth}"} <= own.keys():
+    while {f"weight_ih_l{depth}", f"weight_hh_l{depth}"} <= parameters.keys():
         depth += 1
-    if not depth or any(tensor.dim() != 2 for local, tensor in own.items() if local.startswith("weight")):
+    if not depth or any(tensor.dim() != 2 for local, tensor in parameters.items() if local.startswith("weight")):
         return None
-    projected = own.get("weight_hr_l0")
-    proj_size = 0 if projected is None else projected.shape[0]
-    hidden = [_hidden_size(own, layer) for layer in range(depth)]
-    ratios = [own[f"weight_ih_l{layer}"].shape[0] / hidden[layer] for layer in range(depth)]
-    cell = KINDS.get(int(ratios[0]), "") if len(set(ratios)) == 1 and ratios[0].is_integer() else ""
+    projection = parameters.get("weight_hr_l0")
+    hidden_sizes = tuple(_hidden_size(parameters, layer) for layer in range(depth))
     return RecurrentGroup(
         prefix,
-        cell,
-        own["weight_ih_l0"].shape[1],
-        tuple(hidden),
-        proj_size,
-        any(local.endswith("_reverse") for local in own),
-        "bias_ih_l0" in own,
+        _cell(parameters, hidden_sizes),
+        parameters["weight_ih_l0"].shape[1],
+        hidden_sizes,
+        0 if projection is None else projection.shape[0],
+        any(local.endswith("_reverse") for local in parameters),
+        "bias_ih_l0" in parameters,
         names,
     )
 
 
+def _cell(parameters: Mapping[str, Tensor], hidden_sizes: tuple[int, ...]) -> str:
+    """Return the kind of cell by the number of its gates, or "" if the layers differ or it is not known."""
+    ratios = {parameters[f"weight_ih_l{layer}"].shape[0] / size for layer, size in enumerate(hidden_sizes)}
+    gates = ratios.pop()
+    return KINDS.get(int(gates), "") if not ratios and gates.is_integer() else ""
+
+
 def _hidden_size(own: Mapping[str, Tensor], layer: int) -> int:
-    """Columns of the projection, else of the recurrent matrix; never 0, which damaged shapes could give."""
+    """Return the columns of the projection, else of the recurrent matrix; at least 1, even for damaged shapes."""
     projection = own.get(f"weight_hr_l{layer}")
     matrix = own[f"weight_hh_l{layer}"] if projection is None else projection
     return max(matrix.shape[1], 1)
 
 
 def _chain(groups: list[RecurrentGroup]) -> list[RecurrentGroup]:
-    """Join `name.0.`, `name.1.`, ... of one layer each, where each reads what the one before gives, to one stack."""
+    """Join `name.0.`, `name.1.`, ... of one layer each to one stack, if each reads the output of the one before."""
     lists: dict[str, list[RecurrentGroup]] = defaultdict(list)
     for group in groups:
         match = re.match(r"^(.*?)\d+\.(?:\w+\.)?$", group.prefix)

@@ -1,13 +1,13 @@
-"""Tells what a checkpoint holds: recurrent layers, embeddings, linear layers, and what no shape can tell.
+"""Report on a checkpoint: recurrent layers, embeddings, linear layers, and properties that shapes do not determine.
 
-Where the parts are those of a network that is served, it proposes the config.json and the names that `pack` needs.
+If the parts are those of a network that is served, the report proposes a config.json and tensor names for `pack`.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.tooling.inspect.ambiguities import unknown_facts
+from service.tooling.inspect.ambiguities import list_ambiguities
 from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
 from service.tooling.inspect.matrices import find_matrices
 from service.tooling.inspect.proposal import propose
@@ -17,7 +17,7 @@ from service.tooling.inspect.state_dict import StateDict, read_state_dict
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a checkpoint holds. `proposal` is None where no task of this release fits; `looks_like` says what does."""
+    """The content of a checkpoint. `proposal` is None if no task of this release fits; `looks_like` describes it."""
 
     path: Path
     kind: str
@@ -51,8 +51,17 @@ class Report:
 
     def render(self) -> str:
         """Return the report for people."""
+        lines: list[str] = []
+        for title, content in self._sections():
+            if content:
+                lines += [f"{title}:", *(f"  {line}" for line in content)] if title else content
+        return "\n".join(lines)
+
+    def _sections(self) -> list[tuple[str, list[str]]]:
+        """Return the titles and lines of the rendered report; empty sections are not shown."""
         saved = f", saved on {', '.join(self.saved_on)}" if self.saved_on else ""
-        sections = [
+        proposal = self.proposal
+        return [
             ("", [f"{self.path}: {self.kind}, {self.parameters:,} parameters{saved}"]),
             ("beside the weights", list(self.beside)),
             ("notes", list(self.notes)),
@@ -61,14 +70,9 @@ class Report:
             ("other tensors", list(self.others)),
             ("looks like", [self.looks_like]),
             ("cannot be known from names and shapes", list(self.unknown)),
-            ("proposed config.json", [] if self.proposal is None else self.proposal.render().splitlines()),
-            ("to pack it, the values being yours", [] if self.proposal is None else [self.proposal.command(self.path)]),
+            ("proposed config.json", [] if proposal is None else proposal.render().splitlines()),
+            ("to pack it, the values being yours", [] if proposal is None else [proposal.command(self.path)]),
         ]
-        lines: list[str] = []
-        for title, content in sections:
-            if content:
-                lines += [f"{title}:", *(f"  {line}" for line in content)] if title else content
-        return "\n".join(lines)
 
 
 def inspect(path: Path) -> Report:
@@ -80,7 +84,7 @@ def inspect_state_dict(path: Path, saved: StateDict) -> Report:
     """Report on the tensors that were read from the file at `path`."""
     groups = tuple(find_groups(saved.tensors))
     matrices = find_matrices(saved.tensors, groups)
-    known = {name for group in groups for name in group.names} | {name for one in matrices for name in one.names}
+    known = {name for group in groups for name in group.names} | {name for matrix in matrices for name in matrix.names}
     others = tuple(name for name in saved.tensors if name not in known)
     looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others))
     return Report(
@@ -94,6 +98,6 @@ def inspect_state_dict(path: Path, saved: StateDict) -> Report:
         others=tuple(f"{name} {[*saved.tensors[name].shape]}" for name in others),
         parameters=sum(tensor.numel() for tensor in saved.tensors.values()),
         looks_like=looks_like,
-        unknown=(*unknown_facts(groups, matrices), *(() if proposal is None else proposal.unknown)),
+        unknown=(*list_ambiguities(groups, matrices), *(() if proposal is None else proposal.unknown)),
         proposal=proposal,
     )

@@ -23,7 +23,7 @@ from service.nets.config.loader import build_config, with_state
 from service.tooling.inspect.state_dict import read_state_dict
 from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.pack.configuration import resolve_config
-from service.tooling.pack.weights import conform, rename, store
+from service.tooling.pack.weights import cast, conform, rename_tensors
 from service.tooling.pack.word_list import UNKNOWN
 from service.tooling.verify.verifier import Verification, verify
 
@@ -85,8 +85,8 @@ def pack(
     built = build_config(raw, place)
     extras = CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
     extras.check(target, built)
-    tensors, notes = conform(source, rename(source, saved.tensors, maps, names), built)
-    stored = {key: store(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
+    tensors, notes = conform(source, rename_tensors(source, saved.tensors, maps, names), built)
+    stored = {key: cast(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
         write_tensor_file(folder / "model.safetensors", stored)
@@ -115,9 +115,9 @@ def _staged(target: Path) -> Iterator[Path]:
         folder.mkdir(parents=True)
         yield folder
         for path in (*folder.iterdir(), folder):
-            _to_disk(path)
+            _fsync(path)
         folder.rename(target)
-        _to_disk(target.parent)
+        _fsync(target.parent)
     except ModelFolderError as error:
         raise ModelFolderError(str(error).replace(str(folder), str(target))) from error
     except OSError as error:
@@ -129,7 +129,7 @@ def _staged(target: Path) -> Iterator[Path]:
                 target.parent.rmdir()
 
 
-def _to_disk(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """Wait until a file or folder is on the disk: a rename must not survive a power cut that its content does not."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

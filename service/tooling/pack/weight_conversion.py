@@ -14,26 +14,26 @@ from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.loader import Config, LanguageModelConfig
 
 #: Biases that add the same to the score of every source position, which the softmax takes out again.
-CONSTANT = ("attention.bias", "attention.score.bias")
+CONSTANT_BIASES = ("attention.bias", "attention.score.bias")
 
 
-def rewrite(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
+def convert(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors rewritten for `config`, and what was done. Raises ModelFolderError."""
     tensors, notes = dict(tensors), list[str]()
-    _turn(source, tensors, notes)
+    _transpose(source, tensors, notes)
     if isinstance(config, EncoderDecoderConfig):
-        _share(tensors, notes)
-        _swap(source, tensors, notes, config)
+        _share_embedding(tensors, notes)
+        _swap_combine(source, tensors, notes, config)
         if config.attention is not None:
-            _settle_attention(tensors, notes)
+            _fold_attention_biases(tensors, notes)
         if config.decoder.tie_weights:
-            _untie(source, tensors, notes, "decoder.embedding.weight")
+            _drop_tied_output(source, tensors, notes, "decoder.embedding.weight")
     elif isinstance(config, LanguageModelConfig) and config.tie_weights:
-        _untie(source, tensors, notes, "embedding.weight")
+        _drop_tied_output(source, tensors, notes, "embedding.weight")
     return tensors, notes
 
 
-def _turn(source: Path, tensors: dict[str, Tensor], notes: list[str]) -> None:
+def _transpose(source: Path, tensors: dict[str, Tensor], notes: list[str]) -> None:
     for name in [name for name in tensors if name.endswith(".T")]:
         tensor, plain = tensors.pop(name), name.removesuffix(".T")
         if tensor.dim() != 2 or plain in tensors:
@@ -43,7 +43,7 @@ def _turn(source: Path, tensors: dict[str, Tensor], notes: list[str]) -> None:
         notes.append(f"{plain} is written transposed")
 
 
-def _share(tensors: dict[str, Tensor], notes: list[str]) -> None:
+def _share_embedding(tensors: dict[str, Tensor], notes: list[str]) -> None:
     own = [f"{side}.embedding.weight" for side in ("encoder", "decoder")]
     if "embedding.weight" in tensors and not any(name in tensors for name in own):
         shared = tensors.pop("embedding.weight")
@@ -51,7 +51,7 @@ def _share(tensors: dict[str, Tensor], notes: list[str]) -> None:
         notes.append("embedding.weight is written for both sides")
 
 
-def _swap(source: Path, tensors: dict[str, Tensor], notes: list[str], config: EncoderDecoderConfig) -> None:
+def _swap_combine(source: Path, tensors: dict[str, Tensor], notes: list[str], config: EncoderDecoderConfig) -> None:
     weight = tensors.pop("combine.weight.swapped", None)
     if weight is None:
         return
@@ -63,8 +63,8 @@ def _swap(source: Path, tensors: dict[str, Tensor], notes: list[str], config: En
     notes.append("combine.weight is written with its columns changed: context first, then decoder output")
 
 
-def _settle_attention(tensors: dict[str, Tensor], notes: list[str]) -> None:
-    dropped = [name for name in CONSTANT if tensors.pop(name, None) is not None]
+def _fold_attention_biases(tensors: dict[str, Tensor], notes: list[str]) -> None:
+    dropped = [name for name in CONSTANT_BIASES if tensors.pop(name, None) is not None]
     notes += [f"{name} is left out: it adds the same to every source position" for name in dropped]
     query, memory = tensors.get("attention.query.bias"), tensors.get("attention.memory.bias")
     if memory is not None and (query is None or query.shape == memory.shape):
@@ -76,7 +76,7 @@ def _settle_attention(tensors: dict[str, Tensor], notes: list[str]) -> None:
         notes.append("attention.score.weight is written as a row")
 
 
-def _untie(source: Path, tensors: dict[str, Tensor], notes: list[str], table: str) -> None:
+def _drop_tied_output(source: Path, tensors: dict[str, Tensor], notes: list[str], table: str) -> None:
     if "output.weight" not in tensors or table not in tensors:
         return
     if not torch.equal(tensors.pop("output.weight"), tensors[table]):

@@ -11,7 +11,7 @@ from service.domain.errors import ModelFolderError
 from service.model_folder.loader import expected_shapes
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.loader import Config
-from service.tooling.pack.weight_conversion import rewrite
+from service.tooling.pack.weight_conversion import convert
 
 
 def parse_map(text: str) -> tuple[re.Pattern[str], str]:
@@ -28,7 +28,7 @@ def parse_map(text: str) -> tuple[re.Pattern[str], str]:
     return pattern, new
 
 
-def rename(
+def rename_tensors(
     source: Path, tensors: Mapping[str, Tensor], maps: Sequence[str], proposed: Mapping[str, str]
 ) -> dict[str, Tensor]:
     """Apply every OLD=NEW in order to every name; what none of them changes gets its `proposed` name.
@@ -59,7 +59,7 @@ def rename(
 def conform(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
     """Return exactly the tensors that the configured network has, and what was done for that."""
     shapes = expected_shapes(config)
-    tensors, notes = rewrite(source, tensors, config)
+    tensors, notes = convert(source, tensors, config)
     for name in [name for name in shapes if name not in tensors]:
         # A layer without bias is one with a bias of zeros; a bias under another name is found as an extra tensor below.
         if name.endswith(".bias"):
@@ -87,7 +87,7 @@ def _why(name: str, config: Config) -> str:
     return f": {steps}{len(config.target)} targets x {config.parameters} numbers of {config.distribution} in a row each"
 
 
-def store(source: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def cast(source: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the tensor as it is to be stored. Raises ModelFolderError where the dtype cannot hold its numbers."""
     if not tensor.is_floating_point():
         raise ModelFolderError(f"{source}: {name}: found {tensor.dtype}, expected floating-point weights")

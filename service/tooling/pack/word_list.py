@@ -8,7 +8,7 @@ from service.domain.errors import ModelFolderError
 
 UNKNOWN = "<unk>"
 #: Entries that word lists have beside words, and that are never predicted.
-MARKS = frozenset({"<pad>", "<unk>", "<s>", "</s>", "<bos>", "<eos>"})
+SPECIAL_TOKENS = frozenset({"<pad>", "<unk>", "<s>", "</s>", "<bos>", "<eos>"})
 #: A word with inner apostrophes and hyphens, or a single mark; typographic quotes are made plain before.
 WORD = r"\w+(?:['\-]\w+)*|[^\w\s]"
 QUOTES = {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "`": "'"}
@@ -48,7 +48,7 @@ def word_tokenizer(path: Path, vocab_size: int, unknown: str = UNKNOWN) -> Token
             "own; if the unknown token has another name, state it in config.json: special_tokens.unknown"
         )
     tokenizer = build_word_tokenizer(words, unknown)
-    tokenizer.add_special_tokens([word for word in words if word in MARKS])
+    tokenizer.add_special_tokens([word for word in words if word in SPECIAL_TOKENS])
     return tokenizer
 
 

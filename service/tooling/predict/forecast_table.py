@@ -1,26 +1,38 @@
-"""A forecast for people to read: a line for each step ahead."""
+"""A forecast as a text table, with a line for each step ahead."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from service.domain.rfc3339 import format_rfc3339
 
 
 def forecast_table(output: dict[str, Any], times: Sequence[int] | None) -> str:
-    """Return mean and quantiles of each step, below a header; `times` are those of the steps, if they are known."""
+    """Return mean and quantiles of each step below a header.
+
+    `times` are those of the steps in microseconds since 1970, or None if they are not known.
+    """
     names = output["features"]
-    parts = [("mean", output["mean"]), *output["quantiles"].items()]
-    header = [label if len(names) == 1 else f"{name} {label}" for name in names for label, _ in parts]
-    lines = [["step" if times is None else "time", *header]]
-    for at in range(output["horizon"]):
-        numbers = [_row(path[at])[column] for column in range(len(names)) for _, path in parts]
-        lines.append([str(at + 1) if times is None else format_rfc3339(times[at]), *map(_shown, numbers)])
+    paths = {"mean": output["mean"], **output["quantiles"]}
+    lines = [["step" if times is None else "time", *_labels(names, paths)]]
+    for step in range(output["horizon"]):
+        rows = [_row(path[step]) for path in paths.values()]
+        label = str(step + 1) if times is None else format_rfc3339(times[step])
+        lines.append([label, *(_shown(row[column]) for column in range(len(names)) for row in rows)])
+    return _aligned(lines)
+
+
+def _labels(names: Sequence[str], paths: Iterable[str]) -> list[str]:
+    """Return the header of each column; a single feature needs no name."""
+    return [path if len(names) == 1 else f"{name} {path}" for name in names for path in paths]
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join("  ".join(map(str.rjust, line, widths)) for line in lines)
 
 
-def _row(given: Any) -> list[float | None]:  # noqa: ANN401 - a number, or a row of the features
-    return given if isinstance(given, list) else [given]
+def _row(value: Any) -> list[float | None]:  # noqa: ANN401 - a number, or a row of the features
+    return value if isinstance(value, list) else [value]
 
 
 def _shown(number: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Series in CSV files: a header names the features, a row is a timestep, an empty cell a missing value."""
+"""Series in CSV files. The header names the features, a row is a timestep, an empty cell is a missing value."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ TIME = "timestamp"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows in the order of the features asked for, their times in microseconds since 1970 if it has any, and lines."""
+    """Rows in the order of the requested features, their times in microseconds since 1970 or None, and line numbers."""
 
     rows: tuple[tuple[float | None, ...], ...]
     times: tuple[int, ...] | None
@@ -30,22 +30,25 @@ def read_series(path: Path, features: Sequence[str]) -> SeriesInput:
 
 
 def read_future(path: Path, known: Sequence[str], after: int | None) -> tuple[tuple[float, ...], ...]:
-    """Read what is known of the steps ahead, without gaps; times, where there are any, come after `after`."""
+    """Read known covariates of the steps ahead, without gaps. Times, if there are any, come after the time `after`.
+
+    Raises InvalidRequest naming file and line.
+    """
     table = read_table(path, known)
     if table.times and after is not None and table.times[0] <= after:
         raise InvalidRequest(
             f"{path}: {TIME} begins at {format_rfc3339(table.times[0])}: expected a time after "
             f"{format_rfc3339(after)}, where the observations end"
         )
-    whole = tuple(tuple(one for one in row if one is not None) for row in table.rows)
-    for at, row in enumerate(whole):
+    whole = tuple(tuple(value for value in row if value is not None) for row in table.rows)
+    for number, row in enumerate(whole, 1):
         if len(row) != len(known):
-            raise InvalidRequest(f"{path}: row {at + 1} has an empty cell: expected numbers, known in advance")
+            raise InvalidRequest(f"{path}: row {number} has an empty cell: expected numbers, known in advance")
     return whole
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Table:
-    """Read the named columns and, if it is there, `timestamp`. Raises InvalidRequest."""
+    """Read the named columns and, if present, `timestamp`. Raises InvalidRequest naming file, line and column."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return _read(csv.reader(file, strict=True), str(path), columns)
@@ -58,7 +61,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
 
 
 class _Lines(Protocol):
-    """What csv.reader gives."""
+    """The type of `csv.reader` objects."""
 
     @property
     def line_num(self) -> int: ...
@@ -70,8 +73,8 @@ def _read(lines: _Lines, path: str, columns: Sequence[str]) -> Table:
     header = next(lines, None)
     if not header:
         raise InvalidRequest(f"{path} has no header: expected one that names {', '.join(columns)}")
-    places = _places(header, path, columns)
-    own = TIME if TIME in header and TIME not in columns else None
+    indices = _indices(header, path, columns)
+    time_index = header.index(TIME) if TIME in header and TIME not in columns else None
     rows: list[tuple[float | None, ...]] = []
     times: list[int] = []
     numbers: list[int] = []
@@ -80,22 +83,22 @@ def _read(lines: _Lines, path: str, columns: Sequence[str]) -> Table:
         if len(cells) != len(header):
             raise InvalidRequest(f"{place} has {len(cells)} cells: expected {len(header)}, as the header has")
         numbers.append(lines.line_num)
-        rows.append(tuple(_number(cells[at], place, header[at]) for at in places))
-        if own is not None:
-            times.append(_time(cells[header.index(own)], place, times[-1] if times else None))
+        rows.append(tuple(_number(cells[index], place, header[index]) for index in indices))
+        if time_index is not None:
+            times.append(_time(cells[time_index], place, times[-1:]))
     if not rows:
         raise InvalidRequest(f"{path} has no row below its header: expected at least one")
-    return Table(tuple(rows), None if own is None else tuple(times), tuple(numbers))
+    return Table(tuple(rows), None if time_index is None else tuple(times), tuple(numbers))
 
 
-def _places(header: list[str], path: str, columns: Sequence[str]) -> list[int]:
-    wanted = f"{', '.join(columns)} and perhaps {TIME}"
+def _indices(header: list[str], path: str, columns: Sequence[str]) -> list[int]:
+    expected = f"{', '.join(columns)} and perhaps {TIME}"
     for name in columns:
         if header.count(name) != 1:
-            raise InvalidRequest(f"{path} has {header.count(name)} columns {name!r}: expected one each of {wanted}")
+            raise InvalidRequest(f"{path} has {header.count(name)} columns {name!r}: expected one each of {expected}")
     for name in header:
         if name not in columns and (name != TIME or header.count(name) > 1):
-            raise InvalidRequest(f"{path} has a column {name!r}: expected only {wanted}")
+            raise InvalidRequest(f"{path} has a column {name!r}: expected only {expected}")
     return [header.index(name) for name in columns]
 
 
@@ -112,15 +115,16 @@ def _number(cell: str, place: str, column: str) -> float | None:
     return number
 
 
-def _time(cell: str, place: str, before: int | None) -> int:
+def _time(cell: str, place: str, before: list[int]) -> int:
+    """Parse a time, which comes after the one of the row above, if there is any."""
     try:
         time = parse_rfc3339(cell.strip(), naive=True)
     except ValueError:
         raise InvalidRequest(
             f"{place}: {TIME} is {cell!r}: expected a time as in RFC 3339, such as 2024-05-01T12:00:00Z"
         ) from None
-    if before is not None and time <= before:
+    if before and time <= before[0]:
         raise InvalidRequest(
-            f"{place}: {TIME} is {cell!r}: expected a time after {format_rfc3339(before)}, that of the row above"
+            f"{place}: {TIME} is {cell!r}: expected a time after {format_rfc3339(before[0])}, that of the row above"
         )
     return time

@@ -1,7 +1,7 @@
-"""How far a forecaster is off on a given series, which it reads as a session does: a horizon of rows a step.
+"""Mean absolute error of a forecaster on a given series, which it reads as a session does, one horizon of rows a step.
 
-After a warm-up, a season or a horizon where that is longer, each step forecasts the rows of the next one, so that every
-row behind it is forecast once, up to the last whole horizon. Judged is the median; of a model of points, the point.
+After a warm-up of a season or a horizon, whichever is longer, each step forecasts the rows of the next one. Every later
+row is forecast once, up to the last whole horizon. The forecast is the median, or the point of a point forecaster.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from service.nets.forecast_inputs.preprocessor import Numbers
 from service.tasks.base import AnyTask, RunningOperation
 from service.tasks.forecasting.task import ForecastingTask
 from service.tasks.next_word.operations import number
-from service.tooling.predict.even_series import read_even_series
+from service.tooling.predict.regular_series import read_regular_series
 
 
 class ForecastErrors:
@@ -31,7 +31,7 @@ class ForecastErrors:
         preprocessor = task.preprocessor
         config = self._config = preprocessor.config
         self._target, self._known = preprocessor.target, preprocessor.known
-        self._series = read_even_series(data, preprocessor, task.initial_state)
+        self._series = read_regular_series(data, preprocessor, task.initial_state)
         rows, warm_up = len(self._series.rows), max(config.season, config.horizon)
         if rows < warm_up + config.horizon:
             raise InvalidRequest(
@@ -42,45 +42,45 @@ class ForecastErrors:
         self._check(warm_up, self._origins[-1] + config.horizon)
 
     def _check(self, begin: int, end: int) -> None:
-        """Refuse rows that are to be forecast without what is known of them in advance, or without any value."""
+        """Reject rows to forecast that lack known covariates, or that have no value at all. Raises InvalidRequest."""
         gaps = np.argwhere(np.isnan(self._series.numbers(begin, end, self._known)))
         if len(gaps):
             row, column = gaps[0].tolist()
             raise InvalidRequest(
-                f"{self._series.place(begin + row)}: {self._config.known[column]} is missing, expected a number, since "
-                "it is known in advance"
+                f"{self._series.location(begin + row)}: {self._config.known[column]} is missing, expected a number, "
+                "since it is known in advance"
             )
         if np.isnan(self._series.numbers(begin, end, self._target)).all():
             raise InvalidRequest(
-                f"{self._series.place(begin)}: {', '.join(self._config.target)}: found nothing but missing values from "
-                "here on, expected some to compare the forecasts with"
+                f"{self._series.location(begin)}: {', '.join(self._config.target)}: found nothing but missing values "
+                "from here on, expected some to compare the forecasts with"
             )
 
-    def figure(self, task: AnyTask) -> float:
+    def compute(self, task: AnyTask) -> float:
         """Return the mean absolute error."""
         state, errors = task.initial_state, []
         for begin, origin in pairwise([0, *self._origins]):
             step = self._step(task, state, begin, origin)
             (outcome,) = run_to_completion(task, [step])
-            came = self._series.numbers(origin, origin + self._config.horizon, self._target)
-            errors.append(np.abs(self._foretold(outcome) - came))
+            actual = self._series.numbers(origin, origin + self._config.horizon, self._target)
+            errors.append(np.abs(self._median_forecast(outcome) - actual))
             state = step.state
         return number(float(np.nanmean(errors)))
 
     def _step(self, task: AnyTask, state: Any, begin: int, origin: int) -> RunningOperation:  # noqa: ANN401 - the task's kind
-        """Return the step that feeds rows begin..origin-1 and forecasts those behind."""
-        given = self._series.piece(begin, origin)
+        """Start the step that reads rows begin..origin-1 and forecasts the rows after them."""
+        series = self._series.slice(begin, origin)
         if self._known:
             future = self._series.numbers(origin, origin + self._config.horizon, self._known)
-            given = replace(given, future=tuple(map(tuple, future.tolist())))
+            series = replace(series, future=tuple(map(tuple, future.tolist())))
         try:
-            step: RunningOperation = task.start(Predict(given), state)
+            step: RunningOperation = task.start(Predict(series), state)
         except InvalidRequest as error:
-            raise self._series.placed(error, begin) from error
+            raise self._series.locate_error(error, begin) from error
         return step
 
-    def _foretold(self, outcome: Outcome) -> Numbers:
-        """Return a forecast, (horizon, targets)."""
+    def _median_forecast(self, outcome: Outcome) -> Numbers:
+        """Return the forecast of an outcome, (horizon, targets)."""
         output: dict[str, Any] = {**outcome.output}
-        told = output["mean"] if self._config.distribution == "point" else output["quantiles"]["0.5"]
-        return np.array(told, dtype=np.float64)
+        median = output["mean"] if self._config.distribution == "point" else output["quantiles"]["0.5"]
+        return np.array(median, dtype=np.float64)

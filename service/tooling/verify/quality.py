@@ -1,4 +1,4 @@
-"""How well a model does on given data in another arithmetic: a figure for each task, of what a server would answer."""
+"""Quality of a model on given data in its own dtype and in another: one metric for each task."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from service.tooling.verify.text_quality import Bleu, Perplexity
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A figure of given data, in the model's own arithmetic and in another; `signature` says how it was counted."""
+    """Values of a metric in the model's own dtype and in another; `signature` is the exact variant of the metric."""
 
     name: str
     own: float
@@ -24,11 +24,11 @@ class Quality:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        found: dict[str, Any] = {self.name: {"own": self.own, "dtype": self.other}}
-        return found if self.signature is None else {**found, f"{self.name}_signature": self.signature}
+        fields: dict[str, Any] = {self.name: {"own": self.own, "dtype": self.other}}
+        return fields if self.signature is None else {**fields, f"{self.name}_signature": self.signature}
 
     def render(self, dtype: ComputeDtype) -> str:
-        """Return a line for people. BLEU is compared in points, as it is anywhere."""
+        """Return a line for people. BLEU is compared in points, as usual."""
         title, change = self.name.replace("_", " "), f"{self.other - self.own:+.4g}"
         if self.name == "bleu":
             title = "BLEU"
@@ -38,20 +38,20 @@ class Quality:
 
 
 class Metric(Protocol):
-    """Data that was read, and what it says of a task, whatever arithmetic that computes in."""
+    """A metric of a task on data that was read before."""
 
     name: ClassVar[str]
 
     @property
     def signature(self) -> str | None:
-        """How exactly the figure was counted, where there are several ways."""
+        """The exact variant of the metric, if there are several."""
 
-    def figure(self, task: AnyTask) -> float:
-        """The figure. Raises InvalidRequest, naming file and line, for what the task does not take."""
+    def compute(self, task: AnyTask) -> float:
+        """Return the value of the metric. Raises InvalidRequest, naming file and line, for unsuitable data."""
 
 
 def metric_of(task: NextWordTask | TranslationTask | ForecastingTask, data: Path) -> Metric:
-    """Read the data that judges such a task. Raises InvalidRequest, naming file and line."""
+    """Return the metric of a task on the file `data`. Raises InvalidRequest naming file and line."""
     match task:
         case NextWordTask():
             return Perplexity(data)

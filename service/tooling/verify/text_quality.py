@@ -1,4 +1,4 @@
-"""How well models of words do on given text: next-word prediction on sentences, translation on pairs of them."""
+"""Metrics of text models: perplexity of sentences, and BLEU of translated sentences."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,25 +18,25 @@ PAIRS = "text in UTF-8, a source sentence, a TAB and its translation a line"
 
 
 class Perplexity:
-    """Perplexity of sentences, each scored on its own."""
+    """Perplexity of sentences, each scored independently."""
 
     name: ClassVar[str] = "perplexity"
     signature = None
 
     def __init__(self, data: Path) -> None:
-        self._asked = [
+        self._operations = [
             LocatedOperation(line.place, Score(TextInput(text=line.text))) for line in read_lines(data, SENTENCES)
         ]
 
-    def figure(self, task: AnyTask) -> float:
-        """Return exp of minus the mean log-probability of a token."""
-        found = [one.observation for one in run_all(task, self._asked)]
-        scored = [one for one in found if isinstance(one, Observation)]
-        return perplexity(sum(one.logprob for one in scored) / sum(one.tokens for one in scored))
+    def compute(self, task: AnyTask) -> float:
+        """Return the exponential of the negative mean log-probability of a token."""
+        observations = [outcome.observation for outcome in run_all(task, self._operations)]
+        scores = [score for score in observations if isinstance(score, Observation)]
+        return perplexity(sum(score.logprob for score in scores) / sum(score.tokens for score in scores))
 
 
 class Bleu:
-    """Corpus BLEU of translations, each source translated as the server does without options, one reference each."""
+    """Corpus BLEU (K. Papineni et al., 2002) by sacrebleu, of translations with default options, one reference each."""
 
     name: ClassVar[str] = "bleu"
 
@@ -44,7 +44,7 @@ class Bleu:
         self._metric = _metric()
         lines = read_lines(data, PAIRS)
         pairs = [_pair(line) for line in lines]
-        self._asked = [
+        self._operations = [
             LocatedOperation(line.place, Predict(TextInput(text=source)))
             for line, (source, _) in zip(lines, pairs, strict=True)
         ]
@@ -52,13 +52,14 @@ class Bleu:
 
     @property
     def signature(self) -> str:
-        """What sacrebleu calls the way of counting; complete once it has counted."""
+        """The signature of sacrebleu, which is complete after the first score."""
         return str(self._metric.get_signature())
 
-    def figure(self, task: AnyTask) -> float:
+    def compute(self, task: AnyTask) -> float:
         """Return BLEU, from 0 to 100."""
-        found: list[Any] = [one.output["translations"] for one in run_all(task, self._asked)]
-        return number(self._metric.corpus_score([best["text"] for best, *_ in found], [self._references]).score)
+        translations: list[Any] = [outcome.output["translations"] for outcome in run_all(task, self._operations)]
+        texts = [best["text"] for best, *_ in translations]
+        return number(self._metric.corpus_score(texts, [self._references]).score)
 
 
 def _metric() -> "BLEU":
@@ -74,7 +75,7 @@ def _metric() -> "BLEU":
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a file, and where it stands."""
+    """A line of a file, with its file and line number."""
 
     place: str
     text: str
@@ -87,10 +88,14 @@ def read_lines(data: Path, expected: str) -> list[Line]:
     except OSError as error:
         raise InvalidRequest(f"{data}: cannot be read: {error.strerror}; expected {expected}") from error
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InvalidRequest(f"{data}, line {line}: found bytes that are no UTF-8, expected {expected}") from error
+        number_of_line = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidRequest(
+            f"{data}, line {number_of_line}: found bytes that are no UTF-8, expected {expected}"
+        ) from error
     lines = [
-        Line(f"{data}, line {at}", one.removesuffix("\r")) for at, one in enumerate(text.split("\n"), 1) if one.strip()
+        Line(f"{data}, line {number}", line.removesuffix("\r"))
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.strip()
     ]
     if not lines:
         raise InvalidRequest(f"{data}: found no words, expected {expected}")
@@ -98,7 +103,7 @@ def read_lines(data: Path, expected: str) -> list[Line]:
 
 
 def _pair(line: Line) -> tuple[str, str]:
-    """Return source and target; what stands behind a second TAB says where they come from, or the like."""
+    """Split a line into source and target; text after a second TAB is ignored."""
     source, *others = line.text.split("\t")
     if not others:
         raise InvalidRequest(f"{line.place}: found no TAB in {line.text[:30]!r}, expected {PAIRS}")

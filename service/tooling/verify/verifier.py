@@ -1,4 +1,4 @@
-"""Checks a model folder as a server would before it serves it: weights, golden vectors, tokenizer."""
+"""Check of a model folder as a server loads it: weights, golden vectors, tokenizer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ LIMITS = TextLimits(input_tokens=MAX_ROWS)
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a model folder holds, once nothing is wrong with it. `difference` is None without golden vectors.
+    """Summary of a valid model folder. `difference` is None without golden vectors.
 
-    `dtype` is the arithmetic that it was replayed in, `quality` what given data say of the model in it and in its own.
+    `dtype` is that of the replay; `quality` compares it with the model's own dtype on given data.
     """
 
     path: Path
@@ -35,9 +35,9 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         names = ("task", "architecture", "cell", "parameters", "state_bytes", "fingerprint", "verified", "difference")
-        found = {name: getattr(self, name) for name in (*names, "tolerance", "dtype")}
+        fields = {name: getattr(self, name) for name in (*names, "tolerance", "dtype")}
         quality = {} if self.quality is None else self.quality.to_dict()
-        return {"path": str(self.path), **found, **quality}
+        return {"path": str(self.path), **fields, **quality}
 
     def render(self) -> str:
         """Return the report for people."""
@@ -61,19 +61,19 @@ class Verification:
 def verify(
     path: Path, dtype: ComputeDtype | None = None, data: Path | None = None, device: Device = "cpu"
 ) -> Verification:
-    """Load a model folder to run in `dtype` or its own arithmetic on `device`, and replay its golden vectors.
+    """Load a model folder to run in `dtype` or its own dtype on `device`, and replay its golden vectors.
 
-    `data` judges it in both arithmetics, see `quality.py`. Raises ModelFolderError for the first thing wrong with the
-    folder, InvalidRequest for that with the data, SettingsError for the device.
+    If `data` is a file, both dtypes are compared on it, see `quality.py`. Raises ModelFolderError for the first error
+    in the folder, InvalidRequest for one in the data, SettingsError for the device.
     """
     checkpoint, task = load_task(path, LIMITS, dtype, device)
     config, golden = checkpoint.config, checkpoint.golden
     quality = None
     if data is not None:
-        judge = metric_of(task, data)
-        other = judge.figure(task)
-        own = other if checkpoint.dtype == config.dtype else judge.figure(load_task(path, LIMITS, None, device)[1])
-        quality = Quality(judge.name, own, other, judge.signature)
+        metric = metric_of(task, data)
+        other = metric.compute(task)
+        own = other if checkpoint.dtype == config.dtype else metric.compute(load_task(path, LIMITS, None, device)[1])
+        quality = Quality(metric.name, own, other, metric.signature)
     return Verification(
         path=path,
         task=config.task,
