@@ -1,1 +1,1 @@
-"""The HTTP side: parses, calls the application, shapes the answer. One module per kind of resource."""
+"""The HTTP interface: middleware, routes and schemas over the application's use cases."""

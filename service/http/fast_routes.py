@@ -1,7 +1,7 @@
 """Fast paths to the most frequent routes, which bypass FastAPI's routing and dependency injection.
 
 Both take longer than a step of a small network. A valid request is passed straight to its route's function. Any other
-request is passed on to FastAPI, which alone answers errors of validation.
+request is passed on to FastAPI, which alone responds to invalid ones.
 """
 
 from collections.abc import Callable, Coroutine

@@ -42,7 +42,7 @@ async def list_sessions(
 @router.post("/steps", response_model=responses.StepResults, summary="Advance many sessions")
 async def step_many(body: requests.StepsBody, services: ServicesDependency, context: ContextDependency) -> Response:
     """Steps of many sessions in one request; each succeeds or fails for itself."""
-    results = await services.steps.apply_all(context, [item.step_of() for item in body.steps])
+    results = await services.steps.apply_all(context, [item.to_step() for item in body.steps])
     parts = [encode(envelope(result)) if isinstance(result, UnrollError) else result.body for result in results]
     return _json(b'{"results":[' + b",".join(parts) + b"]}")
 
@@ -98,6 +98,7 @@ async def step(
     return _step_response(await services.steps.apply(context, body.to_domain(session_id, key)))
 
 
+# `name`: client generators make method names of the published operation ids, which therefore stay the same.
 @router.post("/{session_id}/predict", response_model=responses.StepResult, summary="Look ahead", name="look")
 async def peek(
     session_id: str, services: ServicesDependency, context: ContextDependency, body: requests.LookBody | None = None

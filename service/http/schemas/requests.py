@@ -154,7 +154,7 @@ class StepItem(StepBody):
     session_id: str = Field(min_length=1)
     idempotency_key: Key | None = None
 
-    def step_of(self) -> Step:
+    def to_step(self) -> Step:
         return self.to_domain(self.session_id, self.idempotency_key)
 
 

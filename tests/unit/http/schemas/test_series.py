@@ -244,7 +244,7 @@ def test_options_of_a_forecast_are_read() -> None:
 
 
 def test_every_step_of_many_brings_its_own_series() -> None:
-    item = read({"session_id": "s", "input": {"values": [1]}, "step": 4}, StepItem).step_of()
+    item = read({"session_id": "s", "input": {"values": [1]}, "step": 4}, StepItem).to_step()
     assert item.operation == Predict(SeriesInput(((1.0,),), flat=True))
 
 
