@@ -1,25 +1,35 @@
-"""Options of one task, given to another, are refused by name."""
+"""Conversion of a request's prediction options to the options of one task."""
 
 from dataclasses import fields
 from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import PredictOptions
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def reject_foreign_options(options: PredictOptions, who: str, *own: str) -> PredictOptions:
-    """Return `options` if all that is given is among `own`. Raises InvalidRequest naming the first that is not."""
+OptionsT = TypeVar("OptionsT", bound="DataclassInstance")
+
+
+def convert_options(options: PredictOptions, kind: type[OptionsT], owner: str) -> OptionsT:
+    """Return `options` as a `kind`, a dataclass whose fields are the options of `owner`.
+
+    Raises InvalidRequest naming the first given option that `kind` does not have.
+    """
+    own = tuple(field.name for field in fields(kind))
     for name, default in _foreign(own):
         value = getattr(options, name)
         if name in options.given or value != default:
             raise InvalidRequest(
-                f"options.{name} is {value!r}: expected it to be left out, since {who} has {', '.join(own)}",
+                f"options.{name} is {value!r}: expected it to be left out, since {owner} has {', '.join(own)}",
                 param=f"options.{name}",
             )
-    return options
+    return kind(**{name: getattr(options, name) for name in own})
 
 
 @cache
 def _foreign(own: tuple[str, ...]) -> list[tuple[str, object]]:
-    """The names and defaults of all other options."""
+    """Return the names and defaults of all other options."""
     return [(field.name, field.default) for field in fields(PredictOptions) if field.compare and field.name not in own]

@@ -6,45 +6,62 @@ import numpy as np
 
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import OpenSession, Operation, Predict, PredictOptions, SeriesInput
+from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.forecasting.session_state import StreamState
 from service.tasks.forecasting.timestamps import RegularizedRows, read_times, regular_rows
 from service.tasks.inputs import require_series
-from service.tasks.options import reject_foreign_options
+from service.tasks.options import convert_options
 
-OWN = ("horizon", "quantiles", "samples", "seed")
 #: Numbers of sampled paths in one answer.
 MAX_SAMPLED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class ForecastRequest:
-    """New rows, and what to answer.
+class ForecastOptions:
+    """The options of a forecast.
 
-    `known` (horizon, known) are scaled covariates of the steps ahead. `flat`: answer numbers, not rows of one.
+    `horizon` is a number of steps, None for the model's limit. `quantiles` are levels in (0, 1). `samples` is the
+    number of paths to draw with `seed`.
+    """
+
+    horizon: int | None = None
+    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
+    samples: int = 0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRequest:
+    """New rows to feed, and the forecast to answer with.
+
+    `known` (horizon, known) are the scaled known covariates of the steps ahead, `horizon` the number of these steps.
+    `flat` asks for numbers in the answer instead of rows of one number.
     """
 
     rows: RegularizedRows
     known: Numbers
     horizon: int
     flat: bool
-    options: PredictOptions
+    options: ForecastOptions
 
 
 def read_request(
     operation: Operation, standing: StreamState, preprocessor: Preprocessor, most_rows: int
 ) -> ForecastRequest:
     """Return what an operation means to a forecaster that stands at `standing`. Raises InvalidRequest, InputTooLong."""
-    config = preprocessor.config
     if isinstance(operation, OpenSession):
         raise InvalidRequest(
             "input is given: expected none, since only a translation's session is created with one", param="input"
         )
     if not isinstance(operation, Predict):
         raise InvalidRequest("the model forecasts numbers: expected predict or a step", param="model")
-    options = reject_foreign_options(operation.options, "forecasting", *OWN)
+    options = convert_options(operation.options, ForecastOptions, "forecasting")
     given = SeriesInput(None) if operation.input is None else require_series(operation.input)
-    horizon = _horizon(options, preprocessor)
+    config = preprocessor.config
+    horizon = _horizon(options, config)
+    _check_distribution(operation.options, config)
+    _check_sampled_numbers(options, horizon, config)
     if given.values is None and not standing.count:
         raise InvalidRequest(
             "input.values is missing: expected at least one observation before a forecast", param="input.values"
@@ -56,28 +73,36 @@ def read_request(
     return ForecastRequest(rows, _known(given, horizon, preprocessor), horizon, flat, options)
 
 
-def _horizon(options: PredictOptions, preprocessor: Preprocessor) -> int:
-    config = preprocessor.config
+def _horizon(options: ForecastOptions, config: ForecasterConfig) -> int:
     horizon = config.horizon if options.horizon is None else options.horizon
     if horizon > config.horizon:
         raise InvalidRequest(
             f"options.horizon is {horizon}: expected at most {config.horizon}, the model's limit",
             param="options.horizon",
         )
-    asked = {"quantiles": "quantiles" in options.given and options.quantiles, "samples": options.samples}
-    for name, given in asked.items():
-        if config.distribution == "point" and given:
+    return horizon
+
+
+def _check_distribution(options: PredictOptions, config: ForecasterConfig) -> None:
+    """Refuse quantiles that the client gave, and samples, where the model forecasts points."""
+    if config.distribution != "point":
+        return
+    requested = {"quantiles": "quantiles" in options.given and options.quantiles, "samples": options.samples}
+    for name, value in requested.items():
+        if value:
             raise InvalidRequest(
                 f"options.{name} is given: expected none, since the model forecasts points, not distributions",
                 param=f"options.{name}",
             )
+
+
+def _check_sampled_numbers(options: ForecastOptions, horizon: int, config: ForecasterConfig) -> None:
     if options.samples * horizon * len(config.target) > MAX_SAMPLED:
         raise InvalidRequest(
             f"options.samples is {options.samples}: expected at most {MAX_SAMPLED // (horizon * len(config.target))} "
             f"for {horizon} steps",
             param="options.samples",
         )
-    return horizon
 
 
 def _values(given: SeriesInput, standing: StreamState, preprocessor: Preprocessor, most: int) -> Numbers:

@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from service.domain.operations import GenerateOptions, Json, Observation, Outcome, PredictOptions
+from service.domain.operations import GenerateOptions, Json, Observation, Outcome
+from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.sampling import Logits, Sampler
 from service.tasks.vocabulary import Encoded, Vocabulary
 
@@ -104,7 +105,7 @@ class PredictOperation(FeedingOperation):
     """Feeds the input, then lists the most probable next tokens."""
 
     def __init__(
-        self, encoded: Encoded, state: Tensor, vocabulary: Vocabulary, options: PredictOptions, prefix: str | None
+        self, encoded: Encoded, state: Tensor, vocabulary: Vocabulary, options: NextWordOptions, prefix: str | None
     ) -> None:
         super().__init__(encoded, state)
         self._vocabulary = vocabulary

@@ -17,7 +17,8 @@ from service.tasks.next_word.operations import (
     ScoreOperation,
     TokenOutput,
 )
-from service.tasks.options import reject_foreign_options
+from service.tasks.next_word.requests import NextWordOptions
+from service.tasks.options import convert_options
 from service.tasks.state_layout import StateLayout
 from service.tasks.vocabulary import Encoded, Vocabulary
 
@@ -86,7 +87,7 @@ class NextWordTask:
 
     def _start_predict(self, operation: Predict, state: Tensor) -> ActiveOperation:
         given = None if operation.input is None else require_text(operation.input)
-        options = reject_foreign_options(operation.options, self.name, "top_k", "complete")
+        options = convert_options(operation.options, NextWordOptions, self.name)
         if given is None or not options.complete:
             encoded = NO_INPUT if given is None else self._encode(given)
             return PredictOperation(encoded, state, self._vocabulary, options, None)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import Input, OpenSession, Operation, Predict, PredictOptions, Score
+from service.domain.operations import Input, OpenSession, Operation, Predict, Score
 from service.tasks.inputs import require_text
-from service.tasks.options import reject_foreign_options
+from service.tasks.options import convert_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ def read_request(operation: Operation, *, in_session: bool) -> Request:
         case Predict() if in_session:
             return _accept(operation)
         case Predict():
-            options = reject_foreign_options(operation.options, "translation", *TRANSLATE)
-            return Translate(_text(operation.input), _translate_options(options))
+            options = convert_options(operation.options, TranslateOptions, "translation")
+            return Translate(_text(operation.input), options)
         case Score():
             given = require_text(operation.input)
             if given.target is None:
@@ -79,18 +79,9 @@ def read_request(operation: Operation, *, in_session: bool) -> Request:
     raise InvalidRequest("the model translates and generates no free text: expected predict, score or a step")
 
 
-TRANSLATE = ("beam_size", "max_tokens", "alternatives", "attention")
-ACCEPT = ("top_k", "beam_size", "max_tokens")
-
-
 def _accept(operation: Predict) -> AcceptTranslation:
-    given = reject_foreign_options(operation.options, "a translation's session", *ACCEPT)
-    options = CompletionOptions(given.top_k, given.beam_size, given.max_tokens)
+    options = convert_options(operation.options, CompletionOptions, "a translation's session")
     return AcceptTranslation(None if operation.input is None else _text(operation.input), options)
-
-
-def _translate_options(given: PredictOptions) -> TranslateOptions:
-    return TranslateOptions(given.beam_size, given.max_tokens, given.alternatives, given.attention)
 
 
 def _text(given: Input | None, *, target: bool = False) -> str:
