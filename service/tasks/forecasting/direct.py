@@ -15,7 +15,7 @@ from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.forecasting.distributions import EDGE, Distribution, anomaly_scores, rounded
 from service.tasks.forecasting.requests import ForecastRequest
 from service.tasks.forecasting.session_state import StreamState
-from service.tasks.next_word.operations import number
+from service.tasks.numbers import round_digits
 
 #: Rows of one operation that one timestep of the engine feeds: more would keep the others waiting.
 CHUNK = 32
@@ -140,8 +140,10 @@ class DirectForecast:
         if check is not None:
             scores = dict(zip(np.flatnonzero(self._comparable).tolist(), check.anomaly_scores, strict=False))
             output["observed"] = {
-                "mean_absolute_error": number(check.absolute_error / check.values),
-                "anomaly_scores": [number(scores[at]) if at in scores else None for at in self._request.rows.told],
+                "mean_absolute_error": round_digits(check.absolute_error / check.values),
+                "anomaly_scores": [
+                    round_digits(scores[at]) if at in scores else None for at in self._request.rows.told
+                ],
             }
         return Outcome(output, state, timesteps=len(self._request.rows.told), observation=check)
 

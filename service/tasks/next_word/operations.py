@@ -15,6 +15,7 @@ from torch import Tensor
 from service.domain.operations import GenerateOptions, Json, Observation, Outcome
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.sampling import Logits, Sampler
+from service.tasks.numbers import perplexity, round_digits
 from service.tasks.vocabulary import Encoded, Vocabulary
 
 
@@ -52,11 +53,6 @@ class ActiveOperation(Protocol):
         """The result of a finished sequence, with its state as bytes."""
 
 
-def number(value: float) -> float:
-    """Round to seven significant digits, all that float32 has."""
-    return float(f"{value:.7g}")
-
-
 class FeedingOperation:
     """Feeds the encoded input and scores it; the base of the three operations."""
 
@@ -91,14 +87,9 @@ class FeedingOperation:
         return {
             "tokens": len(self._fed),
             "unknown": list(self._encoded.unknown),
-            "mean_logprob": number(mean),
+            "mean_logprob": round_digits(mean),
             "perplexity": perplexity(mean),
         }
-
-
-def perplexity(mean_logprob: float) -> float:
-    """Return exp(-mean_logprob), at most the largest float."""
-    return number(math.exp(min(-mean_logprob, 700.0)))
 
 
 class PredictOperation(FeedingOperation):
@@ -123,7 +114,7 @@ class PredictOperation(FeedingOperation):
         ids, logits = row.best or self._best_candidates(row.logits)
         for index, logit in zip(ids, logits, strict=True):
             if index not in self._vocabulary.special_ids and len(self._predictions) < self._top_k:
-                probability = number(math.exp(logit - row.log_normaliser))
+                probability = round_digits(math.exp(logit - row.log_normaliser))
                 self._predictions.append(
                     {"token": self._vocabulary.token(index), "id": index, "probability": probability}
                 )
@@ -145,8 +136,8 @@ class ScoreOperation(FeedingOperation):
         total = sum(self._fed)
         output: dict[str, Json] = {
             "tokens": list(self._encoded.tokens),
-            "logprobs": [number(logprob) for logprob in self._fed],
-            "total_logprob": number(total),
+            "logprobs": [round_digits(logprob) for logprob in self._fed],
+            "total_logprob": round_digits(total),
             "perplexity": perplexity(total / len(self._fed)),
             "unknown": list(self._encoded.unknown),
         }
@@ -212,7 +203,7 @@ class GenerateOperation(FeedingOperation):
         output: dict[str, Json] = {
             "text": self._vocabulary.decode(self._chosen) if self._text is None else self._text,
             "tokens": [self._vocabulary.token(index) for index in self._chosen],
-            "logprobs": [number(logprob) for logprob in self._logprobs[:count]],
+            "logprobs": [round_digits(logprob) for logprob in self._logprobs[:count]],
             "finish_reason": self._reason,
         }
         timesteps = len(self._encoded.ids) + count

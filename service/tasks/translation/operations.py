@@ -6,7 +6,7 @@ from torch import Tensor
 
 from service.domain.operations import Json, Observation, Outcome
 from service.nets.layers.attention import EncoderMemory
-from service.tasks.next_word.operations import number, perplexity
+from service.tasks.numbers import perplexity, round_digits
 from service.tasks.translation.beam_search import BeamSearch, DecoderOutput, ForcedDecoding, Search
 from service.tasks.translation.requests import CompletionOptions
 from service.tasks.translation.session_state import TranslationState, at_source
@@ -108,8 +108,8 @@ class ScoreOperation(TranslationOperation):
         total = sum(logprobs)
         output: dict[str, Json] = {
             "tokens": list(self._tokens),
-            "logprobs": [number(logprob) for logprob in logprobs],
-            "total_logprob": number(total),
+            "logprobs": [round_digits(logprob) for logprob in logprobs],
+            "total_logprob": round_digits(total),
             "perplexity": perplexity(total / len(logprobs)),
             "unknown": list(self._target.unknown),
         }
@@ -188,11 +188,11 @@ class PrefixOperation(TranslationOperation):
         best = self._beam.results()[0]
         follows = self.state.accepted > 0
         predictions: list[Json] = [
-            {"token": text, "probability": number(probability)} for text, probability in self._words.results()
+            {"token": text, "probability": round_digits(probability)} for text, probability in self._words.results()
         ]
         completion: dict[str, Json] = {
             "text": self._pieces.text(best.pieces, follows=follows),
-            "score": number(best.score),
+            "score": round_digits(best.score),
         }
         output: dict[str, Json] = {"predictions": predictions, "completion": completion}
         fed = len(self._accepted)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from service.domain.operations import Json, Outcome
-from service.tasks.next_word.operations import number
+from service.tasks.numbers import round_digits
 from service.tasks.translation.beam_search import BeamSearch, Hypothesis
 from service.tasks.translation.operations import Placed, Read, TranslationOperation
 from service.tasks.translation.requests import TranslateOptions
@@ -90,7 +90,7 @@ class TextTranslation(TranslationOperation):
         count = sum(len(one.pieces) for one in chosen)
         shown: dict[str, Json] = {
             "text": "".join(parts),
-            "score": number(sum(one.total for one in chosen) / max(1, count)),
+            "score": round_digits(sum(one.total for one in chosen) / max(1, count)),
             "tokens": [self._target.token(piece) for one in chosen for piece in one.pieces],
             "source_tokens": [token for sentence in self._sentences for token in sentence.tokens],
         }
@@ -115,7 +115,7 @@ def _merit(chosen: Sequence[Hypothesis]) -> tuple[int, float]:
 def _attention(chosen: Sequence[Hypothesis]) -> Json:
     """Return target by source over the whole text: a sentence attends to its own source only."""
     blocks = [torch.stack(one.weights) for one in chosen]
-    return [[number(weight) for weight in row] for row in _block_diagonal(blocks)]
+    return [[round_digits(weight) for weight in row] for row in _block_diagonal(blocks)]
 
 
 def _block_diagonal(blocks: list[Tensor]) -> list[list[float]]:

@@ -17,7 +17,7 @@ from service.engine.runner import run_to_completion
 from service.nets.forecast_inputs.preprocessor import Numbers
 from service.tasks.base import AnyTask, RunningOperation
 from service.tasks.forecasting.task import ForecastingTask
-from service.tasks.next_word.operations import number
+from service.tasks.numbers import round_digits
 from service.tooling.predict.regular_series import read_regular_series
 
 
@@ -65,7 +65,7 @@ class ForecastErrors:
             actual = self._series.numbers(origin, origin + self._config.horizon, self._target)
             errors.append(np.abs(self._median_forecast(outcome) - actual))
             state = step.state
-        return number(float(np.nanmean(errors)))
+        return round_digits(float(np.nanmean(errors)))
 
     def _step(self, task: AnyTask, state: Any, begin: int, origin: int) -> RunningOperation:  # noqa: ANN401 - the task's kind
         """Start the step that reads rows begin..origin-1 and forecasts the rows after them."""

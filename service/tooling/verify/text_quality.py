@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Observation, Predict, Score, TextInput
 from service.tasks.base import AnyTask
-from service.tasks.next_word.operations import number, perplexity
+from service.tasks.numbers import perplexity, round_digits
 from service.tooling.offline_runner import LocatedOperation, run_all
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Bleu:
         """Return BLEU, from 0 to 100."""
         translations: list[Any] = [outcome.output["translations"] for outcome in run_all(task, self._operations)]
         texts = [best["text"] for best, *_ in translations]
-        return number(self._metric.corpus_score(texts, [self._references]).score)
+        return round_digits(self._metric.corpus_score(texts, [self._references]).score)
 
 
 def _metric() -> "BLEU":
