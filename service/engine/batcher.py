@@ -1,4 +1,4 @@
-"""Decides which operations share the next timestep. Plain code: no torch, no asyncio, time is an argument.
+"""Scheduler of the operations that share the next timestep. It uses neither torch nor asyncio; time is an argument.
 
 Operations join and leave between timesteps ("cellular batching", P. Gao et al., "Low latency RNN inference with
 cellular batching", EuroSys 2018): one with 40 tokens and one with a single token share the first forward pass.
@@ -12,8 +12,8 @@ from typing import Generic, Protocol, TypeVar
 from service.domain.errors import Overloaded
 
 
-class Waiting(Protocol):
-    """What the batcher asks of an operation."""
+class Schedulable(Protocol):
+    """An operation as the batcher sees it."""
 
     @property
     def group(self) -> Hashable:
@@ -21,52 +21,52 @@ class Waiting(Protocol):
 
     @property
     def deadline(self) -> float | None:
-        """The time after which nobody waits for the answer."""
+        """The time after which the operation has failed, None for no limit."""
 
     def abandoned(self) -> bool:
-        """Whether its client has gone."""
+        """Return True if nobody waits for the outcome any more."""
 
 
-W = TypeVar("W", bound=Waiting)
+OperationT = TypeVar("OperationT", bound=Schedulable)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(Generic[W]):
-    """Operations of one group for the next timestep, and those whose time is over."""
+class Batch(Generic[OperationT]):
+    """The operations of one group for the next timestep, and those whose deadline has passed."""
 
-    members: list[W]
-    expired: list[W]
+    members: list[OperationT]
+    expired: list[OperationT]
 
 
 @dataclass(slots=True)
-class Batcher(Generic[W]):
+class Batcher(Generic[OperationT]):
     """Queues of operations by group, served in turn.
 
     Args:
-        limit: most operations in one batch.
-        capacity: most operations under way; past it `submit` raises Overloaded.
+        limit: maximum number of operations in one batch.
+        capacity: maximum number of queued operations; beyond it `submit` raises Overloaded.
     """
 
     limit: int
     capacity: int
-    _queues: dict[Hashable, deque[W]] = field(default_factory=dict)
+    _queues: dict[Hashable, deque[OperationT]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values())
 
-    def submit(self, operation: W) -> None:
+    def submit(self, operation: OperationT) -> None:
         """Queue an operation behind the others of its group."""
         if len(self) >= self.capacity:
             raise Overloaded(f"{self.capacity} operations are under way, as many as the engine admits", applied="no")
         self._queues.setdefault(operation.group, deque()).append(operation)
 
-    def next(self, now: float) -> Batch[W]:
-        """Take the operations that run next; the group goes behind the other groups.
+    def next(self, now: float) -> Batch[OperationT]:
+        """Remove and return the operations that run next; their group moves behind the other groups.
 
-        What was abandoned is dropped, what is past its deadline is given back as expired.
+        Abandoned operations are dropped, those past their deadline are returned as expired.
         """
-        members: list[W] = []
-        expired: list[W] = []
+        members: list[OperationT] = []
+        expired: list[OperationT] = []
         if not self._queues:
             return Batch(members, expired)
         group, queue = next(iter(self._queues.items()))
@@ -81,13 +81,13 @@ class Batcher(Generic[W]):
             self._queues[group] = queue
         return Batch(members, expired)
 
-    def again(self, operations: list[W]) -> None:
-        """Queue operations for their next timestep, behind those that waited meanwhile."""
+    def requeue(self, operations: list[OperationT]) -> None:
+        """Queue operations for their next timestep, behind those that arrived meanwhile."""
         for operation in operations:
             self._queues.setdefault(operation.group, deque()).append(operation)
 
-    def drain(self) -> list[W]:
-        """Take everything out, for an engine that stops."""
+    def drain(self) -> list[OperationT]:
+        """Remove and return all operations, when the engine stops."""
         everything = [operation for queue in self._queues.values() for operation in queue]
         self._queues.clear()
         return everything

@@ -1,4 +1,4 @@
-"""The engine port: operations in, outcomes out, many at a time on one event loop.
+"""Engine that runs the operations of many requests in batches, on one event loop.
 
 Forward passes run on the event loop itself: on a CPU a thread for them costs about a fifth of the throughput.
 """
@@ -25,7 +25,7 @@ MAX_GATHER_TURNS = 12
 
 
 class EngineObserver(Protocol):
-    """Is told what the engine does."""
+    """Receives the events of the engine, for metrics."""
 
     def queue(self, depth: int) -> None: ...
     def batch(self, model: str, version: str, size: int, seconds: float) -> None: ...
@@ -35,10 +35,10 @@ class EngineObserver(Protocol):
 
 @dataclass(slots=True, eq=False)
 class QueuedOperation:
-    """An operation under way and the future of its outcome."""
+    """A running operation and the future of its outcome."""
 
     loaded: LoadedModel
-    sequence: RunningOperation
+    operation: RunningOperation
     future: asyncio.Future[Outcome]
     deadline: float | None
     submitted: float
@@ -57,16 +57,16 @@ class QueuedOperation:
             self.future.set_exception(error)
 
     def succeed(self) -> Outcome | None:
-        """Settle the future with the sequence's outcome, unless it is settled."""
+        """Settle the future with the operation's outcome, unless it is settled."""
         if self.future.done():
             return None
-        outcome = outcome_of(self.loaded.task, self.sequence)
+        outcome = outcome_of(self.loaded.task, self.operation)
         self.future.set_result(outcome)
         return outcome
 
 
 class BatchingEngine:
-    """Runs what the batcher decides, timestep after timestep, and never idles while something is due."""
+    """Runs timestep after timestep the operations that the batcher selects, as long as there are any."""
 
     def __init__(
         self,
@@ -86,17 +86,17 @@ class BatchingEngine:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to run; call within the event loop."""
+        """Start the engine's asyncio task. Call it within the event loop."""
         self._task = asyncio.create_task(self._run_forever(), name="engine")
         self._task.add_done_callback(self._on_end)
 
     async def ended(self) -> None:
-        """Return when the engine has died or was stopped."""
+        """Wait until the engine has failed or was stopped."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def stop(self) -> None:
-        """Stop; whatever still waits fails with ModelNotReady."""
+        """Stop the engine. Operations that are not finished fail with ModelNotReady."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -108,7 +108,7 @@ class BatchingEngine:
         return self._catalogue.versions()
 
     def initial_state(self, model: ModelVersion) -> bytes:
-        task = self._catalogue.loaded(model).task
+        task = self._catalogue.get(model).task
         return task.state_codec.to_bytes(task.initial_state)
 
     async def run(
@@ -116,11 +116,11 @@ class BatchingEngine:
     ) -> Outcome:
         if not self.healthy():
             raise ModelNotReady("the engine of this worker has stopped; another worker can answer", applied="no")
-        loaded = self._catalogue.loaded(model)
-        row = loaded.task.initial_state if state is None else loaded.task.state_codec.from_bytes(state)
-        sequence = loaded.task.start(operation, row)
+        loaded = self._catalogue.get(model)
+        initial = loaded.task.initial_state if state is None else loaded.task.state_codec.from_bytes(state)
+        running = loaded.task.start(operation, initial)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._batcher.submit(QueuedOperation(loaded, sequence, future, deadline, self._monotonic()))
+        self._batcher.submit(QueuedOperation(loaded, running, future, deadline, self._monotonic()))
         self._due.set()
         return await future
 
@@ -133,9 +133,10 @@ class BatchingEngine:
                 self._due.clear()
 
     async def _gather(self) -> None:
-        """Let answers out and requests in, turn after turn of the event loop, while more of them arrive.
+        """Yield to the event loop while more operations arrive.
 
-        A request takes some turns from its socket to here, and those that wait in theirs would miss the pass by one.
+        A request needs several turns of the event loop from its socket to the queue; without these turns it would
+        miss the next forward pass.
         """
         quiet = 0
         for _ in range(MAX_GATHER_TURNS):
@@ -163,16 +164,16 @@ class BatchingEngine:
             if not entry.started:
                 entry.started = True
                 self._observer.waited(version.name, version.version, now - entry.submitted)
-        failures = run_timestep(members[0].loaded.task, [entry.sequence for entry in members])
+        failures = run_timestep(members[0].loaded.task, [entry.operation for entry in members])
         self._observer.batch(version.name, version.version, len(members), self._monotonic() - now)
-        again, outcomes = [], []
+        unfinished, outcomes = [], []
         for entry, failure in zip(members, failures, strict=True):
-            if failure is None and not entry.sequence.finished:
-                again.append(entry)
+            if failure is None and not entry.operation.finished:
+                unfinished.append(entry)
             else:
                 outcomes.append(self._settle(entry, failure))
-        self._batcher.again(again)
-        self._count(version, [one for one in outcomes if one is not None])
+        self._batcher.requeue(unfinished)
+        self._count(version, [outcome for outcome in outcomes if outcome is not None])
 
     def _count(self, version: ModelVersion, outcomes: list[Outcome]) -> None:
         try:
@@ -181,11 +182,11 @@ class BatchingEngine:
             log.error("outcomes not counted", exc_info=error)
 
     def _settle(self, entry: QueuedOperation, failure: Exception | None) -> Outcome | None:
-        """Answer who waits for an operation that has ended; returns the outcome that was told."""
+        """Settle the future of an operation that has ended; return the outcome, None if there is none to count."""
         if failure is None:
             try:
                 return entry.succeed()
-            except Exception as error:  # noqa: BLE001 - an outcome that cannot be told must not end the engine
+            except Exception as error:  # noqa: BLE001 - an outcome that cannot be built must not end the engine
                 failure = error
         self._fail(entry, failure)
         return None

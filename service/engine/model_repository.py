@@ -91,13 +91,13 @@ class FolderModelRepository:
             return None
         if before_joining is not None:
             await before_joining(loaded.version.edition)
-        self._catalogue.put(loaded)
+        self._catalogue.register(loaded)
         self._give_memory_back()
         return loaded.version
 
     def unload(self, edition: VersionKey) -> None:
         """Have a version leave the catalogue, and give its memory back."""
-        self._catalogue.drop(edition)
+        self._catalogue.unregister(edition)
         self._give_memory_back()
 
     def _give_memory_back(self) -> None:

@@ -1,4 +1,4 @@
-"""The model versions that are served, in memory: each with its task, joining and leaving in one assignment."""
+"""Registry of the loaded model versions and their tasks, and loading of a version from its folder."""
 
 import logging
 import time
@@ -19,58 +19,61 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model version that serves."""
+    """A model version in memory, and the task that runs its operations."""
 
     version: ModelVersion
     task: AnyTask
 
 
 class ModelRegistry:
-    """All loaded versions, those of one model next to each other, the newest last."""
+    """The loaded versions, ordered by model and version number.
+
+    Each change replaces the whole mapping, so a reader never sees part of one.
+    """
 
     def __init__(self, loaded: Iterable[LoadedModel] = ()) -> None:
         self._loaded: dict[tuple[str, str], LoadedModel] = {}
-        for one in loaded:
-            self.put(one)
+        for model in loaded:
+            self.register(model)
 
     def versions(self) -> list[ModelVersion]:
         """Return all versions in order."""
-        return [one.version for one in self._loaded.values()]
+        return [loaded.version for loaded in self._loaded.values()]
 
-    def put(self, loaded: LoadedModel) -> None:
-        """Have a version join, in place of its edition before."""
+    def register(self, loaded: LoadedModel) -> None:
+        """Register a version, replacing its previous build."""
         version = loaded.version
-        every = {**self._loaded, (version.name, version.version): loaded}
-        self._loaded = dict(sorted(every.items(), key=lambda item: (item[0][0], int(item[0][1]))))
+        models = {**self._loaded, (version.name, version.version): loaded}
+        self._loaded = dict(sorted(models.items(), key=lambda item: (item[0][0], int(item[0][1]))))
 
-    def drop(self, edition: VersionKey) -> None:
-        """Have it leave; what is under way on it ends as it began."""
-        self._loaded = {place: one for place, one in self._loaded.items() if one.version.edition != edition}
+    def unregister(self, edition: VersionKey) -> None:
+        """Remove a version. Operations in progress on it continue to their end."""
+        self._loaded = {key: model for key, model in self._loaded.items() if model.version.edition != edition}
 
-    def loaded(self, model: ModelVersion) -> LoadedModel:
-        """Return the loaded part of a version that `versions` told of. Raises ModelNotReady when it left meanwhile."""
-        one = self._loaded.get((model.name, model.version))
-        if one is None or one.version.fingerprint != model.fingerprint:
+    def get(self, model: ModelVersion) -> LoadedModel:
+        """Return a version that `versions` listed. Raises ModelNotReady if it was replaced or removed since."""
+        loaded = self._loaded.get((model.name, model.version))
+        if loaded is None or loaded.version.fingerprint != model.fingerprint:
             raise ModelNotReady(f"version {model.version} of {model.name} was replaced this moment", applied="no")
-        return one
+        return loaded
 
 
 def load_version(
     folder: Path, limits: TextLimits, dtype: ComputeDtype | None = None, device: Device = "cpu"
 ) -> LoadedModel:
-    """Load one version with its golden vectors replayed, to run in `dtype` or in its own on `device`.
+    """Load one version and replay its golden vectors. It runs on `device`, in `dtype` or in its own.
 
     Raises ModelFolderError, and SettingsError for the device.
     """
     started = time.perf_counter()
     checkpoint, task = load_task(folder, limits, dtype, device)
     if checkpoint.dtype != checkpoint.config.dtype:
-        _tell(checkpoint)
+        _log_dtype_difference(checkpoint)
     return LoadedModel(_describe(checkpoint, task.state_codec.state_bytes, time.perf_counter() - started), task)
 
 
-def _tell(checkpoint: Checkpoint) -> None:
-    """Log how far another arithmetic than the model's own is from the trainer's values."""
+def _log_dtype_difference(checkpoint: Checkpoint) -> None:
+    """Log how much the outputs in another dtype than the model's own differ from the trainer's values."""
     place = {"model": checkpoint.path.parent.name, "version": checkpoint.path.name, "dtype": checkpoint.dtype}
     if checkpoint.golden is None:
         log.warning("another arithmetic, and no golden vectors that tell how far off it is", extra=place)

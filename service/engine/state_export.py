@@ -27,7 +27,7 @@ class SafetensorsStateFile:
 
     def state(self, model: ModelVersion) -> bytes:
         """Return the state as a session of `model` stores it. Raises InvalidRequest for a tensor that does not fit."""
-        codec = self.catalogue.loaded(model).task.state_codec
+        codec = self.catalogue.get(model).task.state_codec
         tensors = ImportedTensors(self.file.tensors)
         state = codec.from_tensors(tensors)
         tensors.finish()
@@ -42,7 +42,7 @@ class SafetensorsStateFiles:
 
     def write(self, model: ModelVersion, state: bytes, metadata: Mapping[str, str]) -> bytes:
         """Return the file of a stored state. Raises StateCorrupted."""
-        codec = self.catalogue.loaded(model).task.state_codec
+        codec = self.catalogue.get(model).task.state_codec
         return tensor_file(codec.to_tensors(codec.from_bytes(state)), metadata)
 
     def read(self, content: bytes) -> SafetensorsStateFile:

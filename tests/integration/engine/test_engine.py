@@ -151,7 +151,7 @@ class Poisoned(NextWordTask):
 
 
 def poisoned(catalogue: ModelRegistry) -> ModelRegistry:
-    one = catalogue.loaded(catalogue.versions()[0])
+    one = catalogue.get(catalogue.versions()[0])
     task = object.__new__(Poisoned)
     task.__dict__.update(one.task.__dict__)
     return ModelRegistry([LoadedModel(one.version, task)])

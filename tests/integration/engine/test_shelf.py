@@ -142,7 +142,7 @@ async def test_an_unloaded_version_leaves_nothing_in_memory(tmp_path: Path) -> N
     shelved = Shelved(tmp_path)
     await shelved.load_all()
     versions = shelved.catalogue.versions()
-    tasks = [weakref.ref(shelved.catalogue.loaded(version).task) for version in versions]
+    tasks = [weakref.ref(shelved.catalogue.get(version).task) for version in versions]
     # As after start-up: nothing that was there is ever collected, so nothing may lie in a circle.
     gc.freeze()
     gc.disable()

@@ -101,7 +101,7 @@ class Poisoned(TranslationTask):
 def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: ModelRegistry) -> None:
     async def work(scene: Scene) -> None:
         good, bad = Translate("Go."), Translate("Tom")
-        sequences: list[Any] = [scene.engine._catalogue.loaded(scene.one).task.start(one, None) for one in (good, bad)]
+        sequences: list[Any] = [scene.engine._catalogue.get(scene.one).task.start(one, None) for one in (good, bad)]
         assert [POISON in one.sources[0] for one in sequences] == [False, True]
         expected = await scene.output(scene.one, good)
         answers = await asyncio.gather(
@@ -111,7 +111,7 @@ def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: ModelR
         assert same_answer(answers[0], expected)
         assert same_answer(answers[2], expected)
 
-    one = catalogue.loaded(catalogue.versions()[0])
+    one = catalogue.get(catalogue.versions()[0])
     task = object.__new__(Poisoned)
     task.__dict__.update(one.task.__dict__)
     play(Scene(ModelRegistry([LoadedModel(one.version, task)])), work)

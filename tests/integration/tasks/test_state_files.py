@@ -107,7 +107,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     catalogue = load_catalogue(folder, TextLimits(50, 20, 30))
     files, found = SafetensorsStateFiles(catalogue), {}
     for version in catalogue.versions():
-        loaded = catalogue.loaded(version)
+        loaded = catalogue.get(version)
         state = None
         if version.task == "translation":
             state = run(loaded, OpenSession(TextInput(text="I am hungry.")), None).state

@@ -41,16 +41,16 @@ def test_operations_leave_and_join_between_timesteps() -> None:
     queue = batcher(*map(Job, "abc"))
     first = queue.next(0).members
     queue.submit(Job("d"))
-    queue.again([first[0], first[2]])
+    queue.requeue([first[0], first[2]])
     assert names(queue.next(0).members) == "dac"
 
 
 def test_long_operations_do_not_keep_short_ones_waiting() -> None:
     long = [Job(name) for name in "abc"]
     queue = batcher(*long)
-    queue.again(queue.next(0).members)
+    queue.requeue(queue.next(0).members)
     queue.submit(Job("s"))
-    queue.again(queue.next(0).members)
+    queue.requeue(queue.next(0).members)
     assert "s" in names(queue.next(0).members)
 
 
