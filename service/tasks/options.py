@@ -1,16 +1,20 @@
 """Conversion of a request's prediction options to the options of one task."""
 
-from dataclasses import fields
+from dataclasses import Field, fields
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import PredictOptions
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-OptionsT = TypeVar("OptionsT", bound="DataclassInstance")
+class Dataclass(Protocol):
+    """An instance of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+OptionsT = TypeVar("OptionsT", bound=Dataclass)
 
 
 def convert_options(options: PredictOptions, kind: type[OptionsT], owner: str) -> OptionsT:
