@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import chain
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -143,19 +144,22 @@ class Metrics:
         names = (model.name, model.version)
         self._timesteps(*names).inc(sum(one.timesteps for one in outcomes))
         self._generated(*names).inc(sum(one.generated for one in outcomes))
-        seen = [one.observation for one in outcomes]
-        words = [one for one in seen if isinstance(one, Observation)]
-        if words:
-            self._logprob(*names).inc(max(0.0, -sum(one.logprob for one in words)))
-            self._tokens(*names).inc(sum(one.tokens for one in words))
-        checks = [one for one in seen if isinstance(one, ForecastCheck)]
+        observations = [outcome.observation for outcome in outcomes]
+        self._count_text(names, [seen for seen in observations if isinstance(seen, Observation)])
+        self._count_forecasts(names, [seen for seen in observations if isinstance(seen, ForecastCheck)])
+
+    def _count_text(self, names: tuple[str, str], observations: Sequence[Observation]) -> None:
+        if observations:
+            self._logprob(*names).inc(max(0.0, -sum(seen.logprob for seen in observations)))
+            self._tokens(*names).inc(sum(seen.tokens for seen in observations))
+
+    def _count_forecasts(self, names: tuple[str, str], checks: Sequence[ForecastCheck]) -> None:
         if checks:
-            self._absolute_error(*names).inc(sum(one.absolute_error for one in checks))
-            self._values(*names).inc(sum(one.values for one in checks))
+            self._absolute_error(*names).inc(sum(check.absolute_error for check in checks))
+            self._values(*names).inc(sum(check.values for check in checks))
             scores = self._scores(*names)
-            for check in checks:
-                for score in check.anomaly_scores:
-                    scores.observe(score)
+            for score in chain.from_iterable(check.anomaly_scores for check in checks):
+                scores.observe(score)
 
     def step(self, outcome: str) -> None:
         self._steps(outcome).inc()

@@ -23,40 +23,39 @@ def replay_forecaster(
     path: Path, tensors: dict[str, Tensor], network: Forecaster, preprocessor: Preprocessor, allowance: Tolerance
 ) -> Replay:
     """Replay step by step and as a whole sequence. Raises ModelFolderError."""
+    unstack(path, tensors, network.config.num_layers)
+    inputs = _split_inputs(path, tensors, network)
+    rows, times, _ = inputs["inputs.values"].shape
+    expected = check_shapes(path, tensors, _output_shapes(rows, network))
+    x, beside, base = _inputs(inputs, preprocessor)
+    states = {"step by step": _steps(network, x), "as a sequence": network.sequence(x, network.initial_state(rows))}
+    actual = {manner: _outputs(network, state, beside, base) for manner, state in states.items()}
+    return compare(path, expected, actual, allowance, rows * times)
+
+
+def _split_inputs(path: Path, tensors: dict[str, Tensor], network: Forecaster) -> dict[str, Tensor]:
+    """Remove the inputs from `tensors` and return them. Raises ModelFolderError for a wrong name or shape."""
     config = network.config
-    unstack(path, tensors, config.num_layers)
-    shapes = {spec.name: spec.shape for spec in network.rnn.specs}
-    outputs = {"outputs.parameters", *(f"state.{name}" for name in shapes)}
-    inputs = {"inputs.values", *(["inputs.timestamps"] if config.calendar else [])}
-    inputs |= {"inputs.future"} if config.known else set()
-    check_names(path, {*tensors}, inputs | outputs)
-    given = {name: tensors.pop(name) for name in inputs}
-    values = given["inputs.values"]
+    names = {"inputs.values": True, "inputs.timestamps": bool(config.calendar), "inputs.future": bool(config.known)}
+    required = {name for name, needed in names.items() if needed}
+    check_names(path, {*tensors}, required | {*_output_shapes(0, network)})
+    inputs = {name: tensors.pop(name) for name in required}
+    values = inputs["inputs.values"]
     if values.dim() != 3 or values.shape[2] != len(config.features) or not values.numel():
         found = [*values.shape]
         raise ModelFolderError(
             f"{path}: inputs.values: found shape {found}, expected [batch, time, {len(config.features)}]"
         )
-    rows = len(values)
-    check_shapes(path, given, _input_shapes(given, network))
-    wanted: dict[str, tuple[int, ...]] = {
-        "outputs.parameters": (rows, config.steps, len(config.target), config.parameters),
-        **{f"state.{name}": (rows, *shape) for name, shape in shapes.items()},
-    }
-    expected = check_shapes(path, tensors, wanted)
-    x, beside, base = _inputs(given, preprocessor)
-    manners = {"step by step": _steps(network, x), "as a sequence": network.sequence(x, network.initial_state(rows))}
-    found_by = {manner: _outputs(network, state, beside, base) for manner, state in manners.items()}
-    return compare(path, expected, found_by, allowance, values.shape[0] * values.shape[1])
+    rows, times, _ = values.shape
+    shapes = {"inputs.timestamps": (rows, times), "inputs.future": (rows, config.steps, len(config.known))}
+    check_shapes(path, inputs, {name: shape for name, shape in shapes.items() if name in inputs})
+    return inputs
 
 
-def _input_shapes(given: dict[str, Tensor], network: Forecaster) -> dict[str, tuple[int, ...]]:
-    rows, times, _ = given["inputs.values"].shape
-    shapes = {
-        "inputs.timestamps": (rows, times),
-        "inputs.future": (rows, network.config.steps, len(network.config.known)),
-    }
-    return {name: shape for name, shape in shapes.items() if name in given}
+def _output_shapes(rows: int, network: Forecaster) -> dict[str, tuple[int, ...]]:
+    config = network.config
+    states = {f"state.{spec.name}": (rows, *spec.shape) for spec in network.rnn.specs}
+    return {"outputs.parameters": (rows, config.steps, len(config.target), config.parameters), **states}
 
 
 def _inputs(given: dict[str, Tensor], preprocessor: Preprocessor) -> tuple[Tensor, Tensor, Tensor]:

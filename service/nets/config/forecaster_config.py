@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -106,22 +106,26 @@ class ForecasterConfig(HeadConfig):
         yield from self._output_problems()
 
     def _name_problems(self) -> Iterator[Violation]:
-        roles = {"features": self.features, "target": self.target, "known": self.known, "static": self.static}
-        for field, names in roles.items():
+        for field in ("features", "target", "known", "static"):
+            names: list[str] = getattr(self, field)
             if len(set(names)) != len(names):
                 yield field, names, "each name once"
             elif foreign := [name for name in names if name not in self.features]:
                 yield field, foreign[0], f"only names of features ({', '.join(self.features)})"
             elif names != [name for name in self.features if name in names]:
                 yield field, names, "the order of features"
-        for one, other in (("target", "known"), ("target", "static"), ("known", "static")):
-            if both := sorted({*roles[one]} & {*roles[other]}):
-                yield other, both[0], f"no name that is in {one} too"
-        left = [
-            name for name in self.features if not any(name in roles[role] for role in ("target", "known", "static"))
-        ]
-        if self.decoding == "autoregressive" and left:
-            yield "features", left[0], "only target, known and static ones, since what is fed back must be forecast"
+        yield from self._role_problems()
+
+    def _role_problems(self) -> Iterator[Violation]:
+        roles = {"target": self.target, "known": self.known, "static": self.static}
+        for first, second in combinations(roles, 2):
+            if both := sorted({*roles[first]} & {*roles[second]}):
+                yield second, both[0], f"no name that is in {first} too"
+        assigned = {*self.target, *self.known, *self.static}
+        unassigned = [name for name in self.features if name not in assigned]
+        if self.decoding == "autoregressive" and unassigned:
+            expected = "only target, known and static ones, since what is fed back must be forecast"
+            yield "features", unassigned[0], expected
 
     def _time_problems(self) -> Iterator[Violation]:
         if self.frequency is not None and self.step_seconds is None:
@@ -132,11 +136,14 @@ class ForecasterConfig(HeadConfig):
             yield "calendar", self.calendar, f"each once, in the order {', '.join(CALENDAR_WIDTHS)}"
 
     def _output_problems(self) -> Iterator[Violation]:
-        direct = self.decoding == "direct"
         if self.distribution != "quantiles" and self.quantiles:
             yield "quantiles", self.quantiles, f"none, since distribution is {self.distribution}"
         if self.distribution == "quantiles" and not self._ascending():
             yield "quantiles", self.quantiles, "at least two levels inside (0, 1), ascending"
+        yield from self._decoding_problems()
+
+    def _decoding_problems(self) -> Iterator[Violation]:
+        direct = self.decoding == "direct"
         if self.context is not None and not direct:
             yield "context", self.context.size, "null, since decoding is autoregressive"
         if self.local is not None and direct and self.context is None:

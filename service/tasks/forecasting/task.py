@@ -55,16 +55,21 @@ class ForecastingTask:
         """Feed row after row to the states that have any left; also return each operation's states before them."""
         places = torch.split(torch.arange(len(rows)), counts)
         passed: list[list[Tensor]] = [[] for _ in wants]
-        inputs = [np.zeros((0, 0, 0)) if one.inputs is None else one.inputs for one in wants]
-        for at in range(max(one.shape[1] for one in inputs)):
-            feeding = [place for place, one in enumerate(inputs) if one.shape[1] > at]
-            fed = torch.cat([places[place] for place in feeding])
-            x = torch.from_numpy(np.concatenate([inputs[place][:, at] for place in feeding])).float()
+        inputs = _inputs_of(wants)
+        for time in range(max(one.shape[1] for one in inputs)):
+            feeding = [index for index, one in enumerate(inputs) if one.shape[1] > time]
+            fed = torch.cat([places[index] for index in feeding])
             before = rows[fed]
-            for place, own in zip(feeding, torch.split(before, [counts[place] for place in feeding]), strict=True):
-                passed[place].append(own)
-            rows = rows.index_copy(0, fed, self._layout.join(self._network.step(x, self._layout.cut(before))))
+            for index, own in zip(feeding, torch.split(before, [counts[index] for index in feeding]), strict=True):
+                passed[index].append(own)
+            x = np.concatenate([inputs[index][:, time] for index in feeding])
+            rows = rows.index_copy(0, fed, self._step(x, before))
         return rows, passed
+
+    def _step(self, x: Numbers, rows: Tensor) -> Tensor:
+        """Feed one row of inputs (n, W) to each state (n, R); return the states after it."""
+        inputs = torch.from_numpy(x).float()
+        return self._layout.join(self._network.step(inputs, self._layout.cut(rows)))
 
     def _tell(self, asking: dict[int, tuple[Tensor, FutureInputs]]) -> dict[int, Numbers]:
         """Run the output layers on the states (n, R) of those that ask: parameters (n, steps, T, P) each."""
@@ -83,3 +88,8 @@ class ForecastingTask:
         for at, own in zip(asking, torch.split(parameters, [len(part) for part in parts]), strict=True):
             found[at] = own.double().numpy().reshape(-1, asking[at][1].steps, *own.shape[1:])
         return found
+
+
+def _inputs_of(passes: list[ForwardPass]) -> list[Numbers]:
+    """Return the inputs (n, t, W) of each pass, without timesteps where it feeds none."""
+    return [np.zeros((0, 0, 0)) if one.inputs is None else one.inputs for one in passes]

@@ -1,4 +1,4 @@
-"""Feeds tokens to many states at once, to each as many as it has."""
+"""Token feeding: many states at once, each with its own number of tokens."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -25,7 +25,7 @@ class LanguageNetwork(Protocol):
 def feed(
     network: LanguageNetwork, layout: StateLayout, tokens: Sequence[Sequence[int]], rows: Tensor
 ) -> tuple[Tensor, list[list[float]]]:
-    """Feed each state its tokens, timestep by timestep, fewer states with each; then all their scores together.
+    """Feed each state its tokens, timestep by timestep, then score all tokens together.
 
     Args:
         tokens: for each state its tokens, perhaps none.
@@ -36,29 +36,37 @@ def feed(
     """
     if not any(tokens):
         return rows, [[] for _ in tokens]
-    order = sorted(range(len(tokens)), key=lambda at: -len(tokens[at]))
-    counts = [sum(len(own) > time for own in tokens) for time in range(len(tokens[order[0]]) + 1)]
+    order, ids = _longest_first(tokens)
+    counts = [*map(len, ids), 0]
+    # States that all take as many tokens stay in their order: no copy of all of them on their way in and out.
     together = counts[-2] == len(tokens)
     state = layout.cut(rows if together else rows[order])
-    ids: list[Tensor] = []
     before = [network.features_of(state)[: counts[0]]]
     normalisers = [state["log_normaliser"][: counts[0], 0]]
     for time, count in enumerate(counts[:-1]):
-        ids.append(torch.tensor([tokens[at][time] for at in order[:count]]))
-        features, state = network.step(ids[-1], {name: value[:count] for name, value in state.items()})
+        features, state = network.step(ids[time], {name: value[:count] for name, value in state.items()})
         going_on = counts[time + 1]
         if going_on < count:
-            blank = torch.zeros(count, 1)
-            joined = layout.join({**state, "features": features, "log_normaliser": blank})
-            if together:
-                rows = joined  # and no copy of all states on their way in and out
-            else:
-                rows[torch.tensor(order[going_on:count])] = joined[going_on:]
+            joined = layout.join({**state, "features": features, "log_normaliser": torch.zeros(count, 1)})
+            rows = joined if together else _put(rows, order[going_on:count], joined[going_on:])
         before.append(features[:going_on])
     normalisers += _normalisers(network, before[1:-1])
     scores = network.score(torch.cat(ids), torch.cat(before)) - torch.cat(normalisers)
     # Rounded differently from the normaliser, the score of a certain token can come out above 0.
     return rows, _by_state(scores.clamp(max=0.0).tolist(), order, counts)
+
+
+def _longest_first(tokens: Sequence[Sequence[int]]) -> tuple[list[int], list[Tensor]]:
+    """Return the indices of the sequences, longest first, and for each timestep the tokens of those that have one."""
+    order = sorted(range(len(tokens)), key=lambda index: -len(tokens[index]))
+    in_order = [tokens[index] for index in order]
+    steps = range(len(in_order[0]))
+    return order, [torch.tensor([own[time] for own in in_order if len(own) > time]) for time in steps]
+
+
+def _put(rows: Tensor, places: Sequence[int], values: Tensor) -> Tensor:
+    rows[torch.tensor(places)] = values
+    return rows
 
 
 def _normalisers(network: LanguageNetwork, features: Sequence[Tensor]) -> list[Tensor]:

@@ -1,9 +1,11 @@
 """The forward passes of an encoder-decoder: sources read, and one decoder step for many searches at once."""
 
 from collections import defaultdict
-from itertools import accumulate, pairwise
+from itertools import chain
+from operator import itemgetter
 
 import torch
+from torch import Tensor
 
 from service.nets.layers.attention import EncoderMemory, gather
 from service.nets.models.encoder_decoder import EncoderDecoder
@@ -39,22 +41,30 @@ class BatchedDecoder:
         if not searches:
             return []
         groups = _sharing_memory(searches)
-        order = [at for group in groups for at in group]
-        in_turn = [searches[at] for at in order]
-        ids = torch.tensor([piece for placed in in_turn for piece in placed.search.ids])
-        states = self._layout.cut(torch.cat([placed.search.state for placed in in_turn]))
-        memory = gather([searches[group[0]].memory for group in groups])
-        rows = [sum(len(searches[at].search.ids) for at in group) for group in groups]
-        decoded = self._network.step(ids, states, memory, rows)
-        logprobs = self._network.logits(decoded.features).log_softmax(-1)
-        after = self._layout.join(decoded.state)
-        bounds = accumulate((len(placed.search.ids) for placed in in_turn), initial=0)
-        found: dict[int, DecoderOutput] = {}
-        for at, (start, end) in zip(order, pairwise(bounds), strict=True):
-            positions = searches[at].memory.real.shape[1]
-            weights = None if decoded.weights is None else decoded.weights[start:end, :positions]
-            found[at] = DecoderOutput(logprobs[start:end], after[start:end], weights)
-        return [found[at] for at in range(len(searches))]
+        order = [index for group in groups for index in group]
+        outputs = self._step([[searches[index] for index in group] for group in groups])
+        return [output for _, output in sorted(zip(order, outputs, strict=True), key=itemgetter(0))]
+
+    def _step(self, groups: list[list[Placed]]) -> list[DecoderOutput]:
+        """Run one decoder step over groups of searches, each group with one memory; outputs in the order given."""
+        searches = [*chain.from_iterable(groups)]
+        counts = [len(placed.search.ids) for placed in searches]
+        ids = torch.tensor([*chain.from_iterable(placed.search.ids for placed in searches)])
+        states = self._layout.cut(torch.cat([placed.search.state for placed in searches]))
+        rows = [sum(len(placed.search.ids) for placed in group) for group in groups]
+        decoded = self._network.step(ids, states, gather([group[0].memory for group in groups]), rows)
+        logprobs = torch.split(self._network.logits(decoded.features).log_softmax(-1), counts)
+        after = torch.split(self._layout.join(decoded.state), counts)
+        weights = [None] * len(counts) if decoded.weights is None else torch.split(decoded.weights, counts)
+        return [
+            DecoderOutput(own_logprobs, own_state, _own_positions(own_weights, placed))
+            for placed, own_logprobs, own_state, own_weights in zip(searches, logprobs, after, weights, strict=True)
+        ]
+
+
+def _own_positions(weights: Tensor | None, placed: Placed) -> Tensor | None:
+    """Return attention weights over the source of one search, without the padding of the batch."""
+    return None if weights is None else weights[:, : placed.memory.real.shape[1]]
 
 
 def _sharing_memory(searches: list[Placed]) -> list[list[int]]:

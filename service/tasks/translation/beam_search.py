@@ -5,7 +5,7 @@ other searches, and hands over what it has `DecoderOutput`.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -67,6 +67,8 @@ class Hypothesis:
         return self.total / max(1, len(self.pieces))
 
 
+#: Total log-probability, row of the hypothesis that it continues, piece.
+Candidate: TypeAlias = tuple[float, int, int]
 NOTHING = Hypothesis([], 0.0, False, [])
 
 
@@ -100,22 +102,20 @@ class BeamSearch:
         self._ended: list[Hypothesis] = []
 
     def update(self, seen: DecoderOutput) -> None:
-        kept: list[tuple[int, Hypothesis]] = []
-        for rank, (total, row, piece) in enumerate(self._candidates(seen.logprobs)):
-            if piece == self._marks.end:
-                if rank < self._size and len(self._ended) < self._size:
-                    self._ended.append(self._longer(row, piece, total, seen))
-            elif len(kept) < self._size:
-                kept.append((row, self._longer(row, piece, total, seen)))
+        candidates = self._candidates(seen.logprobs)
+        end = self._marks.end
+        ended = [one for one in candidates[: self._size] if one[2] == end][: self._size - len(self._ended)]
+        going_on = [one for one in candidates if one[2] != end][: self._size]
+        self._ended += [self._longer(one, seen) for one in ended]
+        if going_on:
+            self._live = [self._longer(one, seen) for one in going_on]
+            self.ids = [piece for _, _, piece in going_on]
+            self.state = seen.state[[row for _, row, _ in going_on]]
         self._allowed = self._marks.never
         self._limit -= 1
-        if kept:
-            self._live = [one for _, one in kept]
-            self.ids = [one.pieces[-1] for one in self._live]
-            self.state = seen.state[[row for row, _ in kept]]
-        self.finished = not kept or not self._limit or len(self._ended) >= self._size
+        self.finished = not going_on or not self._limit or len(self._ended) >= self._size
 
-    def _candidates(self, logprobs: Tensor) -> list[tuple[float, int, int]]:
+    def _candidates(self, logprobs: Tensor) -> list[Candidate]:
         """Return total, row and piece of the best continuations, best first."""
         best, pieces = (logprobs + self._allowed).topk(min(2 * self._size, logprobs.shape[1]))
         totals = best.double() + torch.tensor([one.total for one in self._live], dtype=torch.float64)[:, None]
@@ -124,7 +124,8 @@ class BeamSearch:
         found = zip(values.tolist(), places.tolist(), strict=True)
         return [(value, place // width, flat[place]) for value, place in found if value > -torch.inf]
 
-    def _longer(self, row: int, piece: int, total: float, seen: DecoderOutput) -> Hypothesis:
+    def _longer(self, candidate: Candidate, seen: DecoderOutput) -> Hypothesis:
+        total, row, piece = candidate
         before = self._live[row]
         kept = self._keeps_weights and seen.weights is not None
         weights = [*before.weights, seen.weights[row]] if kept and seen.weights is not None else []

@@ -1,5 +1,6 @@
 """Translation with an encoder-decoder: whole texts, scores of given translations, and sessions of a translator."""
 
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from service.tasks.translation.operations import (
     Advance,
     OpenOperation,
     PrefixOperation,
+    Read,
     ScoreOperation,
     TranslationOperation,
 )
@@ -164,11 +166,14 @@ class TranslationTask:
         seen = self._passes.look([placed for one in batch for placed in one.searches])
         reads = _cut(read, [len(one.sources) for one in batch])
         looks = _cut(seen, [len(one.searches) for one in batch])
-        for one, own in zip(batch, reads, strict=True):
-            if one.keeps_memory:
-                for source, found in zip(one.sources, own, strict=True):
-                    self._memories.put(source, found.memory)
+        for operation, own in zip(batch, reads, strict=True):
+            if operation.keeps_memory:
+                self._keep(operation.sources, own)
         return [Advance(*shares) for shares in zip(reads, looks, strict=True)]
+
+    def _keep(self, sources: Sequence[tuple[int, ...]], reads: list[Read]) -> None:
+        for source, read in zip(sources, reads, strict=True):
+            self._memories.put(source, read.memory)
 
 
 def _cut(items: list[T], counts: list[int]) -> list[list[T]]:
