@@ -1,1 +1,1 @@
-"""What runs offline: inspect, pack, verify, predict. Nothing that serves imports it."""
+"""Offline tools: inspect, pack, verify, predict. The server does not import them."""

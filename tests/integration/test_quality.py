@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from service.domain.errors import InvalidRequest
 from service.domain.operations import Operation, Predict, Score, SeriesInput, TextInput
 from service.domain.rfc3339 import format_rfc3339
 from service.engine.runner import run_operation
+from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
 from service.tooling.offline_runner import BATCH
@@ -212,6 +214,31 @@ def test_the_error_is_that_of_forecasts_from_all_that_came_before(tmp_path: Path
     assert error["own"] == pytest.approx(np.mean(errors), rel=1e-4)
     assert error["dtype"] != error["own"]
     assert error["dtype"] == pytest.approx(error["own"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("season", "rows", "error"),
+    [
+        # The last value of a line with slope 1, repeated for four rows, is off by 1, 2, 3 and 4.
+        (None, [[100.0 + at] for at in range(25)], 2.5),
+        # The value one season of 7 rows before is always off by 7.
+        (7, [[100.0 + at] for at in range(25)], 7.0),
+        # A season of 3 rows is repeated for the fourth row, which is off by 6.
+        (3, [[100.0 + at] for at in range(24)], 3.75),
+        # Missing values are not compared: without each fourth row, 1, 2 and 3 are left.
+        (None, [[None if at % 4 == 3 else 100.0 + at] for at in range(4)] * 6, 1.0),
+    ],
+)
+def test_the_error_of_a_naive_forecaster_is_known(
+    tmp_path: Path, season: int | None, rows: list[Row], error: float
+) -> None:
+    settings = {} if season is None else {"season": season}
+    folder = write_forecaster(tmp_path, golden=False, distribution="point", output_residual=True, **settings)
+    weights = {name: one.tensor() for name, one in read_tensor_file(folder / "model.safetensors").tensors.items()}
+    zeros = {name: torch.zeros_like(one) for name, one in weights.items() if name.startswith("output.")}
+    write_tensor_file(folder / "model.safetensors", weights | zeros)
+    found = report(folder, "--data", save_series(tmp_path / "x.csv", folder, rows, None))
+    assert found["mean_absolute_error"]["own"] == pytest.approx(error, rel=1e-5)
 
 
 def test_rows_that_a_file_leaves_out_count_as_missing(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""From rows of numbers in their own units to the inputs of a forecaster, and back."""
+"""Preprocessing of series: scaling, missing values, calendar features."""

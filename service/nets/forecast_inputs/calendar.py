@@ -1,4 +1,4 @@
-"""Calendar features: what a time of day, week or year looks like to a network. Times are UTC."""
+"""Calendar features: hour of day and day of year as sine and cosine, day of week as one-hot. Times are UTC."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,21 @@ MICROSECONDS_PER_DAY = 86_400_000_000
 
 def calendar_columns(names: Sequence[str], times: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the columns of `names` for times (n,) in microseconds since 1970: (n, width)."""
-    days, within = np.divmod(times, MICROSECONDS_PER_DAY)
-    part_of_day = within / MICROSECONDS_PER_DAY
+    days, remainder = np.divmod(times, MICROSECONDS_PER_DAY)
+    part_of_day = remainder / MICROSECONDS_PER_DAY
     columns: list[NDArray[np.float64]] = []
     for name in names:
         if name == "hour_of_day":
-            columns += _circle(part_of_day)
+            columns += _cyclic(part_of_day)
         elif name == "day_of_week":
             # 1970 began on a Thursday; Monday is the first column.
             columns += [((days + 3) % 7 == day).astype(np.float64) for day in range(7)]
         else:
             dates = days.astype("datetime64[D]")
             day_of_year = (dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.float64)
-            columns += _circle((day_of_year + part_of_day) / 365.25)
+            columns += _cyclic((day_of_year + part_of_day) / 365.25)
     return np.stack(columns, axis=1)
 
 
-def _circle(part: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _cyclic(part: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return [np.sin(2 * np.pi * part), np.cos(2 * np.pi * part)]

@@ -1,6 +1,6 @@
-"""preprocessor.json: from rows of numbers in their own units to a forecaster's inputs, and back.
+"""preprocessor.json: conversion of rows in the units of the data to the inputs of a forecaster, and back.
 
-All of it is causal: mean and scale come from training, a missing value is filled from what came before it.
+Preprocessing is causal: mean and scale come from training, and a missing value is filled from earlier rows.
 """
 
 import json
@@ -19,7 +19,7 @@ from service.nets.config.sections import StrictModel
 from service.nets.forecast_inputs.calendar import calendar_columns
 
 FILE = "preprocessor.json"
-#: Without a clamp of the model's own: far outside of anything trained on, far inside what float32 computes with.
+#: The clamp of models without one: far outside of training data, and far inside the range of float32.
 MAX_SCALED = 1e6
 
 Numbers = NDArray[np.float64]
@@ -38,7 +38,7 @@ class _Fields(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What later rows need of earlier ones, filled and clamped: the last row (F,), a season of targets (S, T)."""
+    """Filled and clamped past values that later rows need: the last row (F,) and a season of targets (S, T)."""
 
     last: Numbers
     history: Numbers
@@ -50,7 +50,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Observations as the network reads them: inputs (n, W), filled (n, F), and `scaled` (n, F) with NaN."""
+    """Preprocessed observations: network inputs (n, W), filled values (n, F), and `scaled` (n, F) with NaN."""
 
     inputs: Numbers
     filled: Numbers
@@ -59,7 +59,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """Scaling of each feature, and how missing values are filled; `mean` and `scale` (F,)."""
+    """Scaling of each feature and filling of missing values; `mean` and `scale` are (F,)."""
 
     config: ForecasterConfig
     mean: Numbers
@@ -69,24 +69,24 @@ class Preprocessor:
 
     @cached_property
     def target(self) -> list[int]:
-        """The columns that are forecast."""
+        """The indices of the features to forecast."""
         return self._columns(self.config.target)
 
     @cached_property
     def known(self) -> list[int]:
-        """The columns that are known in advance."""
+        """The indices of the features that are known in advance."""
         return self._columns(self.config.known)
 
     @cached_property
     def static(self) -> list[int]:
-        """The columns that never change."""
+        """The indices of the features that never change."""
         return self._columns(self.config.static)
 
     def _columns(self, names: list[str]) -> list[int]:
         return [self.config.features.index(name) for name in names]
 
     def empty_trail(self) -> History:
-        """Return what stands before the first row: the means."""
+        """Return the history before the first row, the means."""
         season = (self.config.season, len(self.config.target))
         return History(np.zeros(len(self.config.features)), np.zeros(season))
 
@@ -95,7 +95,7 @@ class Preprocessor:
         return np.clip((values - self.mean) / self.scale, -self.clamp, self.clamp)
 
     def read(self, values: Numbers, times: Times | None, last: Numbers) -> Rows:
-        """Return rows as the network reads them: values (n, F) with NaN where missing, times (n,), last row (F,)."""
+        """Preprocess values (n, F) with NaN where missing, at times (n,), after the filled row `last` (F,)."""
         standard = (values - self.mean) / self.scale
         missing = np.isnan(standard)
         filled = np.where(missing, 0.0, np.clip(standard, -self.clamp, self.clamp))
@@ -106,11 +106,11 @@ class Preprocessor:
         for row, gaps in zip(filled, missing & forward, strict=True):
             row[gaps] = last[gaps]
             last = row
-        # Scored is how far a value came, not how far the network is told: only the absurd is cut off.
+        # Scores compare with the actual values, not with the clamped inputs; only absurd values are clipped.
         return Rows(self.assemble(filled, missing, times), filled, np.clip(standard, -MAX_SCALED, MAX_SCALED))
 
     def assemble(self, filled: Numbers, missing: NDArray[np.bool_], times: Times | None) -> Numbers:
-        """Return the network's inputs (n, W): features, indicators, calendar."""
+        """Return the network's inputs (n, W): filled features (n, F), missing indicators, calendar features."""
         parts = [filled]
         if self.config.missing_indicator:
             parts.append(np.delete(missing, self.static, axis=1).astype(np.float64))
@@ -119,7 +119,7 @@ class Preprocessor:
         return np.concatenate(parts, axis=1)
 
     def advance(self, trail: History, filled: Numbers) -> History:
-        """Return what is kept after rows `filled` (n, F)."""
+        """Return the history after rows `filled` (n, F)."""
         if not len(filled):
             return trail
         season = self.config.season
@@ -131,25 +131,25 @@ class Preprocessor:
         return np.clip((future - self.mean[self.known]) / self.scale[self.known], -self.clamp, self.clamp)
 
     def times_after(self, last: int | None, steps: int) -> Times | None:
-        """Return the times of the next `steps` rows, where the time of the last row and the frequency are known."""
+        """Return the times of the next `steps` rows, or None if the last time or the frequency is not known."""
         if last is None or self.config.step_seconds is None:
             return None
         return last + 1_000_000 * self.config.step_seconds * np.arange(1, steps + 1, dtype=np.int64)
 
     def beside(self, times: Times | None, known: Numbers, season: Numbers) -> Numbers:
-        """Join what is known of k steps: times (k,), scaled covariates (k, known), season values (k, T or 0)."""
+        """Join future features: times (k,), scaled covariates (k, known), season values (k, T or 0) -> (k, K)."""
         calendar = [calendar_columns(self.config.calendar, times)] if self.config.calendar and times is not None else []
         return np.concatenate([known, *calendar, season], axis=1)
 
     def ahead(self, trail: History, times: Times | None, known: Numbers) -> tuple[Numbers, Numbers]:
-        """Return what is known of k steps ahead (k, K), and what their forecasts are relative to (k, T)."""
+        """Return the future features (k, K) of the next k steps, and the base of their forecasts (k, T)."""
         steps = len(known)
         season = trail.season(steps) if self.config.season else np.zeros((steps, 0))
         last = np.tile(trail.last[self.target], (steps, 1))
         return self.beside(times, known, season), self.base(season, last)
 
     def behind(self, trail: History, times: Times | None, filled: Numbers) -> tuple[Numbers, Numbers]:
-        """Return the same of each of the rows `filled` (n, F) behind `trail`, as it was known one row before."""
+        """Return the same for each of the rows `filled` (n, F) after `trail`, as known one row before it."""
         targets = filled[:, self.target]
         season = np.concatenate([trail.history, targets])[: len(filled)]
         season = season if self.config.season else np.zeros((len(filled), 0))
@@ -157,7 +157,7 @@ class Preprocessor:
         return self.beside(times, filled[:, self.known], season), self.base(season, last)
 
     def base(self, season: Numbers, last: Numbers) -> Numbers:
-        """Return what forecasts (k, T) are relative to: the value one season before, or the last one, or 0."""
+        """Return the base that forecasts (k, T) are added to: the value one season before, the last one, or 0."""
         if not self.config.output_residual:
             return np.zeros_like(last)
         return season if self.config.season else last
@@ -179,12 +179,12 @@ def read_preprocessor(folder: Path, config: ForecasterConfig) -> Preprocessor:
         place = ".".join(map(str, first["loc"])) or "the file"
         raise ModelFolderError(f"{path}: {place}: found {json.dumps(first['input'])}; {first['msg']}") from error
     count = len(config.features)
-    for name, found, wanted in (
+    for name, value, expected in (
         ("features", fields.features, config.features),
         ("frequency", fields.frequency, config.frequency),
     ):
-        if found != wanted:
-            raise ModelFolderError(f"{path}: {name}: found {found}, expected {wanted} as in config.json")
+        if value != expected:
+            raise ModelFolderError(f"{path}: {name}: found {value}, expected {expected} as in config.json")
     for name, numbers in (("mean", fields.mean), ("scale", fields.scale)):
         if len(numbers) != count or not np.isfinite(numbers).all():
             raise ModelFolderError(f"{path}: {name}: found {numbers}, expected {count} finite numbers")

@@ -1,7 +1,7 @@
-"""Opens what trainers save, offline: safetensors files and `torch.save` files of plain values, never foreign code.
+"""Reader of checkpoints: safetensors files and `torch.save` files of plain values. It never runs foreign code.
 
-A file that needs classes of its own software is refused by their names; they are read from the pickle's instructions,
-without running them. Training checkpoints are searched for the state dicts inside.
+A file that needs classes of its own software is rejected with their names, which are read from the pickle's
+instructions without running them. Training checkpoints are searched for state dicts.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from service.model_folder.safetensors_io import read_tensor_file
 
 HARMLESS = {"collections", "torch._utils", "torch._tensor", "torch.nn.parameter", "torch.storage", "argparse"}
 PLAIN_BUILTINS = {"dict", "set", "list", "tuple", "int", "float", "bool", "str", "bytes", "bytearray", "complex"}
-Found: TypeAlias = dict[str, dict[str, Tensor]]
+StateDicts: TypeAlias = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
 class StateDict:
-    """The tensors of a file by name; `beside` tells what else the file held, `notes` what was done to the names."""
+    """The tensors of a file by name; `beside` describes its other content, `notes` the changes to the names."""
 
     kind: str
     tensors: dict[str, Tensor]
@@ -46,7 +46,7 @@ def read_state_dict(path: Path) -> StateDict:
         raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a checkpoint file") from error
     if start[8:] == b"{":
         stored = read_tensor_file(path).tensors
-        # The file keeps no order of its own, and the order tells which layer comes first.
+        # The file has no order of its own, but the order of names tells which layer comes first.
         tensors = {name: stored[name].tensor() for name in sorted(stored, key=_by_number)}
         return _named("safetensors file", {"": tensors}, (), ())
     devices: set[str] = set()
@@ -64,14 +64,14 @@ def read_state_dict(path: Path) -> StateDict:
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
-    """Sort `head.2` before `head.10`."""
+    """Return a sort key that puts `head.2` before `head.10`."""
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _load(path: Path, to_cpu: Any) -> object:  # noqa: ANN401 torch's type of map_location is no public name
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            # Such as of an unusual pickle protocol: it reads, or the error says why not.
+            # For example of an unusual pickle protocol: the file can be read, or the error says why not.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location=to_cpu, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, LookupError, OSError) as error:
@@ -91,7 +91,7 @@ def _load(path: Path, to_cpu: Any) -> object:  # noqa: ANN401 torch's type of ma
 
 
 def foreign_classes(path: Path) -> list[str]:
-    """Name the classes that a pickle would import beyond tensors and plain values; nothing of it is run."""
+    """Return the classes that a pickle would import beyond tensors and plain values, without running it."""
     names: set[str] = set()
     try:
         if zipfile.is_zipfile(path):
@@ -102,7 +102,7 @@ def foreign_classes(path: Path) -> list[str]:
         else:
             names.update(_globals(path.read_bytes()))
     except (ValueError, zipfile.BadZipFile, OSError):
-        # Damaged behind this point: what was found so far still stands.
+        # The rest of the file is damaged; the names read so far are valid.
         pass
     return sorted(name for name in names if not _harmless(name))
 
@@ -132,34 +132,34 @@ def _harmless(name: str) -> bool:
 
 
 def _state_dicts(value: object, place: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield the place and tensors of every dictionary that holds tensors by name, the optimizer's left out."""
+    """Yield the path and tensors of every dictionary of tensors by name, except those of an optimizer."""
     if not isinstance(value, dict) or (place and "optim" in place[-1].lower()) or {"state", "param_groups"} <= {*value}:
         return
-    tensors = {key: one for key, one in value.items() if isinstance(key, str) and isinstance(one, Tensor)}
+    tensors = {key: item for key, item in value.items() if isinstance(key, str) and isinstance(item, Tensor)}
     if tensors:
         yield ".".join(place), tensors
         return
-    for key, one in value.items():
-        yield from _state_dicts(one, (*place, str(key)))
+    for key, item in value.items():
+        yield from _state_dicts(item, (*place, str(key)))
 
 
-def _named(kind: str, found: Found, devices: tuple[str, ...], beside: tuple[str, ...]) -> StateDict:
-    """Join the state dicts to one; several are told apart by their places."""
+def _named(kind: str, found: StateDicts, devices: tuple[str, ...], beside: tuple[str, ...]) -> StateDict:
+    """Merge the state dicts into one; names of several get their paths as prefixes."""
     notes: list[str] = []
     if len(found) == 1:
         ((place, tensors),) = found.items()
         if place:
             notes.append(f"the weights stand under {place!r}")
     else:
-        tensors = {f"{place}.{name}": one for place, part in found.items() for name, one in part.items()}
+        tensors = {f"{place}.{name}": tensor for place, part in found.items() for name, tensor in part.items()}
         notes.append(f"several state dicts, named by their places: {', '.join(found)}")
     if tensors and all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): one for name, one in tensors.items()}
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
         notes.append("saved from DataParallel: the prefix 'module.' is left out")
-    return StateDict(kind, {name: one.detach() for name, one in tensors.items()}, devices, beside, tuple(notes))
+    return StateDict(kind, {name: tensor.detach() for name, tensor in tensors.items()}, devices, beside, tuple(notes))
 
 
-def _beside(saved: object, found: Found) -> Iterator[str]:
+def _beside(saved: object, found: StateDicts) -> Iterator[str]:
     if not isinstance(saved, dict) or "" in found:
         return
     for key, value in saved.items():
@@ -170,5 +170,5 @@ def _beside(saved: object, found: Found) -> Iterator[str]:
 def _brief(value: object) -> str:
     if isinstance(value, argparse.Namespace):
         plain = {k: v for k, v in vars(value).items() if isinstance(v, str | int | float | bool | None)}
-        return "argparse.Namespace(" + ", ".join(f"{key}={one!r}" for key, one in plain.items()) + ")"
+        return "argparse.Namespace(" + ", ".join(f"{key}={item!r}" for key, item in plain.items()) + ")"
     return repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"

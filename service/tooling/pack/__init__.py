@@ -1,1 +1,1 @@
-"""Model folders made of checkpoints."""
+"""Conversion of checkpoints to model folders."""

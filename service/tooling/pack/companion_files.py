@@ -1,4 +1,4 @@
-"""The files of a model folder beside config.json and the weights, and which kind of network each belongs to."""
+"""The files of a model folder beside config.json and the weights, for each kind of network."""
 
 import json
 import shutil
@@ -13,13 +13,13 @@ from service.nets.config.loader import Config, LanguageModelConfig
 from service.nets.forecast_inputs.preprocessor import FILE as PREPROCESSOR
 from service.tooling.pack.word_list import word_tokenizer
 
-#: Says that a network reads the numbers as they come.
+#: The preprocessor of a network that reads unscaled numbers.
 IDENTITY: Literal["identity"] = "identity"
 
 
 @dataclass(frozen=True, slots=True)
 class CompanionFiles:
-    """What `pack` is given: one of `vocab` (a word list) and `tokenizer` for text, `preprocessor` for numbers."""
+    """The files given to `pack`: one of `vocab` (a word list) and `tokenizer` for text, `preprocessor` for numbers."""
 
     vocab: Path | None = None
     tokenizer: Path | None = None
@@ -28,7 +28,7 @@ class CompanionFiles:
     card: Path | None = None
 
     def check(self, target: Path, config: Config) -> None:
-        """Refuse what does not go with the network, before anything is written. Raises ModelFolderError."""
+        """Check that the files suit the network, before anything is written. Raises ModelFolderError."""
         if isinstance(config, ForecasterConfig):
             self._check_numbers(target)
             return
@@ -44,9 +44,9 @@ class CompanionFiles:
             raise ModelFolderError(f"{self.vocab}: found a word list, expected tokenizers for a translation model")
 
     def _check_numbers(self, target: Path) -> None:
-        for what, path in (("word list", self.vocab), ("tokenizer", self.tokenizer)):
+        for kind, path in (("word list", self.vocab), ("tokenizer", self.tokenizer)):
             if path is not None:
-                raise ModelFolderError(f"{path}: found a {what}, expected none: a forecaster reads numbers, not text")
+                raise ModelFolderError(f"{path}: found a {kind}, expected none: a forecaster reads numbers, not text")
         if self.preprocessor is None:
             raise ModelFolderError(
                 f"{target}: found no preprocessor, expected --preprocessor FILE with the mean and scale of each "
@@ -54,7 +54,7 @@ class CompanionFiles:
             )
 
     def write(self, folder: Path, config: Config) -> None:
-        """Write them all. Raises ModelFolderError, and OSError for a file that cannot be read."""
+        """Write all files into `folder`. Raises ModelFolderError, and OSError for a file that cannot be read."""
         if self.vocab is not None and isinstance(config, LanguageModelConfig):
             tokenizer = word_tokenizer(self.vocab, config.vocab_size, config.special_tokens["unknown"])
             tokenizer.save(str(folder / "tokenizer.json"))
@@ -84,13 +84,13 @@ def _write_identity(path: Path, config: ForecasterConfig) -> None:
     path.write_text(json.dumps(fields, indent=2) + "\n", "utf-8")
 
 
-def _tokenizers(given: Path, config: Config) -> list[tuple[Path, str]]:
-    """Say which file becomes which: one for all, or those of a folder, under the names of config.json."""
+def _tokenizers(source: Path, config: Config) -> list[tuple[Path, str]]:
+    """Return pairs of tokenizer file and name in config.json: one file, or those of a folder."""
     names = list(dict.fromkeys(config.tokenizers))
-    if given.is_dir():
-        if missing := [name for name in names if not (given / name).is_file()]:
-            raise ModelFolderError(f"{given}: found no {missing[0]}, expected the tokenizers that config.json names")
-        return [(given / name, name) for name in names]
+    if source.is_dir():
+        if missing := [name for name in names if not (source / name).is_file()]:
+            raise ModelFolderError(f"{source}: found no {missing[0]}, expected the tokenizers that config.json names")
+        return [(source / name, name) for name in names]
     if len(names) > 1:
-        raise ModelFolderError(f"{given}: found one tokenizer, expected a folder with {' and '.join(names)}")
-    return [(given, names[0])]
+        raise ModelFolderError(f"{source}: found one tokenizer, expected a folder with {' and '.join(names)}")
+    return [(source, names[0])]

@@ -1,4 +1,4 @@
-"""The configuration that `pack` writes: what `inspect` proposes or a file says, and what the user states on top."""
+"""The configuration that `pack` writes: proposed by `inspect` or read from a file, with the user's settings."""
 
 import copy
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def resolve_config(
 
 
 def with_settings(fields: Mapping[str, Any], settings: Mapping[str, object], place: str) -> dict[str, Any]:
-    """Return `fields` with each setting put in its place. Raises ModelFolderError where a dotted one has none."""
+    """Return `fields` with each setting applied. Raises ModelFolderError for a dotted one without its object."""
     changed = copy.deepcopy(dict(fields))
     for name, value in settings.items():
         *outer, field = name.split(".")
@@ -52,7 +52,7 @@ def with_settings(fields: Mapping[str, Any], settings: Mapping[str, object], pla
 
 
 def _states(settings: Mapping[str, object], field: str) -> bool:
-    """Whether a field is set: itself, or the object that it is in."""
+    """Return whether a field or the object that contains it is set."""
     return field in settings or field.partition(".")[0] in settings
 
 

@@ -1,7 +1,7 @@
-"""Makes a model folder of a checkpoint, offline: models/<name>/<version>/.
+"""Conversion of a checkpoint to a model folder, models/<name>/<version>/.
 
-All files are written into a hidden folder beside the final one, loaded and checked as a server would, and renamed into
-place at the end: a version is there as a whole or not at all, and never replaced.
+All files are written to a hidden folder beside the final one, then loaded and checked as a server does, and the folder
+is renamed at the end. A version is therefore complete or absent, and never replaced.
 """
 
 import json
@@ -34,7 +34,7 @@ STORAGE = {"float16": torch.float16, "float32": torch.float32}
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A written model folder: its check, and what was done to the checkpoint's tensors."""
+    """A written model folder: its verification, and notes on changes to the checkpoint's tensors."""
 
     path: Path
     verification: Verification
@@ -68,10 +68,10 @@ def pack(
     """Write `models`/`name`/`version` from the state dict or safetensors file `source`, and check it.
 
     The configuration is the file `config`, or what `inspect` proposes; `settings` replace single fields of it. `maps`
-    rename tensors: each is OLD=NEW, OLD a regular expression that is searched in every name (re.sub, so NEW may hold
-    \\1), applied in order; a name that becomes empty is left out. What no map changes gets its proposed name.
-    `tokenizer` is a file, or a folder that holds those which config.json names; `preprocessor` is a file, or
-    `identity`: mean 0 and scale 1. Raises ModelFolderError; then there is no folder.
+    rename tensors and apply in order. Each is OLD=NEW, where OLD is a regular expression that is searched in every name
+    (re.sub, so NEW may contain \\1). A tensor whose name becomes empty is left out; one that no map changes gets its
+    proposed name. `tokenizer` is a file, or a folder with those that config.json names. `preprocessor` is a file, or
+    `identity` for mean 0 and scale 1. Raises ModelFolderError, and writes no folder then.
     """
     target = _target(models, name, version)
     if dtype not in STORAGE:
@@ -83,14 +83,14 @@ def pack(
     if "state" not in raw or settings:
         raw = with_state(raw, place)
     built = build_config(raw, place)
-    extras = CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
-    extras.check(target, built)
+    companions = CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
+    companions.check(target, built)
     tensors, notes = conform(source, rename_tensors(source, saved.tensors, maps, names), built)
     stored = {key: cast(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
         write_tensor_file(folder / "model.safetensors", stored)
-        extras.write(folder, built)
+        companions.write(folder, built)
         checked = verify(folder)
     return Packed(target, replace(checked, path=target), (*saved.notes, *notes))
 
@@ -108,7 +108,7 @@ def _target(models: Path, name: str, version: str) -> Path:
 
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """Give a hidden folder beside `target` that becomes it when the block ends well, and is removed otherwise."""
+    """Yield a hidden folder that is renamed to `target` if the block succeeds, and removed otherwise."""
     folder = target.parent / f".{target.name}-{uuid.uuid4().hex[:12]}"
     fresh = not target.parent.exists()
     try:
@@ -130,7 +130,7 @@ def _staged(target: Path) -> Iterator[Path]:
 
 
 def _fsync(path: Path) -> None:
-    """Wait until a file or folder is on the disk: a rename must not survive a power cut that its content does not."""
+    """Flush a file or folder to disk, so that a rename cannot survive a power failure that its content does not."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Rewrites a checkpoint's tensors as the same network has them here; nothing that it computes changes.
+"""Conversion of a checkpoint's tensors to the form of a model folder, which leaves the network's results unchanged.
 
-A name may end in what is to be done: `attention.weight.T` is transposed, and `combine.weight.swapped` reads decoder
-output before context, so its columns change places.
+The end of a name can ask for a conversion: `attention.weight.T` is transposed, and `combine.weight.swapped` reads
+decoder output before context, so its columns are swapped.
 """
 
 from pathlib import Path
@@ -13,12 +13,12 @@ from service.domain.errors import ModelFolderError
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.loader import Config, LanguageModelConfig
 
-#: Biases that add the same to the score of every source position, which the softmax takes out again.
+#: Biases that add the same to the score of every source position, which does not change the softmax.
 CONSTANT_BIASES = ("attention.bias", "attention.score.bias")
 
 
 def convert(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors rewritten for `config`, and what was done. Raises ModelFolderError."""
+    """Return the tensors converted for `config`, and notes on the changes. Raises ModelFolderError."""
     tensors, notes = dict(tensors), list[str]()
     _transpose(source, tensors, notes)
     if isinstance(config, EncoderDecoderConfig):

@@ -1,4 +1,4 @@
-"""Turns a checkpoint's tensors into those of a model folder: renames them, and says which do not fit."""
+"""Conversion of a checkpoint's tensors to those of a model folder: names, shapes and dtype."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,12 @@ def parse_map(text: str) -> tuple[re.Pattern[str], str]:
 def rename_tensors(
     source: Path, tensors: Mapping[str, Tensor], maps: Sequence[str], proposed: Mapping[str, str]
 ) -> dict[str, Tensor]:
-    """Apply every OLD=NEW in order to every name; what none of them changes gets its `proposed` name.
+    """Apply every OLD=NEW in order to every name; a name that none of them changes becomes its `proposed` name.
 
-    What gets an empty name is left out. The proposed names are given all at once: one after the other, a name could be
-    renamed twice. Raises ModelFolderError.
+    Tensors with an empty name are left out. Proposed names are applied at once, so that none is renamed twice. Raises
+    ModelFolderError.
     """
-    patterns = [parse_map(one) for one in maps]
+    patterns = [parse_map(text) for text in maps]
     renamed: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
     for old, tensor in tensors.items():
@@ -57,11 +57,11 @@ def rename_tensors(
 
 
 def conform(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
-    """Return exactly the tensors that the configured network has, and what was done for that."""
+    """Return exactly the tensors of the configured network, and notes on the changes. Raises ModelFolderError."""
     shapes = expected_shapes(config)
     tensors, notes = convert(source, tensors, config)
     for name in [name for name in shapes if name not in tensors]:
-        # A layer without bias is one with a bias of zeros; a bias under another name is found as an extra tensor below.
+        # A missing bias is a bias of zeros; a bias under another name is reported as an extra tensor below.
         if name.endswith(".bias"):
             tensors[name] = torch.zeros(shapes[name])
             notes.append(f"{name} is written as zeros: the checkpoint's layer has none")
@@ -80,7 +80,7 @@ def conform(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[d
 
 
 def _why(name: str, config: Config) -> str:
-    """Tell what the rows of a forecaster's last layer are."""
+    """Explain the rows of a forecaster's output layer."""
     if not isinstance(config, ForecasterConfig) or name not in {"output.weight", "output.bias"}:
         return ""
     steps = f"horizon {config.steps} x " if config.context is None else ""
@@ -88,7 +88,7 @@ def _why(name: str, config: Config) -> str:
 
 
 def cast(source: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the tensor as it is to be stored. Raises ModelFolderError where the dtype cannot hold its numbers."""
+    """Return the tensor in `dtype`. Raises ModelFolderError if the dtype cannot represent its numbers."""
     if not tensor.is_floating_point():
         raise ModelFolderError(f"{source}: {name}: found {tensor.dtype}, expected floating-point weights")
     stored = tensor.to(dtype)

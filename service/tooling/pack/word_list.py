@@ -1,4 +1,4 @@
-"""Makes a word-level tokenizer: of a word list, for checkpoints that come with nothing else, and for the recipes."""
+"""Word-level tokenizers from word lists, for checkpoints without a tokenizer and for the training recipes."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from service.domain.errors import ModelFolderError
 
 UNKNOWN = "<unk>"
-#: Entries that word lists have beside words, and that are never predicted.
+#: Entries of word lists that are no words and are never predicted.
 SPECIAL_TOKENS = frozenset({"<pad>", "<unk>", "<s>", "</s>", "<bos>", "<eos>"})
-#: A word with inner apostrophes and hyphens, or a single mark; typographic quotes are made plain before.
+#: A word with inner apostrophes and hyphens, or one punctuation mark; typographic quotes are replaced before.
 WORD = r"\w+(?:['\-]\w+)*|[^\w\s]"
 QUOTES = {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "`": "'"}
 
@@ -35,7 +35,7 @@ def read_words(path: Path) -> list[str]:
 def word_tokenizer(path: Path, vocab_size: int, unknown: str = UNKNOWN) -> Tokenizer:
     """Return a word-level tokenizer of the list at `path`, of exactly `vocab_size` entries.
 
-    A list without the unknown token gets it at the end, where it moves no other id, if the network has room for it.
+    If the list lacks the unknown token and the network has one more row, the token is appended; no other id changes.
     """
     words = read_words(path)
     if unknown not in words and len(words) + 1 == vocab_size:
@@ -53,7 +53,7 @@ def word_tokenizer(path: Path, vocab_size: int, unknown: str = UNKNOWN) -> Token
 
 
 def build_word_tokenizer(words: list[str], unknown: str = UNKNOWN) -> Tokenizer:
-    """Return a word-level tokenizer of `words` in the order of their ids, which also joins words to text."""
+    """Return a word-level tokenizer of `words` in the order of their ids, with a decoder that joins words to text."""
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=unknown))
     plain = [normalizers.Replace(mark, to) for mark, to in QUOTES.items()]
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *plain])
