@@ -16,8 +16,9 @@ from service.model_folder.safetensors_io import read_tensor_file, write_tensor_f
 from service.nets.config.rnn_spec import RnnSpec
 from tests.folders import make_trainer, write_golden, write_language_model
 from tests.forecast_folders import write_forecaster
-from tests.integration.nets import test_encoder_decoder, test_forecaster, test_language_model, test_stack
-from tests.integration.nets.test_stack import (
+from tests.integration.nets import test_encoder_decoder, test_forecaster, test_language_model
+from tests.integration.nets.layers import test_rnn_stack
+from tests.integration.nets.layers.test_rnn_stack import (
     HIDDEN,
     INPUT,
     random_input,
@@ -72,7 +73,7 @@ def test_a_mistake_in_a_stack_is_far_beyond_rounding(cell: str, mistake: str) ->
 
 
 @pytest.mark.parametrize("connection", ["residual", "highway"])
-@pytest.mark.parametrize("cell", test_stack.CELLS)
+@pytest.mark.parametrize("cell", test_rnn_stack.CELLS)
 def test_a_connection_that_is_skipped_is_far_beyond_rounding(cell: str, connection: str) -> None:
     plain = RnnSpec(cell, INPUT, (INPUT, INPUT))
     connected = RnnSpec(cell, INPUT, (INPUT, INPUT), connection=connection)
@@ -90,8 +91,8 @@ def far_off(layout: RnnSpec, wrong: RnnSpec, mistake: Mistake) -> float:
     stack = ready(layout, weights)
     x, state = random_input(), random_state(stack)
     expected, found = run_steps(stack, x, state)[0], run_steps(ready(wrong, mistake(weights)), x, state)[0]
-    passes = test_stack.TIME * len(layout.hidden_sizes)
-    allowed = bound(float(expected.abs().max()), test_stack.TERMS, passes)
+    passes = test_rnn_stack.TIME * len(layout.hidden_sizes)
+    allowed = bound(float(expected.abs().max()), test_rnn_stack.TERMS, passes)
     return float((found - expected).abs().max()) / allowed
 
 
