@@ -1,1 +1,1 @@
-"""Programs that measure; each prints its figures."""
+"""Benchmarks; each program prints its figures."""

@@ -1,4 +1,4 @@
-"""Draws a run's latency over throughput, one curve per server, one point per number of connections.
+"""Plot of a run's latency over throughput, one curve per server, one point per number of connections.
 
     python -m benchmarks.curves FILE.json FILE.svg
 

@@ -1,4 +1,4 @@
-"""What the project wants to reach, as ratios within one run, and what a run measured of it."""
+"""Performance targets, as ratios within one run, and their measured values."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence

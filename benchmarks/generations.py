@@ -43,7 +43,7 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Size:
-    """How long to measure: tokens of each generation at once, rounds of them, and seconds of arrivals."""
+    """Duration of the measurement: tokens per concurrent generation, rounds, and seconds of arrivals."""
 
     tokens: int
     rounds: int
@@ -54,7 +54,7 @@ FULL, QUICK = Size(200, 3, 15.0), Size(100, 1, 4.0)
 
 
 def ask(port: int, tokens: int, temperature: float, word: int) -> int:
-    """Have one text generated; return how many tokens it has."""
+    """Generate one text and return its number of tokens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     options = {"max_tokens": tokens, "temperature": temperature, "seed": word}
     body = json.dumps({"input": {"ids": [word]}, "options": options})

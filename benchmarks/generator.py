@@ -1,4 +1,4 @@
-"""The load generator: wrk with the script steps.lua, which sends one step after the other over kept connections."""
+"""The load generator: wrk with the script steps.lua, which sends consecutive steps over persistent connections."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 10
 
 @dataclass(frozen=True)
 class Session:
-    """Where a session's steps go, and their body: a `%d` for the word's id, and one for the step's number or none."""
+    """The path and body of a session's steps, with `%d` for the word's id and optionally for the step's number."""
 
     path: str
     body: str
@@ -28,7 +28,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Load:
-    """What one run saw: answered steps per second, latencies in milliseconds, and requests that failed."""
+    """The results of one run: answered steps per second, latencies in milliseconds, and failed requests."""
 
     rate: float
     p50: float

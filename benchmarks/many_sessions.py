@@ -152,7 +152,7 @@ async def fill(at: Place, crowd: Crowd) -> None:
 
 
 async def timed(call: Callable[[], Awaitable[object]], times: int = 1) -> list[float]:
-    """How long each call took, in milliseconds."""
+    """The duration of each call in milliseconds."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Session steps beyond what the service can do: arrivals that do not wait for answers, up to twice its capacity.
+"""Session steps under overload: an open-loop arrival process at up to twice the capacity of the service.
 
     python -m benchmarks.overload [--quick] [--json FILE]
 
@@ -50,7 +50,7 @@ class Walk:
 
 @dataclass
 class Tally:
-    """What came of the steps of one load; latencies in seconds from the time that each was due."""
+    """Results of the steps of one load; latencies in seconds from the scheduled arrival of each step."""
 
     good: list[float] = field(default_factory=list)
     late: int = 0

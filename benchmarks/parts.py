@@ -1,4 +1,4 @@
-"""What `make bench` measures beside session steps: programs of their own, each with its figures as JSON."""
+"""The further benchmarks of `make bench` beside session steps; each is a program that writes its figures as JSON."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Servers under measurement as processes: started on a free port, awaited, and stopped with all their children."""
+"""Processes of the measured servers: start on a free port, wait until ready, and stop with all children."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of `url` is answered by 200."""
+    """Return whether a GET of `url` is answered with status 200."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return bool(response.status == 200)

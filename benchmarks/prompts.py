@@ -1,4 +1,4 @@
-"""How many tokens of an input to feed at a time: what a long input costs, and how long it keeps a step waiting.
+"""The chunk size of long inputs: the cost of a long input, and the delay that it causes for other steps.
 
     python -m benchmarks.prompts [--model models/next-word/1] [--tokens 128] [--chunks 1 4 16 64]
 

@@ -1,4 +1,4 @@
-"""Markdown of a run's results: who is how fast, and which figures are reached.
+"""Markdown report of a run: throughput and latency of each server, and the targets that are reached.
 
     python -m benchmarks.report FILE [--into README.md]
 

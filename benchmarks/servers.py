@@ -1,4 +1,4 @@
-"""Who is measured: this service in its arithmetics and numbers of workers, and the peers."""
+"""The measured servers: this service in several dtypes and numbers of workers, and the peers."""
 
 import itertools
 import json

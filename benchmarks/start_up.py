@@ -1,4 +1,4 @@
-"""How long the service takes to be ready with all bundled models, and how much memory a worker holds after some work.
+"""Start-up time of the service with all bundled models, and memory of a worker after some requests.
 
     python -m benchmarks.start_up [--models models] [--repeats 3]
 

@@ -1,4 +1,4 @@
-"""Session steps over HTTP: every server alone on the machine, in turns, round after round."""
+"""Session steps over HTTP, with one server at a time on the machine, in alternating rounds."""
 
 import subprocess
 import time
@@ -20,7 +20,7 @@ ANSWERS, LONGEST_SECONDS = 4, 15.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How often and how long to measure: `stay` and `move` are numbers of connections."""
+    """Rounds and duration of the measurement; `stay` and `move` are numbers of connections."""
 
     rounds: int
     seconds: float
@@ -34,7 +34,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Steps:
-    """What was seen: a row per server, round and load, and by server why it has none."""
+    """Results: a row per server, round and load, and the reason for each server without rows."""
 
     rows: list[Row]
     failures: dict[str, str]

@@ -1,4 +1,4 @@
-"""Where the training text comes from, how it is cut into words, and which part is held out.
+"""Sources of the training text, its segmentation into words, and its held-out parts.
 
 Sources, each given to a recipe as a path:
 
@@ -45,7 +45,7 @@ def warn_of_other_edition(path: Path) -> None:
 
 
 def part_of(sentence: str) -> str:
-    """Tell to which part an English sentence belongs: `test` (5 %), `valid` (3 %) or `train`.
+    """Return the part that an English sentence belongs to: `test` (5 %), `valid` (3 %) or `train`.
 
     Decided by a digest of the sentence's words without case and marks, so that spellings of one sentence
     never stand on both sides, and every recipe that uses Tatoeba shares one split.

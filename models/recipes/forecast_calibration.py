@@ -1,4 +1,4 @@
-"""What the validation part tells of a trained forecaster: how wide its quantiles should be, how long errors last."""
+"""Calibration of a trained forecaster on the validation part: width of the quantiles, persistence of the errors."""
 
 import math
 

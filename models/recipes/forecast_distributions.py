@@ -1,4 +1,4 @@
-"""Losses of the forecast distributions, and the quantiles and normal scores that judge them."""
+"""Losses of the forecast distributions, and quantiles and normal scores for their evaluation."""
 
 import math
 
@@ -31,7 +31,7 @@ def loss(name: str, parameters: Tensor, target: Tensor, levels: Tensor) -> Tenso
 
 
 def quantile_position(quantiles: Tensor, levels: Tensor, value: Tensor) -> Tensor:
-    """Where `value` (...) lies in the forecast: the inverse of the quantile function through quantiles (..., levels).
+    """Return the level of `value` (...) in the forecast: the inverse of the quantile function of (..., levels).
 
     Linear between the levels, exponential tails through the two outermost on each side.
     """

@@ -1,4 +1,4 @@
-"""Writes a trained forecaster as a model folder, and reads it back into the trainer's own network."""
+"""Export of a trained forecaster to a model folder, and import into the trainer's network."""
 
 import json
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Architecture:
-    """What config.json says of a directly decoding forecaster without known, static or missing values."""
+    """The configuration of a directly decoding forecaster without known, static or missing values."""
 
     features: tuple[str, ...]
     target: tuple[str, ...]
@@ -61,7 +61,7 @@ class Architecture:
 
     @property
     def beside_size(self) -> int:
-        """How much the local layer knows of a step: its calendar, and the value one season before."""
+        """The number of future features of a step: its calendar, and the value one season before."""
         return self.calendar_width + (len(self.target) if self.season else 0)
 
     @property
@@ -71,7 +71,7 @@ class Architecture:
 
 
 class Beside(NamedTuple):
-    """What is known of the steps ahead: inputs (origins, horizon, beside_size), base (origins, horizon, targets)."""
+    """Future features: inputs (origins, horizon, beside_size), base (origins, horizon, targets)."""
 
     inputs: Tensor
     base: Tensor

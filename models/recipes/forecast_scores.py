@@ -1,4 +1,4 @@
-"""Judges forecasts at every origin of a part: errors per step, coverage of an interval, and repeats to beat."""
+"""Evaluation of forecasts at every origin of a part: errors per step, interval coverage, and naive baselines."""
 
 import torch
 from torch import Tensor

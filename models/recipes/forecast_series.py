@@ -1,4 +1,4 @@
-"""A long series as a forecaster reads it: its rows, what is known of the steps ahead, and its parts in time."""
+"""A long series for a forecaster: its rows, the future features of the steps ahead, and its parts in time."""
 
 import math
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from models.recipes.forecast_series import Places, Series, Split, forecasts, pla
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how to train; `positions` rows of every piece are asked for a forecast."""
+    """Hyperparameters of the training; `positions` rows of every piece are forecast origins."""
 
     updates: int
     rate: float

@@ -1,4 +1,4 @@
-"""The baseline that the next-word model has to beat: interpolated modified Kneser-Ney.
+"""Interpolated modified Kneser-Ney smoothing, the baseline of the next-word model.
 
 S. F. Chen and J. Goodman, "An empirical study of smoothing techniques for language modeling", Computer Speech and
 Language 13 (1999), equations 26 to 28: three discounts an order, estimated from the counts of counts; lower orders

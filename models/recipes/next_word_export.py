@@ -1,4 +1,4 @@
-"""Writes the trained next-word model as a model folder, and prints the figures of its card."""
+"""Export of the trained next-word model to a model folder, and the figures of its model card."""
 
 import json
 import textwrap

@@ -1,4 +1,4 @@
-"""The figures of the taxi model's card, computed from the files of its folder, and the card and plot themselves."""
+"""The model card of the taxi model and its plot, with figures computed from the files of its folder."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The taxi passengers of New York: the series, its parts, its labelled anomalies, and changed copies to train on."""
+"""The taxi passengers of New York: the series, its parts, its labelled anomalies, and augmented copies for training."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Writes the trained translation model as a model folder, searches for translations, and prints the card's figures."""
+"""Export of the trained translation model to a model folder, beam search, and the figures of its model card."""
 
 import json
 import textwrap
@@ -152,7 +152,7 @@ class Beams:
         self.state = (self.state[0][:, origins], self.state[1][:, origins])
 
     def done(self) -> bool:
-        """Whether every sentence has as many ended hypotheses as it may keep."""
+        """Return whether every sentence has as many finished hypotheses as it keeps."""
         return all(len(found) >= self.size for found in self.finished)
 
     def best(self) -> list[list[int]]:

@@ -58,7 +58,7 @@ State = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train: warm up, then fall to zero in a straight line over `epochs`; batches in target pieces."""
+    """Hyperparameters: linear warm-up, then linear decay to zero over `epochs`; batch sizes in target pieces."""
 
     epochs: int = 10
     rate: float = 2e-3
@@ -103,7 +103,7 @@ class Translator(nn.Module):
         return memory, (_bridge(hidden), _bridge(cell))
 
     def keys(self, memory: Tensor) -> Tensor:
-        """What the attention compares the decoder's output with: computed once per source sentence."""
+        """Return the keys of the attention, which are computed once per source sentence."""
         return memory if self.attention is None else self.attention(memory)
 
     def decode(self, target: Tensor, state: State, memory: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, State]:

@@ -1,1 +1,1 @@
-"""What a checkpoint holds, and the config.json that it looks like."""
+"""Inspection of checkpoints: their parts, and a proposed config.json."""

@@ -115,7 +115,7 @@ def _additive(builder: ProposalBuilder, weights: list[Matrix], query: int, memor
 
 
 def _query_and_memory(weights: list[Matrix], query: int, memory: int) -> tuple[Matrix, Matrix]:
-    """Tell the layer over the query from the one over the memory, by their widths or else by their names.
+    """Return the layers over query and memory, identified by their widths or else by their names.
 
     Raises UnsupportedNetwork.
     """

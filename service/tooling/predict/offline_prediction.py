@@ -1,4 +1,4 @@
-"""One question to one model without a server, for `unroll predict`."""
+"""One prediction of one model without a server, for `unroll predict`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from service.tooling.predict.series_file import read_future, read_series
 
 @dataclass(frozen=True, slots=True)
 class PredictionArguments:
-    """What the command line brings: a text, or files of observations and of what is known in advance."""
+    """Arguments of the command line: a text, or files of observations and of known covariates."""
 
     text: str | None = None
     series: Path | None = None
@@ -24,14 +24,14 @@ class PredictionArguments:
 
 @dataclass(frozen=True, slots=True)
 class OfflinePrediction:
-    """A version's folder and what to ask it."""
+    """The folder of a version, and the operation to run."""
 
     folder: Path
     config: Config
     operation: Predict
 
     def render(self, output: dict[str, Any]) -> str:
-        """Return the answer for people."""
+        """Return the output as text for people."""
         if isinstance(self.config, ForecasterConfig):
             return forecast_table(output, self._times_ahead(self.config, output["horizon"]))
         words = [f"{one['probability']:.4f}  {one['token']}" for one in output.get("predictions", [])]
@@ -46,7 +46,7 @@ class OfflinePrediction:
 
 
 def prepare(model: str, models: Path, given: PredictionArguments, options: PredictOptions) -> OfflinePrediction:
-    """Find the model and read what it is asked. Raises ModelFolderError, InvalidRequest."""
+    """Find the model and read its input. Raises ModelFolderError, InvalidRequest."""
     folder = _find(model, models)
     config = parse_config(read_config_bytes(folder), str(folder / "config.json"))
     asked = _series(model, config, given) if isinstance(config, ForecasterConfig) else _text(model, given)
@@ -54,11 +54,11 @@ def prepare(model: str, models: Path, given: PredictionArguments, options: Predi
 
 
 def _find(model: str, models: Path) -> Path:
-    """Return the folder that is named, or the newest version of the model that is."""
+    """Return the folder `model`, or the newest version of the model of that name."""
     folder = Path(model)
     if (folder / "config.json").is_file():
         return folder
-    folders = [one for one in version_folders(models) if one.parent.name == model]
+    folders = [path for path in version_folders(models) if path.parent.name == model]
     if not folders:
         raise ModelFolderError(f"{models}: found no model {model!r}, expected one with <version>/config.json")
     return folders[-1]
