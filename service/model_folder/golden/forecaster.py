@@ -67,10 +67,12 @@ def _inputs(given: dict[str, Tensor], preprocessor: Preprocessor) -> tuple[Tenso
         known = np.zeros((steps, 0))
         if "inputs.future" in given:
             known = preprocessor.scale_known(given["inputs.future"][at].double().numpy())
-        trail = preprocessor.empty_trail()
-        rows = preprocessor.read(values, times, trail.last)
+        history = preprocessor.initial_history()
+        rows = preprocessor.transform(values, times, history.last)
         after = preprocessor.times_after(None if times is None else int(times[-1]), steps)
-        found.append((rows.inputs, *preprocessor.ahead(preprocessor.advance(trail, rows.filled), after, known)))
+        found.append(
+            (rows.inputs, *preprocessor.future_inputs(preprocessor.advance(history, rows.filled), after, known))
+        )
     inputs, beside, base = (torch.from_numpy(np.stack(parts)).float() for parts in zip(*found, strict=True))
     return inputs, beside.flatten(0, 1), base.flatten(0, 1)
 

@@ -85,7 +85,7 @@ class Preprocessor:
     def _columns(self, names: list[str]) -> list[int]:
         return [self.config.features.index(name) for name in names]
 
-    def empty_trail(self) -> History:
+    def initial_history(self) -> History:
         """Return the history before the first row, the means."""
         season = (self.config.season, len(self.config.target))
         return History(np.zeros(len(self.config.features)), np.zeros(season))
@@ -94,7 +94,7 @@ class Preprocessor:
         """Scale and clamp rows (n, F), NaN where missing."""
         return np.clip((values - self.mean) / self.scale, -self.clamp, self.clamp)
 
-    def read(self, values: Numbers, times: Times | None, last: Numbers) -> Rows:
+    def transform(self, values: Numbers, times: Times | None, last: Numbers) -> Rows:
         """Preprocess values (n, F) with NaN where missing, at times (n,), after the filled row `last` (F,)."""
         standard = (values - self.mean) / self.scale
         missing = np.isnan(standard)
@@ -118,13 +118,12 @@ class Preprocessor:
             parts.append(calendar_columns(self.config.calendar, times))
         return np.concatenate(parts, axis=1)
 
-    def advance(self, trail: History, filled: Numbers) -> History:
+    def advance(self, history: History, filled: Numbers) -> History:
         """Return the history after rows `filled` (n, F)."""
         if not len(filled):
-            return trail
-        season = self.config.season
-        history = np.concatenate([trail.history, filled[:, self.target]])
-        return History(filled[-1], history[len(history) - season :])
+            return history
+        targets = np.concatenate([history.history, filled[:, self.target]])
+        return History(filled[-1], targets[len(targets) - self.config.season :])
 
     def scale_known(self, future: Numbers) -> Numbers:
         """Scale and clamp the known covariates of steps ahead, (k, known)."""
@@ -136,25 +135,25 @@ class Preprocessor:
             return None
         return last + 1_000_000 * self.config.step_seconds * np.arange(1, steps + 1, dtype=np.int64)
 
-    def beside(self, times: Times | None, known: Numbers, season: Numbers) -> Numbers:
+    def future_features(self, times: Times | None, known: Numbers, season: Numbers) -> Numbers:
         """Join future features: times (k,), scaled covariates (k, known), season values (k, T or 0) -> (k, K)."""
         calendar = [calendar_columns(self.config.calendar, times)] if self.config.calendar and times is not None else []
         return np.concatenate([known, *calendar, season], axis=1)
 
-    def ahead(self, trail: History, times: Times | None, known: Numbers) -> tuple[Numbers, Numbers]:
+    def future_inputs(self, history: History, times: Times | None, known: Numbers) -> tuple[Numbers, Numbers]:
         """Return the future features (k, K) of the next k steps, and the base of their forecasts (k, T)."""
         steps = len(known)
-        season = trail.season(steps) if self.config.season else np.zeros((steps, 0))
-        last = np.tile(trail.last[self.target], (steps, 1))
-        return self.beside(times, known, season), self.base(season, last)
+        season = history.season(steps) if self.config.season else np.zeros((steps, 0))
+        last = np.tile(history.last[self.target], (steps, 1))
+        return self.future_features(times, known, season), self.base(season, last)
 
-    def behind(self, trail: History, times: Times | None, filled: Numbers) -> tuple[Numbers, Numbers]:
-        """Return the same for each of the rows `filled` (n, F) after `trail`, as known one row before it."""
+    def past_inputs(self, history: History, times: Times | None, filled: Numbers) -> tuple[Numbers, Numbers]:
+        """Return the same for each of the rows `filled` (n, F) after `history`, as known one row before it."""
         targets = filled[:, self.target]
-        season = np.concatenate([trail.history, targets])[: len(filled)]
+        season = np.concatenate([history.history, targets])[: len(filled)]
         season = season if self.config.season else np.zeros((len(filled), 0))
-        last = np.concatenate([trail.last[None, self.target], targets])[: len(filled)]
-        return self.beside(times, filled[:, self.known], season), self.base(season, last)
+        last = np.concatenate([history.last[None, self.target], targets])[: len(filled)]
+        return self.future_features(times, filled[:, self.known], season), self.base(season, last)
 
     def base(self, season: Numbers, last: Numbers) -> Numbers:
         """Return the base that forecasts (k, T) are added to: the value one season before, the last one, or 0."""
@@ -162,7 +161,7 @@ class Preprocessor:
             return np.zeros_like(last)
         return season if self.config.season else last
 
-    def in_units(self, scaled: Numbers) -> Numbers:
+    def unscale(self, scaled: Numbers) -> Numbers:
         """Return targets (..., T) in the units of the input."""
         return scaled * self.scale[self.target] + self.mean[self.target]
 

@@ -76,7 +76,9 @@ class AutoregressiveForecast(DirectForecast):
             past = at - pre.config.season
             season = self._fed_back(past) if past >= 0 else np.tile(trail.history[at], (self._count, 1))
         known = np.tile(self._request.known[at], (self._count, 1))
-        return FutureInputs(1, pre.beside(self._times_of(at), known, season), pre.base(season, self._fed_back(at - 1)))
+        return FutureInputs(
+            1, pre.future_features(self._times_of(at), known, season), pre.base(season, self._fed_back(at - 1))
+        )
 
     def _mean(self) -> Numbers:
         found: Numbers = self._drawn.mean(0)

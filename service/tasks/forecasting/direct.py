@@ -66,8 +66,8 @@ class DirectForecast:
         self._before = standing
         self._request = request
         self._preprocessor = preprocessor
-        self._rows = preprocessor.read(request.rows.values, request.rows.times, standing.trail.last)
-        self._known = preprocessor.behind(standing.trail, request.rows.times, self._rows.filled)
+        self._rows = preprocessor.transform(request.rows.values, request.rows.times, standing.trail.last)
+        self._known = preprocessor.past_inputs(standing.trail, request.rows.times, self._rows.filled)
         self._trail = preprocessor.advance(standing.trail, self._rows.filled)
         # Rows that there is a forecast of, and anything to compare.
         present = ~np.isnan(self._rows.scaled[:, preprocessor.target])
@@ -108,7 +108,7 @@ class DirectForecast:
 
     def _ahead(self, steps: int) -> FutureInputs:
         times = self._preprocessor.times_after(self._request.rows.after, steps)
-        beside, base = self._preprocessor.ahead(self._trail, times, self._request.known[:steps])
+        beside, base = self._preprocessor.future_inputs(self._trail, times, self._request.known[:steps])
         return FutureInputs(steps, beside, base)
 
     def _check_of(self, chunk: slice) -> ScoringRequest | None:
@@ -188,14 +188,14 @@ class DirectForecast:
             return None
         expected = self._distribution(np.concatenate(self._scored))
         came = self._rows.scaled[self._comparable][:, self._preprocessor.target]
-        errors = np.abs(self._preprocessor.in_units(came) - self._preprocessor.in_units(expected.mean()))
+        errors = np.abs(self._preprocessor.unscale(came) - self._preprocessor.unscale(expected.mean()))
         scores = () if expected.kind == "point" else tuple(anomaly_scores(expected, came).tolist())
         return ForecastCheck(int((~np.isnan(came)).sum()), float(np.nansum(errors)), scores)
 
     def _listed(self, scaled: Numbers) -> Json:
         """Return (horizon, T) in units, shaped as the client writes values."""
         pre = self._preprocessor
-        numbers = rounded(pre.in_units(scaled), pre.scale[pre.target])
+        numbers = rounded(pre.unscale(scaled), pre.scale[pre.target])
         listed: Json = (numbers[:, 0] if self._request.flat else numbers).tolist()
         return listed
 

@@ -29,7 +29,7 @@ class ForecastingTask:
         whole = StateLayout([(spec.name, spec.shape) for spec in config.session_state()])
         self.state_codec = StreamStateCodec(whole, len(config.features), config.season, len(config.target))
         self._kind = DirectForecast if config.decoding == "direct" else AutoregressiveForecast
-        self.initial_state = StreamState(0, None, torch.zeros(self._layout.size), preprocessor.empty_trail())
+        self.initial_state = StreamState(0, None, torch.zeros(self._layout.size), preprocessor.initial_history())
 
     def start(self, operation: Operation, state: StreamState) -> DirectForecast:
         """Check and scale the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
