@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import torch
@@ -55,7 +55,7 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round: two minutes rather than half an hour")
     parser.add_argument("--servers", nargs="+", choices=[server.name for server in SERVERS], help="only these")
@@ -65,15 +65,26 @@ def main() -> None:
     parser.add_argument("--move", type=int, nargs="*", help="connections among which sessions move at every step")
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), help="what else to measure")
     parser.add_argument("--json", type=Path, help="write the results to this file, too")
-    given = parser.parse_args()
-    usual = asdict(QUICK if given.quick else FULL)
-    plan = Plan(**{name: own if getattr(given, name) is None else getattr(given, name) for name, own in usual.items()})
-    servers = [server for server in SERVERS if given.servers is None or server.name in given.servers]
+    return parser.parse_args()
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """Return the quick or the full plan with the values that the command line states."""
+    stated = {field.name: getattr(arguments, field.name) for field in fields(Plan)}
+    return replace(
+        QUICK if arguments.quick else FULL, **{name: value for name, value in stated.items() if value is not None}
+    )
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    plan = plan_of(arguments)
+    servers = [server for server in SERVERS if arguments.servers is None or server.name in arguments.servers]
     try:
         generator.require()
     except GeneratorFailed as error:
         sys.exit(f"benchmarks: {error}")
-    # Ended from outside, it still stops what it has started.
+    # The exit handlers stop the started servers when the process is terminated.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     cores = confine()
     results: dict[str, object] = {
@@ -83,13 +94,13 @@ def main() -> None:
         "servers": {server.name: server.title for server in servers},
     }
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(servers, ref_lm.write(Path(folder)), plan, tell)
-    results |= {"rows": found.rows, "failures": found.failures}
-    wanted = (QUICK_PARTS if given.quick else list(PARTS)) if given.parts is None else given.parts
-    results["parts"] = parts.measure(wanted, given.quick, tell)
+        steps = measure(servers, ref_lm.write(Path(folder)), plan, tell)
+    results |= {"rows": steps.rows, "failures": steps.failures}
+    selected = (QUICK_PARTS if arguments.quick else list(PARTS)) if arguments.parts is None else arguments.parts
+    results["parts"] = parts.measure(selected, arguments.quick, tell)
     print(report.render(results))
-    if given.json is not None:
-        given.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

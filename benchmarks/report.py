@@ -43,9 +43,9 @@ def _machine(results: Results) -> Iterator[str]:
 
 
 def _steps(results: Results) -> Iterator[str]:
-    found = {(row["server"], row["manner"], row["connections"]): row for row in medians(results["rows"])}
-    measured = {server for server, _, _ in found}
-    loads = list(dict.fromkeys((manner, connections) for _, manner, connections in found))
+    rows = {(row["server"], row["manner"], row["connections"]): row for row in medians(results["rows"])}
+    measured = {server for server, _, _ in rows}
+    loads = list(dict.fromkeys((manner, connections) for _, manner, connections in rows))
     yield "Session steps/s, p50 / p99 in ms; `moving`: each step of a session over another connection.\n"
     yield "| server |" + "".join(f" {_load(*load)} |" for load in loads) + " errors |"
     yield "|---|" + "---|" * (len(loads) + 1)
@@ -53,12 +53,19 @@ def _steps(results: Results) -> Iterator[str]:
         if name in results["failures"] and name not in measured:
             yield f"| {title} | not measured: {_one_line(results['failures'][name])} |" + " |" * len(loads)
             continue
-        rows = [found.get((name, *load)) for load in loads]
-        errors = sum(row["errors"] for row in rows if row is not None)
-        yield f"| {title} |" + "".join(f" {_cell(row)} |" for row in rows) + f" {errors:,} |"
+        yield _server_line(title, [rows.get((name, *load)) for load in loads])
+    yield from _later_failures(results, measured)
+
+
+def _later_failures(results: Results, measured: set[str]) -> Iterator[str]:
     for name, reason in results["failures"].items():
         if name in measured:
             yield f"\n{results['servers'][name]} failed in a later round: {_one_line(reason)}"
+
+
+def _server_line(title: str, rows: list[dict[str, Any] | None]) -> str:
+    errors = sum(row["errors"] for row in rows if row is not None)
+    return f"| {title} |" + "".join(f" {_cell(row)} |" for row in rows) + f" {errors:,} |"
 
 
 def _load(manner: str, connections: int) -> str:

@@ -31,7 +31,7 @@ def _numeric(parts: Inventory) -> str:
     """Describe a network without an embedding by the sizes of its inputs and outputs."""
     group, before = parts.groups[0], find_input_projection(parts)
     reads = group.input_size if before is None else before.columns
-    behind: list[Matrix] = [one for one in parts.linears if one is not before]
+    behind: list[Matrix] = [layer for layer in parts.linears if layer is not before]
     answers = behind[-1].rows if behind else group.output_size
     return (
         f"forecasting, regression or classification: it reads {reads} number{'s' * (reads != 1)} "

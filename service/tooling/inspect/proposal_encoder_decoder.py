@@ -107,10 +107,10 @@ def _side(group: RecurrentGroup, table: Matrix, file: str) -> dict[str, Any]:
 
 def _output(builder: ProposalBuilder, target: Matrix) -> Matrix | None:
     """Name the output layer, the last with the target's vocabulary, and return it; None if it is the embedding."""
-    found = [layer for layer in builder.linears if layer.rows == target.rows and not is_attention_name(layer.name)]
-    if found:
-        builder.assign(found[-1], "output")
-        return found[-1]
+    layers = [layer for layer in builder.linears if layer.rows == target.rows and not is_attention_name(layer.name)]
+    if layers:
+        builder.assign(layers[-1], "output")
+        return layers[-1]
     for name, size in [*builder.vectors.items()]:
         if size == target.rows and name.endswith("bias"):
             del builder.vectors[name]

@@ -56,11 +56,11 @@ def read_state_dict(path: Path) -> StateDict:
         return storage
 
     saved = _load(path, to_cpu)
-    found = dict(_state_dicts(saved, ()))
-    if not found:
+    state_dicts = dict(_state_dicts(saved, ()))
+    if not state_dicts:
         raise ModelFolderError(f"{path}: found {_brief(saved)}, expected a state dict: names with tensors")
-    kind = "state dict" if "" in found else "training checkpoint"
-    return _named(kind, found, tuple(sorted(devices)), tuple(_beside(saved, found)))
+    kind = "state dict" if "" in state_dicts else "training checkpoint"
+    return _named(kind, state_dicts, tuple(sorted(devices)), tuple(_beside(saved, state_dicts)))
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:

@@ -34,23 +34,23 @@ class OfflinePrediction:
         """Return the output as text for people."""
         if isinstance(self.config, ForecasterConfig):
             return forecast_table(output, self._times_ahead(self.config, output["horizon"]))
-        words = [f"{one['probability']:.4f}  {one['token']}" for one in output.get("predictions", [])]
-        return "\n".join([*words, *(one["text"] for one in output.get("translations", []))])
+        words = [f"{token['probability']:.4f}  {token['token']}" for token in output.get("predictions", [])]
+        return "\n".join([*words, *(translation["text"] for translation in output.get("translations", []))])
 
     def _times_ahead(self, config: ForecasterConfig, steps: int) -> list[int] | None:
-        given = self.operation.input
-        times = given.timestamps if isinstance(given, SeriesInput) else None
+        series = self.operation.input
+        times = series.timestamps if isinstance(series, SeriesInput) else None
         if times is None or config.step_seconds is None:
             return None
         return [times[-1] + 1_000_000 * config.step_seconds * step for step in range(1, steps + 1)]
 
 
-def prepare(model: str, models: Path, given: PredictionArguments, options: PredictOptions) -> OfflinePrediction:
+def prepare(model: str, models: Path, arguments: PredictionArguments, options: PredictOptions) -> OfflinePrediction:
     """Find the model and read its input. Raises ModelFolderError, InvalidRequest."""
     folder = _find(model, models)
     config = parse_config(read_config_bytes(folder), str(folder / "config.json"))
-    asked = _series(model, config, given) if isinstance(config, ForecasterConfig) else _text(model, given)
-    return OfflinePrediction(folder, config, Predict(asked, options))
+    model_input = _series(model, config, arguments) if isinstance(config, ForecasterConfig) else _text(model, arguments)
+    return OfflinePrediction(folder, config, Predict(model_input, options))
 
 
 def _find(model: str, models: Path) -> Path:
@@ -64,27 +64,27 @@ def _find(model: str, models: Path) -> Path:
     return folders[-1]
 
 
-def _series(model: str, config: ForecasterConfig, given: PredictionArguments) -> SeriesInput:
+def _series(model: str, config: ForecasterConfig, arguments: PredictionArguments) -> SeriesInput:
     features = ", ".join(config.features)
-    if given.text is not None:
+    if arguments.text is not None:
         raise InvalidRequest(
-            f"TEXT is {given.text!r}: expected --csv FILE, since {model} reads observations ({features})"
+            f"TEXT is {arguments.text!r}: expected --csv FILE, since {model} reads observations ({features})"
         )
-    if given.series is None:
+    if arguments.series is None:
         raise InvalidRequest(f"--csv is missing: expected a file of observations, with a column for each of {features}")
-    series = read_series(given.series, config.features)
-    if given.future is None:
+    series = read_series(arguments.series, config.features)
+    if arguments.future is None:
         return series
     if not config.known:
-        raise InvalidRequest(f"--future is {given.future}: expected none, since {model} has no known covariates")
-    future = read_future(given.future, config.known, series.timestamps[-1] if series.timestamps else None)
+        raise InvalidRequest(f"--future is {arguments.future}: expected none, since {model} has no known covariates")
+    future = read_future(arguments.future, config.known, series.timestamps[-1] if series.timestamps else None)
     return SeriesInput(series.values, series.flat, series.timestamps, future)
 
 
-def _text(model: str, given: PredictionArguments) -> TextInput:
-    for option, file in (("--csv", given.series), ("--future", given.future)):
+def _text(model: str, arguments: PredictionArguments) -> TextInput:
+    for option, file in (("--csv", arguments.series), ("--future", arguments.future)):
         if file is not None:
             raise InvalidRequest(f"{option} is {file}: expected TEXT alone, since {model} reads words")
-    if given.text is None:
+    if arguments.text is None:
         raise InvalidRequest(f"TEXT is missing: expected what {model} should read")
-    return TextInput(text=given.text)
+    return TextInput(text=arguments.text)
