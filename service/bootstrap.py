@@ -14,9 +14,9 @@ import torch
 from starlette.types import ASGIApp
 
 from service.application.admission import Admission
-from service.application.fresh_looks import FreshLooks
 from service.application.health import Health
 from service.application.model_versions.reconciler import ModelReconciler
+from service.application.model_versions.refresh import RefreshLimiter
 from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement
 from service.application.model_versions.session_scan import DrainScans
@@ -181,7 +181,7 @@ def text_limits(settings: Settings) -> TextLimits:
 def _wire(
     settings: Settings, engine: Engine, store: StateStore, files: StateFiles, *, metrics: Metrics, clock: Clock
 ) -> Services:
-    models, lanes, admission = (
+    models, locks, admission = (
         VersionResolver(engine),
         SessionLocks(),
         Admission(settings.max_requests, clock.monotonic),
@@ -193,13 +193,13 @@ def _wire(
         models=models,
         engine=engine,
         store=store,
-        lanes=lanes,
+        locks=locks,
         observer=metrics,
         clock=clock,
         creations=creations,
     )
     steps = Steps(
-        sessions=sessions, models=models, engine=engine, store=store, lanes=lanes, observer=metrics, clock=clock
+        sessions=sessions, models=models, engine=engine, store=store, locks=locks, observer=metrics, clock=clock
     )
     return Services(
         models=models,
@@ -223,18 +223,18 @@ def _wire_reconciler(
     upgrades = ModelReconciler(
         models=services.models,
         engine=engine,
-        shelf=FolderModelRepository(
+        repository=FolderModelRepository(
             settings.models, catalogue, text_limits(settings), settings.dtype_of, settings.device
         ),
-        fleet=RedisWorkerRegistry(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
+        workers=RedisWorkerRegistry(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
         observer=services.observer,
         clock=services.clock,
         retirement=Retirement(int(settings.model_grace_seconds * 1000), settings.retire_superseded),
         # A step tells of itself at the next look, which a slow store delays.
-        searches=DrainScans(int((2 * poll + timeout) * 1000)),
-        fresh_seconds=fresh,
+        scans=DrainScans(int((2 * poll + timeout) * 1000)),
+        heartbeat_timeout=fresh,
     )
-    services.models.refresh = FreshLooks(upgrades.refresh, FRESH_LOOKS_APART_SECONDS)
+    services.models.refresh = RefreshLimiter(upgrades.refresh, FRESH_LOOKS_APART_SECONDS)
     return upgrades
 
 

@@ -163,7 +163,7 @@ def load_catalogue(models: Path, limits: TextLimits | None = None) -> ModelRegis
 
     async def load() -> None:
         shelf = FolderModelRepository(models, catalogue, limits or TextLimits())
-        for folder in await shelf.look():
+        for folder in await shelf.scan():
             await shelf.load(folder)
 
     asyncio.run(load())

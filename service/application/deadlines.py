@@ -44,7 +44,7 @@ class Deadline:
             applied=applied,
         )
 
-    def bounding(self, applied: Applied = "no") -> "DeadlineScope":
+    def enforce(self, applied: Applied = "no") -> "DeadlineScope":
         """Cancel a block at the deadline: `async with deadline.bounding() as effect`.
 
         Raises DeadlineExceeded that tells what took effect, first `applied`; ShuttingDown likewise where a worker that
@@ -58,9 +58,9 @@ class DeadlineScope:
 
     __slots__ = ("_deadline", "_effect", "_timeout")
 
-    def __init__(self, deadline: Deadline, effect: AppliedStatus) -> None:
+    def __init__(self, deadline: Deadline, status: AppliedStatus) -> None:
         self._deadline = deadline
-        self._effect = effect
+        self._effect = status
         self._timeout = asyncio.timeout(max(0.0, deadline.at - deadline.clock.monotonic()))
 
     async def __aenter__(self) -> AppliedStatus:

@@ -101,10 +101,10 @@ class StateStore(Protocol):
 class ModelRepository(Protocol):
     """The folders of model versions, and what of them is loaded into the engine."""
 
-    async def look(self) -> list[VersionFolder]:
+    async def scan(self) -> list[VersionFolder]:
         """The version folders, the newest of each model first. Raises ModelFolderError without a folder of models."""
 
-    async def glance(self) -> list[VersionFolder]:
+    async def list_folders(self) -> list[VersionFolder]:
         """The version folders that lie there now; the looks go on as if nobody had glanced. Raises as `look`."""
 
     async def load(
@@ -112,7 +112,7 @@ class ModelRepository(Protocol):
     ) -> ModelVersion | None:
         """Load a version aside and have it join; None where it is refused, which is logged, or changed meanwhile."""
 
-    def unload(self, edition: VersionKey) -> None:
+    def unload(self, version_key: VersionKey) -> None:
         """Have a version leave, and give its memory back."""
 
 
@@ -132,13 +132,13 @@ class WorkerRegistry(Protocol):
     async def deregister(self) -> None:
         """Remove this worker's versions."""
 
-    async def mark_retiring(self, edition: VersionKey, mark: RetirementMark) -> None:
+    async def mark_retiring(self, version_key: VersionKey, mark: RetirementMark) -> None:
         """Mark a version as retiring. An existing mark is replaced only by one that is `drained`."""
 
-    async def unmark_retiring(self, edition: VersionKey) -> None:
+    async def unmark_retiring(self, version_key: VersionKey) -> None:
         """Remove the mark of a retiring version."""
 
-    async def find_live_session(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
+    async def find_live_session(self, version_key: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
         """Return the position of the first live session of a version at or after `start`, or None if there is none.
 
         A long scan stops early and returns the position to continue from. New sessions are listed after all other

@@ -18,27 +18,27 @@ class Predictions:
         self._engine = engine
 
     async def one(
-        self, caller: RequestContext, model: str, version: str | None, operation: Operation
+        self, context: RequestContext, model: str, version: str | None, operation: Operation
     ) -> dict[str, Json]:
         """Run one operation and return the answer.
 
         Raises ModelNotFound, VersionNotFound, ModelNotReady, InvalidRequest.
         """
-        async with caller.deadline.bounding():
+        async with context.deadline.enforce():
             found = await self._models.version(model, version)
-            outcome = await self._engine.run(found, operation, None, caller.deadline.at)
+            outcome = await self._engine.run(found, operation, None, context.deadline.at)
         return {**_head(found), "output": outcome.output, "usage": _usage([outcome])}
 
     async def many(
-        self, caller: RequestContext, model: str, version: str | None, operations: list[Operation]
+        self, context: RequestContext, model: str, version: str | None, operations: list[Operation]
     ) -> dict[str, Json]:
         """Run several operations at once; the answer's `outputs` are in their order. One that fails fails all."""
-        async with caller.deadline.bounding():
+        async with context.deadline.enforce():
             found = await self._models.version(model, version)
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [
-                        group.create_task(self._numbered(found, operation, at, caller))
+                        group.create_task(self._numbered(found, operation, at, context))
                         for at, operation in enumerate(operations)
                     ]
             except* UnrollError as failures:
@@ -46,9 +46,9 @@ class Predictions:
         outcomes = [task.result() for task in tasks]
         return {**_head(found), "outputs": [outcome.output for outcome in outcomes], "usage": _usage(outcomes)}
 
-    async def _numbered(self, found: ModelVersion, operation: Operation, at: int, caller: RequestContext) -> Outcome:
+    async def _numbered(self, found: ModelVersion, operation: Operation, at: int, context: RequestContext) -> Outcome:
         try:
-            return await self._engine.run(found, operation, None, caller.deadline.at)
+            return await self._engine.run(found, operation, None, context.deadline.at)
         except UnrollError as error:
             if error.param is None or not error.param.startswith("input"):
                 raise

@@ -10,7 +10,7 @@ from service.domain.operations import Json
 
 @dataclass(frozen=True, slots=True)
 class VersionKey:
-    """What stands in a version's folder, by its fingerprint: changed in place, a version is another edition."""
+    """Identity of a version: a version that is changed in place has another fingerprint, and so another key."""
 
     model: str
     version: str
@@ -44,16 +44,16 @@ class ModelVersion:
     metrics: dict[str, Json] = field(default_factory=dict)
 
     @property
-    def edition(self) -> VersionKey:
+    def version_key(self) -> VersionKey:
         return VersionKey(self.name, self.version, self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFolder:
-    """A version's folder as it was last seen: `signature` follows from its files' names, sizes and times of change.
+    """A version's folder at the last scan.
 
-    `fingerprint` is known where it was loaded as it stands, `broken` says that it was refused, `settled` that it kept
-    still since the look before.
+    `signature` follows from the names, sizes and modification times of its files. `fingerprint` is known if the present
+    content was loaded. `broken`: it was refused. `settled`: it has not changed since the scan before.
     """
 
     model: str
@@ -66,9 +66,10 @@ class VersionFolder:
 
 @dataclass(frozen=True, slots=True)
 class RetirementMark:
-    """A version is retiring `since` milliseconds since 1970 on the store's clock; `drained`: nobody needs it any more.
+    """Mark of a retiring version: `since` in milliseconds since 1970 on the store's clock.
 
-    `signature` is that of its folder, by which a worker that starts knows it without loading it.
+    `drained`: no live session needs the version any more. `signature` is that of its folder, by which a starting worker
+    recognises the version without loading it.
     """
 
     since: int
@@ -79,16 +80,19 @@ class RetirementMark:
 
 @dataclass(frozen=True, slots=True)
 class ServedVersion:
-    """What a worker tells of an edition: whether it takes new sessions, and whether some moved since its last look."""
+    """A version as one worker publishes it.
 
-    edition: VersionKey
+    `open`: it takes new sessions. `recently_used`: sessions on it were run or copied since the last heartbeat.
+    """
+
+    version_key: VersionKey
     open: bool
-    touched: bool = False
+    recently_used: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """What the workers know together at `now`, milliseconds since 1970 on the store's clock."""
+    """The registry of workers at `now`, in milliseconds since 1970 on the store's clock."""
 
     now: int = 0
     marks: dict[VersionKey, RetirementMark] = field(default_factory=dict)
@@ -96,10 +100,10 @@ class ClusterView:
 
     @property
     def served(self) -> Iterator[ServedVersion]:
-        """What all workers serve, an edition once for each of them."""
+        """Every worker's versions; a version appears once for each worker that serves it."""
         return chain.from_iterable(self.workers.values())
 
     @property
-    def editions(self) -> set[VersionKey]:
-        """The editions that are served anywhere."""
-        return {one.edition for one in self.served}
+    def version_keys(self) -> set[VersionKey]:
+        """The keys of the versions that any worker serves."""
+        return {one.version_key for one in self.served}

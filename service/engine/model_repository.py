@@ -46,7 +46,7 @@ class FolderModelRepository:
         # What came of the folders as they stand: fingerprints, None where one was refused.
         self._judged: dict[tuple[Place, str], str | None] = {}
 
-    async def look(self) -> list[VersionFolder]:
+    async def scan(self) -> list[VersionFolder]:
         """Return the version folders, newest first; settled are those that two looks found alike, at first all.
 
         A folder that is gone is returned once more, unsettled. Raises ModelFolderError without a folder of models.
@@ -62,7 +62,7 @@ class FolderModelRepository:
         ]
         return sorted(folders, key=lambda folder: (folder.model, -int(folder.version)))
 
-    async def glance(self) -> list[VersionFolder]:
+    async def list_folders(self) -> list[VersionFolder]:
         """Return the version folders that lie there now, none settled; the looks go on as if nobody had glanced."""
         found = await asyncio.to_thread(_signatures, self._models)
         return [self._folder(place, signature, settled=False) for place, signature in found.items()]
@@ -90,14 +90,14 @@ class FolderModelRepository:
         if loaded is None:
             return None
         if before_joining is not None:
-            await before_joining(loaded.version.edition)
+            await before_joining(loaded.version.version_key)
         self._catalogue.register(loaded)
         self._give_memory_back()
         return loaded.version
 
-    def unload(self, edition: VersionKey) -> None:
+    def unload(self, version_key: VersionKey) -> None:
         """Have a version leave the catalogue, and give its memory back."""
-        self._catalogue.unregister(edition)
+        self._catalogue.unregister(version_key)
         self._give_memory_back()
 
     def _give_memory_back(self) -> None:

@@ -46,9 +46,9 @@ class ModelRegistry:
         models = {**self._loaded, (version.name, version.version): loaded}
         self._loaded = dict(sorted(models.items(), key=lambda item: (item[0][0], int(item[0][1]))))
 
-    def unregister(self, edition: VersionKey) -> None:
+    def unregister(self, version_key: VersionKey) -> None:
         """Remove a version. Operations in progress on it continue to their end."""
-        self._loaded = {key: model for key, model in self._loaded.items() if model.version.edition != edition}
+        self._loaded = {key: model for key, model in self._loaded.items() if model.version.version_key != version_key}
 
     def get(self, model: ModelVersion) -> LoadedModel:
         """Return a version that `versions` listed. Raises ModelNotReady if it was replaced or removed since."""

@@ -43,7 +43,9 @@ class RedisWorkerRegistry:
 
     async def heartbeat(self, served: Sequence[ServedVersion]) -> ClusterView:
         """Publish this worker's versions; return everyone's."""
-        notice = json.dumps([[*_fields(version.edition), version.open, version.touched] for version in served])
+        notice = json.dumps(
+            [[*_fields(version.version_key), version.open, version.recently_used] for version in served]
+        )
         return await self._exchange(notice)
 
     async def view(self) -> ClusterView:
@@ -64,17 +66,17 @@ class RedisWorkerRegistry:
         """Remove this worker's versions."""
         await self._value(write_command("HDEL", self._workers_key, self.worker))
 
-    async def mark_retiring(self, edition: VersionKey, mark: RetirementMark) -> None:
+    async def mark_retiring(self, version_key: VersionKey, mark: RetirementMark) -> None:
         """Mark a version as retiring. An existing mark is replaced only by one that is `drained`."""
         value = json.dumps([mark.since, mark.reason, mark.signature, mark.drained])
         name = "HSET" if mark.drained else "HSETNX"
-        await self._value(write_command(name, self._retiring_key, _encode_version(edition), value))
+        await self._value(write_command(name, self._retiring_key, _encode_version(version_key), value))
 
-    async def unmark_retiring(self, edition: VersionKey) -> None:
+    async def unmark_retiring(self, version_key: VersionKey) -> None:
         """Remove the mark of a retiring version."""
-        await self._value(write_command("HDEL", self._retiring_key, _encode_version(edition)))
+        await self._value(write_command("HDEL", self._retiring_key, _encode_version(version_key)))
 
-    async def find_live_session(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
+    async def find_live_session(self, version_key: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
         """Return the index position of the first live session of a version at or after `start`, or None.
 
         A scan that stops early returns the position to continue from. New sessions are listed after all other sessions
@@ -88,7 +90,7 @@ class RedisWorkerRegistry:
                     return position
                 pages -= 1
                 page, more = await self._page(position)
-                session = await self._first_of_version(edition, page)
+                session = await self._first_of_version(version_key, page)
                 if session is not None:
                     return session
                 position = page[-1] if page else position
@@ -112,13 +114,13 @@ class RedisWorkerRegistry:
         page = [IndexPosition(start.tenant, entry.created_at, entry.session_id.decode()) for entry in entries]
         return page, len(page) == _PAGE_SIZE
 
-    async def _first_of_version(self, edition: VersionKey, page: Sequence[IndexPosition]) -> IndexPosition | None:
+    async def _first_of_version(self, version_key: VersionKey, page: Sequence[IndexPosition]) -> IndexPosition | None:
         keys = [self._keys.session(position.tenant, position.session_id) for position in page]
         commands = [read_command("GETRANGE", key, 0, HEAD_BYTES - 1) for key in keys]
         heads = await self._executor.values(commands, self._deadline())
         for position, head in zip(page, heads, strict=True):
             summary = _decode_summary(head, RecordOwner(position.tenant, position.session_id))
-            if summary is not None and VersionKey(summary.model, summary.version, summary.fingerprint) == edition:
+            if summary is not None and VersionKey(summary.model, summary.version, summary.fingerprint) == version_key:
                 return position
         return None
 
@@ -134,12 +136,12 @@ def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _fields(edition: VersionKey) -> list[str]:
-    return [edition.model, edition.version, edition.fingerprint]
+def _fields(version_key: VersionKey) -> list[str]:
+    return [version_key.model, version_key.version, version_key.fingerprint]
 
 
-def _encode_version(edition: VersionKey) -> str:
-    return json.dumps(_fields(edition))
+def _encode_version(version_key: VersionKey) -> str:
+    return json.dumps(_fields(version_key))
 
 
 def _decode_version(field: bytes) -> VersionKey:

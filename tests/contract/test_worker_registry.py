@@ -44,7 +44,7 @@ def registry(make_registry: MakeRegistry) -> RedisWorkerRegistry:
 async def test_each_worker_hears_what_all_serve(make_registry: MakeRegistry) -> None:
     worker_a, worker_b = make_registry(), make_registry()
     await worker_a.heartbeat([ServedVersion(EDITION, open=True)])
-    served = [ServedVersion(EDITION, open=False, touched=True), ServedVersion(OTHER, open=True)]
+    served = [ServedVersion(EDITION, open=False, recently_used=True), ServedVersion(OTHER, open=True)]
     view = await worker_b.heartbeat(served)
     assert view.workers == {worker_a.worker: (ServedVersion(EDITION, open=True),), worker_b.worker: tuple(served)}
     assert (await worker_a.heartbeat([])).workers == {worker_a.worker: (), worker_b.worker: tuple(served)}
@@ -52,7 +52,7 @@ async def test_each_worker_hears_what_all_serve(make_registry: MakeRegistry) -> 
 
 async def test_who_only_hears_says_nothing_of_itself_and_takes_nothing_back(make_registry: MakeRegistry) -> None:
     worker_a, worker_b = make_registry(), make_registry()
-    served = (ServedVersion(EDITION, open=True, touched=True),)
+    served = (ServedVersion(EDITION, open=True, recently_used=True),)
     await worker_a.heartbeat(served)
     await worker_a.mark_retiring(OTHER, RetirementMark(100, "removed"))
     for registry in (worker_a, worker_b):

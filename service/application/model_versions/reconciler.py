@@ -1,8 +1,9 @@
-"""Model upgrades while the service runs: looks at the folders again and again, loads aside, retires, unloads.
+"""Reconciliation of the loaded model versions with the model folder, while the service runs.
 
-A look is short and changes what `VersionResolver` knows in one assignment. Where the store is away, new versions still
-join, and nothing is retired or unloaded. A version is published to the other workers before it serves its first request
-here: a client can take what it got from one worker to any other.
+Each pass scans the folder, exchanges heartbeats with the other workers, and retires and unloads versions. Loading runs
+beside it. A pass is short and updates the `VersionResolver` in one assignment. While the store is unreachable, new
+versions are still loaded, and none is retired or unloaded. A version is published to the other workers before it serves
+its first request here, because a client can take its session from one worker to any other.
 """
 
 import asyncio
@@ -24,32 +25,32 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class ModelReconciler:
-    """Keeps the served versions those that should be; another worker counts as informed for `fresh_seconds`."""
+    """Reconciler of one worker. The other workers' versions count as known for `heartbeat_timeout` seconds."""
 
     models: VersionResolver
     engine: Engine
-    shelf: ModelRepository
-    fleet: WorkerRegistry
+    repository: ModelRepository
+    workers: WorkerRegistry
     observer: Observer
     clock: Clock
     retirement: Retirement
-    searches: DrainScans
-    fresh_seconds: float
+    scans: DrainScans
+    heartbeat_timeout: float
     _folders: list[VersionFolder] = field(default_factory=list)
-    _meeting: ClusterView = field(default_factory=ClusterView)
-    _heard_at: float = float("-inf")
-    _told: list[ServedVersion] = field(default_factory=list)
+    _cluster: ClusterView = field(default_factory=ClusterView)
+    _last_heartbeat: float = float("-inf")
+    _published: list[ServedVersion] = field(default_factory=list)
     _joining: VersionKey | None = None
     _missing: bool = False
 
     async def start(self) -> None:
-        """Load what lies there, before the first request."""
-        while due := [folder for folder in (await self.look()).awaited if folder.settled]:
+        """Load all versions of the folder before the first request."""
+        while due := [folder for folder in (await self.reconcile()).awaited if folder.settled]:
             for folder in due:
-                await self._load(folder)  # the look after it tells of all of them, before the first request
+                await self._load(folder)  # the next pass publishes all of them
 
     async def run(self, every_seconds: float) -> None:
-        """Look again and again, and load one version at a time meanwhile."""
+        """Reconcile every `every_seconds`, and load one version at a time meanwhile. Runs until it is cancelled."""
         loading: asyncio.Task[None] | None = None
         try:
             while True:
@@ -61,45 +62,45 @@ class ModelReconciler:
                     if loading is not None and loading.done():
                         done, loading = loading, None
                         done.result()
-                    due = [folder for folder in (await self.look()).awaited if folder.settled]
+                    due = [folder for folder in (await self.reconcile()).awaited if folder.settled]
                     if due and loading is None:
                         loading = asyncio.create_task(self.load(due[0]))
-                except Exception as error:  # the next look may go better; what is loaded serves
+                except Exception as error:  # the next pass may succeed; loaded versions still serve
                     log.error("looking after the models failed", exc_info=error)
         finally:
             if loading is not None:
                 loading.cancel()
 
     async def stop(self) -> None:
-        """Tell the other workers that this one serves nothing any more, if the store can be reached."""
+        """Remove this worker's versions from the registry, if the store can be reached."""
         with contextlib.suppress(UnrollError):
-            await self.fleet.deregister()
+            await self.workers.deregister()
 
-    async def look(self) -> RetirementPlan:
-        """See what lies there, tell and hear what the workers serve, and do what follows, but for loading."""
-        await self._see_folders()
-        meeting = await self._heartbeat()
-        plan = self._stand()
-        if meeting is not None:
+    async def reconcile(self) -> RetirementPlan:
+        """Run one pass and return its plan. The caller loads the folders that the plan awaits."""
+        await self._scan_folders()
+        cluster = await self._heartbeat()
+        plan = self._publish_availability()
+        if cluster is not None:
             with contextlib.suppress(UnrollError):
-                await self._agree(plan)
-                await self._search(meeting)
-            for edition in plan.unload:
-                self._unload(edition, meeting.marks[edition])
+                await self._apply_marks(plan)
+                await self._scan_sessions(cluster)
+            for version_key in plan.unload:
+                self._unload(version_key, cluster.marks[version_key])
             if plan.unload:
-                self._stand()
+                self._publish_availability()
         return plan
 
     async def refresh(self) -> None:
-        """See what lies there and hear what the workers serve as of now, and let requests see it; do nothing about it.
+        """Update the resolver's availability from the folder and the registry, without acting on it.
 
-        Where the disk or the store is away, what was seen or heard last stands.
+        If the disk or the store is unreachable, the last known view remains.
         """
-        await asyncio.gather(self._glance(), self._hear())
-        self._stand()
+        await asyncio.gather(self._refresh_folders(), self._refresh_cluster())
+        self._publish_availability()
 
     async def load(self, folder: VersionFolder) -> None:
-        """Load a version aside, have it join, and serve it from the same moment on."""
+        """Load a version beside the others, announce it, and serve it."""
         try:
             await self._load(folder, self._announce)
         finally:
@@ -109,41 +110,41 @@ class ModelReconciler:
         self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> None:
         before = {(one.name, one.version): one for one in self.engine.versions()}
-        version = await self.shelf.load(folder, announce)
+        version = await self.repository.load(folder, announce)
         if version is None:
             return
-        self._stand()
+        self._publish_availability()
         replaced = before.get((version.name, version.version))
-        if replaced is not None and replaced.edition != version.edition:
+        if replaced is not None and replaced.version_key != version.version_key:
             self.observer.model_unloaded(replaced)
-            log.info("model version unloaded", extra={**_names(replaced.edition), "reason": "changed in place"})
+            log.info("model version unloaded", extra={**_names(replaced.version_key), "reason": "changed in place"})
         self.observer.model_loaded(version)
         log.info("model version loaded", extra=_summary(version))
 
-    async def _announce(self, edition: VersionKey) -> None:
-        """Tell the other workers of an edition that is about to join; a look meanwhile tells of it, too.
+    async def _announce(self, version_key: VersionKey) -> None:
+        """Publish a version that is about to be served; a pass that runs meanwhile publishes it too.
 
-        What else was told stands: it is for looks to say what moved.
+        Everything else is published unchanged: reporting recent use is left to the passes.
         """
-        self._joining = edition
+        self._joining = version_key
         with contextlib.suppress(UnrollError):
-            await self.fleet.heartbeat([*self._told, ServedVersion(edition, open=True)])
+            await self.workers.heartbeat([*self._published, ServedVersion(version_key, open=True)])
 
-    async def _glance(self) -> None:
+    async def _refresh_folders(self) -> None:
         with contextlib.suppress(ModelFolderError, OSError):
-            glimpsed = await self.shelf.glance()
-            # It is for looks to say what is gone.
-            there = {(folder.model, folder.version): folder for folder in (*self._folders, *glimpsed)}
+            listed = await self.repository.list_folders()
+            # Only a pass decides that a folder is gone.
+            there = {(folder.model, folder.version): folder for folder in (*self._folders, *listed)}
             self._folders = sorted(there.values(), key=lambda folder: (folder.model, -int(folder.version)))
 
-    async def _hear(self) -> None:
+    async def _refresh_cluster(self) -> None:
         with contextlib.suppress(UnrollError):
-            self._meeting = await self.fleet.view()
-            self._heard_at = self.clock.monotonic()
+            self._cluster = await self.workers.view()
+            self._last_heartbeat = self.clock.monotonic()
 
-    async def _see_folders(self) -> None:
+    async def _scan_folders(self) -> None:
         try:
-            self._folders = await self.shelf.look()
+            self._folders = await self.repository.scan()
         except ModelFolderError as error:
             # A disk that went away is no reason to stop serving.
             if not self._missing:
@@ -153,67 +154,67 @@ class ModelReconciler:
             self._missing = False
 
     async def _heartbeat(self) -> ClusterView | None:
-        standing, touched = self.models.standing, set(self.models.touched)
-        open_ = standing.open if standing is not None else frozenset()
-        loaded = [one.edition for one in self.engine.versions()]
-        self._told = [ServedVersion(one, one in open_, one in touched) for one in loaded]
+        availability, recently_used = self.models.availability, set(self.models.recently_used)
+        open_ = availability.open if availability is not None else frozenset()
+        loaded = [one.version_key for one in self.engine.versions()]
+        self._published = [ServedVersion(one, one in open_, one in recently_used) for one in loaded]
         if self._joining is not None:
-            self._told.append(ServedVersion(self._joining, open=True))
+            self._published.append(ServedVersion(self._joining, open=True))
         try:
-            self._meeting = meeting = await self.fleet.heartbeat(self._told)
+            self._cluster = cluster = await self.workers.heartbeat(self._published)
         except UnrollError:
             return None
-        self.models.touched -= touched
-        self._heard_at = self.clock.monotonic()
-        return meeting
+        self.models.recently_used -= recently_used
+        self._last_heartbeat = self.clock.monotonic()
+        return cluster
 
-    def _stand(self) -> RetirementPlan:
-        """Plan by what is known, and let requests see it."""
-        meeting = self._meeting
-        plan = self.retirement.plan(self._folders, [one.edition for one in self.engine.versions()], meeting)
-        others = [one for worker, all_ in meeting.workers.items() if worker != self.fleet.worker for one in all_]
-        self.models.standing = VersionAvailability(
+    def _publish_availability(self) -> RetirementPlan:
+        """Make a plan from the present view, and publish the availability that follows to the resolver."""
+        cluster = self._cluster
+        plan = self.retirement.plan(self._folders, [one.version_key for one in self.engine.versions()], cluster)
+        others = [one for worker, all_ in cluster.workers.items() if worker != self.workers.worker for one in all_]
+        self.models.availability = VersionAvailability(
             open=plan.open,
-            elsewhere=frozenset(one.edition for one in others),
-            open_elsewhere=frozenset(one.edition for one in others if one.open),
+            elsewhere=frozenset(one.version_key for one in others),
+            open_elsewhere=frozenset(one.version_key for one in others if one.open),
             awaited=frozenset((folder.model, folder.version) for folder in plan.awaited),
-            informed=self.clock.monotonic() - self._heard_at <= self.fresh_seconds,
+            informed=self.clock.monotonic() - self._last_heartbeat <= self.heartbeat_timeout,
         )
         return plan
 
-    async def _agree(self, plan: RetirementPlan) -> None:
-        for edition, mark in plan.mark.items():
-            await self.fleet.mark_retiring(edition, mark)
-            log.info("model version retiring", extra={**_names(edition), "reason": mark.reason})
-        for edition in plan.unmark:
-            await self.fleet.unmark_retiring(edition)
-            log.info("model version no longer retiring", extra=_names(edition))
+    async def _apply_marks(self, plan: RetirementPlan) -> None:
+        for version_key, mark in plan.mark.items():
+            await self.workers.mark_retiring(version_key, mark)
+            log.info("model version retiring", extra={**_names(version_key), "reason": mark.reason})
+        for version_key in plan.unmark:
+            await self.workers.unmark_retiring(version_key)
+            log.info("model version no longer retiring", extra=_names(version_key))
 
-    async def _search(self, meeting: ClusterView) -> None:
-        """Look for live sessions of retiring versions; the worker whose name comes first does it for all."""
-        served = meeting.editions
-        mine = self.fleet.worker == min(meeting.workers)
-        retiring = {one for one in meeting.marks if mine and one in served and not self.retirement.over(one, meeting)}
-        self.searches.keep(retiring)
-        for edition in retiring:
-            search = self.searches.of(edition, meeting)
-            if search.due(meeting.now):
-                search.reached(await self.fleet.find_live_session(edition, search.at), meeting.now)
-            if search.drained(meeting.now):
-                await self.fleet.mark_retiring(edition, replace(meeting.marks[edition], drained=True))
-                log.info("model version drained", extra=_names(edition))
+    async def _scan_sessions(self, cluster: ClusterView) -> None:
+        """Scan for live sessions of retiring versions. The worker whose name sorts first scans for all."""
+        served = cluster.version_keys
+        mine = self.workers.worker == min(cluster.workers)
+        retiring = {one for one in cluster.marks if mine and one in served and not self.retirement.over(one, cluster)}
+        self.scans.keep(retiring)
+        for version_key in retiring:
+            scan = self.scans.of(version_key, cluster)
+            if scan.due(cluster.now):
+                scan.reached(await self.workers.find_live_session(version_key, scan.at), cluster.now)
+            if scan.drained(cluster.now):
+                await self.workers.mark_retiring(version_key, replace(cluster.marks[version_key], drained=True))
+                log.info("model version drained", extra=_names(version_key))
 
-    def _unload(self, edition: VersionKey, mark: RetirementMark) -> None:
-        (version,) = (one for one in self.engine.versions() if one.edition == edition)
-        self.shelf.unload(edition)
+    def _unload(self, version_key: VersionKey, mark: RetirementMark) -> None:
+        (version,) = (one for one in self.engine.versions() if one.version_key == version_key)
+        self.repository.unload(version_key)
         self.observer.model_unloaded(version)
         why = "no session needs it" if mark.drained else "its grace time is over"
-        log.info("model version unloaded", extra={**_names(edition), "reason": why})
+        log.info("model version unloaded", extra={**_names(version_key), "reason": why})
 
 
-def _names(edition: VersionKey) -> dict[str, Json]:
-    return {"model": edition.model, "version": edition.version, "fingerprint": edition.fingerprint}
+def _names(version_key: VersionKey) -> dict[str, Json]:
+    return {"model": version_key.model, "version": version_key.version, "fingerprint": version_key.fingerprint}
 
 
 def _summary(version: ModelVersion) -> dict[str, Json]:
-    return {**_names(version.edition), "verified": version.verified, "seconds": round(version.load_seconds, 3)}
+    return {**_names(version.version_key), "verified": version.verified, "seconds": round(version.load_seconds, 3)}

@@ -1,4 +1,4 @@
-"""Which model versions there are, and which one a request or a session means."""
+"""Resolution of model versions: which loaded version a request, a session or an imported state refers to."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Collection
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class VersionAvailability:
-    """What is known beside this worker's loaded versions.
+    """Availability of versions beyond the set that this worker has loaded.
 
     Args:
-        open: the editions that take new sessions.
-        elsewhere: what other workers serve.
-        open_elsewhere: those of them that take new sessions there.
-        awaited: versions whose folders lie here and are not loaded as they stand, by model and version.
-        informed: whether the other workers were heard of lately.
+        open: versions that take new sessions.
+        elsewhere: versions that other workers serve.
+        open_elsewhere: versions that take new sessions on other workers.
+        awaited: model and version of folders that this worker has not loaded in their present content.
+        informed: whether the list of the other workers' versions is recent.
     """
 
     open: frozenset[VersionKey]
@@ -34,26 +34,26 @@ class VersionAvailability:
 
 
 async def _nothing_new() -> None:
-    """Stand in for a look where nobody looks."""
+    """Do nothing: the refresh of a resolver that has no reconciler."""
 
 
 class VersionResolver:
-    """Looks up versions by name. `standing` is replaced while the service runs; without one, all that is loaded is
-    open.
+    """Resolver of versions by name, fingerprint or record.
 
-    What is found nowhere is looked for once more after `refresh`, which brings `standing` up to date: another worker
-    may have begun to serve it since. What another worker serves, or what lies here and is not loaded yet, is not ready
-    and not missing. `touched` are the retiring editions on which sessions were run or copied since someone emptied it.
+    The reconciler replaces `availability` while the service runs; without one, every loaded version is open. A version
+    that is not found is looked up once more after `refresh`, which updates `availability`: another worker may serve it
+    by now. A version that another worker serves, or whose folder is not loaded yet, is not ready rather than missing.
+    `recently_used` collects the retiring versions whose sessions were run or copied; the reconciler empties it.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.standing: VersionAvailability | None = None
-        self.touched: set[VersionKey] = set()
+        self.availability: VersionAvailability | None = None
+        self.recently_used: set[VersionKey] = set()
         self.refresh: Callable[[], Awaitable[None]] = _nothing_new
 
     def all(self) -> dict[str, list[ModelVersion]]:
-        """Return every model's versions that take new sessions, the newest last."""
+        """Return the versions of each model that take new sessions, the newest last."""
         grouped: dict[str, list[ModelVersion]] = {}
         for version in self._engine.versions():
             if self._open(version):
@@ -65,42 +65,43 @@ class VersionResolver:
 
         Raises ModelNotFound, ModelNotReady.
         """
-        return await self._surely(partial(self._versions, model))
+        return await self._with_refresh(partial(self._versions, model))
 
     async def version(self, model: str, version: str | None) -> ModelVersion:
-        """Return the wanted version, a retiring one too, or the newest.
+        """Return the requested version, even if it is retiring, or the newest one if `version` is None.
 
         Raises ModelNotFound, VersionNotFound, ModelNotReady.
         """
-        return await self._surely(partial(self._version, model, version))
+        return await self._with_refresh(partial(self._version, model, version))
 
     async def for_session(self, model: str, version: str | None) -> ModelVersion:
-        """Return the wanted version or the newest, for a new session.
+        """Return the requested version, or the newest one if `version` is None, for a new session.
 
         Raises ModelNotFound, VersionNotFound, ModelNotReady.
         """
-        return await self._surely(partial(self._for_session, model, version))
+        return await self._with_refresh(partial(self._for_session, model, version))
 
     async def of_state(self, model: str, version: str, fingerprint: str) -> ModelVersion:
-        """Return the version that a state from elsewhere belongs to, for a new session: its fingerprint decides, not
-        what it is called here. Raises ModelNotFound, ModelVersionGone, ModelNotReady.
+        """Return the version with the fingerprint of an imported state, whatever its number, for a new session.
+
+        Raises ModelNotFound, ModelVersionGone, ModelNotReady.
         """
-        return await self._surely(partial(self._of_state, model, version, fingerprint))
+        return await self._with_refresh(partial(self._of_state, model, version, fingerprint))
 
     async def of_session(self, record: Record) -> ModelVersion:
         """Return the version that a session runs on.
 
-        Raises ModelVersionGone when it is gone or another by now, ModelNotReady where this worker alone lacks it.
+        Raises ModelVersionGone if it is no longer served or was changed, ModelNotReady if only this worker lacks it.
         """
-        return await self._surely(partial(self._of_session, record))
+        return await self._with_refresh(partial(self._of_session, record))
 
     def runs(self, record: Record) -> bool:
-        """Whether the version that a session runs on is loaded here."""
+        """Return whether the version of a session is loaded in this worker."""
         wanted = (record.model, record.version, record.fingerprint)
         return any((one.name, one.version, one.fingerprint) == wanted for one in self._engine.versions())
 
-    async def _surely(self, find: Callable[[], T]) -> T:
-        """Return what `find` gives, if not at once then after a fresh look."""
+    async def _with_refresh(self, find: Callable[[], T]) -> T:
+        """Return the result of `find`; if it finds nothing, refresh and try once more."""
         with contextlib.suppress(NotFound, ModelVersionGone):
             return find()
         await self.refresh()
@@ -157,7 +158,7 @@ class VersionResolver:
                 continue
             if one.fingerprint == record.fingerprint:
                 if not self._open(one):
-                    self.touched.add(one.edition)
+                    self.recently_used.add(one.version_key)
                 return one
             here = one
         self._check_elsewhere(VersionKey(record.model, record.version, record.fingerprint), record.step)
@@ -171,36 +172,37 @@ class VersionResolver:
             )
         raise ModelVersionGone(message, applied="no", step=record.step)
 
-    def _check_elsewhere(self, edition: VersionKey, step: int) -> None:
-        standing = self.standing
-        if standing is None:
+    def _check_elsewhere(self, version_key: VersionKey, step: int) -> None:
+        availability = self.availability
+        if availability is None:
             return
-        awaited = (edition.model, edition.version) in standing.awaited
-        if awaited or edition in standing.elsewhere or not standing.informed:
+        awaited = (version_key.model, version_key.version) in availability.awaited
+        if awaited or version_key in availability.elsewhere or not availability.informed:
             raise ModelNotReady(
-                f"version {edition.version} of {edition.model}, on which the session runs, is not loaded here yet",
+                f"version {version_key.version} of {version_key.model}, on which the session runs, "
+                "is not loaded here yet",
                 applied="no",
                 step=step,
             )
 
     def _coming(self, *, new_sessions: bool) -> Collection[tuple[str, str]]:
-        """What this worker may yet load, or another one serves, by model and version; perhaps to new sessions only."""
-        standing = self.standing
-        if standing is None:
+        """Return model and version of what this worker may still load or another one serves."""
+        availability = self.availability
+        if availability is None:
             return ()
-        elsewhere = standing.open_elsewhere if new_sessions else standing.elsewhere
-        return standing.awaited | {(one.model, one.version) for one in elsewhere}
+        elsewhere = availability.open_elsewhere if new_sessions else availability.elsewhere
+        return availability.awaited | {(one.model, one.version) for one in elsewhere}
 
     def _may_come(self, model: str, fingerprint: str) -> bool:
-        """Whether a version with that fingerprint is elsewhere, or may be what waits here."""
-        standing = self.standing
-        if standing is None:
+        """Return whether another worker serves this fingerprint, or a folder that is not loaded yet may have it."""
+        availability = self.availability
+        if availability is None:
             return False
-        elsewhere = any((one.model, one.fingerprint) == (model, fingerprint) for one in standing.open_elsewhere)
-        return elsewhere or any(name == model for name, _ in standing.awaited)
+        elsewhere = any((one.model, one.fingerprint) == (model, fingerprint) for one in availability.open_elsewhere)
+        return elsewhere or any(name == model for name, _ in availability.awaited)
 
     def _open(self, version: ModelVersion) -> bool:
-        return self.standing is None or version.edition in self.standing.open
+        return self.availability is None or version.version_key in self.availability.open
 
 
 def _not_ready(model: str, version: str | None) -> ModelNotReady:

@@ -44,28 +44,28 @@ class Retirement:
     _superseded: set[VersionKey] = field(default_factory=set)
 
     def plan(
-        self, folders: Collection[VersionFolder], loaded: Collection[VersionKey], meeting: ClusterView
+        self, folders: Collection[VersionFolder], loaded: Collection[VersionKey], cluster: ClusterView
     ) -> RetirementPlan:
         """Decide; `folders` have the newest of each model first, `loaded` are what this worker serves."""
         places = {(folder.model, folder.version) for folder in folders}
         there = {one for one in loaded if (one.model, one.version) in places}
         newest = _newest(there)
-        awaited = self.awaited(folders, loaded, meeting)
+        awaited = self.awaited(folders, loaded, cluster)
         # What was removed serves on until the one before it is loaded again.
         waiting = {folder.model for folder in awaited} - {one.model for one in there}
         stand_in = _newest(one for one in loaded if one.model in waiting)
-        open_ = stand_in | {one for one in there if one in newest or not self._marked(one, meeting)}
-        self._note_newer(newest, open_, meeting)
+        open_ = stand_in | {one for one in there if one in newest or not self._marked(one, cluster)}
+        self._note_newer(newest, open_, cluster)
         return RetirementPlan(
             open=frozenset(open_),
             awaited=tuple(awaited),
-            unload=tuple(one for one in loaded if one not in open_ and self.over(one, meeting)),
-            mark=self._marks(folders, set(loaded) - there, meeting),
-            unmark=(*self._restored(there, newest, meeting), *self._forgotten(places, meeting)),
+            unload=tuple(one for one in loaded if one not in open_ and self.over(one, cluster)),
+            mark=self._marks(folders, set(loaded) - there, cluster),
+            unmark=(*self._restored(there, newest, cluster), *self._forgotten(places, cluster)),
         )
 
     def awaited(
-        self, folders: Iterable[VersionFolder], loaded: Collection[VersionKey], meeting: ClusterView
+        self, folders: Iterable[VersionFolder], loaded: Collection[VersionKey], cluster: ClusterView
     ) -> list[VersionFolder]:
         """The folders to load: all but what is loaded, was refused, or nobody needs any more."""
         found: list[VersionFolder] = []
@@ -73,69 +73,69 @@ class Retirement:
         for folder in folders:
             if folder.broken:
                 continue
-            edition = version_key_of(folder)
-            if edition not in loaded and not (folder.model in newer and self._asleep(folder, meeting)):
+            version_key = version_key_of(folder)
+            if version_key not in loaded and not (folder.model in newer and self._asleep(folder, cluster)):
                 found.append(folder)
             newer.add(folder.model)
         return found
 
-    def over(self, edition: VersionKey, meeting: ClusterView) -> bool:
-        """Whether nobody may count on a retiring edition any more."""
-        mark = meeting.marks.get(edition)
-        return mark is not None and (mark.drained or mark.since + self.grace_ms <= meeting.now)
+    def over(self, version_key: VersionKey, cluster: ClusterView) -> bool:
+        """Return whether no session may depend on a retiring version any more."""
+        mark = cluster.marks.get(version_key)
+        return mark is not None and (mark.drained or mark.since + self.grace_ms <= cluster.now)
 
-    def _marked(self, edition: VersionKey, meeting: ClusterView) -> bool:
-        mark = meeting.marks.get(edition)
+    def _marked(self, version_key: VersionKey, cluster: ClusterView) -> bool:
+        mark = cluster.marks.get(version_key)
         return mark is not None and (self.retire_superseded or mark.reason == "removed")
 
-    def _asleep(self, folder: VersionFolder, meeting: ClusterView) -> bool:
+    def _asleep(self, folder: VersionFolder, cluster: ClusterView) -> bool:
         return any(
-            self._marked(one, meeting) and self.over(one, meeting)
-            for one, mark in meeting.marks.items()
+            self._marked(one, cluster) and self.over(one, cluster)
+            for one, mark in cluster.marks.items()
             if (one.model, one.version) == (folder.model, folder.version)
             and (one.fingerprint == folder.fingerprint or mark.signature == folder.signature)
         )
 
-    def _note_newer(self, newest: Collection[VersionKey], open_: Collection[VersionKey], meeting: ClusterView) -> None:
+    def _note_newer(self, newest: Collection[VersionKey], open_: Collection[VersionKey], cluster: ClusterView) -> None:
         """Remember whom a version supersedes that was not there before."""
         for top in newest:
             if self.retire_superseded and top.number > self._newest.get(top.model, top.number):
                 self._superseded |= {one for one in open_ if one.model == top.model and one != top}
             self._newest[top.model] = top.number
         # Where the store is away, a mark has to wait.
-        self._superseded -= meeting.marks.keys() | set(newest)
+        self._superseded -= cluster.marks.keys() | set(newest)
 
     def _marks(
-        self, folders: Iterable[VersionFolder], removed: Collection[VersionKey], meeting: ClusterView
+        self, folders: Iterable[VersionFolder], removed: Collection[VersionKey], cluster: ClusterView
     ) -> dict[VersionKey, RetirementMark]:
         signatures = {version_key_of(folder): folder.signature for folder in folders}
         superseded = {
-            one: RetirementMark(meeting.now, "superseded", signatures.get(one, "")) for one in self._superseded
+            one: RetirementMark(cluster.now, "superseded", signatures.get(one, "")) for one in self._superseded
         }
-        gone = {one: RetirementMark(meeting.now, "removed") for one in removed}
-        return {one: mark for one, mark in (superseded | gone).items() if one not in meeting.marks}
+        gone = {one: RetirementMark(cluster.now, "removed") for one in removed}
+        return {one: mark for one, mark in (superseded | gone).items() if one not in cluster.marks}
 
     def _restored(
-        self, there: Iterable[VersionKey], newest: Collection[VersionKey], meeting: ClusterView
+        self, there: Iterable[VersionKey], newest: Collection[VersionKey], cluster: ClusterView
     ) -> list[VersionKey]:
         """Marks that are wrong by what lies here; where disks differ, a newer version elsewhere stands above this."""
         return [
             one
             for one in there
-            if one in meeting.marks
+            if one in cluster.marks
             and (
-                meeting.marks[one].reason == "removed"
+                cluster.marks[one].reason == "removed"
                 or not self.retire_superseded
-                or (one in newest and newest_open(meeting, one.model) <= one.number)
+                or (one in newest and newest_open(cluster, one.model) <= one.number)
             )
         ]
 
-    def _forgotten(self, places: Collection[tuple[str, str]], meeting: ClusterView) -> list[VersionKey]:
-        served = meeting.editions
+    def _forgotten(self, places: Collection[tuple[str, str]], cluster: ClusterView) -> list[VersionKey]:
+        served = cluster.version_keys
         return [
             one
-            for one, mark in meeting.marks.items()
-            if mark.since + self.grace_ms + FORGOTTEN_MS <= meeting.now
+            for one, mark in cluster.marks.items()
+            if mark.since + self.grace_ms + FORGOTTEN_MS <= cluster.now
             and (one.model, one.version) not in places
             and one not in served
         ]
@@ -146,15 +146,15 @@ def version_key_of(folder: VersionFolder) -> VersionKey:
     return VersionKey(folder.model, folder.version, folder.fingerprint or "")
 
 
-def newest_open(meeting: ClusterView, model: str) -> int:
+def newest_open(cluster: ClusterView, model: str) -> int:
     """The number of the newest version that takes new sessions anywhere, -1 where none does."""
-    numbers = (one.edition.number for one in meeting.served if one.open and one.edition.model == model)
+    numbers = (one.version_key.number for one in cluster.served if one.open and one.version_key.model == model)
     return max(numbers, default=-1)
 
 
-def _newest(editions: Iterable[VersionKey]) -> set[VersionKey]:
+def _newest(version_keys: Iterable[VersionKey]) -> set[VersionKey]:
     newest: dict[str, VersionKey] = {}
-    for one in editions:
+    for one in version_keys:
         if one.model not in newest or newest[one.model].number < one.number:
             newest[one.model] = one
     return {*newest.values()}

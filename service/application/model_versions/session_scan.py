@@ -41,13 +41,13 @@ class DrainScans:
     margin_ms: int
     _searches: dict[VersionKey, DrainScan] = field(default_factory=dict)
 
-    def of(self, edition: VersionKey, meeting: ClusterView) -> DrainScan:
-        """The search for a session on `edition`, as it stands at this look."""
-        every = (one for one in meeting.served if one.edition == edition)
-        if edition not in self._searches or any(one.open or one.touched for one in every):
-            self._searches[edition] = DrainScan(self.margin_ms, meeting.now)
-        return self._searches[edition]
+    def of(self, version_key: VersionKey, cluster: ClusterView) -> DrainScan:
+        """The search for a session on `version_key`, as it stands at this look."""
+        every = (one for one in cluster.served if one.version_key == version_key)
+        if version_key not in self._searches or any(one.open or one.recently_used for one in every):
+            self._searches[version_key] = DrainScan(self.margin_ms, cluster.now)
+        return self._searches[version_key]
 
-    def keep(self, editions: set[VersionKey]) -> None:
+    def keep(self, version_keys: set[VersionKey]) -> None:
         """Forget the searches for all others."""
-        self._searches = {one: search for one, search in self._searches.items() if one in editions}
+        self._searches = {one: scan for one, scan in self._searches.items() if one in version_keys}

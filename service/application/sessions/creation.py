@@ -82,50 +82,50 @@ class SessionFactory:
             state=state,
         )
 
-    async def once(self, caller: RequestContext, repeatable: IdempotentCreate | None, make: MakeRecord) -> Created:
+    async def once(self, context: RequestContext, repeatable: IdempotentCreate | None, make: MakeRecord) -> Created:
         """Store the record that `make` gives; the same `repeatable` finds the same session again, without making one.
 
         What was made before is looked for first: its model or its parent may be gone by now.
         """
-        async with caller.deadline.bounding():
+        async with context.deadline.enforce():
             ids = await self.ids()
         if repeatable is None:
-            return await self._store(caller, ids.random(caller.tenant), await make())
-        session_id = ids.derived(caller.tenant, *repeatable.name)
-        async with caller.deadline.bounding():
-            stored = await self.store.read(caller.tenant, session_id)
+            return await self._store(context, ids.random(context.tenant), await make())
+        session_id = ids.derived(context.tenant, *repeatable.name)
+        async with context.deadline.enforce():
+            stored = await self.store.read(context.tenant, session_id)
         if stored is not None:
-            return await self._found_again(caller, session_id, stored, repeatable.body)
+            return await self._found_again(context, session_id, stored, repeatable.body)
         # The random bytes tell two creations with one body apart.
         origin = repeatable.body + secrets.token_bytes(8)
-        return await self._store(caller, session_id, replace(await make(), origin=origin))
+        return await self._store(context, session_id, replace(await make(), origin=origin))
 
-    async def _store(self, caller: RequestContext, session_id: str, record: Record) -> Created:
-        async with caller.deadline.bounding("unknown"):
-            stored = await self.store.create(caller.tenant, session_id, record)
+    async def _store(self, context: RequestContext, session_id: str, record: Record) -> Created:
+        async with context.deadline.enforce("unknown"):
+            stored = await self.store.create(context.tenant, session_id, record)
         if stored.origin != record.origin:
-            return await self._found_again(caller, session_id, stored, record.origin)
+            return await self._found_again(context, session_id, stored, record.origin)
         self.observer.session_created(record.model)
         return self._created(session_id, stored, replayed=False)
 
-    async def _found_again(self, caller: RequestContext, session_id: str, stored: Record, body: bytes) -> Created:
+    async def _found_again(self, context: RequestContext, session_id: str, stored: Record, body: bytes) -> Created:
         if stored.origin[:SIZE] != body[:SIZE]:
             raise IdempotencyKeyReused(
                 f"Idempotency-Key was used to create session {session_id} with another body: expected the same body, "
                 "or a new key",
                 param="Idempotency-Key",
             )
-        async with caller.deadline.bounding("yes"):
-            stored = await self._confirmed(caller, session_id, stored)
+        async with context.deadline.enforce("yes"):
+            stored = await self._confirmed(context, session_id, stored)
         return self._created(session_id, stored, replayed=True)
 
-    async def _confirmed(self, caller: RequestContext, session_id: str, stored: Record) -> Record:
+    async def _confirmed(self, context: RequestContext, session_id: str, stored: Record) -> Record:
         """Wait until what is stored is durable; returns it, which steps may have changed meanwhile."""
         while True:
             try:
-                await self.store.confirm(caller.tenant, session_id, stored)
+                await self.store.confirm(context.tenant, session_id, stored)
             except WriteConflict:
-                found = await self.store.read(caller.tenant, session_id)
+                found = await self.store.read(context.tenant, session_id)
                 if found is None:
                     return stored
                 stored = found

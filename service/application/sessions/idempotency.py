@@ -23,16 +23,16 @@ class RequestIdentity:
         return bool(self.key) or self.step is not None
 
 
-def find_replay(record: Record, mark: RequestIdentity) -> bytes | None:
+def find_replay(record: Record, identity: RequestIdentity) -> bytes | None:
     """Return the answer to repeat, or None for a step to apply.
 
     Raises IdempotencyKeyReused when the last key came with another body, StepConflict when an older key came back or
     the session does not stand where the request expects it.
     """
     last = record.last
-    if mark.key:
-        if last is not None and last.key == mark.key:
-            if last.body == mark.body:
+    if identity.key:
+        if last is not None and last.key == identity.key:
+            if last.body == identity.body:
                 return last.answer
             raise IdempotencyKeyReused(
                 "Idempotency-Key was used for the session's last step with another body: expected the same body, or a "
@@ -41,43 +41,43 @@ def find_replay(record: Record, mark: RequestIdentity) -> bytes | None:
                 applied="no",
                 step=record.step,
             )
-        if mark.key in record.keys:
+        if identity.key in record.keys:
             raise StepConflict(
                 f"Idempotency-Key belongs to an earlier step, which was applied; the session is at step {record.step}",
                 param="Idempotency-Key",
                 applied="yes",
                 step=record.step,
             )
-    elif last is not None and last.step == mark.step and last.body == mark.body:
+    elif last is not None and last.step == identity.step and last.body == identity.body:
         return last.answer
-    require_expected_step(record, mark)
+    require_expected_step(record, identity)
     return None
 
 
-def require_expected_step(record: Record, mark: RequestIdentity) -> None:
+def require_expected_step(record: Record, identity: RequestIdentity) -> None:
     """Raise StepConflict when the session does not stand where the request expects it."""
-    if mark.step is not None and mark.step != record.step:
+    if identity.step is not None and identity.step != record.step:
         raise StepConflict(
-            f"step is {mark.step}: expected {record.step}, where the session stands",
+            f"step is {identity.step}: expected {record.step}, where the session stands",
             param="step",
-            applied=_was_applied(record, mark),
+            applied=_was_applied(record, identity),
             step=record.step,
         )
 
 
-def _was_applied(record: Record, mark: RequestIdentity) -> Applied:
+def _was_applied(record: Record, identity: RequestIdentity) -> Applied:
     """Tell of a request that expects another step whether it took effect earlier, as far as the record knows."""
-    if mark.step is None or mark.step >= record.step:
+    if identity.step is None or identity.step >= record.step:
         return "no"
-    if mark.key and record.step - mark.step <= REMEMBERED_KEYS:
+    if identity.key and record.step - identity.step <= REMEMBERED_KEYS:
         return "no"
-    if record.last is not None and record.last.step == mark.step:
+    if record.last is not None and record.last.step == identity.step:
         return "no"
     return "unknown"
 
 
 def next_record(
-    record: Record, dtype: str, outcome: Outcome, mark: RequestIdentity, *, answer: bytes, expires_at: int
+    record: Record, dtype: str, outcome: Outcome, identity: RequestIdentity, *, answer: bytes, expires_at: int
 ) -> Record:
     """Return the record after a step in the arithmetic `dtype`, with its answer if the request can be repeated."""
     kept = (*record.kept, Snapshot(record.step, record.timesteps, record.state)) if record.kept_steps else ()
@@ -88,7 +88,7 @@ def next_record(
         timesteps=record.timesteps + outcome.timesteps,
         state=outcome.state,
         expires_at=expires_at,
-        keys=(*record.keys, mark.key)[-REMEMBERED_KEYS:] if mark.key else record.keys,
-        last=LastStep(record.step, mark.key, mark.body, answer) if mark.kept else None,
+        keys=(*record.keys, identity.key)[-REMEMBERED_KEYS:] if identity.key else record.keys,
+        last=LastStep(record.step, identity.key, identity.body, answer) if identity.kept else None,
         kept=kept[-record.kept_steps :],
     )

@@ -28,13 +28,13 @@ class SessionIds:
         """Return the one id that belongs to `parts`, for creations that may be repeated."""
         return _seal(self._secret, tenant, _hmac(self._secret, "id", tenant, *parts)[:RANDOM_BYTES])
 
-    def genuine(self, tenant: str, session_id: str) -> bool:
+    def verify(self, tenant: str, session_id: str) -> bool:
         """Tell whether this service made the id for this tenant."""
-        return len(session_id) == LENGTH and _genuine(self._secret, tenant, session_id)
+        return len(session_id) == LENGTH and _verify(self._secret, tenant, session_id)
 
 
 @lru_cache(KNOWN_IDS)
-def _genuine(secret: bytes, tenant: str, session_id: str) -> bool:
+def _verify(secret: bytes, tenant: str, session_id: str) -> bool:
     try:
         raw = base64.b32decode(session_id.removeprefix(PREFIX).upper())
     except ValueError:

@@ -17,13 +17,13 @@ class SessionLocks:
         return len(self._lanes)
 
     @asynccontextmanager
-    async def hold(self, session_id: str, deadline: Deadline) -> AsyncIterator[None]:
+    async def acquire(self, session_id: str, deadline: Deadline) -> AsyncIterator[None]:
         """Wait for one's turn and keep it for the block. Raises DeadlineExceeded when the turn comes too late."""
         lock, users = self._lanes.get(session_id, (asyncio.Lock(), 0))
         self._lanes[session_id] = (lock, users + 1)
         try:
             if users:
-                async with deadline.bounding():
+                async with deadline.enforce():
                     await lock.acquire()
             else:
                 await lock.acquire()  # at once: nobody is before us

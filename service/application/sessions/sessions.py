@@ -35,15 +35,15 @@ class Sessions:
     models: VersionResolver
     engine: Engine
     store: StateStore
-    lanes: SessionLocks
+    locks: SessionLocks
     observer: Observer
     clock: Clock
     creations: SessionFactory
 
-    async def record(self, caller: RequestContext, session_id: str) -> Record:
+    async def record(self, context: RequestContext, session_id: str) -> Record:
         """Return a session's record. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
-        async with caller.deadline.bounding():
-            return await self.find(caller.tenant, session_id)
+        async with context.deadline.enforce():
+            return await self.find(context.tenant, session_id)
 
     async def find(self, tenant: str, session_id: str) -> Record:
         """Return a session's record, however long that takes. Raises as `record`."""
@@ -53,44 +53,44 @@ class Sessions:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store; create a new one")
         return record
 
-    async def get(self, caller: RequestContext, session_id: str) -> dict[str, Json]:
+    async def get(self, context: RequestContext, session_id: str) -> dict[str, Json]:
         """Return a Session."""
-        return self._view(session_id, await self.record(caller, session_id))
+        return self._view(session_id, await self.record(context, session_id))
 
-    async def create(self, caller: RequestContext, wanted: NewSession, key: str | None) -> Created:
+    async def create(self, context: RequestContext, wanted: NewSession, key: str | None) -> Created:
         """Create a session at state 0; the same key finds the same session again."""
 
         async def make() -> Record:
-            async with caller.deadline.bounding():
+            async with context.deadline.enforce():
                 model = await self.models.for_session(wanted.model, wanted.version)
-            return self.creations.first_record(model, await self._state_0(caller, model, wanted.input), wanted)
+            return self.creations.first_record(model, await self._state_0(context, model, wanted.input), wanted)
 
         repeatable = None if key is None else IdempotentCreate(("create", key), digest("create", wanted))
-        return await self.creations.once(caller, repeatable, make)
+        return await self.creations.once(context, repeatable, make)
 
-    async def _state_0(self, caller: RequestContext, model: ModelVersion, given: Input | None) -> bytes:
+    async def _state_0(self, context: RequestContext, model: ModelVersion, given: Input | None) -> bytes:
         if given is None:
             return self.engine.initial_state(model)
-        async with caller.deadline.bounding():
-            return (await self.engine.run(model, OpenSession(given), None, caller.deadline.at)).state
+        async with context.deadline.enforce():
+            return (await self.engine.run(model, OpenSession(given), None, context.deadline.at)).state
 
     async def fork(
-        self, caller: RequestContext, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
+        self, context: RequestContext, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
     ) -> Created:
         """Copy a session as it stands, or at a kept earlier step, to a new one of its own."""
 
         async def make() -> Record:
-            parent = await self.record(caller, session_id)
-            async with caller.deadline.bounding():
+            parent = await self.record(context, session_id)
+            async with context.deadline.enforce():
                 await self.models.of_session(parent)
             return self._child(_at_step(parent, step), ttl_seconds or parent.ttl_seconds)
 
         repeatable = None
         if key is not None:
-            async with caller.deadline.bounding():
-                await self._check_id(caller.tenant, session_id)
+            async with context.deadline.enforce():
+                await self._check_id(context.tenant, session_id)
             repeatable = IdempotentCreate(("fork", session_id, str(step), key), digest("fork", ttl_seconds))
-        return await self.creations.once(caller, repeatable, make)
+        return await self.creations.once(context, repeatable, make)
 
     def _child(self, parent: Record, ttl_seconds: int) -> Record:
         now = self.clock.now()
@@ -106,32 +106,32 @@ class Sessions:
             token=b"",
         )
 
-    async def list(self, caller: RequestContext, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
+    async def list(self, context: RequestContext, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
         """Return one page of the tenant's sessions, newest first."""
-        async with caller.deadline.bounding():
-            page = await self.store.list(caller.tenant, model, limit, cursor)
+        async with context.deadline.enforce():
+            page = await self.store.list(context.tenant, model, limit, cursor)
         tasks = serializers.tasks(self.engine.versions())
         data: list[Json] = [serializers.session(session_id, facts, tasks) for session_id, facts in page.sessions]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
-    async def renew(self, caller: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
+    async def renew(self, context: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
         """Give the session a new time to live, counted from now."""
-        async with self.lanes.hold(session_id, caller.deadline):
+        async with self.locks.acquire(session_id, context.deadline):
             while True:
-                record = await self.record(caller, session_id)
+                record = await self.record(context, session_id)
                 expires_at = self.clock.now() + 1000 * ttl_seconds
                 wanted = replace(record, ttl_seconds=ttl_seconds, expires_at=expires_at)
-                caller.deadline.check()
+                context.deadline.check()
                 with contextlib.suppress(WriteConflict):
-                    async with caller.deadline.bounding("unknown"):
-                        return self._view(session_id, await self.store.write(caller.tenant, session_id, wanted))
+                    async with context.deadline.enforce("unknown"):
+                        return self._view(session_id, await self.store.write(context.tenant, session_id, wanted))
 
-    async def end(self, caller: RequestContext, session_id: str) -> None:
+    async def end(self, context: RequestContext, session_id: str) -> None:
         """End a session for good. Raises SessionEnded when it is already."""
-        async with caller.deadline.bounding() as effect:
-            await self._check_id(caller.tenant, session_id)
-            effect.applied = "unknown"
-            found = await self.store.end(caller.tenant, session_id)
+        async with context.deadline.enforce() as status:
+            await self._check_id(context.tenant, session_id)
+            status.applied = "unknown"
+            found = await self.store.end(context.tenant, session_id)
         if not found:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store")
         self.observer.session_ended("deleted")
@@ -140,7 +140,7 @@ class Sessions:
         return serializers.session(session_id, record, serializers.tasks(self.engine.versions()))
 
     async def _check_id(self, tenant: str, session_id: str) -> None:
-        if not (await self.creations.ids()).genuine(tenant, session_id):
+        if not (await self.creations.ids()).verify(tenant, session_id):
             raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
 
 

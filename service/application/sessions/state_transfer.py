@@ -39,14 +39,14 @@ class StateTransfer:
     models: VersionResolver
     files: StateFiles
 
-    async def export(self, caller: RequestContext, session_id: str) -> ExportedState:
+    async def export(self, context: RequestContext, session_id: str) -> ExportedState:
         """Return a session's state; it stays as it is. Raises ModelVersionGone: only its version can read the state."""
-        record = await self.sessions.record(caller, session_id)
-        async with caller.deadline.bounding():
+        record = await self.sessions.record(context, session_id)
+        async with context.deadline.enforce():
             model = await self.models.of_session(record)
         return ExportedState(self.files.write(model, record.state, metadata_of(record, model)), record.step)
 
-    async def take(self, caller: RequestContext, wanted: StateImport, key: str | None) -> Created:
+    async def import_state(self, context: RequestContext, wanted: StateImport, key: str | None) -> Created:
         """Create a session that stands where the exported one stood; the same key finds the same session again.
 
         Raises InvalidRequest for a file that is no state of its model, ModelNotFound, ModelVersionGone, ModelNotReady.
@@ -55,7 +55,7 @@ class StateTransfer:
         told = read_metadata(file.metadata)
 
         async def make() -> Record:
-            async with caller.deadline.bounding():
+            async with context.deadline.enforce():
                 model = await self.models.of_state(told.model, told.version, told.fingerprint)
             told.require(model)
             counts = {"step": told.step, "timesteps": told.timesteps}
@@ -63,4 +63,4 @@ class StateTransfer:
 
         # A key of a plain creation is another creation's here, too.
         repeatable = None if key is None else IdempotentCreate(("create", key), digest("import", wanted))
-        return await self.creations.once(caller, repeatable, make)
+        return await self.creations.once(context, repeatable, make)

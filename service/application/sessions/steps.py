@@ -39,7 +39,7 @@ class Step:
     step: int | None = None
     key: str | None = None
 
-    def mark(self) -> RequestIdentity:
+    def identity(self) -> RequestIdentity:
         """Return what a repetition is recognised by."""
         key = b"" if self.key is None else digest("key", self.key)
         return RequestIdentity(self.step, key, digest("step", self.operation, self.step))
@@ -53,116 +53,116 @@ class Steps:
     models: VersionResolver
     engine: Engine
     store: StateStore
-    lanes: SessionLocks
+    locks: SessionLocks
     observer: Observer
     clock: Clock
 
-    async def look(self, caller: RequestContext, step: Step) -> StepResponse:
+    async def peek(self, context: RequestContext, step: Step) -> StepResponse:
         """Answer what a step would, and leave the session as it is. Raises StepConflict."""
-        record = await self.sessions.record(caller, step.session_id)
-        require_expected_step(record, step.mark())
-        async with caller.deadline.bounding():
+        record = await self.sessions.record(context, step.session_id)
+        require_expected_step(record, step.identity())
+        async with context.deadline.enforce():
             model = await self.models.of_session(record)
-            outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
+            outcome = await self.engine.run(model, step.operation, record.state, context.deadline.at)
         stands = {"step": record.step, "timesteps": record.timesteps, "expires_at": record.expires_at}
         return StepResponse(serializers.step_result(step.session_id, record, outcome.output, **stands))
 
-    async def apply(self, caller: RequestContext, step: Step) -> StepResponse:
+    async def apply(self, context: RequestContext, step: Step) -> StepResponse:
         """Apply a step, or answer its repetition. Errors tell by `applied` whether it took effect."""
-        mark = step.mark()
+        identity = step.identity()
         try:
-            async with self.lanes.hold(step.session_id, caller.deadline):
-                return await self._apply_in_turn(caller, step, mark)
+            async with self.locks.acquire(step.session_id, context.deadline):
+                return await self._apply_in_turn(context, step, identity)
         except UnrollError as error:
             self._count_failure(error)
             if error.applied is None:
                 raise error.with_applied("no") from error.__cause__
             raise
 
-    async def apply_all(self, caller: RequestContext, steps: Sequence[Step]) -> list[StepResponse | UnrollError]:
+    async def apply_all(self, context: RequestContext, steps: Sequence[Step]) -> list[StepResponse | UnrollError]:
         """Apply steps of many sessions at once; those of one session in their order."""
-        return await asyncio.gather(*(self._settle(caller, step) for step in steps))
+        return await asyncio.gather(*(self._settle(context, step) for step in steps))
 
-    async def _settle(self, caller: RequestContext, step: Step) -> StepResponse | UnrollError:
+    async def _settle(self, context: RequestContext, step: Step) -> StepResponse | UnrollError:
         try:
-            return await self.apply(caller, step)
+            return await self.apply(context, step)
         except UnrollError as error:
             return error
         except Exception as error:  # one step's accident must not hide what became of the others
             log.error("step crashed", exc_info=error)
             return InternalError("something failed here; the log tells why", applied="unknown")
 
-    async def _apply_in_turn(self, caller: RequestContext, step: Step, mark: RequestIdentity) -> StepResponse:
-        async with caller.deadline.bounding() as effect:
-            record = self._foreseen(caller, step, mark)
+    async def _apply_in_turn(self, context: RequestContext, step: Step, identity: RequestIdentity) -> StepResponse:
+        async with context.deadline.enforce() as status:
+            record = self._cached_record(context, step, identity)
             while True:
                 try:
                     if record is None:
-                        record = await self.sessions.find(caller.tenant, step.session_id)
-                        repeated = await self._repeated(caller, step, mark, record, effect)
+                        record = await self.sessions.find(context.tenant, step.session_id)
+                        repeated = await self._repeated(context, step, identity, record, status)
                         if repeated is not None:
                             return repeated
-                    return await self._run_and_write(caller, step, mark, record, effect)
+                    return await self._run_and_write(context, step, identity, record, status)
                 except WriteConflict:
-                    record, effect.applied = None, "no"
-                    caller.deadline.check()
+                    record, status.applied = None, "no"
+                    context.deadline.check()
 
-    def _foreseen(self, caller: RequestContext, step: Step, mark: RequestIdentity) -> Record | None:
+    def _cached_record(self, context: RequestContext, step: Step, identity: RequestIdentity) -> Record | None:
         """Return the record without asking the store, where the step applies to it: the write will tell if it is not
         that any more. What else there is to answer needs the store's word.
         """
-        record = self.store.cached(caller.tenant, step.session_id)
+        record = self.store.cached(context.tenant, step.session_id)
         if record is None or not self.models.runs(record):
             return None
         try:
-            return None if find_replay(record, mark) is not None else record
+            return None if find_replay(record, identity) is not None else record
         except (StepConflict, IdempotencyKeyReused):
             return None
 
     async def _repeated(
-        self, caller: RequestContext, step: Step, mark: RequestIdentity, record: Record, effect: AppliedStatus
+        self, context: RequestContext, step: Step, identity: RequestIdentity, record: Record, status: AppliedStatus
     ) -> StepResponse | None:
         """Return the answer to a repetition. It and a refusal tell of a write that nobody may have been answered for:
         both wait until that is durable.
         """
         try:
-            repeated = find_replay(record, mark)
-            effect.applied = "no" if repeated is None else "yes"
+            repeated = find_replay(record, identity)
+            status.applied = "no" if repeated is None else "yes"
         except (StepConflict, IdempotencyKeyReused) as refusal:
-            effect.applied = refusal.applied or "no"
-            await self._confirm(caller, step, record, effect)
+            status.applied = refusal.applied or "no"
+            await self._confirm(context, step, record, status)
             raise
         if repeated is None:
             return None
-        await self._confirm(caller, step, record, effect)
+        await self._confirm(context, step, record, status)
         self.observer.step("replayed")
         return StepResponse(repeated, replayed=True)
 
-    async def _confirm(self, caller: RequestContext, step: Step, record: Record, effect: AppliedStatus) -> None:
+    async def _confirm(self, context: RequestContext, step: Step, record: Record, status: AppliedStatus) -> None:
         try:
-            await self.store.confirm(caller.tenant, step.session_id, record)
+            await self.store.confirm(context.tenant, step.session_id, record)
         except (DurabilityNotReached, StoreUnavailable) as error:
-            if effect.applied == "yes":
+            if status.applied == "yes":
                 raise
             why = f"where the session stands is not durable yet: {error.message}"
-            raise StoreUnavailable(why, applied=effect.applied, step=record.step) from error
+            raise StoreUnavailable(why, applied=status.applied, step=record.step) from error
 
     async def _run_and_write(
-        self, caller: RequestContext, step: Step, mark: RequestIdentity, record: Record, effect: AppliedStatus
+        self, context: RequestContext, step: Step, identity: RequestIdentity, record: Record, status: AppliedStatus
     ) -> StepResponse:
         model = await self.models.of_session(record)
-        outcome = await self.engine.run(model, step.operation, record.state, caller.deadline.at)
+        outcome = await self.engine.run(model, step.operation, record.state, context.deadline.at)
         expires_at = self.clock.now() + 1000 * record.ttl_seconds
         stands = {"step": record.step + 1, "timesteps": record.timesteps + outcome.timesteps, "expires_at": expires_at}
         try:
             answer = serializers.step_result(step.session_id, record, outcome.output, **stands)
         except ValueError:
             raise InternalError("the network answered with a number that is not finite", applied="no") from None
-        caller.deadline.check()
+        context.deadline.check()
         # Past this line the store finishes the write, whether anyone waits or not.
-        effect.applied = "unknown"
-        after = next_record(record, model.dtype, outcome, mark, answer=answer, expires_at=expires_at)
-        await self.store.write(caller.tenant, step.session_id, after)
+        status.applied = "unknown"
+        after = next_record(record, model.dtype, outcome, identity, answer=answer, expires_at=expires_at)
+        await self.store.write(context.tenant, step.session_id, after)
         self.observer.step("applied")
         return StepResponse(answer)
 

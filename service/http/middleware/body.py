@@ -52,7 +52,7 @@ class RequestBody:
         """Receive the next part of the body. Raises BodyTooLarge, DeadlineExceeded, ShuttingDown."""
         if self._deadline is None:
             return await self._receive()
-        async with self._deadline.bounding():
+        async with self._deadline.enforce():
             message = await self._receive()
         self.complete = not message.get("more_body", False)
         self._received += len(message.get("body", b""))

@@ -23,7 +23,7 @@ async def list_models(services: ServicesDependency) -> Response:
 @router.get("/{model}", response_model=responses.Model, summary="Describe a model")
 async def get_model(model: str, services: ServicesDependency, context: ContextDependency) -> Response:
     """One served model."""
-    async with context.deadline.bounding():
+    async with context.deadline.enforce():
         versions = await services.models.versions(model)
     return _json(_model(versions))
 

@@ -66,7 +66,7 @@ async def import_session(
 
     With an Idempotency-Key, a repetition finds the same session.
     """
-    return _created(await services.transfers.take(context, query.to_domain(content), key))
+    return _created(await services.transfers.import_state(context, query.to_domain(content), key))
 
 
 @router.get("/{session_id}", response_model=responses.Session, summary="Describe a session")
@@ -105,7 +105,7 @@ async def peek(
 ) -> Response:
     """What a step would answer; the session stays where it is."""
     operation = (body or requests.LookBody()).to_domain()
-    return _step_response(await services.steps.look(context, Step(session_id, operation)))
+    return _step_response(await services.steps.peek(context, Step(session_id, operation)))
 
 
 @router.post("/{session_id}/generate", response_model=responses.StepResult, summary="Continue a session's text")
@@ -118,7 +118,7 @@ async def generate(
 ) -> Response:
     """Generate from the session's state; with `commit` it is one step of as many timesteps as tokens generated."""
     body = body or requests.SessionGenerateBody()
-    run = services.steps.apply if body.commit else services.steps.look
+    run = services.steps.apply if body.commit else services.steps.peek
     return _step_response(await run(context, Step(session_id, body.to_domain(), body.step, key)))
 
 

@@ -38,10 +38,10 @@ class Shelved:
         self.shelf = FolderModelRepository(models, self.catalogue, TextLimits())
 
     async def look(self) -> dict[str, VersionFolder]:
-        return {folder.version: folder for folder in await self.shelf.look()}
+        return {folder.version: folder for folder in await self.shelf.scan()}
 
     async def load_all(self) -> None:
-        for folder in await self.shelf.look():
+        for folder in await self.shelf.scan():
             await self.shelf.load(folder)
 
 
@@ -50,7 +50,7 @@ async def test_what_lies_there_at_first_is_settled_and_what_comes_later_when_it_
     shelved = Shelved(tmp_path)
     assert (await shelved.look())["1"].settled
     newer = write_language_model(tmp_path, "m", "2")
-    assert [(one.version, one.settled) for one in await shelved.shelf.look()] == [("2", False), ("1", True)]
+    assert [(one.version, one.settled) for one in await shelved.shelf.scan()] == [("2", False), ("1", True)]
     (newer / "model.safetensors").write_bytes(b"half")
     assert not (await shelved.look())["2"].settled
     assert (await shelved.look())["2"].settled
@@ -62,7 +62,7 @@ async def test_each_model_runs_in_the_arithmetic_that_was_chosen_for_it(tmp_path
     chosen: dict[str, ComputeDtype] = {"second": "int8"}
     catalogue = ModelRegistry()
     shelf = FolderModelRepository(tmp_path, catalogue, TextLimits(), chosen.get)
-    for folder in await shelf.look():
+    for folder in await shelf.scan():
         await shelf.load(folder)
     assert [version.dtype for version in catalogue.versions()] == ["float32", "int8"]
 
@@ -81,14 +81,14 @@ async def test_a_glance_sees_what_lies_there_and_leaves_the_looks_as_they_are(tm
     shelved = Shelved(tmp_path)
     await shelved.load_all()
     write_language_model(tmp_path, "m", "2")
-    glimpsed = {folder.version: folder for folder in await shelved.shelf.glance()}
+    glimpsed = {folder.version: folder for folder in await shelved.shelf.list_folders()}
     assert glimpsed["1"].fingerprint == shelved.catalogue.versions()[0].fingerprint
     assert (glimpsed["2"].fingerprint, glimpsed["2"].settled) == (None, False)
     assert not (await shelved.look())["2"].settled
-    await shelved.shelf.glance()
+    await shelved.shelf.list_folders()
     assert (await shelved.look())["2"].settled
     first.rename(tmp_path / "away")
-    assert [folder.version for folder in await shelved.shelf.glance()] == ["2"]
+    assert [folder.version for folder in await shelved.shelf.list_folders()] == ["2"]
     assert {*await shelved.look()} == {"1", "2"}
 
 
@@ -96,14 +96,14 @@ async def test_a_version_joins_when_what_comes_before_is_done(tmp_path: Path) ->
     write_language_model(tmp_path, "m", "1")
     shelved, told = Shelved(tmp_path), list[VersionKey]()
 
-    async def tell(edition: VersionKey) -> None:
+    async def tell(version_key: VersionKey) -> None:
         assert shelved.catalogue.versions() == []
-        told.append(edition)
+        told.append(version_key)
 
-    (folder,) = await shelved.shelf.look()
+    (folder,) = await shelved.shelf.scan()
     version = await shelved.shelf.load(folder, tell)
     assert version is not None
-    assert (told, shelved.catalogue.versions()) == ([version.edition], [version])
+    assert (told, shelved.catalogue.versions()) == ([version.version_key], [version])
 
 
 async def test_without_a_folder_of_models_a_look_says_so(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ async def test_an_unloaded_version_leaves_nothing_in_memory(tmp_path: Path) -> N
     gc.disable()
     try:
         for version in versions:
-            shelved.shelf.unload(version.edition)
+            shelved.shelf.unload(version.version_key)
         assert [task() for task in tasks] == [None, None, None]
     finally:
         gc.enable()
@@ -165,7 +165,7 @@ def test_an_answer_under_way_outlives_the_version_and_the_next_one_is_told(tmp_p
     async def work(scene: Scene) -> None:
         under_way = asyncio.create_task(scene.engine.run(version, operation, None))
         await asyncio.sleep(0)
-        shelved.shelf.unload(version.edition)
+        shelved.shelf.unload(version.version_key)
         assert (await under_way).timesteps == 4
         with pytest.raises(ModelNotReady):
             await scene.engine.run(version, operation, None)
@@ -207,12 +207,12 @@ def resident():
 async def main():
     catalogue = ModelRegistry()
     shelf = FolderModelRepository(Path(sys.argv[1]), catalogue, TextLimits())
-    large, small = await shelf.look()
+    large, small = await shelf.scan()
     await shelf.load(small)
     before = resident()
     await shelf.load(large)
     loaded = resident()
-    shelf.unload(catalogue.versions()[-1].edition)
+    shelf.unload(catalogue.versions()[-1].version_key)
     async with asyncio.timeout(15):
         while resident() - before > (loaded - before) / 2:
             await asyncio.sleep(0.05)

@@ -9,42 +9,42 @@ MARGIN_MS = 100
 PLACE = IndexPosition("tenant", 1, "session")
 
 
-def meeting(now: int, *, opened: bool = False, touched: bool = False) -> ClusterView:
-    return ClusterView(now, {}, {"one": (), "two": (ServedVersion(EDITION, opened, touched),)})
+def cluster(now: int, *, opened: bool = False, recently_used: bool = False) -> ClusterView:
+    return ClusterView(now, {}, {"one": (), "two": (ServedVersion(EDITION, opened, recently_used),)})
 
 
 def test_the_search_begins_when_nobody_took_new_sessions_for_a_while() -> None:
-    searches = DrainScans(MARGIN_MS)
-    assert not searches.of(EDITION, meeting(1000, opened=True)).due(1000)
-    assert not searches.of(EDITION, meeting(1099)).due(1099)
-    assert searches.of(EDITION, meeting(1100)).due(1100)
+    scans = DrainScans(MARGIN_MS)
+    assert not scans.of(EDITION, cluster(1000, opened=True)).due(1000)
+    assert not scans.of(EDITION, cluster(1099)).due(1099)
+    assert scans.of(EDITION, cluster(1100)).due(1100)
 
 
 def test_the_search_rests_at_a_live_session_and_goes_on_from_there() -> None:
-    searches = DrainScans(MARGIN_MS)
-    searches.of(EDITION, meeting(1000))
-    search = searches.of(EDITION, meeting(1100))
-    search.reached(PLACE, 1100)
-    later = searches.of(EDITION, meeting(9000))
+    scans = DrainScans(MARGIN_MS)
+    scans.of(EDITION, cluster(1000))
+    scan = scans.of(EDITION, cluster(1100))
+    scan.reached(PLACE, 1100)
+    later = scans.of(EDITION, cluster(9000))
     assert (later.due(9000), later.at, later.drained(9000)) == (True, PLACE, False)
 
 
 def test_a_version_is_drained_when_the_search_found_nobody_and_nothing_moved_for_a_while() -> None:
-    searches = DrainScans(MARGIN_MS)
-    searches.of(EDITION, meeting(1000)).reached(None, 1100)
-    assert not searches.of(EDITION, meeting(1199)).drained(1199)
-    assert searches.of(EDITION, meeting(1200)).drained(1200)
+    scans = DrainScans(MARGIN_MS)
+    scans.of(EDITION, cluster(1000)).reached(None, 1100)
+    assert not scans.of(EDITION, cluster(1199)).drained(1199)
+    assert scans.of(EDITION, cluster(1200)).drained(1200)
 
 
 def test_a_session_that_moved_or_was_forked_meanwhile_starts_the_search_anew() -> None:
-    searches = DrainScans(MARGIN_MS)
-    searches.of(EDITION, meeting(1000)).reached(None, 1100)
-    search = searches.of(EDITION, meeting(1200, touched=True))
-    assert (search.at, search.drained(1300), search.due(1299), search.due(1300)) == (None, False, False, True)
+    scans = DrainScans(MARGIN_MS)
+    scans.of(EDITION, cluster(1000)).reached(None, 1100)
+    scan = scans.of(EDITION, cluster(1200, recently_used=True))
+    assert (scan.at, scan.drained(1300), scan.due(1299), scan.due(1300)) == (None, False, False, True)
 
 
 def test_a_worker_that_no_longer_searches_forgets_how_far_it_came() -> None:
-    searches = DrainScans(MARGIN_MS)
-    searches.of(EDITION, meeting(1000)).reached(PLACE, 1100)
-    searches.keep(set())
-    assert searches.of(EDITION, meeting(2000)).at is None
+    scans = DrainScans(MARGIN_MS)
+    scans.of(EDITION, cluster(1000)).reached(PLACE, 1100)
+    scans.keep(set())
+    assert scans.of(EDITION, cluster(2000)).at is None

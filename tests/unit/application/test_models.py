@@ -14,9 +14,9 @@ ONE, TWO = model_version(version="1", fingerprint="11" * 32), model_version(vers
 OF_ONE = session_on(ONE)
 
 
-def models(*loaded: ModelVersion, **standing: object) -> VersionResolver:
+def models(*loaded: ModelVersion, **availability: object) -> VersionResolver:
     made = VersionResolver(AddingEngine(*loaded))
-    made.standing = VersionAvailability(**{"open": frozenset({TWO.edition}), **standing})
+    made.availability = VersionAvailability(**{"open": frozenset({TWO.version_key}), **availability})
     return made
 
 
@@ -33,9 +33,9 @@ def test_a_retiring_version_is_neither_listed_nor_the_default_nor_open_to_new_se
 def test_a_retiring_version_answers_those_that_name_it_and_its_sessions_which_are_noted() -> None:
     looked_up = models(ONE, TWO)
     assert run(looked_up.version("adder", "1")) == ONE
-    assert looked_up.touched == set()
+    assert looked_up.recently_used == set()
     assert run(looked_up.of_session(OF_ONE)) == ONE
-    assert looked_up.touched == {ONE.edition}
+    assert looked_up.recently_used == {ONE.version_key}
 
 
 def test_a_model_all_of_whose_versions_retire_is_not_found() -> None:
@@ -48,18 +48,18 @@ def test_a_model_all_of_whose_versions_retire_is_not_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "standing",
+    "availability",
     [
-        {"elsewhere": frozenset({ONE.edition})},
+        {"elsewhere": frozenset({ONE.version_key})},
         {"awaited": frozenset({("adder", "1")})},
         {"informed": False},
     ],
 )
 def test_a_session_whose_version_another_worker_has_or_may_come_is_told_to_try_again(
-    standing: dict[str, object],
+    availability: dict[str, object],
 ) -> None:
     with pytest.raises(ModelNotReady) as told:
-        run(models(TWO, **standing).of_session(OF_ONE))
+        run(models(TWO, **availability).of_session(OF_ONE))
     assert (told.value.applied, told.value.step, told.value.retry_after) == ("no", 7, 1)
 
 
@@ -80,7 +80,7 @@ def test_a_session_whose_version_nobody_has_is_told_that_it_is_gone(
 
 
 def test_a_version_that_retires_elsewhere_is_not_ready_for_predictions_and_not_found_for_new_sessions() -> None:
-    looked_up = models(TWO, elsewhere=frozenset({ONE.edition}))
+    looked_up = models(TWO, elsewhere=frozenset({ONE.version_key}))
     with pytest.raises(ModelNotReady):
         run(looked_up.version("adder", "1"))
     with pytest.raises(VersionNotFound, match="is not served"):
@@ -91,10 +91,10 @@ def test_a_version_that_retires_elsewhere_is_not_ready_for_predictions_and_not_f
 
 def test_a_state_belongs_to_the_open_version_of_its_fingerprint_whatever_that_is_called() -> None:
     renamed = replace(ONE, version="3")
-    looked_up = models(ONE, TWO, renamed, open=frozenset({ONE.edition, TWO.edition, renamed.edition}))
+    looked_up = models(ONE, TWO, renamed, open=frozenset({ONE.version_key, TWO.version_key, renamed.version_key}))
     assert run(looked_up.of_state("adder", "1", ONE.fingerprint)) == ONE
     assert run(looked_up.of_state("adder", "9", ONE.fingerprint)) == renamed
-    elsewhere = models(TWO, open_elsewhere=frozenset({renamed.edition}))
+    elsewhere = models(TWO, open_elsewhere=frozenset({renamed.version_key}))
     with pytest.raises(ModelNotReady):
         run(elsewhere.of_state("adder", "1", ONE.fingerprint))
 

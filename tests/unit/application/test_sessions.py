@@ -28,11 +28,11 @@ def test_a_new_session_stands_at_step_0_of_the_newest_version() -> None:
     async def scene() -> None:
         world = World()
         world.engine.known = [model_version(), model_version(version="2")]
-        created = await world.sessions.create(world.caller(), WANTED, None)
+        created = await world.sessions.create(world.context(), WANTED, None)
         expected = {"model": "adder", "version": "2", "task": "next-word", "step": 0, "timesteps": 0, "state_bytes": 8}
         assert expected.items() <= created.session.items()
         assert not created.replayed
-        assert await world.sessions.get(world.caller(), str(created.session["id"])) == created.session
+        assert await world.sessions.get(world.context(), str(created.session["id"])) == created.session
 
     run(scene())
 
@@ -41,7 +41,7 @@ def test_times_are_told_in_rfc_3339_utc() -> None:
     async def scene() -> None:
         world = World()
         world.clock.milliseconds = 1_795_000_000_123
-        session = (await world.sessions.create(world.caller(), WANTED, None)).session
+        session = (await world.sessions.create(world.context(), WANTED, None)).session
         assert session["created_at"] == "2026-11-18T11:06:40.123Z"
         assert session["expires_at"] == "2026-11-18T12:06:40.123Z"
 
@@ -51,9 +51,9 @@ def test_times_are_told_in_rfc_3339_utc() -> None:
 def test_a_keyed_create_finds_the_same_session_again_even_after_steps() -> None:
     async def scene() -> None:
         world = World()
-        first = await world.sessions.create(world.caller(), WANTED, "key")
+        first = await world.sessions.create(world.context(), WANTED, "key")
         await world.step(str(first.session["id"]), 1)
-        again = await world.sessions.create(world.caller(), WANTED, "key")
+        again = await world.sessions.create(world.context(), WANTED, "key")
         assert again.session["id"] == first.session["id"]
         assert (again.replayed, again.session["step"]) == (True, 1)
         assert world.observer.counts["created"] == 1
@@ -64,10 +64,10 @@ def test_a_keyed_create_finds_the_same_session_again_even_after_steps() -> None:
 def test_a_create_key_with_another_body_is_refused_and_another_tenants_is_another_session() -> None:
     async def scene() -> None:
         world = World()
-        first = await world.sessions.create(world.caller(), WANTED, "key")
+        first = await world.sessions.create(world.context(), WANTED, "key")
         with pytest.raises(IdempotencyKeyReused):
-            await world.sessions.create(world.caller(), NewSession("adder", None, 60, "memory", 0), "key")
-        other = await world.sessions.create(world.caller("somebody"), WANTED, "key")
+            await world.sessions.create(world.context(), NewSession("adder", None, 60, "memory", 0), "key")
+        other = await world.sessions.create(world.context("somebody"), WANTED, "key")
         assert other.session["id"] != first.session["id"]
 
     run(scene())
@@ -83,7 +83,7 @@ def test_a_create_key_with_another_body_is_refused_and_another_tenants_is_anothe
 def test_a_session_of_an_unknown_model_is_refused(wanted: NewSession, error: type[Exception]) -> None:
     async def scene() -> None:
         with pytest.raises(error):
-            await World().sessions.create(World().caller(), wanted, None)
+            await World().sessions.create(World().context(), wanted, None)
 
     run(scene())
 
@@ -93,7 +93,7 @@ def test_a_fork_goes_its_own_way_and_repeats_nothing_of_its_parents_answers() ->
         world = World()
         parent = await world.session()
         await world.step(parent, 1, step=0, key="k")
-        child = str((await world.sessions.fork(world.caller(), parent, None, None, None)).session["id"])
+        child = str((await world.sessions.fork(world.context(), parent, None, None, None)).session["id"])
         assert (await world.step(child, 2, key="k"))["output"] == {"value": folded(1, 2)}
         assert (await world.step(parent, 3))["output"] == {"value": folded(1, 3)}
 
@@ -106,11 +106,11 @@ def test_a_fork_starts_from_a_kept_step_and_names_those_that_are_kept() -> None:
         parent = await world.session(kept_steps=2)
         for index in range(4):
             await world.step(parent, index)
-        fork = (await world.sessions.fork(world.caller(), parent, 2, 60, None)).session
+        fork = (await world.sessions.fork(world.context(), parent, 2, 60, None)).session
         assert {"step": 2, "timesteps": 2, "ttl_seconds": 60}.items() <= fork.items()
         assert (await world.step(str(fork["id"]), 9))["output"] == {"value": folded(0, 1, 9)}
         with pytest.raises(InvalidRequest, match=r"step is 1: expected one of \[2, 3, 4\]"):
-            await world.sessions.fork(world.caller(), parent, 1, None, None)
+            await world.sessions.fork(world.context(), parent, 1, None, None)
 
     run(scene())
 
@@ -119,9 +119,9 @@ def test_a_keyed_fork_finds_the_same_child_again_although_the_parent_moved_on() 
     async def scene() -> None:
         world = World()
         parent = await world.session()
-        first = await world.sessions.fork(world.caller(), parent, None, None, "key")
+        first = await world.sessions.fork(world.context(), parent, None, None, "key")
         await world.step(parent, 1)
-        again = await world.sessions.fork(world.caller(), parent, None, None, "key")
+        again = await world.sessions.fork(world.context(), parent, None, None, "key")
         assert again.session == first.session
         assert again.replayed
 
@@ -133,7 +133,7 @@ def test_renewing_counts_from_now_and_steps_renew_by_the_sessions_own_time() -> 
         world = World()
         session_id = await world.session()
         world.clock.milliseconds = 2_000_000
-        renewed = await world.sessions.renew(world.caller(), session_id, 10)
+        renewed = await world.sessions.renew(world.context(), session_id, 10)
         assert (renewed["ttl_seconds"], renewed["expires_at"]) == (10, "1970-01-01T00:33:30.000Z")
         world.clock.milliseconds = 2_005_000
         assert (await world.step(session_id, 1))["expires_at"] == "1970-01-01T00:33:35.000Z"
@@ -145,8 +145,8 @@ def test_a_listing_shows_ones_own_sessions_only() -> None:
     async def scene() -> None:
         world = World()
         own = await world.session()
-        await world.sessions.create(world.caller("somebody"), WANTED, None)
-        page: Any = await world.sessions.list(world.caller(), None, 10, None)
+        await world.sessions.create(world.context("somebody"), WANTED, None)
+        page: Any = await world.sessions.list(world.context(), None, 10, None)
         assert [one["id"] for one in page["data"]] == [own]
 
     run(scene())
@@ -155,10 +155,10 @@ def test_a_listing_shows_ones_own_sessions_only() -> None:
 def test_an_ended_session_stays_ended() -> None:
     async def scene() -> None:
         world = World()
-        created = await world.sessions.create(world.caller(), WANTED, "key")
-        await world.sessions.end(world.caller(), str(created.session["id"]))
+        created = await world.sessions.create(world.context(), WANTED, "key")
+        await world.sessions.end(world.context(), str(created.session["id"]))
         with pytest.raises(SessionEnded):
-            await world.sessions.create(world.caller(), WANTED, "key")
+            await world.sessions.create(world.context(), WANTED, "key")
         assert world.observer.counts["ended deleted"] == 1
 
     run(scene())
@@ -169,15 +169,15 @@ def test_ids_are_random_or_derived_and_prove_their_tenant() -> None:
     assert ids.random("a") != ids.random("a")
     assert ids.derived("a", "x", "yz") != ids.derived("a", "xy", "z")
     one = ids.random("a")
-    assert ids.genuine("a", one)
-    assert not ids.genuine("b", one)
-    assert not SessionIds(b"another" * 5).genuine("a", one)
+    assert ids.verify("a", one)
+    assert not ids.verify("b", one)
+    assert not SessionIds(b"another" * 5).verify("a", one)
 
 
 def test_creations_that_race_with_one_key_in_one_millisecond_make_one_session() -> None:
     async def scene() -> None:
         world = World()
-        created = await asyncio.gather(*(world.sessions.create(world.caller(), WANTED, "key") for _ in range(8)))
+        created = await asyncio.gather(*(world.sessions.create(world.context(), WANTED, "key") for _ in range(8)))
         assert len({str(one.session["id"]) for one in created}) == 1
         assert [one.replayed for one in created].count(False) == 1
         assert world.observer.counts["created"] == 1
@@ -190,9 +190,9 @@ def test_a_keyed_fork_is_found_again_after_its_parent_ended() -> None:
         world = World()
         parent = await world.session(kept_steps=1)
         await world.step(parent, 1)
-        first = await world.sessions.fork(world.caller(), parent, 0, None, "key")
-        await world.sessions.end(world.caller(), parent)
-        assert (await world.sessions.fork(world.caller(), parent, 0, None, "key")).session == first.session
+        first = await world.sessions.fork(world.context(), parent, 0, None, "key")
+        await world.sessions.end(world.context(), parent)
+        assert (await world.sessions.fork(world.context(), parent, 0, None, "key")).session == first.session
 
     run(scene())
 
@@ -200,9 +200,9 @@ def test_a_keyed_fork_is_found_again_after_its_parent_ended() -> None:
 def test_a_keyed_create_is_found_again_although_its_model_is_gone() -> None:
     async def scene() -> None:
         world = World()
-        first = await world.sessions.create(world.caller(), WANTED, "key")
+        first = await world.sessions.create(world.context(), WANTED, "key")
         world.engine.known = []
-        again = await world.sessions.create(world.caller(), WANTED, "key")
+        again = await world.sessions.create(world.context(), WANTED, "key")
         assert (again.session["id"], again.replayed) == (first.session["id"], True)
 
     run(scene())
@@ -212,23 +212,23 @@ def test_nobody_waits_longer_than_the_deadline_for_a_look_that_hangs() -> None:
     async def scene() -> None:
         world = World()
         session = await world.session()
-        content = (await world.transfers.export(world.caller(), session)).content
+        content = (await world.transfers.export(world.context(), session)).content
         world.engine.known = []
 
         async def hang() -> None:
             await asyncio.Event().wait()
 
         world.sessions.models.refresh = hang
-        predictions, caller = Predictions(world.sessions.models, world.engine), world.caller(seconds=0.01)
+        predictions, context = Predictions(world.sessions.models, world.engine), world.context(seconds=0.01)
         for refused in (
-            world.sessions.create(caller, WANTED, None),
-            world.sessions.fork(caller, session, None, None, None),
-            world.steps.apply(caller, Step(session, feed(1))),
-            world.steps.look(caller, Step(session, feed(1))),
-            world.transfers.export(caller, session),
-            world.transfers.take(caller, StateImport(content, 3600, None, 0), None),
-            predictions.one(caller, "adder", None, feed(1)),
-            predictions.many(caller, "adder", "1", [feed(1)]),
+            world.sessions.create(context, WANTED, None),
+            world.sessions.fork(context, session, None, None, None),
+            world.steps.apply(context, Step(session, feed(1))),
+            world.steps.peek(context, Step(session, feed(1))),
+            world.transfers.export(context, session),
+            world.transfers.import_state(context, StateImport(content, 3600, None, 0), None),
+            predictions.one(context, "adder", None, feed(1)),
+            predictions.many(context, "adder", "1", [feed(1)]),
         ):
             with pytest.raises(DeadlineExceeded) as told:
                 await refused

@@ -101,7 +101,7 @@ def test_a_draining_worker_opens_no_session_and_admits_everything_else() -> None
 def test_a_deadline_cuts_the_wait_short_and_names_the_budget() -> None:
     async def scene() -> None:
         with pytest.raises(DeadlineExceeded, match="within the 5 ms"):
-            async with Deadline.after(ManualClock(), 0.005).bounding():
+            async with Deadline.after(ManualClock(), 0.005).enforce():
                 await asyncio.Event().wait()
 
     asyncio.run(scene())
@@ -110,7 +110,7 @@ def test_a_deadline_cuts_the_wait_short_and_names_the_budget() -> None:
 @pytest.mark.parametrize("applied", ["no", "unknown", "yes"])
 def test_a_request_that_is_cut_off_tells_what_took_effect(applied: Applied) -> None:
     async def wait() -> None:
-        async with Deadline.after(ManualClock(), 60).bounding(applied):
+        async with Deadline.after(ManualClock(), 60).enforce(applied):
             await asyncio.Event().wait()
 
     async def scene() -> None:

@@ -75,7 +75,7 @@ def test_the_last_key_with_another_body_is_refused(other: Predict | Generate) ->
         session_id = await world.session()
         await world.step(session_id, 7, key="k")
         with pytest.raises(IdempotencyKeyReused) as refusal:
-            await world.steps.apply(world.caller(), Step(session_id, other, key="k"))
+            await world.steps.apply(world.context(), Step(session_id, other, key="k"))
         assert refusal.value.step == 1
         assert (await world.step(session_id, 1))["output"] == {"value": folded(7, 1)}
 
@@ -134,7 +134,7 @@ def test_overlapping_steps_are_applied_in_arrival_order() -> None:
         answers = await asyncio.gather(*(world.step(session_id, number) for number in range(20)))
         assert [answer["step"] for answer in answers] == list(range(1, 21))
         assert answers[-1]["output"] == {"value": folded(*range(20))}
-        assert len(world.lanes) == 0
+        assert len(world.locks) == 0
 
     run(scene())
 
@@ -266,7 +266,7 @@ def test_where_a_sessions_version_is_not_loaded_the_store_tells_what_became_of_i
         for session_id in (moved, ended):
             world.hold_ready(session_id)
         await world.step(moved, 1)
-        await world.sessions.end(world.caller(), ended)
+        await world.sessions.end(world.context(), ended)
         world.engine.known = []
         with pytest.raises(ModelVersionGone) as gone:
             await world.step(moved, 2)
@@ -299,7 +299,7 @@ def test_a_request_past_its_deadline_takes_no_effect() -> None:
         session_id = await world.session()
         world.engine.hold = asyncio.Event()
         with pytest.raises(DeadlineExceeded) as refusal:
-            await world.steps.apply(world.caller(seconds=0.01), Step(session_id, feed(1)))
+            await world.steps.apply(world.context(seconds=0.01), Step(session_id, feed(1)))
         assert refusal.value.applied == "no"
         world.engine.hold = None
         assert (await world.step(session_id, 2))["step"] == 1
@@ -320,7 +320,7 @@ def test_a_cancelled_request_does_not_block_those_behind_it() -> None:
         first.cancel()
         world.engine.hold.set()
         assert (await third)["output"] == {"value": folded(3)}
-        assert len(world.lanes) == 0
+        assert len(world.locks) == 0
         for cancelled in (first, second):
             with pytest.raises(ShuttingDown):
                 await cancelled
@@ -343,7 +343,7 @@ def test_a_step_whose_client_has_gone_is_neither_applied_nor_counted_as_failed()
         sessions = [await world.session() for _ in range(3)]
         world.engine.hold = asyncio.Event()
         steps = [Step(session_id, feed(1)) for session_id in sessions]
-        one, all_ = world.steps.apply(world.caller(), steps[0]), world.steps.apply_all(world.caller(), steps)
+        one, all_ = world.steps.apply(world.context(), steps[0]), world.steps.apply_all(world.context(), steps)
         # Of the many the first waits for its turn behind the one.
         for departed in (asyncio.create_task(one), asyncio.create_task(all_)):
             await depart(departed)
@@ -351,7 +351,7 @@ def test_a_step_whose_client_has_gone_is_neither_applied_nor_counted_as_failed()
         for session_id in sessions:
             assert (await world.step(session_id, 2))["step"] == 1
         assert {name: count for name, count in world.observer.counts.items() if "step" in name} == {"step applied": 3}
-        assert len(world.lanes) == 0
+        assert len(world.locks) == 0
 
     run(scene())
 
@@ -374,15 +374,15 @@ def test_sessions_of_another_tenant_and_forged_ids_do_not_exist() -> None:
     async def scene() -> None:
         world = World()
         session_id = await world.session()
-        for caller, wanted in [
-            (world.caller("somebody"), session_id),
-            (world.caller(), session_id[:-1] + ("a" if session_id[-1] != "a" else "b")),
-            (world.caller(), "ses_"),
-            (world.caller(), "ses_" + "é" * 40),
-            (world.caller(), session_id.upper()),
+        for context, wanted in [
+            (world.context("somebody"), session_id),
+            (world.context(), session_id[:-1] + ("a" if session_id[-1] != "a" else "b")),
+            (world.context(), "ses_"),
+            (world.context(), "ses_" + "é" * 40),
+            (world.context(), session_id.upper()),
         ]:
             with pytest.raises(SessionNotFound):
-                await world.steps.apply(caller, Step(wanted, feed(1)))
+                await world.steps.apply(context, Step(wanted, feed(1)))
 
     run(scene())
 
@@ -392,13 +392,13 @@ def test_expired_and_ended_sessions_are_told_apart() -> None:
         world = World()
         expired, ended = await world.session(), await world.session()
         del world.store.records["public", expired]
-        await world.sessions.end(world.caller(), ended)
+        await world.sessions.end(world.context(), ended)
         with pytest.raises(SessionExpired):
             await world.step(expired, 1)
         with pytest.raises(SessionEnded):
             await world.step(ended, 1)
         with pytest.raises(SessionEnded):
-            await world.sessions.end(world.caller(), ended)
+            await world.sessions.end(world.context(), ended)
 
     run(scene())
 
@@ -421,7 +421,7 @@ def test_many_steps_at_once_keep_the_order_of_each_session_and_fail_alone() -> N
         world = World()
         one, two = await world.session(), await world.session()
         steps = [Step(one, feed(1)), Step(two, feed(5)), Step("ses_x", feed(1)), Step(one, feed(2)), Step(one, feed(3))]
-        results = await world.steps.apply_all(world.caller(), steps)
+        results = await world.steps.apply_all(world.context(), steps)
         assert isinstance(results[2], SessionNotFound)
         values = [json.loads(one.body)["output"]["value"] for one in results if not isinstance(one, UnrollError)]
         assert values == [folded(1), folded(5), folded(1, 2), folded(1, 2, 3)]
@@ -435,7 +435,7 @@ def test_looking_ahead_leaves_the_session_as_it_is() -> None:
         session_id = await world.session()
         await world.step(session_id, 1)
         before = dict(world.store.records)
-        answer = json.loads((await world.steps.look(world.caller(), Step(session_id, feed(2)))).body)
+        answer = json.loads((await world.steps.peek(world.context(), Step(session_id, feed(2)))).body)
         assert answer["output"] == {"value": folded(1, 2)}
         assert answer["step"] == 1
         assert world.store.records == before
@@ -448,7 +448,7 @@ def test_generation_is_one_step_of_as_many_timesteps_as_tokens() -> None:
         world = World()
         session_id = await world.session()
         operation = Generate(None, GenerateOptions(max_tokens=5))
-        answer = await world.steps.apply(world.caller(), Step(session_id, operation, step=0))
+        answer = await world.steps.apply(world.context(), Step(session_id, operation, step=0))
         assert {"step": 1, "timesteps": 5}.items() <= json.loads(answer.body).items()
 
     run(scene())
@@ -460,7 +460,7 @@ def test_a_write_that_outlasts_the_deadline_is_told_as_unknown_and_its_repetitio
         session_id = await world.session()
         world.store.slow = asyncio.Event()
         with pytest.raises(DeadlineExceeded) as refusal:
-            await world.steps.apply(world.caller(seconds=0.01), Step(session_id, feed(1), step=0))
+            await world.steps.apply(world.context(seconds=0.01), Step(session_id, feed(1), step=0))
         assert refusal.value.applied == "unknown"
         world.store.slow.set()
         assert (await world.step(session_id, 1, step=0))["step"] == 1
@@ -474,7 +474,7 @@ def test_an_accident_in_one_of_many_steps_does_not_hide_what_became_of_the_other
         world = World()
         one, two = await world.session(), await world.session()
         broken = Predict(TextInput(ids=("x",)))  # type: ignore[arg-type]
-        results = await world.steps.apply_all(world.caller(), [Step(one, broken), Step(two, feed(1))])
+        results = await world.steps.apply_all(world.context(), [Step(one, broken), Step(two, feed(1))])
         assert isinstance(results[0], InternalError)
         assert not isinstance(results[1], UnrollError)
 
@@ -486,7 +486,7 @@ def test_looking_ahead_from_a_step_that_is_not_the_sessions_is_refused() -> None
         world = World()
         session_id = await world.session()
         with pytest.raises(StepConflict):
-            await world.steps.look(world.caller(), Step(session_id, feed(1), step=3))
+            await world.steps.peek(world.context(), Step(session_id, feed(1), step=3))
 
     run(scene())
 

@@ -24,7 +24,7 @@ async def exported(world: World, *ids: int) -> bytes:
     session = await world.session()
     for index in ids:
         await world.step(session, index, key=f"k{index}")
-    return (await world.transfers.export(world.caller(), session)).content
+    return (await world.transfers.export(world.context(), session)).content
 
 
 def test_an_export_tells_whose_state_it_is_and_how_far_it_has_come() -> None:
@@ -45,11 +45,11 @@ def test_an_export_leaves_the_session_as_it_is() -> None:
         session = await world.session()
         before = dict(world.store.records)
         world.clock.milliseconds += 1000
-        exported = await world.transfers.export(world.caller(), session)
+        exported = await world.transfers.export(world.context(), session)
         assert exported.step == 0
         assert world.store.records == before
         with pytest.raises(SessionNotFound):
-            await world.transfers.export(world.caller("somebody"), session)
+            await world.transfers.export(world.context("somebody"), session)
 
     run(scene())
 
@@ -60,7 +60,7 @@ def test_a_session_whose_version_is_gone_cannot_be_exported() -> None:
         session = await world.session()
         world.engine.known = [model_version(fingerprint="cd" * 32)]
         with pytest.raises(ModelVersionGone):
-            await world.transfers.export(world.caller(), session)
+            await world.transfers.export(world.context(), session)
 
     run(scene())
 
@@ -81,7 +81,7 @@ def test_an_imported_session_continues_where_the_exported_one_stood_and_knows_no
         assert (answer["output"], answer["step"], answer["replayed"]) == ({"value": folded(4, 5, 6)}, 3, False)
         assert other.observer.counts["created"] == 1
         with pytest.raises(InvalidRequest, match=r"step is 1: expected one of \[2, 3\]"):
-            await other.sessions.fork(other.caller(), str(session["id"]), 1, None, None)
+            await other.sessions.fork(other.context(), str(session["id"]), 1, None, None)
 
     run(scene())
 
@@ -119,7 +119,7 @@ def test_the_key_of_an_import_is_refused_with_another_file_and_for_a_plain_creat
         with pytest.raises(IdempotencyKeyReused):
             await world.imported(changed(content, step="9"), "key")
         with pytest.raises(IdempotencyKeyReused):
-            await world.sessions.create(world.caller(), NewSession("adder", None, 3600, None, 0), "key")
+            await world.sessions.create(world.context(), NewSession("adder", None, 3600, None, 0), "key")
 
     run(scene())
 
@@ -229,7 +229,7 @@ def test_what_is_exported_again_is_what_was_imported() -> None:
         world = World()
         content = await exported(world, 4, 5)
         session = str((await world.imported(content)).session["id"])
-        again = await world.transfers.export(world.caller(), session)
+        again = await world.transfers.export(world.context(), session)
         assert (again.content, again.step) == (content, 2)
 
     run(scene())

@@ -32,12 +32,12 @@ PLACE = IndexPosition("tenant", 1, "session")
 
 @dataclass
 class Disk:
-    """Versions that lie there, the newest first; those in `broken` are refused, all wait for `hold` to join."""
+    """Versions that lie there, the newest first; those in `broken` are refused, all wait for `acquire` to join."""
 
     versions: list[ModelVersion] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     missing: bool = False
-    hold: asyncio.Event | None = None
+    acquire: asyncio.Event | None = None
 
 
 class MemoryShelf:
@@ -47,7 +47,7 @@ class MemoryShelf:
         self._disk, self._engine = disk, engine
         self._judged: dict[str, bool] = {}
 
-    async def look(self) -> list[VersionFolder]:
+    async def scan(self) -> list[VersionFolder]:
         if self._disk.missing:
             raise ModelFolderError("missing")
         return [self._folder(one) for one in self._disk.versions]
@@ -57,8 +57,8 @@ class MemoryShelf:
         known = version.fingerprint if good else None
         return VersionFolder(version.name, version.version, version.fingerprint, known, broken=good is False)
 
-    async def glance(self) -> list[VersionFolder]:
-        return [replace(one, settled=False) for one in await self.look()]
+    async def list_folders(self) -> list[VersionFolder]:
+        return [replace(one, settled=False) for one in await self.scan()]
 
     async def load(
         self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
@@ -68,15 +68,15 @@ class MemoryShelf:
             return None
         (version,) = (one for one in self._disk.versions if one.fingerprint == folder.signature)
         if before_joining is not None:
-            await before_joining(version.edition)
-        if self._disk.hold is not None:
-            await self._disk.hold.wait()
+            await before_joining(version.version_key)
+        if self._disk.acquire is not None:
+            await self._disk.acquire.wait()
         others = [one for one in self._engine.known if (one.name, one.version) != (version.name, version.version)]
         self._engine.known = sorted([*others, version], key=lambda one: one.version)
         return version
 
-    def unload(self, edition: VersionKey) -> None:
-        self._engine.known = [one for one in self._engine.known if one.edition != edition]
+    def unload(self, version_key: VersionKey) -> None:
+        self._engine.known = [one for one in self._engine.known if one.version_key != version_key]
 
 
 @dataclass
@@ -110,16 +110,16 @@ class MemoryFleet:
         self._maybe_fail()
         del self.town.workers[self.worker]
 
-    async def mark_retiring(self, edition: VersionKey, mark: RetirementMark) -> None:
+    async def mark_retiring(self, version_key: VersionKey, mark: RetirementMark) -> None:
         if mark.drained:
-            self.town.marks[edition] = mark
-        self.town.marks.setdefault(edition, mark)
+            self.town.marks[version_key] = mark
+        self.town.marks.setdefault(version_key, mark)
 
-    async def unmark_retiring(self, edition: VersionKey) -> None:
-        self.town.marks.pop(edition, None)
+    async def unmark_retiring(self, version_key: VersionKey) -> None:
+        self.town.marks.pop(version_key, None)
 
-    async def find_live_session(self, edition: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
-        return PLACE if self.town.session == edition else None
+    async def find_live_session(self, version_key: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
+        return PLACE if self.town.session == version_key else None
 
     def _maybe_fail(self) -> None:
         if self.town.failure is not None:
@@ -136,21 +136,21 @@ class Worker:
         self.upgrades = ModelReconciler(
             models=self.models,
             engine=self.engine,
-            shelf=MemoryShelf(disk, self.engine),
-            fleet=MemoryFleet(town, name),
+            repository=MemoryShelf(disk, self.engine),
+            workers=MemoryFleet(town, name),
             observer=self.observer,
             clock=self.clock,
             retirement=Retirement(GRACE_MS),
-            searches=DrainScans(MARGIN_MS),
-            fresh_seconds=20,
+            scans=DrainScans(MARGIN_MS),
+            heartbeat_timeout=20,
         )
         self.models.refresh = self.upgrades.refresh
 
-    async def look(self, times: int = 1) -> None:
+    async def reconcile(self, times: int = 1) -> None:
         for _ in range(times):
             self.town.now += MARGIN_MS
             self.clock.seconds += MARGIN_MS / 1000
-            plan = await self.upgrades.look()
+            plan = await self.upgrades.reconcile()
             for folder in plan.awaited:
                 await self.upgrades.load(folder)
 
@@ -174,16 +174,16 @@ def test_both_workers_serve_the_new_version_and_unload_the_old_one_when_nobody_n
         await one.upgrades.start()
         await two.upgrades.start()
         disk.versions = [TWO, ONE]
-        town.session = ONE.edition
+        town.session = ONE.version_key
         for _ in range(10):
-            await one.look()
-            await two.look()
+            await one.reconcile()
+            await two.reconcile()
         for worker in (one, two):
             assert (worker.open, worker.loaded) == (["2"], ["1", "2"])
         town.session = None
         for _ in range(4):
-            await one.look()
-            await two.look()
+            await one.reconcile()
+            await two.reconcile()
         for worker in (one, two):
             assert (worker.open, worker.loaded) == (["2"], ["2"])
             assert worker.observer.counts["unloaded adder"] == 1
@@ -193,17 +193,17 @@ def test_both_workers_serve_the_new_version_and_unload_the_old_one_when_nobody_n
 
 def test_the_grace_time_ends_sessions_that_do_not_end_themselves() -> None:
     async def scene() -> None:
-        town, disk = Town(session=ONE.edition), Disk([ONE])
+        town, disk = Town(session=ONE.version_key), Disk([ONE])
         worker = Worker(town, disk)
         await worker.upgrades.start()
         disk.versions = [TWO, ONE]
-        await worker.look(5)
-        town.now = town.marks[ONE.edition].since + GRACE_MS - MARGIN_MS - 1
-        await worker.look()
+        await worker.reconcile(5)
+        town.now = town.marks[ONE.version_key].since + GRACE_MS - MARGIN_MS - 1
+        await worker.reconcile()
         assert worker.loaded == ["1", "2"]
-        await worker.look()
+        await worker.reconcile()
         assert worker.loaded == ["2"]
-        await worker.look(3)
+        await worker.reconcile(3)
         assert worker.loaded == ["2"], "it is not loaded again"
 
     play(scene())
@@ -215,12 +215,12 @@ def test_a_step_on_a_retiring_version_keeps_it() -> None:
         worker = Worker(town, disk)
         await worker.upgrades.start()
         disk.versions = [TWO, ONE]
-        await worker.look(2)
+        await worker.reconcile(2)
         for _ in range(5):
-            worker.models.touched.add(ONE.edition)
-            await worker.look()
+            worker.models.recently_used.add(ONE.version_key)
+            await worker.reconcile()
         assert worker.loaded == ["1", "2"]
-        await worker.look(5)
+        await worker.reconcile(5)
         assert worker.loaded == ["2"]
 
     play(scene())
@@ -231,14 +231,14 @@ def test_what_was_touched_while_the_store_was_away_is_told_later() -> None:
         town = Town()
         worker = Worker(town, Disk([ONE]))
         await worker.upgrades.start()
-        worker.models.touched.add(ONE.edition)
+        worker.models.recently_used.add(ONE.version_key)
         town.failure = StoreUnavailable("away")
-        await worker.look()
+        await worker.reconcile()
         town.failure = None
-        await worker.look()
-        assert [one.touched for one in town.workers["a"]] == [True]
-        await worker.look()
-        assert [one.touched for one in town.workers["a"]] == [False]
+        await worker.reconcile()
+        assert [one.recently_used for one in town.workers["a"]] == [True]
+        await worker.reconcile()
+        assert [one.recently_used for one in town.workers["a"]] == [False]
 
     play(scene())
 
@@ -250,17 +250,17 @@ def test_without_the_store_new_versions_join_and_none_goes() -> None:
         await worker.upgrades.start()
         town.failure = StoreUnavailable("away")
         disk.versions = [TWO, ONE]
-        await worker.look(3)
+        await worker.reconcile(3)
         assert (worker.open, worker.loaded, town.marks) == (["1", "2"], ["1", "2"], {})
         assert await worker.models.version("adder", None) == TWO
         worker.clock.seconds += 30
-        await worker.look()
-        assert worker.models.standing is not None
-        assert not worker.models.standing.informed
+        await worker.reconcile()
+        assert worker.models.availability is not None
+        assert not worker.models.availability.informed
         town.failure = None
-        await worker.look(2)
+        await worker.reconcile(2)
         assert worker.open == ["2"]
-        assert worker.models.standing.informed
+        assert worker.models.availability.informed
 
     play(scene())
 
@@ -268,13 +268,13 @@ def test_without_the_store_new_versions_join_and_none_goes() -> None:
 def test_a_worker_that_starts_without_the_store_loads_everything() -> None:
     async def scene() -> None:
         town = Town(
-            failure=StoreUnavailable("away"), marks={ONE.edition: RetirementMark(0, "superseded", drained=True)}
+            failure=StoreUnavailable("away"), marks={ONE.version_key: RetirementMark(0, "superseded", drained=True)}
         )
         worker = Worker(town, Disk([TWO, ONE]))
         await worker.upgrades.start()
         assert worker.loaded == ["1", "2"]
         town.failure = None
-        await worker.look()
+        await worker.reconcile()
         assert worker.loaded == ["2"]
 
     play(scene())
@@ -282,7 +282,7 @@ def test_a_worker_that_starts_without_the_store_loads_everything() -> None:
 
 def test_a_worker_that_starts_leaves_alone_what_nobody_needs() -> None:
     async def scene() -> None:
-        marks = {ONE.edition: RetirementMark(0, "superseded", signature=ONE.fingerprint, drained=True)}
+        marks = {ONE.version_key: RetirementMark(0, "superseded", signature=ONE.fingerprint, drained=True)}
         worker = Worker(Town(marks=marks), Disk([TWO, ONE]))
         await worker.upgrades.start()
         assert worker.loaded == ["2"]
@@ -297,7 +297,7 @@ def test_a_broken_version_is_tried_once_and_changes_nothing() -> None:
         worker = Worker(Town(), disk)
         await worker.upgrades.start()
         disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
-        await worker.look(3)
+        await worker.reconcile(3)
         assert (worker.open, worker.loaded) == (["1"], ["1"])
         assert worker.observer.counts["loaded adder"] == 1
 
@@ -311,7 +311,7 @@ def test_a_version_changed_in_place_is_open_from_the_moment_it_joins() -> None:
         await worker.upgrades.start()
         changed = replace(ONE, fingerprint="33" * 32)
         disk.versions = [changed]
-        (folder,) = (await worker.upgrades.look()).awaited
+        (folder,) = (await worker.upgrades.reconcile()).awaited
         assert await worker.models.versions("adder") == [ONE]
         await worker.upgrades.load(folder)
         assert await worker.models.versions("adder") == [changed]
@@ -326,7 +326,7 @@ def test_a_folder_of_models_that_is_away_retires_nobody() -> None:
         worker = Worker(town, disk)
         await worker.upgrades.start()
         disk.missing = True
-        await worker.look(3)
+        await worker.reconcile(3)
         assert (worker.open, town.marks) == (["1"], {})
 
     play(scene())
@@ -351,7 +351,7 @@ async def rolled_out(town: Town, ahead: Disk, behind: Disk) -> tuple[Worker, Wor
     await first.upgrades.start()
     await second.upgrades.start()
     ahead.versions = [TWO, ONE]
-    await first.look()
+    await first.reconcile()
     assert (first.open, second.loaded) == (["1", "2"], ["1"])
     return first, second
 
@@ -402,7 +402,7 @@ def test_a_model_that_is_new_altogether_is_not_ready_where_it_is_not_loaded_yet(
             if late is other:
                 with pytest.raises(ModelNotFound):
                     await other.models.versions("new")
-                await worker.look()
+                await worker.reconcile()
             for ask in (late.models.version, late.models.for_session):
                 for version in (None, "1"):
                     with pytest.raises(ModelNotReady):
@@ -421,11 +421,11 @@ def test_a_session_on_an_edition_that_replaced_another_since_the_last_look_is_no
         await first.upgrades.start()
         await late.upgrades.start()
         disk.versions = [changed]
-        await first.look()
+        await first.reconcile()
         with pytest.raises(ModelNotReady):
             await late.models.of_session(session_on(changed))
-        await first.look()
-        await late.look()
+        await first.reconcile()
+        await late.reconcile()
         with pytest.raises(ModelVersionGone, match="changed in place"):
             await first.models.of_session(session_on(replace(ONE, fingerprint="44" * 32)))
 
@@ -437,21 +437,21 @@ def test_the_others_are_told_of_a_version_before_it_serves_also_by_a_look_meanwh
         disk, town = Disk([ONE]), Town()
         worker = Worker(town, disk)
         await worker.upgrades.start()
-        disk.versions, disk.hold = [TWO, ONE], asyncio.Event()
-        worker.models.touched.add(ONE.edition)
-        folder, *_ = (await worker.upgrades.look()).awaited
+        disk.versions, disk.acquire = [TWO, ONE], asyncio.Event()
+        worker.models.recently_used.add(ONE.version_key)
+        folder, *_ = (await worker.upgrades.reconcile()).awaited
         loading = asyncio.create_task(worker.upgrades.load(folder))
         for again in range(2):
             await asyncio.sleep(0)
             assert worker.loaded == ["1"]
-            told = {one.edition.version: (one.open, one.touched) for one in town.workers["a"]}
+            told = {one.version_key.version: (one.open, one.recently_used) for one in town.workers["a"]}
             assert told == {"1": (True, not again), "2": (True, False)}
-            await worker.upgrades.look()
-        disk.hold.set()
+            await worker.upgrades.reconcile()
+        disk.acquire.set()
         await loading
         assert worker.open == ["1", "2"]
-        await worker.upgrades.look()
-        assert [one.edition.version for one in town.workers["a"]] == ["1", "2"]
+        await worker.upgrades.reconcile()
+        assert [one.version_key.version for one in town.workers["a"]] == ["1", "2"]
 
     play(scene())
 
@@ -462,17 +462,17 @@ def test_a_refused_version_is_told_of_to_nobody_and_a_joined_one_without_the_sto
         worker = Worker(town, disk)
         await worker.upgrades.start()
         disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
-        await worker.look(2)
-        assert [one.edition.version for one in town.workers["a"]] == ["1"]
+        await worker.reconcile(2)
+        assert [one.version_key.version for one in town.workers["a"]] == ["1"]
         with pytest.raises(VersionNotFound, match="is not served"):
             await worker.models.version("adder", "2")
         three = model_version(version="3", fingerprint="33" * 32)
         disk.versions, town.failure = [three, ONE], StoreUnavailable("away")
-        await worker.look()
+        await worker.reconcile()
         assert worker.loaded == ["1", "3"]
         town.failure = None
-        await worker.look()
-        assert [one.edition.version for one in town.workers["a"]] == ["1", "3"]
+        await worker.reconcile()
+        assert [one.version_key.version for one in town.workers["a"]] == ["1", "3"]
 
     play(scene())
 
@@ -481,14 +481,14 @@ def test_a_fresh_look_changes_nothing_but_what_requests_see() -> None:
     async def scene() -> None:
         town, disk = Town(), Disk([ONE])
         first, late = await rolled_out(town, disk, disk)
-        late.models.touched.add(ONE.edition)
+        late.models.recently_used.add(ONE.version_key)
         before = dict(town.workers), dict(town.marks)
         for _ in range(3):
             await late.upgrades.refresh()
         assert (town.workers, town.marks) == before
-        assert late.models.touched == {ONE.edition}
+        assert late.models.recently_used == {ONE.version_key}
         assert late.loaded == ["1"]
-        await first.look()
+        await first.reconcile()
         disk.versions = [TWO]
         await late.upgrades.refresh()
         assert late.open == ["1"], "it is for looks to say what is gone"
@@ -498,9 +498,9 @@ def test_a_fresh_look_changes_nothing_but_what_requests_see() -> None:
 
 def test_a_retiring_version_takes_new_sessions_where_another_worker_took_its_mark_back() -> None:
     async def scene() -> None:
-        town, disk = Town(session=ONE.edition), Disk([ONE])
+        town, disk = Town(session=ONE.version_key), Disk([ONE])
         _, late = await rolled_out(town, disk, disk)
-        await late.look(3)
+        await late.reconcile(3)
         with pytest.raises(VersionNotFound, match="is being retired"):
             await late.models.for_session("adder", "1")
         town.marks.clear()

@@ -27,7 +27,7 @@ class World:
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self.engine, self.store = AddingEngine(), store or MemoryStore()
-        self.observer, self.clock, self.lanes = CountingObserver(), ManualClock(), SessionLocks()
+        self.observer, self.clock, self.locks = CountingObserver(), ManualClock(), SessionLocks()
         models, self.files = VersionResolver(self.engine), NumberFiles()
         creations = SessionFactory(
             engine=self.engine, store=self.store, observer=self.observer, clock=self.clock, durability="memory"
@@ -36,7 +36,7 @@ class World:
             models=models,
             engine=self.engine,
             store=self.store,
-            lanes=self.lanes,
+            locks=self.locks,
             observer=self.observer,
             clock=self.clock,
             creations=creations,
@@ -47,21 +47,23 @@ class World:
             models=models,
             engine=self.engine,
             store=self.store,
-            lanes=self.lanes,
+            locks=self.locks,
             observer=self.observer,
             clock=self.clock,
         )
 
-    def caller(self, tenant: str = "public", seconds: float = 30) -> RequestContext:
+    def context(self, tenant: str = "public", seconds: float = 30) -> RequestContext:
         return RequestContext(tenant, Deadline.after(self.clock, seconds))
 
     async def session(self, kept_steps: int = 0, **changes: Any) -> str:
         wanted = replace(NewSession("adder", None, 3600, "memory", kept_steps), **changes)
-        created = await self.sessions.create(self.caller(), wanted, None)
+        created = await self.sessions.create(self.context(), wanted, None)
         return str(created.session["id"])
 
     async def imported(self, content: bytes, key: str | None = None, **changes: Any) -> Created:
-        return await self.transfers.take(self.caller(), replace(StateImport(content, 3600, None, 0), **changes), key)
+        return await self.transfers.import_state(
+            self.context(), replace(StateImport(content, 3600, None, 0), **changes), key
+        )
 
     def hold_ready(self, session_id: str) -> None:
         """Have the store hold the record ready as it is now; nothing takes it back."""
@@ -70,7 +72,7 @@ class World:
         self.store.held["public", session_id] = record
 
     async def step(self, session_id: str, *ids: int, **marks: Any) -> dict[str, Any]:
-        answer = await self.steps.apply(self.caller(), Step(session_id, feed(*ids), **marks))
+        answer = await self.steps.apply(self.context(), Step(session_id, feed(*ids), **marks))
         return json.loads(answer.body) | {"replayed": answer.replayed, "body": answer.body}
 
 

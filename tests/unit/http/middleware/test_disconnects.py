@@ -110,7 +110,7 @@ def test_what_nobody_waits_for_is_cancelled_and_counted_once(caplog: pytest.LogC
 
     async def work() -> None:
         try:
-            async with Deadline.after(ManualClock(), 60).bounding():
+            async with Deadline.after(ManualClock(), 60).enforce():
                 await asyncio.Event().wait()
         except BaseException as error:
             cut_off.append(error)
@@ -170,7 +170,7 @@ def test_an_answer_that_has_begun_is_not_cut_off() -> None:
 
 def test_a_worker_that_must_go_still_answers_a_client_that_is_watched() -> None:
     async def work() -> None:
-        async with Deadline.after(ManualClock(), 60).bounding():
+        async with Deadline.after(ManualClock(), 60).enforce():
             await asyncio.Event().wait()
 
     async def scene() -> None:
@@ -190,7 +190,7 @@ def test_a_worker_that_must_go_still_answers_a_client_that_is_watched() -> None:
 @pytest.mark.parametrize(("message", "becomes"), [(DEPARTED, asyncio.CancelledError), (None, ShuttingDown)])
 def test_only_a_departure_passes_a_deadline_as_it_is(message: str | None, becomes: type[BaseException]) -> None:
     async def wait() -> None:
-        async with Deadline.after(ManualClock(), 60).bounding():
+        async with Deadline.after(ManualClock(), 60).enforce():
             await asyncio.gather(asyncio.Event().wait(), asyncio.Event().wait())
 
     async def scene() -> None:

@@ -279,7 +279,7 @@ def test_digests_of_text_are_those_of_earlier_releases() -> None:
     of_ids = digest("step", Predict(TextInput(ids=(3, 4)), PredictOptions(top_k=3)), None)
     assert of_ids.hex() == "246478a6bedd704f9ef17dc5f8442d69"
     body = read({"input": {"text": "How are"}, "step": 0})
-    assert body.to_domain("ses_x", None).mark().body == of_text
+    assert body.to_domain("ses_x", None).identity().body == of_text
 
 
 def test_a_time_without_an_offset_is_utc_only_where_that_is_agreed() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.application.fresh_looks import FreshLooks
+from service.application.model_versions.refresh import RefreshLimiter
 
 APART_SECONDS = 0.02
 
@@ -21,7 +21,7 @@ class Looking:
     under_way: int = 0
     failure: Exception | None = None
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         self.began.append(asyncio.get_running_loop().time())
         self.begun.set()
         self.under_way += 1
@@ -39,7 +39,7 @@ def play(scene: Coroutine[None, None, None]) -> None:
 def test_all_who_ask_before_a_look_begins_share_it_and_all_who_ask_later_share_the_next() -> None:
     async def scene() -> None:
         looking = Looking()
-        fresh = FreshLooks(looking.look, APART_SECONDS)
+        fresh = RefreshLimiter(looking.refresh, APART_SECONDS)
         early = [asyncio.create_task(fresh()) for _ in range(100)]
         await looking.begun.wait()
         late = [asyncio.create_task(fresh()) for _ in range(100)]
@@ -56,7 +56,7 @@ def test_looks_begin_a_pause_apart() -> None:
     async def scene() -> None:
         looking = Looking()
         looking.free.set()
-        fresh = FreshLooks(looking.look, APART_SECONDS)
+        fresh = RefreshLimiter(looking.refresh, APART_SECONDS)
         for _ in range(4):
             await fresh()
         gaps = [after - before for before, after in zip(looking.began, looking.began[1:], strict=False)]
@@ -69,7 +69,7 @@ def test_looks_begin_a_pause_apart() -> None:
 def test_who_gives_up_neither_ends_a_look_nor_makes_room_for_another() -> None:
     async def scene() -> None:
         looking = Looking()
-        fresh = FreshLooks(looking.look, APART_SECONDS)
+        fresh = RefreshLimiter(looking.refresh, APART_SECONDS)
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(2 * APART_SECONDS):
@@ -86,7 +86,7 @@ def test_a_look_that_fails_does_so_for_those_who_wait_and_the_next_may_succeed()
     async def scene() -> None:
         looking = Looking(failure=OSError("away"))
         looking.free.set()
-        fresh = FreshLooks(looking.look, APART_SECONDS)
+        fresh = RefreshLimiter(looking.refresh, APART_SECONDS)
         failed = await asyncio.gather(fresh(), fresh(), return_exceptions=True)
         assert failed == [looking.failure] * 2
         looking.failure = None
