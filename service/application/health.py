@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service.application.admission import Admission
-from service.application.ports import Engine, Observer, StateStore
+from service.application.ports import Engine, SessionObserver, StateStore
 from service.domain.errors import UnrollError
 from service.domain.operations import Json
 
@@ -19,7 +19,7 @@ class Readiness:
 class Health:
     """Asks the parts how they are."""
 
-    def __init__(self, engine: Engine, store: StateStore, admission: Admission, observer: Observer) -> None:
+    def __init__(self, engine: Engine, store: StateStore, admission: Admission, observer: SessionObserver) -> None:
         self._engine = engine
         self._store = store
         self._admission = admission

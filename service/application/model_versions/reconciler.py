@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from service.application.model_versions.resolver import VersionAvailability, VersionResolver
 from service.application.model_versions.retirement import Retirement, RetirementPlan
 from service.application.model_versions.session_scan import DrainScans
-from service.application.ports import Clock, Engine, ModelRepository, Observer, WorkerRegistry
+from service.application.ports import Clock, Engine, ModelObserver, ModelRepository, WorkerRegistry
 from service.domain.errors import ModelFolderError, UnrollError
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import Json
@@ -31,7 +31,7 @@ class ModelReconciler:
     engine: Engine
     repository: ModelRepository
     workers: WorkerRegistry
-    observer: Observer
+    observer: ModelObserver
     clock: Clock
     retirement: Retirement
     scans: DrainScans

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
-from service.application.ports import Clock, Engine, Observer, StateStore
+from service.application.ports import Clock, Engine, SessionObserver, StateStore
 from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.ids import SessionIds
@@ -51,7 +51,7 @@ class SessionFactory:
 
     engine: Engine
     store: StateStore
-    observer: Observer
+    observer: SessionObserver
     clock: Clock
     durability: Durability
 

@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import dataclass, replace
 
 from service.application.model_versions.resolver import VersionResolver
-from service.application.ports import Clock, Engine, Observer, StateStore
+from service.application.ports import Clock, Engine, SessionObserver, StateStore
 from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.creation import Created, IdempotentCreate, SessionFactory
@@ -36,7 +36,7 @@ class Sessions:
     engine: Engine
     store: StateStore
     locks: SessionLocks
-    observer: Observer
+    observer: SessionObserver
     clock: Clock
     creations: SessionFactory
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service.application.deadlines import AppliedStatus
 from service.application.model_versions.resolver import VersionResolver
-from service.application.ports import Clock, Engine, Observer, StateStore
+from service.application.ports import Clock, Engine, SessionObserver, StateStore
 from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.idempotency import RequestIdentity, find_replay, next_record, require_expected_step
@@ -54,7 +54,7 @@ class Steps:
     engine: Engine
     store: StateStore
     locks: SessionLocks
-    observer: Observer
+    observer: SessionObserver
     clock: Clock
 
     async def peek(self, context: RequestContext, step: Step) -> StepResponse:

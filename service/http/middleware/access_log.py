@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from starlette.types import Scope
 
-from service.application.ports import Observer
+from service.application.ports import RequestObserver
 from service.domain.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from service.http.middleware.response import ResponseStart
 
@@ -19,7 +19,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 UNLOGGED_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
-def report(observer: Observer, scope: Scope, response: ResponseStart, seconds: float) -> None:
+def report(observer: RequestObserver, scope: Scope, response: ResponseStart, seconds: float) -> None:
     """Count and log a request that has ended after `seconds`."""
     route = getattr(scope.get("route"), "path", "unmatched")
     method = scope["method"] if scope["method"] in METHODS else "other"

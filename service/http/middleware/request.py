@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.application.admission import Admission
 from service.application.deadlines import Deadline
-from service.application.ports import Clock, Observer
+from service.application.ports import Clock, RequestObserver
 from service.application.request_context import RequestContext
 from service.http.middleware import access_log, error_responses
 from service.http.middleware.admission import is_exempt, opens_session
@@ -34,7 +34,7 @@ class RequestMiddleware:
     app: ASGIApp
     settings: RequestSettings
     admission: Admission
-    observer: Observer
+    observer: RequestObserver
     clock: Clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
