@@ -13,11 +13,6 @@ from tests.clusters import clustered
 from tests.deployments import Deployment, watched_by_sentinels
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """One real server for the whole session of tests."""

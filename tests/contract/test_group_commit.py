@@ -12,8 +12,6 @@ from service.store import RedisStore
 from service.store.driver.commands import Command, CommandResult, read_command, write_command
 from service.store.driver.group_commit import GroupCommit
 
-pytestmark = pytest.mark.anyio
-
 
 class RecordingExecutor:
     """Executor that replies to each command with itself once it may continue, and records the batches."""

@@ -17,7 +17,6 @@ from tests.certificates import Certificates, server_with_tls
 from tests.clusters import clustered
 from tests.deployments import Deployment, Guard, Server, documented_user, watched_by_sentinels
 
-pytestmark = pytest.mark.anyio
 PASSWORD, OTHER = "right-one", "another-one"
 
 

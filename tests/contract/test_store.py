@@ -16,7 +16,6 @@ from service.store.record.codec import HEADER_BYTES
 
 Make = Callable[..., RedisStore]
 pytestmark = [
-    pytest.mark.anyio,
     pytest.mark.parametrize("deployment", ["single", "sentinel", "cluster"], indirect=True, scope="session"),
 ]
 

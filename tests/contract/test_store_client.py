@@ -12,7 +12,6 @@ from service.domain.errors import StoreUnavailable
 from service.store import EmbeddedServer, RedisStore, Topology, connect, warnings
 from tests.deployments import Guard, Server
 
-pytestmark = pytest.mark.anyio
 Start = Callable[[str], EmbeddedServer]
 Connect = Callable[[str], RedisStore]
 

@@ -14,7 +14,6 @@ from service.store.driver.commands import Reply
 from service.store.driver.durability import DurabilityResult, Fsynced, Replicated
 from service.store.driver.topology import ReplicaCount
 
-pytestmark = pytest.mark.anyio
 Start = Callable[[str], EmbeddedServer]
 Connect = Callable[[str], RedisStore]
 

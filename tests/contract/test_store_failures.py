@@ -14,7 +14,6 @@ from store_support import Observed, await_replicas, eventually, follow, listen, 
 from service.domain.errors import DurabilityNotReached, StoreFull, StoreUnavailable
 from service.store import EmbeddedServer, RedisStore, connect
 
-pytestmark = pytest.mark.anyio
 Start = Callable[[str], EmbeddedServer]
 Connect = Callable[[str], RedisStore]
 

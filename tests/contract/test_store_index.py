@@ -13,7 +13,6 @@ from service.store import RedisStore
 from service.store.index.cursor import ListingPosition
 
 pytestmark = [
-    pytest.mark.anyio,
     pytest.mark.parametrize("deployment", ["single", "sentinel", "cluster"], indirect=True, scope="session"),
 ]
 

@@ -21,7 +21,6 @@ from tests.deployments import (
     watched_by_sentinels,
 )
 
-pytestmark = pytest.mark.anyio
 TIMEOUT = 1.5
 
 

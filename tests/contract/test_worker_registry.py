@@ -15,7 +15,6 @@ from service.store import RedisStore, Topology
 from service.store.worker_registry import RedisWorkerRegistry
 
 pytestmark = [
-    pytest.mark.anyio,
     pytest.mark.parametrize("deployment", ["single", "cluster"], indirect=True, scope="session"),
 ]
 

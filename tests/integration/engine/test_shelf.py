@@ -22,13 +22,6 @@ from tests.integration.engine.test_engine import Scene, play
 from tests.server import ROOT
 from tests.translation_folders import write_encoder_decoder
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
 
 class Shelved:
     """A shelf and the catalogue that it fills."""

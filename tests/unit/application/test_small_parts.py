@@ -98,30 +98,24 @@ def test_a_draining_worker_opens_no_session_and_admits_everything_else() -> None
     assert admission.under_way == 1
 
 
-def test_a_deadline_cuts_the_wait_short_and_names_the_budget() -> None:
-    async def scene() -> None:
-        with pytest.raises(DeadlineExceeded, match="within the 5 ms"):
-            async with Deadline.after(ManualClock(), 0.005).enforce():
-                await asyncio.Event().wait()
-
-    asyncio.run(scene())
+async def test_a_deadline_cuts_the_wait_short_and_names_the_budget() -> None:
+    with pytest.raises(DeadlineExceeded, match="within the 5 ms"):
+        async with Deadline.after(ManualClock(), 0.005).enforce():
+            await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize("applied", ["no", "unknown", "yes"])
-def test_a_request_that_is_cut_off_tells_what_took_effect(applied: Applied) -> None:
+async def test_a_request_that_is_cut_off_tells_what_took_effect(applied: Applied) -> None:
     async def wait() -> None:
         async with Deadline.after(ManualClock(), 60).enforce(applied):
             await asyncio.Event().wait()
 
-    async def scene() -> None:
-        task = asyncio.create_task(wait())
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(ShuttingDown) as refusal:
-            await task
-        assert refusal.value.applied == applied
-
-    asyncio.run(scene())
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(ShuttingDown) as refusal:
+        await task
+    assert refusal.value.applied == applied
 
 
 def test_digests_differ_by_value_and_by_kind() -> None:
@@ -167,27 +161,21 @@ def test_answers_hold_any_text() -> None:
     assert json.loads(encode({"half": "\ud800"})) == {"half": "?"}
 
 
-def test_readiness_is_degraded_without_the_store_and_unavailable_without_the_engine() -> None:
-    async def scene() -> None:
-        engine, store, admission = AddingEngine(), MemoryStore(), Admission(1)
-        health = Health(engine, store, admission, CountingObserver())
-        assert (await health.readiness()).ready
-        store.failure = StoreUnavailable("away")
-        degraded = await health.readiness()
-        assert (degraded.ready, degraded.report["status"]) == (False, "degraded")
-        engine.alive = False
-        unavailable = await health.readiness()
-        assert (unavailable.ready, unavailable.report["status"]) == (False, "unavailable")
-
-    asyncio.run(scene())
+async def test_readiness_is_degraded_without_the_store_and_unavailable_without_the_engine() -> None:
+    engine, store, admission = AddingEngine(), MemoryStore(), Admission(1)
+    health = Health(engine, store, admission, CountingObserver())
+    assert (await health.readiness()).ready
+    store.failure = StoreUnavailable("away")
+    degraded = await health.readiness()
+    assert (degraded.ready, degraded.report["status"]) == (False, "degraded")
+    engine.alive = False
+    unavailable = await health.readiness()
+    assert (unavailable.ready, unavailable.report["status"]) == (False, "unavailable")
 
 
-def test_readiness_is_draining_as_soon_as_the_worker_was_told_to_go() -> None:
-    async def scene() -> None:
-        admission = Admission(1)
-        health = Health(AddingEngine(), MemoryStore(), admission, CountingObserver())
-        admission.drain()
-        readiness = await health.readiness()
-        assert (readiness.ready, readiness.report["status"]) == (False, "draining")
-
-    asyncio.run(scene())
+async def test_readiness_is_draining_as_soon_as_the_worker_was_told_to_go() -> None:
+    admission = Admission(1)
+    health = Health(AddingEngine(), MemoryStore(), admission, CountingObserver())
+    admission.drain()
+    readiness = await health.readiness()
+    assert (readiness.ready, readiness.report["status"]) == (False, "draining")

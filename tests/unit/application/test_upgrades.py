@@ -1,7 +1,7 @@
 """Look after look of two workers that share a store: what joins, retires and is unloaded, and when nothing may be."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -163,186 +163,149 @@ class Worker:
         return [one.version for one in self.models.all().get("adder", [])]
 
 
-def play(scene: Coroutine[None, None, None]) -> None:
-    asyncio.run(scene)
-
-
-def test_both_workers_serve_the_new_version_and_unload_the_old_one_when_nobody_needs_it() -> None:
-    async def scene() -> None:
-        town, disk = Town(), Disk([ONE])
-        one, two = Worker(town, disk, "a"), Worker(town, disk, "b")
-        await one.upgrades.start()
-        await two.upgrades.start()
-        disk.versions = [TWO, ONE]
-        town.session = ONE.version_key
-        for _ in range(10):
-            await one.reconcile()
-            await two.reconcile()
-        for worker in (one, two):
-            assert (worker.open, worker.loaded) == (["2"], ["1", "2"])
-        town.session = None
-        for _ in range(4):
-            await one.reconcile()
-            await two.reconcile()
-        for worker in (one, two):
-            assert (worker.open, worker.loaded) == (["2"], ["2"])
-            assert worker.observer.counts["unloaded adder"] == 1
-
-    play(scene())
-
-
-def test_the_grace_time_ends_sessions_that_do_not_end_themselves() -> None:
-    async def scene() -> None:
-        town, disk = Town(session=ONE.version_key), Disk([ONE])
-        worker = Worker(town, disk)
-        await worker.upgrades.start()
-        disk.versions = [TWO, ONE]
-        await worker.reconcile(5)
-        town.now = town.marks[ONE.version_key].since + GRACE_MS - MARGIN_MS - 1
-        await worker.reconcile()
-        assert worker.loaded == ["1", "2"]
-        await worker.reconcile()
-        assert worker.loaded == ["2"]
-        await worker.reconcile(3)
-        assert worker.loaded == ["2"], "it is not loaded again"
-
-    play(scene())
-
-
-def test_a_step_on_a_retiring_version_keeps_it() -> None:
-    async def scene() -> None:
-        town, disk = Town(), Disk([ONE])
-        worker = Worker(town, disk)
-        await worker.upgrades.start()
-        disk.versions = [TWO, ONE]
-        await worker.reconcile(2)
-        for _ in range(5):
-            worker.models.recently_used.add(ONE.version_key)
-            await worker.reconcile()
-        assert worker.loaded == ["1", "2"]
-        await worker.reconcile(5)
-        assert worker.loaded == ["2"]
-
-    play(scene())
-
-
-def test_what_was_touched_while_the_store_was_away_is_told_later() -> None:
-    async def scene() -> None:
-        town = Town()
-        worker = Worker(town, Disk([ONE]))
-        await worker.upgrades.start()
-        worker.models.recently_used.add(ONE.version_key)
-        town.failure = StoreUnavailable("away")
-        await worker.reconcile()
-        town.failure = None
-        await worker.reconcile()
-        assert [one.recently_used for one in town.workers["a"]] == [True]
-        await worker.reconcile()
-        assert [one.recently_used for one in town.workers["a"]] == [False]
-
-    play(scene())
-
-
-def test_without_the_store_new_versions_join_and_none_goes() -> None:
-    async def scene() -> None:
-        town, disk = Town(), Disk([ONE])
-        worker = Worker(town, disk)
-        await worker.upgrades.start()
-        town.failure = StoreUnavailable("away")
-        disk.versions = [TWO, ONE]
-        await worker.reconcile(3)
-        assert (worker.open, worker.loaded, town.marks) == (["1", "2"], ["1", "2"], {})
-        assert await worker.models.version("adder", None) == TWO
-        worker.clock.seconds += 30
-        await worker.reconcile()
-        assert worker.models.availability is not None
-        assert not worker.models.availability.informed
-        town.failure = None
-        await worker.reconcile(2)
-        assert worker.open == ["2"]
-        assert worker.models.availability.informed
-
-    play(scene())
-
-
-def test_a_worker_that_starts_without_the_store_loads_everything() -> None:
-    async def scene() -> None:
-        town = Town(
-            failure=StoreUnavailable("away"), marks={ONE.version_key: RetirementMark(0, "superseded", drained=True)}
-        )
-        worker = Worker(town, Disk([TWO, ONE]))
-        await worker.upgrades.start()
-        assert worker.loaded == ["1", "2"]
-        town.failure = None
-        await worker.reconcile()
-        assert worker.loaded == ["2"]
-
-    play(scene())
-
-
-def test_a_worker_that_starts_leaves_alone_what_nobody_needs() -> None:
-    async def scene() -> None:
-        marks = {ONE.version_key: RetirementMark(0, "superseded", signature=ONE.fingerprint, drained=True)}
-        worker = Worker(Town(marks=marks), Disk([TWO, ONE]))
-        await worker.upgrades.start()
-        assert worker.loaded == ["2"]
-        assert worker.observer.counts["loaded adder"] == 1
-
-    play(scene())
-
-
-def test_a_broken_version_is_tried_once_and_changes_nothing() -> None:
-    async def scene() -> None:
-        disk = Disk([ONE])
-        worker = Worker(Town(), disk)
-        await worker.upgrades.start()
-        disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
-        await worker.reconcile(3)
-        assert (worker.open, worker.loaded) == (["1"], ["1"])
-        assert worker.observer.counts["loaded adder"] == 1
-
-    play(scene())
-
-
-def test_a_version_changed_in_place_is_open_from_the_moment_it_joins() -> None:
-    async def scene() -> None:
-        disk = Disk([ONE])
-        worker = Worker(Town(), disk)
-        await worker.upgrades.start()
-        changed = replace(ONE, fingerprint="33" * 32)
-        disk.versions = [changed]
-        (folder,) = (await worker.upgrades.reconcile()).awaited
-        assert await worker.models.versions("adder") == [ONE]
-        await worker.upgrades.load(folder)
-        assert await worker.models.versions("adder") == [changed]
+async def test_both_workers_serve_the_new_version_and_unload_the_old_one_when_nobody_needs_it() -> None:
+    town, disk = Town(), Disk([ONE])
+    one, two = Worker(town, disk, "a"), Worker(town, disk, "b")
+    await one.upgrades.start()
+    await two.upgrades.start()
+    disk.versions = [TWO, ONE]
+    town.session = ONE.version_key
+    for _ in range(10):
+        await one.reconcile()
+        await two.reconcile()
+    for worker in (one, two):
+        assert (worker.open, worker.loaded) == (["2"], ["1", "2"])
+    town.session = None
+    for _ in range(4):
+        await one.reconcile()
+        await two.reconcile()
+    for worker in (one, two):
+        assert (worker.open, worker.loaded) == (["2"], ["2"])
         assert worker.observer.counts["unloaded adder"] == 1
 
-    play(scene())
+
+async def test_the_grace_time_ends_sessions_that_do_not_end_themselves() -> None:
+    town, disk = Town(session=ONE.version_key), Disk([ONE])
+    worker = Worker(town, disk)
+    await worker.upgrades.start()
+    disk.versions = [TWO, ONE]
+    await worker.reconcile(5)
+    town.now = town.marks[ONE.version_key].since + GRACE_MS - MARGIN_MS - 1
+    await worker.reconcile()
+    assert worker.loaded == ["1", "2"]
+    await worker.reconcile()
+    assert worker.loaded == ["2"]
+    await worker.reconcile(3)
+    assert worker.loaded == ["2"], "it is not loaded again"
 
 
-def test_a_folder_of_models_that_is_away_retires_nobody() -> None:
-    async def scene() -> None:
-        town, disk = Town(), Disk([ONE])
-        worker = Worker(town, disk)
-        await worker.upgrades.start()
-        disk.missing = True
-        await worker.reconcile(3)
-        assert (worker.open, town.marks) == (["1"], {})
+async def test_a_step_on_a_retiring_version_keeps_it() -> None:
+    town, disk = Town(), Disk([ONE])
+    worker = Worker(town, disk)
+    await worker.upgrades.start()
+    disk.versions = [TWO, ONE]
+    await worker.reconcile(2)
+    for _ in range(5):
+        worker.models.recently_used.add(ONE.version_key)
+        await worker.reconcile()
+    assert worker.loaded == ["1", "2"]
+    await worker.reconcile(5)
+    assert worker.loaded == ["2"]
 
-    play(scene())
+
+async def test_what_was_touched_while_the_store_was_away_is_told_later() -> None:
+    town = Town()
+    worker = Worker(town, Disk([ONE]))
+    await worker.upgrades.start()
+    worker.models.recently_used.add(ONE.version_key)
+    town.failure = StoreUnavailable("away")
+    await worker.reconcile()
+    town.failure = None
+    await worker.reconcile()
+    assert [one.recently_used for one in town.workers["a"]] == [True]
+    await worker.reconcile()
+    assert [one.recently_used for one in town.workers["a"]] == [False]
 
 
-def test_a_worker_that_stops_is_served_by_no_longer() -> None:
-    async def scene() -> None:
-        town = Town()
-        worker = Worker(town, Disk([ONE]))
-        await worker.upgrades.start()
-        await worker.upgrades.stop()
-        assert town.workers == {}
-        town.failure = StoreUnavailable("away")
-        await worker.upgrades.stop()
+async def test_without_the_store_new_versions_join_and_none_goes() -> None:
+    town, disk = Town(), Disk([ONE])
+    worker = Worker(town, disk)
+    await worker.upgrades.start()
+    town.failure = StoreUnavailable("away")
+    disk.versions = [TWO, ONE]
+    await worker.reconcile(3)
+    assert (worker.open, worker.loaded, town.marks) == (["1", "2"], ["1", "2"], {})
+    assert await worker.models.version("adder", None) == TWO
+    worker.clock.seconds += 30
+    await worker.reconcile()
+    assert worker.models.availability is not None
+    assert not worker.models.availability.informed
+    town.failure = None
+    await worker.reconcile(2)
+    assert worker.open == ["2"]
+    assert worker.models.availability.informed
 
-    play(scene())
+
+async def test_a_worker_that_starts_without_the_store_loads_everything() -> None:
+    town = Town(
+        failure=StoreUnavailable("away"), marks={ONE.version_key: RetirementMark(0, "superseded", drained=True)}
+    )
+    worker = Worker(town, Disk([TWO, ONE]))
+    await worker.upgrades.start()
+    assert worker.loaded == ["1", "2"]
+    town.failure = None
+    await worker.reconcile()
+    assert worker.loaded == ["2"]
+
+
+async def test_a_worker_that_starts_leaves_alone_what_nobody_needs() -> None:
+    marks = {ONE.version_key: RetirementMark(0, "superseded", signature=ONE.fingerprint, drained=True)}
+    worker = Worker(Town(marks=marks), Disk([TWO, ONE]))
+    await worker.upgrades.start()
+    assert worker.loaded == ["2"]
+    assert worker.observer.counts["loaded adder"] == 1
+
+
+async def test_a_broken_version_is_tried_once_and_changes_nothing() -> None:
+    disk = Disk([ONE])
+    worker = Worker(Town(), disk)
+    await worker.upgrades.start()
+    disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
+    await worker.reconcile(3)
+    assert (worker.open, worker.loaded) == (["1"], ["1"])
+    assert worker.observer.counts["loaded adder"] == 1
+
+
+async def test_a_version_changed_in_place_is_open_from_the_moment_it_joins() -> None:
+    disk = Disk([ONE])
+    worker = Worker(Town(), disk)
+    await worker.upgrades.start()
+    changed = replace(ONE, fingerprint="33" * 32)
+    disk.versions = [changed]
+    (folder,) = (await worker.upgrades.reconcile()).awaited
+    assert await worker.models.versions("adder") == [ONE]
+    await worker.upgrades.load(folder)
+    assert await worker.models.versions("adder") == [changed]
+    assert worker.observer.counts["unloaded adder"] == 1
+
+
+async def test_a_folder_of_models_that_is_away_retires_nobody() -> None:
+    town, disk = Town(), Disk([ONE])
+    worker = Worker(town, disk)
+    await worker.upgrades.start()
+    disk.missing = True
+    await worker.reconcile(3)
+    assert (worker.open, town.marks) == (["1"], {})
+
+
+async def test_a_worker_that_stops_is_served_by_no_longer() -> None:
+    town = Town()
+    worker = Worker(town, Disk([ONE]))
+    await worker.upgrades.start()
+    await worker.upgrades.stop()
+    assert town.workers == {}
+    town.failure = StoreUnavailable("away")
+    await worker.upgrades.stop()
 
 
 async def rolled_out(town: Town, ahead: Disk, behind: Disk) -> tuple[Worker, Worker]:
@@ -367,143 +330,119 @@ async def assert_not_ready(worker: Worker) -> None:
         await worker.models.of_session(session_on(TWO))
 
 
-def test_a_version_that_another_worker_serves_since_the_last_look_is_not_ready_here() -> None:
-    async def scene() -> None:
-        _, late = await rolled_out(Town(), Disk([ONE]), Disk([ONE]))
-        await assert_not_ready(late)
-        assert await late.models.version("adder", None) == ONE
-
-    play(scene())
+async def test_a_version_that_another_worker_serves_since_the_last_look_is_not_ready_here() -> None:
+    _, late = await rolled_out(Town(), Disk([ONE]), Disk([ONE]))
+    await assert_not_ready(late)
+    assert await late.models.version("adder", None) == ONE
 
 
-def test_a_folder_that_came_since_the_last_look_is_not_ready_even_without_the_store() -> None:
-    async def scene() -> None:
-        town, disk = Town(), Disk([ONE])
-        _, late = await rolled_out(town, disk, disk)
-        town.failure = StoreUnavailable("away")
-        town.workers.clear()
-        await assert_not_ready(late)
-        with pytest.raises(VersionNotFound):
-            await late.models.version("adder", "3")
-        disk.missing = True
-        await assert_not_ready(late)
-
-    play(scene())
+async def test_a_folder_that_came_since_the_last_look_is_not_ready_even_without_the_store() -> None:
+    town, disk = Town(), Disk([ONE])
+    _, late = await rolled_out(town, disk, disk)
+    town.failure = StoreUnavailable("away")
+    town.workers.clear()
+    await assert_not_ready(late)
+    with pytest.raises(VersionNotFound):
+        await late.models.version("adder", "3")
+    disk.missing = True
+    await assert_not_ready(late)
 
 
-def test_a_model_that_is_new_altogether_is_not_ready_where_it_is_not_loaded_yet() -> None:
-    async def scene() -> None:
-        town, disk = Town(), Disk([ONE])
-        worker, other = Worker(town, disk, "a"), Worker(town, Disk([ONE]), "b")
-        await worker.upgrades.start()
-        await other.upgrades.start()
-        disk.versions = [ONE, model_version("new")]
-        for late in (worker, other):
-            if late is other:
-                with pytest.raises(ModelNotFound):
-                    await other.models.versions("new")
-                await worker.reconcile()
-            for ask in (late.models.version, late.models.for_session):
-                for version in (None, "1"):
-                    with pytest.raises(ModelNotReady):
-                        await ask("new", version)
-            with pytest.raises(ModelNotReady, match="model 'new' is not loaded here yet"):
-                await late.models.versions("new")
-
-    play(scene())
+async def test_a_model_that_is_new_altogether_is_not_ready_where_it_is_not_loaded_yet() -> None:
+    town, disk = Town(), Disk([ONE])
+    worker, other = Worker(town, disk, "a"), Worker(town, Disk([ONE]), "b")
+    await worker.upgrades.start()
+    await other.upgrades.start()
+    disk.versions = [ONE, model_version("new")]
+    for late in (worker, other):
+        if late is other:
+            with pytest.raises(ModelNotFound):
+                await other.models.versions("new")
+            await worker.reconcile()
+        for ask in (late.models.version, late.models.for_session):
+            for version in (None, "1"):
+                with pytest.raises(ModelNotReady):
+                    await ask("new", version)
+        with pytest.raises(ModelNotReady, match="model 'new' is not loaded here yet"):
+            await late.models.versions("new")
 
 
-def test_a_session_on_an_edition_that_replaced_another_since_the_last_look_is_not_gone() -> None:
-    async def scene() -> None:
-        changed = replace(ONE, fingerprint="33" * 32)
-        town, disk = Town(), Disk([ONE])
-        first, late = Worker(town, disk, "a"), Worker(town, Disk([ONE]), "b")
-        await first.upgrades.start()
-        await late.upgrades.start()
-        disk.versions = [changed]
-        await first.reconcile()
-        with pytest.raises(ModelNotReady):
-            await late.models.of_session(session_on(changed))
-        await first.reconcile()
-        await late.reconcile()
-        with pytest.raises(ModelVersionGone, match="changed in place"):
-            await first.models.of_session(session_on(replace(ONE, fingerprint="44" * 32)))
-
-    play(scene())
+async def test_a_session_on_an_edition_that_replaced_another_since_the_last_look_is_not_gone() -> None:
+    changed = replace(ONE, fingerprint="33" * 32)
+    town, disk = Town(), Disk([ONE])
+    first, late = Worker(town, disk, "a"), Worker(town, Disk([ONE]), "b")
+    await first.upgrades.start()
+    await late.upgrades.start()
+    disk.versions = [changed]
+    await first.reconcile()
+    with pytest.raises(ModelNotReady):
+        await late.models.of_session(session_on(changed))
+    await first.reconcile()
+    await late.reconcile()
+    with pytest.raises(ModelVersionGone, match="changed in place"):
+        await first.models.of_session(session_on(replace(ONE, fingerprint="44" * 32)))
 
 
-def test_the_others_are_told_of_a_version_before_it_serves_also_by_a_look_meanwhile() -> None:
-    async def scene() -> None:
-        disk, town = Disk([ONE]), Town()
-        worker = Worker(town, disk)
-        await worker.upgrades.start()
-        disk.versions, disk.acquire = [TWO, ONE], asyncio.Event()
-        worker.models.recently_used.add(ONE.version_key)
-        folder, *_ = (await worker.upgrades.reconcile()).awaited
-        loading = asyncio.create_task(worker.upgrades.load(folder))
-        for again in range(2):
-            await asyncio.sleep(0)
-            assert worker.loaded == ["1"]
-            told = {one.version_key.version: (one.open, one.recently_used) for one in town.workers["a"]}
-            assert told == {"1": (True, not again), "2": (True, False)}
-            await worker.upgrades.reconcile()
-        disk.acquire.set()
-        await loading
-        assert worker.open == ["1", "2"]
+async def test_the_others_are_told_of_a_version_before_it_serves_also_by_a_look_meanwhile() -> None:
+    disk, town = Disk([ONE]), Town()
+    worker = Worker(town, disk)
+    await worker.upgrades.start()
+    disk.versions, disk.acquire = [TWO, ONE], asyncio.Event()
+    worker.models.recently_used.add(ONE.version_key)
+    folder, *_ = (await worker.upgrades.reconcile()).awaited
+    loading = asyncio.create_task(worker.upgrades.load(folder))
+    for again in range(2):
+        await asyncio.sleep(0)
+        assert worker.loaded == ["1"]
+        told = {one.version_key.version: (one.open, one.recently_used) for one in town.workers["a"]}
+        assert told == {"1": (True, not again), "2": (True, False)}
         await worker.upgrades.reconcile()
-        assert [one.version_key.version for one in town.workers["a"]] == ["1", "2"]
-
-    play(scene())
-
-
-def test_a_refused_version_is_told_of_to_nobody_and_a_joined_one_without_the_store_to_all_later() -> None:
-    async def scene() -> None:
-        disk, town = Disk([ONE]), Town()
-        worker = Worker(town, disk)
-        await worker.upgrades.start()
-        disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
-        await worker.reconcile(2)
-        assert [one.version_key.version for one in town.workers["a"]] == ["1"]
-        with pytest.raises(VersionNotFound, match="is not served"):
-            await worker.models.version("adder", "2")
-        three = model_version(version="3", fingerprint="33" * 32)
-        disk.versions, town.failure = [three, ONE], StoreUnavailable("away")
-        await worker.reconcile()
-        assert worker.loaded == ["1", "3"]
-        town.failure = None
-        await worker.reconcile()
-        assert [one.version_key.version for one in town.workers["a"]] == ["1", "3"]
-
-    play(scene())
+    disk.acquire.set()
+    await loading
+    assert worker.open == ["1", "2"]
+    await worker.upgrades.reconcile()
+    assert [one.version_key.version for one in town.workers["a"]] == ["1", "2"]
 
 
-def test_a_fresh_look_changes_nothing_but_what_requests_see() -> None:
-    async def scene() -> None:
-        town, disk = Town(), Disk([ONE])
-        first, late = await rolled_out(town, disk, disk)
-        late.models.recently_used.add(ONE.version_key)
-        before = dict(town.workers), dict(town.marks)
-        for _ in range(3):
-            await late.upgrades.refresh()
-        assert (town.workers, town.marks) == before
-        assert late.models.recently_used == {ONE.version_key}
-        assert late.loaded == ["1"]
-        await first.reconcile()
-        disk.versions = [TWO]
+async def test_a_refused_version_is_told_of_to_nobody_and_a_joined_one_without_the_store_to_all_later() -> None:
+    disk, town = Disk([ONE]), Town()
+    worker = Worker(town, disk)
+    await worker.upgrades.start()
+    disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
+    await worker.reconcile(2)
+    assert [one.version_key.version for one in town.workers["a"]] == ["1"]
+    with pytest.raises(VersionNotFound, match="is not served"):
+        await worker.models.version("adder", "2")
+    three = model_version(version="3", fingerprint="33" * 32)
+    disk.versions, town.failure = [three, ONE], StoreUnavailable("away")
+    await worker.reconcile()
+    assert worker.loaded == ["1", "3"]
+    town.failure = None
+    await worker.reconcile()
+    assert [one.version_key.version for one in town.workers["a"]] == ["1", "3"]
+
+
+async def test_a_fresh_look_changes_nothing_but_what_requests_see() -> None:
+    town, disk = Town(), Disk([ONE])
+    first, late = await rolled_out(town, disk, disk)
+    late.models.recently_used.add(ONE.version_key)
+    before = dict(town.workers), dict(town.marks)
+    for _ in range(3):
         await late.upgrades.refresh()
-        assert late.open == ["1"], "it is for looks to say what is gone"
+    assert (town.workers, town.marks) == before
+    assert late.models.recently_used == {ONE.version_key}
+    assert late.loaded == ["1"]
+    await first.reconcile()
+    disk.versions = [TWO]
+    await late.upgrades.refresh()
+    assert late.open == ["1"], "it is for looks to say what is gone"
 
-    play(scene())
 
-
-def test_a_retiring_version_takes_new_sessions_where_another_worker_took_its_mark_back() -> None:
-    async def scene() -> None:
-        town, disk = Town(session=ONE.version_key), Disk([ONE])
-        _, late = await rolled_out(town, disk, disk)
-        await late.reconcile(3)
-        with pytest.raises(VersionNotFound, match="is being retired"):
-            await late.models.for_session("adder", "1")
-        town.marks.clear()
-        assert await late.models.for_session("adder", "1") == ONE
-
-    play(scene())
+async def test_a_retiring_version_takes_new_sessions_where_another_worker_took_its_mark_back() -> None:
+    town, disk = Town(session=ONE.version_key), Disk([ONE])
+    _, late = await rolled_out(town, disk, disk)
+    await late.reconcile(3)
+    with pytest.raises(VersionNotFound, match="is being retired"):
+        await late.models.for_session("adder", "1")
+    town.marks.clear()
+    assert await late.models.for_session("adder", "1") == ONE

@@ -122,16 +122,13 @@ def test_a_connection_stays_open_while_its_client_still_sends(admission: Admissi
     assert b"connection" not in unread.headers
 
 
-def test_a_step_that_is_cut_off_may_have_been_applied(admission: Admission) -> None:
-    async def scene() -> None:
-        exchange = Exchange(admission, hold=asyncio.Event())
-        task = asyncio.create_task(exchange.run())
-        await exchange.entered.wait()
-        admission.close()
-        task.cancel()
-        await task
-        assert (exchange.status, exchange.error["code"]) == (503, "shutting_down")
-        assert exchange.error["applied"] == "unknown"
-        assert admission.under_way == 0
-
-    asyncio.run(scene())
+async def test_a_step_that_is_cut_off_may_have_been_applied(admission: Admission) -> None:
+    exchange = Exchange(admission, hold=asyncio.Event())
+    task = asyncio.create_task(exchange.run())
+    await exchange.entered.wait()
+    admission.close()
+    task.cancel()
+    await task
+    assert (exchange.status, exchange.error["code"]) == (503, "shutting_down")
+    assert exchange.error["applied"] == "unknown"
+    assert admission.under_way == 0
