@@ -39,7 +39,7 @@ class GracefulShutdown:
         self._grace_seconds = grace_seconds
         self._begun = asyncio.Event()
         self._alone = False
-        self._hurried = False
+        self._skip_drain = False
 
     @property
     def begun(self) -> bool:
@@ -52,9 +52,9 @@ class GracefulShutdown:
             self._admission.drain()
             self._begun.set()
 
-    def hurry(self) -> None:
+    def skip_drain(self) -> None:
         """Admit nobody from now on; what is under way keeps its time."""
-        self._hurried = True
+        self._skip_drain = True
 
     async def run(self, connections: Connections) -> None:
         """Wait for the beginning, and end the connections within the grace time."""
@@ -64,7 +64,7 @@ class GracefulShutdown:
         if self._alone:
             connections.stop_accepting()
         moved_at = min(end, loop.time() + self._drain_seconds)
-        await self._wait(moved_at, lambda: self._hurried or (self._alone and not connections.connected()))
+        await self._wait(moved_at, lambda: self._skip_drain or (self._alone and not connections.connected()))
         connections.stop_accepting()
         self._admission.close()
         # The place to end streams, once there are any: each between two of its frames.

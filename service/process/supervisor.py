@@ -44,7 +44,7 @@ class Supervisor:
     settings: Settings
     worker: tuple[str, ...] = WORKER
     _stopping: bool = False
-    _hurried: bool = False
+    _skip_drain: bool = False
     _renew: bool = False
     _restart_store_at: float = 0.0
 
@@ -65,14 +65,14 @@ class Supervisor:
             command = [sys.executable, *self.worker]
             host, port = listener.getsockname()[:2]
             log.info("starting", extra={"url": f"http://{host}:{port}", "workers": self.settings.workers})
-            crew = WorkerPool(self.settings.workers, lambda: WorkerProcess(command, environment, listener))
-            stack.callback(self._stop_workers, crew, listener, wake)
-            while not self._stopping and not crew.misconfigured:
-                self._look_after(crew)
+            pool = WorkerPool(self.settings.workers, lambda: WorkerProcess(command, environment, listener))
+            stack.callback(self._stop_workers, pool, listener, wake)
+            while not self._stopping and not pool.misconfigured:
+                self._supervise(pool)
                 if store is not None and not store.alive():
                     self._restart(store)
                 _sleep(wake)
-        return EX_CONFIG if crew.misconfigured else 0
+        return EX_CONFIG if pool.misconfigured else 0
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[socket.socket]:
@@ -100,7 +100,7 @@ class Supervisor:
             self._renew = True
         elif number != signal.SIGCHLD:
             # No load balancer watches what runs at a terminal; and who asks twice does not want to wait.
-            self._hurried = self._stopping or number == signal.SIGINT
+            self._skip_drain = self._stopping or number == signal.SIGINT
             self._stopping = True
 
     @contextlib.contextmanager
@@ -126,26 +126,26 @@ class Supervisor:
             log.error("the private store does not start", extra={"reason": str(error)})
             self._restart_store_at = time.monotonic() + BACKOFF[-1]
 
-    def _look_after(self, crew: WorkerPool) -> None:
+    def _supervise(self, pool: WorkerPool) -> None:
         now = time.monotonic()
         if self._renew:
             self._renew = False
             log.info("renewing workers")
-            crew.renew(now)
-        crew.look_after(now)
+            pool.rolling_restart(now)
+        pool.supervise(now)
 
-    def _stop_workers(self, crew: WorkerPool, listener: socket.socket, wake: socket.socket) -> None:
+    def _stop_workers(self, pool: WorkerPool, listener: socket.socket, wake: socket.socket) -> None:
         """Let the workers finish what is under way, within the grace time."""
         # From now on the port is the workers': it closes with the last of them that accepts.
         listener.close()
-        for member in crew.members():
+        for member in pool.members():
             member.stop()
         deadline, hurried = time.monotonic() + self.settings.grace_seconds + SPARE_SECONDS, False
-        while (left := crew.members()) and time.monotonic() < deadline:
-            if self._hurried and not hurried:
+        while (left := pool.members()) and time.monotonic() < deadline:
+            if self._skip_drain and not hurried:
                 hurried = True
                 for member in left:
-                    member.hurry()
+                    member.skip_drain()
             _sleep(wake)
         for member in left:
             log.warning("worker did not stop in time", extra={"pid": member.pid})

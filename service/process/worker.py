@@ -1,8 +1,8 @@
 """One worker process: uvicorn on the supervisor's socket. Started by `service/process/supervisor.py` only.
 
-    python -m service.process.worker LISTEN_FD LINE_FD
+    python -m service.process.worker LISTEN_FD CONTROL_FD
 
-LINE_FD is the worker's end of the line to the supervisor, see service/process/worker_process.py.
+CONTROL_FD is the worker's end of the control socket to the supervisor, see service/process/worker_process.py.
 """
 
 import asyncio
@@ -69,10 +69,10 @@ class Server(uvicorn.Server):
 
 
 async def serve(
-    settings: Settings, listener: socket.socket, line: socket.socket, fittings: Overrides = NO_OVERRIDES
+    settings: Settings, listener: socket.socket, control_socket: socket.socket, overrides: Overrides = NO_OVERRIDES
 ) -> int:
     """Serve until SIGTERM, or until the supervisor or the engine is dead; returns the exit status."""
-    async with running_worker(settings, fittings) as worker:
+    async with running_worker(settings, overrides) as worker:
         drain = GracefulShutdown(
             worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds
         )
@@ -87,7 +87,7 @@ async def serve(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=CANCEL_SECONDS,
         )
-        server = Server(config, lambda: _take_orders(drain, line))
+        server = Server(config, lambda: _connect_control(drain, control_socket))
         ending = asyncio.create_task(_end(server, drain))
         watching = asyncio.create_task(_leave_with_engine(worker, drain))
         await server.serve(sockets=duplicate_listeners(listener))
@@ -109,59 +109,59 @@ async def _leave_with_engine(worker: Worker, drain: GracefulShutdown) -> None:
     """End a worker that can no longer predict: the supervisor starts a better one."""
     await worker.engine_ended()
     drain.begin(alone=True)
-    drain.hurry()
+    drain.skip_drain()
 
 
-def _take_orders(drain: GracefulShutdown, line: socket.socket) -> None:
+def _connect_control(drain: GracefulShutdown, control_socket: socket.socket) -> None:
     """Listen to signals and to the supervisor, and tell it that this worker is up."""
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
         if drain.begun:
-            drain.hurry()
+            drain.skip_drain()
         else:
-            _tell(line, DRAINING)
+            _send(control_socket, DRAINING)
             drain.begin(alone=True)
 
     def on_order() -> None:
-        orders = _hear(line)
+        orders = _receive(control_socket)
         if not orders:
-            loop.remove_reader(line)
+            loop.remove_reader(control_socket)
             log.warning("the supervisor is gone")
             drain.begin(alone=True)
         if STOP in orders:
             drain.begin(alone=False)
         if SKIP_DRAIN in orders:
-            drain.hurry()
+            drain.skip_drain()
 
     loop.add_signal_handler(signal.SIGTERM, on_signal)
     loop.add_signal_handler(signal.SIGINT, on_signal)
-    loop.add_reader(line, on_order)
-    _tell(line, READY)
+    loop.add_reader(control_socket, on_order)
+    _send(control_socket, READY)
     log.info("worker ready")
 
 
-def _hear(line: socket.socket) -> bytes:
+def _receive(control_socket: socket.socket) -> bytes:
     try:
-        return line.recv(16)
+        return control_socket.recv(16)
     except ConnectionError:
         return b""
 
 
-def _tell(line: socket.socket, what: bytes) -> None:
+def _send(control_socket: socket.socket, what: bytes) -> None:
     with contextlib.suppress(OSError):  # a supervisor that died is noticed by `on_order`
-        line.send(what)
+        control_socket.send(what)
 
 
-def main(fittings: Overrides = NO_OVERRIDES) -> int:
+def main(overrides: Overrides = NO_OVERRIDES) -> int:
     """Run the worker; returns its exit status."""
-    listener, line = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:3])
-    line.setblocking(False)
+    listener, control_socket = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:3])
+    control_socket.setblocking(False)
     try:
         settings = configuration.load()
         logs.configure(settings.log_level, settings.log_format)
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
-            return runner.run(serve(settings, listener, line, fittings))
+            return runner.run(serve(settings, listener, control_socket, overrides))
     except SettingsError as error:
         log.critical("wrong settings", extra={"reason": str(error)})
         return EX_CONFIG

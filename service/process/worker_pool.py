@@ -22,10 +22,10 @@ class WorkerHandle(Protocol):
     def pid(self) -> int: ...
     def ended(self) -> int | None: ...
     def ready(self) -> bool: ...
-    def going(self) -> bool: ...
+    def draining(self) -> bool: ...
     def leave(self) -> None: ...
     def stop(self) -> None: ...
-    def hurry(self) -> None: ...
+    def skip_drain(self) -> None: ...
     def kill(self) -> None: ...
 
 
@@ -54,11 +54,11 @@ class WorkerPool:
         self._successor: WorkerSlot | None = None
         self._renew_before = -math.inf
 
-    def look_after(self, now: float) -> None:
+    def supervise(self, now: float) -> None:
         """Replace who died or goes, and take the next step of a renewal."""
         self._leaving = [member for member in self._leaving if member.ended() is None]
         for place in self._places:
-            self._tidy(place, now)
+            self._refresh_slot(place, now)
             if place.member is None and now >= place.start_at:
                 place.member, place.started_at = self._start(), now
         if self._successor is not None:
@@ -66,7 +66,7 @@ class WorkerPool:
         elif not self._leaving and self._renew_before > -math.inf:
             self._renew_next(now)
 
-    def renew(self, now: float) -> None:
+    def rolling_restart(self, now: float) -> None:
         """Replace, one by one, all workers that were started before."""
         self._renew_before = now
 
@@ -75,19 +75,19 @@ class WorkerPool:
         placed = [place.member for place in [*self._places, self._successor] if place is not None]
         return [member for member in [*self._leaving, *placed] if member is not None and member.ended() is None]
 
-    def _tidy(self, place: WorkerSlot, now: float) -> None:
+    def _refresh_slot(self, place: WorkerSlot, now: float) -> None:
         member = place.member
         if member is None:
             return
         status = member.ended()
         if status is not None:
             place.member = None
-            self._bury(place, member.pid, status, now)
-        elif member.going():
+            self._reap(place, member.pid, status, now)
+        elif member.draining():
             place.member = None
             self._leaving.append(member)
 
-    def _bury(self, place: WorkerSlot, pid: int, status: int, now: float) -> None:
+    def _reap(self, place: WorkerSlot, pid: int, status: int, now: float) -> None:
         if status == EX_CONFIG:
             self.misconfigured = True
         if status in {0, EX_CONFIG}:

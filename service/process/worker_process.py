@@ -28,8 +28,8 @@ class WorkerProcess:
     """Starts a worker: `command` with the file descriptors of the listening socket and of the line behind it."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], listener: socket.socket) -> None:
-        self._line, theirs = socket.socketpair()
-        self._line.setblocking(False)
+        self._control_socket, theirs = socket.socketpair()
+        self._control_socket.setblocking(False)
         self._said = b""
         with theirs:
             fds = (listener.fileno(), theirs.fileno())
@@ -45,15 +45,15 @@ class WorkerProcess:
     def ended(self) -> int | None:
         """Return the exit status, None while it lives."""
         status = self._process.poll()
-        if status is not None and self._line.fileno() >= 0:
-            self._line.close()
+        if status is not None and self._control_socket.fileno() >= 0:
+            self._control_socket.close()
             mark_process_dead(self.pid)  # type: ignore[no-untyped-call]
         return status
 
     def ready(self) -> bool:
         return READY in self._heard()
 
-    def going(self) -> bool:
+    def draining(self) -> bool:
         return DRAINING in self._heard()
 
     def leave(self) -> None:
@@ -62,11 +62,11 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """Tell it to go with all the others."""
-        self._tell(STOP) if self.ready() else self._process.terminate()
+        self._send(STOP) if self.ready() else self._process.terminate()
 
-    def hurry(self) -> None:
+    def skip_drain(self) -> None:
         """Tell it, when it was told to go, not to wait for those who look for another one."""
-        self._tell(SKIP_DRAIN)
+        self._send(SKIP_DRAIN)
 
     def kill(self) -> None:
         """End it at once, and wait for that."""
@@ -74,11 +74,11 @@ class WorkerProcess:
         self._process.wait()
         self.ended()
 
-    def _tell(self, order: bytes) -> None:
+    def _send(self, order: bytes) -> None:
         with contextlib.suppress(OSError):  # it died
-            self._line.send(order)
+            self._control_socket.send(order)
 
     def _heard(self) -> bytes:
         with contextlib.suppress(OSError):  # nothing new, or it died
-            self._said += self._line.recv(16)
+            self._said += self._control_socket.recv(16)
         return self._said

@@ -85,7 +85,7 @@ def test_a_worker_that_goes_with_all_others_accepts_until_its_drain_time_is_over
         for _ in range(100):
             await asyncio.sleep(0)
         assert fake.done == []
-        drain.hurry()
+        drain.skip_drain()
         await running
         assert fake.done == [("stop accepting", True), ("close idle", False), ("cancel", False)]
 

@@ -25,23 +25,23 @@ class Hand:
     def ready(self) -> bool:
         return self.up
 
-    def going(self) -> bool:
+    def draining(self) -> bool:
         return self.goes
 
     def leave(self) -> None:
         self.told_to_leave = True
 
     def stop(self) -> None: ...
-    def hurry(self) -> None: ...
+    def skip_drain(self) -> None: ...
     def kill(self) -> None: ...
 
 
 class Ship:
-    """A crew of such workers, and everyone who was ever started."""
+    """A pool of such workers, and everyone who was ever started."""
 
     def __init__(self, size: int) -> None:
         self.started: list[Hand] = []
-        self.crew = WorkerPool(size, self._start)
+        self.pool = WorkerPool(size, self._start)
         self.now = 100.0
         self.look()
 
@@ -51,7 +51,7 @@ class Ship:
 
     def look(self, later: float = 1.0) -> None:
         self.now += later
-        self.crew.look_after(self.now)
+        self.pool.supervise(self.now)
 
     def all_up(self) -> None:
         for hand in self.started:
@@ -85,7 +85,7 @@ def test_wrong_settings_end_the_service() -> None:
     ship = Ship(2)
     ship.started[0].status = EX_CONFIG
     ship.look()
-    assert ship.crew.misconfigured
+    assert ship.pool.misconfigured
 
 
 def test_a_worker_that_someone_else_told_to_go_is_replaced_while_it_drains() -> None:
@@ -95,17 +95,17 @@ def test_a_worker_that_someone_else_told_to_go_is_replaced_while_it_drains() -> 
     ship.look()
     ship.look()
     assert len(ship.started) == 3
-    assert len(ship.crew.members()) == 3
+    assert len(ship.pool.members()) == 3
     ship.started[0].status = 0
     ship.look()
-    assert {hand.pid for hand in ship.crew.members()} == {hand.pid for hand in ship.started[1:]}
+    assert {hand.pid for hand in ship.pool.members()} == {hand.pid for hand in ship.started[1:]}
 
 
 def test_renewing_replaces_all_one_by_one_and_never_leaves_fewer_that_serve() -> None:
     ship = Ship(3)
     ship.all_up()
     first = list(ship.started)
-    ship.crew.renew(ship.now + 0.5)
+    ship.pool.rolling_restart(ship.now + 0.5)
     for number in range(3):
         ship.look()
         ship.look()
@@ -121,28 +121,28 @@ def test_renewing_replaces_all_one_by_one_and_never_leaves_fewer_that_serve() ->
     ship.look()
     ship.look()
     assert len(ship.started) == 6
-    assert {hand.pid for hand in ship.crew.members()} == {hand.pid for hand in ship.started[3:]}
+    assert {hand.pid for hand in ship.pool.members()} == {hand.pid for hand in ship.started[3:]}
 
 
 def test_a_renewal_ends_when_a_new_worker_does_not_come_up_and_the_old_ones_stay() -> None:
     ship = Ship(2)
     ship.all_up()
-    ship.crew.renew(ship.now + 0.5)
+    ship.pool.rolling_restart(ship.now + 0.5)
     ship.look()
     ship.started[-1].status = EX_CONFIG
     ship.look()
     ship.look()
     assert len(ship.started) == 3
     assert ship.serving() == 2
-    assert not ship.crew.misconfigured
+    assert not ship.pool.misconfigured
 
 
 def test_a_second_renewal_replaces_those_that_the_first_has_already_started() -> None:
     ship = Ship(1)
     ship.all_up()
-    ship.crew.renew(ship.now + 0.5)
+    ship.pool.rolling_restart(ship.now + 0.5)
     ship.look()
-    ship.crew.renew(ship.now + 0.5)
+    ship.pool.rolling_restart(ship.now + 0.5)
     while len(ship.started) < 3:
         ship.all_up()
         for hand in ship.started:
@@ -156,7 +156,7 @@ def test_a_second_renewal_replaces_those_that_the_first_has_already_started() ->
 def test_a_new_worker_that_nobody_needs_any_more_leaves_again() -> None:
     ship = Ship(1)
     ship.all_up()
-    ship.crew.renew(ship.now + 0.5)
+    ship.pool.rolling_restart(ship.now + 0.5)
     ship.look()
     old, successor = ship.started
     old.status = 1
@@ -165,4 +165,4 @@ def test_a_new_worker_that_nobody_needs_any_more_leaves_again() -> None:
     ship.all_up()
     ship.look()
     assert [hand.told_to_leave for hand in ship.started] == [False, True, False]
-    assert successor in ship.crew.members()
+    assert successor in ship.pool.members()
