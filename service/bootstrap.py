@@ -58,9 +58,8 @@ SESSION_COUNT_SECONDS = 5.0
 GC_THRESHOLD = 10_000
 #: How long a worker that says nothing still counts, beside three looks at the models.
 HEARTBEAT_TIMEOUT_SECONDS = 8.0
-#: Before what a request names is said to be nowhere, folders and store are asked once more: that often at most, however
-#: many such requests come.
-FRESH_LOOKS_APART_SECONDS = 0.1
+#: Minimum interval between refreshes from folder and store, which requests for unknown models and versions cause.
+MIN_REFRESH_SECONDS = 0.1
 
 
 class SystemClock:
@@ -220,7 +219,7 @@ def _wire_reconciler(
 ) -> ModelReconciler:
     poll, timeout = settings.models_poll_seconds, settings.store_timeout_seconds
     fresh = HEARTBEAT_TIMEOUT_SECONDS + 3 * poll
-    upgrades = ModelReconciler(
+    reconciler = ModelReconciler(
         models=services.models,
         engine=engine,
         repository=FolderModelRepository(
@@ -234,8 +233,8 @@ def _wire_reconciler(
         scans=DrainScans(int((2 * poll + timeout) * 1000)),
         heartbeat_timeout=fresh,
     )
-    services.models.refresh = RefreshLimiter(upgrades.refresh, FRESH_LOOKS_APART_SECONDS)
-    return upgrades
+    services.models.refresh = RefreshLimiter(reconciler.refresh, MIN_REFRESH_SECONDS)
+    return reconciler
 
 
 def _request_settings(settings: Settings) -> RequestSettings:

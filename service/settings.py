@@ -1,4 +1,4 @@
-"""Every setting of the service, and the only reader of its environment.
+"""Settings of the service. No other module reads the environment.
 
 Each has a variable UNROLL_<NAME>; `REDIS_URL` is read without the prefix. The command line overrides the environment.
 """
@@ -16,7 +16,7 @@ from service.domain.sessions import Durability
 
 
 class Settings(BaseSettings):
-    """Read once at start; frozen."""
+    """Settings, read once at the start. They are frozen."""
 
     model_config = SettingsConfigDict(env_prefix="UNROLL_", frozen=True, extra="ignore", populate_by_name=True)
 
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split_keys(cls, given: object) -> object:
-        """Return keys to tenants from TENANT:KEY,TENANT:KEY."""
+        """Parse TENANT:KEY,TENANT:KEY to tenants by key."""
         if not isinstance(given, str):
             return given
         pairs = [pair.strip().partition(":") for pair in given.split(",") if pair.strip()]
@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     @field_validator("dtype", mode="before")
     @classmethod
     def _split_dtypes(cls, given: object) -> object:
-        """Return models to dtypes from MODEL=DTYPE,DTYPE; the one without a model goes by the empty name."""
+        """Parse MODEL=DTYPE,DTYPE to dtypes by model; a dtype without a model has the empty name."""
         if not isinstance(given, str):
             return given
         pairs = [entry.strip().rpartition("=") for entry in given.split(",") if entry.strip()]
@@ -95,12 +95,12 @@ class Settings(BaseSettings):
         return found
 
     def dtype_of(self, model: str) -> ComputeDtype | None:
-        """Return the arithmetic that a model is to run in; None leaves it to the model."""
+        """Return the compute dtype of a model, or None for the model's own."""
         return self.dtype.get(model, self.dtype.get(""))
 
 
 def load(**given: Any) -> Settings:  # noqa: ANN401 - the command line's values, checked by pydantic
-    """Return the settings; `given` values that are not None override the environment. Raises SettingsError."""
+    """Load the settings; `given` values that are not None override the environment. Raises SettingsError."""
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -113,7 +113,7 @@ def load(**given: Any) -> Settings:  # noqa: ANN401 - the command line's values,
 
 
 def unknown_variables() -> list[str]:
-    """Return the variables that look like settings and are none: misspelt, or left from another release."""
+    """Return variables that look like settings but are none: misspelt, or from another release."""
     known = {variable(name) for name in Settings.model_fields}
     return sorted(name for name in os.environ if name.startswith("UNROLL_") and name not in known)
 
@@ -124,7 +124,7 @@ def variable(name: str) -> str:
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """Return the variables that make another process read the same settings."""
+    """Return the variables by which another process loads the same settings."""
     values = settings.model_dump() | {
         "api_keys": ",".join(f"{name}:{key}" for key, name in settings.api_keys.items()),
         "dtype": ",".join(f"{model}={dtype}" if model else dtype for model, dtype in settings.dtype.items()),

@@ -1,1 +1,1 @@
-"""Use cases: predictions, sessions, order, exactly once, admission. Knows its neighbours only as `ports`."""
+"""Use cases: predictions, sessions, model versions, admission. `ports` lists what they need from outside."""

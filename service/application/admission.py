@@ -1,4 +1,4 @@
-"""How many requests may be under way, and which of them: permits are taken at the door, before anything is parsed."""
+"""Admission: the bound on concurrent requests. A request is admitted before anything of it is parsed."""
 
 import time
 from collections.abc import Callable
@@ -11,9 +11,9 @@ MAX_WAIT_FRACTION = 0.5
 
 
 class Admission:
-    """Counts the requests under way. Open at first; a worker that is told to go drains, then closes.
+    """Counter of the requests in progress. It is open at first; a stopping worker drains it, then closes it.
 
-    `limit` is the most of them; `monotonic` gives seconds.
+    `limit` is their maximum number; `monotonic` returns seconds.
     """
 
     def __init__(self, limit: int, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -25,10 +25,10 @@ class Admission:
         self._pace = ThroughputEstimator()
 
     def enter(self, patience: float | None = None, *, opens_session: bool = False) -> None:
-        """Take a permit; `patience` are the seconds that the client says it has.
+        """Admit a request; `patience` is the time in seconds that the client allows for its answer.
 
-        Raises ShuttingDown, and Overloaded for lack of room or where there is no answer in that time. Then there is
-        nothing to give back.
+        Raises ShuttingDown, or Overloaded if the limit is reached or the estimated wait is too long. A request that was
+        refused must not be released.
         """
         if self.closed or (self.draining and opens_session):
             raise ShuttingDown("this worker is being stopped; another one can answer", applied="no")
@@ -49,14 +49,14 @@ class Admission:
             )
 
     def leave(self, *, answered: bool = True) -> None:
-        """Give the permit back. Only what was answered, and not too late, tells how fast the worker is."""
+        """Release a request. Only requests that were answered in time count for the estimate of throughput."""
         self.under_way -= 1
         self._pace.ended(self.under_way, self._monotonic(), answered=answered)
 
     def drain(self) -> None:
-        """Open no session from now on; requests of those that are open, and predictions, still enter."""
+        """Refuse new sessions from now on; requests of open sessions and predictions are still admitted."""
         self.draining = True
 
     def close(self) -> None:
-        """Admit nobody from now on."""
+        """Refuse all requests from now on."""
         self.draining = self.closed = True

@@ -1,4 +1,4 @@
-"""A bound on a request's time."""
+"""Deadlines of requests."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ DEPARTED = "the client has gone"
 
 @dataclass(slots=True)
 class AppliedStatus:
-    """What a request has done so far, for an error that cuts it off."""
+    """The effect of a request so far, for the error of a request that is cut off."""
 
     applied: Applied
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The moment, on the clock's monotonic scale, at which a request has taken `budget` seconds."""
+    """The time, on the monotonic clock, at which a request has used its `budget` of seconds."""
 
     clock: Clock
     at: float
@@ -32,12 +32,12 @@ class Deadline:
         return cls(clock, clock.monotonic() + seconds, seconds)
 
     def check(self) -> None:
-        """Raise DeadlineExceeded when it has passed; nothing has taken effect."""
+        """Raise DeadlineExceeded with `applied: "no"` if the deadline has passed."""
         if self.clock.monotonic() >= self.at:
             raise self.exceeded("no")
 
     def exceeded(self, applied: Applied) -> DeadlineExceeded:
-        """Return what to raise where it has passed."""
+        """Return the error for a request whose deadline has passed."""
         return DeadlineExceeded(
             f"the request was not done within the {self.budget * 1000:.0f} ms that X-Request-Timeout-Ms or the service "
             "allows: try again, with more time",
@@ -45,16 +45,16 @@ class Deadline:
         )
 
     def enforce(self, applied: Applied = "no") -> "DeadlineScope":
-        """Cancel a block at the deadline: `async with deadline.bounding() as effect`.
+        """Cancel a block at the deadline: `async with deadline.enforce() as status`.
 
-        Raises DeadlineExceeded that tells what took effect, first `applied`; ShuttingDown likewise where a worker that
-        must go cancels the request before. A cancellation by DEPARTED passes as it is.
+        Raises DeadlineExceeded with `status.applied`, which starts as `applied`, and ShuttingDown likewise if a worker
+        that stops cancels the request. A cancellation with DEPARTED is passed on unchanged.
         """
         return DeadlineScope(self, AppliedStatus(applied))
 
 
 class DeadlineScope:
-    """The block that `Deadline.bounding` cancels. No generator: there is one for every request."""
+    """Context manager of `Deadline.enforce`. It is no generator, because each request enters several."""
 
     __slots__ = ("_deadline", "_effect", "_timeout")
 
@@ -79,5 +79,5 @@ class DeadlineScope:
             raise ShuttingDown("this worker had to stop before the request was done", applied=applied) from None
 
     def _meant_for_others(self, error: asyncio.CancelledError) -> bool:
-        """Tell whether there is nobody to tell, or a block around this one met the deadline first."""
+        """Return whether the client has gone, or an enclosing block has met the deadline first."""
         return DEPARTED in error.args or self._deadline.clock.monotonic() >= self._deadline.at

@@ -1,4 +1,4 @@
-"""Whether this worker lives, and whether it should get requests."""
+"""Health checks: liveness and readiness of this worker."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from service.domain.operations import Json
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`ready` decides the status; `report` tells why."""
+    """Result of a readiness check: `ready` decides the status, `report` is the body."""
 
     ready: bool
     report: dict[str, Json]
 
 
 class Health:
-    """Asks the parts how they are."""
+    """Health checks over the parts of a worker."""
 
     def __init__(self, engine: Engine, store: StateStore, admission: Admission, observer: SessionObserver) -> None:
         self._engine = engine
@@ -26,7 +26,7 @@ class Health:
         self._observer = observer
 
     async def readiness(self) -> Readiness:
-        """Draining: this worker goes. Degraded: predictions without a session still work. Unavailable: nothing does."""
+        """Return the readiness: draining, degraded (only predictions without a session work), or unavailable."""
         checks: dict[str, Json] = {
             "engine": "ok" if self._engine.healthy() else "the engine has died",
             "models": "ok" if self._engine.versions() else "no model is loaded",
@@ -47,7 +47,7 @@ class Health:
         return "degraded" if able else "unavailable"
 
     async def count_sessions(self) -> None:
-        """Refresh the gauge of live sessions and count the expired; a store that is away leaves both as they are."""
+        """Update the gauge of live sessions and count expired ones, unless the store is unreachable."""
         try:
             self._observer.sessions_active(await self._store.active())
         except UnrollError:

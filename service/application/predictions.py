@@ -1,4 +1,4 @@
-"""Stateless predictions, scores and generations: from state 0, nothing is stored."""
+"""Stateless predictions, scores and generations: they start at state 0 and store nothing."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from service.domain.operations import Json, Operation, Outcome
 
 
 class Predictions:
-    """Runs operations on a model's newest or named version."""
+    """Use cases that run operations on the newest or the requested version of a model."""
 
     def __init__(self, models: VersionResolver, engine: Engine) -> None:
         self._models = models
@@ -32,7 +32,7 @@ class Predictions:
     async def many(
         self, context: RequestContext, model: str, version: str | None, operations: list[Operation]
     ) -> dict[str, Json]:
-        """Run several operations at once; the answer's `outputs` are in their order. One that fails fails all."""
+        """Run several operations concurrently and return `outputs` in their order. If one fails, all fail."""
         async with context.deadline.enforce():
             found = await self._models.version(model, version)
             try:

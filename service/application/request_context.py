@@ -1,4 +1,4 @@
-"""Who asks, and how long they wait."""
+"""Context of a request: its tenant and its deadline."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from service.application.deadlines import Deadline
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The client of one request: `tenant` owns the sessions."""
+    """Tenant and deadline of one request."""
 
     tenant: str
     deadline: Deadline

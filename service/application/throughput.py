@@ -1,4 +1,4 @@
-"""How fast a worker gets on while it is busy. Plain code, time is an argument."""
+"""Estimate of a busy worker's throughput. Plain code; time is an argument."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ BUSY = 8
 
 @dataclass(slots=True)
 class ThroughputEstimator:
-    """Counts the requests that end in windows of time throughout which the worker was busy."""
+    """Estimator over windows of time throughout which the worker was busy."""
 
     _seconds_each: float = 0.0
     _since: float | None = None
@@ -20,15 +20,15 @@ class ThroughputEstimator:
     _refused: bool = False
 
     def wait(self, under_way: int) -> float:
-        """Return how many seconds one more request waits for the others; 0 where that is not known."""
+        """Return the estimated waiting time in seconds of one more request, or 0 if there is no estimate."""
         return under_way * self._seconds_each
 
     def refused(self) -> None:
-        """Tell of a request that was not admitted for its wait."""
+        """Record a request that was refused for its estimated waiting time."""
         self._refused = True
 
     def ended(self, under_way: int, now: float, *, answered: bool) -> None:
-        """Tell of a request's end, `now` in seconds, with so many left. Only the answered ones count."""
+        """Record the end of a request at `now` in seconds, with the number still in progress. Only answers count."""
         if under_way < BUSY:
             self._doubt()
         elif self._since is None:
@@ -44,7 +44,7 @@ class ThroughputEstimator:
         self._seconds_each = memory * self._seconds_each + (1 - memory) * seconds_each
 
     def _doubt(self) -> None:
-        """Believe in more where others were refused and yet there was little to do: else that is never found out."""
+        """Halve the estimated time per request if requests were refused although the worker had little to do."""
         self._since = None
         if self._refused:
             self._refused = False

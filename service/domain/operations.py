@@ -1,4 +1,4 @@
-"""Operations and their outcomes: inputs, options, and what a network gave. Standard library only."""
+"""Operations and their outcomes as values: inputs, options, results. Standard library only."""
 
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -20,7 +20,7 @@ MAX_ABS = 1e30
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """Text in one of three forms, exactly one of which is set; `target` is the translation of it to be scored."""
+    """Text in exactly one of three forms; `target` is a translation of it that is to be scored."""
 
     text: str | None = None
     tokens: tuple[str, ...] | None = None
@@ -30,7 +30,7 @@ class TextInput:
 
 @dataclass(frozen=True, slots=True)
 class SeriesInput:
-    """New observations: one row of numbers per timestep, None where one is missing.
+    """New observations: a row of numbers per timestep, None for a missing value.
 
     `values` None: nothing new. `flat`: the client wrote numbers, not rows of one number each, and is answered alike.
     `timestamps` are microseconds since 1970, one per row. `future` holds the covariates known over the horizon.
@@ -47,7 +47,7 @@ Input: TypeAlias = TextInput | SeriesInput
 
 @dataclass(frozen=True, slots=True)
 class PredictOptions:
-    """What a prediction should hold; each task has options of its own and refuses those of others.
+    """Options of a prediction. Each task has its own and rejects those of other tasks.
 
     Next words: `top_k` candidates; `complete` takes the last word for an unfinished prefix of them. Translation:
     `beam_size`, `max_tokens` (end included; None: as long as the source suggests), `alternatives` and `attention`; in
@@ -70,7 +70,7 @@ class PredictOptions:
 
 @dataclass(frozen=True, slots=True)
 class GenerateOptions:
-    """How to choose generated tokens; temperature 0 is greedy, `stop` texts end the output and are left out."""
+    """Sampling options. Temperature 0 is greedy; `stop` texts end the output and are left out."""
 
     max_tokens: int = 32
     temperature: float = 1.0
@@ -82,7 +82,7 @@ class GenerateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Predict:
-    """Feed the input, answer with what the task predicts from there: next words, a translation, a forecast."""
+    """Feed the input and return the prediction of the task: next words, a translation, a forecast."""
 
     input: Input | None
     options: PredictOptions = PredictOptions()
@@ -90,14 +90,14 @@ class Predict:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Feed the input, answer with the log-probability of each of its tokens."""
+    """Feed the input and return the log-probability of each of its tokens."""
 
     input: Input
 
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Feed the input, then choose token after token."""
+    """Feed the input and generate token after token."""
 
     input: Input | None
     options: GenerateOptions = GenerateOptions()
@@ -105,7 +105,7 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """Read what a session is created with; the outcome's state is its state 0."""
+    """Read the input of a new session; the state of the outcome is its state 0."""
 
     input: Input
 
@@ -115,7 +115,7 @@ Operation: TypeAlias = Predict | Score | Generate | OpenSession
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """How well the model foresaw its input: `logprob` is summed over `tokens` of them."""
+    """Score of text that was fed: `logprob` is the sum over `tokens` tokens."""
 
     tokens: int
     logprob: float
@@ -123,7 +123,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class ForecastCheck:
-    """How far one-step forecasts were off: absolute errors summed over `values`, one score per scored row."""
+    """Errors of one-step forecasts: absolute errors summed over `values`, and one anomaly score per scored row."""
 
     values: int
     absolute_error: float
@@ -132,7 +132,7 @@ class ForecastCheck:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an operation gave: the JSON output, the state after it, and the tokens fed and generated."""
+    """Result of an operation: the JSON output, the state after it, and the timesteps and tokens counted."""
 
     output: dict[str, Json]
     state: bytes

@@ -1,4 +1,4 @@
-"""Times as clients write them, RFC 3339, and as the service counts them: microseconds since 1970, UTC."""
+"""Conversion between RFC 3339 times and microseconds since 1970, UTC."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,21 +9,21 @@ MICROSECOND = timedelta(microseconds=1)
 BEGIN = -62_135_596_800_000_000
 END = 253_402_300_800_000_000
 
-_WRITTEN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
+_PATTERN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 def parse_rfc3339(text: str, *, naive: bool = False) -> int:
-    """Return a time in microseconds since 1970; `naive` takes one without an offset for UTC. Raises ValueError."""
-    format_rfc3339 = _WRITTEN.fullmatch(text)
-    if format_rfc3339 is None or (format_rfc3339[1] is None and not naive):
+    """Parse a time to microseconds since 1970. `naive` accepts a time without offset as UTC. Raises ValueError."""
+    match = _PATTERN.fullmatch(text)
+    if match is None or (match[1] is None and not naive):
         raise ValueError("no such form")
     time = datetime.fromisoformat(text.upper())
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
 
 
 def format_rfc3339(time: int) -> str:
-    """Return microseconds since 1970 as RFC 3339 in UTC; fractions of a second only where there are some.
+    """Format microseconds since 1970 as RFC 3339 in UTC, with a fraction of a second only if there is one.
 
-    Offsets and steps that are counted on reach a little beyond the years 1 to 9999, which are all that can be written.
+    The format has the years 1 to 9999 only. A time that offsets or forecast steps lead beyond them is clamped.
     """
     return (EPOCH + min(max(time, BEGIN), END - 1) * MICROSECOND).isoformat().replace("+00:00", "Z")

@@ -8,7 +8,7 @@ Durability = Literal["memory", "replicated", "fsynced"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class IndexPosition:
-    """Where a session stands in the index of all tenants' sessions."""
+    """Position of a session in the index of all tenants' sessions."""
 
     tenant: str
     created_at: int
@@ -17,7 +17,7 @@ class IndexPosition:
 
 @dataclass(frozen=True, slots=True)
 class LastStep:
-    """The last applied step, kept to answer its repetition: `step` is the count that it was applied at."""
+    """The last applied step, kept for its replay. `step` is the step count that it was applied at."""
 
     step: int
     key: bytes
@@ -27,7 +27,7 @@ class LastStep:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An earlier state that a fork may start from."""
+    """An earlier state of a session, from which a fork may start."""
 
     step: int
     timesteps: int
@@ -36,7 +36,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionMetadata:
-    """What a session is and where it stands. Times are milliseconds since 1970."""
+    """Properties and progress of a session. Times are milliseconds since 1970."""
 
     model: str
     version: str
@@ -54,7 +54,7 @@ class SessionMetadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(SessionMetadata):
-    """All that the store holds of one session; digests are 16 bytes.
+    """Everything that the store holds of one session. Digests have 16 bytes.
 
     `token` are the stored bytes that this record was read from, for compare-and-set; empty before the first write.
     `origin` is the digest of a keyed create or fork, and random bytes behind it. `keys` are the digests of the last
@@ -70,20 +70,20 @@ class Record(SessionMetadata):
 
     @property
     def state_bytes(self) -> int:
-        """The size of its state."""
+        """The size of the state."""
         return len(self.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSummary(SessionMetadata):
-    """What a listing tells of a session: what a record's first bytes hold."""
+    """Entry of a listing: the part of a session that the first bytes of its record hold."""
 
     state_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
-    """One page of a listing, newest first; `cursor` is None on the last page."""
+    """One page of a listing, newest first. `cursor` is None on the last page."""
 
     sessions: list[tuple[str, SessionSummary]]
     cursor: str | None

@@ -1,4 +1,4 @@
-"""How a worker goes: others take over, what it has is finished, and nobody is left without an answer.
+"""Graceful shutdown of a worker: other workers take over, and every request in progress gets its answer.
 
 1. At once readiness fails and no session is opened. For `drain_seconds` everything else is served, each answer with
    `Connection: close`, so that clients and load balancers move on by themselves.
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.05
 
 
 class Connections(Protocol):
-    """The server whose connections are to end."""
+    """The server whose connections are closed."""
 
     def stop_accepting(self) -> None: ...
     def connected(self) -> bool: ...
@@ -31,7 +31,7 @@ class Connections(Protocol):
 
 
 class GracefulShutdown:
-    """Ends the connections of one worker in order; to be used within the event loop."""
+    """Shutdown of one worker's connections, in order. Use it within the event loop."""
 
     def __init__(self, admission: Admission, *, drain_seconds: float, grace_seconds: float) -> None:
         self._admission = admission
@@ -46,18 +46,18 @@ class GracefulShutdown:
         return self._begun.is_set()
 
     def begin(self, *, alone: bool) -> None:
-        """Begin, unless it has begun. `alone`: others accept on the same port, so this worker stops at once."""
+        """Begin the shutdown, once. `alone`: others accept on the same port, so this worker stops accepting at once."""
         if not self.begun:
             self._alone = alone
             self._admission.drain()
             self._begun.set()
 
     def skip_drain(self) -> None:
-        """Admit nobody from now on; what is under way keeps its time."""
+        """Refuse new requests from now on; requests in progress keep their grace time."""
         self._skip_drain = True
 
     async def run(self, connections: Connections) -> None:
-        """Wait for the beginning, and end the connections within the grace time."""
+        """Wait until the shutdown begins, then close the connections within the grace time."""
         await self._begun.wait()
         loop = asyncio.get_running_loop()
         end = loop.time() + max(self._grace_seconds - CANCEL_GRACE_SECONDS, self._grace_seconds / 2)
@@ -75,7 +75,7 @@ class GracefulShutdown:
         await connections.cancel_requests()
 
     async def _wait(self, until: float, over: Callable[[], bool]) -> None:
-        """Return when it is over; what came in while the event loop was busy has been read by then."""
+        """Wait for `over` or the time `until`, and until input that arrived meanwhile has been read."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             if over() or asyncio.get_running_loop().time() >= until:

@@ -1,7 +1,6 @@
-"""A client's connection: uvicorn's, but that many are taken up at a time, and that an answer's head and body go out in
-one write.
+"""HTTP protocol of a worker: uvicorn's, with many connections accepted per turn, and one write per response.
 
-Each of two writes would wake the client, which can do nothing with a head alone, and cost a call of the system.
+Two writes for head and body would cost two system calls and wake the client twice, though a head alone is of no use.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ ACCEPTS_PER_TURN = 8
 
 
 def duplicate_listeners(listener: socket.socket) -> list[socket.socket]:
-    """Return the handles of a listening socket that the event loop should watch, itself among them.
+    """Return the duplicates of a listening socket that the event loop should watch, with the socket itself.
 
     libuv takes up one connection for each of them and turn (https://github.com/libuv/libuv/pull/3696), and a turn that
     runs a forward pass takes tens of milliseconds: hundreds that come at once would wait for seconds.
@@ -26,14 +25,14 @@ def duplicate_listeners(listener: socket.socket) -> list[socket.socket]:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on a transport that keeps heads for their bodies."""
+    """uvicorn's HTTP protocol on a transport that writes head and body of a response together."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(cast("asyncio.Transport", HeadBufferingTransport(transport)))
 
 
 class HeadBufferingTransport:
-    """Keeps the head of an answer until its body is written, but no longer than this turn of the event loop."""
+    """Transport that holds back a response head until its body is written, or until the turn of the loop ends."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -44,7 +43,7 @@ class HeadBufferingTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write, or keep a head."""
+        """Write data, or hold back a head."""
         if self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(HEAD):
@@ -54,7 +53,7 @@ class HeadBufferingTransport:
         self._transport.write(data)
 
     def close(self) -> None:
-        """Close once everything is written."""
+        """Close after everything is written."""
         self._flush()
         self._transport.close()
 

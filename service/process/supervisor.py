@@ -1,4 +1,4 @@
-"""`unroll serve`: the one process that starts others, and outlives them.
+"""Supervisor: the process of `unroll serve`, which starts, watches and stops all others.
 
 It starts the private store if none is configured, opens the port, starts the workers on it, replaces those that die and
 on SIGUSR1 all of them, and on SIGTERM or Ctrl-C stops the workers first and the store last. No torch here: it is up at
@@ -36,7 +36,7 @@ SPARE_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs the service until it is told to stop; `run` returns the exit status.
+    """Supervisor of a service. `run` returns the exit status when the service is told to stop.
 
     `worker` is what Python runs as a worker, with the file descriptors of service/process/worker_process.py behind it.
     """
@@ -49,7 +49,7 @@ class Supervisor:
     _restart_store_at: float = 0.0
 
     def run(self) -> int:
-        """Start everything, watch over it, stop everything. Raises SettingsError."""
+        """Start the store and the workers, supervise them, and stop them. Raises SettingsError."""
         with contextlib.ExitStack() as stack:
             wake = stack.enter_context(self._signals())
             listener = stack.enter_context(_listen(self.settings))
@@ -76,7 +76,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[socket.socket]:
-        """Give a socket that becomes readable at every signal."""
+        """Yield a socket that becomes readable at every signal."""
         readable, writable = socket.socketpair()
         for end in (readable, writable):
             end.setblocking(False)
@@ -135,7 +135,7 @@ class Supervisor:
         pool.supervise(now)
 
     def _stop_workers(self, pool: WorkerPool, listener: socket.socket, wake: socket.socket) -> None:
-        """Let the workers finish what is under way, within the grace time."""
+        """Stop the workers; they finish requests in progress within the grace time."""
         # From now on the port is the workers': it closes with the last of them that accepts.
         listener.close()
         for member in pool.members():
@@ -154,7 +154,7 @@ class Supervisor:
 
 
 def _sleep(wake: socket.socket) -> None:
-    """Wait for a signal, or a moment."""
+    """Wait for a signal or for POLL_SECONDS."""
     select.select([wake], [], [], POLL_SECONDS)
     with contextlib.suppress(BlockingIOError):
         wake.recv(4096)

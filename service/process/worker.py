@@ -1,4 +1,4 @@
-"""One worker process: uvicorn on the supervisor's socket. Started by `service/process/supervisor.py` only.
+"""A worker process: uvicorn on the supervisor's socket. Only `service/process/supervisor.py` starts it.
 
     python -m service.process.worker LISTEN_FD CONTROL_FD
 
@@ -34,7 +34,7 @@ CANCEL_SECONDS = 1
 
 
 class Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: the worker decides how it ends."""
+    """uvicorn's server without signal handlers of its own: the worker decides when it stops."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
 async def serve(
     settings: Settings, listener: socket.socket, control_socket: socket.socket, overrides: Overrides = NO_OVERRIDES
 ) -> int:
-    """Serve until SIGTERM, or until the supervisor or the engine is dead; returns the exit status."""
+    """Serve until SIGTERM, or until the supervisor or the engine dies; return the exit status."""
     async with running_worker(settings, overrides) as worker:
         drain = GracefulShutdown(
             worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds
@@ -106,14 +106,14 @@ async def _end(server: Server, drain: GracefulShutdown) -> None:
 
 
 async def _leave_with_engine(worker: Worker, drain: GracefulShutdown) -> None:
-    """End a worker that can no longer predict: the supervisor starts a better one."""
+    """Stop a worker whose engine has died, so that the supervisor starts another one."""
     await worker.engine_ended()
     drain.begin(alone=True)
     drain.skip_drain()
 
 
 def _connect_control(drain: GracefulShutdown, control_socket: socket.socket) -> None:
-    """Listen to signals and to the supervisor, and tell it that this worker is up."""
+    """Handle signals and commands of the supervisor, and report to it that this worker is ready."""
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
@@ -154,7 +154,7 @@ def _send(control_socket: socket.socket, what: bytes) -> None:
 
 
 def main(overrides: Overrides = NO_OVERRIDES) -> int:
-    """Run the worker; returns its exit status."""
+    """Run the worker and return its exit status."""
     listener, control_socket = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:3])
     control_socket.setblocking(False)
     try:

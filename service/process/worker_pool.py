@@ -1,4 +1,4 @@
-"""The workers of a service: as many as wanted, those that die replaced, all renewed one by one when asked."""
+"""Worker pool: starts the workers of a service, replaces those that die, and restarts all one by one on request."""
 
 import logging
 import math
@@ -16,7 +16,7 @@ BACKOFF = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class WorkerHandle(Protocol):
-    """A worker; service/process/worker_process.py has the real one."""
+    """Handle of a worker process; `service/process/worker_process.py` has the real one."""
 
     @property
     def pid(self) -> int: ...
@@ -31,7 +31,7 @@ class WorkerHandle(Protocol):
 
 @dataclass(slots=True)
 class WorkerSlot:
-    """A place for one worker: the one in it, and when the next one may start."""
+    """Slot of the pool: its worker, and the time from which the next one may start."""
 
     member: WorkerHandle | None = None
     started_at: float = 0.0
@@ -40,7 +40,7 @@ class WorkerSlot:
 
 
 class WorkerPool:
-    """Decides which workers start and leave; time is an argument.
+    """Pool that decides which workers start and stop. Time is an argument.
 
     Renewing starts a new worker beside the old ones, waits until it is ready, and only then lets an old one leave. So
     there are never fewer ready workers than before, and never more than one too many.
@@ -55,7 +55,7 @@ class WorkerPool:
         self._renew_before = -math.inf
 
     def supervise(self, now: float) -> None:
-        """Replace who died or goes, and take the next step of a renewal."""
+        """Replace workers that died or drain, and advance a rolling restart."""
         self._leaving = [member for member in self._leaving if member.ended() is None]
         for place in self._places:
             self._refresh_slot(place, now)
@@ -67,11 +67,11 @@ class WorkerPool:
             self._renew_next(now)
 
     def rolling_restart(self, now: float) -> None:
-        """Replace, one by one, all workers that were started before."""
+        """Replace all workers that were started before `now`, one by one."""
         self._renew_before = now
 
     def members(self) -> list[WorkerHandle]:
-        """Return every worker that lives."""
+        """Return all live workers."""
         placed = [place.member for place in [*self._places, self._successor] if place is not None]
         return [member for member in [*self._leaving, *placed] if member is not None and member.ended() is None]
 
@@ -120,7 +120,7 @@ class WorkerPool:
             self._hand_over(successor)
 
     def _hand_over(self, successor: WorkerSlot) -> None:
-        """Put the new worker in an old one's place; where none is left, because all died meanwhile, it leaves again."""
+        """Put a ready worker in an outdated one's slot. If none is left, because all died, the ready one leaves."""
         place = self._outdated() or successor
         old, place.member = place.member, successor.member
         place.started_at, place.failures = successor.started_at, 0

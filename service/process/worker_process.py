@@ -1,6 +1,6 @@
-"""One worker process as its supervisor sees it, and what the two tell each other.
+"""A worker process from the supervisor's side, and the messages between the two.
 
-Each worker has a line to the supervisor, a socket with single bytes on it; when it closes, the other end is dead.
+Each worker has a control socket to the supervisor. Both send single bytes on it; if it closes, the other end has died.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ SKIP_DRAIN = b"h"
 
 
 class WorkerProcess:
-    """Starts a worker: `command` with the file descriptors of the listening socket and of the line behind it."""
+    """A worker process: `command`, followed by the file descriptors of the listening and of the control socket."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], listener: socket.socket) -> None:
         self._control_socket, theirs = socket.socketpair()
@@ -43,7 +43,7 @@ class WorkerProcess:
         return self._process.pid
 
     def ended(self) -> int | None:
-        """Return the exit status, None while it lives."""
+        """Return the exit status, or None while it runs."""
         status = self._process.poll()
         if status is not None and self._control_socket.fileno() >= 0:
             self._control_socket.close()
@@ -57,19 +57,19 @@ class WorkerProcess:
         return DRAINING in self._heard()
 
     def leave(self) -> None:
-        """Tell it to go while others stay. Ends one that is still starting."""
+        """Drain this worker while others stay. A worker that is still starting ends at once."""
         self._process.terminate()
 
     def stop(self) -> None:
-        """Tell it to go with all the others."""
+        """Drain this worker with all others."""
         self._send(STOP) if self.ready() else self._process.terminate()
 
     def skip_drain(self) -> None:
-        """Tell it, when it was told to go, not to wait for those who look for another one."""
+        """End the drain time of a worker that drains."""
         self._send(SKIP_DRAIN)
 
     def kill(self) -> None:
-        """End it at once, and wait for that."""
+        """Kill the process and wait for its end."""
         self._process.kill()
         self._process.wait()
         self.ended()

@@ -1,1 +1,1 @@
-"""Implements the application's Observer: every metric, and the format of the log."""
+"""Metrics and logs: implementation of the observers of the other packages."""

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line, or coloured lines on a terminal. It never holds the text of users."""
+"""Log format: one JSON object per line, or coloured lines on a terminal. Logs never contain the text of users."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ LogFormat = Literal["json", "text", "auto"]
 
 
 def configure(level: str, log_format: LogFormat) -> None:
-    """Send every logger of this process to standard error in one format; `auto` asks whether that is a terminal."""
+    """Send all loggers of this process to standard error. `auto` chooses the format by whether that is a terminal."""
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
     if text:
@@ -48,7 +48,7 @@ def configure(level: str, log_format: LogFormat) -> None:
 
 
 class JsonLines(structlog.stdlib.ProcessorFormatter):
-    """The lines of the access log in a tenth of the time: there is one for every request."""
+    """JSON formatter that writes access log lines, one per request, in a tenth of structlog's time."""
 
     def format(self, record: logging.LogRecord) -> str:
         if (record.name, record.msg) != ACCESS:
@@ -60,7 +60,7 @@ class JsonLines(structlog.stdlib.ProcessorFormatter):
 
 
 def _without_words(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Tell of an exception its kind and place only: its words may hold a user's text."""
+    """Format type and place of an exception without its message, which may contain the text of a user."""
     found = event.pop("exc_info", None)
     error = found[1] if isinstance(found, tuple) else found
     if isinstance(error, BaseException):

@@ -1,4 +1,4 @@
-"""Every metric of the service, in one place. Labels are bounded: never a session, a tenant or a text.
+"""All metrics of the service. Labels are bounded: never a session, a tenant or a text.
 
 Workers of one supervisor share a folder of metric files (PROMETHEUS_MULTIPROC_DIR, set by the supervisor), so that any
 of them can expose all.
@@ -28,7 +28,7 @@ NO_LABELS = -math.inf
 
 
 class Subjects(Collector):
-    """What another collector tells, but for gauges whose subject is gone."""
+    """Collector that omits gauges whose subject is gone."""
 
     def __init__(self, every: Collector) -> None:
         self._every = every
@@ -40,7 +40,7 @@ class Subjects(Collector):
 
 
 class Metrics:
-    """The Observer that counts.
+    """Observer that counts into Prometheus metrics.
 
     Counters and histograms are kept as functions of their labels that remember: finding a series anew costs more than
     counting.
@@ -101,7 +101,7 @@ class Metrics:
         self._store_was_up: bool | None = None
 
     def exposition(self) -> bytes:
-        """Return all workers' metrics in Prometheus' text format."""
+        """Return the metrics of all workers in Prometheus' text format."""
         registry = CollectorRegistry()
         every = MultiProcessCollector(None) if self._shared else self._registry  # type: ignore[no-untyped-call]
         registry.register(Subjects(every))

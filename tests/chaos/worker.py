@@ -11,7 +11,7 @@ from tests.chaos.control import Control
 from tests.chaos.ports import JumpingClock, WatchedEngine
 
 
-def fittings(control: Control, broken: str) -> Overrides:
+def overrides(control: Control, broken: str) -> Overrides:
     """The real parts, watched; a broken build has another store."""
     return Overrides(
         clock=JumpingClock(control),
@@ -22,4 +22,4 @@ def fittings(control: Control, broken: str) -> Overrides:
 
 if __name__ == "__main__":
     control = Control(Path(os.environ["CHAOS_CONTROL"]))
-    sys.exit(worker.main(fittings(control, os.environ.get("CHAOS_BROKEN", ""))))
+    sys.exit(worker.main(overrides(control, os.environ.get("CHAOS_BROKEN", ""))))

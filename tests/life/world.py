@@ -139,8 +139,8 @@ async def _start(world: World, stack: contextlib.AsyncExitStack, models: Path, u
         return store
 
     for clock in world.clocks:
-        fittings = Overrides(clock=clock, store=keep)
-        worker = await stack.enter_async_context(running_worker(settings, fittings))
+        overrides = Overrides(clock=clock, store=keep)
+        worker = await stack.enter_async_context(running_worker(settings, overrides))
         transport = httpx.ASGITransport(worker.app)
         world.clients.append(
             await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://w"))

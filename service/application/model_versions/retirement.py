@@ -1,8 +1,8 @@
-"""Which versions take new sessions, which are on their way out, and which may be unloaded. Time is an argument.
+"""Retirement rules: which versions take new sessions, which retire, and which may be unloaded. Time is an argument.
 
-A version is retiring when its folder is gone, or when a newer one of its model joined while the service ran. Versions
-that lay there together when a worker started serve beside each other. The newest version on disk takes new sessions
-whatever is said of it: so a worker goes on that has not loaded the newer one yet, or never can.
+A version retires when its folder is removed, or when a newer version of its model is loaded while the service runs.
+Versions that were present together when a worker started serve beside each other. The newest version on disk takes new
+sessions even if it is marked as retiring, so that a worker continues that has not loaded the newer one yet, or cannot.
 """
 
 from collections.abc import Collection, Iterable
@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 
 from service.domain.models import ClusterView, RetirementMark, VersionFolder, VersionKey
 
-#: How long a mark outlives the grace time of a version that is nowhere any more.
+#: Time that a mark remains after the grace time of a version that no worker has any more.
 FORGOTTEN_MS = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class RetirementPlan:
-    """What follows from a look at the folders and at what all workers know.
+    """Plan that follows from a scan of the folder and from the registry of workers.
 
-    `open` take new sessions. `awaited` are folders that lie there and are not loaded as they stand, in the order to
-    load them in. What is in `unmark` serves again, or is nowhere any more.
+    `open` versions take new sessions. `awaited` folders are not loaded in their present content, in the order to load
+    them. Versions in `unmark` serve again, or no worker has them any more.
     """
 
     open: frozenset[VersionKey]
@@ -31,11 +31,11 @@ class RetirementPlan:
 
 @dataclass(slots=True)
 class Retirement:
-    """The rules, and what they have to remember of earlier looks.
+    """Retirement rules with the memory of earlier scans that they need.
 
     Args:
-        grace_ms: how long the sessions of a retiring version may go on.
-        retire_superseded: False keeps serving what a newer version joined.
+        grace_ms: the time that sessions of a retiring version may still use it.
+        retire_superseded: whether a newer version retires the older ones.
     """
 
     grace_ms: int
@@ -46,7 +46,7 @@ class Retirement:
     def plan(
         self, folders: Collection[VersionFolder], loaded: Collection[VersionKey], cluster: ClusterView
     ) -> RetirementPlan:
-        """Decide; `folders` have the newest of each model first, `loaded` are what this worker serves."""
+        """Return the plan. `folders` have the newest version of each model first; this worker serves `loaded`."""
         places = {(folder.model, folder.version) for folder in folders}
         there = {one for one in loaded if (one.model, one.version) in places}
         newest = _newest(there)
@@ -67,7 +67,7 @@ class Retirement:
     def awaited(
         self, folders: Iterable[VersionFolder], loaded: Collection[VersionKey], cluster: ClusterView
     ) -> list[VersionFolder]:
-        """The folders to load: all but what is loaded, was refused, or nobody needs any more."""
+        """Return the folders to load: all that are not loaded, not refused and still needed."""
         found: list[VersionFolder] = []
         newer: set[str] = set()
         for folder in folders:
@@ -97,7 +97,7 @@ class Retirement:
         )
 
     def _note_newer(self, newest: Collection[VersionKey], open_: Collection[VersionKey], cluster: ClusterView) -> None:
-        """Remember whom a version supersedes that was not there before."""
+        """Record which versions a new version supersedes."""
         for top in newest:
             if self.retire_superseded and top.number > self._newest.get(top.model, top.number):
                 self._superseded |= {one for one in open_ if one.model == top.model and one != top}
@@ -118,7 +118,7 @@ class Retirement:
     def _restored(
         self, there: Iterable[VersionKey], newest: Collection[VersionKey], cluster: ClusterView
     ) -> list[VersionKey]:
-        """Marks that are wrong by what lies here; where disks differ, a newer version elsewhere stands above this."""
+        """Return the marks that the folder contradicts. If disks differ, a newer version elsewhere takes precedence."""
         return [
             one
             for one in there
@@ -142,12 +142,12 @@ class Retirement:
 
 
 def version_key_of(folder: VersionFolder) -> VersionKey:
-    """What the folder holds, by an empty fingerprint where that is not known."""
+    """Return the version key of a folder, with an empty fingerprint if that is unknown."""
     return VersionKey(folder.model, folder.version, folder.fingerprint or "")
 
 
 def newest_open(cluster: ClusterView, model: str) -> int:
-    """The number of the newest version that takes new sessions anywhere, -1 where none does."""
+    """Return the number of the newest version that takes new sessions on any worker, or -1."""
     numbers = (one.version_key.number for one in cluster.served if one.open and one.version_key.model == model)
     return max(numbers, default=-1)
 

@@ -1,1 +1,1 @@
-"""Sessions: their life, their steps, exactly once, and how they travel."""
+"""Sessions: creation, steps applied exactly once, forks, and transfer of states."""

@@ -1,4 +1,4 @@
-"""New sessions: each made once, and found again when its creation is repeated with its key."""
+"""Idempotent creation of sessions: a creation that is repeated with its key returns the same session."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ MakeRecord: TypeAlias = Callable[[], Awaitable[Record]]
 
 
 class SessionTerms(Protocol):
-    """What every new session is asked for; no durability means the service's own."""
+    """Properties that every new session is requested with; durability None is the default of the service."""
 
     @property
     def ttl_seconds(self) -> int: ...
@@ -31,7 +31,7 @@ class SessionTerms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A session made, or found again because its creation was repeated."""
+    """A session that was created, or found again because its creation was repeated."""
 
     session: dict[str, Json]
     replayed: bool
@@ -39,7 +39,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class IdempotentCreate:
-    """A creation with a key: `name` leads to its session again, `body` is the digest of what it asks for."""
+    """A creation with a key. The session id is derived from `name`; `body` is the digest of the request."""
 
     name: tuple[str, ...]
     body: bytes
@@ -47,7 +47,7 @@ class IdempotentCreate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFactory:
-    """Makes sessions at state 0, from another session or from a file: what is common to the three."""
+    """Factory of sessions: the part that creation, fork and import have in common."""
 
     engine: Engine
     store: StateStore
@@ -56,7 +56,7 @@ class SessionFactory:
     durability: Durability
 
     async def ids(self) -> SessionIds:
-        """Return the maker of ids. Raises StoreUnavailable that tells that nothing has taken effect."""
+        """Return the generator of session ids. Raises StoreUnavailable with `applied: "no"`."""
         try:
             return SessionIds(await self.store.secret())
         except Unavailable as error:
@@ -65,7 +65,7 @@ class SessionFactory:
     def first_record(
         self, model: ModelVersion, state: bytes, terms: SessionTerms, *, step: int = 0, timesteps: int = 0
     ) -> Record:
-        """Return the record of a session that begins now."""
+        """Return the first record of a session that is created now."""
         now = self.clock.now()
         return Record(
             model=model.name,
@@ -83,7 +83,7 @@ class SessionFactory:
         )
 
     async def once(self, context: RequestContext, repeatable: IdempotentCreate | None, make: MakeRecord) -> Created:
-        """Store the record that `make` gives; the same `repeatable` finds the same session again, without making one.
+        """Store the record that `make` returns. With `repeatable`, return the session that exists already, if any.
 
         What was made before is looked for first: its model or its parent may be gone by now.
         """
@@ -120,7 +120,7 @@ class SessionFactory:
         return self._created(session_id, stored, replayed=True)
 
     async def _confirmed(self, context: RequestContext, session_id: str, stored: Record) -> Record:
-        """Wait until what is stored is durable; returns it, which steps may have changed meanwhile."""
+        """Wait until the stored record is durable and return it; steps may have changed it meanwhile."""
         while True:
             try:
                 await self.store.confirm(context.tenant, session_id, stored)

@@ -1,4 +1,4 @@
-"""Exactly once: is this request a step to apply, a repetition to answer, or a conflict?"""
+"""Exactly-once rules: whether a request is a new step, a repetition or a conflict."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ REMEMBERED_KEYS = 32
 
 @dataclass(frozen=True, slots=True)
 class RequestIdentity:
-    """What makes a request recognisable: the step it expects, the digest of its key (empty: none) and of its body."""
+    """Identity of a request: the step that it expects, and digests of its key (empty without one) and its body."""
 
     step: int | None
     key: bytes
@@ -19,12 +19,12 @@ class RequestIdentity:
 
     @property
     def kept(self) -> bool:
-        """Whether the request can be repeated, so that its answer is worth storing."""
+        """Return whether the request can be repeated, so that its answer must be stored."""
         return bool(self.key) or self.step is not None
 
 
 def find_replay(record: Record, identity: RequestIdentity) -> bytes | None:
-    """Return the answer to repeat, or None for a step to apply.
+    """Return the stored answer if the request is a repetition, or None if it is a step to apply.
 
     Raises IdempotencyKeyReused when the last key came with another body, StepConflict when an older key came back or
     the session does not stand where the request expects it.
@@ -55,7 +55,7 @@ def find_replay(record: Record, identity: RequestIdentity) -> bytes | None:
 
 
 def require_expected_step(record: Record, identity: RequestIdentity) -> None:
-    """Raise StepConflict when the session does not stand where the request expects it."""
+    """Raise StepConflict if the session is not at the step that the request expects."""
     if identity.step is not None and identity.step != record.step:
         raise StepConflict(
             f"step is {identity.step}: expected {record.step}, where the session stands",
@@ -66,7 +66,7 @@ def require_expected_step(record: Record, identity: RequestIdentity) -> None:
 
 
 def _was_applied(record: Record, identity: RequestIdentity) -> Applied:
-    """Tell of a request that expects another step whether it took effect earlier, as far as the record knows."""
+    """Return whether a request that expects another step took effect before, as far as the record shows."""
     if identity.step is None or identity.step >= record.step:
         return "no"
     if identity.key and record.step - identity.step <= REMEMBERED_KEYS:
@@ -79,7 +79,7 @@ def _was_applied(record: Record, identity: RequestIdentity) -> Applied:
 def next_record(
     record: Record, dtype: str, outcome: Outcome, identity: RequestIdentity, *, answer: bytes, expires_at: int
 ) -> Record:
-    """Return the record after a step in the arithmetic `dtype`, with its answer if the request can be repeated."""
+    """Return the record after a step in `dtype`, with its answer if the request can be repeated."""
     kept = (*record.kept, Snapshot(record.step, record.timesteps, record.state)) if record.kept_steps else ()
     return replace(
         record,

@@ -1,4 +1,4 @@
-"""Session ids that prove their origin: 128 random or derived bits and a MAC under the store's secret."""
+"""Session ids: 128 random or derived bits and a MAC under the store's secret, which proves their origin."""
 
 import base64
 import hashlib
@@ -15,21 +15,21 @@ KNOWN_IDS = 16_384
 
 
 class SessionIds:
-    """Makes and checks ids. The MAC covers the tenant: another tenant's id is no id at all."""
+    """Generator and verifier of session ids. The MAC covers the tenant: an id of another tenant is invalid."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def random(self, tenant: str) -> str:
-        """Return a new id."""
+        """Return a new random id."""
         return _seal(self._secret, tenant, secrets.token_bytes(RANDOM_BYTES))
 
     def derived(self, tenant: str, *parts: str) -> str:
-        """Return the one id that belongs to `parts`, for creations that may be repeated."""
+        """Return the id that is derived from `parts`, for creations that can be repeated."""
         return _seal(self._secret, tenant, _hmac(self._secret, "id", tenant, *parts)[:RANDOM_BYTES])
 
     def verify(self, tenant: str, session_id: str) -> bool:
-        """Tell whether this service made the id for this tenant."""
+        """Return whether this service issued the id to this tenant."""
         return len(session_id) == LENGTH and _verify(self._secret, tenant, session_id)
 
 

@@ -1,4 +1,4 @@
-"""Order: overlapping steps of one session go one after the other, in arrival order."""
+"""Session locks: overlapping steps of one session run one after the other, in arrival order."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from service.application.deadlines import Deadline
 
 
 class SessionLocks:
-    """One first-in-first-out lock per busy session; idle sessions cost nothing."""
+    """First-in-first-out locks, one per busy session; idle sessions need no memory."""
 
     def __init__(self) -> None:
         self._lanes: dict[str, tuple[asyncio.Lock, int]] = {}
@@ -18,7 +18,7 @@ class SessionLocks:
 
     @asynccontextmanager
     async def acquire(self, session_id: str, deadline: Deadline) -> AsyncIterator[None]:
-        """Wait for one's turn and keep it for the block. Raises DeadlineExceeded when the turn comes too late."""
+        """Acquire the lock of a session for the block. Raises DeadlineExceeded if the deadline passes first."""
         lock, users = self._lanes.get(session_id, (asyncio.Lock(), 0))
         self._lanes[session_id] = (lock, users + 1)
         try:

@@ -1,4 +1,4 @@
-"""Digests that tell whether two requests are the same."""
+"""Request digests, by which repeated requests are recognised."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ STORED_NAMES = {"StateImport": "Import"}
 
 
 def digest(kind: str, *parts: object) -> bytes:
-    """Return 16 bytes over validated values. A field at its default counts as absent, so new fields change nothing."""
+    """Return 16 bytes over validated values. Fields at their defaults are left out, so new fields change nothing."""
     text = _ENCODER.encode([kind, *parts])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:SIZE]
 
@@ -34,7 +34,7 @@ def _telling_fields(value: object) -> dict[str, object]:
 
 @cache
 def _defaults(kind: type) -> list[tuple[str, object]]:
-    """The fields of a dataclass that count, with their defaults."""
+    """Return names and defaults of the fields of a dataclass that take part in comparisons."""
     return [(field.name, field.default) for field in fields(kind) if field.compare]
 
 

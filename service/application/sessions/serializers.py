@@ -1,4 +1,4 @@
-"""Sessions and step results as clients see them."""
+"""Serialization of sessions and step results to the JSON that clients get."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ _NOT_FINITE = (b"NaN", b"Infinity")
 
 @dataclass(frozen=True, slots=True)
 class StepResponse:
-    """A JSON body, kept as bytes since a repetition is answered byte for byte."""
+    """A JSON body as bytes, because a replay must be identical byte for byte."""
 
     body: bytes
     replayed: bool = False
 
 
 def encode(value: Json) -> bytes:
-    """Return compact JSON in UTF-8; raises ValueError for a number that is not finite."""
+    """Return compact JSON in UTF-8. Raises ValueError for a number that is not finite."""
     try:
         encoded = to_json(value, inf_nan_mode="constants")
     except PydanticSerializationError:
@@ -39,7 +39,7 @@ def _strictly(value: Json) -> bytes:
 
 
 def timestamp(milliseconds: int) -> str:
-    """Return RFC 3339 in UTC."""
+    """Return milliseconds since 1970 as RFC 3339 in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -49,7 +49,7 @@ def tasks(versions: Iterable[ModelVersion]) -> dict[str, str]:
 
 
 def session(session_id: str, record: Record | SessionSummary, tasks: Mapping[str, str]) -> dict[str, Json]:
-    """Return the Session of `record`, or of what a listing tells of it; a model without a task among them has none."""
+    """Return the Session object of a record or of a listing entry; its task is omitted if the model is unknown."""
     return {
         "id": session_id,
         "model": record.model,
@@ -68,7 +68,7 @@ def session(session_id: str, record: Record | SessionSummary, tasks: Mapping[str
 def step_result(
     session_id: str, record: Record, output: dict[str, Json], *, step: int, timesteps: int, expires_at: int
 ) -> bytes:
-    """Return the StepResult of the session of `record` that stands at `step`."""
+    """Return the StepResult object of a session at `step`."""
     return encode(
         {
             "session_id": session_id,

@@ -1,4 +1,4 @@
-"""The life of a session: create, find, list, renew, fork, end."""
+"""Sessions: create, find, list, renew, fork and end."""
 
 import contextlib
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from service.domain.sessions import Durability, Record
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What a client asks of a new session; no version means the newest, no durability the service's own."""
+    """Request for a new session. Version None is the newest, durability None the default of the service."""
 
     model: str
     version: str | None
@@ -30,7 +30,7 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sessions:
-    """Creates and finds sessions; every one belongs to the tenant that created it."""
+    """Use cases of sessions. Each session belongs to the tenant that created it."""
 
     models: VersionResolver
     engine: Engine
@@ -41,12 +41,12 @@ class Sessions:
     creations: SessionFactory
 
     async def record(self, context: RequestContext, session_id: str) -> Record:
-        """Return a session's record. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
+        """Return the record of a session. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
         async with context.deadline.enforce():
             return await self.find(context.tenant, session_id)
 
     async def find(self, tenant: str, session_id: str) -> Record:
-        """Return a session's record, however long that takes. Raises as `record`."""
+        """Return the record of a session without a deadline. Raises as `record`."""
         await self._check_id(tenant, session_id)
         record = await self.store.read(tenant, session_id)
         if record is None:
@@ -54,11 +54,11 @@ class Sessions:
         return record
 
     async def get(self, context: RequestContext, session_id: str) -> dict[str, Json]:
-        """Return a Session."""
+        """Return the Session object."""
         return self._view(session_id, await self.record(context, session_id))
 
     async def create(self, context: RequestContext, wanted: NewSession, key: str | None) -> Created:
-        """Create a session at state 0; the same key finds the same session again."""
+        """Create a session at state 0. The same key returns the same session again."""
 
         async def make() -> Record:
             async with context.deadline.enforce():
@@ -77,7 +77,7 @@ class Sessions:
     async def fork(
         self, context: RequestContext, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
     ) -> Created:
-        """Copy a session as it stands, or at a kept earlier step, to a new one of its own."""
+        """Copy a session to a new id, at its present step or at a kept earlier one."""
 
         async def make() -> Record:
             parent = await self.record(context, session_id)
@@ -115,7 +115,7 @@ class Sessions:
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     async def renew(self, context: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
-        """Give the session a new time to live, counted from now."""
+        """Set a new time to live, counted from now."""
         async with self.locks.acquire(session_id, context.deadline):
             while True:
                 record = await self.record(context, session_id)
@@ -127,7 +127,7 @@ class Sessions:
                         return self._view(session_id, await self.store.write(context.tenant, session_id, wanted))
 
     async def end(self, context: RequestContext, session_id: str) -> None:
-        """End a session for good. Raises SessionEnded when it is already."""
+        """End a session. Raises SessionEnded if it has ended already."""
         async with context.deadline.enforce() as status:
             await self._check_id(context.tenant, session_id)
             status.applied = "unknown"
@@ -145,7 +145,7 @@ class Sessions:
 
 
 def _at_step(parent: Record, step: int | None) -> Record:
-    """Return the parent as it stood at `step`. Raises InvalidRequest when that state is not kept."""
+    """Return the parent as of `step`. Raises InvalidRequest if that state is not kept."""
     if step is None or step == parent.step:
         return parent
     for at, kept in enumerate(parent.kept):

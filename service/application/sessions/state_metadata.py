@@ -1,4 +1,4 @@
-"""What an exported state says of itself: the metadata of its file."""
+"""Metadata of exported states."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _ENTRIES = {
 
 @dataclass(frozen=True, slots=True)
 class StateMetadata:
-    """Which model version a state belongs to, and how far it has come. `fingerprint` is 64 hexadecimal digits."""
+    """Model version and progress of an exported state. `fingerprint` has 64 hexadecimal digits."""
 
     model: str
     version: str
@@ -39,7 +39,7 @@ class StateMetadata:
     timesteps: int
 
     def require(self, model: ModelVersion) -> None:
-        """Raise InvalidRequest where the state says otherwise than the version with its fingerprint."""
+        """Raise InvalidRequest if the metadata contradicts the version that has its fingerprint."""
         for name, found, wanted in (("task", self.task, model.task), ("dtype", self.dtype, model.dtype)):
             if found != wanted:
                 raise _refusal(name, f"is {found[:80]!r}", f"{wanted!r}, that of the model version")
@@ -60,7 +60,7 @@ def metadata_of(record: Record, model: ModelVersion) -> dict[str, str]:
 
 
 def read_metadata(metadata: Mapping[str, str]) -> StateMetadata:
-    """Read the metadata of a file; entries of others are passed over. Raises InvalidRequest naming the entry."""
+    """Parse the metadata of a file; unknown entries are ignored. Raises InvalidRequest that names the entry."""
     found = {name: _entry(metadata, name) for name in _ENTRIES}
     return StateMetadata(
         found["model"],

@@ -1,4 +1,4 @@
-"""Sessions that travel: a state out as a safetensors file, and a new session from such a file."""
+"""Transfer of states: export to safetensors files, and new sessions from such files."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from service.domain.sessions import Durability, Record
 
 @dataclass(frozen=True, slots=True)
 class ExportedState:
-    """The file of a session's state at `step`."""
+    """A safetensors file of a session's state at `step`."""
 
     content: bytes
     step: int
@@ -22,7 +22,7 @@ class ExportedState:
 
 @dataclass(frozen=True, slots=True)
 class StateImport:
-    """A file, and what a client asks of the session that it becomes; no durability means the service's own."""
+    """Request to import a file as a new session; durability None is the default of the service."""
 
     content: bytes
     ttl_seconds: int
@@ -32,7 +32,7 @@ class StateImport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateTransfer:
-    """Exports states and imports them."""
+    """Use cases of exporting and importing states."""
 
     sessions: Sessions
     creations: SessionFactory
@@ -40,14 +40,14 @@ class StateTransfer:
     files: StateFiles
 
     async def export(self, context: RequestContext, session_id: str) -> ExportedState:
-        """Return a session's state; it stays as it is. Raises ModelVersionGone: only its version can read the state."""
+        """Return the state of a session, which is not changed. Raises ModelVersionGone if its version is not served."""
         record = await self.sessions.record(context, session_id)
         async with context.deadline.enforce():
             model = await self.models.of_session(record)
         return ExportedState(self.files.write(model, record.state, metadata_of(record, model)), record.step)
 
     async def import_state(self, context: RequestContext, wanted: StateImport, key: str | None) -> Created:
-        """Create a session that stands where the exported one stood; the same key finds the same session again.
+        """Create a session at the step of the exported one. The same key returns the same session again.
 
         Raises InvalidRequest for a file that is no state of its model, ModelNotFound, ModelVersionGone, ModelNotReady.
         """

@@ -1,4 +1,4 @@
-"""Steps of sessions: read, run, write, and only then answer."""
+"""Steps of sessions: read the record, run the operation, write the record, then answer."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request to advance a session; `step` is the count that it expects, `key` its Idempotency-Key."""
+    """Request to advance a session. `step` is the expected step count, `key` the Idempotency-Key."""
 
     session_id: str
     operation: Predict | Generate
@@ -40,14 +40,14 @@ class Step:
     key: str | None = None
 
     def identity(self) -> RequestIdentity:
-        """Return what a repetition is recognised by."""
+        """Return the identity by which a repetition of this request is recognised."""
         key = b"" if self.key is None else digest("key", self.key)
         return RequestIdentity(self.step, key, digest("step", self.operation, self.step))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """Applies steps, each exactly once, in order."""
+    """Use cases of steps. Each step is applied exactly once, in order."""
 
     sessions: Sessions
     models: VersionResolver
@@ -58,7 +58,7 @@ class Steps:
     clock: Clock
 
     async def peek(self, context: RequestContext, step: Step) -> StepResponse:
-        """Answer what a step would, and leave the session as it is. Raises StepConflict."""
+        """Return the answer that a step would get, without advancing the session. Raises StepConflict."""
         record = await self.sessions.record(context, step.session_id)
         require_expected_step(record, step.identity())
         async with context.deadline.enforce():
@@ -68,7 +68,7 @@ class Steps:
         return StepResponse(serializers.step_result(step.session_id, record, outcome.output, **stands))
 
     async def apply(self, context: RequestContext, step: Step) -> StepResponse:
-        """Apply a step, or answer its repetition. Errors tell by `applied` whether it took effect."""
+        """Apply a step, or replay its answer. `applied` of an error states whether the step took effect."""
         identity = step.identity()
         try:
             async with self.locks.acquire(step.session_id, context.deadline):
@@ -80,7 +80,7 @@ class Steps:
             raise
 
     async def apply_all(self, context: RequestContext, steps: Sequence[Step]) -> list[StepResponse | UnrollError]:
-        """Apply steps of many sessions at once; those of one session in their order."""
+        """Apply steps of many sessions concurrently; steps of one session run in their order."""
         return await asyncio.gather(*(self._settle(context, step) for step in steps))
 
     async def _settle(self, context: RequestContext, step: Step) -> StepResponse | UnrollError:
@@ -108,8 +108,10 @@ class Steps:
                     context.deadline.check()
 
     def _cached_record(self, context: RequestContext, step: Step, identity: RequestIdentity) -> Record | None:
-        """Return the record without asking the store, where the step applies to it: the write will tell if it is not
-        that any more. What else there is to answer needs the store's word.
+        """Return the cached record if the step applies to it, else None.
+
+        If the cached record is stale, the write fails and the step is computed again. Replays and conflicts are always
+        decided on the stored record.
         """
         record = self.store.cached(context.tenant, step.session_id)
         if record is None or not self.models.runs(record):
@@ -122,8 +124,9 @@ class Steps:
     async def _repeated(
         self, context: RequestContext, step: Step, identity: RequestIdentity, record: Record, status: AppliedStatus
     ) -> StepResponse | None:
-        """Return the answer to a repetition. It and a refusal tell of a write that nobody may have been answered for:
-        both wait until that is durable.
+        """Return the stored answer if the request is a repetition, else None.
+
+        A replay and a refusal both reveal an earlier write, so both wait until that write is durable.
         """
         try:
             repeated = find_replay(record, identity)
