@@ -105,7 +105,7 @@ class ModelRepository(Protocol):
         """The version folders, the newest of each model first. Raises ModelFolderError without a folder of models."""
 
     async def list_folders(self) -> list[VersionFolder]:
-        """The version folders that lie there now; the looks go on as if nobody had glanced. Raises as `look`."""
+        """Return the version folders on disk, none of them `settled`; scans are not affected. Raises as `scan`."""
 
     async def load(
         self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
