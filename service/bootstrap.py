@@ -180,11 +180,8 @@ def text_limits(settings: Settings) -> TextLimits:
 def _wire(
     settings: Settings, engine: Engine, store: StateStore, files: StateFiles, *, metrics: Metrics, clock: Clock
 ) -> Services:
-    models, locks, admission = (
-        VersionResolver(engine),
-        SessionLocks(),
-        Admission(settings.max_requests, clock.monotonic),
-    )
+    models, locks = VersionResolver(engine), SessionLocks()
+    admission = Admission(settings.max_requests, clock.monotonic)
     creations = SessionFactory(
         engine=engine, store=store, observer=metrics, clock=clock, durability=settings.durability
     )
@@ -215,7 +212,7 @@ def _wire(
 
 
 def _wire_reconciler(
-    settings: Settings, services: Services, engine: Engine, catalogue: ModelRegistry, topology: Topology
+    settings: Settings, services: Services, engine: Engine, registry: ModelRegistry, topology: Topology
 ) -> ModelReconciler:
     poll, timeout = settings.models_poll_seconds, settings.store_timeout_seconds
     fresh = HEARTBEAT_TIMEOUT_SECONDS + 3 * poll
@@ -223,13 +220,13 @@ def _wire_reconciler(
         models=services.models,
         engine=engine,
         repository=FolderModelRepository(
-            settings.models, catalogue, text_limits(settings), settings.dtype_of, settings.device
+            settings.models, registry, text_limits(settings), settings.dtype_of, settings.device
         ),
         workers=RedisWorkerRegistry(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
         observer=services.observer,
         clock=services.clock,
         retirement=Retirement(int(settings.model_grace_seconds * 1000), settings.retire_superseded),
-        # A step tells of itself at the next look, which a slow store delays.
+        # A worker reports a step with its next heartbeat, which a slow store delays.
         scans=DrainScans(int((2 * poll + timeout) * 1000)),
         heartbeat_timeout=fresh,
     )

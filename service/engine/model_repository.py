@@ -24,32 +24,32 @@ TRIM: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda
 
 
 class FolderModelRepository:
-    """Looks at `models`, loads versions into the catalogue and takes them out again.
+    """Repository of the versions in the folder `models`, which it loads into and removes from `registry`.
 
-    `dtype_of` tells the arithmetic that a model is to run in, None for its own; all run on `device`.
+    `dtype_of` returns the compute dtype of a model, or None for its own. All models run on `device`.
     """
 
     def __init__(
         self,
         models: Path,
-        catalogue: ModelRegistry,
+        registry: ModelRegistry,
         limits: TextLimits,
         dtype_of: Callable[[str], ComputeDtype | None] = lambda _: None,
         device: Device = "cpu",
     ) -> None:
         self._models = models
-        self._catalogue = catalogue
+        self._registry = registry
         self._limits = limits
         self._dtype_of = dtype_of
         self._device = device
         self._before: dict[Place, str] | None = None
-        # What came of the folders as they stand: fingerprints, None where one was refused.
+        # Fingerprints of the folders that were loaded in their present content, None for those that were refused.
         self._judged: dict[tuple[Place, str], str | None] = {}
 
     async def scan(self) -> list[VersionFolder]:
-        """Return the version folders, newest first; settled are those that two looks found alike, at first all.
+        """Return the version folders, newest first. Those that two scans found unchanged are settled, at first all.
 
-        A folder that is gone is returned once more, unsettled. Raises ModelFolderError without a folder of models.
+        A removed folder is returned once more, unsettled. Raises ModelFolderError if there is no folder of models.
         """
         found = await asyncio.to_thread(_signatures, self._models)
         before = found if self._before is None else self._before
@@ -63,7 +63,7 @@ class FolderModelRepository:
         return sorted(folders, key=lambda folder: (folder.model, -int(folder.version)))
 
     async def list_folders(self) -> list[VersionFolder]:
-        """Return the version folders that lie there now, none settled; the looks go on as if nobody had glanced."""
+        """Return the version folders on disk, none of them settled. Scans are not affected."""
         found = await asyncio.to_thread(_signatures, self._models)
         return [self._folder(place, signature, settled=False) for place, signature in found.items()]
 
@@ -76,7 +76,7 @@ class FolderModelRepository:
     async def load(
         self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> ModelVersion | None:
-        """Load a version and have it join the catalogue; None where it is refused, which is logged, or was changed."""
+        """Load and register a version. Return None if it was refused, which is logged, or changed meanwhile."""
         place = (folder.model, folder.version)
         path = self._models / folder.model / folder.version
         # Not as the thread's result: the executor's futures refer to theirs in circles, until a garbage collection.
@@ -91,13 +91,13 @@ class FolderModelRepository:
             return None
         if before_joining is not None:
             await before_joining(loaded.version.version_key)
-        self._catalogue.register(loaded)
+        self._registry.register(loaded)
         self._give_memory_back()
         return loaded.version
 
     def unload(self, version_key: VersionKey) -> None:
-        """Have a version leave the catalogue, and give its memory back."""
-        self._catalogue.unregister(version_key)
+        """Unregister a version and return its memory to the system."""
+        self._registry.unregister(version_key)
         self._give_memory_back()
 
     def _give_memory_back(self) -> None:

@@ -17,7 +17,7 @@ MAX_HEADER_BYTES = 131_072
 class SafetensorsStateFile:
     """A file that was read: what it says of itself, and tensors that no model was asked about yet."""
 
-    catalogue: ModelRegistry
+    registry: ModelRegistry
     file: TensorFile
 
     @property
@@ -27,7 +27,7 @@ class SafetensorsStateFile:
 
     def state(self, model: ModelVersion) -> bytes:
         """Return the state as a session of `model` stores it. Raises InvalidRequest for a tensor that does not fit."""
-        codec = self.catalogue.get(model).task.state_codec
+        codec = self.registry.get(model).task.state_codec
         tensors = ImportedTensors(self.file.tensors)
         state = codec.from_tensors(tensors)
         tensors.finish()
@@ -38,11 +38,11 @@ class SafetensorsStateFile:
 class SafetensorsStateFiles:
     """Writes and reads the files of all loaded models."""
 
-    catalogue: ModelRegistry
+    registry: ModelRegistry
 
     def write(self, model: ModelVersion, state: bytes, metadata: Mapping[str, str]) -> bytes:
         """Return the file of a stored state. Raises StateCorrupted."""
-        codec = self.catalogue.get(model).task.state_codec
+        codec = self.registry.get(model).task.state_codec
         return tensor_file(codec.to_tensors(codec.from_bytes(state)), metadata)
 
     def read(self, content: bytes) -> SafetensorsStateFile:
@@ -53,6 +53,6 @@ class SafetensorsStateFiles:
                 f"the body's safetensors header has {header} bytes: expected at most {MAX_HEADER_BYTES}", param="body"
             )
         try:
-            return SafetensorsStateFile(self.catalogue, parse_tensor_file(content))
+            return SafetensorsStateFile(self.registry, parse_tensor_file(content))
         except TensorFileError as error:
             raise InvalidRequest(f"the body is no state of a session: {error}", param="body") from error

@@ -97,8 +97,13 @@ class VersionResolver:
 
     def runs(self, record: Record) -> bool:
         """Return whether the version of a session is loaded in this worker."""
-        wanted = (record.model, record.version, record.fingerprint)
-        return any((one.name, one.version, one.fingerprint) == wanted for one in self._engine.versions())
+        return self._loaded_version(record) is not None
+
+    def _loaded_version(self, record: Record) -> ModelVersion | None:
+        for version in self._engine.versions():
+            if version.fingerprint == record.fingerprint and (version.name, version.version) == _name_of(record):
+                return version
+        return None
 
     async def _with_refresh(self, find: Callable[[], T]) -> T:
         """Return the result of `find`; if it finds nothing, refresh and try once more."""
@@ -152,23 +157,20 @@ class VersionResolver:
         )
 
     def _of_session(self, record: Record) -> ModelVersion:
-        here = None
-        for one in self._engine.versions():
-            if one.name != record.model or one.version != record.version:
-                continue
-            if one.fingerprint == record.fingerprint:
-                if not self._open(one):
-                    self.recently_used.add(one.version_key)
-                return one
-            here = one
+        loaded = self._loaded_version(record)
+        if loaded is not None:
+            if not self._open(loaded):
+                self.recently_used.add(loaded.version_key)
+            return loaded
         self._check_elsewhere(VersionKey(record.model, record.version, record.fingerprint), record.step)
         name = f"version {record.version} of {record.model}"
-        if here is None:
+        changed = next((one for one in self._engine.versions() if (one.name, one.version) == _name_of(record)), None)
+        if changed is None:
             message = f"{name}, on which the session runs, is no longer served"
         else:
             message = (
                 f"{name} was changed in place: the session's state belongs to fingerprint "
-                f"{record.fingerprint[:12]}..., served is {here.fingerprint[:12]}..."
+                f"{record.fingerprint[:12]}..., served is {changed.fingerprint[:12]}..."
             )
         raise ModelVersionGone(message, applied="no", step=record.step)
 
@@ -203,6 +205,10 @@ class VersionResolver:
 
     def _open(self, version: ModelVersion) -> bool:
         return self.availability is None or version.version_key in self.availability.open
+
+
+def _name_of(record: Record) -> tuple[str, str]:
+    return record.model, record.version
 
 
 def _not_ready(model: str, version: str | None) -> ModelNotReady:

@@ -16,8 +16,6 @@ HINT = (
     "r, z, n with the reset gate after the matrix product), cell (rnn_tanh or rnn_relu), connection, layer_norm, the "
     "activations of the head, which tensors were renamed to which, and the precision that the weights are stored in"
 )
-
-
 COARSE_TOLERANCE = (
     "In the arithmetic of its config.json the network reproduces these values: this one is too coarse for it. Serve "
     "it in float32, see the setting UNROLL_DTYPE"
