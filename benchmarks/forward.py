@@ -26,7 +26,7 @@ from torch import Tensor
 from benchmarks.onnx_engines import onnx_engines
 from benchmarks.ref_lm import HIDDEN, LAYERS, VOCABULARY, build, config
 from service.model_folder.loader import assemble
-from service.nets.config.loader import LanguageModelConfig
+from service.nets.config.language_model_config import LanguageModelConfig
 
 #: Prepares the step of one batch size: ids (B,) -> what runs it.
 Engine = Callable[[Tensor], Callable[[], object]]

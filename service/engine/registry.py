@@ -84,14 +84,15 @@ def _log_dtype_difference(checkpoint: Checkpoint) -> None:
 
 def _describe(checkpoint: Checkpoint, state_bytes: int, seconds: float) -> ModelVersion:
     config, folder = checkpoint.config, checkpoint.path
+    layers = config.session_layers
     return ModelVersion(
         name=folder.parent.name,
         version=folder.name,
         task=config.task,
         architecture=config.architecture,
-        cell=config.cell,
-        num_layers=config.num_layers,
-        hidden_size=config.hidden_size,
+        cell=layers.cell,
+        num_layers=layers.num_layers,
+        hidden_size=layers.hidden_size,
         parameters=checkpoint.parameters,
         state_bytes=state_bytes,
         fingerprint=checkpoint.fingerprint,

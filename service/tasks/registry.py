@@ -6,7 +6,7 @@ from service.domain.errors import ModelFolderError
 from service.domain.operations import ComputeDtype, Device
 from service.model_folder.loader import Checkpoint, read_checkpoint
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.config.loader import LanguageModelConfig
+from service.nets.config.language_model_config import LanguageModelConfig
 from service.nets.forecast_inputs.preprocessor import read_preprocessor
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.nets.models.forecaster import Forecaster

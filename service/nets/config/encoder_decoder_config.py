@@ -1,17 +1,18 @@
 """config.json of an encoder-decoder: two sides, the bridge between them, attention, and what the output layer reads."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.nets.config.rnn_spec import DType, StateSpec
+from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sections import (
     EmbeddingConfig,
     HeadLayerConfig,
+    RnnConfig,
     SpecialTokens,
-    StateEntry,
-    StrictModel,
     Violation,
 )
 
@@ -28,17 +29,16 @@ class EncoderConfig(EmbeddingConfig):
 
 
 class DecoderConfig(EmbeddingConfig):
-    """The side that writes the target; with `input_feed` it reads the last features beside each embedding."""
+    """The side that writes the target; with `input_feed` it also reads the previous features at each step."""
 
     tokenizer: FileName = "tokenizer.json"
     tie_weights: bool = False
     input_feed: bool = False
 
 
-class EncoderDecoderConfig(StrictModel):
+class EncoderDecoderConfig(ArchitectureConfig):
     """The fields of a translation network."""
 
-    format_version: Literal[1]
     task: Literal["translation"]
     architecture: Literal["encoder-decoder"]
     encoder: EncoderConfig
@@ -49,9 +49,6 @@ class EncoderDecoderConfig(StrictModel):
     combine: HeadLayerConfig | None = None
     #: The same roles in both vocabularies.
     special_tokens: SpecialTokens = Field(default={})
-    dtype: DType = "float32"
-    #: The decoder's; the memory follows from the source.
-    state: list[StateEntry] | None = None
 
     @property
     def tokenizers(self) -> tuple[str, ...]:
@@ -60,7 +57,7 @@ class EncoderDecoderConfig(StrictModel):
 
     @property
     def memory_size(self) -> int:
-        """Width of what the encoder tells of one source position."""
+        """Width of the encoder's output at a source position."""
         return self.encoder.layout().output_size()
 
     @property
@@ -70,25 +67,13 @@ class EncoderDecoderConfig(StrictModel):
 
     @property
     def features_size(self) -> int:
-        """Width of what the output layer multiplies."""
+        """Width of the output layer's input."""
         return self.context_size if self.combine is None else self.combine.size
 
-    # What a model list shows of a network is said of the side that steps.
-
     @property
-    def cell(self) -> str:
-        """The decoder's cell."""
-        return self.decoder.cell
-
-    @property
-    def num_layers(self) -> int:
-        """The decoder's layers."""
-        return self.decoder.num_layers
-
-    @property
-    def hidden_size(self) -> int | list[int]:
-        """The decoder's hidden size."""
-        return self.decoder.hidden_size
+    def session_layers(self) -> RnnConfig:
+        """The decoder's recurrent layers."""
+        return self.decoder
 
     def session_state(self) -> list[StateSpec]:
         """List the decoder's tensors: the recurrent ones and, with input feeding, the last features."""
@@ -99,17 +84,19 @@ class EncoderDecoderConfig(StrictModel):
         """Return the encoder's layer that starts the decoder's `layer`: counted from the top."""
         return max(0, layer + self.encoder.num_layers - self.decoder.num_layers)
 
-    def problems(self) -> Iterator[Violation]:
-        """Yield the fields that are well-formed and do not go together."""
-        depths = [(name, side.depth_problem()) for name, side in (("encoder", self.encoder), ("decoder", self.decoder))]
-        if wrong := [(f"{name}.{problem[0]}", *problem[1:]) for name, problem in depths if problem]:
+    def violations(self) -> Iterator[Violation]:
+        """Yield the fields that are valid on their own but contradict each other."""
+        depths = [
+            (name, side.depth_violation()) for name, side in (("encoder", self.encoder), ("decoder", self.decoder))
+        ]
+        if wrong := [(f"{name}.{violation[0]}", *violation[1:]) for name, violation in depths if violation]:
             yield from wrong
             return
-        yield from self._side_problems("encoder", self.encoder, self.encoder.embedding_size)
+        yield from self._side_violations("encoder", self.encoder, self.encoder.embedding_size)
         fed = self.features_size if self.decoder.input_feed else 0
-        yield from self._side_problems("decoder", self.decoder, self.decoder.embedding_size + fed)
-        yield from self._decoder_problems()
-        yield from self._bridge_problems()
+        yield from self._side_violations("decoder", self.decoder, self.decoder.embedding_size + fed)
+        yield from self._decoder_violations()
+        yield from self._bridge_violations()
         for role in ("begin", "end"):
             if role not in self.special_tokens:
                 yield (
@@ -118,34 +105,33 @@ class EncoderDecoderConfig(StrictModel):
                     f"one: a translation starts and ends with marks, {role} is missing",
                 )
 
-    def _side_problems(self, name: str, side: EmbeddingConfig, reads: int) -> Iterator[Violation]:
+    def _side_violations(self, name: str, side: EmbeddingConfig, reads: int) -> Iterator[Violation]:
         if side.input_size != reads:
             what = "embedding_size" if reads == side.embedding_size else "embedding_size and the features fed back"
             yield f"{name}.input_size", side.input_size, f"{reads}, {what}"
-        for problems in (side.projection_problems(), side.connection_problems()):
-            for field, found, wanted in problems:
-                yield f"{name}.{field}", found, wanted
+        for field, value, expected in chain(side.projection_violations(), side.connection_violations()):
+            yield f"{name}.{field}", value, expected
 
-    def _decoder_problems(self) -> Iterator[Violation]:
+    def _decoder_violations(self) -> Iterator[Violation]:
         if self.decoder.bidirectional:
             yield "decoder.bidirectional", "true", "false: a decoder cannot read what comes next"
         if self.decoder.input_feed and self.attention is None:
             yield "decoder.input_feed", "true", "false, or an attention whose result is fed"
         if self.decoder.tie_weights and self.features_size != self.decoder.embedding_size:
             reads, wide = self.features_size, self.decoder.embedding_size
-            wanted = f"false: the output layer reads {reads} numbers, an embedding has {wide}"
-            yield "decoder.tie_weights", "true", wanted
+            expected = f"false: the output layer reads {reads} numbers, an embedding has {wide}"
+            yield "decoder.tie_weights", "true", expected
         query = self.decoder.layout().output_size()
         if self.attention == "dot" and query != self.memory_size:
-            wanted = f"general or additive: decoder outputs have {query} numbers, the encoder's {self.memory_size}"
-            yield "attention", "dot", wanted
+            expected = f"general or additive: decoder outputs have {query} numbers, the encoder's {self.memory_size}"
+            yield "attention", "dot", expected
 
-    def _bridge_problems(self) -> Iterator[Violation]:
+    def _bridge_violations(self) -> Iterator[Violation]:
         if self.bridge != "concat":
             return
         if self.decoder.num_layers > self.encoder.num_layers:
-            wanted = f"at most the encoder's {self.encoder.num_layers}, since bridge is concat"
-            yield "decoder.num_layers", self.decoder.num_layers, wanted
+            expected = f"at most the encoder's {self.encoder.num_layers}, since bridge is concat"
+            yield "decoder.num_layers", self.decoder.num_layers, expected
             return
         if self.decoder.cell == "lstm" and self.encoder.cell != "lstm":
             yield "bridge", "concat", f"linear: an lstm needs a cell state, and the encoder is a {self.encoder.cell}"
@@ -159,7 +145,7 @@ class EncoderDecoderConfig(StrictModel):
                 pairs.append((starts.hidden_sizes[layer], ways * ends.hidden_sizes[source]))
             for has, gets in pairs:
                 if has != gets:
-                    wanted = (
+                    expected = (
                         f"linear: the decoder's layer {layer} has {has} numbers, the encoder's {source} gives {gets}"
                     )
-                    yield "bridge", "concat", wanted
+                    yield "bridge", "concat", expected

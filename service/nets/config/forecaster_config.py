@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import HeadConfig, HeadLayerConfig, StateEntry, Violation
+from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.rnn_spec import StateSpec
+from service.nets.config.sections import HeadConfig, HeadLayerConfig, RnnConfig, Violation
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Decoding = Literal["direct", "autoregressive"]
@@ -22,10 +23,9 @@ FREQUENCY = re.compile(r"([1-9][0-9]{0,6})(s|min|h|d)")
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
-class ForecasterConfig(HeadConfig):
+class ForecasterConfig(ArchitectureConfig, HeadConfig):
     """The fields of a forecaster, in the order of the table of the model folder's documentation."""
 
-    format_version: Literal[1]
     task: Literal["forecasting"]
     architecture: Literal["forecaster"]
     features: Annotated[list[Name], Field(min_length=1, max_length=4096)]
@@ -43,13 +43,11 @@ class ForecasterConfig(HeadConfig):
     context: HeadLayerConfig | None = None
     local: HeadLayerConfig | None = None
     path_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    dtype: DType = "float32"
-    state: list[StateEntry] | None = None
 
     @property
-    def tokenizers(self) -> tuple[str, ...]:
-        """None: it reads numbers."""
-        return ()
+    def session_layers(self) -> RnnConfig:
+        """All recurrent layers."""
+        return self
 
     @property
     def width(self) -> int:
@@ -89,23 +87,23 @@ class ForecasterConfig(HeadConfig):
         season = [StateSpec("history", (self.season, len(self.target)))] if self.season else []
         return [*self.layout().state(), *features, StateSpec("last", (len(self.features),)), *season]
 
-    def problems(self) -> Iterator[Violation]:
-        """Yield the fields that are well-formed and do not go together."""
-        if depth := self.depth_problem():
+    def violations(self) -> Iterator[Violation]:
+        """Yield the fields that are valid on their own but contradict each other."""
+        if depth := self.depth_violation():
             yield depth
             return
-        yield from self.projection_problems()
-        yield from self.connection_problems()
+        yield from self.projection_violations()
+        yield from self.connection_violations()
         if self.bidirectional:
             yield "bidirectional", "true", "false: a forecaster cannot read what comes next"
-        yield from self._name_problems()
-        yield from self._time_problems()
+        yield from self._name_violations()
+        yield from self._time_violations()
         if not self.input_projection and self.input_size != self.width:
-            wanted = f"{self.width} (features, indicators, calendar), or input_projection true"
-            yield "input_size", self.input_size, wanted
-        yield from self._output_problems()
+            expected = f"{self.width} (features, indicators, calendar), or input_projection true"
+            yield "input_size", self.input_size, expected
+        yield from self._output_violations()
 
-    def _name_problems(self) -> Iterator[Violation]:
+    def _name_violations(self) -> Iterator[Violation]:
         for field in ("features", "target", "known", "static"):
             names: list[str] = getattr(self, field)
             if len(set(names)) != len(names):
@@ -114,9 +112,9 @@ class ForecasterConfig(HeadConfig):
                 yield field, foreign[0], f"only names of features ({', '.join(self.features)})"
             elif names != [name for name in self.features if name in names]:
                 yield field, names, "the order of features"
-        yield from self._role_problems()
+        yield from self._role_violations()
 
-    def _role_problems(self) -> Iterator[Violation]:
+    def _role_violations(self) -> Iterator[Violation]:
         roles = {"target": self.target, "known": self.known, "static": self.static}
         for first, second in combinations(roles, 2):
             if both := sorted({*roles[first]} & {*roles[second]}):
@@ -127,7 +125,7 @@ class ForecasterConfig(HeadConfig):
             expected = "only target, known and static ones, since what is fed back must be forecast"
             yield "features", unassigned[0], expected
 
-    def _time_problems(self) -> Iterator[Violation]:
+    def _time_violations(self) -> Iterator[Violation]:
         if self.frequency is not None and self.step_seconds is None:
             yield "frequency", self.frequency, 'null or a number of s, min, h or d, as in "30min"'
         if self.calendar and self.frequency is None:
@@ -135,14 +133,14 @@ class ForecasterConfig(HeadConfig):
         if self.calendar != [name for name in CALENDAR_WIDTHS if name in self.calendar]:
             yield "calendar", self.calendar, f"each once, in the order {', '.join(CALENDAR_WIDTHS)}"
 
-    def _output_problems(self) -> Iterator[Violation]:
+    def _output_violations(self) -> Iterator[Violation]:
         if self.distribution != "quantiles" and self.quantiles:
             yield "quantiles", self.quantiles, f"none, since distribution is {self.distribution}"
         if self.distribution == "quantiles" and not self._ascending():
             yield "quantiles", self.quantiles, "at least two levels inside (0, 1), ascending"
-        yield from self._decoding_problems()
+        yield from self._decoding_violations()
 
-    def _decoding_problems(self) -> Iterator[Violation]:
+    def _decoding_violations(self) -> Iterator[Violation]:
         direct = self.decoding == "direct"
         if self.context is not None and not direct:
             yield "context", self.context.size, "null, since decoding is autoregressive"

@@ -5,59 +5,16 @@ a weight is read.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from service.domain.errors import ModelFolderError
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.forecaster_config import ForecasterConfig
-from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import EmbeddingConfig, HeadConfig, SpecialTokens, StateEntry, Violation
-
-
-class LanguageModelConfig(EmbeddingConfig, HeadConfig):
-    """The fields of a language model, in the order of the table of the model folder's documentation."""
-
-    format_version: Literal[1]
-    task: Literal["next-word"]
-    architecture: Literal["language-model"]
-    tie_weights: bool = False
-    special_tokens: SpecialTokens = Field(default={})
-    dtype: DType = "float32"
-    #: Stated, not only derived: stored sessions outlive releases, so a changed layout must be noticed at load.
-    state: list[StateEntry] | None = None
-
-    @property
-    def tokenizers(self) -> tuple[str, ...]:
-        """The file of the vocabulary."""
-        return ("tokenizer.json",)
-
-    def session_state(self) -> list[StateSpec]:
-        """List what a session stores: recurrent tensors, features where needed, the log of the normaliser."""
-        features = [StateSpec("features", (self.features_size,))] if self.stores_features else []
-        return [*self.layout().state(), *features, StateSpec("log_normaliser", (1,))]
-
-    def problems(self) -> Iterator[Violation]:
-        """Yield the fields that are well-formed and do not go together."""
-        if depth := self.depth_problem():
-            yield depth
-            return
-        yield from self.projection_problems()
-        if self.bidirectional:
-            yield "bidirectional", "true", "false: a language model cannot read what comes next"
-        if self.output_residual:
-            yield "output_residual", "true", "false: a language model's input are ids, which logits cannot be added to"
-        if not self.input_projection and self.input_size != self.embedding_size:
-            expected = f"embedding_size ({self.embedding_size}), or input_projection true"
-            yield "input_size", self.input_size, expected
-        yield from self.connection_problems()
-        if self.tie_weights and self.features_size != self.embedding_size:
-            expected = f"false: the output layer reads {self.features_size} numbers, an embedding has "
-            yield "tie_weights", "true", f"{expected}{self.embedding_size}"
-
+from service.nets.config.language_model_config import LanguageModelConfig
+from service.nets.config.sections import Violation
 
 Config: TypeAlias = LanguageModelConfig | EncoderDecoderConfig | ForecasterConfig
 #: The schema of each served task.
@@ -121,13 +78,13 @@ def _checked(raw: dict[str, Any], place: str) -> Config:
     try:
         config = schema.model_validate(raw)
     except ValidationError as error:
-        raise ModelFolderError(_message(place, [_problem(detail, schema) for detail in error.errors()])) from error
-    if problems := list(config.problems()):
-        raise ModelFolderError(_message(place, problems))
+        raise ModelFolderError(_message(place, [_violation(detail, schema) for detail in error.errors()])) from error
+    if violations := list(config.violations()):
+        raise ModelFolderError(_message(place, violations))
     return config
 
 
-def _problem(detail: Any, schema: type[BaseModel]) -> Violation:  # noqa: ANN401 pydantic_core's own type is no public name
+def _violation(detail: Any, schema: type[BaseModel]) -> Violation:  # noqa: ANN401 pydantic_core's own type is no public name
     field = ".".join(map(str, detail["loc"]))
     kind, found = detail["type"], _shown(detail["input"])
     if kind == "missing":
@@ -140,8 +97,8 @@ def _problem(detail: Any, schema: type[BaseModel]) -> Violation:  # noqa: ANN401
     return field, found, detail["msg"].removeprefix("Input should be ").removeprefix("Input should ")
 
 
-def _message(place: str, problems: list[Violation]) -> str:
-    return f"{place}: " + "; ".join(f"{field}: found {found}, expected {wanted}" for field, found, wanted in problems)
+def _message(place: str, violations: list[Violation]) -> str:
+    return f"{place}: " + "; ".join(f"{field}: found {found}, expected {wanted}" for field, found, wanted in violations)
 
 
 def _shown(value: object) -> str:

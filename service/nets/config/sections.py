@@ -10,7 +10,7 @@ from service.nets.config.rnn_spec import Cell, Connection, DType, RnnSpec
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Activation = Literal["none", "tanh", "relu", "sigmoid", "gelu"]
 ROLES = ("unknown", "begin", "end", "pad")
-#: A field, what was found there, and what was expected.
+#: A field, its value, and what was expected.
 Violation: TypeAlias = tuple[str, object, str]
 
 
@@ -68,8 +68,8 @@ class RnnConfig(StrictModel):
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
         """One hidden size per layer."""
-        one = self.hidden_size
-        return tuple(one) if isinstance(one, list) else (one,) * self.num_layers
+        size = self.hidden_size
+        return tuple(size) if isinstance(size, list) else (size,) * self.num_layers
 
     def layout(self) -> RnnSpec:
         """Return the sizes of the recurrent layers."""
@@ -84,21 +84,21 @@ class RnnConfig(StrictModel):
             self.connection,
         )
 
-    def depth_problem(self) -> Violation | None:
-        """Tell of a wrong number of hidden sizes, with which nothing else makes sense."""
+    def depth_violation(self) -> Violation | None:
+        """Return the violation of a wrong number of hidden sizes, which makes all other checks meaningless."""
         count = len(self.hidden_sizes)
-        wanted = f"num_layers ({self.num_layers}) of them, or one number for all layers"
-        return None if count == self.num_layers else ("hidden_size", f"{count} sizes", wanted)
+        expected = f"num_layers ({self.num_layers}) of them, or one number for all layers"
+        return None if count == self.num_layers else ("hidden_size", f"{count} sizes", expected)
 
-    def projection_problems(self) -> Iterator[Violation]:
-        """Yield what is wrong with `proj_size`."""
+    def projection_violations(self) -> Iterator[Violation]:
+        """Yield the violations of `proj_size`."""
         if self.proj_size and self.cell != "lstm":
             yield "proj_size", self.proj_size, f"0, since cell is {self.cell} and only an lstm is projected"
         if self.proj_size >= min(self.hidden_sizes):
             yield "proj_size", self.proj_size, f"less than hidden_size ({min(self.hidden_sizes)})"
 
-    def connection_problems(self) -> Iterator[Violation]:
-        """Yield a connection that no layer can have."""
+    def connection_violations(self) -> Iterator[Violation]:
+        """Yield the violation of a connection that no layer can have."""
         layout = self.layout()
         if self.connection != "none" and not any(layout.connected(layer) for layer in range(layout.depth)):
             yield "connection", self.connection, "none: no layer's output is as wide as its input"

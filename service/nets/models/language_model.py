@@ -18,7 +18,7 @@ A session stores, in this order (`specs`; config.json's `state` lists the same):
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from service.nets.config.loader import LanguageModelConfig
+from service.nets.config.language_model_config import LanguageModelConfig
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.layers.dense import EmbeddingTable, Head, Linear, ScoringOutput
 from service.nets.layers.rnn_stack import RnnStack, State

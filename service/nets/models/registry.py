@@ -3,7 +3,8 @@
 from typing import TypeAlias
 
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.config.loader import Config, LanguageModelConfig
+from service.nets.config.language_model_config import LanguageModelConfig
+from service.nets.config.loader import Config
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.nets.models.forecaster import Forecaster
 from service.nets.models.language_model import LanguageModel

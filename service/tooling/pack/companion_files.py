@@ -9,7 +9,8 @@ from typing import Literal
 from service.domain.errors import ModelFolderError
 from service.model_folder.golden.replay import FILE as GOLDEN
 from service.nets.config.forecaster_config import ForecasterConfig
-from service.nets.config.loader import Config, LanguageModelConfig
+from service.nets.config.language_model_config import LanguageModelConfig
+from service.nets.config.loader import Config
 from service.nets.forecast_inputs.preprocessor import FILE as PREPROCESSOR
 from service.tooling.pack.word_list import word_tokenizer
 

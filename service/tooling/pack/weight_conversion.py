@@ -11,7 +11,8 @@ from torch import Tensor
 
 from service.domain.errors import ModelFolderError
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.config.loader import Config, LanguageModelConfig
+from service.nets.config.language_model_config import LanguageModelConfig
+from service.nets.config.loader import Config
 
 #: Biases that add the same to the score of every source position, which does not change the softmax.
 CONSTANT_BIASES = ("attention.bias", "attention.score.bias")

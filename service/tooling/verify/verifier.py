@@ -78,7 +78,7 @@ def verify(
         path=path,
         task=config.task,
         architecture=config.architecture,
-        cell=config.cell,
+        cell=config.session_layers.cell,
         parameters=checkpoint.parameters,
         state_bytes=task.state_codec.state_bytes,
         fingerprint=checkpoint.fingerprint,

@@ -54,7 +54,8 @@ def test_the_bundled_models_config_is_read() -> None:
     config = build_config(BUNDLED, "place")
     assert [spec.name for spec in config.session_state()] == ["h_l0", "c_l0"]
     assert config.tokenizers == ("source_tokenizer.json", "target_tokenizer.json")
-    assert (config.cell, config.num_layers, config.hidden_size) == ("lstm", 1, 512)
+    layers = config.session_layers
+    assert (layers.cell, layers.num_layers, layers.hidden_size) == ("lstm", 1, 512)
 
 
 MISTAKES: list[tuple[str, object, str]] = [

@@ -1,0 +1,40 @@
+"""Base class of the configurations of all architectures."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Literal
+
+from service.nets.config.rnn_spec import DType, StateSpec
+from service.nets.config.sections import RnnConfig, StateEntry, StrictModel, Violation
+
+
+class ArchitectureConfig(StrictModel):
+    """The fields that config.json has for every architecture.
+
+    Subclasses declare `task` and `architecture` as literals.
+    """
+
+    format_version: Literal[1]
+    task: str
+    architecture: str
+    dtype: DType = "float32"
+    #: Stated, although it follows from the sizes: a changed layout must be noticed, since stored sessions outlive it.
+    state: list[StateEntry] | None = None
+
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """The names of the tokenizer files."""
+        return ()
+
+    @property
+    @abstractmethod
+    def session_layers(self) -> RnnConfig:
+        """The recurrent layers that advance a session, which model lists describe."""
+
+    @abstractmethod
+    def session_state(self) -> list[StateSpec]:
+        """Return the tensors that a session stores."""
+
+    @abstractmethod
+    def violations(self) -> Iterator[Violation]:
+        """Yield the fields that are valid on their own but contradict each other."""

@@ -1,0 +1,52 @@
+"""config.json of a language model."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.rnn_spec import StateSpec
+from service.nets.config.sections import EmbeddingConfig, HeadConfig, RnnConfig, SpecialTokens, Violation
+
+
+class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
+    """The fields of a language model, in the order of the table of the model folder's documentation."""
+
+    task: Literal["next-word"]
+    architecture: Literal["language-model"]
+    tie_weights: bool = False
+    special_tokens: SpecialTokens = Field(default={})
+
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """The file of the vocabulary."""
+        return ("tokenizer.json",)
+
+    @property
+    def session_layers(self) -> RnnConfig:
+        """All recurrent layers."""
+        return self
+
+    def session_state(self) -> list[StateSpec]:
+        """List what a session stores: recurrent tensors, features where needed, the log of the normaliser."""
+        features = [StateSpec("features", (self.features_size,))] if self.stores_features else []
+        return [*self.layout().state(), *features, StateSpec("log_normaliser", (1,))]
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield the fields that are valid on their own but contradict each other."""
+        if depth := self.depth_violation():
+            yield depth
+            return
+        yield from self.projection_violations()
+        if self.bidirectional:
+            yield "bidirectional", "true", "false: a language model cannot read what comes next"
+        if self.output_residual:
+            yield "output_residual", "true", "false: a language model's input are ids, which logits cannot be added to"
+        if not self.input_projection and self.input_size != self.embedding_size:
+            expected = f"embedding_size ({self.embedding_size}), or input_projection true"
+            yield "input_size", self.input_size, expected
+        yield from self.connection_violations()
+        if self.tie_weights and self.features_size != self.embedding_size:
+            expected = f"false: the output layer reads {self.features_size} numbers, an embedding has "
+            yield "tie_weights", "true", f"{expected}{self.embedding_size}"
