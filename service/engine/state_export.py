@@ -30,7 +30,7 @@ class SafetensorsStateFile:
         codec = self.registry.get(model).task.state_codec
         tensors = ImportedTensors(self.file.tensors)
         state = codec.from_tensors(tensors)
-        tensors.finish()
+        tensors.reject_remaining()
         return codec.to_bytes(state)
 
 

@@ -1,1 +1,1 @@
-"""What makes a network next-word prediction or translation: text in, operations step by step, answers out."""
+"""Tasks: next-word prediction, translation and forecasting on top of the networks."""

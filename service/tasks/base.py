@@ -1,4 +1,4 @@
-"""The interfaces through which the engine runs the operations of any task."""
+"""Interfaces through which the engine runs the operations of any task."""
 
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -14,14 +14,14 @@ StepOutputT = TypeVar("StepOutputT")
 
 
 class RunningOperation(Protocol):
-    """An operation in progress. It runs for one timestep or several, until `finished`."""
+    """An operation in progress. It takes one timestep or several, until `finished`."""
 
-    #: The task's state after the operation; None if it leaves none.
+    #: The session state after the operation; None if the operation leaves none.
     state: Any
     finished: bool
 
     def update(self, step_output: Any, /) -> None:  # noqa: ANN401 each task hands its own type to its own operations
-        """Apply the output of a timestep."""
+        """Apply the output of a timestep to the operation."""
 
     def outcome(self, state: bytes) -> Outcome:
         """Return the outcome of a finished operation, with `state` as its encoded state."""
@@ -32,23 +32,23 @@ class StateCodec(Protocol[StateT]):
 
     @property
     def state_bytes(self) -> int:
-        """The size of a stored state in bytes, without the parts that grow with the input."""
+        """The size of a stored state in bytes, without the parts whose size depends on the input."""
 
     def to_bytes(self, state: StateT) -> bytes:
         """Return the bytes that a session stores."""
 
     def from_bytes(self, raw: bytes) -> StateT:
-        """Return the state that a session stored. Raises StateCorrupted."""
+        """Return the state of the bytes of a session. Raises StateCorrupted if they are no state of this model."""
 
     def to_tensors(self, state: StateT) -> dict[str, Tensor]:
-        """Return the tensors of an exported state by name."""
+        """Return the tensors of a state by name, for export."""
 
     def from_tensors(self, tensors: ImportedTensors) -> StateT:
-        """Return the state that `tensors` hold. Raises InvalidRequest for a tensor that does not fit."""
+        """Return an imported state. Raises InvalidRequest for a tensor that does not fit."""
 
 
 class Task(Protocol[StateT, OperationT, StepOutputT]):
-    """Starts operations on a network and runs their timesteps in batches."""
+    """One use of a network: starts operations and runs their timesteps in batches."""
 
     @property
     def state_codec(self) -> StateCodec[StateT]:
@@ -59,10 +59,10 @@ class Task(Protocol[StateT, OperationT, StepOutputT]):
         """The state before any input; None if a session of the task has no state without input."""
 
     def start(self, operation: Operation, state: StateT) -> OperationT:
-        """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass."""
+        """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""
 
     def forward(self, batch: list[OperationT]) -> list[StepOutputT]:
-        """Run one timestep for all of `batch` and return one output for each. Changes no operation."""
+        """Run one timestep for all operations and return one output for each. Operations are not modified."""
 
 
 AnyTask: TypeAlias = Task[Any, Any, Any]

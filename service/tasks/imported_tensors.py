@@ -1,6 +1,6 @@
-"""The tensors of an imported state, taken by name: whatever does not fit is refused.
+"""Validated access to the tensors of an imported session state.
 
-What fits can be stepped from without an error: every check that a stored state would fail is made here.
+A state that passes these checks also passes those of a stored state, so that a session can continue from it.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,64 +10,73 @@ from torch import Tensor
 from service.domain.errors import InvalidRequest
 from service.model_folder.safetensors_io import StoredTensor
 
-#: Far beyond any state that a network comes to by itself; its squares and products still fit a float32.
+#: Far beyond any state that a network reaches by itself; squares and products of such numbers still fit a float32.
 MAX_ABS = 1e12
 DTYPES = {"F32": "float32", "I64": "int64"}
 
 
 class ImportedTensors:
-    """Tensors by name. Each is taken once; `finish` refuses those that nobody took."""
+    """The tensors of an imported state by name. Each is taken once; `reject_remaining` refuses the others."""
 
     def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
-        self._left = dict(tensors)
+        self._remaining = dict(tensors)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._left
+        return name in self._remaining
 
-    def numbers(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Return a float32 tensor of finite numbers."""
-        tensor = self._take(name, "F32", lambda found: found == shape, str([*shape]))
+    def take_floats(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Return a float32 tensor of finite numbers, each at most MAX_ABS in magnitude.
+
+        Raises InvalidRequest if the tensor is missing, or has another dtype, shape or number.
+        """
+        tensor = self._take(name, "F32", lambda stored: stored == shape, str([*shape]))
         # Written so that NaN is refused too.
-        wrong = (~(tensor.abs() <= MAX_ABS)).flatten().nonzero().flatten().tolist()
-        if wrong:
-            found = tensor.flatten()[wrong[0]].item()
-            raise _refusal(name, f"holds {found:g} at {wrong[0]}", f"finite numbers of at most {MAX_ABS:g}")
+        invalid = (~(tensor.abs() <= MAX_ABS)).flatten().nonzero().flatten().tolist()
+        if invalid:
+            number = tensor.flatten()[invalid[0]].item()
+            raise _refusal(name, f"holds {number:g} at {invalid[0]}", f"finite numbers of at most {MAX_ABS:g}")
         return tensor
 
-    def integer(self, name: str, least: int, most: int) -> int:
-        """Return a whole number, an int64 tensor without dimensions."""
-        found = int(self._take(name, "I64", lambda found: found == (), "[]").item())
-        if not least <= found <= most:
-            raise _refusal(name, f"is {found}", f"{least} to {most}")
-        return found
+    def take_int(self, name: str, minimum: int, maximum: int) -> int:
+        """Return the integer, from `minimum` to `maximum`, of an int64 tensor without dimensions.
 
-    def ids(self, name: str, longest: int, vocabulary: int) -> tuple[int, ...]:
-        """Return one to `longest` ids, an int64 tensor of one dimension."""
+        Raises InvalidRequest if the tensor is missing, or has another dtype, shape or range.
+        """
+        number = int(self._take(name, "I64", lambda stored: stored == (), "[]").item())
+        if not minimum <= number <= maximum:
+            raise _refusal(name, f"is {number}", f"{minimum} to {maximum}")
+        return number
+
+    def take_ids(self, name: str, max_length: int, vocab_size: int) -> tuple[int, ...]:
+        """Return the token ids, 1 to `max_length` of them, of an int64 tensor of one dimension.
+
+        Raises InvalidRequest if the tensor is missing, has another dtype or shape, or an id outside the vocabulary.
+        """
         tensor = self._take(
-            name, "I64", lambda found: len(found) == 1 and 1 <= found[0] <= longest, f"[1 to {longest}]"
+            name, "I64", lambda stored: len(stored) == 1 and 1 <= stored[0] <= max_length, f"[1 to {max_length}]"
         )
-        found: list[int] = tensor.tolist()
-        for at, index in enumerate(found):
-            if not 0 <= index < vocabulary:
-                raise _refusal(name, f"holds {index} at {at}", f"ids of the vocabulary, 0 to {vocabulary - 1}")
-        return tuple(found)
+        ids: list[int] = tensor.tolist()
+        for position, index in enumerate(ids):
+            if not 0 <= index < vocab_size:
+                raise _refusal(name, f"holds {index} at {position}", f"ids of the vocabulary, 0 to {vocab_size - 1}")
+        return tuple(ids)
 
-    def finish(self) -> None:
-        """Refuse what is left over."""
-        for name in sorted(self._left):
+    def reject_remaining(self) -> None:
+        """Raise InvalidRequest if a tensor was not taken, since it is no part of the state."""
+        for name in sorted(self._remaining):
             raise _refusal(name, "belongs to no state of this model", "it to be left out")
 
     def _take(self, name: str, dtype: str, fits: Callable[[tuple[int, ...]], bool], shape: str) -> Tensor:
-        wanted = f"{DTYPES[dtype]} of shape {shape}"
-        stored = self._left.pop(name, None)
+        expected = f"{DTYPES[dtype]} of shape {shape}"
+        stored = self._remaining.pop(name, None)
         if stored is None:
-            raise _refusal(name, "is missing", wanted)
+            raise _refusal(name, "is missing", expected)
         if stored.dtype != dtype or not fits(stored.shape):
-            found = DTYPES.get(stored.dtype, stored.dtype)
-            raise _refusal(name, f"is {found} of shape {str([*stored.shape])[:80]}", wanted)
+            actual = DTYPES.get(stored.dtype, stored.dtype)
+            raise _refusal(name, f"is {actual} of shape {str([*stored.shape])[:80]}", expected)
         return stored.tensor()
 
 
-def _refusal(name: str, found: str, expected: str) -> InvalidRequest:
+def _refusal(name: str, problem: str, expected: str) -> InvalidRequest:
     field = f"tensors.{name[:80]}"
-    return InvalidRequest(f"{field} {found}: expected {expected}", param=field)
+    return InvalidRequest(f"{field} {problem}: expected {expected}", param=field)

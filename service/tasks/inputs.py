@@ -1,21 +1,21 @@
-"""Text and series: an input of the other kind is refused by name."""
+"""Checks that an input is of the kind that a model reads: text or a series of observations."""
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Input, SeriesInput, TextInput
 
 
-def require_text(given: Input) -> TextInput:
-    """Return `given` if it is text. Raises InvalidRequest."""
-    if isinstance(given, TextInput):
-        return given
+def require_text(model_input: Input) -> TextInput:
+    """Return `model_input` if it is text. Raises InvalidRequest if it is a series."""
+    if isinstance(model_input, TextInput):
+        return model_input
     raise InvalidRequest("input.values is given: expected text, since the model reads words", param="input.values")
 
 
-def require_series(given: Input) -> SeriesInput:
-    """Return `given` if it is observations. Raises InvalidRequest."""
-    if isinstance(given, SeriesInput):
-        return given
-    field = next((name for name in ("text", "tokens", "ids") if getattr(given, name) is not None), "text")
+def require_series(model_input: Input) -> SeriesInput:
+    """Return `model_input` if it is a series of observations. Raises InvalidRequest if it is text."""
+    if isinstance(model_input, SeriesInput):
+        return model_input
+    field = next((name for name in ("text", "tokens", "ids") if getattr(model_input, name) is not None), "text")
     raise InvalidRequest(
         f"input.{field} is given: expected input.values, since the model reads observations", param=f"input.{field}"
     )

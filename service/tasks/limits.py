@@ -1,14 +1,17 @@
-"""How much text one request may bring or ask for."""
+"""Limits on the length of the inputs and outputs of one request."""
 
 from dataclasses import dataclass
 
-#: Rows or words of a file that is read without a server: it may be as long as it likes, nobody else waits.
+#: The limit for files that are read without a server, where a long one keeps no other client waiting.
 MAX_ROWS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class TextLimits:
-    """The most tokens that one request may feed or generate, and the most in one sentence of a translation."""
+    """The largest numbers of tokens that one request may feed and generate, and that a translated sentence may have.
+
+    `input_tokens` also limits the rows of a series.
+    """
 
     input_tokens: int = 4096
     generated_tokens: int = 1024

@@ -1,10 +1,10 @@
-"""The numbers of an answer: rounding, and perplexity."""
+"""Rounding and perplexity of the numbers in an output."""
 
 import math
 
 
 def round_digits(value: float) -> float:
-    """Round to seven significant digits, the precision of float32."""
+    """Return `value` rounded to seven significant digits, the precision of float32."""
     return float(f"{value:.7g}")
 
 

@@ -17,23 +17,23 @@ class Dataclass(Protocol):
 OptionsT = TypeVar("OptionsT", bound=Dataclass)
 
 
-def convert_options(options: PredictOptions, kind: type[OptionsT], owner: str) -> OptionsT:
-    """Return `options` as a `kind`, a dataclass whose fields are the options of `owner`.
+def convert_options(options: PredictOptions, options_type: type[OptionsT], owner: str) -> OptionsT:
+    """Return `options` as an `options_type`, a dataclass whose fields are the options of `owner`.
 
-    Raises InvalidRequest naming the first given option that `kind` does not have.
+    Raises InvalidRequest that names the first option of the request that `options_type` does not have.
     """
-    own = tuple(field.name for field in fields(kind))
-    for name, default in _foreign(own):
+    own = tuple(field.name for field in fields(options_type))
+    for name, default in _foreign_options(own):
         value = getattr(options, name)
         if name in options.given or value != default:
             raise InvalidRequest(
                 f"options.{name} is {value!r}: expected it to be left out, since {owner} has {', '.join(own)}",
                 param=f"options.{name}",
             )
-    return kind(**{name: getattr(options, name) for name in own})
+    return options_type(**{name: getattr(options, name) for name in own})
 
 
 @cache
-def _foreign(own: tuple[str, ...]) -> list[tuple[str, object]]:
-    """Return the names and defaults of all other options."""
+def _foreign_options(own: tuple[str, ...]) -> list[tuple[str, object]]:
+    """Return the names and defaults of all options but `own`."""
     return [(field.name, field.default) for field in fields(PredictOptions) if field.compare and field.name not in own]

@@ -1,4 +1,4 @@
-"""A session's state as one flat row: the tensors of config.json's `state`, one after the other."""
+"""Layout of a session's state in one row: the tensors of config.json's `state`, one after the other."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -12,9 +12,10 @@ from service.tasks.imported_tensors import ImportedTensors
 
 
 class StateLayout:
-    """Joins named tensors (batch, size) to rows (batch, total) and cuts them apart again.
+    """Concatenates named tensors (B, size) to rows (B, total) and splits such rows again.
 
-    Rows are float32, which holds a narrower arithmetic's numbers exactly.
+    `specs` are the names and shapes of the tensors, without the batch. Rows are float32, which represents the numbers
+    of every narrower compute dtype exactly.
     """
 
     def __init__(self, specs: Sequence[tuple[str, Sequence[int]]]) -> None:
@@ -23,12 +24,12 @@ class StateLayout:
         self.size = sum(self._sizes.values())
         self.state_bytes = 4 * self.size
 
-    def join(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Return one row per sequence, (batch, total)."""
+    def concat(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return the rows (B, total) of tensors (B, size)."""
         return torch.cat([tensors[name].float() for name in self._sizes], dim=1)
 
-    def cut(self, rows: Tensor) -> dict[str, Tensor]:
-        """Return views of `rows` (batch, total) by name."""
+    def split(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return the tensors (B, size) of `rows` (B, total) by name, as views."""
         return dict(zip(self._sizes, torch.split(rows, list(self._sizes.values()), dim=1), strict=True))
 
     def to_bytes(self, row: Tensor) -> bytes:
@@ -36,19 +37,19 @@ class StateLayout:
         return row.cpu().numpy().astype("<f4", copy=False).tobytes()
 
     def from_bytes(self, raw: bytes) -> Tensor:
-        """Return the row (total,) that `raw` holds. Raises StateCorrupted for a wrong length or a non-finite number."""
+        """Return the row (total,) of `raw`. Raises StateCorrupted for a wrong length or a non-finite number."""
         if len(raw) != self.state_bytes:
             size = self.state_bytes
             raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {size}; the record is kept")
         row = np.frombuffer(bytearray(raw), "<f4")
-        if not np.logical_and.reduce(np.isfinite(row)):  # what `all()` does, less its detour through Python
+        if not np.logical_and.reduce(np.isfinite(row)):  # faster than `all()`, which goes through Python
             raise StateCorrupted("the stored state holds a number that is not finite; the record is kept")
         return torch.from_numpy(row)
 
     def to_tensors(self, row: Tensor) -> dict[str, Tensor]:
-        """Return the tensors of a row (total,) by name, each in its own shape."""
-        return {name: part.reshape(self._shapes[name]) for name, part in self.cut(row[None]).items()}
+        """Return the tensors of a row (total,) by name, each in its shape."""
+        return {name: part.reshape(self._shapes[name]) for name, part in self.split(row[None]).items()}
 
-    def from_tensors(self, given: ImportedTensors) -> Tensor:
+    def from_tensors(self, tensors: ImportedTensors) -> Tensor:
         """Return the row (total,) of an imported state. Raises InvalidRequest for a tensor that does not fit."""
-        return torch.cat([given.numbers(name, shape).flatten() for name, shape in self._shapes.items()])
+        return torch.cat([tensors.take_floats(name, shape).flatten() for name, shape in self._shapes.items()])

@@ -1,4 +1,4 @@
-"""Text in and out of a vocabulary, by way of a Hugging Face `tokenizer.json`."""
+"""Encoding of text as the token ids of a Hugging Face `tokenizer.json`, and decoding."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,8 +13,8 @@ from service.domain.operations import TextInput
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """Token ids, how each reads, and the words that the vocabulary does not have."""
+class EncodedText:
+    """The ids and tokens of an encoded text, one of each per token, and its words that the vocabulary lacks."""
 
     ids: list[int]
     tokens: list[str]
@@ -22,10 +22,12 @@ class Encoded:
 
 
 class Vocabulary:
-    """Encodes and decodes text.
+    """A tokenizer with its special tokens. It encodes and decodes text.
 
-    A word-level vocabulary finds a word as typed or, failing that, in any other case: "tom" finds "Tom". What it does
-    not have at all is read as the unknown token, if there is one.
+    A word-level vocabulary looks a word up as it is typed and, if it has no such entry, in any case: "tom" is found as
+    "Tom". A word without an entry is encoded as the unknown token, if the model has one.
+
+    `special_ids` are the ids of the special tokens, `unknown_id` is that of the unknown token or None.
     """
 
     def __init__(self, tokenizer: Tokenizer, special_tokens: Iterable[str] = (), unknown: str | None = None) -> None:
@@ -33,102 +35,112 @@ class Vocabulary:
         self.size: int = tokenizer.get_vocab_size(with_added_tokens=True)
         self._entries = {index: entry for entry, index in tokenizer.get_vocab().items()}
         self.word_level = isinstance(tokenizer.model, tokenizer_models.WordLevel)
-        self._any_case: dict[str, int] = {}
+        self._ids_by_folded_entry: dict[str, int] = {}
         for index in sorted(self._entries):
-            self._any_case.setdefault(self._entries[index].casefold(), index)
+            self._ids_by_folded_entry.setdefault(self._entries[index].casefold(), index)
         special = {*special_tokens, *(token.content for token in tokenizer.get_added_tokens_decoder().values())}
         self.special_ids = frozenset(index for index, entry in self._entries.items() if entry in special)
         self.unknown_id: int | None = None if unknown is None else tokenizer.token_to_id(unknown)
-        self._by_prefix: dict[str, list[int]] = defaultdict(list)
+        self._ids_by_first_letter: dict[str, list[int]] = defaultdict(list)
         for index, entry in sorted(self._entries.items()):
             if index not in self.special_ids and entry:
-                self._by_prefix[entry.casefold()[0]].append(index)
+                self._ids_by_first_letter[entry.casefold()[0]].append(index)
 
-    def token(self, index: int) -> str:
-        """Return how the token reads."""
+    def id_to_token(self, index: int) -> str:
+        """Return the token with this id, or an empty text if there is none."""
         return self._entries.get(index, "")
 
-    def id_of(self, token: str) -> int | None:
-        """Return the id of a token in any case, or None."""
+    def token_to_id(self, token: str) -> int | None:
+        """Return the id of a token, as it is typed or in any case; None if there is no such entry."""
         index: int | None = self._tokenizer.token_to_id(token)
-        return self._any_case.get(token.casefold()) if index is None else index
+        return self._ids_by_folded_entry.get(token.casefold()) if index is None else index
 
-    def encode(self, given: TextInput, field: str = "input.text") -> Encoded:
-        """Encode text, tokens or ids; `field` names a text in errors.
+    def encode(self, text_input: TextInput, field: str = "input.text") -> EncodedText:
+        """Encode text, tokens or ids. Errors name the text by `field`.
 
-        Raises InvalidRequest for a word that cannot be read, OutOfVocabulary for a bad id.
+        Raises InvalidRequest for an unknown word if there is no unknown token, OutOfVocabulary for an id out of range.
         """
-        if given.ids is not None:
-            return self._encode_ids(given.ids)
-        if given.tokens is not None:
-            return self._look_up(list(given.tokens), "input.tokens")
-        text = given.text or ""
+        if text_input.ids is not None:
+            return self._encode_ids(text_input.ids)
+        if text_input.tokens is not None:
+            return self._encode_words(list(text_input.tokens), "input.tokens")
+        text = text_input.text or ""
         if self.word_level:
-            return self._look_up(self.split(text), field)
+            return self._encode_words(self.split_words(text), field)
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         unknown = [
             text[start:end]
             for index, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
             if index == self.unknown_id
         ]
-        return Encoded(encoding.ids, encoding.tokens, unknown)
+        return EncodedText(encoding.ids, encoding.tokens, unknown)
 
-    def split(self, text: str) -> list[str]:
-        """Cut text into words and marks as the tokenizer does."""
+    def split_words(self, text: str) -> list[str]:
+        """Return the words and punctuation marks of a text, as the tokenizer separates them."""
         if self._tokenizer.normalizer is not None:
             text = self._tokenizer.normalizer.normalize_str(text)
         if self._tokenizer.pre_tokenizer is None:
             return text.split()
         return [piece for piece, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
 
-    def unfinished(self, words: list[str], text: str) -> tuple[list[str], str]:
-        """Take the unfinished last word off the `words` of `text`: "don'" is one although its mark was cut off."""
+    def split_prefix(self, words: list[str], text: str) -> tuple[list[str], str]:
+        """Return the whole words and the unfinished last one of the `words` of `text`.
+
+        A trailing apostrophe or hyphen belongs to the word before it, so that "don'" is one unfinished word.
+        """
         *whole, prefix = words
         if prefix in {"'", "-"} and whole and whole[-1][-1].isalnum() and not text[-2].isspace():
             prefix = whole.pop() + prefix
         return whole, prefix
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Join tokens to text."""
+        """Return the text of token ids."""
         if self._tokenizer.decoder is None and self.word_level:
-            return " ".join(self.token(index) for index in ids)
+            return " ".join(self.id_to_token(index) for index in ids)
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
 
     def completions(self, prefix: str) -> list[int]:
-        """Return the ids of all words that start with `prefix`, in any case, special tokens left out."""
+        """Return the ids of all words that start with `prefix` in any case, without special tokens."""
         folded = prefix.casefold()
         return [
-            index for index in self._by_prefix.get(folded[:1], []) if self.token(index).casefold().startswith(folded)
+            index
+            for index in self._ids_by_first_letter.get(folded[:1], [])
+            if self.id_to_token(index).casefold().startswith(folded)
         ]
 
-    def _encode_ids(self, ids: Sequence[int]) -> Encoded:
+    def _encode_ids(self, ids: Sequence[int]) -> EncodedText:
         for position, index in enumerate(ids):
             if not 0 <= index < self.size:
                 raise OutOfVocabulary(
                     f"input.ids[{position}] is {index}: expected an id from 0 to {self.size - 1}",
                     param=f"input.ids[{position}]",
                 )
-        tokens = [self.token(index) for index in ids]
-        return Encoded(list(ids), tokens, [t for t, i in zip(tokens, ids, strict=True) if i == self.unknown_id])
+        tokens = [self.id_to_token(index) for index in ids]
+        return EncodedText(list(ids), tokens, [t for t, i in zip(tokens, ids, strict=True) if i == self.unknown_id])
 
-    def _look_up(self, words: list[str], field: str) -> Encoded:
-        found = [self.id_of(word) for word in words]
-        unknown = [word for word, index in zip(words, found, strict=True) if index is None]
+    def _encode_words(self, words: list[str], field: str) -> EncodedText:
+        entries = [self.token_to_id(word) for word in words]
+        unknown = [word for word, index in zip(words, entries, strict=True) if index is None]
         if unknown and self.unknown_id is None:
             raise InvalidRequest(
                 f"{field} holds {unknown[0]!r}: expected words of the vocabulary, since the model has no unknown token",
                 param=field,
             )
-        ids = [self.unknown_id if index is None else index for index in found]
-        tokens = [word if index is None else self.token(index) for word, index in zip(words, found, strict=True)]
-        return Encoded([index for index in ids if index is not None], tokens, unknown)
+        ids = [self.unknown_id if index is None else index for index in entries]
+        tokens = [
+            word if index is None else self.id_to_token(index) for word, index in zip(words, entries, strict=True)
+        ]
+        return EncodedText([index for index in ids if index is not None], tokens, unknown)
 
 
 def read_vocabulary(
     folder: Path, vocab_size: int, special_tokens: dict[str, str], file: str = "tokenizer.json"
 ) -> Vocabulary:
-    """Read a tokenizer of a model folder. Raises ModelFolderError when it does not fit the network."""
+    """Read a tokenizer of a model folder.
+
+    Raises ModelFolderError if the file is missing or malformed, or does not fit `vocab_size` or `special_tokens`.
+    """
     path = folder / file
     if not path.is_file():
         raise ModelFolderError(f"{path}: not found; a text model needs its tokenizer")

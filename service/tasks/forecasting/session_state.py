@@ -63,8 +63,8 @@ class StreamStateCodec:
     def from_tensors(self, given: ImportedTensors) -> StreamState:
         """Return what an imported state tells. Raises InvalidRequest for a tensor that does not fit."""
         row = self._layout.from_tensors(given)
-        time = given.integer("time", BEGIN, END - 1) if "time" in given else None
-        return self._standing(given.integer("rows", 0, MAX_ROWS), time, row)
+        time = given.take_int("time", BEGIN, END - 1) if "time" in given else None
+        return self._standing(given.take_int("rows", 0, MAX_ROWS), time, row)
 
     def _standing(self, count: int, time: int | None, row: Tensor) -> StreamState:
         network, last, history = torch.split(row, self._parts)

@@ -69,14 +69,16 @@ class ForecastingTask:
     def _step(self, x: Numbers, rows: Tensor) -> Tensor:
         """Feed one row of inputs (n, W) to each state (n, R); return the states after it."""
         inputs = torch.from_numpy(x).float()
-        return self._layout.join(self._network.step(inputs, self._layout.cut(rows)))
+        return self._layout.concat(self._network.step(inputs, self._layout.split(rows)))
 
     def _tell(self, asking: dict[int, tuple[Tensor, FutureInputs]]) -> dict[int, Numbers]:
         """Run the output layers on the states (n, R) of those that ask: parameters (n, steps, T, P) each."""
         if not asking:
             return {}
         most = max(ahead.steps for _, ahead in asking.values())
-        contexts = self._network.contexts(self._layout.cut(torch.cat([states for states, _ in asking.values()])), most)
+        contexts = self._network.contexts(
+            self._layout.split(torch.cat([states for states, _ in asking.values()])), most
+        )
         each = zip(torch.split(contexts, [len(states) for states, _ in asking.values()]), asking.values(), strict=True)
         parts = [own[:, : ahead.steps].flatten(0, 1) for own, (_, ahead) in each]
         beside, base = (

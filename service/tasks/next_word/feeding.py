@@ -40,14 +40,14 @@ def feed(
     counts = [*map(len, ids), 0]
     # States that all take as many tokens stay in their order: no copy of all of them on their way in and out.
     together = counts[-2] == len(tokens)
-    state = layout.cut(rows if together else rows[order])
+    state = layout.split(rows if together else rows[order])
     before = [network.features_of(state)[: counts[0]]]
     normalisers = [state["log_normaliser"][: counts[0], 0]]
     for time, count in enumerate(counts[:-1]):
         features, state = network.step(ids[time], {name: value[:count] for name, value in state.items()})
         going_on = counts[time + 1]
         if going_on < count:
-            joined = layout.join({**state, "features": features, "log_normaliser": torch.zeros(count, 1)})
+            joined = layout.concat({**state, "features": features, "log_normaliser": torch.zeros(count, 1)})
             rows = joined if together else _put(rows, order[going_on:count], joined[going_on:])
         before.append(features[:going_on])
     normalisers += _normalisers(network, before[1:-1])

@@ -16,7 +16,7 @@ from service.domain.operations import GenerateOptions, Json, Observation, Outcom
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.sampling import Logits, Sampler
 from service.tasks.numbers import perplexity, round_digits
-from service.tasks.vocabulary import Encoded, Vocabulary
+from service.tasks.vocabulary import EncodedText, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ActiveOperation(Protocol):
 class FeedingOperation:
     """Feeds the encoded input and scores it; the base of the three operations."""
 
-    def __init__(self, encoded: Encoded, state: Tensor) -> None:
+    def __init__(self, encoded: EncodedText, state: Tensor) -> None:
         self.state = state
         self.finished = False
         self._encoded = encoded
@@ -96,7 +96,7 @@ class PredictOperation(FeedingOperation):
     """Feeds the input, then lists the most probable next tokens."""
 
     def __init__(
-        self, encoded: Encoded, state: Tensor, vocabulary: Vocabulary, options: NextWordOptions, prefix: str | None
+        self, encoded: EncodedText, state: Tensor, vocabulary: Vocabulary, options: NextWordOptions, prefix: str | None
     ) -> None:
         super().__init__(encoded, state)
         self._vocabulary = vocabulary
@@ -116,7 +116,7 @@ class PredictOperation(FeedingOperation):
             if index not in self._vocabulary.special_ids and len(self._predictions) < self._top_k:
                 probability = round_digits(math.exp(logit - row.log_normaliser))
                 self._predictions.append(
-                    {"token": self._vocabulary.token(index), "id": index, "probability": probability}
+                    {"token": self._vocabulary.id_to_token(index), "id": index, "probability": probability}
                 )
 
     def _best_candidates(self, logits: Logits) -> tuple[list[int], list[float]]:
@@ -151,7 +151,7 @@ class GenerateOperation(FeedingOperation):
     """
 
     def __init__(
-        self, encoded: Encoded, state: Tensor, vocabulary: Vocabulary, options: GenerateOptions, end_id: int | None
+        self, encoded: EncodedText, state: Tensor, vocabulary: Vocabulary, options: GenerateOptions, end_id: int | None
     ) -> None:
         super().__init__(encoded, state)
         self._vocabulary = vocabulary
@@ -202,7 +202,7 @@ class GenerateOperation(FeedingOperation):
         count = len(self._chosen)
         output: dict[str, Json] = {
             "text": self._vocabulary.decode(self._chosen) if self._text is None else self._text,
-            "tokens": [self._vocabulary.token(index) for index in self._chosen],
+            "tokens": [self._vocabulary.id_to_token(index) for index in self._chosen],
             "logprobs": [round_digits(logprob) for logprob in self._logprobs[:count]],
             "finish_reason": self._reason,
         }

@@ -20,9 +20,9 @@ from service.tasks.next_word.operations import (
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.options import convert_options
 from service.tasks.state_layout import StateLayout
-from service.tasks.vocabulary import Encoded, Vocabulary
+from service.tasks.vocabulary import EncodedText, Vocabulary
 
-NO_INPUT = Encoded([], [], [])
+NO_INPUT = EncodedText([], [], [])
 #: The most tokens that an operation is fed in one forward pass: more make better use of the output layer's weights, and
 #: keep waiting who shares the pass, or comes while it runs.
 CHUNK_ALONE = 16
@@ -59,8 +59,8 @@ class NextWordTask:
         self.state_codec = layout
         self._limits = limits
         begin, end = special_tokens.get("begin"), special_tokens.get("end")
-        self._end_id = None if end is None else vocabulary.id_of(end)
-        self._initial = self._make_initial(None if begin is None else vocabulary.id_of(begin))
+        self._end_id = None if end is None else vocabulary.token_to_id(end)
+        self._initial = self._make_initial(None if begin is None else vocabulary.token_to_id(begin))
 
     @property
     def initial_state(self) -> Tensor:
@@ -105,14 +105,14 @@ class NextWordTask:
             )
         if given.tokens is not None:
             return list(given.tokens[:-1]), given.tokens[-1]
-        words = self._vocabulary.split(given.text or "")
+        words = self._vocabulary.split_words(given.text or "")
         if not words:
             raise no_token("text")
         if given.text is not None and given.text[-1].isspace():
             return words, None
-        return self._vocabulary.unfinished(words, given.text or "")
+        return self._vocabulary.split_prefix(words, given.text or "")
 
-    def _encode(self, given: TextInput) -> Encoded:
+    def _encode(self, given: TextInput) -> EncodedText:
         if given.target is not None:
             raise InvalidRequest("input.target is given: expected it of translation models only", param="input.target")
         encoded = self._vocabulary.encode(given)
@@ -139,7 +139,7 @@ class NextWordTask:
             return self._join(state, features, logits.logsumexp(-1))[0].clone()
 
     def _join(self, state: dict[str, Tensor], features: Tensor, log_normaliser: Tensor) -> Tensor:
-        return self._layout.join({**state, "features": features, "log_normaliser": log_normaliser[:, None]})
+        return self._layout.concat({**state, "features": features, "log_normaliser": log_normaliser[:, None]})
 
     def forward(self, batch: list[ActiveOperation]) -> list[TokenOutput]:
         """Feed all of `batch` what is due, a chunk at most; changes none of them."""
@@ -150,7 +150,7 @@ class NextWordTask:
 
     def _look(self, batch: list[ActiveOperation], rows: Tensor, logprobs: list[list[float]]) -> list[TokenOutput]:
         """Run the output layer on `rows`, complete them by its normalisers, and hand out the results."""
-        state = self._layout.cut(rows)
+        state = self._layout.split(rows)
         logits = self._network.logits(self._network.features_of(state))
         normalisers = logits.logsumexp(-1)
         state["log_normaliser"][:, 0] = normalisers  # and so in `rows`, of which that is a view

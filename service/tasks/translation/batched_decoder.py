@@ -29,7 +29,7 @@ class BatchedDecoder:
         found: dict[int, Read] = {}
         for places in by_length.values():
             memory, state = self._network.encode(torch.tensor([sources[at] for at in places]))
-            rows = self._layout.join(state)
+            rows = self._layout.concat(state)
             for row, at in enumerate(places):
                 # Copies, since a slice would keep the whole group alive.
                 own = EncoderMemory(*(tensor[row : row + 1].clone() for tensor in memory))
@@ -50,11 +50,11 @@ class BatchedDecoder:
         searches = [*chain.from_iterable(groups)]
         counts = [len(placed.search.ids) for placed in searches]
         ids = torch.tensor([*chain.from_iterable(placed.search.ids for placed in searches)])
-        states = self._layout.cut(torch.cat([placed.search.state for placed in searches]))
+        states = self._layout.split(torch.cat([placed.search.state for placed in searches]))
         rows = [sum(len(placed.search.ids) for placed in group) for group in groups]
         decoded = self._network.step(ids, states, gather([group[0].memory for group in groups]), rows)
         logprobs = torch.split(self._network.logits(decoded.features).log_softmax(-1), counts)
-        after = torch.split(self._layout.join(decoded.state), counts)
+        after = torch.split(self._layout.concat(decoded.state), counts)
         weights = [None] * len(counts) if decoded.weights is None else torch.split(decoded.weights, counts)
         return [
             DecoderOutput(own_logprobs, own_state, _own_positions(own_weights, placed))

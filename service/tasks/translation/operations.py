@@ -12,7 +12,7 @@ from service.tasks.translation.requests import CompletionOptions
 from service.tasks.translation.session_state import TranslationState, at_source
 from service.tasks.translation.subwords import SubwordCodec, TokenConstraints
 from service.tasks.translation.word_completion import WordCompletionSearch
-from service.tasks.vocabulary import Encoded
+from service.tasks.vocabulary import EncodedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,9 @@ class OpenOperation(TranslationOperation):
 class ScoreOperation(TranslationOperation):
     """Feeds a given target and reports the log-probability of each of its tokens, the end included."""
 
-    def __init__(self, source: tuple[int, ...], target: Encoded, pieces: SubwordCodec, marks: TokenConstraints) -> None:
+    def __init__(
+        self, source: tuple[int, ...], target: EncodedText, pieces: SubwordCodec, marks: TokenConstraints
+    ) -> None:
         super().__init__(None)
         self.sources = [source]
         self._source = source

@@ -82,9 +82,9 @@ class TranslationStateCodec:
 
     def from_tensors(self, tensors: ImportedTensors) -> TranslationState:
         """Return the state that `tensors` hold. Raises InvalidRequest for a tensor that does not fit."""
-        source = tensors.ids("source", self._max_source_tokens, self._vocabularies[0])
-        accepted = tensors.integer("accepted", 0, MAX_ACCEPTED)
-        pending = tensors.integer("pending", 0, self._vocabularies[1] - 1)
+        source = tensors.take_ids("source", self._max_source_tokens, self._vocabularies[0])
+        accepted = tensors.take_int("accepted", 0, MAX_ACCEPTED)
+        pending = tensors.take_int("pending", 0, self._vocabularies[1] - 1)
         return TranslationState(source, accepted, pending, self._layout.from_tensors(tensors))
 
 

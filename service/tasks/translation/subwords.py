@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from service.domain.operations import TextInput
-from service.tasks.vocabulary import Encoded, Vocabulary
+from service.tasks.vocabulary import EncodedText, Vocabulary
 
 ATTACHING = frozenset(".,;:!?\u2026)]}%'\u2019\u201d-")
 #: What begins the first piece of a word: SentencePiece's mark, GPT-2's mark, a plain space.
@@ -47,21 +47,21 @@ class SubwordCodec:
 
     def token(self, index: int) -> str:
         """Return how a piece reads."""
-        return self._vocabulary.token(index)
+        return self._vocabulary.id_to_token(index)
 
-    def encode(self, text: str, field: str, *, follows: bool = False) -> Encoded:
+    def encode(self, text: str, field: str, *, follows: bool = False) -> EncodedText:
         """Encode a text; `follows`: it stands behind other words. No special token comes out."""
         bare = text.strip()
         if self.word_level or not follows or not bare:
-            return self._plain(bare, field) if bare else Encoded([], [], [])
+            return self._plain(bare, field) if bare else EncodedText([], [], [])
         between = "" if text[:1] in ATTACHING else " "
         whole = self._plain(f"{ANCHOR}{between}{bare}", field)
         count = len(self._anchor)
         if whole.ids[:count] != self._anchor:
             return self._plain(bare, field)
-        return Encoded(whole.ids[count:], whole.tokens[count:], whole.unknown)
+        return EncodedText(whole.ids[count:], whole.tokens[count:], whole.unknown)
 
-    def _plain(self, text: str, field: str) -> Encoded:
+    def _plain(self, text: str, field: str) -> EncodedText:
         vocabulary = self._vocabulary
         encoded = vocabulary.encode(TextInput(text=text), field)
         pairs = list(zip(encoded.ids, encoded.tokens, strict=True))
@@ -71,7 +71,7 @@ class SubwordCodec:
         spelled = [token for index, token in pairs if index in vocabulary.special_ids - {vocabulary.unknown_id}]
         read = [(vocabulary.unknown_id if index in vocabulary.special_ids else index, token) for index, token in pairs]
         kept = [(index, token) for index, token in read if index is not None]
-        return Encoded([index for index, _ in kept], [token for _, token in kept], [*encoded.unknown, *spelled])
+        return EncodedText([index for index, _ in kept], [token for _, token in kept], [*encoded.unknown, *spelled])
 
     def text(self, ids: Sequence[int], *, follows: bool = False) -> str:
         """Join pieces, special ones left out; `follows`: in the notation of a part behind other words."""
@@ -90,7 +90,7 @@ class SubwordCodec:
         never[sorted({*special, begin} - {end})] = -torch.inf
         first = never.clone()
         first[end] = -torch.inf
-        entries = [self._vocabulary.token(index) for index in range(self._vocabulary.size)]
+        entries = [self._vocabulary.id_to_token(index) for index in range(self._vocabulary.size)]
         # A mark of spaces that no piece begins with is no mark of this vocabulary.
         marked = any(entry.startswith(SPACES) for entry in entries)
         starts = torch.tensor([not marked or entry.startswith(SPACES) or entry[:1] in ATTACHING for entry in entries])

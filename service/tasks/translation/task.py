@@ -31,7 +31,7 @@ from service.tasks.translation.sentence_splitter import split_sentences
 from service.tasks.translation.session_state import TranslationState, TranslationStateCodec
 from service.tasks.translation.subwords import SubwordCodec
 from service.tasks.translation.text_translation import Sentence, TextTranslation
-from service.tasks.vocabulary import Encoded, Vocabulary
+from service.tasks.vocabulary import EncodedText, Vocabulary
 
 T = TypeVar("T")
 
@@ -47,8 +47,8 @@ class TranslationTask:
         roles = network.config.special_tokens
         self._source, self._target = SubwordCodec(source), SubwordCodec(target)
         # Both roles are there: the configuration demands them, the vocabularies were checked for them.
-        self._end_of_source = source.id_of(roles["end"]) or 0
-        self._marks = self._target.marks(target.id_of(roles["begin"]) or 0, target.id_of(roles["end"]) or 0)
+        self._end_of_source = source.token_to_id(roles["end"]) or 0
+        self._marks = self._target.marks(target.token_to_id(roles["begin"]) or 0, target.token_to_id(roles["end"]) or 0)
         layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
         # A source has one token more than its sentence: the end of sequence.
         self.state_codec = TranslationStateCodec(layout, source.size, target.size, self._longest_sentence + 1)
@@ -131,7 +131,7 @@ class TranslationTask:
             raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
         return (*self._encode_source(text).ids, self._end_of_source)
 
-    def _encode_source(self, text: str) -> Encoded:
+    def _encode_source(self, text: str) -> EncodedText:
         encoded = self._source.encode(text, "input.text")
         sentence = f"input.text has a sentence ({text[:30]!r}...) that"
         self._check_length(sentence, len(encoded.ids), self._longest_sentence)
@@ -141,7 +141,7 @@ class TranslationTask:
     def _longest_sentence(self) -> int:
         return min(self._limits.sentence_tokens, self._limits.input_tokens)
 
-    def _encode_target(self, text: str, field: str, *, follows: bool = False) -> Encoded:
+    def _encode_target(self, text: str, field: str, *, follows: bool = False) -> EncodedText:
         encoded = self._target.encode(text, field, follows=follows)
         if not encoded.ids:
             raise InvalidRequest(f"{field} has no token: expected at least one word", param=field)

@@ -25,10 +25,10 @@ def by_token(task: NextWordTask, state: Tensor, tokens: list[int]) -> tuple[Tens
     """The slow way; a state's normaliser is what the output layer says of it."""
     network, layout, logprobs = task._network, task.state_codec, []
     for token in tokens:
-        features = network.features_of(layout.cut(state[None]))
+        features = network.features_of(layout.split(state[None]))
         logprobs.append(float(network.logits(features).log_softmax(-1)[0, token]))
-        features, after = network.step(torch.tensor([token]), layout.cut(state[None]))
-        state = layout.join({**after, "features": features, "log_normaliser": torch.zeros(1, 1)})[0]
+        features, after = network.step(torch.tensor([token]), layout.split(state[None]))
+        state = layout.concat({**after, "features": features, "log_normaliser": torch.zeros(1, 1)})[0]
     return state, logprobs
 
 
@@ -43,7 +43,7 @@ def test_all_at_once_is_one_after_the_other(
     with torch.inference_mode():
         starts = [by_token(task, task.initial_state, [5 + at % 4])[0] for at in range(len(TOKENS))]
         for start in starts:
-            features = task._network.features_of(task.state_codec.cut(start[None]))
+            features = task._network.features_of(task.state_codec.split(start[None]))
             start[-1] = task._network.logits(features).logsumexp(-1)[0]
         states, logprobs = feed(task._network, task.state_codec, TOKENS, torch.stack(starts))
         for at, tokens in enumerate(TOKENS):
