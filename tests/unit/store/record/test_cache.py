@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.store.record.cache import MAX_COMPARED_BYTES, RecordCache
-from tests.unit.store.test_codec import SAMPLE
+from tests.unit.store.record.test_codec import SAMPLE
 
 
 def test_a_record_is_found_by_the_very_bytes_that_it_is_stored_as() -> None:
