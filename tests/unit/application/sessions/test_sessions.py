@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from service.application.predictions import Predictions
-from service.application.sessions.ids import SessionIds
 from service.application.sessions.sessions import NewSession
 from service.application.sessions.state_transfer import StateImport
 from service.application.sessions.steps import Step
@@ -129,16 +128,6 @@ async def test_an_ended_session_stays_ended() -> None:
     with pytest.raises(SessionEnded):
         await world.sessions.create(world.context(), WANTED, "key")
     assert world.observer.counts["ended deleted"] == 1
-
-
-def test_ids_are_random_or_derived_and_prove_their_tenant() -> None:
-    ids = SessionIds(b"secret" * 6)
-    assert ids.random("a") != ids.random("a")
-    assert ids.derived("a", "x", "yz") != ids.derived("a", "xy", "z")
-    one = ids.random("a")
-    assert ids.verify("a", one)
-    assert not ids.verify("b", one)
-    assert not SessionIds(b"another" * 5).verify("a", one)
 
 
 async def test_creations_that_race_with_one_key_in_one_millisecond_make_one_session() -> None:
