@@ -1,1 +1,1 @@
-"""Next-word prediction: predictions, scores and generations of a language model."""
+"""Next-word prediction: predictions, scores and generated text of a language model."""

@@ -1,4 +1,4 @@
-"""Token feeding: many states at once, each with its own number of tokens."""
+"""Feeding of tokens to many states at once, each with its own number of tokens."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,12 +9,12 @@ from torch import Tensor
 from service.tasks.state_layout import StateLayout
 
 State = dict[str, Tensor]
-#: How many rows of logits are held at a time while no more is wanted of them than their normalisers.
+#: Rows of logits that are computed at a time where only their normalisers are needed; this bounds the memory.
 LOGIT_ROWS = 64
 
 
 class LanguageNetwork(Protocol):
-    """What feeding needs of a network; `nets.LanguageModel` is one. State: name -> (batch, size)."""
+    """The part of a language model that feeding uses, for instance of `LanguageModel`. State: name -> (B, size)."""
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]: ...
     def features_of(self, state: State) -> Tensor: ...
@@ -25,63 +25,67 @@ class LanguageNetwork(Protocol):
 def feed(
     network: LanguageNetwork, layout: StateLayout, tokens: Sequence[Sequence[int]], rows: Tensor
 ) -> tuple[Tensor, list[list[float]]]:
-    """Feed each state its tokens, timestep by timestep, then score all tokens together.
+    """Feed each state its tokens, timestep by timestep, and score all tokens together at the end.
 
     Args:
-        tokens: for each state its tokens, perhaps none.
-        rows: the states (B, total), which may be overwritten.
+        tokens: the token ids of each state; a sequence may be empty.
+        rows: the states (B, total). They may be overwritten.
 
     Returns:
-        The states after them, whose `log_normaliser` is 0 where tokens were fed, and the tokens' log-probabilities.
+        The new states (B, total), whose `log_normaliser` is 0 where tokens were fed, and the log-probabilities of the
+        tokens of each state.
     """
     if not any(tokens):
         return rows, [[] for _ in tokens]
     order, ids = _longest_first(tokens)
     counts = [*map(len, ids), 0]
-    # States that all take as many tokens stay in their order: no copy of all of them on their way in and out.
-    together = counts[-2] == len(tokens)
-    state = layout.split(rows if together else rows[order])
-    before = [network.features_of(state)[: counts[0]]]
+    # If all states take the same number of tokens, they stay in their order and need not be copied.
+    equal_lengths = counts[-2] == len(tokens)
+    state = layout.split(rows if equal_lengths else rows[order])
+    features_before = [network.features_of(state)[: counts[0]]]
     normalisers = [state["log_normaliser"][: counts[0], 0]]
-    for time, count in enumerate(counts[:-1]):
-        features, state = network.step(ids[time], {name: value[:count] for name, value in state.items()})
-        going_on = counts[time + 1]
-        if going_on < count:
-            joined = layout.concat({**state, "features": features, "log_normaliser": torch.zeros(count, 1)})
-            rows = joined if together else _put(rows, order[going_on:count], joined[going_on:])
-        before.append(features[:going_on])
-    normalisers += _normalisers(network, before[1:-1])
-    scores = network.score(torch.cat(ids), torch.cat(before)) - torch.cat(normalisers)
-    # Rounded differently from the normaliser, the score of a certain token can come out above 0.
+    for timestep, count in enumerate(counts[:-1]):
+        features, state = network.step(ids[timestep], {name: value[:count] for name, value in state.items()})
+        remaining = counts[timestep + 1]
+        if remaining < count:
+            new_rows = layout.concat({**state, "features": features, "log_normaliser": torch.zeros(count, 1)})
+            rows = new_rows if equal_lengths else _assign(rows, order[remaining:count], new_rows[remaining:])
+        features_before.append(features[:remaining])
+    normalisers += _normalisers(network, features_before[1:-1])
+    scores = network.score(torch.cat(ids), torch.cat(features_before)) - torch.cat(normalisers)
+    # Score and normaliser are rounded differently, so that the score of a certain token can be slightly above 0.
     return rows, _by_state(scores.clamp(max=0.0).tolist(), order, counts)
 
 
 def _longest_first(tokens: Sequence[Sequence[int]]) -> tuple[list[int], list[Tensor]]:
     """Return the indices of the sequences, longest first, and for each timestep the tokens of those that have one."""
     order = sorted(range(len(tokens)), key=lambda index: -len(tokens[index]))
-    in_order = [tokens[index] for index in order]
-    steps = range(len(in_order[0]))
-    return order, [torch.tensor([own[time] for own in in_order if len(own) > time]) for time in steps]
+    ordered = [tokens[index] for index in order]
+    timesteps = range(len(ordered[0]))
+    return order, [torch.tensor([ids[timestep] for ids in ordered if len(ids) > timestep]) for timestep in timesteps]
 
 
-def _put(rows: Tensor, places: Sequence[int], values: Tensor) -> Tensor:
-    rows[torch.tensor(places)] = values
+def _assign(rows: Tensor, indices: Sequence[int], values: Tensor) -> Tensor:
+    """Overwrite the rows at `indices` and return all rows."""
+    rows[torch.tensor(indices)] = values
     return rows
 
 
 def _normalisers(network: LanguageNetwork, features: Sequence[Tensor]) -> list[Tensor]:
-    """The log of the sum of exp(logits) at features (n, D) each, a part at a time."""
+    """Return log(sum(exp(logits))), (n,), for each tensor of features (n, D)."""
     if not features:
         return []
-    parts = [network.logits(part).logsumexp(-1) for part in torch.split(torch.cat([*features]), LOGIT_ROWS)]
-    return [*torch.split(torch.cat(parts), [len(one) for one in features])]
+    chunks = torch.split(torch.cat([*features]), LOGIT_ROWS)
+    normalisers = torch.cat([network.logits(chunk).logsumexp(-1) for chunk in chunks])
+    return [*torch.split(normalisers, [len(tensor) for tensor in features])]
 
 
 def _by_state(scores: list[float], order: Sequence[int], counts: Sequence[int]) -> list[list[float]]:
-    found: list[list[float]] = [[] for _ in order]
-    place = 0
+    """Return the scores of each state; `scores` has those of the `count` first states of `order` per timestep."""
+    by_state: list[list[float]] = [[] for _ in order]
+    start = 0
     for count in counts:
-        for at, score in zip(order[:count], scores[place : place + count], strict=True):
-            found[at].append(score)
-        place += count
-    return found
+        for index, score in zip(order[:count], scores[start : start + count], strict=True):
+            by_state[index].append(score)
+        start += count
+    return by_state

@@ -1,7 +1,7 @@
-"""One text operation under way: which token to feed next, and what to do with each timestep's result.
+"""Next-word operations in progress: the tokens to feed next, and the use of each forward pass's output.
 
-The task asks every sequence of a batch for its `next_ids`, feeds them all, and hands each its `TokenOutput`. A sequence
-without next ids looks at its state as it is.
+At each timestep the task feeds the `next_ids` of all operations of a batch, and passes each its `TokenOutput`. For an
+operation without next ids, the output is that of its state as it is.
 """
 
 import math
@@ -21,71 +21,77 @@ from service.tasks.vocabulary import EncodedText, Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class TokenOutput:
-    """One sequence's share of a forward pass: its state after it, flat, and what the network expects next.
+    """The output of a forward pass for one operation.
 
-    `logprobs` are those of the tokens fed, each under the state before it. `best` are the ids and logits of the most
-    probable tokens, for a sequence that wants them.
+    `state` (total,) is the new state, `logits` (V,) are those of the next token, and `log_normaliser` is the log of the
+    sum of their exponentials. `logprobs` are the log-probabilities of the tokens that were fed. `top_tokens` are the
+    ids and logits of the most probable next tokens, if the operation requested any.
     """
 
     state: Tensor
     logits: Logits
     log_normaliser: float
     logprobs: list[float]
-    best: tuple[list[int], list[float]] | None
+    top_tokens: tuple[list[int], list[float]] | None
 
 
 class ActiveOperation(Protocol):
-    """What the engine sees of an operation."""
+    """The interface of an operation to the task and the engine."""
 
     state: Tensor
     finished: bool
 
-    def next_ids(self, most: int) -> Sequence[int]:
-        """The tokens to feed next, at most so many; none to look at the state without feeding."""
+    def next_ids(self, limit: int) -> Sequence[int]:
+        """Return the tokens to feed next, at most `limit`; none to use the state as it is."""
 
-    def wants_best(self, fed: int) -> int:
-        """How many of the most probable tokens the next row should carry, after so many more tokens."""
+    def requested_top_k(self, fed: int) -> int:
+        """Return how many of the most probable tokens the output should list after `fed` more tokens."""
 
-    def update(self, row: TokenOutput) -> None:
-        """Take the result of a forward pass."""
+    def update(self, output: TokenOutput) -> None:
+        """Apply the output of a forward pass to the operation."""
 
     def outcome(self, state: bytes) -> Outcome:
-        """The result of a finished sequence, with its state as bytes."""
+        """Return the outcome of a finished operation, with `state` as its encoded state."""
 
 
 class FeedingOperation:
-    """Feeds the encoded input and scores it; the base of the three operations."""
+    """Feeds the encoded input and scores its tokens. The other operations derive from it."""
 
     def __init__(self, encoded: EncodedText, state: Tensor) -> None:
         self.state = state
         self.finished = False
         self._encoded = encoded
-        self._fed: list[float] = []
+        #: The log-probabilities of the tokens that were fed.
+        self._logprobs: list[float] = []
 
-    def next_ids(self, most: int) -> Sequence[int]:
-        return self._encoded.ids[len(self._fed) : len(self._fed) + most]
+    def next_ids(self, limit: int) -> Sequence[int]:
+        fed = len(self._logprobs)
+        return self._encoded.ids[fed : fed + limit]
 
-    def wants_best(self, fed: int) -> int:  # noqa: ARG002 - the protocol's argument
+    def requested_top_k(self, fed: int) -> int:  # noqa: ARG002 - the protocol's argument
         return 0
 
-    def update(self, row: TokenOutput) -> None:
-        self.state = row.state
-        self._fed += row.logprobs
-        if len(self._fed) >= len(self._encoded.ids):
-            self._arrive(row)
+    def update(self, output: TokenOutput) -> None:
+        self.state = output.state
+        self._logprobs += output.logprobs
+        if len(self._logprobs) >= len(self._encoded.ids):
+            self._process_logits(output)
 
-    def _arrive(self, _: TokenOutput) -> None:
+    def _process_logits(self, _: TokenOutput) -> None:
+        """Process an output whose logits are those of the token after the input, or after a generated token."""
         self.finished = True
 
     def _observation(self) -> Observation | None:
-        return Observation(len(self._encoded.ids), sum(self._fed[: len(self._encoded.ids)])) if self._fed else None
+        count = len(self._encoded.ids)
+        return Observation(count, sum(self._logprobs[:count])) if self._logprobs else None
 
     def _observed(self) -> dict[str, Json] | None:
+        """Return the output field `observed`, the statistics of the input."""
         if not self._encoded.ids:
             return None
-        mean = sum(self._fed) / len(self._fed)
+        mean = sum(self._logprobs) / len(self._logprobs)
         return {
-            "tokens": len(self._fed),
+            "tokens": len(self._logprobs),
             "unknown": list(self._encoded.unknown),
             "mean_logprob": round_digits(mean),
             "perplexity": perplexity(mean),
@@ -93,10 +99,15 @@ class FeedingOperation:
 
 
 class PredictOperation(FeedingOperation):
-    """Feeds the input, then lists the most probable next tokens."""
+    """Feeds the input, then lists the most probable next tokens; with a `prefix` only those that start with it."""
 
     def __init__(
-        self, encoded: EncodedText, state: Tensor, vocabulary: Vocabulary, options: NextWordOptions, prefix: str | None
+        self,
+        encoded: EncodedText,
+        state: Tensor,
+        vocabulary: Vocabulary,
+        options: NextWordOptions,
+        prefix: str | None = None,
     ) -> None:
         super().__init__(encoded, state)
         self._vocabulary = vocabulary
@@ -104,50 +115,49 @@ class PredictOperation(FeedingOperation):
         self._candidates = None if prefix is None else vocabulary.completions(prefix)
         self._predictions: list[Json] = []
 
-    def wants_best(self, fed: int) -> int:
-        """Nothing until the last token, and nothing from the whole vocabulary when a prefix narrows it."""
-        last = len(self._fed) + fed >= len(self._encoded.ids)
+    def requested_top_k(self, fed: int) -> int:
+        """Return `top_k` for the last token of an input without a prefix, otherwise 0."""
+        last = len(self._logprobs) + fed >= len(self._encoded.ids)
         return self._top_k if last and self._candidates is None else 0
 
-    def _arrive(self, row: TokenOutput) -> None:
+    def _process_logits(self, output: TokenOutput) -> None:
         self.finished = True
-        ids, logits = row.best or self._best_candidates(row.logits)
+        ids, logits = output.top_tokens or self._top_candidates(output.logits)
         for index, logit in zip(ids, logits, strict=True):
             if index not in self._vocabulary.special_ids and len(self._predictions) < self._top_k:
-                probability = round_digits(math.exp(logit - row.log_normaliser))
-                self._predictions.append(
-                    {"token": self._vocabulary.id_to_token(index), "id": index, "probability": probability}
-                )
+                probability = round_digits(math.exp(logit - output.log_normaliser))
+                token = self._vocabulary.id_to_token(index)
+                self._predictions.append({"token": token, "id": index, "probability": probability})
 
-    def _best_candidates(self, logits: Logits) -> tuple[list[int], list[float]]:
+    def _top_candidates(self, logits: Logits) -> tuple[list[int], list[float]]:
         candidates = np.array(self._candidates or [], dtype=np.int64)
         best = candidates[(-logits[candidates]).argsort(kind="stable")[: self._top_k]]
         return best.tolist(), logits[best].tolist()
 
     def outcome(self, state: bytes) -> Outcome:
         output: dict[str, Json] = {"predictions": self._predictions, "observed": self._observed()}
-        return Outcome(output, state, timesteps=len(self._fed), observation=self._observation())
+        return Outcome(output, state, timesteps=len(self._logprobs), observation=self._observation())
 
 
 class ScoreOperation(FeedingOperation):
-    """Feeds the input and reports the log-probability of each of its tokens."""
+    """Feeds the input and returns the log-probability of each of its tokens."""
 
     def outcome(self, state: bytes) -> Outcome:
-        total = sum(self._fed)
+        total = sum(self._logprobs)
         output: dict[str, Json] = {
             "tokens": list(self._encoded.tokens),
-            "logprobs": [round_digits(logprob) for logprob in self._fed],
+            "logprobs": [round_digits(logprob) for logprob in self._logprobs],
             "total_logprob": round_digits(total),
-            "perplexity": perplexity(total / len(self._fed)),
+            "perplexity": perplexity(total / len(self._logprobs)),
             "unknown": list(self._encoded.unknown),
         }
-        return Outcome(output, state, timesteps=len(self._fed), observation=self._observation())
+        return Outcome(output, state, timesteps=len(self._logprobs), observation=self._observation())
 
 
 class GenerateOperation(FeedingOperation):
-    """Feeds the input, then feeds token after token of its own choice.
+    """Feeds the input, then samples tokens and feeds each of them.
 
-    The state after it has seen every token returned, and neither the end of sequence nor anything of a stop text.
+    The final state is the one after all returned tokens, without the end-of-sequence token and without a stop text.
     """
 
     def __init__(
@@ -159,52 +169,54 @@ class GenerateOperation(FeedingOperation):
         self._end_id = end_id
         self._forbidden = np.array(sorted(vocabulary.special_ids - {end_id}), dtype=np.int64)
         self._sampler = Sampler(options)
-        self._chosen: list[int] = []
-        self._logprobs: list[float] = []
-        self._trail: list[Tensor] = []
+        self._generated: list[int] = []
+        self._generated_logprobs: list[float] = []
+        #: With stop texts: the states after the input and after each generated token.
+        self._states: list[Tensor] = []
         self._text: str | None = None
-        self._reason = "length"
+        self._finish_reason = "length"
 
-    def next_ids(self, most: int) -> Sequence[int]:
-        own = len(self._fed) - len(self._encoded.ids)
-        return super().next_ids(most) if own < 0 else self._chosen[own:]
+    def next_ids(self, limit: int) -> Sequence[int]:
+        generated_fed = len(self._logprobs) - len(self._encoded.ids)
+        return super().next_ids(limit) if generated_fed < 0 else self._generated[generated_fed:]
 
-    def _arrive(self, row: TokenOutput) -> None:
+    def _process_logits(self, output: TokenOutput) -> None:
         if self._options.stop:
-            # A copy: the row is a view that would keep the whole batch's states alive.
-            self._trail.append(row.state.clone())
-        if len(self._chosen) == self._options.max_tokens:
+            # A copy, since the row is a view that would keep the states of the whole batch in memory.
+            self._states.append(output.state.clone())
+        if len(self._generated) == self._options.max_tokens:
             self.finished = True
             return
-        index = self._sampler.choose(row.logits, self._forbidden)
+        index = self._sampler.choose(output.logits, self._forbidden)
         if index == self._end_id:
-            self.finished, self._reason = True, "stop"
+            self.finished, self._finish_reason = True, "stop"
             return
-        self._chosen.append(index)
-        self._logprobs.append(float(row.logits[index]) - row.log_normaliser)
-        self._stop_at_text()
+        self._generated.append(index)
+        self._generated_logprobs.append(float(output.logits[index]) - output.log_normaliser)
+        self._check_stop_texts()
 
-    def _stop_at_text(self) -> None:
+    def _check_stop_texts(self) -> None:
+        """Finish if the generated text contains a stop text, and remove that from tokens, text and state."""
         if not self._options.stop:
             return
-        text = self._vocabulary.decode(self._chosen)
-        found = [at for stop in self._options.stop if (at := text.find(stop)) >= 0]
-        if not found:
+        text = self._vocabulary.decode(self._generated)
+        starts = [start for stop in self._options.stop if (start := text.find(stop)) >= 0]
+        if not starts:
             return
-        self._text = text[: min(found)].rstrip() if self._vocabulary.word_level else text[: min(found)]
-        while self._chosen and len(self._vocabulary.decode(self._chosen)) > min(found):
-            self._chosen.pop()
-        # Tokens before the stop text have all been fed: take back those that turned out to belong to it.
-        self.state = self._trail[len(self._chosen)]
-        self.finished, self._reason = True, "stop"
+        end = min(starts)
+        self._text = text[:end].rstrip() if self._vocabulary.word_level else text[:end]
+        while self._generated and len(self._vocabulary.decode(self._generated)) > end:
+            self._generated.pop()
+        self.state = self._states[len(self._generated)]
+        self.finished, self._finish_reason = True, "stop"
 
     def outcome(self, state: bytes) -> Outcome:
-        count = len(self._chosen)
+        count = len(self._generated)
         output: dict[str, Json] = {
-            "text": self._vocabulary.decode(self._chosen) if self._text is None else self._text,
-            "tokens": [self._vocabulary.id_to_token(index) for index in self._chosen],
-            "logprobs": [round_digits(logprob) for logprob in self._logprobs[:count]],
-            "finish_reason": self._reason,
+            "text": self._vocabulary.decode(self._generated) if self._text is None else self._text,
+            "tokens": [self._vocabulary.id_to_token(index) for index in self._generated],
+            "logprobs": [round_digits(logprob) for logprob in self._generated_logprobs[:count]],
+            "finish_reason": self._finish_reason,
         }
         timesteps = len(self._encoded.ids) + count
         return Outcome(output, state, timesteps, generated=count, observation=self._observation())

@@ -1,11 +1,15 @@
-"""The prediction options of a next-word model."""
+"""Prediction options of a next-word model."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class NextWordOptions:
-    """The number of next words to list; `complete` treats the last word as an unfinished prefix of them."""
+    """The options of a prediction.
+
+    `top_k` is the number of next words to list. With `complete` the last word of the input is an unfinished one, and
+    the listed words start with it.
+    """
 
     top_k: int = 5
     complete: bool = False

@@ -23,25 +23,28 @@ from service.tasks.state_layout import StateLayout
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
 NO_INPUT = EncodedText([], [], [])
-#: The most tokens that an operation is fed in one forward pass: more make better use of the output layer's weights, and
-#: keep waiting who shares the pass, or comes while it runs.
+#: The most tokens that one forward pass feeds to an operation, alone or in a batch. More of them make better use of the
+#: output layer's weights, but operations in the same batch, and those that arrive meanwhile, wait longer.
 CHUNK_ALONE = 16
 CHUNK_SHARED = 4
 
 
-def no_token(field: str) -> InvalidRequest:
-    """Return the refusal of an input that holds nothing."""
+def empty_input(field: str) -> InvalidRequest:
+    """Return the error for an input without tokens."""
     return InvalidRequest(f"input.{field} has no token: expected at least one word", param=f"input.{field}")
 
 
 class Network(LanguageNetwork, Protocol):
-    """What the task needs of a network beside."""
+    """The part of a language model that the task uses."""
 
     def initial_recurrent_state(self, batch: int) -> dict[str, Tensor]: ...
 
 
 class NextWordTask:
-    """Turns operations into sequences and runs a timestep for many of them at once."""
+    """Next-word task: predicts, scores and generates with a language model.
+
+    `special_tokens` maps the roles of config.json, such as `begin` and `end`, to tokens.
+    """
 
     name = "next-word"
 
@@ -64,11 +67,11 @@ class NextWordTask:
 
     @property
     def initial_state(self) -> Tensor:
-        """State 0, (total,): zeros, with the begin symbol fed if there is one."""
+        """The state (total,) before any input: zeros, or the state after the begin token if there is one."""
         return self._initial
 
     def start(self, operation: Operation, state: Tensor) -> ActiveOperation:
-        """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
+        """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""
         if isinstance(operation, OpenSession):
             raise InvalidRequest(
                 "input is given: expected none, since only a translation's session is created with one",
@@ -79,46 +82,45 @@ class NextWordTask:
         if not isinstance(operation, Predict | Generate):
             raise InvalidRequest(f"{type(operation).__name__} is not for a next-word model", param="model")
         if isinstance(operation, Generate):
-            given = None if operation.input is None else require_text(operation.input)
-            encoded = NO_INPUT if given is None else self._encode(given)
+            encoded = NO_INPUT if operation.input is None else self._encode(require_text(operation.input))
             self._check_count("options.max_tokens", operation.options.max_tokens, self._limits.generated_tokens)
             return GenerateOperation(encoded, state, self._vocabulary, operation.options, self._end_id)
         return self._start_predict(operation, state)
 
     def _start_predict(self, operation: Predict, state: Tensor) -> ActiveOperation:
-        given = None if operation.input is None else require_text(operation.input)
+        text_input = None if operation.input is None else require_text(operation.input)
         options = convert_options(operation.options, NextWordOptions, self.name)
-        if given is None or not options.complete:
-            encoded = NO_INPUT if given is None else self._encode(given)
-            return PredictOperation(encoded, state, self._vocabulary, options, None)
-        words, prefix = self._split_prefix(given)
+        if text_input is None or not options.complete:
+            encoded = NO_INPUT if text_input is None else self._encode(text_input)
+            return PredictOperation(encoded, state, self._vocabulary, options)
+        words, prefix = self._split_prefix(text_input)
         encoded = self._encode(TextInput(tokens=tuple(words))) if words else NO_INPUT
         return PredictOperation(encoded, state, self._vocabulary, options, prefix)
 
-    def _split_prefix(self, given: TextInput) -> tuple[list[str], str | None]:
-        """Return the whole words and the unfinished last one; None after white space, when there is none."""
-        if given.ids is not None or not self._vocabulary.word_level:
+    def _split_prefix(self, text_input: TextInput) -> tuple[list[str], str | None]:
+        """Return the whole words and the unfinished last one, which is None after white space."""
+        if text_input.ids is not None or not self._vocabulary.word_level:
             raise InvalidRequest(
                 "options.complete is true: expected input.text or input.tokens of a word-level model, whose last word "
                 "can be unfinished",
                 param="options.complete",
             )
-        if given.tokens is not None:
-            return list(given.tokens[:-1]), given.tokens[-1]
-        words = self._vocabulary.split_words(given.text or "")
+        if text_input.tokens is not None:
+            return list(text_input.tokens[:-1]), text_input.tokens[-1]
+        words = self._vocabulary.split_words(text_input.text or "")
         if not words:
-            raise no_token("text")
-        if given.text is not None and given.text[-1].isspace():
+            raise empty_input("text")
+        if text_input.text is not None and text_input.text[-1].isspace():
             return words, None
-        return self._vocabulary.split_prefix(words, given.text or "")
+        return self._vocabulary.split_prefix(words, text_input.text or "")
 
-    def _encode(self, given: TextInput) -> EncodedText:
-        if given.target is not None:
+    def _encode(self, text_input: TextInput) -> EncodedText:
+        if text_input.target is not None:
             raise InvalidRequest("input.target is given: expected it of translation models only", param="input.target")
-        encoded = self._vocabulary.encode(given)
-        field = "text" if given.text is not None else "tokens" if given.tokens is not None else "ids"
+        encoded = self._vocabulary.encode(text_input)
+        field = "text" if text_input.text is not None else "tokens" if text_input.tokens is not None else "ids"
         if not encoded.ids:
-            raise no_token(field)
+            raise empty_input(field)
         self._check_count(f"input.{field}", len(encoded.ids), self._limits.input_tokens)
         return encoded
 
@@ -142,27 +144,30 @@ class NextWordTask:
         return self._layout.concat({**state, "features": features, "log_normaliser": log_normaliser[:, None]})
 
     def forward(self, batch: list[ActiveOperation]) -> list[TokenOutput]:
-        """Feed all of `batch` what is due, a chunk at most; changes none of them."""
+        """Feed the next tokens of all operations and return one output for each. Operations are not modified."""
         chunk = CHUNK_ALONE if len(batch) == 1 else CHUNK_SHARED
-        tokens = [sequence.next_ids(chunk) for sequence in batch]
-        rows, logprobs = feed(self._network, self._layout, tokens, torch.stack([sequence.state for sequence in batch]))
-        return self._look(batch, rows, logprobs)
+        tokens = [operation.next_ids(chunk) for operation in batch]
+        states = torch.stack([operation.state for operation in batch])
+        rows, logprobs = feed(self._network, self._layout, tokens, states)
+        return self._outputs(batch, rows, logprobs)
 
-    def _look(self, batch: list[ActiveOperation], rows: Tensor, logprobs: list[list[float]]) -> list[TokenOutput]:
-        """Run the output layer on `rows`, complete them by its normalisers, and hand out the results."""
+    def _outputs(self, batch: list[ActiveOperation], rows: Tensor, logprobs: list[list[float]]) -> list[TokenOutput]:
+        """Run the output layer on `rows` (B, total), store its normalisers there, and return the outputs."""
         state = self._layout.split(rows)
         logits = self._network.logits(self._network.features_of(state))
         normalisers = logits.logsumexp(-1)
-        state["log_normaliser"][:, 0] = normalisers  # and so in `rows`, of which that is a view
-        best = self._best([one.wants_best(len(fed)) for one, fed in zip(batch, logprobs, strict=True)], logits)
-        shares = zip(rows.unbind(), logits.numpy(), normalisers.tolist(), logprobs, strict=True)
-        return [TokenOutput(*share, best.get(at)) for at, share in enumerate(shares)]
+        state["log_normaliser"][:, 0] = normalisers  # a view of `rows`, which is changed too
+        top_k = [operation.requested_top_k(len(fed)) for operation, fed in zip(batch, logprobs, strict=True)]
+        top_tokens = self._top_tokens(top_k, logits)
+        outputs = zip(rows.unbind(), logits.numpy(), normalisers.tolist(), logprobs, strict=True)
+        return [TokenOutput(*output, top_tokens.get(index)) for index, output in enumerate(outputs)]
 
-    def _best(self, wanted: list[int], logits: Tensor) -> dict[int, tuple[list[int], list[float]]]:
-        """Return ids and logits of the most probable tokens, for each row that wants some."""
-        wanting = [at for at, count in enumerate(wanted) if count]
-        if not wanting:
+    def _top_tokens(self, top_k: list[int], logits: Tensor) -> dict[int, tuple[list[int], list[float]]]:
+        """Return ids and logits of the most probable tokens by row, for the rows of `logits` (B, V) with a `top_k`."""
+        indices = [index for index, count in enumerate(top_k) if count]
+        if not indices:
             return {}
-        count = min(max(wanted) + len(self._vocabulary.special_ids), logits.shape[1])
-        values, ids = (logits if len(wanting) == len(wanted) else logits[wanting]).topk(count)
-        return dict(zip(wanting, zip(ids.tolist(), values.tolist(), strict=True), strict=True))
+        # Special tokens are removed from the list later.
+        count = min(max(top_k) + len(self._vocabulary.special_ids), logits.shape[1])
+        values, ids = (logits if len(indices) == len(top_k) else logits[indices]).topk(count)
+        return dict(zip(indices, zip(ids.tolist(), values.tolist(), strict=True), strict=True))
