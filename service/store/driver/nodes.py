@@ -1,6 +1,7 @@
 """Servers and their connection pools. Every wait is bounded, and the driver sends nothing twice."""
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,7 @@ class Nodes:
         return self._by_name[name]
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        for node in self._by_name.values():
-            await node.client.aclose()
+        """Close all connections, even if some fail to close. Raises the failure of one of them."""
+        async with AsyncExitStack() as stack:
+            for node in self._by_name.values():
+                stack.push_async_callback(node.client.aclose)

@@ -69,8 +69,10 @@ class Sentinels:
         return [await self.node(None, deadline)]
 
     async def aclose(self) -> None:
-        await self._nodes.aclose()
-        await self._sentinels.aclose()
+        try:
+            await self._nodes.aclose()
+        finally:
+            await self._sentinels.aclose()
 
 
 def _may_be_promoted(replica: Mapping[str, Any]) -> bool:

@@ -1,0 +1,85 @@
+"""Connections are all closed, even where some of them fail to close."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from redis.asyncio.connection import Connection
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from store_support import listen
+
+from service.store import EmbeddedServer
+from service.store.driver.nodes import Node, Nodes
+from service.store.driver.pipeline import execute_pipeline
+from service.store.driver.sentinels import Sentinels
+from service.store.driver.url import StoreUrl
+from tests.deployments import Deployment, watched_by_sentinels
+
+TIMEOUT = 2.0
+
+
+class CountedConnection(Connection):
+    """Connection that is counted while it is open."""
+
+    open = 0
+
+    async def connect(self) -> None:
+        already = self.is_connected
+        await super().connect()
+        CountedConnection.open += not already
+
+    async def disconnect(self, *arguments: object, **options: object) -> None:
+        CountedConnection.open -= self.is_connected
+        await super().disconnect(*arguments, **options)
+
+
+class FailingConnection(CountedConnection):
+    """Connection that closes too late, as one does whose server does not answer the end of TLS."""
+
+    async def disconnect(self, *arguments: object, **options: object) -> None:
+        await super().disconnect(*arguments, **options)
+        raise RedisTimeoutError("Timed out closing connection")
+
+
+@pytest.fixture
+def counted() -> Iterator[type[CountedConnection]]:
+    CountedConnection.open = 0
+    yield CountedConnection
+    CountedConnection.open = 0
+
+
+async def ping(node: Node) -> None:
+    assert await execute_pipeline(node, [("PING",)], asyncio.get_running_loop().time() + TIMEOUT) == [b"PONG"]
+
+
+async def test_the_connections_to_all_servers_are_closed_when_one_fails_to_close(
+    start_server: Callable[[str], EmbeddedServer], counted: type[CountedConnection]
+) -> None:
+    port = await listen(start_server("own"))
+    nodes = Nodes({"connection_class": FailingConnection}, TIMEOUT, connections=4)
+    for host in ("127.0.0.1", "localhost"):
+        await ping(nodes.at(host, port))
+    assert counted.open == 2
+    with pytest.raises(RedisTimeoutError):
+        await nodes.aclose()
+    assert counted.open == 0
+
+
+async def test_the_connections_to_the_sentinels_are_closed_when_one_to_the_master_fails_to_close(
+    tmp_path_factory: pytest.TempPathFactory, counted: type[CountedConnection]
+) -> None:
+    with watched_by_sentinels(tmp_path_factory.mktemp("sentinels")) as deployment:
+        sentinels = sentinels_with_failing_master(deployment)
+        await ping(await sentinels.node(None, asyncio.get_running_loop().time() + TIMEOUT))
+        assert counted.open > 1
+        with pytest.raises(RedisTimeoutError):
+            await sentinels.aclose()
+        assert counted.open == 0
+
+
+def sentinels_with_failing_master(deployment: Deployment) -> Sentinels:
+    address = StoreUrl.parse(deployment.url)
+    options = {**address.options, "connection_class": FailingConnection}
+    sentinel_options = {**address.sentinel_options, "connection_class": CountedConnection}
+    return Sentinels(replace(address, options=options, sentinel_options=sentinel_options), TIMEOUT, connections=4)
