@@ -27,6 +27,7 @@ from benchmarks.onnx_engines import onnx_engines
 from benchmarks.ref_lm import HIDDEN, LAYERS, VOCABULARY, build, config
 from service.model_folder.loader import assemble
 from service.nets.config.language_model_config import LanguageModelConfig
+from service.tasks.next_word.architecture import LANGUAGE_MODEL
 
 #: Prepares the step of one batch size: ids (B,) -> what runs it.
 Engine = Callable[[Tensor], Callable[[], object]]
@@ -45,7 +46,8 @@ def eager(ids: Tensor) -> Callable[[], object]:
 
 def ours(tensors: dict[str, Tensor], arithmetic: str) -> Engine:
     """Return the network as the service runs it."""
-    network = assemble(LanguageModelConfig.model_validate(config(VOCABULARY, HIDDEN)), tensors, arithmetic)
+    fields = LanguageModelConfig.model_validate(config(VOCABULARY, HIDDEN))
+    network = assemble(LANGUAGE_MODEL, fields, tensors, arithmetic)
 
     def prepare(ids: Tensor) -> Callable[[], object]:
         state = network.initial_recurrent_state(len(ids))

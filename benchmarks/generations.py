@@ -33,6 +33,7 @@ from service.engine.registry import ModelRegistry, load_version
 from service.model_folder.loader import read_checkpoint
 from service.nets.models.language_model import LanguageModel
 from service.tasks.limits import TextLimits
+from service.tasks.registry import ARCHITECTURES
 from service.telemetry.metrics import Metrics
 
 BATCH = 64
@@ -87,7 +88,7 @@ def looped(network: LanguageModel, tokens: int) -> float:
 def at_once(model: Path, size: Size) -> dict[str, float]:
     """Measure service and loop in turns; the ratio is that of the medians."""
     torch.set_num_threads(1)
-    network = read_checkpoint(model).network
+    network = read_checkpoint(model, ARCHITECTURES).network
     assert isinstance(network, LanguageModel)
     found: dict[str, list[float]] = {"sampled": [], "greedy": [], "loop": []}
     with ours.service(1, model.parent.parent) as running:

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from service.application.model_versions.refresh import RefreshLimiter
 from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement
 from service.application.model_versions.session_scan import DrainScans
-from service.application.ports import Clock, Engine, StateFiles, StateStore
+from service.application.ports import Clock, Engine, ModelRepository, StateFiles, StateStore
 from service.application.predictions import Predictions
 from service.application.sessions.creation import SessionFactory
 from service.application.sessions.locks import SessionLocks
@@ -45,7 +45,9 @@ from service.store.driver.topology import Topology
 from service.store.redis_store import RedisStore
 from service.store.server_checks import warnings
 from service.store.worker_registry import RedisWorkerRegistry
+from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.limits import TextLimits
+from service.tasks.registry import ARCHITECTURES
 from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ class Overrides:
     clock: Clock = field(default_factory=SystemClock)
     engine: Callable[[Engine], Engine] = lambda engine: engine
     store: Callable[[StateStore], StateStore] = lambda store: store
+    architectures: Sequence[AnyArchitecture] = ARCHITECTURES
 
 
 NO_OVERRIDES = Overrides()
@@ -118,7 +121,15 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         stack.push_async_callback(_stop, "engine", engine.stop)
         ports = overrides.engine(engine), overrides.store(store), SafetensorsStateFiles(registry)
         services = _wire(settings, *ports, metrics=metrics, clock=clock)
-        reconciler = _wire_reconciler(settings, services, engine, registry, topology)
+        repository = FolderModelRepository(
+            settings.models,
+            registry,
+            text_limits(settings),
+            settings.dtype_of,
+            settings.device,
+            architectures=overrides.architectures,
+        )
+        reconciler = _wire_reconciler(settings, services, engine, repository, topology)
         stack.push_async_callback(_stop, "models", reconciler.stop)
         await reconciler.start()
         _warn_about_unknown_models(settings, engine)
@@ -212,16 +223,14 @@ def _wire(
 
 
 def _wire_reconciler(
-    settings: Settings, services: Services, engine: Engine, registry: ModelRegistry, topology: Topology
+    settings: Settings, services: Services, engine: Engine, repository: ModelRepository, topology: Topology
 ) -> ModelReconciler:
     poll, timeout = settings.models_poll_seconds, settings.store_timeout_seconds
     fresh = HEARTBEAT_TIMEOUT_SECONDS + 3 * poll
     reconciler = ModelReconciler(
         models=services.models,
         engine=engine,
-        repository=FolderModelRepository(
-            settings.models, registry, text_limits(settings), settings.dtype_of, settings.device
-        ),
+        repository=repository,
         workers=RedisWorkerRegistry(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
         observer=services.observer,
         clock=services.clock,

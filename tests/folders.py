@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from service.engine.model_repository import FolderModelRepository
 from service.engine.registry import ModelRegistry
 from service.model_folder.safetensors_io import write_tensor_file
-from service.nets.config.loader import with_state
 from service.tasks.limits import TextLimits
+from tests.registered import with_state
 
 TEXT = (
     "the a I you he she it we they is are was to of and in on at . , ? ! Tom Mary don't like want know "

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from service.model_folder.safetensors_io import write_tensor_file
-from service.nets.config.loader import with_state
 from tests.forecast_trainer import ForecastTrainer, Row, step_of, width_of
+from tests.registered import with_state
 
 #: A Monday, at half past ten in the evening.
 START = 1_750_631_400_000_000

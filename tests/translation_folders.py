@@ -8,8 +8,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from service.model_folder.safetensors_io import write_tensor_file
-from service.nets.config.loader import with_state
 from tests.folders import write_tokenizer
+from tests.registered import with_state
 from tests.translation_trainer import TranslationTrainer
 
 MARKS = ["<unk>", "<s>", "</s>"]

@@ -4,7 +4,8 @@ import asyncio
 import ctypes
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,8 +14,9 @@ from service.domain.errors import ModelFolderError
 from service.domain.models import ModelVersion, VersionFolder, VersionKey
 from service.domain.operations import ComputeDtype, Device
 from service.engine.registry import LoadedModel, ModelRegistry, load_version
+from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.limits import TextLimits
-from service.tasks.registry import version_folders
+from service.tasks.registry import ARCHITECTURES, version_folders
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +38,15 @@ class FolderModelRepository:
         limits: TextLimits,
         dtype_of: Callable[[str], ComputeDtype | None] = lambda _: None,
         device: Device = "cpu",
+        *,
+        architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
     ) -> None:
         self._models = models
         self._registry = registry
         self._limits = limits
         self._dtype_of = dtype_of
         self._device = device
+        self._architectures = architectures
         self._before: dict[Place, str] | None = None
         # Fingerprints of the folders that were loaded in their present content, None for those that were refused.
         self._judged: dict[tuple[Place, str], str | None] = {}
@@ -82,7 +87,8 @@ class FolderModelRepository:
         # Not as the thread's result: the executor's futures refer to theirs in circles, until a garbage collection.
         found: list[LoadedModel] = []
         dtype = self._dtype_of(folder.model)
-        await asyncio.to_thread(_load_aside, found, path, self._limits, dtype, self._device)
+        load = partial(load_version, path, self._limits, dtype, self._device, self._architectures)
+        await asyncio.to_thread(_load_aside, found, path, load)
         loaded = found.pop() if found else None
         if await asyncio.to_thread(_signature, path) != folder.signature:
             return None
@@ -105,12 +111,10 @@ class FolderModelRepository:
         asyncio.get_running_loop().run_in_executor(None, TRIM, 0)
 
 
-def _load_aside(
-    found: list[LoadedModel], path: Path, limits: TextLimits, dtype: ComputeDtype | None, device: Device
-) -> None:
+def _load_aside(found: list[LoadedModel], path: Path, load: Callable[[], LoadedModel]) -> None:
     torch.set_num_threads(1)  # torch counts by thread
     try:
-        found.append(load_version(path, limits, dtype, device))
+        found.append(load())
     except ModelFolderError as error:
         log.error("model version refused", extra={"folder": str(path), "reason": str(error)})
     except Exception as error:  # whatever a folder holds, the others serve

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from service.domain.errors import ModelNotReady
 from service.domain.models import ModelVersion, VersionKey
 from service.domain.operations import ComputeDtype, Device
 from service.model_folder.loader import Checkpoint
+from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
+from service.tasks.registry import ARCHITECTURES, load_task
 
 log = logging.getLogger(__name__)
 
@@ -59,20 +60,24 @@ class ModelRegistry:
 
 
 def load_version(
-    folder: Path, limits: TextLimits, dtype: ComputeDtype | None = None, device: Device = "cpu"
+    folder: Path,
+    limits: TextLimits,
+    dtype: ComputeDtype | None = None,
+    device: Device = "cpu",
+    architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
 ) -> LoadedModel:
-    """Load one version and replay its golden vectors. It runs on `device`, in `dtype` or in its own.
+    """Load one version and replay its golden vectors. It runs on `device`, in `dtype` or in its own dtype.
 
     Raises ModelFolderError, and SettingsError for the device.
     """
     started = time.perf_counter()
-    checkpoint, task = load_task(folder, limits, dtype, device)
+    checkpoint, task = load_task(folder, limits, dtype, device, architectures)
     if checkpoint.dtype != checkpoint.config.dtype:
         _log_dtype_difference(checkpoint)
     return LoadedModel(_describe(checkpoint, task.state_codec.state_bytes, time.perf_counter() - started), task)
 
 
-def _log_dtype_difference(checkpoint: Checkpoint) -> None:
+def _log_dtype_difference(checkpoint: Checkpoint[AnyArchitecture]) -> None:
     """Log how much the outputs in another dtype than the model's own differ from the trainer's values."""
     place = {"model": checkpoint.path.parent.name, "version": checkpoint.path.name, "dtype": checkpoint.dtype}
     if checkpoint.golden is None:
@@ -82,7 +87,7 @@ def _log_dtype_difference(checkpoint: Checkpoint) -> None:
     log.info("another arithmetic", extra={**place, **off})
 
 
-def _describe(checkpoint: Checkpoint, state_bytes: int, seconds: float) -> ModelVersion:
+def _describe(checkpoint: Checkpoint[AnyArchitecture], state_bytes: int, seconds: float) -> ModelVersion:
     config, folder = checkpoint.config, checkpoint.path
     layers = config.session_layers
     return ModelVersion(

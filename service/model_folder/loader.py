@@ -1,43 +1,51 @@
-"""Reads a model folder strictly: configuration, weights, card and golden vectors. Whatever does not fit is refused.
+"""Strict reading of a model folder: configuration, weights, companion files, card and golden vectors.
 
-Network and file are compared by names, dtypes and shapes before memory for a single weight is taken. Golden vectors are
-replayed in the arithmetic that config.json states. Another one is replayed after that, within its own tolerance: so
-broken weights are told from what the arithmetic rounds away.
+The names, dtypes and shapes of the weights are checked before memory is allocated for them. Golden vectors are replayed
+in the dtype that config.json states, and then in another compute dtype within a wider tolerance. This distinguishes
+broken weights from the rounding of a reduced dtype.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from service.domain.errors import ModelFolderError
 from service.domain.operations import ComputeDtype, Device, Json
-from service.model_folder.golden.comparison import Replay
+from service.model_folder.folder_spec import FolderSpec
+from service.model_folder.golden.comparison import Replay, Tolerance
 from service.model_folder.golden.replay import replay_golden
 from service.model_folder.model_card import read_card
 from service.model_folder.safetensors_io import StoredTensor, read_tensor_file
-from service.nets.config.loader import Config, parse_config, read_config_bytes
+from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.loader import read_config_bytes
 from service.nets.device import require_device, wrap_for_device
 from service.nets.layers.packed_linear import pack_all
-from service.nets.models.registry import Network, make_network
+from service.nets.network_spec import ConfigT, NetworkSpec, NetworkT, parse_config
 
-#: Files that decide how inputs and outputs are read; they belong to the fingerprint.
+#: Files that decide how inputs and outputs are read, beside the tokenizers; they belong to the fingerprint.
 PREPROCESSING = ("tokenizer.json", "preprocessor.json")
 STORED = ("F32", "F16", "BF16")
+SpecT = TypeVar("SpecT", bound=FolderSpec[Any, Any, Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A loaded model version, ready to run in the arithmetic `dtype`.
+@dataclass(frozen=True)
+class Checkpoint(Generic[SpecT]):
+    """A loaded model version, ready to run in `dtype`.
 
-    `golden` is None, and `verified` false, where the folder has no golden vectors.
+    `companions` is what the specification's `read_companions` returned. `golden` is None, and `verified` false, if the
+    folder has no golden vectors.
     """
 
     path: Path
-    config: Config
-    network: Network
+    spec: SpecT
+    config: ArchitectureConfig
+    network: nn.Module
+    companions: Any
     dtype: ComputeDtype
     fingerprint: str
     parameters: int
@@ -51,30 +59,39 @@ class Checkpoint:
         return self.golden is not None
 
 
-def read_checkpoint(folder: Path, dtype: ComputeDtype | None = None, device: Device = "cpu") -> Checkpoint:
-    """Read a model folder to run in this arithmetic, its own unless told, on this device.
+def read_checkpoint(
+    folder: Path, specs: Sequence[SpecT], dtype: ComputeDtype | None = None, device: Device = "cpu"
+) -> Checkpoint[SpecT]:
+    """Read a model folder of one of the architectures `specs`, to run in `dtype` or in its own dtype, on `device`.
 
-    Raises ModelFolderError naming the folder, what was found and what was expected; SettingsError for a device that is
-    not there, or has no such arithmetic.
+    Raises ModelFolderError naming the folder, what was found and what was expected; SettingsError for a device that
+    does not exist or does not support the dtype.
     """
     require_device(device, dtype)
     if not folder.is_dir():
         raise ModelFolderError(f"{folder}: found no folder, expected one with config.json and model.safetensors")
     raw = read_config_bytes(folder)
-    config = parse_config(raw, str(folder / "config.json"))
+    spec, config = parse_config(raw, str(folder / "config.json"), specs)
     path = folder / "model.safetensors"
     stored = read_tensor_file(path).tensors
-    weights = _weights(config, path, stored)
+    weights = _weights(expected_shapes(spec, config), path, stored)
     description, metrics = read_card(folder)
-    network = assemble(config, weights, config.dtype, device)
-    golden = replay_golden(folder, network)
+    companions = spec.read_companions(folder, config)
+
+    def replay(path: Path, tensors: dict[str, Tensor], tolerance: Tolerance) -> Replay:
+        return spec.replay(path, tensors, network, companions, tolerance)
+
+    network = assemble(spec, config, weights, config.dtype, device)
+    golden = replay_golden(folder, replay)
     if dtype is not None and dtype != config.dtype:
-        network = assemble(config, weights, dtype, device)
-        golden = replay_golden(folder, network, reduced=dtype)
+        network = assemble(spec, config, weights, dtype, device)
+        golden = replay_golden(folder, replay, reduced=dtype)
     return Checkpoint(
         path=folder,
+        spec=spec,
         config=config,
         network=network,
+        companions=companions,
         dtype=dtype or config.dtype,
         fingerprint=_fingerprint(folder, raw, stored, config),
         parameters=sum(weight.numel() for weight in weights.values()),
@@ -85,36 +102,39 @@ def read_checkpoint(folder: Path, dtype: ComputeDtype | None = None, device: Dev
 
 
 def assemble(
-    config: Config, weights: dict[str, Tensor], arithmetic: ComputeDtype, device: Device | torch.device = "cpu"
-) -> Network:
-    """Return the network with these weights, packed for this arithmetic; its callers' tensors lie in memory."""
-    place = torch.device(device)
-    network = _empty(config)
-    network.load_state_dict({name: weight.to(place) for name, weight in weights.items()}, assign=True)
+    spec: NetworkSpec[ConfigT, NetworkT],
+    config: ConfigT,
+    weights: dict[str, Tensor],
+    dtype: ComputeDtype,
+    device: Device | torch.device = "cpu",
+) -> NetworkT:
+    """Return the network with these weights, packed for `dtype`. Its callers' tensors are on the CPU."""
+    target = torch.device(device)
+    network = _empty(spec, config)
+    network.load_state_dict({name: weight.to(target) for name, weight in weights.items()}, assign=True)
     network.requires_grad_(False)
-    pack_all(network, arithmetic)
-    if place.type != "cpu":
-        wrap_for_device(network, place)
+    pack_all(network, dtype)
+    if target.type != "cpu":
+        wrap_for_device(network, target, spec.device_methods)
     return network
 
 
-def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """Return the tensors of model.safetensors with their shapes."""
-    return {name: tuple(tensor.shape) for name, tensor in _empty(config).state_dict().items()}
+def expected_shapes(spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of the tensors of model.safetensors."""
+    return {name: tuple(tensor.shape) for name, tensor in _empty(spec, config).state_dict().items()}
 
 
-def _empty(config: Config) -> Network:
+def _empty(spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT) -> NetworkT:
     """Return the network without memory for its weights."""
     with torch.device("meta"):
-        return make_network(config).eval().requires_grad_(False)
+        return spec.make_network(config).eval().requires_grad_(False)
 
 
-def _weights(config: Config, path: Path, stored: dict[str, StoredTensor]) -> dict[str, Tensor]:
-    """Return the stored weights as float32, once all of them fit."""
-    shapes = expected_shapes(config)
+def _weights(shapes: dict[str, tuple[int, ...]], path: Path, stored: dict[str, StoredTensor]) -> dict[str, Tensor]:
+    """Return the stored weights as float32 after all of them were checked. Raises ModelFolderError."""
     if missing := [name for name in shapes if name not in stored]:
-        wanted = f"{missing[0]} of shape {[*shapes[missing[0]]]}"
-        raise ModelFolderError(f"{path}: {_abbreviate(missing)}: found no such tensor, expected {wanted}")
+        expected = f"{missing[0]} of shape {[*shapes[missing[0]]]}"
+        raise ModelFolderError(f"{path}: {_abbreviate(missing)}: found no such tensor, expected {expected}")
     if extra := sorted(stored.keys() - shapes.keys()):
         raise ModelFolderError(
             f"{path}: {_abbreviate(extra)}: found this tensor of shape {[*stored[extra[0]].shape]}, "
@@ -145,8 +165,8 @@ def _abbreviate(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _fingerprint(folder: Path, raw: bytes, stored: dict[str, StoredTensor], config: Config) -> str:
-    """Return the SHA-256 over config.json, the tensors by name and the preprocessing files, 64 hexadecimal digits."""
+def _fingerprint(folder: Path, raw: bytes, stored: dict[str, StoredTensor], config: ArchitectureConfig) -> str:
+    """Return the SHA-256 over config.json, the tensors by name and the preprocessing files, in hexadecimal."""
     digest = hashlib.sha256()
 
     def add(label: str, content: bytes | bytearray) -> None:
@@ -155,8 +175,8 @@ def _fingerprint(folder: Path, raw: bytes, stored: dict[str, StoredTensor], conf
         digest.update(content)
 
     add("config.json", raw)
-    for name, one in sorted(stored.items()):
-        add(f"{name} {one.dtype} {[*one.shape]}", one.data)
+    for name, tensor in sorted(stored.items()):
+        add(f"{name} {tensor.dtype} {[*tensor.shape]}", tensor.data)
     for name in dict.fromkeys((*PREPROCESSING, *config.tokenizers)):
         if (folder / name).is_file():
             add(name, (folder / name).read_bytes())

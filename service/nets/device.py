@@ -4,7 +4,7 @@ Weights are moved to the device when they are loaded. The methods of a wrapped n
 device and their results back to the CPU, since states are read from the store and written to it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -12,9 +12,6 @@ from torch import Tensor, nn
 
 from service.domain.errors import SettingsError
 from service.domain.operations import ComputeDtype, Device
-
-#: The methods of all networks that run on the device; the others create or select tensors on the CPU.
-DEVICE_METHODS = ("step", "sequence", "encode", "logits", "score", "contexts", "parameters_of")
 
 
 def require_device(device: Device, dtype: ComputeDtype | None) -> None:
@@ -30,11 +27,10 @@ def require_device(device: Device, dtype: ComputeDtype | None) -> None:
         raise SettingsError("dtype is int8 on the device cuda: expected float32 or bfloat16, int8 is for processors")
 
 
-def wrap_for_device(network: nn.Module, device: torch.device) -> None:
-    """Wrap the methods of a network on `device`: arguments move to the device, results to the CPU."""
-    for name in DEVICE_METHODS:
-        if hasattr(network, name):
-            setattr(network, name, _wrapped(getattr(network, name), device))
+def wrap_for_device(network: nn.Module, device: torch.device, methods: Iterable[str]) -> None:
+    """Wrap the named methods of a network on `device`: arguments move to the device, results to the CPU."""
+    for name in methods:
+        setattr(network, name, _wrapped(getattr(network, name), device))
 
 
 def _wrapped(method: Callable[..., Any], device: torch.device) -> Callable[..., Any]:

@@ -1,58 +1,43 @@
-"""From a model folder to a task that is ready to run."""
+"""Registry of the architectures that are served, and loading of a model folder as a task."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from service.domain.errors import ModelFolderError
 from service.domain.operations import ComputeDtype, Device
 from service.model_folder.loader import Checkpoint, read_checkpoint
-from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
-from service.nets.config.language_model_config import LanguageModelConfig
-from service.nets.forecast_inputs.preprocessor import read_preprocessor
-from service.nets.models.encoder_decoder import EncoderDecoder
-from service.nets.models.forecaster import Forecaster
-from service.tasks.forecasting.task import ForecastingTask
+from service.tasks.architecture_spec import AnyArchitecture
+from service.tasks.base import AnyTask
+from service.tasks.forecasting.architecture import FORECASTER
 from service.tasks.limits import TextLimits
-from service.tasks.next_word.task import NextWordTask
-from service.tasks.state_layout import StateLayout
-from service.tasks.translation.task import TranslationTask
-from service.tasks.vocabulary import Vocabulary, read_vocabulary
+from service.tasks.next_word.architecture import LANGUAGE_MODEL
+from service.tasks.translation.architecture import ENCODER_DECODER
+
+#: All architectures. Whoever reads a model folder or a checkpoint takes these unless it is given others.
+ARCHITECTURES: tuple[AnyArchitecture, ...] = (LANGUAGE_MODEL, ENCODER_DECODER, FORECASTER)
 
 
 def load_task(
-    folder: Path, limits: TextLimits, dtype: ComputeDtype | None = None, device: Device = "cpu"
-) -> tuple[Checkpoint, NextWordTask | TranslationTask | ForecastingTask]:
-    """Read a model folder, to run in `dtype` or in its own on `device`, and build its task.
+    folder: Path,
+    limits: TextLimits,
+    dtype: ComputeDtype | None = None,
+    device: Device = "cpu",
+    architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
+) -> tuple[Checkpoint[AnyArchitecture], AnyTask]:
+    """Read a model folder, to run in `dtype` or in its own dtype on `device`, and return it with its task.
 
-    Raises ModelFolderError for whatever is wrong with it, SettingsError for the device.
+    Raises ModelFolderError for an invalid folder, SettingsError for the device.
     """
-    checkpoint = read_checkpoint(folder, dtype, device)
-    network = checkpoint.network
-    if isinstance(network, Forecaster):
-        return checkpoint, ForecastingTask(network, read_preprocessor(folder, network.config), limits)
-    if isinstance(network, EncoderDecoder):
-        source, target = read_vocabularies(folder, network.config)
-        return checkpoint, TranslationTask(network, source, target, limits)
-    vocabulary = read_vocabularies(folder, network.config)[0]
-    layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
-    return checkpoint, NextWordTask(network, vocabulary, layout, network.config.special_tokens, limits)
-
-
-def read_vocabularies(folder: Path, config: LanguageModelConfig | EncoderDecoderConfig) -> list[Vocabulary]:
-    """Read the vocabularies of a model: source and target, or the only one. Raises ModelFolderError."""
-    sides = (config.encoder, config.decoder) if isinstance(config, EncoderDecoderConfig) else (config,)
-    return [
-        read_vocabulary(folder, side.vocab_size, config.special_tokens, file)
-        for side, file in zip(sides, config.tokenizers, strict=True)
-    ]
+    checkpoint = read_checkpoint(folder, architectures, dtype, device)
+    return checkpoint, checkpoint.spec.make_task(checkpoint.network, checkpoint.companions, limits)
 
 
 def version_folders(models: Path) -> list[Path]:
-    """Return `<name>/<version>/` below `models`, versions in the order of their numbers.
+    """Return the folders `<name>/<version>/` in `models`, by name and version number.
 
-    Folders whose name is no integer are no versions; `recipes` and the like are passed over. Raises ModelFolderError
-    when there is no such folder.
+    Folders whose name is no integer are no versions. Raises ModelFolderError if `models` does not exist.
     """
     if not models.is_dir():
         raise ModelFolderError(f"{models}: found no folder, expected one that holds <name>/<version>/config.json")
-    found = [folder for folder in models.glob("*/*") if folder.is_dir() and folder.name.isdecimal()]
-    return sorted(found, key=lambda folder: (folder.parent.name, int(folder.name)))
+    folders = [folder for folder in models.glob("*/*") if folder.is_dir() and folder.name.isdecimal()]
+    return sorted(folders, key=lambda folder: (folder.parent.name, int(folder.name)))

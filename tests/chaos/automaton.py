@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from service.model_folder.safetensors_io import write_tensor_file
-from service.nets.config.loader import with_state
 from tests.folders import write_tokenizer
+from tests.registered import with_state
 
 STATES = 61
 WORDS = ("a", "b", "c", "d")

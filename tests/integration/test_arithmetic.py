@@ -15,13 +15,13 @@ from service.domain.errors import ModelFolderError
 from service.domain.operations import ComputeDtype, Predict, PredictOptions, TextInput
 from service.engine.registry import load_version
 from service.engine.runner import run_to_completion
-from service.model_folder.loader import read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.limits import TextLimits
 from service.tasks.registry import load_task
 from service.tooling.verify.verifier import verify
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
+from tests.registered import read_checkpoint
 from tests.rounding import bound, largest_golden
 from tests.translation_folders import write_encoder_decoder
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
-from service.model_folder.loader import read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from tests.folders import write_language_model
+from tests.registered import read_checkpoint
 
 Tensors = dict[str, Tensor]
 
@@ -138,8 +138,8 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_reading_a_folder_loads_no_compiler(tmp_path: Path) -> None:
     folder = write_language_model(tmp_path, connection="highway", layer_norm=True, head=[{"size": 4}])
     code = (
-        "import sys, pathlib; from service.model_folder.loader import read_checkpoint; "
-        f"read_checkpoint(pathlib.Path({str(folder)!r})); print('torch._dynamo' in sys.modules)"
+        "import sys, pathlib; from service.tasks.registry import ARCHITECTURES, read_checkpoint; "
+        f"read_checkpoint(pathlib.Path({str(folder)!r}), ARCHITECTURES); print('torch._dynamo' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"

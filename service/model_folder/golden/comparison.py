@@ -1,6 +1,7 @@
-"""What golden vectors of every architecture have in common: reading, checking shapes and ids, comparing."""
+"""Checks and comparison of golden vectors, for all architectures."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +25,13 @@ COARSE_TOLERANCE = (
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """What a network may be off: `tolerance` times the size of what is compared, and that itself where it is below 1.
+    """The allowed difference from golden vectors: `tolerance` times the size of the numbers, itself for sizes below 1.
 
-    In a reduced arithmetic it may be off by a `share` of the largest number of a tensor, where that is more.
+    In a reduced compute dtype, a `fraction` of the largest number of a tensor is allowed if that is more.
     """
 
     tolerance: float
-    share: float = 0.0
+    fraction: float = 0.0
 
     def of(self, expected: Tensor) -> Tensor:
         """Return the largest difference that is allowed from each of these numbers, in float64.
@@ -39,12 +40,12 @@ class Tolerance:
         for a number above it the number's own.
         """
         sizes = expected.double().abs()
-        return (self.tolerance * sizes.clamp(min=max(1.0, _size(sizes)))).clamp(min=self.share * float(sizes.max()))
+        return (self.tolerance * sizes.clamp(min=max(1.0, _size(sizes)))).clamp(min=self.fraction * float(sizes.max()))
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How far the network is from the trainer's values, where that is the largest share of what is allowed there."""
+    """Result of a replay: the difference that is the largest in relation to its tolerance, and that tolerance."""
 
     difference: float
     tolerance: float
@@ -53,40 +54,40 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class _Worst:
-    """The number of a tensor that is furthest off, for what is allowed there."""
+    """The number with the largest difference in relation to the allowed one, and its index."""
 
     name: str
-    place: list[int]
-    found: float
+    index: list[int]
+    actual: float
     expected: float
     difference: float
     allowed: float
 
     @property
-    def share(self) -> float:
+    def ratio(self) -> float:
         return self.difference / self.allowed
 
 
 def compare(
-    path: Path, expected: dict[str, Tensor], manners: dict[str, dict[str, Tensor]], allowance: Tolerance, timesteps: int
+    path: Path, expected: dict[str, Tensor], modes: dict[str, dict[str, Tensor]], tolerance: Tolerance, timesteps: int
 ) -> Replay:
-    """Compare what each manner of computing gave. Raises ModelFolderError for a difference above the allowance."""
-    for name, one in expected.items():
-        _check_finite(path, name, one)
-    allowed = {name: allowance.of(one) for name, one in expected.items()}
-    found: list[_Worst] = []
-    for manner, actual in manners.items():
-        every = [_worst(name, actual[name], one, allowed[name]) for name, one in expected.items()]
-        worst = max(every, key=lambda one: one.share)
-        if worst.share > 1:
+    """Compare the outputs of each mode of computing. Raises ModelFolderError for a difference above the tolerance."""
+    for name, tensor in expected.items():
+        _check_finite(path, name, tensor)
+    allowed = {name: tolerance.of(tensor) for name, tensor in expected.items()}
+    largest: list[_Worst] = []
+    for mode, actual in modes.items():
+        differences = [_worst(name, actual[name], tensor, allowed[name]) for name, tensor in expected.items()]
+        worst = max(differences, key=lambda difference: difference.ratio)
+        if worst.ratio > 1:
             raise ModelFolderError(
-                f"{path}: {worst.name}: found a difference of {worst.difference:.6g} at {worst.place}, of all outputs "
-                f"the furthest off for its size: the network computes {worst.found:.7g} {manner}, the file has "
+                f"{path}: {worst.name}: found a difference of {worst.difference:.6g} at {worst.index}, of all outputs "
+                f"the furthest off for its size: the network computes {worst.actual:.7g} {mode}, the file has "
                 f"{worst.expected:.7g}, expected at most {worst.allowed:.6g}. "
-                f"{COARSE_TOLERANCE if allowance.share else HINT}"
+                f"{COARSE_TOLERANCE if tolerance.fraction else HINT}"
             )
-        found.append(worst)
-    worst = max(found, key=lambda one: one.share)
+        largest.append(worst)
+    worst = max(largest, key=lambda difference: difference.ratio)
     return Replay(worst.difference, worst.allowed, timesteps)
 
 
@@ -94,9 +95,9 @@ def _check_finite(path: Path, name: str, expected: Tensor) -> None:
     """Refuse an infinite number, which would allow any difference, and a NaN."""
     wrong = (~expected.isfinite()).nonzero()
     if len(wrong):
-        place = [int(at) for at in wrong[0]]
+        index = [int(number) for number in wrong[0]]
         raise ModelFolderError(
-            f"{path}: {name}: found {float(expected[tuple(place)])} at {place}, expected finite numbers"
+            f"{path}: {name}: found {float(expected[tuple(index)])} at {index}, expected finite numbers"
         )
 
 
@@ -109,12 +110,12 @@ def _size(sizes: Tensor) -> float:
 
 
 def _worst(name: str, actual: Tensor, expected: Tensor, allowed: Tensor) -> _Worst:
-    """Return where a tensor is furthest off; a number that the network could not compute is infinitely far."""
+    """Return the largest difference in relation to the allowed one; that of a NaN is infinite."""
     differences = (actual.double() - expected.double()).abs().nan_to_num(nan=math.inf, posinf=math.inf)
     flat = int((differences / allowed).argmax())
-    place = [int(index) for index in torch.unravel_index(torch.tensor(flat), expected.shape)]
-    numbers = [float(one.flatten()[flat]) for one in (actual, expected, differences, allowed)]
-    return _Worst(name, place, *numbers)
+    index = [int(number) for number in torch.unravel_index(torch.tensor(flat), expected.shape)]
+    numbers = [float(tensor.flatten()[flat]) for tensor in (actual, expected, differences, allowed)]
+    return _Worst(name, index, *numbers)
 
 
 def unstack(path: Path, tensors: dict[str, Tensor], depth: int, prefix: str = "state.") -> None:
@@ -127,14 +128,19 @@ def unstack(path: Path, tensors: dict[str, Tensor], depth: int, prefix: str = "s
             raise ModelFolderError(
                 f"{path}: {prefix}{kind}: found shape {[*stacked.shape]}, expected [{depth} layers, batch, size]"
             )
-        tensors |= {f"{prefix}{kind}_l{layer}": one for layer, one in enumerate(stacked)}
+        tensors |= {f"{prefix}{kind}_l{layer}": tensor for layer, tensor in enumerate(stacked)}
 
 
-def check_names(path: Path, found: set[str], needed: set[str], optional: set[str] = frozenset()) -> None:  # type: ignore[assignment]  # an empty set
-    """Refuse missing and unknown tensors."""
-    if missing := sorted(needed - found):
+def prefixed(state: Mapping[str, Tensor], prefix: str = "state.") -> dict[str, Tensor]:
+    """Return the tensors of a state under their names in a golden file."""
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+def check_names(path: Path, names: set[str], needed: set[str], optional: frozenset[str] = frozenset()) -> None:
+    """Check that no tensor is missing or unknown. Raises ModelFolderError."""
+    if missing := sorted(needed - names):
         raise ModelFolderError(f"{path}: {missing[0]}: found no such tensor, expected {', '.join(sorted(needed))}")
-    if unknown := sorted(found - needed - optional):
+    if unknown := sorted(names - needed - optional):
         known = ", ".join(sorted(needed | optional))
         raise ModelFolderError(f"{path}: {unknown[0]}: found this tensor, expected only {known}")
 
@@ -148,7 +154,7 @@ def check_shapes(path: Path, tensors: dict[str, Tensor], expected: dict[str, tup
 
 
 def check_ids(path: Path, name: str, ids: Tensor, vocabulary: int) -> None:
-    """Refuse what is no batch of token ids."""
+    """Check that a tensor is a batch of token ids. Raises ModelFolderError."""
     if ids.dtype != torch.int64 or ids.dim() != 2 or ids.numel() == 0:
         found = f"{ids.dtype} of shape {[*ids.shape]}".removeprefix("torch.")
         raise ModelFolderError(f"{path}: {name}: found {found}, expected int64 of shape [batch, time], not empty")

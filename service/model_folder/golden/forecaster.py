@@ -1,4 +1,4 @@
-"""Golden vectors of a forecaster, from numbers in their own units to the distributions ahead.
+"""Golden vectors of a forecaster, from inputs in their own units to the distributions of the steps ahead.
 
 The file holds `inputs.values` (B, t, F) float64 with NaN where missing; `inputs.timestamps` (B, t) int64, microseconds
 since 1970, where the model has calendar features; `inputs.future` (B, H, known) float64 where it has known covariates;
@@ -20,17 +20,17 @@ from service.nets.models.forecaster import Forecaster
 
 
 def replay_forecaster(
-    path: Path, tensors: dict[str, Tensor], network: Forecaster, preprocessor: Preprocessor, allowance: Tolerance
+    path: Path, tensors: dict[str, Tensor], network: Forecaster, preprocessor: Preprocessor, tolerance: Tolerance
 ) -> Replay:
     """Replay step by step and as a whole sequence. Raises ModelFolderError."""
     unstack(path, tensors, network.config.num_layers)
     inputs = _split_inputs(path, tensors, network)
     rows, times, _ = inputs["inputs.values"].shape
     expected = check_shapes(path, tensors, _output_shapes(rows, network))
-    x, beside, base = _inputs(inputs, preprocessor)
+    x, future, base = _inputs(inputs, preprocessor)
     states = {"step by step": _steps(network, x), "as a sequence": network.sequence(x, network.initial_state(rows))}
-    actual = {manner: _outputs(network, state, beside, base) for manner, state in states.items()}
-    return compare(path, expected, actual, allowance, rows * times)
+    actual = {mode: _outputs(network, state, future, base) for mode, state in states.items()}
+    return compare(path, expected, actual, tolerance, rows * times)
 
 
 def _split_inputs(path: Path, tensors: dict[str, Tensor], network: Forecaster) -> dict[str, Tensor]:
@@ -42,9 +42,9 @@ def _split_inputs(path: Path, tensors: dict[str, Tensor], network: Forecaster) -
     inputs = {name: tensors.pop(name) for name in required}
     values = inputs["inputs.values"]
     if values.dim() != 3 or values.shape[2] != len(config.features) or not values.numel():
-        found = [*values.shape]
+        shape = [*values.shape]
         raise ModelFolderError(
-            f"{path}: inputs.values: found shape {found}, expected [batch, time, {len(config.features)}]"
+            f"{path}: inputs.values: found shape {shape}, expected [batch, time, {len(config.features)}]"
         )
     rows, times, _ = values.shape
     shapes = {"inputs.timestamps": (rows, times), "inputs.future": (rows, config.steps, len(config.known))}
@@ -58,23 +58,23 @@ def _output_shapes(rows: int, network: Forecaster) -> dict[str, tuple[int, ...]]
     return {"outputs.parameters": (rows, config.steps, len(config.target), config.parameters), **states}
 
 
-def _inputs(given: dict[str, Tensor], preprocessor: Preprocessor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the network's inputs (B, t, W), and what is known of the steps ahead, (B steps, K) and (B steps, T)."""
+def _inputs(golden: dict[str, Tensor], preprocessor: Preprocessor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the inputs (B, t, W), and the features (B steps, K) and bases (B steps, T) of the steps ahead."""
     steps, calendar = preprocessor.config.steps, preprocessor.config.calendar
-    found = []
-    for at, values in enumerate(given["inputs.values"].double().numpy()):
-        times = given["inputs.timestamps"][at].numpy() if calendar else None
+    series = []
+    for index, values in enumerate(golden["inputs.values"].double().numpy()):
+        times = golden["inputs.timestamps"][index].numpy() if calendar else None
         known = np.zeros((steps, 0))
-        if "inputs.future" in given:
-            known = preprocessor.scale_known(given["inputs.future"][at].double().numpy())
+        if "inputs.future" in golden:
+            known = preprocessor.scale_known(golden["inputs.future"][index].double().numpy())
         history = preprocessor.initial_history()
         rows = preprocessor.transform(values, times, history.last)
         after = preprocessor.times_after(None if times is None else int(times[-1]), steps)
-        found.append(
+        series.append(
             (rows.inputs, *preprocessor.future_inputs(preprocessor.advance(history, rows.filled), after, known))
         )
-    inputs, beside, base = (torch.from_numpy(np.stack(parts)).float() for parts in zip(*found, strict=True))
-    return inputs, beside.flatten(0, 1), base.flatten(0, 1)
+    inputs, future, base = (torch.from_numpy(np.stack(parts)).float() for parts in zip(*series, strict=True))
+    return inputs, future.flatten(0, 1), base.flatten(0, 1)
 
 
 def _steps(network: Forecaster, x: Tensor) -> State:
@@ -84,8 +84,8 @@ def _steps(network: Forecaster, x: Tensor) -> State:
     return state
 
 
-def _outputs(network: Forecaster, state: State, beside: Tensor, base: Tensor) -> State:
+def _outputs(network: Forecaster, state: State, future: Tensor, base: Tensor) -> State:
     contexts = network.contexts(state, network.config.steps)
-    parameters = network.parameters_of(contexts.flatten(0, 1), beside, base)
+    parameters = network.parameters_of(contexts.flatten(0, 1), future, base)
     recurrent = {f"state.{spec.name}": state[spec.name] for spec in network.rnn.specs}
     return {"outputs.parameters": parameters.reshape(*contexts.shape[:2], *parameters.shape[1:]), **recurrent}

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
+from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.loader import with_state
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
@@ -144,10 +145,10 @@ def stack_fields(group: RecurrentGroup) -> dict[str, Any]:
     }
 
 
-def complete_config(config: dict[str, Any]) -> dict[str, Any]:
+def complete_config(config_class: type[ArchitectureConfig], config: dict[str, Any]) -> dict[str, Any]:
     """Return a proposed config with its `state`. Raises UnsupportedNetwork if its fields contradict."""
     place = "the proposed config.json"
     try:
-        return with_state(config, place)
+        return with_state(config_class, config, place)
     except ModelFolderError as error:
         raise UnsupportedNetwork(str(error).removeprefix(f"{place}: ")) from error

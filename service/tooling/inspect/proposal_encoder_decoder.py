@@ -7,6 +7,7 @@ decoder's recurrent layers tells whether they have input feeding.
 import re
 from typing import Any, NamedTuple
 
+from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.tooling.inspect.encoder_or_decoder import equal_values, identify_embeddings, identify_sides
 from service.tooling.inspect.inventory import (
     Inventory,
@@ -65,7 +66,7 @@ def propose_encoder_decoder(parts: Inventory) -> Proposal:
         "dtype": "float32",
     }
     guessed, unknown = (*builder.guessed, "special_tokens"), (*UNKNOWN, *builder.unknown)
-    return Proposal(complete_config(config), builder.names, guessed, unknown)
+    return Proposal(complete_config(EncoderDecoderConfig, config), builder.names, guessed, unknown)
 
 
 def _start_proposal(parts: Inventory, encoder: RecurrentGroup, decoder: RecurrentGroup) -> ProposalBuilder:

@@ -6,6 +6,7 @@ meaning are guessed, with values that fit the sizes.
 
 from typing import Any
 
+from service.nets.config.forecaster_config import ForecasterConfig
 from service.tooling.inspect.inventory import (
     Inventory,
     Matrix,
@@ -63,7 +64,7 @@ def propose_forecaster(parts: Inventory) -> Proposal:
     unsure = projection is not None and projection.columns == group.input_size == group.output_size
     open_fields = {"cell": group.cell == "rnn", "input_projection": unsure, "head": bool(head)}
     guessed = [*(field for field, is_open in open_fields.items() if is_open), *GUESSED]
-    return Proposal(complete_config(config), names, tuple(guessed), UNKNOWN)
+    return Proposal(complete_config(ForecasterConfig, config), names, tuple(guessed), UNKNOWN)
 
 
 def find_input_projection(parts: Inventory) -> Matrix | None:

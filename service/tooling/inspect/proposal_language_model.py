@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 
+from service.nets.config.language_model_config import LanguageModelConfig
 from service.tooling.inspect.inventory import (
     Inventory,
     Matrix,
@@ -46,7 +47,7 @@ def propose_language_model(parts: Inventory) -> Proposal:
     }
     names = {embedding.name: "embedding.weight", **stack_names(group, "rnn"), **layers.names()}
     guessed = [*(["cell"] if group.cell == "rnn" else []), *(["head"] if layers.head else [])]
-    return Proposal(complete_config(config), names, tuple(guessed))
+    return Proposal(complete_config(LanguageModelConfig, config), names, tuple(guessed))
 
 
 class _Layers(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Literal
 
 from service.domain.errors import ModelFolderError
 from service.model_folder.golden.replay import FILE as GOLDEN
+from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.language_model_config import LanguageModelConfig
-from service.nets.config.loader import Config
 from service.nets.forecast_inputs.preprocessor import FILE as PREPROCESSOR
 from service.tooling.pack.word_list import word_tokenizer
 
@@ -28,7 +28,7 @@ class CompanionFiles:
     golden: Path | None = None
     card: Path | None = None
 
-    def check(self, target: Path, config: Config) -> None:
+    def check(self, target: Path, config: ArchitectureConfig) -> None:
         """Check that the files suit the network, before anything is written. Raises ModelFolderError."""
         if isinstance(config, ForecasterConfig):
             self._check_numbers(target)
@@ -54,7 +54,7 @@ class CompanionFiles:
                 "feature in training, or --preprocessor identity for a network that reads the numbers as they are"
             )
 
-    def write(self, folder: Path, config: Config) -> None:
+    def write(self, folder: Path, config: ArchitectureConfig) -> None:
         """Write all files into `folder`. Raises ModelFolderError, and OSError for a file that cannot be read."""
         if self.vocab is not None and isinstance(config, LanguageModelConfig):
             tokenizer = word_tokenizer(self.vocab, config.vocab_size, config.special_tokens["unknown"])
@@ -85,7 +85,7 @@ def _write_identity(path: Path, config: ForecasterConfig) -> None:
     path.write_text(json.dumps(fields, indent=2) + "\n", "utf-8")
 
 
-def _tokenizers(source: Path, config: Config) -> list[tuple[Path, str]]:
+def _tokenizers(source: Path, config: ArchitectureConfig) -> list[tuple[Path, str]]:
     """Return pairs of tokenizer file and name in config.json: one file, or those of a folder."""
     names = list(dict.fromkeys(config.tokenizers))
     if source.is_dir():

@@ -20,6 +20,9 @@ import torch
 from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config, with_state
+from service.nets.network_spec import find_spec
+from service.tasks.architecture_spec import AnyArchitecture
+from service.tasks.registry import ARCHITECTURES
 from service.tooling.inspect.state_dict import read_state_dict
 from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.pack.configuration import resolve_config
@@ -64,6 +67,7 @@ def pack(
     golden: Path | None = None,
     card: Path | None = None,
     dtype: Literal["float16", "float32"] = "float32",
+    architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
 ) -> Packed:
     """Write `models`/`name`/`version` from the state dict or safetensors file `source`, and check it.
 
@@ -80,12 +84,13 @@ def pack(
     raw, names = resolve_config(source, saved, config, settings or {})
     if vocab is not None and raw.get("task") == "next-word":
         raw["special_tokens"] = {"unknown": UNKNOWN, **raw.get("special_tokens", {})}
+    spec = find_spec(raw, place, architectures)
     if "state" not in raw or settings:
-        raw = with_state(raw, place)
-    built = build_config(raw, place)
+        raw = with_state(spec.config_class, raw, place)
+    built = build_config(spec.config_class, raw, place)
     companions = CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
     companions.check(target, built)
-    tensors, notes = conform(source, rename_tensors(source, saved.tensors, maps, names), built)
+    tensors, notes = conform(source, rename_tensors(source, saved.tensors, maps, names), spec, built)
     stored = {key: cast(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")

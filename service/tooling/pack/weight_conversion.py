@@ -10,15 +10,17 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
+from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.language_model_config import LanguageModelConfig
-from service.nets.config.loader import Config
 
 #: Biases that add the same to the score of every source position, which does not change the softmax.
 CONSTANT_BIASES = ("attention.bias", "attention.score.bias")
 
 
-def convert(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
+def convert(
+    source: Path, tensors: dict[str, Tensor], config: ArchitectureConfig
+) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors converted for `config`, and notes on the changes. Raises ModelFolderError."""
     tensors, notes = dict(tensors), list[str]()
     _transpose(source, tensors, notes)

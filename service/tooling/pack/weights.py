@@ -9,8 +9,9 @@ from torch import Tensor
 
 from service.domain.errors import ModelFolderError
 from service.model_folder.loader import expected_shapes
+from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.forecaster_config import ForecasterConfig
-from service.nets.config.loader import Config
+from service.nets.network_spec import ConfigT, NetworkSpec, NetworkT
 from service.tooling.pack.weight_conversion import convert
 
 
@@ -56,9 +57,11 @@ def rename_tensors(
     return renamed
 
 
-def conform(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[dict[str, Tensor], list[str]]:
+def conform(
+    source: Path, tensors: dict[str, Tensor], spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT
+) -> tuple[dict[str, Tensor], list[str]]:
     """Return exactly the tensors of the configured network, and notes on the changes. Raises ModelFolderError."""
-    shapes = expected_shapes(config)
+    shapes = expected_shapes(spec, config)
     tensors, notes = convert(source, tensors, config)
     for name in [name for name in shapes if name not in tensors]:
         # A missing bias is a bias of zeros; a bias under another name is reported as an extra tensor below.
@@ -79,7 +82,7 @@ def conform(source: Path, tensors: dict[str, Tensor], config: Config) -> tuple[d
     return tensors, notes
 
 
-def _why(name: str, config: Config) -> str:
+def _why(name: str, config: ArchitectureConfig) -> str:
     """Explain the rows of a forecaster's output layer."""
     if not isinstance(config, ForecasterConfig) or name not in {"output.weight", "output.bias"}:
         return ""

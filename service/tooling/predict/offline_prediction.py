@@ -6,9 +6,11 @@ from typing import Any
 
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import Predict, PredictOptions, SeriesInput, TextInput
+from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.forecaster_config import ForecasterConfig
-from service.nets.config.loader import Config, parse_config, read_config_bytes
-from service.tasks.registry import version_folders
+from service.nets.config.loader import read_config_bytes
+from service.nets.network_spec import parse_config
+from service.tasks.registry import ARCHITECTURES, version_folders
 from service.tooling.predict.forecast_table import forecast_table
 from service.tooling.predict.series_file import read_future, read_series
 
@@ -27,7 +29,7 @@ class OfflinePrediction:
     """The folder of a version, and the operation to run."""
 
     folder: Path
-    config: Config
+    config: ArchitectureConfig
     operation: Predict
 
     def render(self, output: dict[str, Any]) -> str:
@@ -48,7 +50,7 @@ class OfflinePrediction:
 def prepare(model: str, models: Path, arguments: PredictionArguments, options: PredictOptions) -> OfflinePrediction:
     """Find the model and read its input. Raises ModelFolderError, InvalidRequest."""
     folder = _find(model, models)
-    config = parse_config(read_config_bytes(folder), str(folder / "config.json"))
+    _, config = parse_config(read_config_bytes(folder), str(folder / "config.json"), ARCHITECTURES)
     model_input = _series(model, config, arguments) if isinstance(config, ForecasterConfig) else _text(model, arguments)
     return OfflinePrediction(folder, config, Predict(model_input, options))
 

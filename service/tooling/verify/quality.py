@@ -50,7 +50,7 @@ class Metric(Protocol):
         """Return the value of the metric. Raises InvalidRequest, naming file and line, for unsuitable data."""
 
 
-def metric_of(task: NextWordTask | TranslationTask | ForecastingTask, data: Path) -> Metric:
+def metric_of(task: AnyTask, data: Path) -> Metric:
     """Return the metric of a task on the file `data`. Raises InvalidRequest naming file and line."""
     match task:
         case NextWordTask():
@@ -59,3 +59,4 @@ def metric_of(task: NextWordTask | TranslationTask | ForecastingTask, data: Path
             return Bleu(data)
         case ForecastingTask():
             return ForecastErrors(data, task)
+    raise ValueError(f"no metric for {task}")

@@ -20,18 +20,20 @@ from typer.testing import CliRunner
 from service.cli import app
 from service.domain.errors import SettingsError
 from service.domain.operations import ComputeDtype
-from service.model_folder.loader import assemble, read_checkpoint
+from service.model_folder.loader import assemble
 from service.model_folder.safetensors_io import read_tensor_file
-from service.nets.config.loader import parse_config, read_config_bytes
+from service.nets.config.loader import read_config_bytes
 from service.nets.device import require_device
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.nets.models.forecaster import Forecaster
 from service.nets.models.language_model import LanguageModel
-from service.nets.models.registry import Network
+from service.nets.network_spec import parse_config
 from service.process.worker_process import EX_CONFIG
+from service.tasks.registry import ARCHITECTURES
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.nets import test_encoder_decoder, test_forecaster, test_language_model
+from tests.registered import read_checkpoint
 from tests.translation_folders import write_encoder_decoder
 
 Write = Callable[..., Path]
@@ -48,11 +50,11 @@ either_arithmetic = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 
 
 @contextmanager
-def on_stand_in(folder: Path, dtype: ComputeDtype) -> Iterator[Network]:
-    config = parse_config(read_config_bytes(folder), str(folder))
+def on_stand_in(folder: Path, dtype: ComputeDtype) -> Iterator[Any]:
+    spec, config = parse_config(read_config_bytes(folder), str(folder), ARCHITECTURES)
     stored = read_tensor_file(folder / "model.safetensors").tensors
     with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
-        yield assemble(config, {name: one.tensor().float() for name, one in stored.items()}, dtype, STAND_IN)
+        yield assemble(spec, config, {name: one.tensor().float() for name, one in stored.items()}, dtype, STAND_IN)
 
 
 def in_memory(*results: Any) -> None:

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from service.domain.errors import ModelFolderError
-from service.model_folder.loader import read_checkpoint
 from service.nets.layers.attention import gather
 from service.nets.models.encoder_decoder import EncoderDecoder
+from tests.registered import read_checkpoint
 from tests.rounding import assert_rounded, bound, largest_golden
 from tests.translation_folders import write_encoder_decoder
 

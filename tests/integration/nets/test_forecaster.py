@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from service.domain.errors import ModelFolderError
-from service.model_folder.loader import read_checkpoint
 from tests.forecast_folders import write_forecaster
+from tests.registered import read_checkpoint
 from tests.rounding import bound, largest_golden
 
 LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95]

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from service.domain.operations import ComputeDtype
-from service.model_folder.loader import read_checkpoint
 from service.nets.layers.rnn_stack import State
 from service.nets.models.language_model import LanguageModel
 from tests.folders import write_language_model
+from tests.registered import read_checkpoint
 from tests.rounding import assert_rounded, bound, largest_golden
 
 SETTINGS: list[dict[str, Any]] = [

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
-from service.model_folder.loader import read_checkpoint
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.nets.config.rnn_spec import RnnSpec
 from tests.folders import make_trainer, write_golden, write_language_model
@@ -27,6 +26,7 @@ from tests.integration.nets.layers.test_rnn_stack import (
     ready,
     run_steps,
 )
+from tests.registered import read_checkpoint
 from tests.rounding import bound, largest_golden
 from tests.translation_folders import write_encoder_decoder
 

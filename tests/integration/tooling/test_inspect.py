@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
-from service.nets.config.loader import build_config
 from service.tooling.inspect.report import Report, inspect
 from tests.folders import WORDS, make_trainer, write_language_model
+from tests.registered import build_config
 
 
 def saved(tmp_path: Path, value: object, **settings: bool) -> Path:

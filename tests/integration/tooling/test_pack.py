@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from models.recipes.vocabulary import build_tokenizer
 from service.domain.errors import ModelFolderError
-from service.model_folder.loader import expected_shapes, read_checkpoint
+from service.model_folder.loader import expected_shapes
 from service.model_folder.safetensors_io import read_tensor_file
 from service.tasks.vocabulary import Vocabulary
 from service.tooling.pack import packer as packing
 from service.tooling.pack.packer import pack, verify
 from service.tooling.pack.word_list import word_tokenizer
 from tests.folders import WORDS, make_trainer, write_golden, write_language_model, write_tokenizer
+from tests.registered import read_checkpoint
 
 FIELDS: dict[str, Any] = {
     "format_version": 1,
@@ -316,4 +317,5 @@ def test_verify_counts_the_state_that_a_session_stores(tmp_path: Path) -> None:
     report = verify(write_language_model(tmp_path, golden=False))
     assert report.state_bytes == 4 * (4 * 16 + 1)
     assert report.to_dict()["difference"] is None
-    assert make_trainer({**FIELDS}).tensors().keys() == expected_shapes(read_checkpoint(report.path).config).keys()
+    checkpoint = read_checkpoint(report.path)
+    assert make_trainer({**FIELDS}).tensors().keys() == expected_shapes(checkpoint.spec, checkpoint.config).keys()

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from service.cli import app
 from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
-from service.nets.config.loader import build_config
 from service.tooling.inspect.report import inspect
 from service.tooling.pack.packer import Packed, pack
 from tests.folders import write_language_model, write_tokenizer
+from tests.registered import build_config
 
 
 class River(nn.Module):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain.errors import ModelFolderError
-from service.nets.config.loader import build_config, parse_config, with_state
+from tests.registered import build_config, parse_config, with_state
 
 PLAIN: dict[str, Any] = {
     "format_version": 1,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain.errors import ModelFolderError
-from service.nets.config.loader import build_config, with_state
+from tests.registered import build_config, with_state
 
 SIDE: dict[str, Any] = {"cell": "lstm", "input_size": 320, "embedding_size": 320}
 #: What the bundled model's recipe writes.

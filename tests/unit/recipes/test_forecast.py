@@ -15,7 +15,7 @@ from models.recipes.forecast_export import Scaling, export, load, write_golden
 from models.recipes.forecast_network import Architecture, Forecaster, Layer
 from models.recipes.forecast_series import Series, Split, forecasts, forecasts_after, places
 from models.recipes.forecast_training import Schedule, Streams, train
-from service.model_folder.loader import read_checkpoint
+from tests.registered import read_checkpoint
 from tests.rounding import assert_rounded
 
 LEVELS = (0.1, 0.25, 0.5, 0.9)
