@@ -157,17 +157,17 @@ def write_language_model(
     return folder
 
 
-def load_catalogue(models: Path, limits: TextLimits | None = None) -> ModelRegistry:
+def load_registry(models: Path, limits: TextLimits | None = None) -> ModelRegistry:
     """Load every version below `models` that is not broken."""
-    catalogue = ModelRegistry()
+    registry = ModelRegistry()
 
     async def load() -> None:
-        shelf = FolderModelRepository(models, catalogue, limits or TextLimits())
-        for folder in await shelf.scan():
-            await shelf.load(folder)
+        repository = FolderModelRepository(models, registry, limits or TextLimits())
+        for folder in await repository.scan():
+            await repository.load(folder)
 
     asyncio.run(load())
-    return catalogue
+    return registry
 
 
 def run_quietly(module: nn.Module, *inputs: object) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:

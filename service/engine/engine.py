@@ -70,14 +70,14 @@ class BatchingEngine:
 
     def __init__(
         self,
-        catalogue: ModelRegistry,
+        registry: ModelRegistry,
         observer: EngineObserver,
         monotonic: Callable[[], float],
         *,
         max_batch: int,
         max_queue: int,
     ) -> None:
-        self._catalogue = catalogue
+        self._registry = registry
         self._observer = observer
         self._monotonic = monotonic
         self._batcher: Batcher[QueuedOperation] = Batcher(max_batch, max_queue)
@@ -105,10 +105,10 @@ class BatchingEngine:
         return self._task is not None and not self._task.done()
 
     def versions(self) -> list[ModelVersion]:
-        return self._catalogue.versions()
+        return self._registry.versions()
 
     def initial_state(self, model: ModelVersion) -> bytes:
-        task = self._catalogue.get(model).task
+        task = self._registry.get(model).task
         return task.state_codec.to_bytes(task.initial_state)
 
     async def run(
@@ -116,7 +116,7 @@ class BatchingEngine:
     ) -> Outcome:
         if not self.healthy():
             raise ModelNotReady("the engine of this worker has stopped; another worker can answer", applied="no")
-        loaded = self._catalogue.get(model)
+        loaded = self._registry.get(model)
         initial = loaded.task.initial_state if state is None else loaded.task.state_codec.from_bytes(state)
         running = loaded.task.start(operation, initial)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

@@ -1,5 +1,5 @@
 """How a service computes: with `--deterministic` an answer is the same to the last bit whatever else is under way,
-without it it is not; and a dtype for a model that is not there is told.
+without it it is not; a dtype for a model that is not there is warned of.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ import pytest
 from service.domain.operations import OpenSession, Operation, Outcome, Predict, SeriesInput, TextInput
 from service.engine.registry import ModelRegistry
 from service.nets.layers.packed_linear import MIN_PACKED_SIZE
-from tests.folders import WORDS, load_catalogue, write_language_model
+from tests.folders import WORDS, load_registry, write_language_model
 from tests.forecast_folders import write_forecaster
-from tests.integration.engine.test_engine import Scene, play
+from tests.integration.engine.running_engine import RunningEngine
 from tests.metrics import Metrics
 from tests.server import Body, Server, answered, new_session, post, short_folder
 from tests.state_files import taken_apart
@@ -28,8 +28,11 @@ SENTENCES = ["Go.", "Where is Tom?", "I am hungry.", "She likes dogs and cats.",
 #: What is compared comes first; what is asked beside it is shorter, as long, and longer.
 LENGTHS = [5, 1, 9, 5, 3, 7, 5, 2, 8, 5, 1, 9, 5, 3, 7, 5, 2]
 COUNT = len(LENGTHS)
-TEXTS = [" ".join(WORDS[2 + at : 2 + at + length]) for at, length in enumerate(LENGTHS)]
-SERIES = [[100.0 + (7 * at + row) % 40 if row % 4 else None for row in range(n)] for at, n in enumerate(LENGTHS)]
+TEXTS = [" ".join(WORDS[2 + start : 2 + start + length]) for start, length in enumerate(LENGTHS)]
+SERIES = [
+    [100.0 + (7 * index + row) % 40 if row % 4 else None for row in range(length)]
+    for index, length in enumerate(LENGTHS)
+]
 INPUTS: dict[str, list[Body]] = {
     "words": [{"text": text} for text in TEXTS],
     "mt": [{"text": text} for text in (SENTENCES * 4)[:COUNT]],
@@ -52,8 +55,8 @@ def models(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def catalogue(models: Path) -> ModelRegistry:
-    return load_catalogue(models)
+def registry(models: Path) -> ModelRegistry:
+    return load_registry(models)
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +82,11 @@ def test_a_prediction_is_the_same_alone_and_among_others(http: httpx.Client, mod
 @pytest.mark.parametrize("model", INPUTS)
 def test_a_step_leaves_the_same_state_alone_and_among_others(http: httpx.Client, model: str) -> None:
     inputs = INPUTS[model]
-    opening: list[Body] = [{"input": one} if model == "mt" else {} for one in inputs]
+    opening: list[Body] = [{"input": body} if model == "mt" else {} for body in inputs]
     fed: list[Body] = [{"text": "Il va"}] * COUNT if model == "mt" else inputs
-    lonely, *sessions = [new_session(http, model, **one) for one in (opening[0], *opening)]
+    lonely, *sessions = [new_session(http, model, **fields) for fields in (opening[0], *opening)]
     alone = answered(post(http, f"/v1/sessions/{lonely}/steps", {"input": fed[0]}))
-    steps = [{"session_id": session, "input": one} for session, one in zip(sessions, fed, strict=True)]
+    steps = [{"session_id": session, "input": body} for session, body in zip(sessions, fed, strict=True)]
     among = answered(post(http, "/v1/sessions/steps", {"steps": steps}))["results"][0]
     assert among["output"] == alone["output"]
     files = [http.get(f"/v1/sessions/{session}/state").content for session in (lonely, sessions[0])]
@@ -93,35 +96,35 @@ def test_a_step_leaves_the_same_state_alone_and_among_others(http: httpx.Client,
 def test_operations_share_no_forward_pass(http: httpx.Client) -> None:
     for model, inputs in INPUTS.items():
         answered(post(http, f"/v1/models/{model}/predict", {"inputs": inputs}))
-    found = Metrics(http)
-    assert found.value("batch_size_sum") == found.value("batch_size_count") > 0
+    metrics = Metrics(http)
+    assert metrics.value("batch_size_sum") == metrics.value("batch_size_count") > 0
 
 
-def operation(model: str, given: Body) -> Operation:
-    return Predict(SeriesInput(tuple((one,) for one in given["values"])) if model == "sensor" else TextInput(**given))
+def prediction(model: str, body: Body) -> Operation:
+    return Predict(SeriesInput(tuple((value,) for value in body["values"])) if model == "sensor" else TextInput(**body))
 
 
 @pytest.mark.parametrize("model", INPUTS)
 @pytest.mark.parametrize(("max_batch", "same"), [(1, True), (64, False)])
-def test_what_shares_a_forward_pass_shows_in_the_last_bits(
-    catalogue: ModelRegistry, model: str, max_batch: int, same: bool
+async def test_what_shares_a_forward_pass_shows_in_the_last_bits(
+    registry: ModelRegistry, model: str, max_batch: int, same: bool
 ) -> None:
-    async def work(scene: Scene) -> None:
-        version = next(one for one in scene.engine.versions() if one.name == model)
-        run = scene.engine.run
-        asked: list[tuple[Operation, bytes | None]] = [(operation(model, one), None) for one in INPUTS[model]]
+    async with RunningEngine(registry, max_batch=max_batch) as running:
+        version = next(version for version in running.engine.versions() if version.name == model)
+        run = running.engine.run
+        requests: list[tuple[Operation, bytes | None]] = [(prediction(model, body), None) for body in INPUTS[model]]
         if model == "mt":
-            opened = [await run(version, OpenSession(TextInput(**one)), None) for one in INPUTS[model]]
-            asked = [(Predict(TextInput(text="Il va")), one.state) for one in opened]
-        alone: list[Outcome] = [await run(version, *one) for one in asked]
-        together = await asyncio.gather(*(run(version, *one) for one in asked))
+            opened = [await run(version, OpenSession(TextInput(**body)), None) for body in INPUTS[model]]
+            requests = [(Predict(TextInput(text="Il va")), outcome.state) for outcome in opened]
+        alone: list[Outcome] = [await run(version, *request) for request in requests]
+        together = await asyncio.gather(*(run(version, *request) for request in requests))
         assert (together == alone) is same
-
-    play(Scene(catalogue, max_batch=max_batch), work)
 
 
 def test_a_dtype_for_a_model_that_is_not_served_is_warned_of(server: Server) -> None:
-    told = [line for line in map(json.loads, server.log.splitlines()) if line["event"] == "dtype of no served model"]
-    assert [(line["level"], line["model"], line["served"]) for line in told] == [
+    warnings = [
+        line for line in map(json.loads, server.log.splitlines()) if line["event"] == "dtype of no served model"
+    ]
+    assert [(line["level"], line["model"], line["served"]) for line in warnings] == [
         ("warning", "sensors", ["mt", "sensor", "words"])
     ]

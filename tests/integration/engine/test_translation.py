@@ -8,11 +8,11 @@ import pytest
 
 from service.domain.errors import InternalError, InvalidRequest
 from service.domain.operations import Operation, Predict, TextInput
-from service.engine.registry import LoadedModel, ModelRegistry
+from service.engine.registry import ModelRegistry
 from service.tasks.translation.operations import Advance, TranslationOperation
 from service.tasks.translation.task import TranslationTask
-from tests.folders import load_catalogue, write_language_model
-from tests.integration.engine.test_engine import Scene, play
+from tests.folders import load_registry, write_language_model
+from tests.integration.engine.running_engine import RunningEngine, registry_with_task
 from tests.rounding import same_answer
 from tests.translation_folders import write_encoder_decoder
 from tests.translation_requests import AcceptTranslation, OpenTranslation, ScoreTranslation, Translate, TranslateOptions
@@ -21,72 +21,67 @@ POISON = 87
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
     models = tmp_path_factory.mktemp("models")
     write_encoder_decoder(models, name="attending")
     write_encoder_decoder(models, name="feeding", decoder={"input_feed": True, "cell": "gru"}, bridge="linear")
     write_language_model(models, name="words")
-    return load_catalogue(models)
+    return load_registry(models)
 
 
 def operations() -> list[Operation]:
     texts = ["Go.", "I am hungry. Where is Tom?", "She likes dogs and cats, and " * 4, "日本", "Who are you?"]
     options = [TranslateOptions(1), TranslateOptions(4, attention=True), TranslateOptions(3, 5), TranslateOptions(8)]
-    translations = [Translate(text, one) for text in texts for one in options]
+    translations = [Translate(text, chosen) for text in texts for chosen in options]
     scores = [ScoreTranslation(text, "J'ai faim, Tom ?") for text in texts]
     return [*translations, *scores, *(OpenTranslation(text) for text in texts)]
 
 
-def test_batched_answers_equal_those_given_alone(catalogue: ModelRegistry) -> None:
-    async def work(scene: Scene) -> None:
-        for model in scene.engine.versions()[:2]:
-            alone = [await scene.output(model, one) for one in operations()]
-            together = await asyncio.gather(*(scene.output(model, one) for one in operations()))
+async def test_batched_answers_equal_those_given_alone(registry: ModelRegistry) -> None:
+    async with RunningEngine(registry) as running:
+        for model in running.engine.versions()[:2]:
+            alone = [await running.output(model, operation) for operation in operations()]
+            together = await asyncio.gather(*(running.output(model, operation) for operation in operations()))
             assert all(map(same_answer, together, alone))
-        assert scene.observer.counts["batch 8"] > 0
-
-    play(Scene(catalogue), work)
+        assert running.observer.counts["batch 8"] > 0
 
 
-def test_steps_of_many_sessions_equal_those_of_each(catalogue: ModelRegistry) -> None:
-    async def work(scene: Scene) -> None:
-        model, run = scene.one, scene.engine.run
+async def test_steps_of_many_sessions_equal_those_of_each(registry: ModelRegistry) -> None:
+    async with RunningEngine(registry) as running:
+        model, run = running.first, running.engine.run
         texts = ["Go.", "Where is Tom?", "Mary sings well, very well today.", "Go."]
         opened = [await run(model, OpenTranslation(text), None) for text in texts]
-        accepted = ["Il va", "Où est", None, "Elle"]
-        alone = [await run(model, AcceptTranslation(a), one.state) for a, one in zip(accepted, opened, strict=True)]
-        together = await asyncio.gather(
-            *(run(model, AcceptTranslation(a), one.state) for a, one in zip(accepted, opened, strict=True))
-        )
-        assert all(same_answer(one.output, two.output) for one, two in zip(alone, together, strict=True))
-        assert [one.timesteps for one in together] == [one.timesteps for one in alone]
+        operations = [AcceptTranslation(words) for words in ("Il va", "Où est", None, "Elle")]
+        steps = [(operation, outcome.state) for operation, outcome in zip(operations, opened, strict=True)]
+        alone = [await run(model, *step) for step in steps]
+        together = await asyncio.gather(*(run(model, *step) for step in steps))
+        assert all(same_answer(one.output, other.output) for one, other in zip(alone, together, strict=True))
+        assert [outcome.timesteps for outcome in together] == [outcome.timesteps for outcome in alone]
         assert together[2].state == opened[2].state
 
-    play(Scene(catalogue), work)
 
-
-def test_what_is_said_of_a_model_is_said_of_its_decoder(catalogue: ModelRegistry) -> None:
-    attending, feeding, _ = catalogue.versions()
+def test_what_is_said_of_a_model_is_said_of_its_decoder(registry: ModelRegistry) -> None:
+    attending, feeding, _ = registry.versions()
     assert (attending.task, attending.architecture, attending.verified) == ("translation", "encoder-decoder", True)
     assert (attending.cell, attending.num_layers, attending.hidden_size) == ("lstm", 1, 12)
     assert (feeding.cell, feeding.state_bytes) == ("gru", 4 * (12 + 10))
 
 
-def test_each_task_refuses_the_operations_of_the_other_and_a_session_without_source(catalogue: ModelRegistry) -> None:
-    async def work(scene: Scene) -> None:
-        translation, words = scene.one, scene.two
+async def test_each_task_refuses_the_operations_of_the_other_and_a_session_without_source(
+    registry: ModelRegistry,
+) -> None:
+    async with RunningEngine(registry) as running:
+        translation, words = running.first, running.last
         for model, operation in (
             (translation, Predict(TextInput(tokens=("the",)))),
             (words, Translate("the", TranslateOptions(5))),
         ):
             with pytest.raises(InvalidRequest, match="expected"):
-                await scene.output(model, operation)
+                await running.output(model, operation)
         with pytest.raises(InvalidRequest, match="input is missing"):
-            scene.engine.initial_state(translation)
+            running.engine.initial_state(translation)
         with pytest.raises(InvalidRequest, match="expected none, since only a translation's session"):
-            await scene.output(words, OpenTranslation("Go."))
-
-    play(Scene(catalogue), work)
+            await running.output(words, OpenTranslation("Go."))
 
 
 class Poisoned(TranslationTask):
@@ -98,23 +93,19 @@ class Poisoned(TranslationTask):
         return super().forward(batch)
 
 
-def test_an_operation_that_breaks_the_forward_pass_fails_alone(catalogue: ModelRegistry) -> None:
-    async def work(scene: Scene) -> None:
+async def test_an_operation_that_breaks_the_forward_pass_fails_alone(registry: ModelRegistry) -> None:
+    loaded = registry.get(registry.versions()[0])
+    async with RunningEngine(registry_with_task(loaded, Poisoned)) as running:
         good, bad = Translate("Go."), Translate("Tom")
-        sequences: list[Any] = [scene.engine._catalogue.get(scene.one).task.start(one, None) for one in (good, bad)]
-        assert [POISON in one.sources[0] for one in sequences] == [False, True]
-        expected = await scene.output(scene.one, good)
+        started: list[Any] = [loaded.task.start(operation, None) for operation in (good, bad)]
+        assert [POISON in operation.sources[0] for operation in started] == [False, True]
+        expected = await running.output(running.first, good)
         answers = await asyncio.gather(
-            *(scene.output(scene.one, one) for one in (good, bad, good)), return_exceptions=True
+            *(running.output(running.first, operation) for operation in (good, bad, good)), return_exceptions=True
         )
         assert isinstance(answers[1], InternalError)
         assert same_answer(answers[0], expected)
         assert same_answer(answers[2], expected)
-
-    one = catalogue.get(catalogue.versions()[0])
-    task = object.__new__(Poisoned)
-    task.__dict__.update(one.task.__dict__)
-    play(Scene(ModelRegistry([LoadedModel(one.version, task)])), work)
 
 
 def test_a_translation_folder_without_its_tokenizer_leaves_the_others_serving(
@@ -122,5 +113,5 @@ def test_a_translation_folder_without_its_tokenizer_leaves_the_others_serving(
 ) -> None:
     (write_encoder_decoder(tmp_path) / "target_tokenizer.json").unlink()
     write_language_model(tmp_path, name="words")
-    assert [one.name for one in load_catalogue(tmp_path).versions()] == ["words"]
+    assert [version.name for version in load_registry(tmp_path).versions()] == ["words"]
     assert any("model version refused" in message for message in caplog.messages)

@@ -20,7 +20,7 @@ from service.engine.runner import run_operation
 from service.engine.state_export import MAX_HEADER_BYTES, SafetensorsStateFiles
 from service.model_folder.safetensors_io import tensor_file
 from service.tasks.limits import TextLimits
-from tests.folders import load_catalogue, write_language_model
+from tests.folders import load_registry, write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.state_files import mutated, put_together, taken_apart, with_metadata, with_tensors
 from tests.translation_folders import write_encoder_decoder
@@ -104,10 +104,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
         write_forecaster(folder, name, golden=False, **settings)
     for name, settings in TRANSLATORS.items():
         write_encoder_decoder(folder, name, golden=False, **settings)
-    catalogue = load_catalogue(folder, TextLimits(50, 20, 30))
-    files, found = SafetensorsStateFiles(catalogue), {}
-    for version in catalogue.versions():
-        loaded = catalogue.get(version)
+    registry = load_registry(folder, TextLimits(50, 20, 30))
+    files, found = SafetensorsStateFiles(registry), {}
+    for version in registry.versions():
+        loaded = registry.get(version)
         state = None
         if version.task == "translation":
             state = run(loaded, OpenSession(TextInput(text="I am hungry.")), None).state

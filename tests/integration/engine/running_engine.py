@@ -1,0 +1,44 @@
+"""A running engine over the models of a registry."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from service.domain.models import ModelVersion
+from service.domain.operations import Operation
+from service.engine.engine import BatchingEngine
+from service.engine.registry import LoadedModel, ModelRegistry
+from service.tasks.base import Task
+from tests.fakes import CountingObserver, ManualClock
+from tests.server import Body
+
+
+class RunningEngine:
+    """An engine with its clock and observer; it runs inside an `async with` block."""
+
+    def __init__(self, registry: ModelRegistry, max_batch: int = 8, max_queue: int = 1000) -> None:
+        self.clock, self.observer = ManualClock(), CountingObserver()
+        self.engine = BatchingEngine(
+            registry, self.observer, self.clock.monotonic, max_batch=max_batch, max_queue=max_queue
+        )
+        self.first: ModelVersion = registry.versions()[0]
+        self.last: ModelVersion = registry.versions()[-1]
+
+    async def __aenter__(self) -> Self:
+        self.engine.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.engine.stop()
+
+    async def output(self, model: ModelVersion, operation: Operation) -> Body:
+        """Run an operation without a state and return its output."""
+        return (await self.engine.run(model, operation, None)).output
+
+
+def registry_with_task(loaded: LoadedModel, task_class: type[Task[Any, Any, Any]]) -> ModelRegistry:
+    """Return a registry of one loaded model whose task is of another class, over the same network."""
+    task = object.__new__(task_class)
+    task.__dict__.update(loaded.task.__dict__)
+    return ModelRegistry([LoadedModel(loaded.version, task)])
