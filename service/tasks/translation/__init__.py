@@ -1,1 +1,1 @@
-"""Translation: whole texts, scores, and sessions that follow a translator."""
+"""Translation: translations of whole texts, scores, and sessions for interactive translation."""

@@ -1,7 +1,7 @@
-"""Searches over target pieces: which to feed next, and what to do with the expectations that come back.
+"""Beam search and forced decoding over target pieces.
 
-A search occupies one decoder row or several. The task feeds `ids` to `state`, row by row, together with the rows of all
-other searches, and hands over what it has `DecoderOutput`.
+A search occupies one decoder row or several. At each timestep the task feeds `ids` to the rows of `state`, in one batch
+with the rows of other searches, and passes the search its `DecoderOutput`.
 """
 
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ from service.tasks.translation.subwords import TokenConstraints
 
 
 class DecoderOutput(NamedTuple):
-    """A timestep of R rows: log-probabilities (R, V), new states (R, total), weights over the source (R, S) or None."""
+    """One timestep of R rows: log-probabilities (R, V), new states (R, total), attention weights (R, S) or None."""
 
     logprobs: Tensor
     state: Tensor
-    weights: Tensor | None
+    attention: Tensor | None
 
 
 class Search(Protocol):
-    """What the task sees of a search."""
+    """The interface of a search to the task: the ids (R,) to feed next and the states (R, total) to feed them to."""
 
     ids: list[int]
     state: Tensor
     finished: bool
 
-    def update(self, seen: DecoderOutput) -> None:
-        """Take the result of a timestep."""
+    def update(self, output: DecoderOutput) -> None:
+        """Apply the output of a timestep to the search."""
 
 
 class ForcedDecoding:
-    """Feeds given pieces, all but the last, and keeps the log-probability of each but the first.
+    """Feeds the target `pieces` except the last one, and collects the log-probability of each except the first.
 
-    The state afterwards has yet to be fed the last piece.
+    The last piece has yet to be fed to the final state.
     """
 
     def __init__(self, pieces: list[int], state: Tensor) -> None:
@@ -45,93 +45,104 @@ class ForcedDecoding:
         self.logprobs: list[float] = []
         self._pieces = pieces
 
-    def update(self, seen: DecoderOutput) -> None:
-        following = self._pieces[len(self.logprobs) + 1]
-        self.logprobs.append(float(seen.logprobs[0, following]))
-        self.ids, self.state = [following], seen.state
+    def update(self, output: DecoderOutput) -> None:
+        next_piece = self._pieces[len(self.logprobs) + 1]
+        self.logprobs.append(float(output.logprobs[0, next_piece]))
+        self.ids, self.state = [next_piece], output.state
         self.finished = len(self.logprobs) + 1 == len(self._pieces)
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """Target pieces, the end included where it is reached, and their summed log-probability."""
+    """Target pieces, with the end of sequence if it was reached, and the sum of their log-probabilities.
+
+    `attention` are the weights (S,) over the source for each piece, if they were requested.
+    """
 
     pieces: list[int]
-    total: float
+    logprob: float
     ended: bool
-    weights: list[Tensor]
+    attention: list[Tensor]
 
     @property
     def score(self) -> float:
-        """Log-probability per piece."""
-        return self.total / max(1, len(self.pieces))
+        """The log-probability per piece."""
+        return self.logprob / max(1, len(self.pieces))
 
 
 #: Total log-probability, row of the hypothesis that it continues, piece.
 Candidate: TypeAlias = tuple[float, int, int]
-NOTHING = Hypothesis([], 0.0, False, [])
+EMPTY = Hypothesis([], 0.0, False, [])
 
 
 class BeamSearch:
-    """Beam search with the score normalised by length: K. Cho et al. (2014), A. Graves (2012); size 1 is greedy.
+    """Beam search with scores normalised by length: K. Cho et al. (2014), A. Graves (2012). Size 1 is greedy search.
 
-    Of the 2 * size best continuations, those among the first `size` that end are kept as results, the best others live
-    on. It is over with `size` results, or after `limit` pieces.
+    Of the 2 * `size` best continuations, those among the first `size` that end are results, and the best others stay in
+    the beam. The search ends with `size` results, or after `limit` pieces. `first_mask` (V,) is added to the
+    log-probabilities of the first piece.
     """
 
     def __init__(
         self,
-        marks: TokenConstraints,
+        constraints: TokenConstraints,
         state: Tensor,
         piece: int,
         *,
-        opening: Tensor,
+        first_mask: Tensor,
         size: int,
         limit: int,
-        weights: bool = False,
+        keep_attention: bool = False,
     ) -> None:
         self.ids = [piece]
         self.state = state[None]
         self.finished = False
-        self._marks = marks
-        self._allowed = opening
+        self._constraints = constraints
+        self._mask = first_mask
         self._size = size
         self._limit = limit
-        self._keeps_weights = weights
-        self._live = [NOTHING]
+        self._keep_attention = keep_attention
+        self._beam = [EMPTY]
         self._ended: list[Hypothesis] = []
 
-    def update(self, seen: DecoderOutput) -> None:
-        candidates = self._candidates(seen.logprobs)
-        end = self._marks.end
-        ended = [one for one in candidates[: self._size] if one[2] == end][: self._size - len(self._ended)]
-        going_on = [one for one in candidates if one[2] != end][: self._size]
-        self._ended += [self._longer(one, seen) for one in ended]
-        if going_on:
-            self._live = [self._longer(one, seen) for one in going_on]
-            self.ids = [piece for _, _, piece in going_on]
-            self.state = seen.state[[row for _, row, _ in going_on]]
-        self._allowed = self._marks.never
+    def update(self, output: DecoderOutput) -> None:
+        candidates = self._candidates(output.logprobs)
+        end = self._constraints.end
+        ended = [candidate for candidate in candidates[: self._size] if candidate[2] == end]
+        continued = [candidate for candidate in candidates if candidate[2] != end][: self._size]
+        self._ended += [self._extend(candidate, output) for candidate in ended[: self._size - len(self._ended)]]
+        if continued:
+            self._beam = [self._extend(candidate, output) for candidate in continued]
+            self.ids = [piece for _, _, piece in continued]
+            self.state = output.state[[row for _, row, _ in continued]]
+        self._mask = self._constraints.mask
         self._limit -= 1
-        self.finished = not going_on or not self._limit or len(self._ended) >= self._size
+        self.finished = not continued or not self._limit or len(self._ended) >= self._size
 
     def _candidates(self, logprobs: Tensor) -> list[Candidate]:
-        """Return total, row and piece of the best continuations, best first."""
-        best, pieces = (logprobs + self._allowed).topk(min(2 * self._size, logprobs.shape[1]))
-        totals = best.double() + torch.tensor([one.total for one in self._live], dtype=torch.float64)[:, None]
-        values, places = totals.flatten().topk(min(2 * self._size, totals.numel()))
-        flat, width = pieces.flatten().tolist(), pieces.shape[1]
-        found = zip(values.tolist(), places.tolist(), strict=True)
-        return [(value, place // width, flat[place]) for value, place in found if value > -torch.inf]
+        """Return the best continuations of the hypotheses, best first."""
+        best, pieces = (logprobs + self._mask).topk(min(2 * self._size, logprobs.shape[1]))
+        before = torch.tensor([hypothesis.logprob for hypothesis in self._beam], dtype=torch.float64)
+        totals = best.double() + before[:, None]
+        values, indices = totals.flatten().topk(min(2 * self._size, totals.numel()))
+        flat_pieces, width = pieces.flatten().tolist(), pieces.shape[1]
+        ranked = zip(values.tolist(), indices.tolist(), strict=True)
+        return [(value, index // width, flat_pieces[index]) for value, index in ranked if value > -torch.inf]
 
-    def _longer(self, candidate: Candidate, seen: DecoderOutput) -> Hypothesis:
-        total, row, piece = candidate
-        before = self._live[row]
-        kept = self._keeps_weights and seen.weights is not None
-        weights = [*before.weights, seen.weights[row]] if kept and seen.weights is not None else []
-        return Hypothesis([*before.pieces, piece], total, piece == self._marks.end, weights)
+    def _extend(self, candidate: Candidate, output: DecoderOutput) -> Hypothesis:
+        """Return the hypothesis that a candidate continues, with its piece appended."""
+        logprob, row, piece = candidate
+        before = self._beam[row]
+        attention: list[Tensor] = []
+        if self._keep_attention and output.attention is not None:
+            attention = [*before.attention, output.attention[row]]
+        return Hypothesis([*before.pieces, piece], logprob, piece == self._constraints.end, attention)
 
     def results(self) -> list[Hypothesis]:
-        """Return what was found: ended ones by score, then those that the limit cut off."""
-        rest = [] if len(self._ended) >= self._size else self._live
-        return [group for part in (self._ended, rest) for group in sorted(part, key=lambda one: -one.score)]
+        """Return the hypotheses that ended, best first, then, if these are too few, those that the limit cut off."""
+        cut_off = [] if len(self._ended) >= self._size else self._beam
+        return [*_by_score(self._ended), *_by_score(cut_off)]
+
+
+def _by_score(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+    return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)

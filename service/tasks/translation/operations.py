@@ -1,4 +1,4 @@
-"""Translation operations under way: which sources to read, which searches to advance, and what comes of them."""
+"""Translation operations in progress: the sources to encode, the searches to advance, and their outcome."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from service.nets.layers.attention import EncoderMemory
 from service.tasks.numbers import perplexity, round_digits
 from service.tasks.translation.beam_search import BeamSearch, DecoderOutput, ForcedDecoding, Search
 from service.tasks.translation.requests import CompletionOptions
-from service.tasks.translation.session_state import TranslationState, at_source
+from service.tasks.translation.session_state import TranslationState, initial_translation_state
 from service.tasks.translation.subwords import SubwordCodec, TokenConstraints
 from service.tasks.translation.word_completion import WordCompletionSearch
 from service.tasks.vocabulary import EncodedText
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """A source that was read: its memory (N = 1) and the decoder's first state (total,)."""
+class EncodedSource:
+    """An encoded source: its memory (N = 1) and the decoder's first state (total,)."""
 
     memory: EncoderMemory
     state: Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class ActiveSearch:
     """A search and the memory of the source that it attends to."""
 
     search: Search
@@ -32,47 +32,47 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """One operation's share of a timestep: its sources read, and what each of its searches has seen, in order."""
+class TranslationOutput:
+    """The output of a timestep for one operation: its encoded sources and the outputs of its searches, in order."""
 
-    read: list[Read]
-    seen: list[DecoderOutput]
+    sources: list[EncodedSource]
+    searches: list[DecoderOutput]
 
 
 class TranslationOperation:
-    """The base of the operations. Before each timestep `sources` are to be read and `searches` to be advanced."""
+    """Base class of the operations. A timestep encodes its `sources` and advances its `searches`."""
 
-    #: Whether others will want the memory of this source soon.
-    keeps_memory = False
+    #: Whether the memory of the source is cached, since later operations of the session use it.
+    caches_memory = False
 
     def __init__(self, state: TranslationState | None) -> None:
         self.state = state
         self.finished = False
         self.sources: list[tuple[int, ...]] = []
-        self.searches: list[Placed] = []
+        self.searches: list[ActiveSearch] = []
 
-    def update(self, advance: Advance) -> None:
-        """Take the result of a timestep."""
-        for placed, seen in zip(self.searches, advance.seen, strict=True):
-            placed.search.update(seen)
+    def update(self, output: TranslationOutput) -> None:
+        """Apply the output of a timestep to the operation."""
+        for active, search_output in zip(self.searches, output.searches, strict=True):
+            active.search.update(search_output)
         self.sources = []
-        if advance.read:
-            self._on_read(advance.read)
-        self.searches = [placed for placed in self.searches if not placed.search.finished]
-        self._proceed()
+        if output.sources:
+            self._start_searches(output.sources)
+        self.searches = [active for active in self.searches if not active.search.finished]
+        self._continue()
 
-    def _on_read(self, read: list[Read]) -> None:
-        """Take the sources that were asked for."""
+    def _start_searches(self, sources: list[EncodedSource]) -> None:
+        """Start the searches of sources that were encoded."""
 
-    def _proceed(self) -> None:
-        """Go on with the searches that are left."""
+    def _continue(self) -> None:
+        """Set the sources and searches of the next timestep, or finish."""
         self.finished = not self.searches
 
 
 class OpenOperation(TranslationOperation):
-    """Reads the source of a new session."""
+    """Encodes the source of a new session."""
 
-    keeps_memory = True
+    caches_memory = True
 
     def __init__(self, source: tuple[int, ...], begin: int) -> None:
         super().__init__(None)
@@ -80,30 +80,30 @@ class OpenOperation(TranslationOperation):
         self._source = source
         self._begin = begin
 
-    def _on_read(self, read: list[Read]) -> None:
-        self.state = at_source(self._source, self._begin, read[0].state)
+    def _start_searches(self, sources: list[EncodedSource]) -> None:
+        self.state = initial_translation_state(self._source, self._begin, sources[0].state)
 
     def outcome(self, state: bytes) -> Outcome:
         return Outcome({}, state, timesteps=len(self._source))
 
 
 class ScoreOperation(TranslationOperation):
-    """Feeds a given target and reports the log-probability of each of its tokens, the end included."""
+    """Feeds a given target and returns the log-probability of each of its tokens, the end included."""
 
     def __init__(
-        self, source: tuple[int, ...], target: EncodedText, pieces: SubwordCodec, marks: TokenConstraints
+        self, source: tuple[int, ...], target: EncodedText, codec: SubwordCodec, constraints: TokenConstraints
     ) -> None:
         super().__init__(None)
         self.sources = [source]
         self._source = source
         self._target = target
-        self._tokens = [*target.tokens, pieces.token(marks.end)]
-        self._fed = [marks.begin, *target.ids, marks.end]
+        self._tokens = [*target.tokens, codec.id_to_token(constraints.end)]
+        self._pieces = [constraints.begin, *target.ids, constraints.end]
         self._forced: ForcedDecoding | None = None
 
-    def _on_read(self, read: list[Read]) -> None:
-        self._forced = ForcedDecoding(self._fed, read[0].state)
-        self.searches = [Placed(self._forced, read[0].memory)]
+    def _start_searches(self, sources: list[EncodedSource]) -> None:
+        self._forced = ForcedDecoding(self._pieces, sources[0].state)
+        self.searches = [ActiveSearch(self._forced, sources[0].memory)]
 
     def outcome(self, state: bytes) -> Outcome:
         logprobs = self._forced.logprobs if self._forced is not None else []
@@ -120,83 +120,88 @@ class ScoreOperation(TranslationOperation):
 
 
 class PrefixOperation(TranslationOperation):
-    """Feeds accepted target words to a session, then looks for the next words and for the rest of the sentence."""
+    """Feeds accepted target words to a session, then searches for the next words and for the rest of the sentence."""
 
-    keeps_memory = True
+    caches_memory = True
 
     def __init__(
         self,
-        position: TranslationState,
+        state: TranslationState,
         memory: EncoderMemory | None,
         accepted: list[int],
         *,
-        pieces: SubwordCodec,
-        marks: TokenConstraints,
+        codec: SubwordCodec,
+        constraints: TokenConstraints,
         options: CompletionOptions,
         limit: int,
     ) -> None:
-        super().__init__(position)
+        super().__init__(state)
         self._accepted = accepted
-        self._pieces = pieces
-        self._marks = marks
+        self._codec = codec
+        self._constraints = constraints
         self._options = options
         self._limit = limit
         self._memory = memory
-        self._forced = ForcedDecoding([position.pending, *accepted], position.decoder)
+        self._forced = ForcedDecoding([state.pending, *accepted], state.decoder)
         self._beam: BeamSearch | None = None
         self._words: WordCompletionSearch | None = None
         if memory is None:
-            self.sources = [position.source]
+            self.sources = [state.source]
         else:
-            self._feed(memory)
+            self._feed_accepted(memory)
 
-    def _on_read(self, read: list[Read]) -> None:
-        self._feed(read[0].memory)
+    def _start_searches(self, sources: list[EncodedSource]) -> None:
+        self._feed_accepted(sources[0].memory)
 
-    def _feed(self, memory: EncoderMemory) -> None:
+    def _feed_accepted(self, memory: EncoderMemory) -> None:
         self._memory = memory
         if self._forced.finished:
-            self._look()
+            self._search()
         else:
-            self.searches = [Placed(self._forced, memory)]
+            self.searches = [ActiveSearch(self._forced, memory)]
 
-    def _proceed(self) -> None:
+    def _continue(self) -> None:
         if not self.searches and self._beam is None:
-            self._look()
+            self._search()
         self.finished = not self.searches
 
-    def _look(self) -> None:
-        """Search from where the session stands after the accepted words."""
+    def _search(self) -> None:
+        """Set the state after the accepted words, and start the searches from there."""
         before, memory, options = self.state, self._memory, self._options
-        assert before is not None  # noqa: S101 set from the start; for the type checker
-        assert memory is not None  # noqa: S101 read by now; likewise
-        last = [before.pending, *self._accepted][-1]
+        assert before is not None  # noqa: S101 set by the constructor; for the type checker
+        assert memory is not None  # noqa: S101 set before any search; likewise
+        pending = [before.pending, *self._accepted][-1]
         count = before.accepted + len(self._accepted)
-        after = TranslationState(before.source, count, last, self._forced.state[0])
-        self.state, follows = after, count > 0
-        opening = self._marks.onward if follows else self._marks.first
+        self.state = TranslationState(before.source, count, pending, self._forced.state[0])
+        decoder, after_prefix = self.state.decoder, count > 0
+        first_mask = self._constraints.prefix_mask if after_prefix else self._constraints.first_mask
         self._beam = BeamSearch(
-            self._marks, after.decoder, last, opening=opening, size=options.beam_size, limit=self._limit
+            self._constraints, decoder, pending, first_mask=first_mask, size=options.beam_size, limit=self._limit
         )
         self._words = WordCompletionSearch(
-            self._pieces, self._marks, after.decoder, last, opening=opening, follows=follows, top_k=options.top_k
+            self._codec,
+            self._constraints,
+            decoder,
+            pending,
+            first_mask=first_mask,
+            after_prefix=after_prefix,
+            top_k=options.top_k,
         )
-        self.searches = [Placed(self._beam, memory), Placed(self._words, memory)]
+        self.searches = [ActiveSearch(self._beam, memory), ActiveSearch(self._words, memory)]
 
     def outcome(self, state: bytes) -> Outcome:
         assert self._beam is not None  # noqa: S101 a finished operation has searched
         assert self._words is not None  # noqa: S101 likewise
         assert self.state is not None  # noqa: S101 likewise
         best = self._beam.results()[0]
-        follows = self.state.accepted > 0
         predictions: list[Json] = [
             {"token": text, "probability": round_digits(probability)} for text, probability in self._words.results()
         ]
         completion: dict[str, Json] = {
-            "text": self._pieces.text(best.pieces, follows=follows),
+            "text": self._codec.decode(best.pieces, after_prefix=self.state.accepted > 0),
             "score": round_digits(best.score),
         }
         output: dict[str, Json] = {"predictions": predictions, "completion": completion}
-        fed = len(self._accepted)
-        observation = Observation(fed, sum(self._forced.logprobs)) if fed else None
-        return Outcome(output, state, timesteps=fed, observation=observation)
+        count = len(self._accepted)
+        observation = Observation(count, sum(self._forced.logprobs)) if count else None
+        return Outcome(output, state, timesteps=count, observation=observation)

@@ -1,4 +1,4 @@
-"""What a translation model is asked, once the general operations are read for it."""
+"""Requests to a translation model, read from the operations that all tasks share."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,11 @@ from service.tasks.options import convert_options
 
 @dataclass(frozen=True, slots=True)
 class TranslateOptions:
-    """How to search for translations; `max_tokens` (end included) None: twice the source's tokens and ten."""
+    """The options of a translation.
+
+    `max_tokens` counts target tokens with the end of sequence; None for twice the source's tokens and ten.
+    `alternatives` is the number of further translations to return, `attention` asks for the attention weights.
+    """
 
     beam_size: int = 4
     max_tokens: int | None = None
@@ -20,7 +24,7 @@ class TranslateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Translate:
-    """Translate a text, sentence by sentence."""
+    """Translation of a text, sentence by sentence."""
 
     text: str
     options: TranslateOptions = TranslateOptions()
@@ -28,7 +32,7 @@ class Translate:
 
 @dataclass(frozen=True, slots=True)
 class ScoreTranslation:
-    """Answer with the log-probability of each token of a given translation; both texts are taken as one sentence."""
+    """Log-probability of each token of the translation `target`; each of the two texts is taken as one sentence."""
 
     text: str
     target: str
@@ -36,14 +40,14 @@ class ScoreTranslation:
 
 @dataclass(frozen=True, slots=True)
 class OpenTranslation:
-    """Read the source sentence of a new session; the outcome's state is its state 0."""
+    """Encoding of the source sentence of a new session; the state of the outcome is its state 0."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionOptions:
-    """How many next words to list, and how to search for the rest of the sentence."""
+    """The options of a translator's step: `top_k` next words to list, and the search for the rest of the sentence."""
 
     top_k: int = 5
     beam_size: int = 4
@@ -52,7 +56,7 @@ class CompletionOptions:
 
 @dataclass(frozen=True, slots=True)
 class AcceptTranslation:
-    """Feed accepted target words, answer with the next ones and the rest of the sentence; None: only look."""
+    """Acceptance of target words; the next words and the rest of the sentence are predicted. None accepts no word."""
 
     text: str | None
     options: CompletionOptions = CompletionOptions()
@@ -62,34 +66,37 @@ Request = Translate | ScoreTranslation | OpenTranslation | AcceptTranslation
 
 
 def read_request(operation: Operation, *, in_session: bool) -> Request:
-    """Return what an operation means to a translation model. Raises InvalidRequest for what it cannot mean."""
+    """Return an operation as a request to a translation model.
+
+    Raises InvalidRequest for an operation, input or option that the model does not have.
+    """
     match operation:
         case Predict() if in_session:
             return _accept(operation)
         case Predict():
             options = convert_options(operation.options, TranslateOptions, "translation")
-            return Translate(_text(operation.input), options)
+            return Translate(_read_text(operation.input), options)
         case Score():
-            given = require_text(operation.input)
-            if given.target is None:
+            text_input = require_text(operation.input)
+            if text_input.target is None:
                 raise InvalidRequest("input.target is missing: expected the translation to score", param="input.target")
-            return ScoreTranslation(_text(given, target=True), given.target)
+            return ScoreTranslation(_read_text(text_input, with_target=True), text_input.target)
         case OpenSession():
-            return OpenTranslation(_text(operation.input))
+            return OpenTranslation(_read_text(operation.input))
     raise InvalidRequest("the model translates and generates no free text: expected predict, score or a step")
 
 
 def _accept(operation: Predict) -> AcceptTranslation:
     options = convert_options(operation.options, CompletionOptions, "a translation's session")
-    return AcceptTranslation(None if operation.input is None else _text(operation.input), options)
+    return AcceptTranslation(None if operation.input is None else _read_text(operation.input), options)
 
 
-def _text(given: Input | None, *, target: bool = False) -> str:
-    found = None if given is None else require_text(given)
-    if found is None or found.text is None:
+def _read_text(model_input: Input | None, *, with_target: bool = False) -> str:
+    text_input = None if model_input is None else require_text(model_input)
+    if text_input is None or text_input.text is None:
         raise InvalidRequest(
             "input.text is missing: expected text, since a translation model reads no tokens or ids", param="input.text"
         )
-    if found.target is not None and not target:
+    if text_input.target is not None and not with_target:
         raise InvalidRequest("input.target is given: expected it for score only", param="input.target")
-    return found.text
+    return text_input.text

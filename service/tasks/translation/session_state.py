@@ -1,4 +1,4 @@
-"""Where a translation session stands, as a value and as bytes."""
+"""Session state of a translation, and its serialisation."""
 
 import struct
 from dataclasses import dataclass
@@ -10,17 +10,18 @@ from service.domain.errors import InvalidRequest, StateCorrupted
 from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.state_layout import StateLayout
 
-#: Source tokens, target tokens fed, the target token that is fed next.
+#: The numbers of source tokens and of accepted target tokens, and the target token that is fed next.
 HEADER = struct.Struct("<III")
-#: More target tokens than any sentence has, and few enough to be counted on.
+#: More target tokens than any sentence has; counting on from here does not overflow.
 MAX_ACCEPTED = 2**31
 
 
 @dataclass(frozen=True, slots=True)
 class TranslationState:
-    """The source, how many target tokens were accepted, and the decoder's state before the last of them.
+    """The state of a session: source ids, number of accepted target tokens, and decoder state (total,).
 
-    `pending` is that last one, or the begin mark: feeding it is how the network tells what it expects next.
+    `pending` is the last accepted token, or the begin token. It has yet to be fed to the decoder state, which gives the
+    probabilities of the next token.
     """
 
     source: tuple[int, ...]
@@ -30,7 +31,7 @@ class TranslationState:
 
 
 class TranslationStateCodec:
-    """Encodes translation states.
+    """Encodes translation states as bytes and as named tensors.
 
     The stored bytes are little-endian: the header, the source's ids as 32-bit integers and the decoder's state as
     float32. An imported source has at most `max_source_tokens` ids.
@@ -59,7 +60,7 @@ class TranslationStateCodec:
         return header + ids + self._layout.to_bytes(state.decoder)
 
     def from_bytes(self, raw: bytes) -> TranslationState:
-        """Return the state that `raw` holds. Raises StateCorrupted for a wrong length, id or number."""
+        """Return the state of a session's bytes. Raises StateCorrupted for a wrong length, id or number."""
         if len(raw) < HEADER.size:
             raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected at least {HEADER.size}")
         count, accepted, pending = HEADER.unpack_from(raw)
@@ -72,7 +73,7 @@ class TranslationStateCodec:
         return TranslationState(source, accepted, pending, self._layout.from_bytes(raw[start:]))
 
     def to_tensors(self, state: TranslationState) -> dict[str, Tensor]:
-        """Return the decoder's tensors, the ids of the `source`, how many were `accepted`, and the `pending` id."""
+        """Return the decoder's tensors, the ids `source`, the number `accepted` and the id `pending`."""
         return {
             **self._layout.to_tensors(state.decoder),
             "source": torch.tensor(state.source),
@@ -81,13 +82,13 @@ class TranslationStateCodec:
         }
 
     def from_tensors(self, tensors: ImportedTensors) -> TranslationState:
-        """Return the state that `tensors` hold. Raises InvalidRequest for a tensor that does not fit."""
+        """Return an imported state. Raises InvalidRequest for a tensor that does not fit."""
         source = tensors.take_ids("source", self._max_source_tokens, self._vocabularies[0])
         accepted = tensors.take_int("accepted", 0, MAX_ACCEPTED)
         pending = tensors.take_int("pending", 0, self._vocabularies[1] - 1)
         return TranslationState(source, accepted, pending, self._layout.from_tensors(tensors))
 
 
-def at_source(source: tuple[int, ...], begin: int, decoder: Tensor) -> TranslationState:
-    """Return state 0 of a session."""
+def initial_translation_state(source: tuple[int, ...], begin: int, decoder: Tensor) -> TranslationState:
+    """Return the state of a session without accepted tokens; `decoder` (total,) is the decoder's first state."""
     return TranslationState(source, 0, begin, torch.clone(decoder))

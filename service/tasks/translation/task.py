@@ -1,4 +1,4 @@
-"""Translation with an encoder-decoder: whole texts, scores of given translations, and sessions of a translator."""
+"""Translation task: texts, scores of given translations, and interactive sessions with an encoder-decoder."""
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -12,12 +12,12 @@ from service.tasks.state_layout import StateLayout
 from service.tasks.translation.batched_decoder import BatchedDecoder
 from service.tasks.translation.encoder_cache import EncoderCache
 from service.tasks.translation.operations import (
-    Advance,
+    EncodedSource,
     OpenOperation,
     PrefixOperation,
-    Read,
     ScoreOperation,
     TranslationOperation,
+    TranslationOutput,
 )
 from service.tasks.translation.requests import (
     AcceptTranslation,
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class TranslationTask:
-    """Turns operations into searches and runs a timestep for many of them at once."""
+    """Translation task: translates texts, scores translations and completes accepted prefixes."""
 
     name = "translation"
 
@@ -46,53 +46,55 @@ class TranslationTask:
         self._limits = limits
         roles = network.config.special_tokens
         self._source, self._target = SubwordCodec(source), SubwordCodec(target)
-        # Both roles are there: the configuration demands them, the vocabularies were checked for them.
+        # The configuration requires both roles, and the vocabularies were checked for their tokens.
         self._end_of_source = source.token_to_id(roles["end"]) or 0
-        self._marks = self._target.marks(target.token_to_id(roles["begin"]) or 0, target.token_to_id(roles["end"]) or 0)
+        begin, end = target.token_to_id(roles["begin"]) or 0, target.token_to_id(roles["end"]) or 0
+        self._constraints = self._target.constraints(begin, end)
         layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
-        # A source has one token more than its sentence: the end of sequence.
-        self.state_codec = TranslationStateCodec(layout, source.size, target.size, self._longest_sentence + 1)
-        self._passes = BatchedDecoder(network, layout)
-        self._memories = EncoderCache()
+        # A source has one token more than its sentence, the end of sequence.
+        self.state_codec = TranslationStateCodec(layout, source.size, target.size, self._max_sentence_tokens + 1)
+        self._decoder = BatchedDecoder(network, layout)
+        self._cache = EncoderCache()
 
     @property
     def initial_state(self) -> TranslationState | None:
-        """None: a session has no state before its source is read."""
+        """None, since a session has no state before its source is encoded."""
         return None
 
     def start(self, operation: Operation, state: TranslationState | None) -> TranslationOperation:
-        """Encode and check the operation's input. Raises InvalidRequest and its kinds; nothing has run by then."""
+        """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""
         request = read_request(operation, in_session=state is not None)
         match request:
             case Translate():
                 return self._start_text(request)
             case ScoreTranslation():
-                source = self._one_source(request.text)
+                source = self._encode_source(request.text)
                 target = self._encode_target(request.target, "input.target")
-                return ScoreOperation(source, target, self._target, self._marks)
+                return ScoreOperation(source, target, self._target, self._constraints)
             case OpenTranslation():
-                return OpenOperation(self._one_source(request.text), self._marks.begin)
+                return OpenOperation(self._encode_source(request.text), self._constraints.begin)
             case AcceptTranslation():
-                return self._start_accept(request, state)
+                return self._start_prefix(request, state)
 
     def _start_text(self, operation: Translate) -> TextTranslation:
         options = operation.options
         self._check_options(options)
-        parts = [(self._encode_source(text), separator) for text, separator in self._sentences(operation.text)]
-        what, most = "input.text", self._limits.input_tokens
-        if options.attention:  # the answer grows with the square of the text
-            what, most = f"{what}, with options.attention,", self._limits.sentence_tokens // (1 + options.alternatives)
-        self._check_length(what, sum(len(encoded.ids) for encoded, _ in parts), most)
+        parts = [(self._encode_sentence(text), separator) for text, separator in self._sentences(operation.text)]
+        subject, limit = "input.text", self._limits.input_tokens
+        if options.attention:  # the size of the output is quadratic in the length of the text
+            subject = f"{subject}, with options.attention,"
+            limit = self._limits.sentence_tokens // (1 + options.alternatives)
+        self._check_length(subject, sum(len(encoded.ids) for encoded, _ in parts), limit)
         sentences = [
             Sentence(
                 (*encoded.ids, self._end_of_source),
-                [*encoded.tokens, self._source.token(self._end_of_source)],
-                self._limit(options.max_tokens, len(encoded.ids)),
+                [*encoded.tokens, self._source.id_to_token(self._end_of_source)],
+                self._max_target_tokens(options.max_tokens, len(encoded.ids)),
                 separator,
             )
             for encoded, separator in parts
         ]
-        return TextTranslation(sentences, self._target, self._marks, options)
+        return TextTranslation(sentences, self._target, self._constraints, options)
 
     def _check_options(self, options: TranslateOptions) -> None:
         if options.alternatives >= options.beam_size:
@@ -107,18 +109,24 @@ class TranslationTask:
                 param="options.attention",
             )
 
-    def _start_accept(self, operation: AcceptTranslation, state: TranslationState | None) -> PrefixOperation:
+    def _start_prefix(self, operation: AcceptTranslation, state: TranslationState | None) -> PrefixOperation:
         if state is None:
             raise InvalidRequest("accepted words go to a session: expected one created with its source", param="input")
         accepted: list[int] = []
         if operation.text is not None:
-            accepted = self._encode_target(operation.text, "input.text", follows=state.accepted > 0).ids
-        limit = self._limit(operation.options.max_tokens, len(state.source) - 1)
+            accepted = self._encode_target(operation.text, "input.text", after_prefix=state.accepted > 0).ids
+        limit = self._max_target_tokens(operation.options.max_tokens, len(state.source) - 1)
         if operation.options.max_tokens is None:
             limit = max(10, limit - state.accepted - len(accepted))
-        memory = self._memories.get(state.source)
-        options, pieces, marks = operation.options, self._target, self._marks
-        return PrefixOperation(state, memory, accepted, pieces=pieces, marks=marks, options=options, limit=limit)
+        return PrefixOperation(
+            state,
+            self._cache.get(state.source),
+            accepted,
+            codec=self._target,
+            constraints=self._constraints,
+            options=operation.options,
+            limit=limit,
+        )
 
     def _sentences(self, text: str) -> list[tuple[str, str]]:
         sentences = split_sentences(text)
@@ -126,23 +134,23 @@ class TranslationTask:
             raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
         return sentences
 
-    def _one_source(self, text: str) -> tuple[int, ...]:
+    def _encode_source(self, text: str) -> tuple[int, ...]:
         if not text.strip():
             raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
-        return (*self._encode_source(text).ids, self._end_of_source)
+        return (*self._encode_sentence(text).ids, self._end_of_source)
 
-    def _encode_source(self, text: str) -> EncodedText:
+    def _encode_sentence(self, text: str) -> EncodedText:
         encoded = self._source.encode(text, "input.text")
-        sentence = f"input.text has a sentence ({text[:30]!r}...) that"
-        self._check_length(sentence, len(encoded.ids), self._longest_sentence)
+        subject = f"input.text has a sentence ({text[:30]!r}...) that"
+        self._check_length(subject, len(encoded.ids), self._max_sentence_tokens)
         return encoded
 
     @property
-    def _longest_sentence(self) -> int:
+    def _max_sentence_tokens(self) -> int:
         return min(self._limits.sentence_tokens, self._limits.input_tokens)
 
-    def _encode_target(self, text: str, field: str, *, follows: bool = False) -> EncodedText:
-        encoded = self._target.encode(text, field, follows=follows)
+    def _encode_target(self, text: str, field: str, *, after_prefix: bool = False) -> EncodedText:
+        encoded = self._target.encode(text, field, after_prefix=after_prefix)
         if not encoded.ids:
             raise InvalidRequest(f"{field} has no token: expected at least one word", param=field)
         if len(encoded.ids) > self._limits.generated_tokens:
@@ -150,32 +158,39 @@ class TranslationTask:
             raise InputTooLong(f"{field} has {len(encoded.ids)} tokens: expected at most {limit}", param=field)
         return encoded
 
-    def _check_length(self, what: str, count: int, limit: int) -> None:
+    def _check_length(self, subject: str, count: int, limit: int) -> None:
         if count > limit:
-            raise InputTooLong(f"{what} has {count} tokens: expected at most {limit}", param="input.text")
+            raise InputTooLong(f"{subject} has {count} tokens: expected at most {limit}", param="input.text")
 
-    def _limit(self, wanted: int | None, source_tokens: int) -> int:
-        most = self._limits.generated_tokens
-        if wanted is not None and wanted > most:
-            raise InvalidRequest(f"options.max_tokens is {wanted}: expected at most {most}", param="options.max_tokens")
-        return min(most, 2 * source_tokens + 10) if wanted is None else wanted
+    def _max_target_tokens(self, requested: int | None, source_tokens: int) -> int:
+        limit = self._limits.generated_tokens
+        if requested is None:
+            return min(limit, 2 * source_tokens + 10)
+        if requested > limit:
+            raise InvalidRequest(
+                f"options.max_tokens is {requested}: expected at most {limit}", param="options.max_tokens"
+            )
+        return requested
 
-    def forward(self, batch: list[TranslationOperation]) -> list[Advance]:
-        """Read the sources that are asked for and advance every search by one piece; changes no operation."""
-        read = self._passes.read([source for one in batch for source in one.sources])
-        seen = self._passes.look([placed for one in batch for placed in one.searches])
-        reads = _cut(read, [len(one.sources) for one in batch])
-        looks = _cut(seen, [len(one.searches) for one in batch])
-        for operation, own in zip(batch, reads, strict=True):
-            if operation.keeps_memory:
-                self._keep(operation.sources, own)
-        return [Advance(*shares) for shares in zip(reads, looks, strict=True)]
+    def forward(self, batch: list[TranslationOperation]) -> list[TranslationOutput]:
+        """Encode all sources, advance all searches by one piece, and return one output for each operation.
 
-    def _keep(self, sources: Sequence[tuple[int, ...]], reads: list[Read]) -> None:
-        for source, read in zip(sources, reads, strict=True):
-            self._memories.put(source, read.memory)
+        Operations are not modified.
+        """
+        encoded = self._decoder.encode([source for operation in batch for source in operation.sources])
+        decoded = self._decoder.decode([search for operation in batch for search in operation.searches])
+        sources = _split(encoded, [len(operation.sources) for operation in batch])
+        searches = _split(decoded, [len(operation.searches) for operation in batch])
+        for operation, own_sources in zip(batch, sources, strict=True):
+            if operation.caches_memory:
+                self._cache_memories(operation.sources, own_sources)
+        return [TranslationOutput(*parts) for parts in zip(sources, searches, strict=True)]
+
+    def _cache_memories(self, sources: Sequence[tuple[int, ...]], encoded: list[EncodedSource]) -> None:
+        for source, own in zip(sources, encoded, strict=True):
+            self._cache.put(source, own.memory)
 
 
-def _cut(items: list[T], counts: list[int]) -> list[list[T]]:
-    """Cut a list into parts of so many items each."""
+def _split(items: list[T], counts: list[int]) -> list[list[T]]:
+    """Split a list into parts of the given lengths."""
     return [items[start:end] for start, end in pairwise(accumulate(counts, initial=0))]

@@ -9,7 +9,7 @@ import pytest
 from service.domain.errors import InternalError, InvalidRequest
 from service.domain.operations import Operation, Predict, TextInput
 from service.engine.registry import ModelRegistry
-from service.tasks.translation.operations import Advance, TranslationOperation
+from service.tasks.translation.operations import TranslationOperation, TranslationOutput
 from service.tasks.translation.task import TranslationTask
 from tests.folders import load_registry, write_language_model
 from tests.integration.engine.running_engine import RunningEngine, registry_with_task
@@ -87,7 +87,7 @@ async def test_each_task_refuses_the_operations_of_the_other_and_a_session_witho
 class Poisoned(TranslationTask):
     """Fails its forward pass whenever a source with the poison token is to be read."""
 
-    def forward(self, batch: list[TranslationOperation]) -> list[Advance]:
+    def forward(self, batch: list[TranslationOperation]) -> list[TranslationOutput]:
         if any(POISON in source for sequence in batch for source in sequence.sources):
             raise RuntimeError("poison")
         return super().forward(batch)

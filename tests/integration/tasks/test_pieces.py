@@ -27,11 +27,11 @@ def pieces() -> SubwordCodec:
     ],
 )
 def test_parts_give_the_pieces_of_the_whole(pieces: SubwordCodec, whole: str, parts: list[str]) -> None:
-    fed = [index for at, part in enumerate(parts) for index in pieces.encode(part, "text", follows=at > 0).ids]
+    fed = [index for at, part in enumerate(parts) for index in pieces.encode(part, "text", after_prefix=at > 0).ids]
     assert fed == pieces.encode(whole, "text").ids
 
 
-@pytest.mark.parametrize("follows", [False, True])
+@pytest.mark.parametrize("after_prefix", [False, True])
 @pytest.mark.parametrize("blank", ["", "  ", "\n"])
-def test_a_blank_part_has_no_piece(pieces: SubwordCodec, blank: str, follows: bool) -> None:
-    assert pieces.encode(blank, "text", follows=follows).ids == []
+def test_a_blank_part_has_no_piece(pieces: SubwordCodec, blank: str, after_prefix: bool) -> None:
+    assert pieces.encode(blank, "text", after_prefix=after_prefix).ids == []

@@ -351,16 +351,16 @@ def test_next_words_of_pieces_are_whole_words_with_their_probability(tmp_path: P
     state = run(task, OpenTranslation("Who are you?")).state
     found = accept(task, state, accepted, top_k=8)
     position = task.state_codec.from_bytes(found.state)
-    target, marks = task._target, task._marks
+    target, marks = task._target, task._constraints
     prefix = tuple(target.encode(accepted, "text").ids) if accepted else ()
     oracle = Oracle(folder, list(position.source))
     listed = found.output["predictions"]
     assert len({one["token"] for one in listed}) == len(listed) == 8
     assert [one["probability"] for one in listed] == sorted((one["probability"] for one in listed), reverse=True)
     for one in listed:
-        pieces = target.encode(one["token"], "text", follows=bool(prefix)).ids
+        pieces = target.encode(one["token"], "text", after_prefix=bool(prefix)).ids
         after = oracle.logprobs((*prefix, *pieces))
-        over = sum(math.exp(p) for at, p in enumerate(after) if marks.onward[at] == 0)
+        over = sum(math.exp(p) for at, p in enumerate(after) if marks.prefix_mask[at] == 0)
         own = math.exp(oracle.total((*prefix, *pieces)) - oracle.total(prefix)) * over
         # A word of pieces that is also written otherwise counts all its spellings.
         assert one["probability"] >= own * (1 - LOGIT * len(pieces))
