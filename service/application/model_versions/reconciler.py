@@ -45,31 +45,40 @@ class ModelReconciler:
 
     async def start(self) -> None:
         """Load all versions of the folder before the first request."""
-        while due := [folder for folder in (await self.reconcile()).awaited if folder.settled]:
-            for folder in due:
+        while folders := _settled(await self.reconcile()):
+            for folder in folders:
                 await self._load(folder)  # the next pass publishes all of them
 
     async def run(self, every_seconds: float) -> None:
         """Reconcile every `every_seconds`, and load one version at a time meanwhile. Runs until it is cancelled."""
         loading: asyncio.Task[None] | None = None
-        try:
+        async with asyncio.TaskGroup() as tasks:  # it cancels a load in progress and waits for its end
             while True:
                 if loading is None:
                     await asyncio.sleep(every_seconds)
                 else:
                     await asyncio.wait([loading], timeout=every_seconds)
-                try:
-                    if loading is not None and loading.done():
-                        done, loading = loading, None
-                        done.result()
-                    due = [folder for folder in (await self.reconcile()).awaited if folder.settled]
-                    if due and loading is None:
-                        loading = asyncio.create_task(self.load(due[0]))
-                except Exception as error:  # the next pass may succeed; loaded versions still serve
-                    log.error("looking after the models failed", exc_info=error)
-        finally:
-            if loading is not None:
-                loading.cancel()
+                if loading is not None and loading.done():
+                    loading = None
+                folders = await self._reconcile_or_log()
+                if folders and loading is None:
+                    loading = tasks.create_task(self._load_or_log(folders[0], every_seconds))
+
+    async def _reconcile_or_log(self) -> list[VersionFolder]:
+        """Run one pass and return the folders to load. The next pass may succeed; loaded versions still serve."""
+        try:
+            return _settled(await self.reconcile())
+        except Exception as error:
+            log.error("model reconciliation failed", exc_info=error)
+            return []
+
+    async def _load_or_log(self, folder: VersionFolder, retry_seconds: float) -> None:
+        """Load a version. After a failure, end only after `retry_seconds`, so that the next attempt waits as long."""
+        try:
+            await self.load(folder)
+        except Exception as error:
+            log.error("model reconciliation failed", exc_info=error)
+            await asyncio.sleep(retry_seconds)
 
     async def stop(self) -> None:
         """Remove this worker's versions from the registry, if the store can be reached."""
@@ -210,6 +219,10 @@ class ModelReconciler:
         self.observer.model_unloaded(version)
         why = "no session needs it" if mark.drained else "its grace time is over"
         log.info("model version unloaded", extra={**_names(version_key), "reason": why})
+
+
+def _settled(plan: RetirementPlan) -> list[VersionFolder]:
+    return [folder for folder in plan.awaited if folder.settled]
 
 
 def _names(version_key: VersionKey) -> dict[str, Json]:

@@ -446,3 +446,70 @@ async def test_a_retiring_version_takes_new_sessions_where_another_worker_took_i
         await late.models.for_session("adder", "1")
     town.marks.clear()
     assert await late.models.for_session("adder", "1") == ONE
+
+
+class SlowlyCancelledRepository(MemoryShelf):
+    """Repository whose loads end some turns of the event loop after their cancellation."""
+
+    def __init__(self, disk: Disk, engine: AddingEngine) -> None:
+        super().__init__(disk, engine)
+        self.begun = asyncio.Event()
+
+    async def load(
+        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+    ) -> ModelVersion | None:
+        self.begun.set()
+        try:
+            return await super().load(folder, before_joining)
+        finally:
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+
+async def test_a_load_in_progress_has_ended_when_the_cancelled_reconciler_has() -> None:
+    town, disk = Town(), Disk([ONE])
+    worker = Worker(town, disk)
+    await worker.upgrades.start()
+    worker.upgrades.repository = repository = SlowlyCancelledRepository(disk, worker.engine)
+    disk.versions, disk.acquire = [TWO, ONE], asyncio.Event()
+    tasks = asyncio.all_tasks()
+    running = asyncio.create_task(worker.upgrades.run(0.001))
+    await repository.begun.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert asyncio.all_tasks() == tasks
+    assert worker.loaded == ["1"]
+
+
+class FailingRepository(MemoryShelf):
+    """Repository whose first load fails."""
+
+    def __init__(self, disk: Disk, engine: AddingEngine) -> None:
+        super().__init__(disk, engine)
+        self.failed, self.loaded = False, asyncio.Event()
+
+    async def load(
+        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+    ) -> ModelVersion | None:
+        if not self.failed:
+            self.failed = True
+            raise OSError("the disk")
+        version = await super().load(folder, before_joining)
+        self.loaded.set()
+        return version
+
+
+async def test_a_load_that_fails_is_logged_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk([ONE])
+    worker = Worker(Town(), disk)
+    await worker.upgrades.start()
+    worker.upgrades.repository = repository = FailingRepository(disk, worker.engine)
+    disk.versions = [TWO, ONE]
+    running = asyncio.create_task(worker.upgrades.run(0.001))
+    async with asyncio.timeout(30):
+        await repository.loaded.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    assert worker.loaded == ["1", "2"]
+    assert [record.getMessage() for record in caplog.records] == ["model reconciliation failed"]
