@@ -124,7 +124,8 @@ def predict(
     from service.bootstrap import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
     from service.domain.operations import PredictOptions  # noqa: PLC0415
     from service.tasks.limits import MAX_ROWS  # noqa: PLC0415 - likewise
-    from service.tooling.predict.offline_prediction import PredictionArguments, prepare  # noqa: PLC0415 - likewise
+    from service.tooling.predict.arguments import PredictionArguments  # noqa: PLC0415 - likewise
+    from service.tooling.predict.offline_prediction import prepare  # noqa: PLC0415 - likewise
 
     asked: dict[str, Any] = {"top_k": top_k, "horizon": horizon}
     options = {name: value for name, value in asked.items() if value is not None}

@@ -12,12 +12,14 @@ from service.tasks.limits import TextLimits
 
 @dataclass(frozen=True)
 class ArchitectureSpec(FolderSpec[ConfigT, NetworkT, CompanionsT], Generic[ConfigT, NetworkT, CompanionsT]):
-    """The network of an architecture, the content of its model folders, and its task.
+    """The network of an architecture, the content of its model folders, its task and its offline tools.
 
-    `make_task` returns the task that runs the operations of a loaded network.
+    `make_task` returns the task that runs the operations of a loaded network. `tools` is `module:class` of its
+    `ArchitectureTools`, which only the offline tools import.
     """
 
     make_task: Callable[[NetworkT, CompanionsT, TextLimits], AnyTask]
+    tools: str
 
 
 AnyArchitecture: TypeAlias = ArchitectureSpec[Any, Any, Any]

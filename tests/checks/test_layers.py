@@ -66,9 +66,10 @@ ROOMS = {
     "tasks/forecasting": ".",
     "tasks/next_word": ".",
     "tasks/translation": ".",
-    "tooling/inspect": "",
-    "tooling/pack": "inspect verify",
-    "tooling/predict": "",
+    "tooling/architectures": ". inspect pack predict verify",
+    "tooling/inspect": ".",
+    "tooling/pack": ". inspect verify",
+    "tooling/predict": ".",
     "tooling/verify": ". predict",
 }
 #: More files than this in one folder, and a newcomer reads a list where there should be a map.

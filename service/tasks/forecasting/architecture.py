@@ -14,4 +14,5 @@ FORECASTER = ArchitectureSpec(
     read_companions=read_preprocessor,
     replay=replay_forecaster,
     make_task=ForecastingTask,
+    tools="service.tooling.architectures.forecaster:ForecasterTools",
 )

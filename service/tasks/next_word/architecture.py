@@ -29,4 +29,5 @@ LANGUAGE_MODEL = ArchitectureSpec(
     read_companions=_read_vocabulary,
     replay=replay_language_model,
     make_task=_make_task,
+    tools="service.tooling.architectures.language_model:LanguageModelTools",
 )

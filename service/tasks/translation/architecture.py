@@ -37,4 +37,5 @@ ENCODER_DECODER = ArchitectureSpec(
     read_companions=_read_vocabularies,
     replay=replay_encoder_decoder,
     make_task=_make_task,
+    tools="service.tooling.architectures.encoder_decoder:EncoderDecoderTools",
 )

@@ -14,13 +14,6 @@ from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.loader import with_state
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
-#: The options of `pack` for the files that a network needs beside its weights.
-COMPANION_OPTIONS = {
-    "language-model": ("--vocab", "WORDS"),
-    "encoder-decoder": ("--tokenizer", "FOLDER"),
-    "forecaster": ("--preprocessor", "FILE"),
-}
-
 
 class UnsupportedNetwork(Exception):
     """Raised where the parts make no network that is served; the message says why."""
@@ -83,13 +76,15 @@ class Proposal:
     """A proposed config.json, and the names of the checkpoint's tensors in a model folder ("" for those left out).
 
     `guessed` are fields that the user has to state, since the checkpoint fits several values.
-    `unknown` are properties of the forward pass that no field states.
+    `unknown` are properties of the forward pass that no field states. `pack_options` are the options of `pack` for the
+    files that the network needs beside its weights.
     """
 
     config: dict[str, Any]
     names: dict[str, str]
     guessed: tuple[str, ...]
     unknown: tuple[str, ...] = ()
+    pack_options: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -103,7 +98,7 @@ class Proposal:
             for step in field.split("."):
                 value = value[step]
             words += ["--set", f"{field}={value if isinstance(value, str) else json.dumps(value)}"]
-        return " ".join([*map(shlex.quote, words), *COMPANION_OPTIONS[self.config["architecture"]]])
+        return " ".join([*map(shlex.quote, words), *self.pack_options])
 
     def render(self) -> str:
         """Return the config, one field a line, and the names that `pack` changes."""

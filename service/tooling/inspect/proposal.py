@@ -1,39 +1,24 @@
 """Choice of the architecture that the parts of a checkpoint fit, and of its proposal."""
 
-from service.tooling.inspect.inventory import Inventory, Matrix, Proposal, UnsupportedNetwork
-from service.tooling.inspect.proposal_encoder_decoder import propose_encoder_decoder
-from service.tooling.inspect.proposal_forecaster import find_input_projection, propose_forecaster
-from service.tooling.inspect.proposal_language_model import propose_language_model
+from collections.abc import Sequence
+
+from service.tasks.architecture_spec import AnyArchitecture
+from service.tooling.architecture_tools import tools_of
+from service.tooling.inspect.inventory import Inventory, Proposal, UnsupportedNetwork
 
 NONE = "so no config.json is proposed; write it by hand if docs/models.md describes the network all the same"
 
 
-def propose(parts: Inventory) -> tuple[str, Proposal | None]:
+def propose(parts: Inventory, architectures: Sequence[AnyArchitecture]) -> tuple[str, Proposal | None]:
     """Return a description of the network, and a proposal if it is served."""
+    for tools in map(tools_of, architectures):
+        if tools.recognizes(parts):
+            try:
+                return tools.describe(parts), tools.propose(parts)
+            except UnsupportedNetwork as error:
+                return f"{tools.describe_unsupported(parts, error)}, {NONE}", None
     if not parts.groups:
         return "no recurrent network: no weight_ih and weight_hh that belong together", None
     if len(parts.groups) > 1:
-        if not parts.embeddings:
-            return f"several networks or a nested one: {len(parts.groups)} recurrent groups, {NONE}", None
-        kind, build = "an encoder-decoder, such as translation", propose_encoder_decoder
-    elif not parts.embeddings:
-        kind, build = _numeric(parts), propose_forecaster
-    else:
-        kind, build = "", propose_language_model
-    try:
-        proposal = build(parts)
-    except UnsupportedNetwork as error:
-        return f"{kind}{': ' if kind else ''}{error}, {NONE}", None
-    return kind or "a language model over words or other tokens (task next-word)", proposal
-
-
-def _numeric(parts: Inventory) -> str:
-    """Describe a network without an embedding by the sizes of its inputs and outputs."""
-    group, before = parts.groups[0], find_input_projection(parts)
-    reads = group.input_size if before is None else before.columns
-    behind: list[Matrix] = [layer for layer in parts.linears if layer is not before]
-    answers = behind[-1].rows if behind else group.output_size
-    return (
-        f"forecasting, regression or classification: it reads {reads} number{'s' * (reads != 1)} "
-        f"per timestep and answers {answers}"
-    )
+        return f"several networks or a nested one: {len(parts.groups)} recurrent groups, {NONE}", None
+    return f"a network of another architecture, {NONE}", None

@@ -23,6 +23,7 @@ from service.tooling.inspect.proposal_bridge import propose_bridge
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 COMBINE_NAME = re.compile(r"combine|concat|linear_out|output_proj|tilde|wc\b|attn_out")
+PACK_OPTIONS = ("--tokenizer", "FOLDER")
 DEFAULT_SPECIAL_TOKENS = {"begin": "<s>", "end": "</s>"}
 UNKNOWN = (
     "which marks begin and end a translation: set `special_tokens`; and the tokenizers",
@@ -66,7 +67,7 @@ def propose_encoder_decoder(parts: Inventory) -> Proposal:
         "dtype": "float32",
     }
     guessed, unknown = (*builder.guessed, "special_tokens"), (*UNKNOWN, *builder.unknown)
-    return Proposal(complete_config(EncoderDecoderConfig, config), builder.names, guessed, unknown)
+    return Proposal(complete_config(EncoderDecoderConfig, config), builder.names, guessed, unknown, PACK_OPTIONS)
 
 
 def _start_proposal(parts: Inventory, encoder: RecurrentGroup, decoder: RecurrentGroup) -> ProposalBuilder:

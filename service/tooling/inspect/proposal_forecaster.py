@@ -19,6 +19,7 @@ from service.tooling.inspect.inventory import (
 )
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
+PACK_OPTIONS = ("--preprocessor", "FILE")
 GUESSED = ("features", "target", "horizon", "distribution")
 UNKNOWN = (
     "names, units and order of the inputs, their mean and scale: state `features` and give a preprocessor.json",
@@ -64,7 +65,7 @@ def propose_forecaster(parts: Inventory) -> Proposal:
     unsure = projection is not None and projection.columns == group.input_size == group.output_size
     open_fields = {"cell": group.cell == "rnn", "input_projection": unsure, "head": bool(head)}
     guessed = [*(field for field, is_open in open_fields.items() if is_open), *GUESSED]
-    return Proposal(complete_config(ForecasterConfig, config), names, tuple(guessed), UNKNOWN)
+    return Proposal(complete_config(ForecasterConfig, config), names, tuple(guessed), UNKNOWN, PACK_OPTIONS)
 
 
 def find_input_projection(parts: Inventory) -> Matrix | None:

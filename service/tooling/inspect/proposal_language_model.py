@@ -17,6 +17,8 @@ from service.tooling.inspect.inventory import (
 )
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
+PACK_OPTIONS = ("--vocab", "WORDS")
+
 
 def propose_language_model(parts: Inventory) -> Proposal:
     """Fit the parts to a language model. Raises UnsupportedNetwork."""
@@ -47,7 +49,7 @@ def propose_language_model(parts: Inventory) -> Proposal:
     }
     names = {embedding.name: "embedding.weight", **stack_names(group, "rnn"), **layers.names()}
     guessed = [*(["cell"] if group.cell == "rnn" else []), *(["head"] if layers.head else [])]
-    return Proposal(complete_config(LanguageModelConfig, config), names, tuple(guessed))
+    return Proposal(complete_config(LanguageModelConfig, config), names, tuple(guessed), pack_options=PACK_OPTIONS)
 
 
 class _Layers(NamedTuple):

@@ -3,10 +3,13 @@
 If the parts are those of a network that is served, the report proposes a config.json and tensor names for `pack`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.tasks.architecture_spec import AnyArchitecture
+from service.tasks.registry import ARCHITECTURES
 from service.tooling.inspect.ambiguities import list_ambiguities
 from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
 from service.tooling.inspect.matrices import find_matrices
@@ -75,18 +78,18 @@ class Report:
         ]
 
 
-def inspect(path: Path) -> Report:
+def inspect(path: Path, architectures: Sequence[AnyArchitecture] = ARCHITECTURES) -> Report:
     """Report on a state dict, a training checkpoint or a safetensors file. Raises ModelFolderError."""
-    return inspect_state_dict(path, read_state_dict(path))
+    return inspect_state_dict(path, read_state_dict(path), architectures)
 
 
-def inspect_state_dict(path: Path, saved: StateDict) -> Report:
+def inspect_state_dict(path: Path, saved: StateDict, architectures: Sequence[AnyArchitecture]) -> Report:
     """Report on the tensors that were read from the file at `path`."""
     groups = tuple(find_groups(saved.tensors))
     matrices = find_matrices(saved.tensors, groups)
     known = {name for group in groups for name in group.names} | {name for matrix in matrices for name in matrix.names}
     others = tuple(name for name in saved.tensors if name not in known)
-    looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others))
+    looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others), architectures)
     return Report(
         path=path,
         kind=saved.kind,

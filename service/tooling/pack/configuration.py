@@ -1,18 +1,23 @@
 """The configuration that `pack` writes: proposed by `inspect` or read from a file, with the user's settings."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from service.domain.errors import ModelFolderError
 from service.nets.config.loader import read_json
+from service.tasks.architecture_spec import AnyArchitecture
 from service.tooling.inspect.report import inspect_state_dict
 from service.tooling.inspect.state_dict import StateDict
 
 
 def resolve_config(
-    source: Path, saved: StateDict, config: Path | None, settings: Mapping[str, object]
+    source: Path,
+    saved: StateDict,
+    config: Path | None,
+    settings: Mapping[str, object],
+    architectures: Sequence[AnyArchitecture],
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the fields of config.json, and the names that `inspect` proposes for the tensors.
 
@@ -20,7 +25,7 @@ def resolve_config(
     `source`. `settings` override single fields; a dotted name is a field inside an object, such as `decoder.cell`.
     Raises ModelFolderError.
     """
-    report = inspect_state_dict(source, saved)
+    report = inspect_state_dict(source, saved, architectures)
     proposal = report.proposal
     if config is not None:
         raw = with_settings(_read_fields(config), settings, str(config))

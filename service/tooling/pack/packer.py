@@ -23,11 +23,11 @@ from service.nets.config.loader import build_config, with_state
 from service.nets.network_spec import find_spec
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.registry import ARCHITECTURES
+from service.tooling.architecture_tools import tools_of
 from service.tooling.inspect.state_dict import read_state_dict
 from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.pack.configuration import resolve_config
 from service.tooling.pack.weights import cast, conform, rename_tensors
-from service.tooling.pack.word_list import UNKNOWN
 from service.tooling.verify.verifier import Verification, verify
 
 __all__ = ["Packed", "pack", "verify"]
@@ -81,22 +81,22 @@ def pack(
     if dtype not in STORAGE:
         raise ModelFolderError(f"{target}: dtype: found {dtype!r}, expected one of {', '.join(STORAGE)}")
     place, saved = str(config or source), read_state_dict(source)
-    raw, names = resolve_config(source, saved, config, settings or {})
-    if vocab is not None and raw.get("task") == "next-word":
-        raw["special_tokens"] = {"unknown": UNKNOWN, **raw.get("special_tokens", {})}
+    raw, names = resolve_config(source, saved, config, settings or {}, architectures)
     spec = find_spec(raw, place, architectures)
+    tools, companions = tools_of(spec), CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
+    raw = tools.complete(raw, companions)
     if "state" not in raw or settings:
         raw = with_state(spec.config_class, raw, place)
     built = build_config(spec.config_class, raw, place)
-    companions = CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
-    companions.check(target, built)
+    tools.check_companions(target, built, companions)
     tensors, notes = conform(source, rename_tensors(source, saved.tensors, maps, names), spec, built)
     stored = {key: cast(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
         write_tensor_file(folder / "model.safetensors", stored)
-        companions.write(folder, built)
-        checked = verify(folder)
+        tools.write_companions(folder, built, companions)
+        companions.write_common(folder)
+        checked = verify(folder, architectures=architectures)
     return Packed(target, replace(checked, path=target), (*saved.notes, *notes))
 
 

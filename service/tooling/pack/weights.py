@@ -10,9 +10,9 @@ from torch import Tensor
 from service.domain.errors import ModelFolderError
 from service.model_folder.loader import expected_shapes
 from service.nets.config.architecture_config import ArchitectureConfig
-from service.nets.config.forecaster_config import ForecasterConfig
-from service.nets.network_spec import ConfigT, NetworkSpec, NetworkT
-from service.tooling.pack.weight_conversion import convert
+from service.tasks.architecture_spec import AnyArchitecture
+from service.tooling.architecture_tools import tools_of
+from service.tooling.pack.weight_conversion import transpose_marked
 
 
 def parse_map(text: str) -> tuple[re.Pattern[str], str]:
@@ -58,11 +58,11 @@ def rename_tensors(
 
 
 def conform(
-    source: Path, tensors: dict[str, Tensor], spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT
+    source: Path, tensors: dict[str, Tensor], spec: AnyArchitecture, config: ArchitectureConfig
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return exactly the tensors of the configured network, and notes on the changes. Raises ModelFolderError."""
-    shapes = expected_shapes(spec, config)
-    tensors, notes = convert(source, tensors, config)
+    shapes, tools, tensors = expected_shapes(spec, config), tools_of(spec), dict(tensors)
+    notes = [*transpose_marked(source, tensors), *tools.convert(source, tensors, config)]
     for name in [name for name in shapes if name not in tensors]:
         # A missing bias is a bias of zeros; a bias under another name is reported as an extra tensor below.
         if name.endswith(".bias"):
@@ -75,19 +75,11 @@ def conform(
         raise ModelFolderError(f"{source}: {extra[0]}: found this tensor, expected only {_list(shapes)}; {advice}")
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
-            found = [*tensors[name].shape]
+            actual, reason = [*tensors[name].shape], tools.explain_shape(name, config)
             raise ModelFolderError(
-                f"{source}: {name}: found shape {found}, expected {[*shape]} of config.json's sizes{_why(name, config)}"
+                f"{source}: {name}: found shape {actual}, expected {[*shape]} of config.json's sizes{reason}"
             )
     return tensors, notes
-
-
-def _why(name: str, config: ArchitectureConfig) -> str:
-    """Explain the rows of a forecaster's output layer."""
-    if not isinstance(config, ForecasterConfig) or name not in {"output.weight", "output.bias"}:
-        return ""
-    steps = f"horizon {config.steps} x " if config.context is None else ""
-    return f": {steps}{len(config.target)} targets x {config.parameters} numbers of {config.distribution} in a row each"
 
 
 def cast(source: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:

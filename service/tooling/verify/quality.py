@@ -1,16 +1,10 @@
-"""Quality of a model on given data in its own dtype and in another: one metric for each task."""
+"""Quality of a model on given data in its own dtype and in another, and the interface of its metric."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from service.domain.operations import ComputeDtype
 from service.tasks.base import AnyTask
-from service.tasks.forecasting.task import ForecastingTask
-from service.tasks.next_word.task import NextWordTask
-from service.tasks.translation.task import TranslationTask
-from service.tooling.verify.forecast_quality import ForecastErrors
-from service.tooling.verify.text_quality import Bleu, Perplexity
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +42,3 @@ class Metric(Protocol):
 
     def compute(self, task: AnyTask) -> float:
         """Return the value of the metric. Raises InvalidRequest, naming file and line, for unsuitable data."""
-
-
-def metric_of(task: AnyTask, data: Path) -> Metric:
-    """Return the metric of a task on the file `data`. Raises InvalidRequest naming file and line."""
-    match task:
-        case NextWordTask():
-            return Perplexity(data)
-        case TranslationTask():
-            return Bleu(data)
-        case ForecastingTask():
-            return ForecastErrors(data, task)
-    raise ValueError(f"no metric for {task}")

@@ -1,13 +1,16 @@
 """Check of a model folder as a server loads it: weights, golden vectors, tokenizer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from service.domain.operations import ComputeDtype, Device
+from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.limits import MAX_ROWS, TextLimits
-from service.tasks.registry import load_task
-from service.tooling.verify.quality import Quality, metric_of
+from service.tasks.registry import ARCHITECTURES, load_task
+from service.tooling.architecture_tools import tools_of
+from service.tooling.verify.quality import Quality
 
 LIMITS = TextLimits(input_tokens=MAX_ROWS)
 
@@ -59,20 +62,25 @@ class Verification:
 
 
 def verify(
-    path: Path, dtype: ComputeDtype | None = None, data: Path | None = None, device: Device = "cpu"
+    path: Path,
+    dtype: ComputeDtype | None = None,
+    data: Path | None = None,
+    device: Device = "cpu",
+    architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
 ) -> Verification:
     """Load a model folder to run in `dtype` or its own dtype on `device`, and replay its golden vectors.
 
     If `data` is a file, both dtypes are compared on it, see `quality.py`. Raises ModelFolderError for the first error
     in the folder, InvalidRequest for one in the data, SettingsError for the device.
     """
-    checkpoint, task = load_task(path, LIMITS, dtype, device)
+    checkpoint, task = load_task(path, LIMITS, dtype, device, architectures)
     config, golden = checkpoint.config, checkpoint.golden
     quality = None
     if data is not None:
-        metric = metric_of(task, data)
-        other = metric.compute(task)
-        own = other if checkpoint.dtype == config.dtype else metric.compute(load_task(path, LIMITS, None, device)[1])
+        metric = tools_of(checkpoint.spec).metric(data, task)
+        other = own = metric.compute(task)
+        if checkpoint.dtype != config.dtype:
+            own = metric.compute(load_task(path, LIMITS, None, device, architectures)[1])
         quality = Quality(metric.name, own, other, metric.signature)
     return Verification(
         path=path,

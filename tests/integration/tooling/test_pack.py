@@ -206,7 +206,7 @@ class Crash(BaseException):
 def test_a_crash_in_the_middle_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, place: str
 ) -> None:
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(packing, place, crash)

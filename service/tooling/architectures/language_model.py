@@ -1,0 +1,54 @@
+"""Offline tools of language models."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from service.domain.operations import Predict
+from service.nets.config.language_model_config import LanguageModelConfig
+from service.tasks.base import AnyTask
+from service.tooling.architectures.text import TextModelTools
+from service.tooling.inspect.inventory import Inventory, Proposal, UnsupportedNetwork
+from service.tooling.inspect.proposal_language_model import propose_language_model
+from service.tooling.pack.companion_files import CompanionFiles
+from service.tooling.pack.weight_conversion import drop_tied_output
+from service.tooling.pack.word_list import UNKNOWN, word_tokenizer
+from service.tooling.verify.text_quality import Perplexity
+
+
+class LanguageModelTools(TextModelTools[LanguageModelConfig]):
+    """Tools of language models, whose vocabulary may be a word list."""
+
+    def recognizes(self, parts: Inventory) -> bool:
+        return len(parts.groups) == 1 and bool(parts.embeddings)
+
+    def describe(self, parts: Inventory) -> str:  # noqa: ARG002 - all are described alike
+        return "a language model over words or other tokens (task next-word)"
+
+    def describe_unsupported(self, parts: Inventory, error: UnsupportedNetwork) -> str:  # noqa: ARG002 - likewise
+        return str(error)
+
+    def propose(self, parts: Inventory) -> Proposal:
+        return propose_language_model(parts)
+
+    def complete(self, raw: dict[str, Any], files: CompanionFiles) -> dict[str, Any]:
+        if files.vocab is None:
+            return raw
+        return {**raw, "special_tokens": {"unknown": UNKNOWN, **raw.get("special_tokens", {})}}
+
+    def write_companions(self, folder: Path, config: LanguageModelConfig, files: CompanionFiles) -> None:
+        super().write_companions(folder, config, files)
+        if files.vocab is not None:
+            (file,) = config.tokenizers
+            tokenizer = word_tokenizer(files.vocab, config.vocab_size, config.special_tokens["unknown"])
+            tokenizer.save(str(folder / file))
+
+    def convert(self, source: Path, tensors: dict[str, Tensor], config: LanguageModelConfig) -> list[str]:
+        return drop_tied_output(source, tensors, "embedding.weight") if config.tie_weights else []
+
+    def metric(self, data: Path, task: AnyTask) -> Perplexity:  # noqa: ARG002 - the text suits all
+        return Perplexity(data)
+
+    def render(self, config: LanguageModelConfig, operation: Predict, output: dict[str, Any]) -> str:  # noqa: ARG002 - likewise
+        return "\n".join(f"{token['probability']:.4f}  {token['token']}" for token in output["predictions"])

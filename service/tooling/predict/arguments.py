@@ -1,0 +1,13 @@
+"""Arguments of `unroll predict` that state the input."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionArguments:
+    """Arguments of the command line: a text, or files of observations and of known covariates."""
+
+    text: str | None = None
+    series: Path | None = None
+    future: Path | None = None
