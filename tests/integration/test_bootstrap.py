@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,21 +90,61 @@ async def fail_later(*_: object) -> None:
     raise PartFailure
 
 
+class FailingTask:
+    """A background task that fails at once."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def run(self, *_: object) -> None:
+        self.begun.set()
+        raise PartFailure
+
+    async def use_after_failure(self, worker: Worker) -> None:
+        async with asyncio.timeout(30):
+            await self.begun.wait()
+            await open_session(worker)
+
+
+class StubbornTask:
+    """A background task that ends at the second cancellation only."""
+
+    cancellations = 0
+
+    async def run(self, *_: object) -> None:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                self.cancellations += 1
+                if self.cancellations == 2:
+                    raise
+
+
 def connections(store_url: str) -> int:
     """The number of connections to the store, without the one that counts them."""
     with Redis.from_url(store_url) as client:
         return len(client.client_list()) - 1
 
 
-async def use(worker: Worker) -> None:
+async def open_session(worker: Worker) -> None:
     transport = httpx.ASGITransport(app=worker.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
         response = await client.post("/v1/sessions", json={"model": "tiny"})
         assert response.status_code == 201, response.text
 
 
-def run(settings: Settings, overrides: Overrides = bootstrap.NO_OVERRIDES) -> None:
-    """Run a worker, open a session, and stop it; no task may be left, be it well or not."""
+async def crash(_: Worker) -> None:
+    raise ValueError("the server crashed")
+
+
+def run(
+    settings: Settings,
+    overrides: Overrides = bootstrap.NO_OVERRIDES,
+    *,
+    use: Callable[[Worker], Awaitable[None]] = open_session,
+) -> None:
+    """Run a worker, use it, and stop it; no task may be left, be it well or not."""
 
     async def start_and_stop() -> None:
         try:
@@ -201,12 +241,8 @@ def test_a_failure_of_the_server_is_reported_beside_that_of_a_part(
 ) -> None:
     monkeypatch.setattr(BatchingEngine, "stop", failing_after(BatchingEngine.stop))
 
-    async def crash() -> None:
-        async with running_worker(settings):
-            raise ValueError("the server crashed")
-
     with pytest.raises(PartFailure) as raised:
-        asyncio.run(crash())
+        run(settings, use=crash)
     assert isinstance(raised.value.__context__, ValueError)
     assert stopped == PARTS
 
@@ -220,21 +256,10 @@ def test_a_background_task_that_fails_is_logged_and_the_worker_serves_on(
     owner: object,
     name: str,
 ) -> None:
-    begun = asyncio.Event()
-
-    async def fail_in_background(*_: object) -> None:
-        begun.set()
-        raise PartFailure
-
-    monkeypatch.setattr(owner, name, fail_in_background)
-
-    async def use_after_failure() -> None:
-        async with running_worker(settings) as worker, asyncio.timeout(30):
-            await begun.wait()
-            await use(worker)
-
+    task = FailingTask()
+    monkeypatch.setattr(owner, name, task.run)
     with caplog.at_level(logging.ERROR):
-        asyncio.run(use_after_failure())
+        run(settings, use=task.use_after_failure)
     assert [record.getMessage() for record in caplog.records] == ["background task failed"]
     assert stopped == PARTS
 
@@ -242,20 +267,10 @@ def test_a_background_task_that_fails_is_logged_and_the_worker_serves_on(
 def test_a_background_task_ends_although_it_swallows_a_cancellation(
     settings: Settings, stopped: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    swallowed: list[bool] = []
-
-    async def swallow_one_cancellation(*_: object) -> None:
-        while True:
-            try:
-                await asyncio.sleep(3600)
-            except asyncio.CancelledError:
-                if swallowed:
-                    raise
-                swallowed.append(True)
-
-    monkeypatch.setattr(ModelReconciler, "run", swallow_one_cancellation)
+    task = StubbornTask()
+    monkeypatch.setattr(ModelReconciler, "run", task.run)
     run(settings)
-    assert swallowed
+    assert task.cancellations == 2
     assert stopped == PARTS
 
 

@@ -1,10 +1,8 @@
 """One worker's use cases over fakes."""
 
-import asyncio
 import json
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from service.application.deadlines import Deadline
 from service.application.model_versions.resolver import VersionResolver
@@ -18,8 +16,6 @@ from service.domain.models import ModelVersion
 from service.domain.operations import Predict, PredictOptions, TextInput
 from service.domain.sessions import Record
 from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore, NumberFiles
-
-T = TypeVar("T")
 
 
 class World:
@@ -103,7 +99,3 @@ def folded(*ids: int) -> int:
     for index in ids:
         value = (31 * value + index) % 2**61
     return value
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)

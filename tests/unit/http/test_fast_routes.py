@@ -1,6 +1,5 @@
 """Whatever a request holds, the fast routes answer as FastAPI alone would."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -33,7 +32,7 @@ class EchoServices:
         return StepResponse(self._echo(step), replayed=step.key == "again")
 
     async def apply_all(self, caller: Any, steps: list[Step]) -> list[StepResponse | StepConflict]:
-        return [StepResponse(self._echo(one)) if one.step != 7 else StepConflict("at 8", step=8) for one in steps]
+        return [StepResponse(self._echo(step)) if step.step != 7 else StepConflict("at 8", step=8) for step in steps]
 
     async def one(self, caller: Any, model: str, version: str | None, operation: Any) -> dict[str, Any]:
         return {"asked": [model, version, repr(operation)]}
@@ -59,16 +58,13 @@ def app(*, fast: bool) -> ASGIApp:
     )
 
 
-def post(
+async def post(
     target: ASGIApp, path: str, content: bytes, headers: list[tuple[str, str]]
 ) -> tuple[int, bytes, dict[str, str]]:
-    async def scene() -> httpx.Response:
-        transport = httpx.ASGITransport(target)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-            return await client.post(path, content=content, headers=[("x-request-id", "r"), *headers])
-
-    answer = asyncio.run(scene())
-    return answer.status_code, answer.content, dict(answer.headers)
+    transport = httpx.ASGITransport(target)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        response = await client.post(path, content=content, headers=[("x-request-id", "r"), *headers])
+    return response.status_code, response.content, dict(response.headers)
 
 
 def body(value: object) -> bytes:
@@ -131,14 +127,15 @@ CASES: list[tuple[str, bytes, list[tuple[str, str]]]] = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[1][:40]!r} {case[2]!r:.60}")
-def test_a_fast_route_answers_as_fastapi(case: tuple[str, bytes, list[tuple[str, str]]]) -> None:
-    assert post(app(fast=True), *case) == post(app(fast=False), *case)
+async def test_a_fast_route_answers_as_fastapi(case: tuple[str, bytes, list[tuple[str, str]]]) -> None:
+    assert await post(app(fast=True), *case) == await post(app(fast=False), *case)
 
 
-def test_a_valid_request_takes_the_fast_route() -> None:
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError(f"{scope['path']} went to FastAPI")
+async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError(f"{scope['path']} went to FastAPI")
 
+
+async def test_a_valid_request_takes_the_fast_route() -> None:
     services = SimpleNamespace(steps=EchoServices(), predictions=EchoServices())
     settings = RequestSettings(max_body_bytes=4096, request_timeout_seconds=5)
     fast: Callable[..., Any] = FastRouteMiddleware(fail, services)  # type: ignore[arg-type]
@@ -148,4 +145,5 @@ def test_a_valid_request_takes_the_fast_route() -> None:
         (MANY, {"steps": [GOOD | {"session_id": "a"}]}),
         (PREDICT, {"input": {"text": "a"}}),
     ):
-        assert post(target, path, body(content), [JSON])[0] == 200
+        status, _, _ = await post(target, path, body(content), [JSON])
+        assert status == 200
