@@ -130,6 +130,8 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             architectures=overrides.architectures,
         )
         reconciler = _wire_reconciler(settings, services, engine, repository, topology)
+        services.models.refresh = refresh = RefreshLimiter(reconciler.refresh, MIN_REFRESH_SECONDS)
+        stack.push_async_callback(_stop, "refreshes", refresh.aclose)
         stack.push_async_callback(_stop, "models", reconciler.stop)
         await reconciler.start()
         _warn_about_unknown_models(settings, engine)
@@ -227,7 +229,7 @@ def _wire_reconciler(
 ) -> ModelReconciler:
     poll, timeout = settings.models_poll_seconds, settings.store_timeout_seconds
     fresh = HEARTBEAT_TIMEOUT_SECONDS + 3 * poll
-    reconciler = ModelReconciler(
+    return ModelReconciler(
         models=services.models,
         engine=engine,
         repository=repository,
@@ -239,8 +241,6 @@ def _wire_reconciler(
         scans=DrainScans(int((2 * poll + timeout) * 1000)),
         heartbeat_timeout=fresh,
     )
-    services.models.refresh = RefreshLimiter(reconciler.refresh, MIN_REFRESH_SECONDS)
-    return reconciler
 
 
 def _request_settings(settings: Settings) -> RequestSettings:

@@ -88,12 +88,12 @@ async def serve(
             timeout_graceful_shutdown=CANCEL_SECONDS,
         )
         server = Server(config, lambda: _connect_control(drain, control_socket))
-        ending = asyncio.create_task(_end(server, drain))
-        watching = asyncio.create_task(_leave_with_engine(worker, drain))
-        await server.serve(sockets=duplicate_listeners(listener))
-        status = EX_SOFTWARE if watching.done() else 0
-        watching.cancel()
-        await ending
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_end(server, drain))
+            watching = tasks.create_task(_leave_with_engine(worker, drain))
+            await server.serve(sockets=duplicate_listeners(listener))
+            status = EX_SOFTWARE if watching.done() else 0
+            watching.cancel()
     log.info("worker stopped")
     return status
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from service.application.model_versions.reconciler import ModelReconciler
 from service.bootstrap import Overrides, Worker, running_worker
 from service.domain.errors import SettingsError
 from service.engine.engine import BatchingEngine
+from service.process.worker import serve
+from service.process.worker_process import READY
 from service.settings import Settings
 from service.store import EmbeddedServer
 from service.store.driver.topology import Standalone
@@ -229,6 +232,27 @@ def test_all_parts_stop_when_one_fails_to_start(
     assert connections(store_url) == 0
 
 
+async def test_all_parts_stop_when_the_start_is_cancelled(
+    settings: Settings, store_url: str, stopped: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, begun = asyncio.all_tasks(), asyncio.Event()
+
+    async def start_forever(self: ModelReconciler) -> None:
+        await self.reconcile()
+        begun.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(ModelReconciler, "start", start_forever)
+    starting = asyncio.create_task(running_worker(settings).__aenter__())
+    await begun.wait()
+    starting.cancel()
+    await asyncio.wait([starting])
+    assert starting.cancelled()
+    assert asyncio.all_tasks() == tasks
+    assert stopped == PARTS
+    assert connections(store_url) == 0
+
+
 @pytest.mark.parametrize("port", ["engine", "store"])
 def test_the_parts_stop_when_an_override_fails(settings: Settings, stopped: list[str], port: str) -> None:
     with pytest.raises(PartFailure):
@@ -278,3 +302,43 @@ def test_nothing_starts_without_a_store(folder: Path, stopped: list[str]) -> Non
     with pytest.raises(SettingsError, match="REDIS_URL is not set"):
         run(Settings(redis_url=None, models=folder / "models"))
     assert stopped == []
+
+
+async def test_a_refresh_in_progress_ends_with_the_worker(
+    settings: Settings, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def refresh(*_: object) -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(ModelReconciler, "refresh", refresh)
+    tasks = asyncio.all_tasks()
+    async with running_worker(settings) as worker:
+        transport = httpx.ASGITransport(app=worker.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
+            request = asyncio.create_task(client.get("/v1/models/unknown"))
+            await begun.wait()
+            request.cancel()
+            await asyncio.wait([request])
+    assert asyncio.all_tasks() == tasks
+    assert connections(store_url) == 0
+
+
+def test_no_task_is_left_when_a_serving_worker_is_cancelled(settings: Settings, store_url: str) -> None:
+    async def cancel_serving() -> None:
+        control, workers_end = socket.socketpair()
+        control.setblocking(False)
+        workers_end.setblocking(False)
+        tasks = asyncio.all_tasks()
+        with socket.create_server(("127.0.0.1", 0)) as listener, control, workers_end:
+            serving = asyncio.create_task(serve(settings, listener, workers_end))
+            assert await asyncio.get_running_loop().sock_recv(control, 1) == READY
+            serving.cancel()
+            await asyncio.wait([serving])
+        assert serving.cancelled()
+        assert asyncio.all_tasks() == tasks
+
+    asyncio.run(cancel_serving())  # a loop of its own, for the signal handlers
+    assert connections(store_url) == 0

@@ -93,3 +93,20 @@ def test_a_look_that_fails_does_so_for_those_who_wait_and_the_next_may_succeed()
         await fresh()
 
     play(scene())
+
+
+def test_no_refresh_runs_or_waits_after_the_limiter_is_closed() -> None:
+    async def scene() -> None:
+        tasks, looking = asyncio.all_tasks(), Looking()
+        limiter = RefreshLimiter(looking.refresh, APART_SECONDS)
+        running = asyncio.create_task(limiter())
+        await looking.begun.wait()
+        waiting = asyncio.create_task(limiter())
+        await asyncio.sleep(0)
+        await limiter.aclose()
+        await asyncio.gather(running, waiting, return_exceptions=True)
+        assert (running.cancelled(), waiting.cancelled()) == (True, True)
+        assert asyncio.all_tasks() == tasks
+        assert len(looking.began) == 1
+
+    play(scene())
