@@ -61,7 +61,7 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
         return sum(CALENDAR_WIDTHS[name] for name in self.calendar)
 
     @property
-    def beside_width(self) -> int:
+    def future_width(self) -> int:
         """Numbers that are known of a step ahead: covariates, calendar, the value one season before."""
         return len(self.known) + self.calendar_width + (len(self.target) if self.season else 0)
 

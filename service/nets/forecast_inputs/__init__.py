@@ -1,1 +1,1 @@
-"""Preprocessing of series: scaling, missing values, calendar features."""
+"""Preprocessing of series for a forecaster: scaling, missing values and calendar features."""

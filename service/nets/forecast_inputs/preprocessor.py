@@ -1,4 +1,4 @@
-"""preprocessor.json: conversion of rows in the units of the data to the inputs of a forecaster, and back.
+"""Conversion of rows in the units of the data to the inputs of a forecaster, and back, as preprocessor.json describes.
 
 Preprocessing is causal: mean and scale come from training, and a missing value is filled from earlier rows.
 """
@@ -19,14 +19,16 @@ from service.nets.config.sections import StrictModel
 from service.nets.forecast_inputs.calendar import calendar_columns
 
 FILE = "preprocessor.json"
-#: The clamp of models without one: far outside of training data, and far inside the range of float32.
+#: The clamp of models that have none: far outside of training data, and well inside the range of float32.
 MAX_SCALED = 1e6
 
 Numbers = NDArray[np.float64]
 Times = NDArray[np.int64]
 
 
-class _Fields(StrictModel):
+class PreprocessorFile(StrictModel):
+    """The fields of preprocessor.json."""
+
     format_version: Literal[1]
     features: list[str]
     mean: list[float]
@@ -38,19 +40,19 @@ class _Fields(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Filled and clamped past values that later rows need: the last row (F,) and a season of targets (S, T)."""
+    """Filled and clamped past values that later rows need: the last row (F,) and the targets of a season (S, T)."""
 
     last: Numbers
-    history: Numbers
+    targets: Numbers
 
     def season(self, steps: int) -> Numbers:
-        """Return the value one season before each of the next `steps` rows, the last season repeated: (steps, T)."""
-        return self.history[np.arange(steps) % len(self.history)]
+        """Return the targets (steps, T) one season before the next rows; further ahead the last season repeats."""
+        return self.targets[np.arange(steps) % len(self.targets)]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Preprocessed observations: network inputs (n, W), filled values (n, F), and `scaled` (n, F) with NaN."""
+class PreprocessedRows:
+    """Preprocessed observations: network inputs (n, W), filled values (n, F), and `scaled` values (n, F) with NaN."""
 
     inputs: Numbers
     filled: Numbers
@@ -59,7 +61,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """Scaling of each feature and filling of missing values; `mean` and `scale` are (F,)."""
+    """Scaling of each feature and filling of missing values; `mean` and `scale` are (F,).
+
+    `clamp` limits scaled values in magnitude; `fill` is the replacement of a missing value.
+    """
 
     config: ForecasterConfig
     mean: Numbers
@@ -86,16 +91,16 @@ class Preprocessor:
         return [self.config.features.index(name) for name in names]
 
     def initial_history(self) -> History:
-        """Return the history before the first row, the means."""
+        """Return the history before the first row, in which every value is its mean."""
         season = (self.config.season, len(self.config.target))
         return History(np.zeros(len(self.config.features)), np.zeros(season))
 
-    def scaled(self, values: Numbers) -> Numbers:
-        """Scale and clamp rows (n, F), NaN where missing."""
+    def scale_values(self, values: Numbers) -> Numbers:
+        """Return rows (n, F) scaled and clamped, with NaN where a value is missing."""
         return np.clip((values - self.mean) / self.scale, -self.clamp, self.clamp)
 
-    def transform(self, values: Numbers, times: Times | None, last: Numbers) -> Rows:
-        """Preprocess values (n, F) with NaN where missing, at times (n,), after the filled row `last` (F,)."""
+    def transform(self, values: Numbers, times: Times | None, last: Numbers) -> PreprocessedRows:
+        """Preprocess values (n, F), NaN where missing, at times (n,), that follow the filled row `last` (F,)."""
         standard = (values - self.mean) / self.scale
         missing = np.isnan(standard)
         filled = np.where(missing, 0.0, np.clip(standard, -self.clamp, self.clamp))
@@ -106,10 +111,11 @@ class Preprocessor:
         for row, gaps in zip(filled, missing & forward, strict=True):
             row[gaps] = last[gaps]
             last = row
-        # Scores compare with the actual values, not with the clamped inputs; only absurd values are clipped.
-        return Rows(self.assemble(filled, missing, times), filled, np.clip(standard, -MAX_SCALED, MAX_SCALED))
+        # Scores compare with the actual values, not with the clamped inputs; this limit only keeps them in range.
+        inputs = self.network_inputs(filled, missing, times)
+        return PreprocessedRows(inputs, filled, np.clip(standard, -MAX_SCALED, MAX_SCALED))
 
-    def assemble(self, filled: Numbers, missing: NDArray[np.bool_], times: Times | None) -> Numbers:
+    def network_inputs(self, filled: Numbers, missing: NDArray[np.bool_], times: Times | None) -> Numbers:
         """Return the network's inputs (n, W): filled features (n, F), missing indicators, calendar features."""
         parts = [filled]
         if self.config.missing_indicator:
@@ -122,55 +128,58 @@ class Preprocessor:
         """Return the history after rows `filled` (n, F)."""
         if not len(filled):
             return history
-        targets = np.concatenate([history.history, filled[:, self.target]])
+        targets = np.concatenate([history.targets, filled[:, self.target]])
         return History(filled[-1], targets[len(targets) - self.config.season :])
 
     def scale_known(self, future: Numbers) -> Numbers:
-        """Scale and clamp the known covariates of steps ahead, (k, known)."""
+        """Return the known covariates of steps ahead, (k, covariates), scaled and clamped."""
         return np.clip((future - self.mean[self.known]) / self.scale[self.known], -self.clamp, self.clamp)
 
     def times_after(self, last: int | None, steps: int) -> Times | None:
-        """Return the times of the next `steps` rows, or None if the last time or the frequency is not known."""
+        """Return the times (steps,) of the next rows, or None if the last time or the frequency is not known."""
         if last is None or self.config.step_seconds is None:
             return None
         return last + 1_000_000 * self.config.step_seconds * np.arange(1, steps + 1, dtype=np.int64)
 
     def future_features(self, times: Times | None, known: Numbers, season: Numbers) -> Numbers:
-        """Join future features: times (k,), scaled covariates (k, known), season values (k, T or 0) -> (k, K)."""
+        """Return future features (k, K): known covariates, calendar of times (k,), season values (k, T or 0)."""
         calendar = [calendar_columns(self.config.calendar, times)] if self.config.calendar and times is not None else []
         return np.concatenate([known, *calendar, season], axis=1)
 
     def future_inputs(self, history: History, times: Times | None, known: Numbers) -> tuple[Numbers, Numbers]:
-        """Return the future features (k, K) of the next k steps, and the base of their forecasts (k, T)."""
+        """Return the future features (k, K) of the next k steps, and the base (k, T) of their forecasts."""
         steps = len(known)
         season = history.season(steps) if self.config.season else np.zeros((steps, 0))
         last = np.tile(history.last[self.target], (steps, 1))
         return self.future_features(times, known, season), self.base(season, last)
 
     def past_inputs(self, history: History, times: Times | None, filled: Numbers) -> tuple[Numbers, Numbers]:
-        """Return the same for each of the rows `filled` (n, F) after `history`, as known one row before it."""
+        """Return the future inputs of the rows `filled` (n, F) after `history`, of each as known one row before it."""
         targets = filled[:, self.target]
-        season = np.concatenate([history.history, targets])[: len(filled)]
+        season = np.concatenate([history.targets, targets])[: len(filled)]
         season = season if self.config.season else np.zeros((len(filled), 0))
         last = np.concatenate([history.last[None, self.target], targets])[: len(filled)]
         return self.future_features(times, filled[:, self.known], season), self.base(season, last)
 
     def base(self, season: Numbers, last: Numbers) -> Numbers:
-        """Return the base that forecasts (k, T) are added to: the value one season before, the last one, or 0."""
+        """Return the base (k, T) that forecasts are added to: the value one season before, the last one, or 0."""
         if not self.config.output_residual:
             return np.zeros_like(last)
         return season if self.config.season else last
 
     def unscale(self, scaled: Numbers) -> Numbers:
-        """Return targets (..., T) in the units of the input."""
+        """Return scaled targets (..., T) in the units of the input."""
         return scaled * self.scale[self.target] + self.mean[self.target]
 
 
 def read_preprocessor(folder: Path, config: ForecasterConfig) -> Preprocessor:
-    """Read and check preprocessor.json against config.json. Raises ModelFolderError."""
+    """Read preprocessor.json.
+
+    Raises ModelFolderError if it cannot be read, is invalid, or does not agree with `config`.
+    """
     path = folder / FILE
     try:
-        fields = _Fields.model_validate_json(path.read_bytes())
+        fields = PreprocessorFile.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected mean and scale") from error
     except ValidationError as error:

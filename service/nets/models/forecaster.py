@@ -6,9 +6,9 @@
                  direct, no context   output(f_t) itself, H x (T P) numbers
                  direct, context      activation(context(f_t)), H x C numbers
                  autoregressive       f_t, H = 1
-    raw_k      = output(activation(local([c_k; beside_k]))), T x P numbers; without `local` output(c_k)
+    raw_k      = output(activation(local([c_k; future_k]))), T x P numbers; without `local` output(c_k)
 
-`beside_k` is what is known of the step: covariates, calendar, the value one season before. One network that answers all
+`future_k` is what is known of the step: covariates, calendar, the value one season before. One network that answers all
 steps at once, with contexts and a small local one: R. Wen et al., "A multi-horizon quantile recurrent forecaster"
 (2017). Autoregressive, one step at a time fed back: D. Salinas et al., "DeepAR" (2020).
 
@@ -47,7 +47,7 @@ class Forecaster(nn.Module):
         elif config.decoding == "direct":
             numbers *= config.horizon
         if config.local is not None:
-            self.local = Linear(reads + config.beside_width, config.local.size)
+            self.local = Linear(reads + config.future_width, config.local.size)
             reads = config.local.size
         self.output = Linear(reads, numbers)
 
@@ -79,10 +79,10 @@ class Forecaster(nn.Module):
         spread = layer(features).unflatten(-1, (self.config.horizon, -1))[:, :steps]
         return spread if self.config.context is None else ACTIVATIONS[self.config.context.activation](spread)
 
-    def parameters_of(self, contexts: Tensor, beside: Tensor, base: Tensor) -> Tensor:
-        """Return the distributions (N, T, P) of N steps ahead: contexts (N, C), beside (N, K), base (N, T). Float32."""
+    def parameters_of(self, contexts: Tensor, future: Tensor, base: Tensor) -> Tensor:
+        """Return the distributions (N, T, P) of N steps ahead: contexts (N, C), future (N, K), base (N, T). Float32."""
         if self.local is not None and self.config.local is not None:
-            both = torch.cat([contexts, beside], -1)
+            both = torch.cat([contexts, future], -1)
             contexts = ACTIVATIONS[self.config.local.activation](self.local(both))
         plain = self.config.decoding == "direct" and self.context is None
         found: Tensor = contexts if plain else self.output(contexts)

@@ -1,1 +1,1 @@
-"""Forecasting: streams of observations, scored as they arrive, and distributions of the steps ahead."""
+"""Forecasting: streams of observations, their anomaly scores, and distributions of future values."""

@@ -1,6 +1,6 @@
-"""One forecast under way: feeds its rows, scoring each against what was expected, then looks ahead.
+"""Forecast operations in progress: rows are fed and scored against their forecasts, then the next steps are forecast.
 
-A direct forecast is told all steps by the pass that feeds the last row; `path_forecasts.py` has the other kind.
+A direct forecast gets all steps from the pass that feeds the last row. The module `autoregressive` has the other kind.
 """
 
 from dataclasses import dataclass
@@ -12,197 +12,208 @@ from torch import Tensor
 
 from service.domain.operations import ForecastCheck, Json, Outcome
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
-from service.tasks.forecasting.distributions import EDGE, Distribution, anomaly_scores, rounded
+from service.tasks.forecasting.distributions import UNIFORM_MARGIN, Distribution, anomaly_scores, round_to_scale
 from service.tasks.forecasting.requests import ForecastRequest
 from service.tasks.forecasting.session_state import StreamState
 from service.tasks.numbers import round_digits
 
-#: Rows of one operation that one timestep of the engine feeds: more would keep the others waiting.
+#: Rows that one timestep of the engine feeds for an operation; more would delay the other operations.
 CHUNK = 32
 
 
 @dataclass(frozen=True, slots=True)
 class FutureInputs:
-    """What is known of `steps` steps ahead for each of n states: beside (n steps, K), base (n steps, T)."""
+    """Inputs of the output layers for `steps` steps ahead of n states.
+
+    `features` (n * steps, K) are the future features and `base` (n * steps, T) the values that forecasts are added to.
+    """
 
     steps: int
-    beside: Numbers
+    features: Numbers
     base: Numbers
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringRequest:
-    """Which of the rows that are fed are compared with what was expected one row before, and what was known of them."""
+    """The indices of the rows to score, and the inputs of the forecasts one row before each of them."""
 
     rows: list[int]
-    known: FutureInputs
+    inputs: FutureInputs
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardPass:
-    """What a forecast wants of a timestep: feed rows (n, k, W) to its n states, score some of them, then look ahead."""
+    """The work of one timestep for one forecast.
+
+    The rows `inputs` (n, k, W) are fed to the `states` (n, R), some of them are scored, and then the steps of `future`
+    are forecast. Each of these is None if there is nothing to do.
+    """
 
     states: Tensor
     inputs: Numbers | None
-    check: ScoringRequest | None
-    look: FutureInputs | None
+    scoring: ScoringRequest | None
+    future: FutureInputs | None
 
 
 @dataclass(frozen=True, slots=True)
-class ForecastInputs:
-    """A timestep's results: states (n, R), parameters (m, 1, T, P) of rows scored, (n, k, T, P) of steps ahead."""
+class ForecastOutputs:
+    """The output of a timestep for one forecast: the states (n, R) and parameters of distributions, or None.
+
+    `scored` (m, 1, T, P) are those of the m rows to score, and `forecast` (n, k, T, P) those of the k steps ahead.
+    """
 
     states: Tensor
     scored: Numbers | None
-    seen: Numbers | None
+    forecast: Numbers | None
 
 
 class DirectForecast:
-    """A forecast or a step of a stream: direct, and the base of the autoregressive kind."""
+    """A forecast, or the step of a session, of a network that forecasts all steps at once.
 
-    def __init__(self, standing: StreamState, request: ForecastRequest, preprocessor: Preprocessor) -> None:
-        self.state: StreamState = standing
+    It is the base class of the autoregressive kind.
+    """
+
+    def __init__(self, state: StreamState, request: ForecastRequest, preprocessor: Preprocessor) -> None:
+        self.state: StreamState = state
         self.finished = False
-        self._before = standing
         self._request = request
         self._preprocessor = preprocessor
-        self._rows = preprocessor.transform(request.rows.values, request.rows.times, standing.trail.last)
-        self._known = preprocessor.past_inputs(standing.trail, request.rows.times, self._rows.filled)
-        self._trail = preprocessor.advance(standing.trail, self._rows.filled)
-        # Rows that there is a forecast of, and anything to compare.
+        self._rows = preprocessor.transform(request.rows.values, request.rows.times, state.history.last)
+        self._past_inputs = preprocessor.past_inputs(state.history, request.rows.times, self._rows.filled)
+        self._history = preprocessor.advance(state.history, self._rows.filled)
+        # The rows with a target that is present and was forecast; the first row of a stream was not.
         present = ~np.isnan(self._rows.scaled[:, preprocessor.target])
         self._comparable: NDArray[np.bool_] = np.asarray(present.any(1))
-        self._comparable[: max(0, 1 - standing.count)] = False
-        self._states = standing.network[None]
+        self._comparable[: max(0, 1 - state.count)] = False
+        self._states = state.network[None]
         self._fed = 0
         self._scored: list[Numbers] = []
         self._levels = np.array(preprocessor.config.quantiles)
         self._forecast: Distribution | None = None
 
-    @property
-    def wants(self) -> ForwardPass:
-        """What the next timestep should do."""
+    def next_pass(self) -> ForwardPass:
+        """Return the work of the next timestep."""
         count = len(self._rows.filled)
         chunk = slice(self._fed, min(self._fed + CHUNK, count))
-        look = self._look() if chunk.stop == count else None
+        future = self._next_future_inputs() if chunk.stop == count else None
         if chunk.start == count:
-            return ForwardPass(self._states, None, None, look)
-        return ForwardPass(self._states, self._rows.inputs[None, chunk], self._check_of(chunk), look)
+            return ForwardPass(self._states, None, None, future)
+        return ForwardPass(self._states, self._rows.inputs[None, chunk], self._scoring_request(chunk), future)
 
-    def update(self, told: ForecastInputs) -> None:
-        """Take the result of a timestep."""
-        self._states = told.states
-        if told.scored is not None:
-            self._scored.append(told.scored[:, 0])
+    def update(self, outputs: ForecastOutputs) -> None:
+        """Apply the outputs of a timestep to the operation."""
+        self._states = outputs.states
+        if outputs.scored is not None:
+            self._scored.append(outputs.scored[:, 0])
         self._fed = min(self._fed + CHUNK, len(self._rows.filled))
-        if told.seen is not None:
-            self._settle(told.states[0])
-            self._see(told.seen)
+        if outputs.forecast is not None:
+            self._set_state(outputs.states[0])
+            self._add_forecast(outputs.forecast)
 
-    def _see(self, seen: Numbers) -> None:
-        self._forecast = self._distribution(seen[0])
+    def _add_forecast(self, parameters: Numbers) -> None:
+        """Process the parameters (1, horizon, T, P) of the steps ahead."""
+        self._forecast = self._distribution(parameters[0])
         self.finished = True
 
-    def _look(self) -> FutureInputs:
-        return self._ahead(self._request.horizon)
+    def _next_future_inputs(self) -> FutureInputs:
+        return self._future_inputs(self._request.horizon)
 
-    def _ahead(self, steps: int) -> FutureInputs:
-        times = self._preprocessor.times_after(self._request.rows.after, steps)
-        beside, base = self._preprocessor.future_inputs(self._trail, times, self._request.known[:steps])
-        return FutureInputs(steps, beside, base)
+    def _future_inputs(self, steps: int) -> FutureInputs:
+        times = self._preprocessor.times_after(self._request.rows.last_time, steps)
+        features, base = self._preprocessor.future_inputs(self._history, times, self._request.known[:steps])
+        return FutureInputs(steps, features, base)
 
-    def _check_of(self, chunk: slice) -> ScoringRequest | None:
-        """Say what was known of those rows of a chunk that can be compared."""
+    def _scoring_request(self, chunk: slice) -> ScoringRequest | None:
+        """Return the rows of a chunk that can be compared with their forecasts, None if there are none."""
         rows = np.flatnonzero(self._comparable[chunk])
         if not len(rows):
             return None
-        beside, base = (known[chunk][rows] for known in self._known)
-        return ScoringRequest(rows.tolist(), FutureInputs(1, beside, base))
+        features, base = (inputs[chunk][rows] for inputs in self._past_inputs)
+        return ScoringRequest(rows.tolist(), FutureInputs(1, features, base))
 
-    def _settle(self, network: Tensor) -> None:
-        """Note where the stream stands once its rows are fed."""
-        count = self._before.count + len(self._rows.filled)
-        # A copy: the row is a view that would keep the whole batch's states alive.
-        self.state = StreamState(count, self._request.rows.after, network.clone(), self._trail)
+    def _set_state(self, network: Tensor) -> None:
+        """Set the state after all rows, given that of the network (R,)."""
+        count = self.state.count + len(self._rows.filled)
+        # A copy, since the row is a view that would keep the states of the whole batch in memory.
+        self.state = StreamState(count, self._request.rows.last_time, network.clone(), self._history)
 
     def _distribution(self, parameters: Numbers) -> Distribution:
         return Distribution(self._preprocessor.config.distribution, parameters, self._levels)
 
     def outcome(self, state: bytes) -> Outcome:
-        """Return the answer, in the units of the input."""
+        """Return the outcome in the units of the input, with `state` as its encoded state."""
         output: dict[str, Json] = {
             "horizon": self._request.horizon,
             "features": [*self._preprocessor.config.target],
-            **self._told(),
+            **self._forecast_output(),
         }
+        indices = self._request.rows.indices
         check = self._check()
         output["observed"] = None
         if check is not None:
             scores = dict(zip(np.flatnonzero(self._comparable).tolist(), check.anomaly_scores, strict=False))
             output["observed"] = {
                 "mean_absolute_error": round_digits(check.absolute_error / check.values),
-                "anomaly_scores": [
-                    round_digits(scores[at]) if at in scores else None for at in self._request.rows.told
-                ],
+                "anomaly_scores": [round_digits(scores[index]) if index in scores else None for index in indices],
             }
-        return Outcome(output, state, timesteps=len(self._request.rows.told), observation=check)
+        return Outcome(output, state, timesteps=len(indices), observation=check)
 
-    def _told(self) -> dict[str, Json]:
-        """Return mean, quantiles and samples."""
+    def _forecast_output(self) -> dict[str, Json]:
+        """Return the output fields mean, quantiles and samples."""
         options = self._request.options
-        output: dict[str, Json] = {"mean": self._listed(self._mean()), "quantiles": {}}
+        output: dict[str, Json] = {"mean": self._to_json(self._mean()), "quantiles": {}}
         if self._preprocessor.config.distribution == "point":
             return output
-        output["quantiles"] = {str(level): self._listed(self._quantile(level)) for level in options.quantiles}
+        output["quantiles"] = {str(level): self._to_json(self._quantile(level)) for level in options.quantiles}
         if options.samples:
-            output["samples"] = [self._listed(path) for path in self._paths(options.samples)]
+            output["samples"] = [self._to_json(path) for path in self._paths(options.samples)]
         return output
 
     @property
-    def _foreseen(self) -> Distribution:
-        assert self._forecast is not None  # noqa: S101 a finished forecast has looked ahead
+    def _finished_forecast(self) -> Distribution:
+        assert self._forecast is not None  # noqa: S101 a finished operation has a forecast
         return self._forecast
 
     def _mean(self) -> Numbers:
-        return self._foreseen.mean()
+        return self._finished_forecast.mean()
 
     def _quantile(self, level: float) -> Numbers:
-        return self._foreseen.quantile(np.array(level))
+        return self._finished_forecast.quantile(np.array(level))
 
     def _paths(self, count: int) -> Numbers:
-        """Draw paths (count, horizon, T) whose steps follow one another with the model's correlation.
+        """Draw sample paths (count, horizon, T) whose consecutive steps have the model's correlation.
 
-        A Gaussian copula over the steps: normal scores of an autoregression of order one, turned into quantiles.
+        They are a Gaussian copula over the steps: normal scores of a first-order autoregression, mapped to quantiles.
         """
         correlation = self._preprocessor.config.path_correlation
         shape = (self._request.horizon, len(self._preprocessor.target))
-        scores = generator_of(self._request).standard_normal((count, *shape))
+        scores = random_generator(self._request).standard_normal((count, *shape))
         for step in range(1, shape[0]):
-            fresh = scores[:, step] * np.sqrt(1 - correlation**2)
-            scores[:, step] = correlation * scores[:, step - 1] + fresh
-        return self._foreseen.quantile(np.clip(special.ndtr(scores), EDGE, 1 - EDGE))
+            noise = scores[:, step] * np.sqrt(1 - correlation**2)
+            scores[:, step] = correlation * scores[:, step - 1] + noise
+        return self._finished_forecast.quantile(np.clip(special.ndtr(scores), UNIFORM_MARGIN, 1 - UNIFORM_MARGIN))
 
     def _check(self) -> ForecastCheck | None:
-        """Compare the rows with what was expected of them one step before."""
+        """Compare the rows with their forecasts of one step before; return None if there are no such rows."""
         if not self._scored:
             return None
-        expected = self._distribution(np.concatenate(self._scored))
-        came = self._rows.scaled[self._comparable][:, self._preprocessor.target]
-        errors = np.abs(self._preprocessor.unscale(came) - self._preprocessor.unscale(expected.mean()))
-        scores = () if expected.kind == "point" else tuple(anomaly_scores(expected, came).tolist())
-        return ForecastCheck(int((~np.isnan(came)).sum()), float(np.nansum(errors)), scores)
+        forecasts = self._distribution(np.concatenate(self._scored))
+        actual = self._rows.scaled[self._comparable][:, self._preprocessor.target]
+        errors = np.abs(self._preprocessor.unscale(actual) - self._preprocessor.unscale(forecasts.mean()))
+        scores = () if forecasts.kind == "point" else tuple(anomaly_scores(forecasts, actual).tolist())
+        return ForecastCheck(int((~np.isnan(actual)).sum()), float(np.nansum(errors)), scores)
 
-    def _listed(self, scaled: Numbers) -> Json:
-        """Return (horizon, T) in units, shaped as the client writes values."""
-        pre = self._preprocessor
-        numbers = rounded(pre.unscale(scaled), pre.scale[pre.target])
-        listed: Json = (numbers[:, 0] if self._request.flat else numbers).tolist()
+    def _to_json(self, scaled: Numbers) -> Json:
+        """Return scaled values (horizon, T) in the units of the input, in the shape of the request's values."""
+        preprocessor = self._preprocessor
+        values = round_to_scale(preprocessor.unscale(scaled), preprocessor.scale[preprocessor.target])
+        listed: Json = (values[:, 0] if self._request.flat else values).tolist()
         return listed
 
 
-def generator_of(request: ForecastRequest) -> np.random.Generator:
-    """Return the random numbers of a forecast: without a seed those of seed 0, so that it can be repeated.
+def random_generator(request: ForecastRequest) -> np.random.Generator:
+    """Return the random generator of a forecast, with seed 0 if the request has none, so that it can be repeated.
 
-    Numbers are drawn path after path, so that the first paths are the same however many there are.
+    Numbers are drawn path after path, so that the first paths do not depend on how many are drawn.
     """
     return np.random.default_rng(request.options.seed or 0)

@@ -1,8 +1,7 @@
-"""Predictive distributions as numbers: means, quantiles and probabilities of a forecast, in scaled units.
+"""Predictive distributions: means, quantiles, probabilities and anomaly scores of a forecast, in scaled units.
 
-Between its levels a quantile forecast is a straight line; outside, an exponential tail through the two outermost
-levels (Y. Park et al., "Learning quantile functions without quantile crossing for distribution-free time series
-forecasting", 2022).
+A quantile forecast is linear between its levels, with exponential tails through the two outermost levels: Y. Park et
+al., "Learning quantile functions without quantile crossing for distribution-free time series forecasting" (2022).
 """
 
 from dataclasses import dataclass
@@ -12,26 +11,22 @@ from numpy.typing import NDArray
 from scipy import special
 
 Numbers = NDArray[np.float64]
-#: Closer to 0 and 1 nothing is drawn: a uniform of exactly 0 would be an infinite number.
-EDGE = 1e-6
-#: Closer to 0 no quantile of a Student-t is told: scipy's is infinite from about 1e-300 on.
+#: The distance of uniform random numbers from 0 and 1, whose quantiles would be infinite.
+UNIFORM_MARGIN = 1e-6
+#: The smallest probability of a Student-t quantile; scipy's is infinite below about 1e-300.
 MIN_TAIL_PROBABILITY = 1e-100
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Distributions of any number of values: `parameters` (..., P), as `nets.Forecaster` gives them.
+    """Distributions of any number of values, given by the `parameters` (..., P) that a forecaster computes.
 
-    `kind` is point, gaussian, student_t or quantiles; `levels` (P,) belong to quantiles.
+    `kind` is `point`, `gaussian`, `student_t` or `quantiles`; `levels` (P,) are those of the quantiles.
     """
 
     kind: str
     parameters: Numbers
     levels: Numbers
-
-    def at(self, index: int | slice) -> "Distribution":
-        """Return the part at `index` of the first dimension."""
-        return Distribution(self.kind, self.parameters[index], self.levels)
 
     def mean(self) -> Numbers:
         """Return the means, (...)."""
@@ -46,7 +41,7 @@ class Distribution:
         return mean
 
     def quantile(self, probability: Numbers) -> Numbers:
-        """Return the values below which lies `probability`, inside (0, 1), broadcast to (...)."""
+        """Return the quantiles (...) at `probability`, in (0, 1) and broadcast. Raises ValueError for points."""
         if self.kind == "point":
             raise ValueError("a point forecast has no quantiles")
         if self.kind == "quantiles":
@@ -57,20 +52,20 @@ class Distribution:
             if self.kind == "gaussian"
             else special.stdtrit(self.parameters[..., 2], np.maximum(probability, MIN_TAIL_PROBABILITY))
         )
-        found: Numbers = location + scale * standard
-        return found
+        quantile: Numbers = location + scale * standard
+        return quantile
 
     def probability(self, value: Numbers) -> Numbers:
-        """Return the probability of at most `value` (...): the distribution function."""
+        """Return the cumulative distribution function at `value` (...). Raises ValueError for points."""
         if self.kind == "point":
             raise ValueError("a point forecast has no probabilities")
         if self.kind == "quantiles":
             return self._probability(value)
         standard = (value - self.parameters[..., 0]) / self.parameters[..., 1]
-        found: Numbers = (
+        probability: Numbers = (
             special.ndtr(standard) if self.kind == "gaussian" else special.stdtr(self.parameters[..., 2], standard)
         )
-        return found
+        return probability
 
     @property
     def _shape(self) -> tuple[int, ...]:
@@ -103,15 +98,16 @@ class Distribution:
         tails = [np.maximum(tail, 1e-12) for tail in self._tails()]
         below = levels[0] * np.exp(np.minimum(value - values[..., 0], 0) / tails[0])
         above = 1 - (1 - levels[-1]) * np.exp(-np.maximum(value - values[..., -1], 0) / tails[1])
-        found: Numbers = np.where(value < values[..., 0], below, np.where(value > values[..., -1], above, inside))
-        return found
+        probability: Numbers = np.where(value < values[..., 0], below, np.where(value > values[..., -1], above, inside))
+        return probability
 
 
 def anomaly_scores(distribution: Distribution, values: Numbers) -> Numbers:
-    """Return one score per row of values (n, T), NaN where all are missing: 0 for the median, near 1 for the unlikely.
+    """Return a score (n,) per row of values (n, T): 0 for the median, near 1 for unlikely values, NaN without values.
 
-    A value's score is the probability of one nearer to the median, |2 F(x) - 1|, uniform over [0, 1] where the forecast
-    is right. Of T values the largest counts, to the power of T: what it would be for one value, were they independent.
+    The score of one value is the probability of values nearer to the median, |2 F(x) - 1|, which is uniform over [0, 1]
+    if the forecast is right. The score of T values is the largest of theirs to the power of T, which is uniform too if
+    they are independent.
     """
     tails = np.abs(2 * distribution.probability(np.nan_to_num(values)) - 1)
     present = ~np.isnan(values)
@@ -120,14 +116,15 @@ def anomaly_scores(distribution: Distribution, values: Numbers) -> Numbers:
     return np.where(count > 0, largest ** np.maximum(count, 1), np.nan)
 
 
-def rounded(numbers: Numbers, scale: Numbers) -> Numbers:
-    """Round to seven significant digits, all that float32 has, of a number or of its `scale`, whichever is smaller.
+def round_to_scale(numbers: Numbers, scale: Numbers) -> Numbers:
+    """Round numbers to seven significant digits of their own or of their `scale`, whichever are smaller.
 
-    The network computes scaled numbers: far from zero, seven digits in units would be fewer than it told.
+    Seven digits are the precision of the float32 that the network computes in. It computes scaled numbers, of which
+    seven digits of an unscaled number far from zero would lose a part.
     """
     size = np.minimum(np.abs(numbers), scale)
     exponent = np.floor(np.log10(np.where(size == 0, scale, size))) - 6
-    # A power of ten is exact up to 1e22, so that the quotient is the double nearest to the decimal.
+    # Powers of ten are exact up to 1e22, so that the quotient is the double nearest to the decimal.
     large, small = 10.0 ** np.clip(exponent, 0, 22), 10.0 ** np.clip(-exponent, 0, 22)
-    found: Numbers = np.round(numbers / large * small) / small * large
-    return found
+    result: Numbers = np.round(numbers / large * small) / small * large
+    return result

@@ -1,4 +1,4 @@
-"""What a forecaster is asked: inputs and options checked against the model."""
+"""Requests to a forecaster, read from the operations that all tasks share and validated against the model."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from service.domain.operations import OpenSession, Operation, Predict, PredictOp
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.forecasting.session_state import StreamState
-from service.tasks.forecasting.timestamps import RegularizedRows, read_times, regular_rows
+from service.tasks.forecasting.timestamps import RegularizedRows, read_times, regularize_rows
 from service.tasks.inputs import require_series
 from service.tasks.options import convert_options
 
-#: Numbers of sampled paths in one answer.
-MAX_SAMPLED = 200_000
+#: The largest number of values of all sample paths in one output.
+MAX_SAMPLED_VALUES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ForecastOptions:
     """The options of a forecast.
 
     `horizon` is a number of steps, None for the model's limit. `quantiles` are levels in (0, 1). `samples` is the
-    number of paths to draw with `seed`.
+    number of sample paths, drawn with `seed`.
     """
 
     horizon: int | None = None
@@ -33,10 +33,10 @@ class ForecastOptions:
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """New rows to feed, and the forecast to answer with.
+    """The rows to feed, and the forecast after them.
 
-    `known` (horizon, known) are the scaled known covariates of the steps ahead, `horizon` the number of these steps.
-    `flat` asks for numbers in the answer instead of rows of one number.
+    `horizon` is the number of steps ahead and `known` (horizon, covariates) are their scaled known covariates. `flat`
+    asks for numbers in the output instead of rows of one number.
     """
 
     rows: RegularizedRows
@@ -47,9 +47,13 @@ class ForecastRequest:
 
 
 def read_request(
-    operation: Operation, standing: StreamState, preprocessor: Preprocessor, most_rows: int
+    operation: Operation, state: StreamState, preprocessor: Preprocessor, max_rows: int
 ) -> ForecastRequest:
-    """Return what an operation means to a forecaster that stands at `standing`. Raises InvalidRequest, InputTooLong."""
+    """Return an operation on `state` as a request to a forecaster.
+
+    Raises InvalidRequest for an operation, input or option that does not fit the model or the state, InputTooLong for
+    more than `max_rows` rows.
+    """
     if isinstance(operation, OpenSession):
         raise InvalidRequest(
             "input is given: expected none, since only a translation's session is created with one", param="input"
@@ -57,23 +61,23 @@ def read_request(
     if not isinstance(operation, Predict):
         raise InvalidRequest("the model forecasts numbers: expected predict or a step", param="model")
     options = convert_options(operation.options, ForecastOptions, "forecasting")
-    given = SeriesInput(None) if operation.input is None else require_series(operation.input)
+    series = SeriesInput(None) if operation.input is None else require_series(operation.input)
     config = preprocessor.config
-    horizon = _horizon(options, config)
+    horizon = _read_horizon(options, config)
     _check_distribution(operation.options, config)
-    _check_sampled_numbers(options, horizon, config)
-    if given.values is None and not standing.count:
+    _check_samples(options, horizon, config)
+    if series.values is None and not state.count:
         raise InvalidRequest(
             "input.values is missing: expected at least one observation before a forecast", param="input.values"
         )
-    values = _values(given, standing, preprocessor, most_rows)
-    times = read_times(given, standing, preprocessor)
-    rows = regular_rows(values, times, standing, preprocessor, most_rows)
-    flat = len(config.features) == 1 if given.values is None else given.flat
-    return ForecastRequest(rows, _known(given, horizon, preprocessor), horizon, flat, options)
+    values = _read_values(series, state, preprocessor, max_rows)
+    times = read_times(series, state, preprocessor)
+    rows = regularize_rows(values, times, state, preprocessor, max_rows)
+    flat = len(config.features) == 1 if series.values is None else series.flat
+    return ForecastRequest(rows, _read_known(series, horizon, preprocessor), horizon, flat, options)
 
 
-def _horizon(options: ForecastOptions, config: ForecasterConfig) -> int:
+def _read_horizon(options: ForecastOptions, config: ForecasterConfig) -> int:
     horizon = config.horizon if options.horizon is None else options.horizon
     if horizon > config.horizon:
         raise InvalidRequest(
@@ -84,7 +88,7 @@ def _horizon(options: ForecastOptions, config: ForecasterConfig) -> int:
 
 
 def _check_distribution(options: PredictOptions, config: ForecasterConfig) -> None:
-    """Refuse quantiles that the client gave, and samples, where the model forecasts points."""
+    """Raise InvalidRequest for quantiles and samples in the request, if the model forecasts points."""
     if config.distribution != "point":
         return
     requested = {"quantiles": "quantiles" in options.given and options.quantiles, "samples": options.samples}
@@ -96,69 +100,71 @@ def _check_distribution(options: PredictOptions, config: ForecasterConfig) -> No
             )
 
 
-def _check_sampled_numbers(options: ForecastOptions, horizon: int, config: ForecasterConfig) -> None:
-    if options.samples * horizon * len(config.target) > MAX_SAMPLED:
+def _check_samples(options: ForecastOptions, horizon: int, config: ForecasterConfig) -> None:
+    limit = MAX_SAMPLED_VALUES // (horizon * len(config.target))
+    if options.samples > limit:
         raise InvalidRequest(
-            f"options.samples is {options.samples}: expected at most {MAX_SAMPLED // (horizon * len(config.target))} "
-            f"for {horizon} steps",
+            f"options.samples is {options.samples}: expected at most {limit} for {horizon} steps",
             param="options.samples",
         )
 
 
-def _values(given: SeriesInput, standing: StreamState, preprocessor: Preprocessor, most: int) -> Numbers:
-    """Return the rows (n, F) with NaN where missing."""
+def _read_values(series: SeriesInput, state: StreamState, preprocessor: Preprocessor, max_rows: int) -> Numbers:
+    """Return the rows (n, F) of a series, with NaN where a value is missing."""
     config = preprocessor.config
     width = len(config.features)
-    rows = given.values or ()
-    if len(rows) > most:
-        raise InputTooLong(f"input.values has {len(rows)} rows: expected at most {most}", param="input.values")
-    for at, row in enumerate(rows):
+    rows = series.values or ()
+    if len(rows) > max_rows:
+        raise InputTooLong(f"input.values has {len(rows)} rows: expected at most {max_rows}", param="input.values")
+    for index, row in enumerate(rows):
         if len(row) != width:
             raise InvalidRequest(
-                f"input.values[{at}] has {len(row)} number{'s' * (len(row) != 1)}: expected {width} "
+                f"input.values[{index}] has {len(row)} number{'s' * (len(row) != 1)}: expected {width} "
                 f"({', '.join(config.features)})",
-                param=f"input.values[{at}]",
+                param=f"input.values[{index}]",
             )
     values = np.array(rows, dtype=np.float64).reshape(len(rows), width)
     if config.static:
-        _check_static(values, standing, preprocessor)
+        _check_static(values, state, preprocessor)
     return values
 
 
-def _check_static(values: Numbers, standing: StreamState, preprocessor: Preprocessor) -> None:
-    """Refuse a static feature that changes, beyond what the stored float32 can tell."""
-    scaled = preprocessor.scaled(values)
+def _check_static(values: Numbers, state: StreamState, preprocessor: Preprocessor) -> None:
+    """Raise InvalidRequest for a static feature that changes by more than the precision of the stored float32."""
+    scaled = preprocessor.scale_values(values)
     for column in preprocessor.static:
-        first = standing.trail.last[column] if standing.count else None
-        for at, value in enumerate(scaled[:, column]):
+        first = state.history.last[column] if state.count else None
+        for index, value in enumerate(scaled[:, column]):
             if np.isnan(value):
                 continue
             first = value if first is None else first
             if abs(value - first) > 1e-5 * max(1.0, abs(first)):
                 before = first * preprocessor.scale[column] + preprocessor.mean[column]
+                field = f"input.values[{index}][{column}]"
                 raise InvalidRequest(
-                    f"input.values[{at}][{column}] is {values[at, column]:g}: expected {before:g} as before, or null, "
+                    f"{field} is {values[index, column]:g}: expected {before:g} as before, or null, "
                     f"since {preprocessor.config.features[column]} is static",
-                    param=f"input.values[{at}][{column}]",
+                    param=field,
                 )
 
 
-def _known(given: SeriesInput, horizon: int, preprocessor: Preprocessor) -> Numbers:
+def _read_known(series: SeriesInput, horizon: int, preprocessor: Preprocessor) -> Numbers:
+    """Return the scaled known covariates (horizon, covariates) of the steps ahead."""
     names = preprocessor.config.known
     if not names:
-        if given.future is not None:
+        if series.future is not None:
             raise InvalidRequest(
                 "input.future is given: expected none, since the model has no known covariates", param="input.future"
             )
         return np.zeros((horizon, 0))
-    wanted = f"one row of {len(names)} ({', '.join(names)}) for each of the {horizon} steps ahead"
-    if given.future is None:
-        raise InvalidRequest(f"input.future is missing: expected {wanted}", param="input.future")
-    if len(given.future) != horizon:
-        raise InvalidRequest(f"input.future has {len(given.future)} rows: expected {wanted}", param="input.future")
-    for at, row in enumerate(given.future):
+    expected = f"one row of {len(names)} ({', '.join(names)}) for each of the {horizon} steps ahead"
+    if series.future is None:
+        raise InvalidRequest(f"input.future is missing: expected {expected}", param="input.future")
+    if len(series.future) != horizon:
+        raise InvalidRequest(f"input.future has {len(series.future)} rows: expected {expected}", param="input.future")
+    for index, row in enumerate(series.future):
         if len(row) != len(names):
             raise InvalidRequest(
-                f"input.future[{at}] has {len(row)} numbers: expected {wanted}", param=f"input.future[{at}]"
+                f"input.future[{index}] has {len(row)} numbers: expected {expected}", param=f"input.future[{index}]"
             )
-    return preprocessor.scale_known(np.array(given.future, dtype=np.float64).reshape(horizon, len(names)))
+    return preprocessor.scale_known(np.array(series.future, dtype=np.float64).reshape(horizon, len(names)))

@@ -1,4 +1,7 @@
-"""When observations came: checked against one another and the stream, and made regular where the model is."""
+"""Timestamps of observations: validation, and insertion of missing rows into a regular series.
+
+Times are in microseconds since 1970.
+"""
 
 from dataclasses import dataclass
 
@@ -11,10 +14,14 @@ from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Tim
 from service.tasks.forecasting.session_state import StreamState
 
 
-def read_times(given: SeriesInput, standing: StreamState, preprocessor: Preprocessor) -> Times | None:
-    """Return the rows' times, ascending from the last known one. Raises InvalidRequest."""
-    count = len(given.values or ())
-    if given.timestamps is None:
+def read_times(series: SeriesInput, state: StreamState, preprocessor: Preprocessor) -> Times | None:
+    """Return the times (n,) of the rows of a series, or None if it has none.
+
+    Raises InvalidRequest unless there is one time per row, each later than the one before and than that of `state`, or
+    if there are none although the model reads the calendar.
+    """
+    count = len(series.values or ())
+    if series.timestamps is None:
         if preprocessor.config.calendar and count:
             raise InvalidRequest(
                 f"input.timestamps is missing: expected one time per row, since the model reads the calendar "
@@ -22,74 +29,80 @@ def read_times(given: SeriesInput, standing: StreamState, preprocessor: Preproce
                 param="input.timestamps",
             )
         return None
-    if len(given.timestamps) != count:
+    if len(series.timestamps) != count:
         raise InvalidRequest(
-            f"input.timestamps has {len(given.timestamps)} entries: expected {count}, one per row of input.values",
+            f"input.timestamps has {len(series.timestamps)} entries: expected {count}, one per row of input.values",
             param="input.timestamps",
         )
-    times = np.array(given.timestamps, dtype=np.int64)
-    before = standing.time
-    for at, time in enumerate(times.tolist()):
+    times = np.array(series.timestamps, dtype=np.int64)
+    _check_ascending(times, state.time)
+    return times
+
+
+def _check_ascending(times: Times, before: int | None) -> None:
+    for index, time in enumerate(times.tolist()):
         if before is not None and time <= before:
             raise InvalidRequest(
-                f"input.timestamps[{at}] is {format_rfc3339(time)}: expected a time after {format_rfc3339(before)}, "
+                f"input.timestamps[{index}] is {format_rfc3339(time)}: expected a time after {format_rfc3339(before)}, "
                 "that of the observation before",
-                param=f"input.timestamps[{at}]",
+                param=f"input.timestamps[{index}]",
             )
         before = time
-    return times
 
 
 @dataclass(frozen=True, slots=True)
 class RegularizedRows:
-    """Rows with those put in that a regular series left out: values (n, F), times (n,), the places of the client's own.
+    """The rows of a series, with rows of NaN inserted for the steps that a regular series left out.
 
-    `after` is when the stream stands behind them: in a regular one on its grid, whatever a single row's time wavers.
+    `values` is (n, F) and `times` is (n,) or None. `indices` are those of the client's rows. `last_time` is the time of
+    the last row, for a regular series that of its step, from which a row's own time may differ.
     """
 
     values: Numbers
     times: Times | None
-    told: list[int]
-    after: int | None
+    indices: list[int]
+    last_time: int | None
 
 
-def regular_rows(
-    values: Numbers, times: Times | None, standing: StreamState, preprocessor: Preprocessor, most: int
+def regularize_rows(
+    values: Numbers, times: Times | None, state: StreamState, preprocessor: Preprocessor, max_rows: int
 ) -> RegularizedRows:
-    """Put in rows of missing values where the times of a regular series leave steps out.
+    """Insert rows of NaN into `values` (n, F) where the times (n,) of a regular series leave out steps.
 
-    Raises InvalidRequest for two rows that fall on one step, InputTooLong for more than `most` rows in all.
+    Raises InvalidRequest for two rows on one step, InputTooLong for more than `max_rows` rows in all.
     """
-    told, step = list(range(len(values))), 1_000_000 * (preprocessor.config.step_seconds or 0)
+    indices, step = list(range(len(values))), 1_000_000 * (preprocessor.config.step_seconds or 0)
     if times is None:
-        known = standing.time is not None and (step or not told)
-        return RegularizedRows(values, None, told, (standing.time or 0) + step * len(told) if known else None)
+        known = state.time is not None and (step or not indices)
+        last_time = (state.time or 0) + step * len(indices) if known else None
+        return RegularizedRows(values, None, indices, last_time)
     if not step:
-        return RegularizedRows(values, times, told, int(times[-1]))
-    before = int(times[0]) - step if standing.time is None else standing.time
-    places = np.rint((times - before) / step).astype(np.int64)
-    _check_places(places, times, before, preprocessor, most)
-    whole = np.full((int(places[-1]), values.shape[1]), np.nan)
-    filled = before + step * np.arange(1, len(whole) + 1, dtype=np.int64)
-    whole[places - 1], filled[places - 1] = values, times
-    return RegularizedRows(whole, filled, (places - 1).tolist(), before + step * int(places[-1]))
+        return RegularizedRows(values, times, indices, int(times[-1]))
+    before = int(times[0]) - step if state.time is None else state.time
+    # The number of each row's step, from 1.
+    steps = np.rint((times - before) / step).astype(np.int64)
+    _check_steps(steps, times, before, preprocessor, max_rows)
+    all_values = np.full((int(steps[-1]), values.shape[1]), np.nan)
+    all_times = before + step * np.arange(1, len(all_values) + 1, dtype=np.int64)
+    all_values[steps - 1], all_times[steps - 1] = values, times
+    return RegularizedRows(all_values, all_times, (steps - 1).tolist(), before + step * int(steps[-1]))
 
 
-def _check_places(places: Times, times: Times, before: int, preprocessor: Preprocessor, most: int) -> None:
-    """Refuse a row on the step of another, and gaps that are too long."""
-    frequency, steps = preprocessor.config.frequency, np.diff(places, prepend=0)
-    if (steps < 1).any():
-        at = int(np.argmax(steps < 1))
+def _check_steps(steps: Times, times: Times, before: int, preprocessor: Preprocessor, max_rows: int) -> None:
+    """Raise InvalidRequest for two rows on one step, InputTooLong for too many steps."""
+    frequency, gaps = preprocessor.config.frequency, np.diff(steps, prepend=0)
+    if (gaps < 1).any():
+        index = int(np.argmax(gaps < 1))
         raise InvalidRequest(
-            f"input.timestamps[{at}] is {format_rfc3339(int(times[at]))}, on the same step as "
-            f"{format_rfc3339(before if at == 0 else int(times[at - 1]))} before it: "
+            f"input.timestamps[{index}] is {format_rfc3339(int(times[index]))}, on the same step as "
+            f"{format_rfc3339(before if index == 0 else int(times[index - 1]))} before it: "
             f"expected one row every {frequency}",
-            param=f"input.timestamps[{at}]",
+            param=f"input.timestamps[{index}]",
         )
-    if places[-1] > most:
-        at = int(steps.argmax())
+    if steps[-1] > max_rows:
+        index = int(gaps.argmax())
         raise InputTooLong(
-            f"input.timestamps[{at}] is {format_rfc3339(int(times[at]))}, {steps[at]} steps of {frequency} "
-            f"after the observation before: expected at most {most} steps in one request",
-            param=f"input.timestamps[{at}]",
+            f"input.timestamps[{index}] is {format_rfc3339(int(times[index]))}, {gaps[index]} steps of {frequency} "
+            f"after the observation before: expected at most {max_rows} steps in one request",
+            param=f"input.timestamps[{index}]",
         )

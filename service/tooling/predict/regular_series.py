@@ -11,7 +11,7 @@ from service.domain.operations import SeriesInput
 from service.domain.rfc3339 import format_rfc3339
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.forecasting.session_state import StreamState
-from service.tasks.forecasting.timestamps import RegularizedRows, regular_rows
+from service.tasks.forecasting.timestamps import RegularizedRows, regularize_rows
 from service.tasks.limits import MAX_ROWS
 from service.tooling.predict.series_file import TIME, read_table
 
@@ -60,17 +60,17 @@ def read_regular_series(data: Path, preprocessor: Preprocessor, start: StreamSta
     series = RegularSeries(data, table.rows, table.times, table.lines)
     times = None if table.times is None else np.array(table.times, dtype=np.int64)
     try:
-        timed = regular_rows(np.array(table.rows, dtype=np.float64), times, start, preprocessor, MAX_ROWS)
+        regular = regularize_rows(np.array(table.rows, dtype=np.float64), times, start, preprocessor, MAX_ROWS)
     except InvalidRequest as error:
         raise series.locate_error(error) from error
-    return _insert_missing_rows(series, timed)
+    return _insert_missing_rows(series, regular)
 
 
-def _insert_missing_rows(series: RegularSeries, timed: RegularizedRows) -> RegularSeries:
+def _insert_missing_rows(series: RegularSeries, regular: RegularizedRows) -> RegularSeries:
     """Return the rows at regular intervals, with empty rows for missing ones."""
-    rows: list[tuple[float | None, ...]] = [(None,) * timed.values.shape[1]] * len(timed.values)
-    lines: list[int | None] = [None] * len(timed.values)
-    for index, row, line in zip(timed.told, series.rows, series.lines, strict=True):
+    rows: list[tuple[float | None, ...]] = [(None,) * regular.values.shape[1]] * len(regular.values)
+    lines: list[int | None] = [None] * len(regular.values)
+    for index, row, line in zip(regular.indices, series.rows, series.lines, strict=True):
         rows[index], lines[index] = row, line
-    times = None if timed.times is None else tuple(timed.times.tolist())
+    times = None if regular.times is None else tuple(regular.times.tolist())
     return RegularSeries(series.data, tuple(rows), times, tuple(lines))

@@ -83,8 +83,8 @@ def run_forecaster(network: Forecaster) -> None:
     config = network.config
     state = network.step(torch.ones(2, config.width), network.initial_state(2))
     contexts = network.contexts(network.sequence(torch.ones(2, 3, config.width), state), config.steps).flatten(0, 1)
-    beside, base = torch.ones(len(contexts), config.beside_width), torch.ones(len(contexts), len(config.target))
-    in_memory(state, contexts, network.parameters_of(contexts, beside, base))
+    future, base = torch.ones(len(contexts), config.future_width), torch.ones(len(contexts), len(config.target))
+    in_memory(state, contexts, network.parameters_of(contexts, future, base))
 
 
 @either_arithmetic

@@ -161,7 +161,7 @@ def test_a_path_step_costs_the_same_however_many_are_behind_it(tmp_path: Path) -
     sequence = model.task.start(Predict(given, PredictOptions(samples=600)), model.task.initial_state)
     peaks = []
     for _ in range(250):
-        peaks.append(peak_bytes(lambda: sequence.wants))
+        peaks.append(peak_bytes(sequence.next_pass))
         assert run_timestep(model.task, [sequence]) == [None]
     assert peaks[-1] < 2 * peaks[5]
 

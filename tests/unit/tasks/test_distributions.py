@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from service.tasks.forecasting.distributions import Distribution, anomaly_scores, rounded
+from service.tasks.forecasting.distributions import Distribution, anomaly_scores, round_to_scale
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.8, 0.95])
 UNIFORM = np.linspace(0.001, 0.999, 999)
@@ -109,11 +109,11 @@ def test_a_point_has_neither_quantiles_nor_probabilities() -> None:
 @given(st.lists(st.floats(-1e25, 1e25), min_size=1, max_size=5))
 def test_rounding_keeps_seven_digits(values: list[float]) -> None:
     numbers = np.array(values)
-    np.testing.assert_allclose(rounded(numbers, np.array(np.inf)), numbers, rtol=5.1e-7, atol=1e-15)
+    np.testing.assert_allclose(round_to_scale(numbers, np.array(np.inf)), numbers, rtol=5.1e-7, atol=1e-15)
 
 
 def test_rounded_numbers_are_short() -> None:
-    assert rounded(np.array([1 / 3, 15137.569, 123456789.0, 0.0, -2.0000001]), np.array(np.inf)).tolist() == [
+    assert round_to_scale(np.array([1 / 3, 15137.569, 123456789.0, 0.0, -2.0000001]), np.array(np.inf)).tolist() == [
         0.3333333,
         15137.57,
         123456800.0,
@@ -126,4 +126,4 @@ def test_rounded_numbers_are_short() -> None:
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
 def test_rounding_keeps_what_the_scale_tells(mean: float, scale: float) -> None:
     numbers = mean + scale * np.linspace(-3.0, 3.0, 7)
-    np.testing.assert_allclose(rounded(numbers, np.array(scale)) / scale, numbers / scale, atol=1e-6, rtol=1e-12)
+    np.testing.assert_allclose(round_to_scale(numbers, np.array(scale)) / scale, numbers / scale, atol=1e-6, rtol=1e-12)
