@@ -27,7 +27,7 @@ from service.nets.device import require_device, wrap_for_device
 from service.nets.layers.packed_linear import pack_all
 from service.nets.network_spec import ConfigT, NetworkSpec, NetworkT, parse_config
 
-#: Files that decide how inputs and outputs are read, beside the tokenizers; they belong to the fingerprint.
+#: Files that belong to the fingerprint of any folder that has them, before those that its configuration names.
 PREPROCESSING = ("tokenizer.json", "preprocessor.json")
 STORED = ("F32", "F16", "BF16")
 SpecT = TypeVar("SpecT", bound=FolderSpec[Any, Any, Any])
@@ -177,7 +177,7 @@ def _fingerprint(folder: Path, raw: bytes, stored: dict[str, StoredTensor], conf
     add("config.json", raw)
     for name, tensor in sorted(stored.items()):
         add(f"{name} {tensor.dtype} {[*tensor.shape]}", tensor.data)
-    for name in dict.fromkeys((*PREPROCESSING, *config.tokenizers)):
+    for name in dict.fromkeys((*PREPROCESSING, *config.companion_files)):
         if (folder / name).is_file():
             add(name, (folder / name).read_bytes())
     return digest.hexdigest()

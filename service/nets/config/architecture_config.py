@@ -22,8 +22,8 @@ class ArchitectureConfig(StrictModel):
     state: list[StateEntry] | None = None
 
     @property
-    def tokenizers(self) -> tuple[str, ...]:
-        """The names of the tokenizer files."""
+    def companion_files(self) -> tuple[str, ...]:
+        """The names of the files that decide how inputs and outputs are read; they belong to the fingerprint."""
         return ()
 
     @property

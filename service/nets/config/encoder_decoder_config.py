@@ -51,7 +51,7 @@ class EncoderDecoderConfig(ArchitectureConfig):
     special_tokens: SpecialTokens = Field(default={})
 
     @property
-    def tokenizers(self) -> tuple[str, ...]:
+    def companion_files(self) -> tuple[str, ...]:
         """The files of the vocabularies: source, target."""
         return (self.encoder.tokenizer, self.decoder.tokenizer)
 

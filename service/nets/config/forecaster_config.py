@@ -16,6 +16,7 @@ Decoding = Literal["direct", "autoregressive"]
 Distribution = Literal["point", "gaussian", "student_t", "quantiles"]
 Calendar = Literal["hour_of_day", "day_of_week", "day_of_year"]
 
+PREPROCESSOR_FILE = "preprocessor.json"
 #: Numbers per calendar feature: sine and cosine, or one per day.
 CALENDAR_WIDTHS: dict[str, int] = {"hour_of_day": 2, "day_of_week": 7, "day_of_year": 2}
 PARAMETERS: dict[str, int] = {"point": 1, "gaussian": 2, "student_t": 3}
@@ -43,6 +44,11 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
     context: HeadLayerConfig | None = None
     local: HeadLayerConfig | None = None
     path_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def companion_files(self) -> tuple[str, ...]:
+        """The file of the preprocessor."""
+        return (PREPROCESSOR_FILE,)
 
     @property
     def session_layers(self) -> RnnConfig:

@@ -19,7 +19,7 @@ class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
     special_tokens: SpecialTokens = Field(default={})
 
     @property
-    def tokenizers(self) -> tuple[str, ...]:
+    def companion_files(self) -> tuple[str, ...]:
         """The file of the vocabulary."""
         return ("tokenizer.json",)
 

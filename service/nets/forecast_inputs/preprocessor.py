@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from service.domain.errors import ModelFolderError
-from service.nets.config.forecaster_config import ForecasterConfig
+from service.nets.config.forecaster_config import PREPROCESSOR_FILE, ForecasterConfig
 from service.nets.config.sections import StrictModel
 from service.nets.forecast_inputs.calendar import calendar_columns
 
-FILE = "preprocessor.json"
 #: The clamp of models that have none: far outside of training data, and well inside the range of float32.
 MAX_SCALED = 1e6
 
@@ -177,7 +176,7 @@ def read_preprocessor(folder: Path, config: ForecasterConfig) -> Preprocessor:
 
     Raises ModelFolderError if it cannot be read, is invalid, or does not agree with `config`.
     """
-    path = folder / FILE
+    path = folder / PREPROCESSOR_FILE
     try:
         fields = PreprocessorFile.model_validate_json(path.read_bytes())
     except OSError as error:

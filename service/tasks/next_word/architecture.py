@@ -13,7 +13,7 @@ from service.tasks.vocabulary import Vocabulary, read_vocabulary
 
 
 def _read_vocabulary(folder: Path, config: LanguageModelConfig) -> Vocabulary:
-    (file,) = config.tokenizers
+    (file,) = config.companion_files
     return read_vocabulary(folder, config.vocab_size, config.special_tokens, file)
 
 

@@ -20,7 +20,7 @@ class Vocabularies(NamedTuple):
 
 
 def _read_vocabularies(folder: Path, config: EncoderDecoderConfig) -> Vocabularies:
-    sides = zip((config.encoder, config.decoder), config.tokenizers, strict=True)
+    sides = zip((config.encoder, config.decoder), config.companion_files, strict=True)
     return Vocabularies(
         *(read_vocabulary(folder, side.vocab_size, config.special_tokens, file) for side, file in sides)
     )

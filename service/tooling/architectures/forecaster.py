@@ -7,8 +7,7 @@ from typing import Any, Literal, cast
 
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import Predict, SeriesInput
-from service.nets.config.forecaster_config import ForecasterConfig
-from service.nets.forecast_inputs.preprocessor import FILE as PREPROCESSOR
+from service.nets.config.forecaster_config import PREPROCESSOR_FILE, ForecasterConfig
 from service.tasks.base import AnyTask
 from service.tasks.forecasting.task import ForecastingTask
 from service.tooling.architecture_tools import ArchitectureTools
@@ -55,9 +54,9 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
 
     def write_companions(self, folder: Path, config: ForecasterConfig, files: CompanionFiles) -> None:
         if files.preprocessor == IDENTITY:
-            _write_identity(folder / PREPROCESSOR, config)
+            _write_identity(folder / PREPROCESSOR_FILE, config)
         elif files.preprocessor is not None:
-            shutil.copyfile(files.preprocessor, folder / PREPROCESSOR)
+            shutil.copyfile(files.preprocessor, folder / PREPROCESSOR_FILE)
 
     def explain_shape(self, name: str, config: ForecasterConfig) -> str:
         """Explain the rows of the output layer."""

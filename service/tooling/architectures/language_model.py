@@ -40,7 +40,7 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
     def write_companions(self, folder: Path, config: LanguageModelConfig, files: CompanionFiles) -> None:
         super().write_companions(folder, config, files)
         if files.vocab is not None:
-            (file,) = config.tokenizers
+            (file,) = config.companion_files
             tokenizer = word_tokenizer(files.vocab, config.vocab_size, config.special_tokens["unknown"])
             tokenizer.save(str(folder / file))
 

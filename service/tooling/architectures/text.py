@@ -26,7 +26,7 @@ class TextModelTools(ArchitectureTools[ConfigT]):
 
     def write_companions(self, folder: Path, config: ConfigT, files: CompanionFiles) -> None:
         if files.tokenizer is not None:
-            copy_tokenizers(files.tokenizer, folder, config.tokenizers)
+            copy_tokenizers(files.tokenizer, folder, config.companion_files)
 
     def read_input(self, model: str, config: ConfigT, arguments: PredictionArguments) -> TextInput:  # noqa: ARG002 - the text suits all
         for option, file in (("--csv", arguments.series), ("--future", arguments.future)):

@@ -53,7 +53,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
 def test_the_bundled_models_config_is_read() -> None:
     config = build_config(BUNDLED, "place")
     assert [spec.name for spec in config.session_state()] == ["h_l0", "c_l0"]
-    assert config.tokenizers == ("source_tokenizer.json", "target_tokenizer.json")
+    assert config.companion_files == ("source_tokenizer.json", "target_tokenizer.json")
     layers = config.session_layers
     assert (layers.cell, layers.num_layers, layers.hidden_size) == ("lstm", 1, 512)
 
