@@ -1,11 +1,11 @@
 """Graceful shutdown of a worker: other workers take over, and every request in progress gets its answer.
 
-1. At once readiness fails and no session is opened. For `drain_seconds` everything else is served, each answer with
-   `Connection: close`, so that clients and load balancers move on by themselves.
-2. Then nobody is admitted: what still comes over open connections is answered 503 `shutting_down`.
+1. Readiness fails at once, and no new session is opened. All other requests are served for `drain_seconds`, each answer
+   with `Connection: close`, so that clients and load balancers move to other workers.
+2. After that, no request is admitted: new requests on open connections are answered 503 `shutting_down`.
 3. Idle connections are closed a second later, busy ones after their answer.
-4. What is not done a second before the end of the grace time is cancelled, and answered 503 with what is known of its
-   effect: the worker is gone when that time is over.
+4. Requests that are not finished a second before the end of the grace time are cancelled. Their answer is a 503 that
+   says whether they took effect. The worker exits before the grace time is over.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from typing import Protocol
 
 from service.application.admission import Admission
 
-#: How long an idle connection stays open to get its 503: a request may be on its way.
+#: Time that an idle connection stays open for a request that is on its way, which is then answered 503.
 IDLE_CLOSE_SECONDS = 1.0
-#: For the answers to what is cut off; half of the grace time at most.
+#: Time for the answers to cancelled requests, at most half of the grace time.
 CANCEL_GRACE_SECONDS = 1.0
 POLL_SECONDS = 0.05
 
@@ -63,22 +63,21 @@ class GracefulShutdown:
         end = loop.time() + max(self._grace_seconds - CANCEL_GRACE_SECONDS, self._grace_seconds / 2)
         if self._alone:
             connections.stop_accepting()
-        moved_at = min(end, loop.time() + self._drain_seconds)
-        await self._wait(moved_at, lambda: self._skip_drain or (self._alone and not connections.connected()))
+        drained_at = min(end, loop.time() + self._drain_seconds)
+        await self._wait(drained_at, lambda: self._skip_drain or (self._alone and not connections.connected()))
         connections.stop_accepting()
         self._admission.close()
-        # The place to end streams, once there are any: each between two of its frames.
         idle_until = min(end, loop.time() + IDLE_CLOSE_SECONDS)
         await self._wait(idle_until, lambda: not connections.connected())
         connections.close_idle()
         await self._wait(end, lambda: not connections.connected())
         await connections.cancel_requests()
 
-    async def _wait(self, until: float, over: Callable[[], bool]) -> None:
-        """Wait for `over` or the time `until`, and until input that arrived meanwhile has been read."""
+    async def _wait(self, until: float, condition: Callable[[], bool]) -> None:
+        """Wait for the condition or the time `until`, and then until input that has arrived is read."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if over() or asyncio.get_running_loop().time() >= until:
+            if condition() or asyncio.get_running_loop().time() >= until:
                 break
-        for _ in range(2):  # timers run before sockets are read, and so may what they wake
+        for _ in range(2):  # timers, and the tasks that they wake, run before sockets are read
             await asyncio.sleep(0)

@@ -1,6 +1,6 @@
 """HTTP protocol of a worker: uvicorn's, with many connections accepted per turn, and one write per response.
 
-Two writes for head and body would cost two system calls and wake the client twice, though a head alone is of no use.
+Separate writes of head and body would cost two system calls and wake the client twice.
 """
 
 import asyncio
@@ -9,23 +9,23 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-#: uvicorn writes a whole head at once.
-HEAD = b"HTTP/1.1 "
-#: How many connections one turn of the event loop takes up.
+#: First bytes of a response head, which uvicorn writes at once.
+HEAD_START = b"HTTP/1.1 "
+#: Number of connections that one turn of the event loop accepts.
 ACCEPTS_PER_TURN = 8
 
 
 def duplicate_listeners(listener: socket.socket) -> list[socket.socket]:
     """Return the duplicates of a listening socket that the event loop should watch, with the socket itself.
 
-    libuv takes up one connection for each of them and turn (https://github.com/libuv/libuv/pull/3696), and a turn that
-    runs a forward pass takes tens of milliseconds: hundreds that come at once would wait for seconds.
+    libuv accepts one connection per socket and turn (https://github.com/libuv/libuv/pull/3696), and a turn that runs a
+    forward pass takes tens of milliseconds: of hundreds of new connections, the last would wait for seconds.
     """
     return [listener, *(listener.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol on a transport that writes head and body of a response together."""
+    """HTTP protocol of uvicorn, on a transport that writes head and body of a response together."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(cast("asyncio.Transport", HeadBufferingTransport(transport)))
@@ -46,7 +46,7 @@ class HeadBufferingTransport:
         """Write data, or hold back a head."""
         if self._head:
             data, self._head = self._head + data, b""
-        elif data.startswith(HEAD):
+        elif data.startswith(HEAD_START):
             self._head = data
             self._loop.call_soon(self._flush)
             return

@@ -1,8 +1,8 @@
 """Supervisor: the process of `unroll serve`, which starts, watches and stops all others.
 
-It starts the private store if none is configured, opens the port, starts the workers on it, replaces those that die and
-on SIGUSR1 all of them, and on SIGTERM or Ctrl-C stops the workers first and the store last. No torch here: it is up at
-once and stays small.
+It starts the private store if none is configured, opens the port, starts the workers on it and replaces those that die.
+On SIGUSR1 it restarts all workers one by one. On SIGTERM or Ctrl-C it stops the workers first and the store last. It
+does not import torch, so it starts at once and stays small.
 """
 
 import contextlib
@@ -26,26 +26,26 @@ from service.store.embedded.server import EmbeddedServer
 
 log = logging.getLogger(__name__)
 
-#: What a worker's process runs: -P keeps the folder that the service was started in out of its imports.
+#: Python's arguments for a worker. -P keeps the folder that the service was started in out of its imports.
 WORKER = ("-P", "-m", "service.process.worker")
 PORT_SECONDS = 15.0
 POLL_SECONDS = 0.5
-#: What a worker may take beyond its grace time before it is killed.
-SPARE_SECONDS = 2.0
+#: Time beyond the grace time before a worker is killed.
+KILL_MARGIN_SECONDS = 2.0
 
 
 @dataclass(slots=True)
 class Supervisor:
     """Supervisor of a service. `run` returns the exit status when the service is told to stop.
 
-    `worker` is what Python runs as a worker, with the file descriptors of service/process/worker_process.py behind it.
+    `worker` are Python's arguments for a worker process; `WorkerProcess` appends its file descriptors.
     """
 
     settings: Settings
     worker: tuple[str, ...] = WORKER
     _stopping: bool = False
     _skip_drain: bool = False
-    _renew: bool = False
+    _restart_workers: bool = False
     _restart_store_at: float = 0.0
 
     def run(self) -> int:
@@ -58,9 +58,9 @@ class Supervisor:
             metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="unroll-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
             environment = os.environ | to_environment(self.settings) | {"REDIS_URL": url or ""}
-            # One thread a process: OpenMP threads beside a busy event loop stall for milliseconds at a time.
+            # One thread per process: OpenMP threads beside a busy event loop stall for milliseconds at a time.
             environment.setdefault("OMP_NUM_THREADS", "1")
-            # Weights in huge pages: a product that reads 20 MB of them takes a fifth to a quarter less time.
+            # Weights in huge pages: a matrix product that reads 20 MB of them takes a fifth to a quarter less time.
             environment.setdefault("THP_MEM_ALLOC_ENABLE", "1")
             command = [sys.executable, *self.worker]
             host, port = listener.getsockname()[:2]
@@ -70,7 +70,7 @@ class Supervisor:
             while not self._stopping and not pool.misconfigured:
                 self._supervise(pool)
                 if store is not None and not store.alive():
-                    self._restart(store)
+                    self._restart_store(store)
                 _sleep(wake)
         return EX_CONFIG if pool.misconfigured else 0
 
@@ -97,9 +97,9 @@ class Supervisor:
 
     def _on_signal(self, number: int, _: object) -> None:
         if number == signal.SIGUSR1:
-            self._renew = True
+            self._restart_workers = True
         elif number != signal.SIGCHLD:
-            # No load balancer watches what runs at a terminal; and who asks twice does not want to wait.
+            # At a terminal no load balancer needs the drain time, and a second signal asks to skip it.
             self._skip_drain = self._stopping or number == signal.SIGINT
             self._stopping = True
 
@@ -115,41 +115,41 @@ class Supervisor:
         finally:
             store.stop()
 
-    def _restart(self, store: EmbeddedServer) -> None:
+    def _restart_store(self, store: EmbeddedServer) -> None:
         if time.monotonic() < self._restart_store_at:
             return
-        log.error("the private store died; starting it again")
+        log.error("private store died; restarting it")
         try:
             store.restart()
         except SettingsError as error:
-            # Predictions without a session go on meanwhile.
-            log.error("the private store does not start", extra={"reason": str(error)})
+            # Predictions without a session are still served.
+            log.error("private store failed to restart", extra={"reason": str(error)})
             self._restart_store_at = time.monotonic() + BACKOFF[-1]
 
     def _supervise(self, pool: WorkerPool) -> None:
         now = time.monotonic()
-        if self._renew:
-            self._renew = False
+        if self._restart_workers:
+            self._restart_workers = False
             log.info("renewing workers")
             pool.rolling_restart(now)
         pool.supervise(now)
 
     def _stop_workers(self, pool: WorkerPool, listener: socket.socket, wake: socket.socket) -> None:
         """Stop the workers; they finish requests in progress within the grace time."""
-        # From now on the port is the workers': it closes with the last of them that accepts.
+        # The workers have the port open: it closes with the last of them that accepts.
         listener.close()
-        for member in pool.members():
-            member.stop()
-        deadline, hurried = time.monotonic() + self.settings.grace_seconds + SPARE_SECONDS, False
-        while (left := pool.members()) and time.monotonic() < deadline:
-            if self._skip_drain and not hurried:
-                hurried = True
-                for member in left:
-                    member.skip_drain()
+        for worker in pool.workers():
+            worker.stop()
+        deadline, skipped = time.monotonic() + self.settings.grace_seconds + KILL_MARGIN_SECONDS, False
+        while (left := pool.workers()) and time.monotonic() < deadline:
+            if self._skip_drain and not skipped:
+                skipped = True
+                for worker in left:
+                    worker.skip_drain()
             _sleep(wake)
-        for member in left:
-            log.warning("worker did not stop in time", extra={"pid": member.pid})
-            member.kill()
+        for worker in left:
+            log.warning("worker did not stop in time; killing it", extra={"pid": worker.pid})
+            worker.kill()
         log.info("stopped")
 
 
@@ -163,16 +163,16 @@ def _sleep(wake: socket.socket) -> None:
 def _listen(settings: Settings) -> socket.socket:
     """Open the port that all workers accept on. Raises SettingsError."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    deadline, waited = time.monotonic() + PORT_SECONDS, False
+    deadline, logged = time.monotonic() + PORT_SECONDS, False
     while True:
         try:
             return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
         except OSError as error:
-            # The workers of a supervisor that was just killed are about to let go of the port.
+            # The workers of a supervisor that was just killed close the port soon.
             if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
-                if not waited:
-                    log.warning("the port is taken; waiting for it", extra={"port": settings.port})
-                waited = True
+                if not logged:
+                    log.warning("port in use; waiting for it", extra={"port": settings.port})
+                logged = True
                 time.sleep(0.1)
                 continue
             raise _cannot_listen(settings, error) from None

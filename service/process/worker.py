@@ -1,4 +1,4 @@
-"""A worker process: uvicorn on the supervisor's socket. Only `service/process/supervisor.py` starts it.
+"""Entry point of a worker process: uvicorn on the supervisor's socket. Only `service/process/supervisor.py` starts it.
 
     python -m service.process.worker LISTEN_FD CONTROL_FD
 
@@ -26,10 +26,10 @@ from service.telemetry import logs
 
 log = logging.getLogger(__name__)
 
-#: Longer than load balancers keep a connection idle (60 s is usual), so that they close it and not the worker, which
+#: Longer than load balancers usually keep an idle connection (60 s), so that they close it first. If the worker did, it
 #: would reset a request on its way.
 KEEP_ALIVE_SECONDS = 75
-#: Longest wait for what was cut off to be answered, and again for the answer to be read.
+#: Maximum wait for cancelled requests to be answered, and again for these answers to be read.
 CANCEL_SECONDS = 1
 
 
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
         for task in tasks:
             task.cancel()
         if tasks:
-            log.warning("grace time over", extra={"requests": len(tasks)})
+            log.warning("grace time over; cancelling requests", extra={"requests": len(tasks)})
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
 
@@ -73,7 +73,7 @@ async def serve(
 ) -> int:
     """Serve until SIGTERM, or until the supervisor or the engine dies; return the exit status."""
     async with running_worker(settings, overrides) as worker:
-        drain = GracefulShutdown(
+        shutdown = GracefulShutdown(
             worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds
         )
         config = uvicorn.Config(
@@ -87,10 +87,10 @@ async def serve(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=CANCEL_SECONDS,
         )
-        server = Server(config, lambda: _connect_control(drain, control_socket))
+        server = Server(config, lambda: _connect_control(shutdown, control_socket))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_end(server, drain))
-            watching = tasks.create_task(_leave_with_engine(worker, drain))
+            tasks.create_task(_shut_down(server, shutdown))
+            watching = tasks.create_task(_stop_with_engine(worker, shutdown))
             await server.serve(sockets=duplicate_listeners(listener))
             status = EX_SOFTWARE if watching.done() else 0
             watching.cancel()
@@ -98,45 +98,45 @@ async def serve(
     return status
 
 
-async def _end(server: Server, drain: GracefulShutdown) -> None:
+async def _shut_down(server: Server, shutdown: GracefulShutdown) -> None:
     try:
-        await drain.run(server)
+        await shutdown.run(server)
     finally:
         server.should_exit = True
 
 
-async def _leave_with_engine(worker: Worker, drain: GracefulShutdown) -> None:
+async def _stop_with_engine(worker: Worker, shutdown: GracefulShutdown) -> None:
     """Stop a worker whose engine has died, so that the supervisor starts another one."""
     await worker.engine_ended()
-    drain.begin(alone=True)
-    drain.skip_drain()
+    shutdown.begin(alone=True)
+    shutdown.skip_drain()
 
 
-def _connect_control(drain: GracefulShutdown, control_socket: socket.socket) -> None:
+def _connect_control(shutdown: GracefulShutdown, control_socket: socket.socket) -> None:
     """Handle signals and commands of the supervisor, and report to it that this worker is ready."""
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
-        if drain.begun:
-            drain.skip_drain()
+        if shutdown.begun:
+            shutdown.skip_drain()
         else:
             _send(control_socket, DRAINING)
-            drain.begin(alone=True)
+            shutdown.begin(alone=True)
 
-    def on_order() -> None:
-        orders = _receive(control_socket)
-        if not orders:
+    def on_command() -> None:
+        commands = _receive(control_socket)
+        if not commands:
             loop.remove_reader(control_socket)
-            log.warning("the supervisor is gone")
-            drain.begin(alone=True)
-        if STOP in orders:
-            drain.begin(alone=False)
-        if SKIP_DRAIN in orders:
-            drain.skip_drain()
+            log.warning("supervisor exited")
+            shutdown.begin(alone=True)
+        if STOP in commands:
+            shutdown.begin(alone=False)
+        if SKIP_DRAIN in commands:
+            shutdown.skip_drain()
 
     loop.add_signal_handler(signal.SIGTERM, on_signal)
     loop.add_signal_handler(signal.SIGINT, on_signal)
-    loop.add_reader(control_socket, on_order)
+    loop.add_reader(control_socket, on_command)
     _send(control_socket, READY)
     log.info("worker ready")
 
@@ -148,9 +148,9 @@ def _receive(control_socket: socket.socket) -> bytes:
         return b""
 
 
-def _send(control_socket: socket.socket, what: bytes) -> None:
-    with contextlib.suppress(OSError):  # a supervisor that died is noticed by `on_order`
-        control_socket.send(what)
+def _send(control_socket: socket.socket, message: bytes) -> None:
+    with contextlib.suppress(OSError):  # a supervisor that died is noticed by `on_command`
+        control_socket.send(message)
 
 
 def main(overrides: Overrides = NO_OVERRIDES) -> int:
@@ -163,7 +163,7 @@ def main(overrides: Overrides = NO_OVERRIDES) -> int:
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
             return runner.run(serve(settings, listener, control_socket, overrides))
     except SettingsError as error:
-        log.critical("wrong settings", extra={"reason": str(error)})
+        log.critical("invalid settings", extra={"reason": str(error)})
         return EX_CONFIG
 
 

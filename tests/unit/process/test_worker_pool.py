@@ -1,4 +1,4 @@
-"""Which workers start, leave and replace each other."""
+"""The pool starts, drains and replaces workers."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -10,159 +10,159 @@ PIDS = itertools.count(1)
 
 
 @dataclass
-class Hand:
-    """A worker that does as the test says."""
+class FakeWorker:
+    """Worker that does as the test says."""
 
     pid: int = field(default_factory=lambda: next(PIDS))
     status: int | None = None
     up: bool = False
-    told_to_leave: bool = False
-    goes: bool = False
+    drained: bool = False
+    leaves: bool = False
 
-    def ended(self) -> int | None:
+    def exit_status(self) -> int | None:
         return self.status
 
     def ready(self) -> bool:
         return self.up
 
     def draining(self) -> bool:
-        return self.goes
+        return self.leaves
 
-    def leave(self) -> None:
-        self.told_to_leave = True
+    def drain(self) -> None:
+        self.drained = True
 
     def stop(self) -> None: ...
     def skip_drain(self) -> None: ...
     def kill(self) -> None: ...
 
 
-class Ship:
-    """A pool of such workers, and everyone who was ever started."""
+class Pool:
+    """Pool of such workers, with all that were ever started."""
 
     def __init__(self, size: int) -> None:
-        self.started: list[Hand] = []
-        self.pool = WorkerPool(size, self._start)
+        self.started: list[FakeWorker] = []
+        self.tested = WorkerPool(size, self._start)
         self.now = 100.0
-        self.look()
+        self.supervise()
 
-    def _start(self) -> Hand:
-        self.started.append(Hand())
+    def _start(self) -> FakeWorker:
+        self.started.append(FakeWorker())
         return self.started[-1]
 
-    def look(self, later: float = 1.0) -> None:
+    def supervise(self, later: float = 1.0) -> None:
         self.now += later
-        self.pool.supervise(self.now)
+        self.tested.supervise(self.now)
 
     def all_up(self) -> None:
-        for hand in self.started:
-            hand.up = True
+        for worker in self.started:
+            worker.up = True
 
     def serving(self) -> int:
-        """How many accept connections."""
-        return sum(hand.up and not hand.told_to_leave and hand.status is None for hand in self.started)
+        """Return how many workers accept connections."""
+        return sum(worker.up and not worker.drained and worker.status is None for worker in self.started)
 
 
-def test_the_dead_are_replaced_at_once_and_after_growing_pauses_when_they_keep_dying() -> None:
-    ship = Ship(1)
+def test_dead_workers_are_replaced_at_once_and_after_growing_pauses_if_they_keep_dying() -> None:
+    pool = Pool(1)
     pauses = []
     for _ in range(len(BACKOFF) + 1):
-        begun, count = ship.now, len(ship.started)
-        ship.started[-1].status = 1
-        ship.look(0)
-        while len(ship.started) == count:
-            ship.look(0.5)
-        pauses.append(ship.now - begun)
+        begun, count = pool.now, len(pool.started)
+        pool.started[-1].status = 1
+        pool.supervise(0)
+        while len(pool.started) == count:
+            pool.supervise(0.5)
+        pauses.append(pool.now - begun)
     assert pauses[0] <= 0.5
     assert pauses == sorted(pauses)
     assert pauses[-1] >= BACKOFF[-1]
-    ship.look(HEALTHY_SECONDS)
-    ship.started[-1].status = 1
-    ship.look(0)
-    assert ship.started[-1].status is None
+    pool.supervise(HEALTHY_SECONDS)
+    pool.started[-1].status = 1
+    pool.supervise(0)
+    assert pool.started[-1].status is None
 
 
 def test_wrong_settings_end_the_service() -> None:
-    ship = Ship(2)
-    ship.started[0].status = EX_CONFIG
-    ship.look()
-    assert ship.pool.misconfigured
+    pool = Pool(2)
+    pool.started[0].status = EX_CONFIG
+    pool.supervise()
+    assert pool.tested.misconfigured
 
 
-def test_a_worker_that_someone_else_told_to_go_is_replaced_while_it_drains() -> None:
-    ship = Ship(2)
-    ship.all_up()
-    ship.started[0].goes = True
-    ship.look()
-    ship.look()
-    assert len(ship.started) == 3
-    assert len(ship.pool.members()) == 3
-    ship.started[0].status = 0
-    ship.look()
-    assert {hand.pid for hand in ship.pool.members()} == {hand.pid for hand in ship.started[1:]}
+def test_a_worker_that_drains_by_itself_is_replaced_while_it_drains() -> None:
+    pool = Pool(2)
+    pool.all_up()
+    pool.started[0].leaves = True
+    pool.supervise()
+    pool.supervise()
+    assert len(pool.started) == 3
+    assert len(pool.tested.workers()) == 3
+    pool.started[0].status = 0
+    pool.supervise()
+    assert {worker.pid for worker in pool.tested.workers()} == {worker.pid for worker in pool.started[1:]}
 
 
-def test_renewing_replaces_all_one_by_one_and_never_leaves_fewer_that_serve() -> None:
-    ship = Ship(3)
-    ship.all_up()
-    first = list(ship.started)
-    ship.pool.rolling_restart(ship.now + 0.5)
+def test_a_rolling_restart_replaces_all_one_by_one_and_never_leaves_fewer_that_serve() -> None:
+    pool = Pool(3)
+    pool.all_up()
+    first = list(pool.started)
+    pool.tested.rolling_restart(pool.now + 0.5)
     for number in range(3):
-        ship.look()
-        ship.look()
-        assert len(ship.started) == 4 + number
-        assert sum(hand.told_to_leave for hand in first) == number
-        ship.started[-1].up = True
-        ship.look()
-        assert ship.serving() == 3
-        assert sum(hand.told_to_leave for hand in first) == number + 1
-        ship.look()
-        assert len(ship.started) == 4 + number, "the next one starts when the last one has gone"
-        next(hand for hand in first if hand.told_to_leave and hand.status is None).status = 0
-    ship.look()
-    ship.look()
-    assert len(ship.started) == 6
-    assert {hand.pid for hand in ship.pool.members()} == {hand.pid for hand in ship.started[3:]}
+        pool.supervise()
+        pool.supervise()
+        assert len(pool.started) == 4 + number
+        assert sum(worker.drained for worker in first) == number
+        pool.started[-1].up = True
+        pool.supervise()
+        assert pool.serving() == 3
+        assert sum(worker.drained for worker in first) == number + 1
+        pool.supervise()
+        assert len(pool.started) == 4 + number, "the next one starts when the last one has gone"
+        next(worker for worker in first if worker.drained and worker.status is None).status = 0
+    pool.supervise()
+    pool.supervise()
+    assert len(pool.started) == 6
+    assert {worker.pid for worker in pool.tested.workers()} == {worker.pid for worker in pool.started[3:]}
 
 
-def test_a_renewal_ends_when_a_new_worker_does_not_come_up_and_the_old_ones_stay() -> None:
-    ship = Ship(2)
-    ship.all_up()
-    ship.pool.rolling_restart(ship.now + 0.5)
-    ship.look()
-    ship.started[-1].status = EX_CONFIG
-    ship.look()
-    ship.look()
-    assert len(ship.started) == 3
-    assert ship.serving() == 2
-    assert not ship.pool.misconfigured
+def test_a_rolling_restart_ends_if_a_new_worker_fails_to_start_and_the_old_ones_stay() -> None:
+    pool = Pool(2)
+    pool.all_up()
+    pool.tested.rolling_restart(pool.now + 0.5)
+    pool.supervise()
+    pool.started[-1].status = EX_CONFIG
+    pool.supervise()
+    pool.supervise()
+    assert len(pool.started) == 3
+    assert pool.serving() == 2
+    assert not pool.tested.misconfigured
 
 
-def test_a_second_renewal_replaces_those_that_the_first_has_already_started() -> None:
-    ship = Ship(1)
-    ship.all_up()
-    ship.pool.rolling_restart(ship.now + 0.5)
-    ship.look()
-    ship.pool.rolling_restart(ship.now + 0.5)
-    while len(ship.started) < 3:
-        ship.all_up()
-        for hand in ship.started:
-            hand.status = 0 if hand.told_to_leave else None
-        ship.look()
-    ship.all_up()
-    ship.look()
-    assert [hand.told_to_leave for hand in ship.started] == [True, True, False]
+def test_a_second_rolling_restart_replaces_those_that_the_first_has_already_started() -> None:
+    pool = Pool(1)
+    pool.all_up()
+    pool.tested.rolling_restart(pool.now + 0.5)
+    pool.supervise()
+    pool.tested.rolling_restart(pool.now + 0.5)
+    while len(pool.started) < 3:
+        pool.all_up()
+        for worker in pool.started:
+            worker.status = 0 if worker.drained else None
+        pool.supervise()
+    pool.all_up()
+    pool.supervise()
+    assert [worker.drained for worker in pool.started] == [True, True, False]
 
 
-def test_a_new_worker_that_nobody_needs_any_more_leaves_again() -> None:
-    ship = Ship(1)
-    ship.all_up()
-    ship.pool.rolling_restart(ship.now + 0.5)
-    ship.look()
-    old, successor = ship.started
+def test_a_replacement_that_is_not_needed_any_more_is_drained() -> None:
+    pool = Pool(1)
+    pool.all_up()
+    pool.tested.rolling_restart(pool.now + 0.5)
+    pool.supervise()
+    old, replacement = pool.started
     old.status = 1
-    ship.look()
-    assert len(ship.started) == 3, "the dead one was replaced by a worker that is new"
-    ship.all_up()
-    ship.look()
-    assert [hand.told_to_leave for hand in ship.started] == [False, True, False]
-    assert successor in ship.pool.members()
+    pool.supervise()
+    assert len(pool.started) == 3, "the dead one was replaced by a worker that is new"
+    pool.all_up()
+    pool.supervise()
+    assert [worker.drained for worker in pool.started] == [False, True, False]
+    assert replacement in pool.tested.workers()
