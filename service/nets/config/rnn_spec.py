@@ -15,7 +15,7 @@ GATES: dict[str, int] = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 
 @dataclass(frozen=True, slots=True)
 class StateSpec:
-    """One tensor of a sequence's state; `shape` is without the batch. Float32 whatever the arithmetic: it holds all."""
+    """One tensor of a sequence's state, float32 in every compute dtype; `shape` is without the batch."""
 
     name: str
     shape: tuple[int, ...]

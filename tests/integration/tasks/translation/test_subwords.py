@@ -1,4 +1,6 @@
-"""Target text in parts gives the pieces of the whole, whatever white space stands at the parts' edges."""
+"""A target that is encoded in parts has the pieces of the whole, whatever white space surrounds the parts."""
+
+from itertools import chain
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -8,8 +10,8 @@ from service.tasks.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
-def pieces() -> SubwordCodec:
-    """A subword vocabulary as users bring it: no normaliser that would tidy white space."""
+def codec() -> SubwordCodec:
+    """A subword vocabulary without a normaliser, which would remove white space."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     texts = ["Je suis là .", "Comment allez -vous ?", "a Je suis", "là ?"] * 3
@@ -26,12 +28,12 @@ def pieces() -> SubwordCodec:
         ("Comment allez-vous", ["Comment allez", "-vous"]),
     ],
 )
-def test_parts_give_the_pieces_of_the_whole(pieces: SubwordCodec, whole: str, parts: list[str]) -> None:
-    fed = [index for at, part in enumerate(parts) for index in pieces.encode(part, "text", after_prefix=at > 0).ids]
-    assert fed == pieces.encode(whole, "text").ids
+def test_parts_have_the_pieces_of_the_whole(codec: SubwordCodec, whole: str, parts: list[str]) -> None:
+    encoded = [codec.encode(part, "text", after_prefix=index > 0).ids for index, part in enumerate(parts)]
+    assert [*chain.from_iterable(encoded)] == codec.encode(whole, "text").ids
 
 
 @pytest.mark.parametrize("after_prefix", [False, True])
 @pytest.mark.parametrize("blank", ["", "  ", "\n"])
-def test_a_blank_part_has_no_piece(pieces: SubwordCodec, blank: str, after_prefix: bool) -> None:
-    assert pieces.encode(blank, "text", after_prefix=after_prefix).ids == []
+def test_a_blank_part_has_no_piece(codec: SubwordCodec, blank: str, after_prefix: bool) -> None:
+    assert codec.encode(blank, "text", after_prefix=after_prefix).ids == []

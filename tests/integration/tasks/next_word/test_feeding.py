@@ -1,4 +1,4 @@
-"""Feeding many states at once, each as many tokens as it has, is feeding each alone and token by token."""
+"""Feeding many states at once, each with its own number of tokens, equals feeding each alone and token by token."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from tests.rounding import LOGIT, assert_rounded
 #: The longest sum of products: the input of a layer, its hidden state and two biases.
 TERMS = 16 + 16 + 2
 TOKENS = [[5, 6, 7], [], [8], [9, 5, 6, 7, 8, 9, 5], [], [6, 6], [7], [5, 6, 7]]
-#: Two layers for each token that a state may have seen, and the output behind the normaliser.
+#: Two layers for each token of a state, and the output layer that computes the normaliser.
 PASSES = 2 * 8 + 1
 
 
-def by_token(task: NextWordTask, state: Tensor, tokens: list[int]) -> tuple[Tensor, list[float]]:
-    """The slow way; a state's normaliser is what the output layer says of it."""
+def feed_token_by_token(task: NextWordTask, state: Tensor, tokens: list[int]) -> tuple[Tensor, list[float]]:
+    """Feed tokens one by one and score each with the logits of the state before it."""
     network, layout, logprobs = task._network, task.state_codec, []
     for token in tokens:
         features = network.features_of(layout.split(state[None]))
@@ -34,19 +34,19 @@ def by_token(task: NextWordTask, state: Tensor, tokens: list[int]) -> tuple[Tens
 
 @pytest.mark.parametrize("fields", [{"cell": "lstm"}, {"cell": "gru", "num_layers": 2}, {"layer_norm": True}])
 @pytest.mark.parametrize("logit_rows", [2, 64])
-def test_all_at_once_is_one_after_the_other(
+def test_states_that_are_fed_together_equal_those_fed_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object], logit_rows: int
 ) -> None:
     monkeypatch.setattr(feeding, "LOGIT_ROWS", logit_rows)
     _, task = load_task(write_language_model(tmp_path, "m", "1", **fields), TextLimits(64, 64))
     assert isinstance(task, NextWordTask)
     with torch.inference_mode():
-        starts = [by_token(task, task.initial_state, [5 + at % 4])[0] for at in range(len(TOKENS))]
+        starts = [feed_token_by_token(task, task.initial_state, [5 + index % 4])[0] for index in range(len(TOKENS))]
         for start in starts:
             features = task._network.features_of(task.state_codec.split(start[None]))
             start[-1] = task._network.logits(features).logsumexp(-1)[0]
         states, logprobs = feed(task._network, task.state_codec, TOKENS, torch.stack(starts))
-        for at, tokens in enumerate(TOKENS):
-            state, known = by_token(task, starts[at], tokens)
-            assert_rounded(states[at], state, TERMS, PASSES)
-            assert logprobs[at] == pytest.approx(known, abs=LOGIT)
+        for index, tokens in enumerate(TOKENS):
+            state, expected = feed_token_by_token(task, starts[index], tokens)
+            assert_rounded(states[index], state, TERMS, PASSES)
+            assert logprobs[index] == pytest.approx(expected, abs=LOGIT)
