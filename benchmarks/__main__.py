@@ -1,9 +1,9 @@
-"""The project's benchmark against what users would pick instead, all on the same two cores.
+"""Benchmark of this service against the servers that one could use instead, all on the same two cores.
 
     python -m benchmarks [--quick] [--servers ours-2 triton] [--rounds 3] [--seconds 5] [--parts forward] [--json FILE]
 
-Writes REF-LM, measures session steps over HTTP on every server alone, in turns, and prints the table and which figures
-are reached. Peers come with the extra `bench`; one that cannot be had is told in its row.
+It writes REF-LM, measures session steps over HTTP on one server at a time, in turns, and prints the table and the
+targets that are reached. The extra `bench` installs the peers; the row of a peer that cannot be installed says so.
 """
 
 import argparse
@@ -31,14 +31,14 @@ QUICK = Plan(rounds=1, seconds=2, stay=(1, 64), move=())
 QUICK_PARTS = ["forward"]
 
 
-def confine() -> int:
-    """Keep this process and all it starts on two cores; return on how many it is."""
+def pin_to_cores() -> int:
+    """Pin this process and its children to two cores. Return the number of cores."""
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     os.sched_setaffinity(0, cores)
     return len(cores)
 
 
-def machine(cores: int) -> dict[str, object]:
+def describe_machine(cores: int) -> dict[str, object]:
     """Describe the machine (Linux)."""
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -51,7 +51,8 @@ def machine(cores: int) -> dict[str, object]:
     }
 
 
-def tell(line: str) -> None:
+def print_progress(line: str) -> None:
+    """Print a line to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -81,23 +82,23 @@ def main() -> None:
     plan = plan_of(arguments)
     servers = [server for server in SERVERS if arguments.servers is None or server.name in arguments.servers]
     try:
-        generator.require()
+        generator.require_wrk()
     except GeneratorFailed as error:
         sys.exit(f"benchmarks: {error}")
     # The exit handlers stop the started servers when the process is terminated.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    cores = confine()
+    cores = pin_to_cores()
     results: dict[str, object] = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": machine(cores),
+        "machine": describe_machine(cores),
         "plan": asdict(plan),
         "servers": {server.name: server.title for server in servers},
     }
     with tempfile.TemporaryDirectory() as folder:
-        steps = measure(servers, ref_lm.write(Path(folder)), plan, tell)
+        steps = measure(servers, ref_lm.write(Path(folder)), plan, print_progress)
     results |= {"rows": steps.rows, "failures": steps.failures}
     selected = (QUICK_PARTS if arguments.quick else list(PARTS)) if arguments.parts is None else arguments.parts
-    results["parts"] = parts.measure(selected, arguments.quick, tell)
+    results["parts"] = parts.measure(selected, arguments.quick, print_progress)
     print(report.render(results))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")

@@ -16,19 +16,19 @@ from matplotlib.axes import Axes
 
 from benchmarks.figures import Results, medians
 
-#: No server to choose, but an upper bound of the others.
-LEFT_OUT = {"empty"}
+#: Not a server to choose, but an upper bound for the others.
+EXCLUDED = {"empty"}
 
 
 def draw(results: Results, path: Path) -> None:
     """Write the plot; the suffix of the name selects the format."""
-    mpl.rcParams["svg.hashsalt"] = "unroll"  # the same figures make the same file
+    mpl.rcParams["svg.hashsalt"] = "unroll"  # equal figures give equal files
     mpl.rcParams["svg.fonttype"] = "none"
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     rows = medians(results["rows"])
     for name, title in results["servers"].items():
         points = [row for row in rows if (row["server"], row["manner"]) == (name, "stay")]
-        if points and name not in LEFT_OUT:
+        if points and name not in EXCLUDED:
             _draw_curve(axes, title, sorted(points, key=lambda row: row["connections"]))
     axes.set(xscale="log", yscale="log", xlabel="session steps per second", ylabel="latency, ms")
     axes.set_title("p99 (solid) and median (dotted) at 1 to 256 connections, two cores", fontsize=10)
@@ -51,9 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("drawing", type=Path)
-    given = parser.parse_args()
-    draw(json.loads(given.results.read_text("utf-8")), given.drawing)
-    print(f"wrote {given.drawing}")
+    arguments = parser.parse_args()
+    draw(json.loads(arguments.results.read_text("utf-8")), arguments.drawing)
+    print(f"wrote {arguments.drawing}")
 
 
 if __name__ == "__main__":

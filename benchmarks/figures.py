@@ -12,74 +12,74 @@ Row = dict[str, Any]
 
 def medians(rows: Sequence[Row]) -> list[Row]:
     """Return one row per server and load: medians over the rounds, the sum of the errors."""
-    found: dict[tuple[str, str, int], list[Row]] = {}
+    groups: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
-        found.setdefault((row["server"], row["manner"], row["connections"]), []).append(row)
+        groups.setdefault((row["server"], row["manner"], row["connections"]), []).append(row)
     return [
         {"server": server, "manner": manner, "connections": connections}
         | {name: statistics.median(row[name] for row in group) for name in ("rate", "p50", "p99")}
         | {"errors": sum(row["errors"] for row in group)}
-        for (server, manner, connections), group in found.items()
+        for (server, manner, connections), group in groups.items()
     ]
 
 
-def staying(results: Results, connections: int) -> dict[str, Row]:
-    """Return the row of every server with sessions that stay on so many connections."""
+def rows_at(results: Results, connections: int) -> dict[str, Row]:
+    """Return the row of every server at this number of connections, with sessions that stay on their connection."""
     load = ("stay", connections)
     return {row["server"]: row for row in medians(results["rows"]) if (row["manner"], row["connections"]) == load}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: what to reach, what to aim at, and where a run's results have it; None where they do not."""
+    """A ratio to reach, a more ambitious goal, and a function that reads the value from results (None without one)."""
 
-    what: str
-    reach: float
-    aim: float
-    of: Callable[[Results], float | None]
+    title: str
+    target: float
+    goal: float
+    measured: Callable[[Results], float | None]
 
     @property
     def less_is_better(self) -> bool:
-        return self.aim < self.reach
+        return self.goal < self.target
 
     def reached(self, measured: float) -> bool:
-        return measured <= self.reach if self.less_is_better else measured >= self.reach
+        return measured <= self.target if self.less_is_better else measured >= self.target
 
 
-def ours(results: Results, dtype: str = "") -> str | None:
-    """Return the name of this service's row: the number of workers that steps fastest at 64 connections."""
+def own_server(results: Results, dtype: str = "") -> str | None:
+    """Return the name of this service's row: the one with the number of workers that is fastest at 64 connections."""
     names = {f"ours-{workers}{dtype}" for workers in (1, 2)}
-    own = [row for name, row in staying(results, 64).items() if name in names]
+    own = [row for name, row in rows_at(results, 64).items() if name in names]
     return max(own, key=lambda row: row["rate"])["server"] if own else None
 
 
 def _ratio(value: str, connections: int, peer: str, dtype: str = "") -> Callable[[Results], float | None]:
-    def of(results: Results) -> float | None:
-        found, own = staying(results, connections), ours(results, dtype)
-        return found[own][value] / found[peer][value] if own in found and peer in found else None
+    def measured(results: Results) -> float | None:
+        rows, own = rows_at(results, connections), own_server(results, dtype)
+        return rows[own][value] / rows[peer][value] if own in rows and peer in rows else None
 
-    return of
+    return measured
 
 
-def _forward(name: str, yardstick: str, batches: tuple[int, ...]) -> Callable[[Results], float | None]:
-    """The smallest ratio among the batch sizes."""
+def _forward(name: str, baseline: str, batches: tuple[int, ...]) -> Callable[[Results], float | None]:
+    """Return a function that reads the smallest ratio among the batch sizes."""
 
-    def of(results: Results) -> float | None:
+    def measured(results: Results) -> float | None:
         rates = results.get("parts", {}).get("forward", {}).get("steps_per_second", {})
-        found = [rates.get(str(batch), {}) for batch in batches]
-        if not all(name in row and yardstick in row for row in found):
+        rows = [rates.get(str(batch), {}) for batch in batches]
+        if not all(name in row and baseline in row for row in rows):
             return None
-        return float(min(row[name] / row[yardstick] for row in found))
+        return float(min(row[name] / row[baseline] for row in rows))
 
-    return of
+    return measured
 
 
 def _part(part: str, name: str) -> Callable[[Results], float | None]:
-    def of(results: Results) -> float | None:
-        found = results.get("parts", {}).get(part, {}).get(name)
-        return None if found is None else float(found)
+    def measured(results: Results) -> float | None:
+        value = results.get("parts", {}).get(part, {}).get(name)
+        return None if value is None else float(value)
 
-    return of
+    return measured
 
 
 FIGURES = [

@@ -5,11 +5,11 @@
 ETTh1 (H. Zhou et al., "Informer", 2021; CC BY-ND 4.0, nothing made from it is shipped): seven series of a transformer,
 hourly. Split, units and measure are that paper's: twelve, four and four months of 30 days; standardised by the training
 part; the error over all windows of the test part, all steps and all seven features. One network per horizon, with the
-trainer of `models/recipes/forecast_training.py`, which carries the state over the whole series as the service does.
+trainer of `models/recipes/forecast_training.py`, which carries the state through the whole series as the service does.
 
-The levels of the series drift: two years later some stand where they never stood before. So the network corrects the
-repeat of the last day, and is trained on copies of the series at other levels and amplitudes too, which teaches it to
-correct in the same way wherever a series stands. (T. Kim et al., "Reversible instance normalization", 2022, build that
+The levels of the series drift: two years later some have values that never occurred before. The network therefore
+corrects the repeat of the last day. It is also trained on copies of the series at other levels and amplitudes, so that
+it learns to correct in the same way at any level. (T. Kim et al., "Reversible instance normalization", 2022, build that
 into the network.)
 """
 
@@ -31,7 +31,7 @@ COPIES, LEVEL, AMPLITUDE = 60, 0.7, 0.3
 SPLIT = Split(valid=12 * MONTH, test=16 * MONTH, end=20 * MONTH)
 
 
-def read(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+def read_series(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Return the names, the values (rows, features) and the stamps (rows,) of the file."""
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
@@ -40,7 +40,7 @@ def read(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
 
 
 def architecture(names: tuple[str, ...], horizon: int) -> Architecture:
-    """A small network that corrects the repeat of the last day."""
+    """Return a small network that corrects the repeat of the last day."""
     return Architecture(
         features=names,
         target=names,
@@ -69,13 +69,15 @@ def shifted_copies(scaled: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.concatenate([scaled[None], scaled * factors + shifts])
 
 
-def judge(series: Series, seed: int) -> tuple[float, float]:
-    """Train, and return the squared error of network and repeat over the test windows."""
+def evaluate(series: Series, seed: int) -> tuple[float, float]:
+    """Train a network. Return its mean squared error over the test windows, and that of the repeat of the last day."""
     model, _ = train(series.architecture, series, SPLIT, schedule(seed))
     rows = scores.test_origins(SPLIT, series.architecture.horizon)
-    came = scores.truth(series, rows)
-    own = forecasts(model, series, int(rows[0]), int(rows[-1]) + 1)[..., 0]
-    return float((own - came).square().mean()), float((scores.repeat(series, rows, DAY) - came).square().mean())
+    actual = scores.truth(series, rows)
+    forecast = forecasts(model, series, int(rows[0]), int(rows[-1]) + 1)[..., 0]
+    return float((forecast - actual).square().mean()), float(
+        (scores.repeat(series, rows, DAY) - actual).square().mean()
+    )
 
 
 def main() -> None:
@@ -85,15 +87,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order: the same seed gives the same network
-    names, values, stamps = read(arguments.path)
+    names, values, stamps = read_series(arguments.path)
     scaled = shifted_copies(Scaling.of(values[: SPLIT.valid]).scaled(values), COPIES, arguments.seed)
-    found = {
-        horizon: judge(Series(architecture(names, horizon), scaled, stamps), arguments.seed)
+    errors = {
+        horizon: evaluate(Series(architecture(names, horizon), scaled, stamps), arguments.seed)
         for horizon in arguments.horizons
     }
     print("horizon   forecaster MSE   24-hour repeat MSE")
-    for horizon, (own, repeated) in found.items():
-        print(f"{horizon:7}   {own:14.4f}   {repeated:18.4f}")
+    for horizon, (forecast, repeat) in errors.items():
+        print(f"{horizon:7}   {forecast:14.4f}   {repeat:18.4f}")
 
 
 if __name__ == "__main__":

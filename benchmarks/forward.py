@@ -4,8 +4,8 @@
 
 REF-LM has a vocabulary of 10,000, an embedding of 256, an LSTM of 2 x 512 and random weights, the same for all engines:
 `nn.LSTM` with `nn.Linear`, ONNX Runtime (float32, and int8 with dynamic scales; `pip install -e '.[bench]'` brings it),
-and this service's network in each arithmetic. The engines take turns, so that a machine that is busy for a while is so
-for all; what counts are the ratios of the medians.
+and this service's network in each arithmetic. The engines take turns, so that a busy machine affects all
+of them; compare the ratios of the medians.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# As `unroll serve` starts its workers. Before torch is imported, which reads neither again.
+# As `unroll serve` starts its workers. Set before torch is imported, which reads them only once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
@@ -29,7 +29,7 @@ from service.model_folder.loader import assemble
 from service.nets.config.language_model_config import LanguageModelConfig
 from service.tasks.next_word.architecture import LANGUAGE_MODEL
 
-#: Prepares the step of one batch size: ids (B,) -> what runs it.
+#: Function that prepares steps of one batch size: ids (B,) -> a function that runs one step.
 Engine = Callable[[Tensor], Callable[[], object]]
 
 EAGER, ONNX, OURS = "nn.LSTM, nn.Linear", "ONNX Runtime float32", "ours float32"
@@ -37,15 +37,15 @@ EAGER, ONNX, OURS = "nn.LSTM, nn.Linear", "ONNX Runtime float32", "ours float32"
 ROUND_SECONDS = 0.15
 
 
-def eager(ids: Tensor) -> Callable[[], object]:
-    """Prepare what a few lines of PyTorch do."""
+def eager_engine(ids: Tensor) -> Callable[[], object]:
+    """Prepare the step in a few lines of PyTorch."""
     network = build()
     state = (torch.zeros(LAYERS, len(ids), HIDDEN), torch.zeros(LAYERS, len(ids), HIDDEN))
     return lambda: network(ids[:, None], state)
 
 
-def ours(tensors: dict[str, Tensor], arithmetic: str) -> Engine:
-    """Return the network as the service runs it."""
+def service_engine(tensors: dict[str, Tensor], arithmetic: str) -> Engine:
+    """Return the engine that runs the network as the service does."""
     fields = LanguageModelConfig.model_validate(config(VOCABULARY, HIDDEN))
     network = assemble(LANGUAGE_MODEL, fields, tensors, arithmetic)
 
@@ -63,10 +63,10 @@ def ours(tensors: dict[str, Tensor], arithmetic: str) -> Engine:
 
 def engines() -> Iterator[tuple[str, Engine]]:
     tensors = {**build().state_dict()}
-    yield EAGER, eager
+    yield EAGER, eager_engine
     yield from onnx_engines(tensors)
     for arithmetic in ("float32", "bfloat16", "int8"):
-        yield f"ours {arithmetic}", ours(tensors, arithmetic)
+        yield f"ours {arithmetic}", service_engine(tensors, arithmetic)
 
 
 def seconds_per_call(step: Callable[[], object]) -> float:
@@ -77,10 +77,10 @@ def seconds_per_call(step: Callable[[], object]) -> float:
     return passed / calls
 
 
-def measure(found: dict[str, Engine], batch: int, rounds: int) -> dict[str, float]:
-    """Return steps per second of each engine, the median over `rounds` rounds in which each had its turn."""
+def measure(prepared: dict[str, Engine], batch: int, rounds: int) -> dict[str, float]:
+    """Return steps per second of each engine, the median over `rounds` rounds in which each has one turn."""
     ids = torch.randint(VOCABULARY, (batch,), generator=torch.Generator().manual_seed(1))
-    steps = {name: engine(ids) for name, engine in found.items()}
+    steps = {name: engine(ids) for name, engine in prepared.items()}
     for step in steps.values():
         step()
     seconds: dict[str, list[float]] = {name: [] for name in steps}
@@ -91,24 +91,25 @@ def measure(found: dict[str, Engine], batch: int, rounds: int) -> dict[str, floa
 
 
 def table(rates: dict[int, dict[str, float]]) -> str:
-    """Return the rates as a table, beside each the ratio to what it is judged by."""
+    """Return the rates as a table, each with its ratio to the baseline of its engine."""
     head = "".join(f" B={batch} |" for batch in rates)
     lines = [f"| engine | judged by |{head}", "|---|---|" + "---|" * len(rates)]
     for name in next(iter(rates.values())):
-        yardstick = yardstick_of(name, rates)
-        cells = [_cell(found[name], found.get(yardstick)) for found in rates.values()]
-        lines.append(f"| {name} | {yardstick} |{''.join(cells)}")
+        baseline = baseline_of(name, rates)
+        cells = [_cell(row[name], row.get(baseline)) for row in rates.values()]
+        lines.append(f"| {name} | {baseline} |{''.join(cells)}")
     return "\n".join(lines)
 
 
-def yardstick_of(name: str, rates: dict[int, dict[str, float]]) -> str:
+def baseline_of(name: str, rates: dict[int, dict[str, float]]) -> str:
+    """Return the engine that `name` is compared with."""
     if name.startswith("ours") and name != OURS:
         return OURS
     return ONNX if name == OURS and ONNX in next(iter(rates.values())) else EAGER
 
 
-def _cell(rate: float, yardstick: float | None) -> str:
-    return f" {rate:,.0f} |" if yardstick is None else f" {rate:,.0f} ({rate / yardstick:.2f}) |"
+def _cell(rate: float, baseline: float | None) -> str:
+    return f" {rate:,.0f} |" if baseline is None else f" {rate:,.0f} ({rate / baseline:.2f}) |"
 
 
 @torch.inference_mode()
@@ -119,8 +120,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    found = dict(engines())
-    rates = {batch: measure(found, batch, arguments.rounds) for batch in arguments.batches}
+    all_engines = dict(engines())
+    rates = {batch: measure(all_engines, batch, arguments.rounds) for batch in arguments.batches}
     print(f"Steps per second, one thread, {torch.backends.cpu.get_cpu_capability()}; in brackets the ratio.\n")
     print(table(rates))
     if arguments.json is not None:

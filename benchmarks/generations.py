@@ -2,11 +2,12 @@
 
     python -m benchmarks.generations [--quick] [--json FILE]
 
-The first part asks the service, one worker, for 64 generations at once over HTTP, not streamed, and compares its tokens
-per second with a loop of forward passes over 64 rows that does nothing else. The second runs the engine alone: the same
-requests of geometric length at the same times, once as the engine takes them, joining and leaving at every timestep,
-and once gathered into batches of up to 64 that are answered, and followed by the next, when all of a batch have
-finished. The load is 70 % of what whole batches can do; the engine as it is could bear more.
+The first part requests 64 generations at once from one worker over HTTP, without streaming, and compares its tokens per
+second with a loop of forward passes over 64 rows that does nothing else. The second part runs the engine alone. It
+sends the same requests of geometric length at the same times twice: once directly to the engine, where they join and
+leave the batch at every timestep, and once gathered into whole batches of up to 64, where the next batch starts when
+all requests of the previous one have finished. The load is 70 % of the capacity of whole batches; the engine could
+carry more.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from service.tasks.registry import ARCHITECTURES
 from service.telemetry.metrics import Metrics
 
 BATCH = 64
-MEAN_LENGTH, LONGEST = 40, 1000
+MEAN_LENGTH, MAX_LENGTH = 40, 1000
 LOAD = 0.7
 SEED = 1
 
@@ -54,7 +55,7 @@ class Size:
 FULL, QUICK = Size(200, 3, 15.0), Size(100, 1, 4.0)
 
 
-def ask(port: int, tokens: int, temperature: float, word: int) -> int:
+def generate(port: int, tokens: int, temperature: float, word: int) -> int:
     """Generate one text and return its number of tokens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     options = {"max_tokens": tokens, "temperature": temperature, "seed": word}
@@ -66,17 +67,17 @@ def ask(port: int, tokens: int, temperature: float, word: int) -> int:
     return len(answer["output"]["tokens"])
 
 
-def served(port: int, tokens: int, temperature: float) -> float:
-    """Return tokens per second of 64 generations that are asked for at once."""
+def measure_service(port: int, tokens: int, temperature: float) -> float:
+    """Return the tokens per second of 64 concurrent generations."""
     with ThreadPoolExecutor(BATCH) as pool:
         started = time.perf_counter()
-        counts = list(pool.map(partial(ask, port, tokens, temperature), range(1, BATCH + 1)))
+        counts = list(pool.map(partial(generate, port, tokens, temperature), range(1, BATCH + 1)))
         return sum(counts) / (time.perf_counter() - started)
 
 
 @torch.inference_mode()
-def looped(network: LanguageModel, tokens: int) -> float:
-    """Return tokens per second of forward passes over 64 rows, the most probable word of each fed next."""
+def measure_loop(network: LanguageModel, tokens: int) -> float:
+    """Return the tokens per second of forward passes over 64 rows, each of which feeds its most probable word next."""
     ids, state = torch.arange(1, BATCH + 1), network.initial_recurrent_state(BATCH)
     started = time.perf_counter()
     for _ in range(tokens):
@@ -85,30 +86,30 @@ def looped(network: LanguageModel, tokens: int) -> float:
     return BATCH * tokens / (time.perf_counter() - started)
 
 
-def at_once(model: Path, size: Size) -> dict[str, float]:
-    """Measure service and loop in turns; the ratio is that of the medians."""
+def measure_concurrent(model: Path, size: Size) -> dict[str, float]:
+    """Measure service and loop in turns. Return the medians of the rates and their ratios."""
     torch.set_num_threads(1)
     network = read_checkpoint(model, ARCHITECTURES).network
     assert isinstance(network, LanguageModel)
-    found: dict[str, list[float]] = {"sampled": [], "greedy": [], "loop": []}
+    samples: dict[str, list[float]] = {"sampled": [], "greedy": [], "loop": []}
     with ours.service(1, model.parent.parent) as running:
-        served(running.port, 10, 1.0)
-        looped(network, 10)
+        measure_service(running.port, 10, 1.0)
+        measure_loop(network, 10)
         for _ in range(size.rounds):
-            found["sampled"].append(served(running.port, size.tokens, 1.0))
-            found["greedy"].append(served(running.port, size.tokens, 0.0))
-            found["loop"].append(looped(network, size.tokens))
-    rates = {name: statistics.median(values) for name, values in found.items()}
-    told = {f"{name}_tokens_per_second": rate for name, rate in rates.items()}
-    return told | {"of_loop": rates["sampled"] / rates["loop"], "greedy_of_loop": rates["greedy"] / rates["loop"]}
+            samples["sampled"].append(measure_service(running.port, size.tokens, 1.0))
+            samples["greedy"].append(measure_service(running.port, size.tokens, 0.0))
+            samples["loop"].append(measure_loop(network, size.tokens))
+    rates = {name: statistics.median(values) for name, values in samples.items()}
+    figures = {f"{name}_tokens_per_second": rate for name, rate in rates.items()}
+    return figures | {"of_loop": rates["sampled"] / rates["loop"], "greedy_of_loop": rates["greedy"] / rates["loop"]}
 
 
-#: Generates a text of so many tokens, and returns when it is answered.
+#: Coroutine function that generates a text of this number of tokens, and returns when it is answered.
 Serve = Callable[[int], Awaitable[None]]
 
 
 class WholeBatches:
-    """Gathers what waits, up to 64, and answers all of it when the last one has finished."""
+    """Batcher that gathers up to 64 waiting requests, and answers all of them when the last one has finished."""
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
@@ -131,41 +132,43 @@ class WholeBatches:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Requests to come: when, in seconds, and how many tokens each."""
+    """Requests to send: the time of each in seconds, and its number of tokens."""
 
     times: list[float]
     lengths: list[int]
 
 
-def lengths(chance: random.Random, count: int) -> list[int]:
+def draw_lengths(rng: random.Random, count: int) -> list[int]:
     """Draw lengths of a geometric distribution."""
-    return [min(LONGEST, 1 + int(chance.expovariate(1 / (MEAN_LENGTH - 0.5)))) for _ in range(count)]
+    return [min(MAX_LENGTH, 1 + int(rng.expovariate(1 / (MEAN_LENGTH - 0.5)))) for _ in range(count)]
 
 
-def poisson(rate: float, seconds: float) -> Arrivals:
+def draw_arrivals(rate: float, seconds: float) -> Arrivals:
     """Draw arrivals of a Poisson process."""
-    chance = random.Random(SEED)
+    rng = random.Random(SEED)
     count = round(rate * seconds)
-    times = list(accumulate(chance.expovariate(rate) for _ in range(count)))
-    return Arrivals(times, lengths(chance, count))
+    times = list(accumulate(rng.expovariate(rate) for _ in range(count)))
+    return Arrivals(times, draw_lengths(rng, count))
 
 
-async def play(serve: Serve, arrivals: Arrivals) -> list[float]:
-    """Send every request at its time; return each one's latency in seconds."""
+async def send_all(serve: Serve, arrivals: Arrivals) -> list[float]:
+    """Send every request at its time. Return the latencies in seconds."""
     loop = asyncio.get_running_loop()
     begin = loop.time() + 0.1
 
-    async def one(at: float, tokens: int) -> float:
-        await asyncio.sleep(begin + at - loop.time())
+    async def send(due: float, tokens: int) -> float:
+        await asyncio.sleep(begin + due - loop.time())
         await serve(tokens)
-        return loop.time() - begin - at
+        return loop.time() - begin - due
 
-    return await asyncio.gather(*(one(at, tokens) for at, tokens in zip(arrivals.times, arrivals.lengths, strict=True)))
+    return await asyncio.gather(
+        *(send(due, tokens) for due, tokens in zip(arrivals.times, arrivals.lengths, strict=True))
+    )
 
 
-async def compare(model: Path, seconds: float) -> dict[str, float]:
-    """Measure the same arrivals both ways."""
-    loaded = load_version(model, TextLimits(generated_tokens=LONGEST))
+async def compare_batching(model: Path, seconds: float) -> dict[str, float]:
+    """Measure the same arrivals with whole batches and with the engine alone."""
+    loaded = load_version(model, TextLimits(generated_tokens=MAX_LENGTH))
     engine = BatchingEngine(ModelRegistry([loaded]), Metrics(), time.monotonic, max_batch=BATCH, max_queue=100_000)
     engine.start()
 
@@ -176,42 +179,42 @@ async def compare(model: Path, seconds: float) -> dict[str, float]:
     whole = WholeBatches(serve)
     running = asyncio.create_task(whole.run_forever())
     try:
-        burst = lengths(random.Random(SEED), 4 * BATCH)
+        burst = draw_lengths(random.Random(SEED), 4 * BATCH)
         started = time.perf_counter()
-        await play(whole.serve, Arrivals([0.0] * len(burst), burst))
+        await send_all(whole.serve, Arrivals([0.0] * len(burst), burst))
         rate = LOAD * len(burst) / (time.perf_counter() - started)
-        arrivals = poisson(rate, seconds)
-        batches = statistics.median(await play(whole.serve, arrivals))
-        cells = statistics.median(await play(serve, arrivals))
+        arrivals = draw_arrivals(rate, seconds)
+        batches = statistics.median(await send_all(whole.serve, arrivals))
+        joining = statistics.median(await send_all(serve, arrivals))
     finally:
         running.cancel()
         await engine.stop()
     return {
         "per_second": rate,
-        "p50": 1000 * cells,
+        "p50": 1000 * joining,
         "whole_batches_p50": 1000 * batches,
-        "of_whole_batches": cells / batches,
+        "of_whole_batches": joining / batches,
     }
 
 
-def arrivals(model: Path, size: Size) -> dict[str, float]:
+def measure_arrivals(model: Path, size: Size) -> dict[str, float]:
     """Return median latencies in milliseconds, and their ratio."""
     torch.set_num_threads(1)
-    return asyncio.run(compare(model, size.seconds))
+    return asyncio.run(compare_batching(model, size.seconds))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    given = parser.parse_args()
-    size = QUICK if given.quick else FULL
+    arguments = parser.parse_args()
+    size = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory() as folder:
         model = ref_lm.write(Path(folder))
-        figures = json.dumps(at_once(model, size) | arrivals(model, size), indent=1)
+        figures = json.dumps(measure_concurrent(model, size) | measure_arrivals(model, size), indent=1)
     print(figures)
-    if given.json is not None:
-        given.json.write_text(figures + "\n", "utf-8")
+    if arguments.json is not None:
+        arguments.json.write_text(figures + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from typing import Literal
 
 SCRIPT = Path(__file__).with_name("steps.lua")
 HELP = "wrk, the load generator, is not on the PATH: apt-get install wrk, brew install wrk, or github.com/wg/wrk"
-#: A session stays on its connection, or each of its steps goes out over another one.
+#: A session stays on its connection, or each of its steps is sent over another one.
 Manner = Literal["stay", "move"]
-#: Sessions for each connection where they move: so many that none is in flight when its turn comes.
-SPARE = 16
+#: Sessions per connection if they move: enough that none is in flight when its next step is due.
+SESSIONS_PER_CONNECTION = 16
 TIMEOUT_SECONDS = 10
 
 
@@ -37,22 +37,22 @@ class Load:
 
 
 class GeneratorFailed(Exception):
-    """The generator is missing, or it did not tell what it saw."""
+    """Raised if the generator is missing, or did not report its results."""
 
 
-def require() -> None:
-    """Raise GeneratorFailed where there is no wrk."""
+def require_wrk() -> None:
+    """Raise GeneratorFailed if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise GeneratorFailed(HELP)
 
 
 def sessions_for(connections: int, manner: Manner) -> int:
-    """Return how many sessions a run needs."""
-    return connections if manner == "stay" else SPARE * connections
+    """Return the number of sessions that a run needs."""
+    return connections if manner == "stay" else SESSIONS_PER_CONNECTION * connections
 
 
 def run(port: int, sessions: Sequence[Session], connections: int, manner: Manner, seconds: float) -> Load:
-    """Step fresh sessions over so many connections for so many seconds. Raises GeneratorFailed."""
+    """Send steps of new sessions over this number of connections for `seconds`. Raises GeneratorFailed."""
     threads = connections if manner == "stay" else 1
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
         file.writelines(f"{session.path}\t{session.body}\n" for session in sessions)
@@ -60,23 +60,23 @@ def run(port: int, sessions: Sequence[Session], connections: int, manner: Manner
         command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{round(seconds)}s"]
         command += ["--timeout", f"{TIMEOUT_SECONDS}s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}"]
         limit = seconds + TIMEOUT_SECONDS + 30
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, file.name, str(threads)], capture_output=True, text=True, timeout=limit, check=False
         )
-    return parse(done.stdout, done.stderr)
+    return parse(process.stdout, process.stderr)
 
 
-def parse(output: str, complaints: str = "") -> Load:
+def parse(output: str, stderr: str = "") -> Load:
     """Read the line that steps.lua writes at the end of wrk's own report. Raises GeneratorFailed."""
     lines = [line for line in output.splitlines() if line.startswith("{")]
     if not lines:
-        raise GeneratorFailed(f"wrk told nothing: {complaints.strip() or output.strip() or 'no output'}")
-    told = json.loads(lines[-1])
-    broken = sum(told[kind] for kind in ("connect", "read", "write", "timeout"))
-    answered = told["requests"] - told["status"]
+        raise GeneratorFailed(f"wrk told nothing: {stderr.strip() or output.strip() or 'no output'}")
+    results = json.loads(lines[-1])
+    broken = sum(results[kind] for kind in ("connect", "read", "write", "timeout"))
+    answered = results["requests"] - results["status"]
     return Load(
-        rate=answered / (told["microseconds"] / 1e6),
-        p50=told["p50"] / 1000,
-        p99=told["p99"] / 1000,
-        errors=told["status"] + broken,
+        rate=answered / (results["microseconds"] / 1e6),
+        p50=results["p50"] / 1000,
+        p99=results["p99"] / 1000,
+        errors=results["status"] + broken,
     )

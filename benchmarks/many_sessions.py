@@ -1,11 +1,11 @@
-"""Listing, counting and stepping among a million sessions of one tenant, in a private store.
+"""Listing, counting and stepping among a million sessions of one tenant, in an embedded store.
 
     python -m benchmarks.many_sessions [--sessions 1000000] [--few 1000] [--state-bytes 256] [--per-millisecond 10]
                                        [--steps-only] [--json FILE]
 
-Writes the sessions as the service writes them, pipelined, and measures the calls of service/store. `held` is the
-most processor time between two turns of the event loop; the server's longest command is that of its own SLOWLOG.
-Machines are noisy: compare figures of one run.
+It writes the sessions as the service does, pipelined, and measures the calls of service/store. `held` is the maximum
+processor time between two turns of the event loop. The longest commands of the server come from its SLOWLOG. Machines
+are noisy: compare figures of one run.
 """
 
 import argparse
@@ -36,8 +36,8 @@ SLOW_MS = 5
 TTL_SECONDS = 3600
 
 
-class Silent:
-    """Takes what the store tells of itself."""
+class ExpiryCounter:
+    """Observer of the store that counts expired sessions."""
 
     def __init__(self) -> None:
         self.expired = 0
@@ -52,21 +52,21 @@ class Silent:
 
 
 @dataclass
-class Held:
-    """The most processor time that this process took between two turns of its event loop, in milliseconds."""
+class LoopDelay:
+    """Measures the maximum processor time between two turns of the event loop, in milliseconds."""
 
     longest: float = 0.0
     _task: "asyncio.Task[None] | None" = field(default=None)
 
-    async def __aenter__(self) -> "Held":
-        self._task = asyncio.create_task(self._look())
+    async def __aenter__(self) -> "LoopDelay":
+        self._task = asyncio.create_task(self._poll())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
         self._task.cancel()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         before = time.process_time()
         while True:
             await asyncio.sleep(0.001)
@@ -76,26 +76,28 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A store and how to look into its server."""
+class StoreAccess:
+    """A store, and a connection to its server for direct commands."""
 
     store: RedisStore
     redis: Redis
     keys: Keys
-    observer: Silent
+    observer: ExpiryCounter
 
 
 @asynccontextmanager
-async def place(url: str, prefix: str) -> AsyncIterator[Place]:
-    topology, redis, observer = connect(url, timeout=600), Redis.from_url(url), Silent()
+async def open_store(url: str, prefix: str) -> AsyncIterator[StoreAccess]:
+    """Connect to the store at `url`; sessions have their keys under `prefix`."""
+    topology, redis, observer = connect(url, timeout=600), Redis.from_url(url), ExpiryCounter()
     store = RedisStore(topology, observer, prefix=prefix, timeout=600)
-    yield Place(store, redis, Keys(prefix), observer)
+    yield StoreAccess(store, redis, Keys(prefix), observer)
     await store.aclose()
     await topology.aclose()
     await redis.aclose()
 
 
-def record(created_at: int, model: str, state_bytes: int) -> Record:
+def make_record(created_at: int, model: str, state_bytes: int) -> Record:
+    """Return the record of a new session."""
     return Record(
         model=model,
         version="1",
@@ -113,14 +115,14 @@ def record(created_at: int, model: str, state_bytes: int) -> Record:
     )
 
 
-def name(number: int) -> str:
-    """An id as long as the service's own."""
+def make_session_id(number: int) -> str:
+    """Return an id as long as the service's own."""
     return f"ses_{number:040}"
 
 
 @dataclass(frozen=True)
-class Crowd:
-    """So many sessions of one tenant, ten of them of the model `rare`."""
+class Population:
+    """`size` sessions of one tenant, ten of them of the model `rare`."""
 
     size: int
     state_bytes: int
@@ -128,31 +130,33 @@ class Crowd:
     first: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
     def position(self, number: int) -> ListingPosition:
-        return ListingPosition(self.first + number // self.per_millisecond, name(number).encode())
+        return ListingPosition(self.first + number // self.per_millisecond, make_session_id(number).encode())
 
     def model(self, number: int) -> str:
         return "rare" if number % max(1, self.size // 10) == 7 else "common"
 
 
-async def fill(at: Place, crowd: Crowd) -> None:
-    """Write the records and the entries of their index, as the service does, but many at once."""
-    await at.redis.sadd(at.keys.tenants, TENANT)
-    created, expiry = at.keys.index(TENANT)
-    for start in range(0, crowd.size, BATCH):
-        numbers = range(start, min(start + BATCH, crowd.size))
-        pipeline = at.redis.pipeline(transaction=False)
+async def write_sessions(access: StoreAccess, population: Population) -> None:
+    """Write the records and their index entries as the service does, but in large batches."""
+    await access.redis.sadd(access.keys.tenants, TENANT)
+    created, expiry = access.keys.index(TENANT)
+    for start in range(0, population.size, BATCH):
+        numbers = range(start, min(start + BATCH, population.size))
+        pipeline = access.redis.pipeline(transaction=False)
         for number in numbers:
-            stored = record(crowd.position(number).created_at, crowd.model(number), crowd.state_bytes)
-            data = encode(stored, RecordOwner(TENANT, name(number)))
-            pipeline.set(at.keys.session(TENANT, name(number)), data, px=1000 * TTL_SECONDS)
+            stored = make_record(
+                population.position(number).created_at, population.model(number), population.state_bytes
+            )
+            data = encode(stored, RecordOwner(TENANT, make_session_id(number)))
+            pipeline.set(access.keys.session(TENANT, make_session_id(number)), data, px=1000 * TTL_SECONDS)
         ends = time.time_ns() // 1_000_000 + entry_lifetime_ms(TTL_SECONDS)
-        pipeline.zadd(created, {crowd.position(number).member: 0 for number in numbers})
-        pipeline.zadd(expiry, {crowd.position(number).member: ends for number in numbers})
+        pipeline.zadd(created, {population.position(number).member: 0 for number in numbers})
+        pipeline.zadd(expiry, {population.position(number).member: ends for number in numbers})
         await pipeline.execute()
 
 
-async def timed(call: Callable[[], Awaitable[object]], times: int = 1) -> list[float]:
-    """The duration of each call in milliseconds."""
+async def time_calls(call: Callable[[], Awaitable[object]], times: int = 1) -> list[float]:
+    """Return the duration of each call in milliseconds."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()
@@ -161,111 +165,114 @@ async def timed(call: Callable[[], Awaitable[object]], times: int = 1) -> list[f
     return taken
 
 
-def row(what: str, taken: Sequence[float], held: Held, more: str = "") -> None:
+def print_row(title: str, taken: Sequence[float], delay: LoopDelay, more: str = "") -> None:
+    """Print a row of the table: quantiles and sum of the durations."""
     cuts = statistics.quantiles(taken, n=100) if len(taken) > 1 else [taken[0]] * 99
     print(
-        f"| {what} | {cuts[49]:.2f} | {cuts[98]:.2f} | {sum(taken) / 1000:.2f} | {held.longest:.1f} | {more} |",
+        f"| {title} | {cuts[49]:.2f} | {cuts[98]:.2f} | {sum(taken) / 1000:.2f} | {delay.longest:.1f} | {more} |",
         flush=True,
     )
 
 
-async def page_all(at: Place, limit: int, model: str | None = None) -> None:
+async def measure_all_pages(access: StoreAccess, limit: int, model: str | None = None) -> None:
     taken: list[float] = []
-    found, cursor = 0, None
-    async with Held() as held:
+    sessions, cursor = 0, None
+    async with LoopDelay() as delay:
         while cursor is not None or not taken:
             started = time.perf_counter()
-            page = await at.store.list(TENANT, model, limit, cursor)
-            serializers.encode([serializers.session(session_id, facts, {}) for session_id, facts in page.sessions])
+            page = await access.store.list(TENANT, model, limit, cursor)
+            serializers.encode(
+                [serializers.session(session_id, metadata, {}) for session_id, metadata in page.sessions]
+            )
             taken.append(1000 * (time.perf_counter() - started))
-            found, cursor = found + len(page.sessions), page.cursor
-    which = f"all pages of {limit}" + (f" of a {model} model" if model else "")
-    row(which, taken, held, f"{len(taken):,} pages, {found:,} sessions")
+            sessions, cursor = sessions + len(page.sessions), page.cursor
+    title = f"all pages of {limit}" + (f" of a {model} model" if model else "")
+    print_row(title, taken, delay, f"{len(taken):,} pages, {sessions:,} sessions")
 
 
-async def pages(at: Place, crowd: Crowd) -> None:
-    middle = crowd.position(crowd.size // 2).cursor()
-    wanted = {
+async def measure_pages(access: StoreAccess, population: Population) -> None:
+    middle = population.position(population.size // 2).cursor()
+    requests = {
         "first page of 20": (None, None, 100),
         "page of 20 in the middle": (None, middle, 100),
         "page of 20 of a rare model": ("rare", None, 20),
     }
-    for what, (model, cursor, times) in wanted.items():
-        async with Held() as held:
-            taken = await timed(partial(at.store.list, TENANT, model, 20, cursor), times)
-        row(what, taken, held)
+    for title, (model, cursor, times) in requests.items():
+        async with LoopDelay() as delay:
+            taken = await time_calls(partial(access.store.list, TENANT, model, 20, cursor), times)
+        print_row(title, taken, delay)
 
 
-async def counting(at: Place, crowd: Crowd) -> None:
-    async with Held() as held:
-        taken = await timed(at.store.active, 20)
-    row("active()", taken, held, f"{await at.store.active():,} live")
-    ended = crowd.size // 5
+async def measure_counting(access: StoreAccess, population: Population) -> None:
+    async with LoopDelay() as delay:
+        taken = await time_calls(access.store.active, 20)
+    print_row("active()", taken, delay, f"{await access.store.active():,} live")
+    ended = population.size // 5
     for start in range(0, ended, BATCH):
-        members = [crowd.position(number).member for number in range(start, min(start + BATCH, ended))]
-        await at.redis.zadd(at.keys.index(TENANT)[1], dict.fromkeys(members, 1))
-    at.observer.expired, taken = 0, []
-    async with Held() as held:
-        while at.observer.expired < ended:
-            taken += await timed(at.store.active)
-    row(f"active(), {ended:,} expired at once", taken, held, f"{len(taken)} calls")
+        members = [population.position(number).member for number in range(start, min(start + BATCH, ended))]
+        await access.redis.zadd(access.keys.index(TENANT)[1], dict.fromkeys(members, 1))
+    access.observer.expired, taken = 0, []
+    async with LoopDelay() as delay:
+        while access.observer.expired < ended:
+            taken += await time_calls(access.store.active)
+    print_row(f"active(), {ended:,} expired at once", taken, delay, f"{len(taken)} calls")
 
 
-async def step(at: Place, number: int) -> None:
-    before = await at.store.read(TENANT, name(number))
+async def apply_step(access: StoreAccess, number: int) -> None:
+    before = await access.store.read(TENANT, make_session_id(number))
     assert before is not None
-    await at.store.write(TENANT, name(number), replace(before, step=before.step + 1))
+    await access.store.write(TENANT, make_session_id(number), replace(before, step=before.step + 1))
 
 
-async def steps(places: Sequence[Place], crowds: Sequence[Crowd]) -> float:
-    """In turns, so that whatever else the machine does reaches all. Returns the rate among many by that among few."""
-    taken: list[list[float]] = [[] for _ in places]
-    async with Held() as held:
+async def compare_steps(stores: Sequence[StoreAccess], populations: Sequence[Population]) -> float:
+    """Measure steps in turns, so that a busy machine affects all. Return the rate among many over that among few."""
+    taken: list[list[float]] = [[] for _ in stores]
+    async with LoopDelay() as delay:
         for turn in range(2000):
-            for at, crowd, one in zip(places, crowds, taken, strict=True):
-                one.extend(await timed(partial(step, at, turn * 7919 % crowd.size)))
-    for crowd, one in zip(crowds, taken, strict=True):
-        row(f"step among {crowd.size:,}", one, held)
-    few, many = (statistics.median(one) for one in taken)
-    print(f"\nstep among {crowds[1].size:,} / among {crowds[0].size:,}: {many / few:.2f}\n")
+            for access, population, durations in zip(stores, populations, taken, strict=True):
+                durations.extend(await time_calls(partial(apply_step, access, turn * 7919 % population.size)))
+    for population, durations in zip(populations, taken, strict=True):
+        print_row(f"step among {population.size:,}", durations, delay)
+    few, many = (statistics.median(durations) for durations in taken)
+    print(f"\nstep among {populations[1].size:,} / among {populations[0].size:,}: {many / few:.2f}\n")
     return few / many
 
 
-async def slowest(at: Place) -> str:
-    """The server's longest commands since the last look, in milliseconds."""
-    entries = await at.redis.slowlog_get(128)
-    await at.redis.slowlog_reset()
+async def slowest_commands(access: StoreAccess) -> str:
+    """Return the longest commands of the server since the last call, in milliseconds."""
+    entries = await access.redis.slowlog_get(128)
+    await access.redis.slowlog_reset()
     longest = sorted(((entry["duration"] / 1000, entry["command"].split()[0]) for entry in entries), reverse=True)[:2]
     return "; ".join(f"{duration:.1f} {command.decode()}" for duration, command in longest) or f"none over {SLOW_MS}"
 
 
-async def listing(at: Place, crowd: Crowd) -> None:
-    await slowest(at)
-    await pages(at, crowd)
-    await page_all(at, 1000)
-    await page_all(at, 20, "rare")
-    print(f"\nThe server's longest commands for listing, ms: {await slowest(at)}\n")
+async def measure_listing(access: StoreAccess, population: Population) -> None:
+    await slowest_commands(access)
+    await measure_pages(access, population)
+    await measure_all_pages(access, 1000)
+    await measure_all_pages(access, 20, "rare")
+    print(f"\nThe server's longest commands for listing, ms: {await slowest_commands(access)}\n")
 
 
-async def measure(url: str, few: Crowd, many: Crowd, steps_only: bool) -> dict[str, float]:
-    async with place(url, "few") as small, place(url, "many") as large:
+async def measure(url: str, few: Population, many: Population, steps_only: bool) -> dict[str, float]:
+    async with open_store(url, "few") as small, open_store(url, "many") as large:
         await large.redis.config_set("appendonly", "no")
         await large.redis.config_set("slowlog-log-slower-than", 1000 * SLOW_MS)
-        await fill(small, few)
+        await write_sessions(small, few)
         before, started = (await large.redis.info("memory"))["used_memory"], time.perf_counter()
-        await fill(large, many)
+        await write_sessions(large, many)
         each = ((await large.redis.info("memory"))["used_memory"] - before) / many.size
         took = time.perf_counter() - started
         print(f"{many.size:,} sessions, {many.per_millisecond:,} of each millisecond, written in {took:.0f} s")
         print(f"each takes {each:.0f} bytes, {many.state_bytes} of them its state")
         print("\n| call | p50 ms | p99 ms | all s | held ms | |\n|---|---|---|---|---|---|")
         if not steps_only:
-            await listing(large, many)
-        of_few = await steps((small, large), (few, many))
+            await measure_listing(large, many)
+        of_few = await compare_steps((small, large), (few, many))
         if not steps_only:
-            await slowest(large)
-            await counting(large, many)
-            print(f"\nThe server's longest commands for counting, ms: {await slowest(large)}")
+            await slowest_commands(large)
+            await measure_counting(large, many)
+            print(f"\nThe server's longest commands for counting, ms: {await slowest_commands(large)}")
     return {"sessions": many.size, "of_few": of_few, "bytes_each": each, "bytes_beyond_state": each - many.state_bytes}
 
 
@@ -277,17 +284,20 @@ def main() -> None:
     parser.add_argument("--per-millisecond", type=int, default=10)
     parser.add_argument("--steps-only", action="store_true", help="neither list nor count them")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    given = parser.parse_args()
-    few, many = (Crowd(size, given.state_bytes, given.per_millisecond) for size in (given.few, given.sessions))
+    arguments = parser.parse_args()
+    few, many = (
+        Population(size, arguments.state_bytes, arguments.per_millisecond)
+        for size in (arguments.few, arguments.sessions)
+    )
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedServer(Path(folder))
         server.start()
         try:
-            found = asyncio.run(measure(server.url, few, many, given.steps_only))
+            figures = asyncio.run(measure(server.url, few, many, arguments.steps_only))
         finally:
             server.stop()
-    if given.json is not None:
-        given.json.write_text(json.dumps(found) + "\n", "utf-8")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(figures) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

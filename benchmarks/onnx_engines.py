@@ -16,7 +16,7 @@ MODULES = ("onnx", "onnxruntime")
 
 
 def onnx_engines(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Callable[[Tensor], Callable[[], object]]]]:
-    """Yield both by name; none, and a line that says so, where ONNX Runtime is not installed."""
+    """Yield both engines by name. Without ONNX Runtime print a line that says so, and yield none."""
     if missing := [name for name in MODULES if importlib.util.find_spec(name) is None]:
         print(f"Without ONNX Runtime: {', '.join(missing)} not installed, see the extra `bench` in pyproject.toml.\n")
         return

@@ -1,4 +1,4 @@
-"""This service under measurement: `unroll serve` as it is shipped, its private store in a temporary folder."""
+"""This service under measurement: `unroll serve` with its embedded store in a temporary folder."""
 
 import http.client
 import json
@@ -16,15 +16,15 @@ from benchmarks.ref_lm import NAME
 
 
 @dataclass(frozen=True)
-class Running:
-    """The service: its port, and the id of its supervisor."""
+class RunningService:
+    """A running service: its port, and the process id of its supervisor."""
 
     port: int
     process: int
 
 
 @contextmanager
-def service(workers: int = 1, models: Path = Path("models"), *options: str) -> Iterator[Running]:
+def service(workers: int = 1, models: Path = Path("models"), *options: str) -> Iterator[RunningService]:
     """Run the service, with further options of `unroll serve`, until the block ends. Raises NotStarted."""
     port = processes.free_port()
     with tempfile.TemporaryDirectory() as state:
@@ -37,11 +37,11 @@ def service(workers: int = 1, models: Path = Path("models"), *options: str) -> I
 
         command = [sys.executable, "-m", "service.cli", "serve", *options]
         with processes.running(command, ready, environment) as process:
-            yield Running(port, process.pid)
+            yield RunningService(port, process.pid)
 
 
 def open_sessions(port: int, count: int, model: str = NAME) -> list[Session]:
-    """Open sessions as a careful client does that will number its steps: a repeated step is answered, not applied."""
+    """Create sessions whose steps carry `step`, as a careful client sends it: a repetition is not applied."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     body, headers = json.dumps({"model": model}), {"Content-Type": "application/json"}
     sessions = []

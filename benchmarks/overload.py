@@ -2,11 +2,11 @@
 
     python -m benchmarks.overload [--quick] [--json FILE]
 
-Steps arrive at random times (Poisson), each of a session and over a connection that are free, and say by
-X-Request-Timeout-Ms that they wait for a second. Goodput are the steps per second that were answered 200 within that
-second; the others should be refused by 503 at once. The load grows by half, load after load, until goodput does not
-follow; the best goodput of all is the capacity, and twice of it is offered at the end. Where that is answered better
-than all before, the machine was slow meanwhile: then twice of that is offered.
+Steps arrive at random times (Poisson). Each uses a free session and a free connection, and sets a time limit of one
+second by X-Request-Timeout-Ms. Goodput is the number of steps per second that are answered 200 within that second; the
+others should be rejected by 503 at once. Each load is half as large again as the one before, until goodput does not
+follow. The best goodput is the capacity, and twice the capacity is offered at the end. If that load has a better
+goodput than all before, the machine was slow meanwhile, and twice the new capacity is offered.
 """
 
 import argparse
@@ -27,11 +27,11 @@ import uvloop
 from benchmarks import generator, ours, ref_lm
 from benchmarks.generator import GeneratorFailed, Session
 
-GROWTH, LOADS = 1.5, 12
-#: How often twice the capacity is offered, at the most.
-TWICE = 4
-#: Goodput follows a load as long as it is so much of it.
-FOLLOWS = 0.8
+GROWTH, MAX_LOADS = 1.5, 12
+#: The maximum number of times that twice the capacity is offered.
+MAX_REPEATS = 4
+#: Goodput follows a load as long as it is this fraction of it.
+MIN_GOODPUT_FRACTION = 0.8
 CONNECTIONS = 2000
 SESSIONS = 3000
 IN_TIME_SECONDS = 1.0
@@ -41,8 +41,8 @@ SEED = 1
 
 
 @dataclass
-class Walk:
-    """A session and how many of its steps were applied."""
+class SteppedSession:
+    """A session and its step count."""
 
     session: Session
     step: int = 0
@@ -56,7 +56,7 @@ class Tally:
     late: int = 0
     refused: list[float] = field(default_factory=list)
     errors: int = 0
-    #: Due while no connection or no session was free: the answers to as many others were missing.
+    #: Steps that were due while no connection or no session was free.
     unsent: int = 0
 
     def add(self, status: int, seconds: float) -> None:
@@ -69,7 +69,7 @@ class Tally:
         else:
             self.good.append(seconds)
 
-    def told(self, rate: float, seconds: float) -> dict[str, float | None]:
+    def to_dict(self, rate: float, seconds: float) -> dict[str, float | None]:
         return {
             "offered": rate,
             "goodput": len(self.good) / seconds,
@@ -83,12 +83,12 @@ class Tally:
 
 
 def p99(seconds: list[float]) -> float | None:
-    """Return the 99th percentile in milliseconds, None of fewer than two."""
+    """Return the 99th percentile in milliseconds, or None of fewer than two values."""
     return 1000 * statistics.quantiles(seconds, n=100)[98] if len(seconds) > 1 else None
 
 
 class Connection(asyncio.Protocol):
-    """One kept connection with at most one request under way."""
+    """A persistent connection with at most one request in progress."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def send(self, session: Session, step: int, answered: Callable[[int], None]) -> None:
-        """Send one step; `answered` is called with the status, 0 where the connection broke."""
+        """Send one step; `answered` is called with the status, or 0 if the connection broke."""
         body = session.body % (1 + step * 7919 % 9999, step)
         self._answered = answered
         head = f"POST {session.path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n{HEADERS}"
@@ -127,76 +127,76 @@ class Connection(asyncio.Protocol):
 
 
 @dataclass
-class Crowd:
-    """Connections and sessions that are free, and how steps go out."""
+class Clients:
+    """The free connections and sessions; `send` sends a step with one of each."""
 
     connections: deque[Connection]
-    walks: deque[Walk]
+    sessions: deque[SteppedSession]
 
     def send(self, tally: Tally, due: float) -> None:
-        """Send a step that was due at a time of the event loop's clock."""
-        if not self.connections or not self.walks:
+        """Send a step that was due at the time `due` of the event loop's clock."""
+        if not self.connections or not self.sessions:
             tally.unsent += 1
             return
-        loop, connection, walk = asyncio.get_running_loop(), self.connections.popleft(), self.walks.popleft()
+        loop, connection, session = asyncio.get_running_loop(), self.connections.popleft(), self.sessions.popleft()
 
         def answered(status: int) -> None:
             tally.add(status, loop.time() - due)
-            walk.step += status == 200
+            session.step += status == 200
             if status:
                 self.connections.append(connection)
-                self.walks.append(walk)
+                self.sessions.append(session)
 
-        connection.send(walk.session, walk.step, answered)
+        connection.send(session.session, session.step, answered)
 
 
-async def offer(crowd: Crowd, rate: float, seconds: float) -> Tally:
-    """Send steps at this rate, whatever becomes of them; wait for the last answers."""
-    loop, chance, tally = asyncio.get_running_loop(), random.Random(SEED), Tally()
+async def offer(clients: Clients, rate: float, seconds: float) -> Tally:
+    """Send steps at this rate without waiting for answers, then wait for the last answers."""
+    loop, rng, tally = asyncio.get_running_loop(), random.Random(SEED), Tally()
     due = begin = loop.time()
     while due < begin + seconds:
         if (pause := due - loop.time()) > 0:
             await asyncio.sleep(pause)
-        crowd.send(tally, due)
-        due += chance.expovariate(rate)
-    free, patience = len(crowd.walks), loop.time() + LATE_SECONDS
-    while free < SESSIONS and loop.time() < patience:
+        clients.send(tally, due)
+        due += rng.expovariate(rate)
+    free, give_up_at = len(clients.sessions), loop.time() + LATE_SECONDS
+    while free < SESSIONS and loop.time() < give_up_at:
         await asyncio.sleep(0.05)
-        free = len(crowd.walks)
+        free = len(clients.sessions)
     return tally
 
 
 async def sweep(port: int, sessions: list[Session], first: float, seconds: float) -> list[dict[str, float | None]]:
-    """Offer growing loads, from `first` on, and twice the capacity at the end."""
+    """Offer growing loads, beginning with `first`, and twice the capacity at the end."""
     loop = asyncio.get_running_loop()
     made = [await loop.create_connection(Connection, "127.0.0.1", port) for _ in range(CONNECTIONS)]
-    crowd = Crowd(deque(connection for _, connection in made), deque(map(Walk, sessions)))
-    told, rate, best, follows = [], first, 0.0, True
-    while follows and len(told) < LOADS:
-        tally = await offer(crowd, rate, seconds)
-        told.append(tally.told(rate, seconds))
+    clients = Clients(deque(connection for _, connection in made), deque(map(SteppedSession, sessions)))
+    results, rate, best, follows = [], first, 0.0, True
+    while follows and len(results) < MAX_LOADS:
+        tally = await offer(clients, rate, seconds)
+        results.append(tally.to_dict(rate, seconds))
         good = len(tally.good) / seconds
-        rate, best, follows = rate * GROWTH, max(best, good), good > FOLLOWS * rate
+        rate, best, follows = rate * GROWTH, max(best, good), good > MIN_GOODPUT_FRACTION * rate
     if not best:
         raise GeneratorFailed("no step was answered in time, whatever the load")
-    for _ in range(TWICE):
-        tally, capacity = await offer(crowd, 2 * best, seconds), best
-        told.append(tally.told(2 * capacity, seconds))
+    for _ in range(MAX_REPEATS):
+        tally, capacity = await offer(clients, 2 * best, seconds), best
+        results.append(tally.to_dict(2 * capacity, seconds))
         best = max(best, len(tally.good) / seconds)
         if best == capacity:
             break
     for _, connection in made:
         connection.close()
-    return told
+    return results
 
 
 def measure(model: Path, seconds: float) -> dict[str, object]:
-    """Return what came of each load; `of_peak` compares the last one, twice the capacity, with the best of all."""
+    """Return the results of each load. `of_peak` is the goodput of the last load over the best goodput."""
     with ours.service(1, model.parent.parent) as running:
         warm = generator.run(running.port, ours.open_sessions(running.port, 16), 16, "stay", 2)
         with ThreadPoolExecutor(10) as pool:
             opened = pool.map(lambda _: ours.open_sessions(running.port, SESSIONS // 10), range(10))
-            sessions = [session for some in opened for session in some]
+            sessions = [session for group in opened for session in group]
         loads = uvloop.run(sweep(running.port, sessions, warm.rate / 2, seconds))
     goodput = [load["goodput"] or 0.0 for load in loads]
     return {"capacity": max(goodput), "loads": loads, "of_peak": goodput[-1] / max(goodput)}
@@ -206,12 +206,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = json.dumps(measure(ref_lm.write(Path(folder)), 2 if given.quick else 5), indent=1)
+        figures = json.dumps(measure(ref_lm.write(Path(folder)), 2 if arguments.quick else 5), indent=1)
     print(figures)
-    if given.json is not None:
-        given.json.write_text(figures + "\n", "utf-8")
+    if arguments.json is not None:
+        arguments.json.write_text(figures + "\n", "utf-8")
 
 
 if __name__ == "__main__":

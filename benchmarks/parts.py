@@ -14,7 +14,7 @@ LIMIT_SECONDS = 900
 #: A state of two LSTM layers of 64, as REF-LM stores its own.
 SMALL_STATE = str(4 * (2 * 2 * 64 + 1))
 _MANY = ["--steps-only", "--state-bytes", SMALL_STATE]
-#: The program's arguments, in full and quick.
+#: The arguments of each program, for the full and the quick run.
 PARTS: dict[str, tuple[list[str], list[str]]] = {
     "forward": ([], ["--batches", "1", "16", "64", "--rounds", "3"]),
     "generations": ([], ["--quick"]),
@@ -23,14 +23,14 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-def measure(names: list[str], quick: bool, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Run the programs one after the other; one that fails is told and has `failure` for its figures."""
-    found: dict[str, Any] = {}
+def measure(names: list[str], quick: bool, print_progress: Callable[[str], None]) -> dict[str, Any]:
+    """Run the programs one after the other. The figures of a program that fails are the reason, as `failure`."""
+    figures: dict[str, Any] = {}
     for name in names:
-        tell(f"{name} ...")
-        found[name] = _run(name, PARTS[name][quick])
-        tell(f"{name}: {json.dumps(found[name])}")
-    return found
+        print_progress(f"{name} ...")
+        figures[name] = _run(name, PARTS[name][quick])
+        print_progress(f"{name}: {json.dumps(figures[name])}")
+    return figures
 
 
 def _run(name: str, arguments: list[str]) -> dict[str, Any]:

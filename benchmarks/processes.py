@@ -19,11 +19,11 @@ LOG_CHARACTERS = 600
 
 
 class NotStarted(Exception):
-    """A server could not be started; the message says why."""
+    """Raised if a server could not be started; the message says why."""
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -42,10 +42,10 @@ def answers(url: str) -> bool:
 def running(
     command: Sequence[str], ready: Callable[[str], bool], environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in a session of its own until the block ends; `ready` is given its log so far.
+    """Run a server in its own process group until the block ends. `ready` is called with its log so far.
 
-    What it leaves in temporary folders goes with it. Raises NotStarted with the end of its log where it ends before it
-    is ready, or takes too long.
+    Its temporary files are removed. Raises NotStarted with the end of its log if it exits before it is ready, or takes
+    too long.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
@@ -78,7 +78,7 @@ def _await(process: subprocess.Popen[bytes], log: Path, ready: Callable[[str], b
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to end, then kill what is left of its session: some leave children behind."""
+    """Terminate the server, then kill the rest of its process group: some servers leave children behind."""
     process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)

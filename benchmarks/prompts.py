@@ -2,8 +2,8 @@
 
     python -m benchmarks.prompts [--model models/next-word/1] [--tokens 128] [--chunks 1 4 16 64]
 
-One thread, no server. The step has one token and joins while the long input is under way: what it waits at the most is
-one forward pass in which the other one is fed a chunk.
+One thread, no server. The step has one token and joins while the long input is being fed. It waits at most for one
+forward pass in which the long input is fed a chunk.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from service.tasks.next_word import task as next_word
 ROUNDS = 9
 
 
-def passes(task: AnyTask, tokens: int) -> list[float]:
-    """Feed one input beside a step of one token in each forward pass; return the time of each pass in ms."""
-    ids = tuple(1 + (7919 * at) % 1000 for at in range(tokens))
+def time_passes(task: AnyTask, tokens: int) -> list[float]:
+    """Feed one input together with a step of one token in each forward pass. Return the time of each pass in ms."""
+    ids = tuple(1 + (7919 * index) % 1000 for index in range(tokens))
     long = task.start(Predict(TextInput(ids=ids)), task.initial_state)
     taken = []
     while not long.finished:
@@ -45,14 +45,14 @@ def main() -> None:
     torch.set_num_threads(1)
     task = load_version(arguments.model, TextLimits(4096, 4096)).task
     taken: dict[int, list[list[float]]] = {chunk: [] for chunk in arguments.chunks}
-    for _ in range(ROUNDS):  # in turns, so that a slow moment meets all
+    for _ in range(ROUNDS):  # in turns, so that a slow moment affects all
         for chunk in arguments.chunks:
             next_word.CHUNK_SHARED = chunk
-            taken[chunk].append(passes(task, arguments.tokens))
+            taken[chunk].append(time_passes(task, arguments.tokens))
     print(f"| chunk | {arguments.tokens} tokens, ms | a step beside it, ms |\n|---|---|---|")
     for chunk, rounds in taken.items():
-        whole = statistics.median(sum(one) for one in rounds)
-        print(f"| {chunk} | {whole:.1f} | {statistics.median(statistics.median(one) for one in rounds):.2f} |")
+        whole = statistics.median(sum(times) for times in rounds)
+        print(f"| {chunk} | {whole:.1f} | {statistics.median(statistics.median(times) for times in rounds):.2f} |")
 
 
 if __name__ == "__main__":

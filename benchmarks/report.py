@@ -2,7 +2,7 @@
 
     python -m benchmarks.report FILE [--into README.md]
 
-`--into` writes the table of the servers between the two marks of a document.
+`--into` writes the table of the servers between the two markers in a document.
 """
 
 import argparse
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import FIGURES, Results, medians, ours
+from benchmarks.figures import FIGURES, Results, medians, own_server
 
-MARKS = "<!-- steps: benchmarks/report.py writes this table -->\n", "<!-- steps end -->\n"
+MARKERS = "<!-- steps: benchmarks/report.py writes this table -->\n", "<!-- steps end -->\n"
 
 
 def render(results: Results) -> str:
@@ -22,16 +22,16 @@ def render(results: Results) -> str:
 
 
 def steps(results: Results) -> str:
-    """Return the table of the servers, and on what they were measured."""
+    """Return the table of the servers, with a description of the machine."""
     return "\n".join([*_machine(results), "", *_steps(results), ""])
 
 
 def insert(text: str, results: Results) -> str:
-    """Return a document with the table of the servers in place of what stands between its marks."""
-    before, begin, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
+    """Return a document with the table of the servers between its markers, in place of the previous text."""
+    before, begin, rest = text.partition(MARKERS[0])
+    _, end, after = rest.partition(MARKERS[1])
     if not begin or not end:
-        raise ValueError(f"found no place for the table, expected the lines {MARKS[0]!r} and {MARKS[1]!r}")
+        raise ValueError(f"found no place for the table, expected the lines {MARKERS[0]!r} and {MARKERS[1]!r}")
     return f"{before}{begin}\n{steps(results)}\n{end}{after}"
 
 
@@ -77,32 +77,32 @@ def _cell(row: dict[str, Any] | None) -> str:
 
 
 def _one_line(message: str) -> str:
-    """The end of a message, without what would break a table."""
+    """Return the end of a message without the characters that would break a table."""
     plain = "".join(letter if letter.isascii() and letter != "|" else " " for letter in message)
     return " ".join(plain.split())[-200:]
 
 
 def _figures(results: Results) -> Iterator[str]:
-    own = ours(results)
+    own = own_server(results)
     yield "Figures to reach" + (f"; ours is {results['servers'][own]}." if own else ".") + "\n"
     yield "| figure | reach | aim | measured | |\n|---|---|---|---|---|"
     for figure in FIGURES:
-        measured = figure.of(results)
+        measured = figure.measured(results)
         sign = "at most " if figure.less_is_better else ""
-        told = "not measured" if measured is None else f"{measured:.3g}"
+        value = "not measured" if measured is None else f"{measured:.3g}"
         verdict = "" if measured is None else "reached" if figure.reached(measured) else "missed"
-        yield f"| {figure.what} | {sign}{figure.reach:g} | {figure.aim:g} | {told} | {verdict} |"
+        yield f"| {figure.title} | {sign}{figure.target:g} | {figure.goal:g} | {value} | {verdict} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--into", type=Path, metavar="DOCUMENT")
-    given = parser.parse_args()
-    results = json.loads(given.file.read_text("utf-8"))
+    arguments = parser.parse_args()
+    results = json.loads(arguments.file.read_text("utf-8"))
     print(render(results))
-    if given.into is not None:
-        given.into.write_text(insert(given.into.read_text("utf-8"), results), "utf-8")
+    if arguments.into is not None:
+        arguments.into.write_text(insert(arguments.into.read_text("utf-8"), results), "utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m benchmarks.series_blocks [--model models/taxi-forecast/1] [--rows 1 32 672] [--repeats 20]
 
-Prints the median milliseconds of one request that feeds so many rows and forecasts the whole horizon.
+It prints the median milliseconds of one request that feeds this number of rows and forecasts the whole horizon.
 """
 
 import argparse
@@ -21,18 +21,18 @@ from service.tasks.registry import load_task
 START, STEP = 1_420_416_000_000_000, 1_800_000_000
 
 
-def milliseconds(folder: Path, rows: int, repeats: int) -> float:
+def median_milliseconds(folder: Path, rows: int, repeats: int) -> float:
     """Return the median processor time of one request of `rows` rows."""
     checkpoint, task = load_task(folder, TextLimits(input_tokens=rows))
     width = len(getattr(checkpoint.config, "features", [""]))
-    values = tuple((15_000 + 9_000 * math.sin(at * math.pi / 24),) * width for at in range(rows))
-    asked = Predict(SeriesInput(values, timestamps=tuple(START + at * STEP for at in range(rows))))
-    found = []
+    values = tuple((15_000 + 9_000 * math.sin(row * math.pi / 24),) * width for row in range(rows))
+    operation = Predict(SeriesInput(values, timestamps=tuple(START + row * STEP for row in range(rows))))
+    durations = []
     for _ in range(repeats + 3):
         started = time.process_time()
-        run_operation(task, asked, task.initial_state)
-        found.append(1000 * (time.process_time() - started))
-    return statistics.median(found[3:])
+        run_operation(task, operation, task.initial_state)
+        durations.append(1000 * (time.process_time() - started))
+    return statistics.median(durations[3:])
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for rows in arguments.rows:
-        print(f"{rows:>5} rows  {milliseconds(arguments.model, rows, arguments.repeats):8.2f} ms")
+        print(f"{rows:>5} rows  {median_milliseconds(arguments.model, rows, arguments.repeats):8.2f} ms")
 
 
 if __name__ == "__main__":

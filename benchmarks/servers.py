@@ -17,8 +17,8 @@ from service.store import EmbeddedServer
 
 
 @dataclass(frozen=True)
-class Started:
-    """A server that runs: its port, and how fresh sessions are opened on it."""
+class RunningServer:
+    """A running server: its port, and the function that creates sessions on it."""
 
     port: int
     open_sessions: Callable[[int], list[Session]]
@@ -26,24 +26,24 @@ class Started:
 
 @dataclass(frozen=True)
 class Server:
-    """One row of the table. `start` is given the folder of REF-LM and raises NotStarted where it cannot be had."""
+    """One row of the table. `start` takes the folder of REF-LM and raises NotStarted if the server does not start."""
 
     name: str
     title: str
-    start: Callable[[Path], AbstractContextManager[Started]]
+    start: Callable[[Path], AbstractContextManager[RunningServer]]
 
 
 @contextmanager
-def _ours(folder: Path, *, workers: int, dtype: str | None = None) -> Iterator[Started]:
+def _ours(folder: Path, *, workers: int, dtype: str | None = None) -> Iterator[RunningServer]:
     options = () if dtype is None else ("--dtype", dtype)
     with ours.service(workers, folder.parent.parent, *options) as running:
-        yield Started(running.port, partial(ours.open_sessions, running.port))
+        yield RunningServer(running.port, partial(ours.open_sessions, running.port))
 
 
 @contextmanager
 def _peer(
     folder: Path, *, module: str, health: str, opener: Callable[[int, int], list[Session]], **environment: str
-) -> Iterator[Started]:
+) -> Iterator[RunningServer]:
     port = processes.free_port()
     with tempfile.TemporaryDirectory() as data:
         store = EmbeddedServer(Path(data))
@@ -52,7 +52,7 @@ def _peer(
             command = [sys.executable, "-m", f"benchmarks.peers.{module}", str(port), str(folder), store.url]
             url = f"http://127.0.0.1:{port}{health}"
             with processes.running(command, lambda _: processes.answers(url), environment):
-                yield Started(port, partial(opener, port))
+                yield RunningServer(port, partial(opener, port))
         finally:
             store.stop()
 
@@ -61,12 +61,12 @@ _numbers = itertools.count(1)
 
 
 def _named(_port: int, count: int) -> list[Session]:
-    """Sessions that begin with their first step."""
+    """Return sessions that begin with their first step."""
     return [Session("/step", f'{{"session": "s{next(_numbers)}", "id": %d}}') for _ in range(count)]
 
 
 def _sequences(port: int, count: int) -> list[Session]:
-    """Triton's sequences, begun by a first step."""
+    """Return sequences of Triton, begun by a first step."""
     path, sessions = "/v2/models/ref_lm/infer", []
     for _ in range(count):
         number = next(_numbers)
@@ -80,7 +80,7 @@ def _sequences(port: int, count: int) -> list[Session]:
     return sessions
 
 
-#: One OpenMP thread for each process, as for our own workers: two stall beside another busy process.
+#: One OpenMP thread per process, as for our own workers: two threads stall if another process is busy.
 _THREADS = {"OMP_NUM_THREADS": "1"}
 _FASTAPI = partial(_peer, module="fastapi_redis", health="/health", opener=_named, **_THREADS)
 _LITSERVE = partial(_peer, module="litserve_redis", health="/health", opener=_named, **_THREADS)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.start_up [--models models] [--repeats 3]
 
-Starts `unroll serve` with one worker and its private store on a free port, asks every model for predictions, and reads
-the worker's resident memory from /proc (Linux).
+It starts `unroll serve` with one worker and its embedded store on a free port, requests predictions from every model,
+and reads the resident memory of the worker from /proc (Linux).
 """
 
 import argparse
@@ -20,20 +20,20 @@ SERIES = {"values": [15_000] * 672, "timestamps": {"start": "2015-01-05T00:00:00
 INPUTS = {"next-word": {"text": TEXT}, "translation": {"text": TEXT * 4}, "forecasting": SERIES}
 
 
-def ask(url: str, body: object | None = None) -> dict[str, list[dict[str, str]]]:
+def request_json(url: str, body: object | None = None) -> dict[str, list[dict[str, str]]]:
     """Return the JSON answer to a request."""
     content = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as response:
-        found: dict[str, list[dict[str, str]]] = json.load(response)
-        return found
+        answer: dict[str, list[dict[str, str]]] = json.load(response)
+        return answer
 
 
-def use(port: int) -> int:
-    """Ask every model ten times; return how many there are."""
-    models = ask(f"http://localhost:{port}/v1/models")["data"]
+def query_models(port: int) -> int:
+    """Request ten predictions from every model. Return the number of models."""
+    models = request_json(f"http://localhost:{port}/v1/models")["data"]
     for model in models * 10:
-        ask(f"http://localhost:{port}/v1/models/{model['id']}/predict", {"input": INPUTS[model["task"]]})
+        request_json(f"http://localhost:{port}/v1/models/{model['id']}/predict", {"input": INPUTS[model["task"]]})
     return len(models)
 
 
@@ -57,7 +57,7 @@ def main() -> None:
         started = time.monotonic()
         with service(1, arguments.models) as running:
             seconds.append(time.monotonic() - started)
-            count = use(running.port)
+            count = query_models(running.port)
             print(f"{count} models: ready after {seconds[-1]:.1f} s, worker {worker_megabytes(running.process):.0f} MB")
     print(f"median {statistics.median(seconds):.1f} s")
 

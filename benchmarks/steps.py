@@ -10,12 +10,12 @@ from benchmarks import generator
 from benchmarks.figures import Row
 from benchmarks.generator import GeneratorFailed, Load, Manner
 from benchmarks.processes import NotStarted
-from benchmarks.servers import Server, Started
+from benchmarks.servers import RunningServer, Server
 
 WARM_UP_SECONDS = 2.0
 WARM_UP_CONNECTIONS = 16
 SETTLE_SECONDS = 10.0
-ANSWERS, LONGEST_SECONDS = 4, 15.0
+MIN_ANSWERS, MAX_SECONDS = 4, 15.0
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Steps:
     failures: dict[str, str]
 
 
-def measure(servers: Sequence[Server], model: Path, plan: Plan, tell: Callable[[str], None]) -> Steps:
-    """Measure all servers; one that fails is left out of what follows, and keeps what was measured."""
+def measure(servers: Sequence[Server], model: Path, plan: Plan, print_progress: Callable[[str], None]) -> Steps:
+    """Measure all servers. A server that fails keeps its previous rows and is left out of the following rounds."""
     rows: list[Row] = []
     failures: dict[str, str] = {}
     for number in range(1, plan.rounds + 1):
@@ -50,20 +50,22 @@ def measure(servers: Sequence[Server], model: Path, plan: Plan, tell: Callable[[
                 continue
             try:
                 with server.start(model) as started:
-                    rows.extend(_turn(server, started, plan, number, tell))
+                    rows.extend(_measure_server(server, started, plan, number, print_progress))
             except (NotStarted, GeneratorFailed, OSError, subprocess.TimeoutExpired) as error:
                 failures[server.name] = str(error)
-                tell(f"{server.name}: {error}")
+                print_progress(f"{server.name}: {error}")
     return Steps(rows, failures)
 
 
-def _turn(server: Server, started: Started, plan: Plan, number: int, tell: Callable[[str], None]) -> Iterator[Row]:
-    warm = _load(started, "stay", WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
-    if not warm.rate:
-        raise NotStarted(f"no step was answered, {warm.errors} were refused or broke")
+def _measure_server(
+    server: Server, started: RunningServer, plan: Plan, number: int, print_progress: Callable[[str], None]
+) -> Iterator[Row]:
+    warm_up = _load(started, "stay", WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
+    if not warm_up.rate:
+        raise NotStarted(f"no step was answered, {warm_up.errors} were refused or broke")
     for manner, connections in plan.loads():
-        load = _load(started, manner, connections, _seconds(plan, connections, warm.rate))
-        tell(
+        load = _load(started, manner, connections, _seconds(plan, connections, warm_up.rate))
+        print_progress(
             f"round {number}, {server.name}, {connections} connections, sessions {manner}: {load.rate:,.0f} steps/s, "
             f"p50 {load.p50:.1f} ms, p99 {load.p99:.1f} ms, {load.errors} errors"
         )
@@ -71,13 +73,13 @@ def _turn(server: Server, started: Started, plan: Plan, number: int, tell: Calla
 
 
 def _seconds(plan: Plan, connections: int, rate: float) -> float:
-    """Return how long to measure: so long that each connection is answered some times, where a server is slow."""
-    return min(LONGEST_SECONDS, max(plan.seconds, ANSWERS * connections / rate))
+    """Return the duration of a measurement: long enough that each connection gets some answers from a slow server."""
+    return min(MAX_SECONDS, max(plan.seconds, MIN_ANSWERS * connections / rate))
 
 
-def _load(started: Started, manner: Manner, connections: int, seconds: float) -> Load:
+def _load(started: RunningServer, manner: Manner, connections: int, seconds: float) -> Load:
     sessions = started.open_sessions(generator.sessions_for(connections, manner))
     load = generator.run(started.port, sessions, connections, manner, seconds)
-    # A server still works on what the generator no longer waits for: one request of each connection.
+    # A server still works on requests that the generator no longer waits for: one per connection.
     time.sleep(min(SETTLE_SECONDS, connections / max(load.rate, 1)))
     return load

@@ -1,1 +1,1 @@
-"""What users would pick instead: each peer serves REF-LM in a small file of its own, as its own documentation shows."""
+"""Servers that one could use instead. Each serves REF-LM in one small file, as its documentation shows."""

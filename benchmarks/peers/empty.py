@@ -1,4 +1,4 @@
-"""An endpoint that does nothing, without a framework: how fast the load generator and the HTTP server alone can be.
+"""An endpoint that does nothing, without a framework: the upper bound of load generator and HTTP server.
 
     python -m benchmarks.peers.empty PORT MODEL_FOLDER REDIS_URL
 

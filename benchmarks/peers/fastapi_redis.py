@@ -1,4 +1,4 @@
-"""A plain endpoint: FastAPI, `nn.LSTM`, the state by GET and SET in Redis.
+"""A plain endpoint: FastAPI, `nn.LSTM`, and the state in Redis by GET and SET.
 
     python -m benchmarks.peers.fastapi_redis PORT MODEL_FOLDER REDIS_URL
 

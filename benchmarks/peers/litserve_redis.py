@@ -16,15 +16,15 @@ from redis import Redis
 from benchmarks.peers.states import Network, answer
 
 BATCH = 64
-#: How long a batch waits for more members, in seconds.
-WAIT = 0.02
+#: Time in seconds that a batch waits for more requests.
+BATCH_TIMEOUT_SECONDS = 0.02
 
 
 class Steps(litserve.LitAPI):
-    """Decodes, runs and encodes; LitServe gathers the batches."""
+    """API that decodes, runs and encodes steps; LitServe gathers the batches."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        super().__init__(max_batch_size=BATCH, batch_timeout=WAIT, api_path="/step")
+        super().__init__(max_batch_size=BATCH, batch_timeout=BATCH_TIMEOUT_SECONDS, api_path="/step")
         self._folder, self._url = folder, url
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - the base class's argument

@@ -12,7 +12,7 @@ TOP = 5
 
 
 class Network:
-    """Feeds one word to each of a batch of sessions, by `torch.nn`."""
+    """REF-LM by `torch.nn`, one word for each session of a batch."""
 
     def __init__(self, folder: Path) -> None:
         self._network: ReferenceLM = load(folder)
@@ -20,7 +20,7 @@ class Network:
 
     @torch.inference_mode()
     def step(self, ids: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Ids (B,), h and c (L, B, H): ids and probabilities of the most probable words (B, 5), new h and c."""
+        """Feed ids (B,) with h and c (L, B, H). Return ids and probabilities of the best words (B, 5), new h and c."""
         logits, (hidden, cell) = self._network(ids[:, None], (hidden, cell))
         best = logits[:, 0].softmax(-1).topk(TOP)
         return best.indices, best.values, hidden, cell

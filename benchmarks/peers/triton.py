@@ -1,4 +1,4 @@
-"""NVIDIA Triton: the Python backend behind its sequence batcher, out of the wheel `nvidia-pytriton`.
+"""NVIDIA Triton: the Python backend behind its sequence batcher, from the wheel `nvidia-pytriton`.
 
     python -m benchmarks.peers.triton PORT MODEL_FOLDER REDIS_URL        the last is not used
 
@@ -44,21 +44,21 @@ parameters [
 
 def installed() -> Path:
     """Return the folder of the wheel's programs. Raises ModuleNotFoundError."""
-    found = find_spec("pytriton")
-    if found is None or found.origin is None:
+    spec = find_spec("pytriton")
+    if spec is None or spec.origin is None:
         raise ModuleNotFoundError("nvidia-pytriton is not installed: make bench does, where there is a wheel")
-    return Path(found.origin).parent / "tritonserver"
+    return Path(spec.origin).parent / "tritonserver"
 
 
 def write_backends(programs: Path, folder: Path) -> None:
-    """Put the stub of this Python beside its backend, where Triton looks for it."""
+    """Copy the backends, and the stub of this Python to the folder where Triton searches it."""
     shutil.copytree(programs / "backends", folder)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     shutil.copy(programs / "python_backend_stubs" / version / "triton_python_backend_stub", folder / "python")
 
 
 def write_models(model: Path, folder: Path) -> None:
-    """Write Triton's own repository of models; its stub does not read PYTHONPATH, so the paths travel as parameters."""
+    """Write Triton's model repository. Its stub does not read PYTHONPATH, so parameters carry the paths."""
     version = folder / NAME / "1"
     version.mkdir(parents=True)
     shutil.copy(MODEL, version / "model.py")

@@ -1,4 +1,4 @@
-"""REF-LM as a model of Triton's Python backend; `triton.py` copies this file to where Triton looks for it."""
+"""REF-LM as a model of Triton's Python backend; `triton.py` copies this file to Triton's model repository."""
 
 import json
 import sys
@@ -11,10 +11,10 @@ SLOTS = 8192
 
 
 class TritonPythonModel:
-    """Keeps every sequence's state in a row of two tensors, and runs a batch of sequences by `nn.LSTM`."""
+    """REF-LM by `nn.LSTM`; the state of each sequence is a row of two tensors."""
 
-    def initialize(self, given: dict[str, str]) -> None:
-        parameters = json.loads(given["model_config"])["parameters"]
+    def initialize(self, arguments: dict[str, str]) -> None:
+        parameters = json.loads(arguments["model_config"])["parameters"]
         sys.path[:0] = parameters["sys.path"]["string_value"].split(":")
         import torch  # not on the path before
 
@@ -39,7 +39,7 @@ class TritonPythonModel:
         ]
 
     def _slot(self, request: object) -> int:
-        """Return the row of a sequence, of zeros where it starts."""
+        """Return the row of a sequence, set to zeros if the sequence starts."""
         sequence = _number(request, "CORRID")
         slot = self._slots.setdefault(sequence, len(self._slots) % SLOTS)
         if _number(request, "START"):
@@ -53,5 +53,5 @@ def _number(request: object, name: str) -> int:
 
 
 def _tensor(name: str, row: object) -> object:
-    """Hand a tensor over by DLPack: nothing is copied through numpy."""
+    """Return a Triton tensor by DLPack, without a copy through numpy."""
     return triton.Tensor.from_dlpack(name, row)

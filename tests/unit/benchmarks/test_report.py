@@ -1,11 +1,11 @@
-"""The report of a run: who is how fast, and what is reached."""
+"""The report of a run: the speed of each server, and the targets that are reached."""
 
 import json
 from typing import Any
 
 import pytest
 
-from benchmarks.report import MARKS, insert, render, steps
+from benchmarks.report import MARKERS, insert, render, steps
 from tests.checks.places import ROOT
 
 
@@ -71,14 +71,14 @@ def test_figures_are_ratios_of_the_faster_number_of_workers(
     assert line(render(results), figure)[3:] == [measured, verdict]
 
 
-def test_the_table_goes_between_the_marks_of_a_document_as_often_as_it_is_written(results: dict[str, Any]) -> None:
-    document = f"before\n{MARKS[0]}old\n{MARKS[1]}after\n"
+def test_the_table_goes_between_the_markers_of_a_document_as_often_as_it_is_written(results: dict[str, Any]) -> None:
+    document = f"before\n{MARKERS[0]}old\n{MARKERS[1]}after\n"
     once = insert(document, results)
-    assert once == f"before\n{MARKS[0]}\n{steps(results)}\n{MARKS[1]}after\n"
+    assert once == f"before\n{MARKERS[0]}\n{steps(results)}\n{MARKERS[1]}after\n"
     assert insert(once, results) == once
 
 
-def test_a_document_without_the_marks_is_refused() -> None:
+def test_a_document_without_the_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="found no place for the table"):
         insert("text\n", {})
 

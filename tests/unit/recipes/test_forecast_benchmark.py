@@ -29,6 +29,6 @@ def test_a_copy_is_the_series_at_another_level_and_amplitude() -> None:
 
 def test_the_file_is_read_by_column(tmp_path: Path) -> None:
     (tmp_path / "ett.csv").write_text("date,HUFL,OT\n2016-07-01 00:00:00,5.5,30.5\n2016-07-01 01:00:00,5.25,27\n")
-    names, values, stamps = forecast.read(tmp_path / "ett.csv")
+    names, values, stamps = forecast.read_series(tmp_path / "ett.csv")
     assert (names, values.tolist()) == (("HUFL", "OT"), [[5.5, 30.5], [5.25, 27.0]])
     assert stamps[1] - stamps[0] == np.timedelta64(1, "h")
