@@ -57,7 +57,7 @@ def architecture(names: tuple[str, ...], horizon: int) -> Architecture:
 
 def schedule(seed: int) -> Schedule:
     return Schedule(
-        updates=700, rate=1e-2, dropout=0.2, weight_decay=0.05, streams=16, judge_every=20, patience=20, seed=seed
+        updates=700, rate=1e-2, dropout=0.2, weight_decay=0.05, streams=16, validate_every=20, patience=20, seed=seed
     )
 
 
@@ -73,10 +73,10 @@ def evaluate(series: Series, seed: int) -> tuple[float, float]:
     """Train a network. Return its mean squared error over the test windows, and that of the repeat of the last day."""
     model, _ = train(series.architecture, series, SPLIT, schedule(seed))
     rows = scores.test_origins(SPLIT, series.architecture.horizon)
-    actual = scores.truth(series, rows)
+    actual = scores.actual_targets(series, rows)
     forecast = forecasts(model, series, int(rows[0]), int(rows[-1]) + 1)[..., 0]
     return float((forecast - actual).square().mean()), float(
-        (scores.repeat(series, rows, DAY) - actual).square().mean()
+        (scores.seasonal_naive(series, rows, DAY) - actual).square().mean()
     )
 
 

@@ -1,1 +1,1 @@
-"""The recipes that trained the bundled models: data in, model folder out."""
+"""Programs that trained the bundled models: they read the data and write the model folders."""

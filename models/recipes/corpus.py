@@ -8,7 +8,7 @@ Sources, each given to a recipe as a path:
 | `war-and-peace.txt.gz` | Project Gutenberg 2600, gzipped, public domain |
 | `state_union.zip`, `inaugural.zip` | NLTK data, corpora of the same names: addresses of US presidents, public domain |
 
-`CHECKSUMS` holds their SHA-256; a file that differs is reported, not refused: newer editions are welcome.
+`CHECKSUMS` has their SHA-256. A file that differs gives a warning and is used, because newer editions are welcome.
 """
 
 import gzip
@@ -32,23 +32,23 @@ _PLAIN = str.maketrans(QUOTES)
 
 
 def words(text: str) -> list[str]:
-    """Cut `text` as the served tokenizer does: typographic quotes made plain, then words and marks."""
+    """Tokenize `text` as the served tokenizer does: normalise typographic quotes, then split words and punctuation."""
     return _WORD.findall(text.translate(_PLAIN))
 
 
-def warn_of_other_edition(path: Path) -> None:
-    """Print a warning when `path` is not the file that the published figures were computed on."""
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+def warn_if_checksum_differs(path: Path) -> None:
+    """Print a warning if `path` is not the file that the published figures were computed on."""
+    actual = hashlib.sha256(path.read_bytes()).hexdigest()
     expected = CHECKSUMS.get(path.name)
-    if found != expected:
-        print(f"warning: {path} has SHA-256 {found}, the published figures used {expected}")
+    if actual != expected:
+        print(f"warning: {path} has SHA-256 {actual}, the published figures used {expected}")
 
 
 def part_of(sentence: str) -> str:
     """Return the part that an English sentence belongs to: `test` (5 %), `valid` (3 %) or `train`.
 
-    Decided by a digest of the sentence's words without case and marks, so that spellings of one sentence
-    never stand on both sides, and every recipe that uses Tatoeba shares one split.
+    A digest of the sentence's words without case and punctuation decides. All spellings of a sentence are therefore in
+    one part, and all recipes that use Tatoeba share one split.
     """
     key = " ".join(re.findall(r"\w+", sentence.translate(_PLAIN).casefold()))
     bucket = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 100
@@ -88,9 +88,9 @@ def war_and_peace(path: Path) -> list[str]:
 
 def speeches(path: Path) -> list[str]:
     """Return the paragraphs of every address in one of the NLTK archives."""
-    found: list[str] = []
+    texts: list[str] = []
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
             if name.endswith(".txt"):
-                found.extend(paragraphs(archive.read(name).decode("cp1252", errors="replace")))
-    return found
+                texts.extend(paragraphs(archive.read(name).decode("cp1252", errors="replace")))
+    return texts

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 def pinball(parameters: Tensor, target: Tensor, levels: Tensor) -> Tensor:
-    """Mean quantile loss (R. Koenker and G. Bassett, "Regression quantiles", 1978).
+    """Return the mean quantile loss (R. Koenker and G. Bassett, "Regression quantiles", 1978).
 
     Parameters (..., levels), target (...).
     """
@@ -24,10 +24,10 @@ def loss(name: str, parameters: Tensor, target: Tensor, levels: Tensor) -> Tenso
     if name == "point":
         return F.mse_loss(parameters[..., 0], target)
     location, scale = parameters[..., 0], parameters[..., 1]
-    found: Distribution = Normal(location, scale)
+    distribution: Distribution = Normal(location, scale)
     if name == "student_t":
-        found = StudentT(parameters[..., 2], location, scale)
-    return -found.log_prob(target).mean()
+        distribution = StudentT(parameters[..., 2], location, scale)
+    return -distribution.log_prob(target).mean()
 
 
 def quantile_position(quantiles: Tensor, levels: Tensor, value: Tensor) -> Tensor:
@@ -39,8 +39,8 @@ def quantile_position(quantiles: Tensor, levels: Tensor, value: Tensor) -> Tenso
     right = torch.searchsorted(*inner).clamp(1, len(levels) - 1)
     left = right - 1
     low, high = quantiles.gather(-1, left)[..., 0], quantiles.gather(-1, right)[..., 0]
-    share = ((value - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
-    between = levels[left[..., 0]] + share * (levels[right[..., 0]] - levels[left[..., 0]])
+    fraction = ((value - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    between = levels[left[..., 0]] + fraction * (levels[right[..., 0]] - levels[left[..., 0]])
     slope_low = (quantiles[..., 1] - quantiles[..., 0]).clamp_min(1e-6) / math.log(levels[1] / levels[0])
     slope_high = (quantiles[..., -1] - quantiles[..., -2]).clamp_min(1e-6) / math.log(
         (1 - levels[-2]) / (1 - levels[-1])
@@ -52,7 +52,7 @@ def quantile_position(quantiles: Tensor, levels: Tensor, value: Tensor) -> Tenso
 
 
 def path_correlation(positions: Tensor) -> float:
-    """Lag-one correlation over the horizon of the normal scores of positions (origins, horizon, targets).
+    """Return the lag-one correlation over the horizon of the normal scores of positions (origins, horizon, targets).
 
     The scores are centred and scaled per step first: a path drawn with this correlation has the forecast's own spread.
     """

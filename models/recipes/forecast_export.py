@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from models.recipes.forecast_network import Architecture, Forecaster, Layer
-from models.recipes.forecast_series import CLAMP, Series, places
+from models.recipes.forecast_series import CLAMP, Series, original_positions
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Scaling:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "Scaling":
-        """Take them from values (rows, features)."""
+        """Compute mean and scale of values (rows, features)."""
         return cls(values.mean(0), values.std(0))
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
-        """Values (..., features) in scaled units."""
+        """Return values (..., features) in scaled units."""
         return np.asarray((values - self.mean) / self.scale)
 
 
@@ -97,7 +97,7 @@ def load(out: Path) -> tuple[Forecaster, Scaling]:
 
 @torch.inference_mode()
 def write_golden(out: Path, values: np.ndarray, stamps: np.ndarray) -> None:
-    """Write what the exported network makes of pieces of a series: values (pieces, rows, features), stamps likewise."""
+    """Write golden vectors of the exported network for pieces of a series: values (pieces, rows, features), stamps."""
     model, scaling = load(out)
     a = model.architecture
     parts: list[dict[str, Tensor]] = []
@@ -105,7 +105,7 @@ def write_golden(out: Path, values: np.ndarray, stamps: np.ndarray) -> None:
         series = Series(a, scaling.scaled(piece)[None], times)
         features, state = model.read(series.rows)
         last = torch.tensor([len(piece) - 1])
-        parameters = model.decode(features[:, -1], series.beside(places(last)))
+        parameters = model.decode(features[:, -1], series.future_features(original_positions(last)))
         tensors = state if isinstance(state, tuple) else (state,)
         named = {f"state.{name}_l{k}": h[k, 0] for name, h in zip("hc", tensors, strict=False) for k in range(len(h))}
         parts.append({"outputs.parameters": parameters[0], **named})

@@ -1,8 +1,9 @@
-"""The network of the recipes' forecasters: a recurrent encoder of the series, all steps of the horizon decoded at once.
+"""Network of the forecasters: a recurrent encoder of the series, and a decoder of all steps of the horizon at once.
 
-R. Wen, K. Torkkola, B. Narayanaswamy and D. Madeka, "A multi-horizon quantile recurrent forecaster" (2017): a context
-per step of the horizon is read off the state, and a local layer, the same for every step, joins it with what is known
-of that step. With `output_residual` it learns the difference from the last value, or from the value one season before.
+R. Wen, K. Torkkola, B. Narayanaswamy and D. Madeka, "A multi-horizon quantile recurrent forecaster" (2017): each step
+of the horizon has its own context, computed from the state. A local layer, the same for every step, joins it with the
+known inputs of that step. With `output_residual` the network learns the difference from the last value, or from the
+value one season before.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ State = Tensor | tuple[Tensor, Tensor]
 
 
 class Layer(NamedTuple):
-    """A linear layer and the activation behind it."""
+    """A linear layer and the activation after it."""
 
     size: int
     activation: str
@@ -60,7 +61,7 @@ class Architecture:
         return len(self.features) + self.calendar_width
 
     @property
-    def beside_size(self) -> int:
+    def future_size(self) -> int:
         """The number of future features of a step: its calendar, and the value one season before."""
         return self.calendar_width + (len(self.target) if self.season else 0)
 
@@ -70,15 +71,15 @@ class Architecture:
         return PARAMETERS.get(self.distribution) or len(self.quantiles)
 
 
-class Beside(NamedTuple):
-    """Future features: inputs (origins, horizon, beside_size), base (origins, horizon, targets)."""
+class FutureFeatures(NamedTuple):
+    """Future features: inputs (origins, horizon, future_size), base (origins, horizon, targets)."""
 
     inputs: Tensor
     base: Tensor
 
 
 class Forecaster(nn.Module):
-    """Rows (batch, time, input_size) -> parameters of the forecast at chosen rows (origins, horizon, targets, P)."""
+    """Rows (batch, time, input_size) -> forecast parameters at chosen rows (origins, horizon, targets, P)."""
 
     def __init__(self, architecture: Architecture, dropout: float = 0.0) -> None:
         super().__init__()
@@ -93,33 +94,33 @@ class Forecaster(nn.Module):
             steps, width = 1, a.context.size
         if a.local:
             assert a.context, "a local layer needs a context per step"
-            self.local = nn.Linear(width + a.beside_size, a.local.size)
+            self.local = nn.Linear(width + a.future_size, a.local.size)
             self.local_activation = ACTIVATIONS[a.local.activation]()
             width = a.local.size
         self.output = nn.Linear(width, steps * len(a.target) * a.parameters)
         self.dropout = nn.Dropout(dropout)
 
     def read(self, rows: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Run over rows (batch, time, input_size) -> features (batch, time, hidden_size) and the next state."""
+        """Feed rows (batch, time, input_size) -> features (batch, time, hidden_size) and the next state."""
         features, state = self.rnn(rows, state)
         return features, state
 
-    def decode(self, features: Tensor, beside: Beside) -> Tensor:
-        """Features (origins, hidden_size) -> parameters (origins, horizon, targets, P) in scaled units."""
+    def decode(self, features: Tensor, future: FutureFeatures) -> Tensor:
+        """Decode features (origins, hidden_size) -> parameters (origins, horizon, targets, P) in scaled units."""
         a = self.architecture
         hidden = self.dropout(features)
         if a.context:
             hidden = self.context_activation(self.context(hidden)).view(-1, a.horizon, a.context.size)
         if a.local:
-            hidden = self.local_activation(self.local(torch.cat([hidden, beside.inputs], -1)))
+            hidden = self.local_activation(self.local(torch.cat([hidden, future.inputs], -1)))
         raw: Tensor = self.output(hidden).view(-1, a.horizon, len(a.target), a.parameters)
         if self.training and a.distribution == "quantiles":
-            return raw + beside.base[..., None]  # unsorted, so that each output learns its own level
-        return distribution_parameters(a.distribution, raw, beside.base[..., None])
+            return raw + future.base[..., None]  # unsorted, so that each output learns its own level
+        return distribution_parameters(a.distribution, raw, future.base[..., None])
 
 
 def distribution_parameters(distribution: str, raw: Tensor, base: Tensor) -> Tensor:
-    """Raw outputs (..., P) and base (..., 1) -> parameters (..., P): location first, or ascending quantiles.
+    """Convert raw outputs (..., P) and base (..., 1) to parameters (..., P): location first, or ascending quantiles.
 
     Sorting is the rearrangement of V. Chernozhukov, I. Fernandez-Val and A. Galichon, "Quantile and probability curves
     without crossing" (2010).

@@ -1,4 +1,4 @@
-"""A long series for a forecaster: its rows, the future features of the steps ahead, and its parts in time."""
+"""A long series for a forecaster: its rows, the future features of its steps, and its training and test parts."""
 
 import math
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.recipes.forecast_network import Architecture, Beside, Forecaster
+from models.recipes.forecast_network import Architecture, Forecaster, FutureFeatures
 
-#: Scaled values go no further than this, here and in preprocessor.json.
+#: The maximum absolute scaled value, here and in preprocessor.json.
 CLAMP = 10.0
 
 
@@ -24,7 +24,7 @@ class Split:
 
 
 def calendar_inputs(stamps: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """Stamps (rows,) datetime64 -> (rows, width): circles for the hour and the day of the year, one-hot weekdays."""
+    """Encode stamps (rows,) datetime64 -> (rows, width): circles for hour and day of the year, one-hot weekdays."""
     seconds = (stamps - stamps.astype("datetime64[D]")) / np.timedelta64(1, "s")
     days = stamps.astype("datetime64[D]").astype(int)
     of_year = (stamps.astype("datetime64[D]") - stamps.astype("datetime64[Y]")).astype(int)
@@ -40,24 +40,24 @@ def _circle(turns: np.ndarray) -> np.ndarray:
     return np.stack([np.sin(2 * math.pi * turns), np.cos(2 * math.pi * turns)], 1)
 
 
-class Places(NamedTuple):
-    """Rows of copies of a series, and the rows where the streams began that stand there; all of one shape."""
+class SeriesPositions(NamedTuple):
+    """Positions in copies of a series: copy, row, and the row where the stream began, tensors of one shape."""
 
     copies: Tensor
     rows: Tensor
     starts: Tensor
 
 
-def places(rows: Tensor, start: int = 0) -> Places:
-    """Return rows of the series as it came, read from row `start` on."""
-    return Places(torch.zeros_like(rows), rows, torch.full_like(rows, start))
+def original_positions(rows: Tensor, start: int = 0) -> SeriesPositions:
+    """Return positions in the original series, read from row `start` on."""
+    return SeriesPositions(torch.zeros_like(rows), rows, torch.full_like(rows, start))
 
 
 class Series:
-    """A scaled series and everything that the network reads of it.
+    """A scaled series and the inputs that the network reads from it.
 
-    `values` (copies, rows, features) in scaled units: copies are versions of one series, the first one as it came, the
-    others changed for training. `stamps` (rows,) datetime64, evenly spaced.
+    `values` (copies, rows, features) in scaled units: copies are versions of one series: the first is the original, and
+    the others are augmented for training. `stamps` (rows,) datetime64, evenly spaced.
     """
 
     def __init__(self, architecture: Architecture, values: np.ndarray, stamps: np.ndarray) -> None:
@@ -71,22 +71,22 @@ class Series:
         self.targets = self.values[:, :, a.targets]
         self._steps = torch.arange(a.horizon)
 
-    def beside(self, at: Places) -> Beside:
-        """Return what is known beside the state at n rows."""
+    def future_features(self, positions: SeriesPositions) -> FutureFeatures:
+        """Return the known inputs of the steps after n positions."""
         a = self.architecture
-        calendar = self.calendar[at.rows[:, None] + 1 + self._steps]
+        calendar = self.calendar[positions.rows[:, None] + 1 + self._steps]
         if not a.season:
-            base = self.targets[at.copies, at.rows][:, None].expand(-1, a.horizon, -1)
-            return Beside(calendar, base if a.output_residual else torch.zeros_like(base))
-        source = at.rows[:, None] + 1 - a.season + self._steps % a.season
-        seen = (source >= at.starts[:, None])[..., None]
-        past = torch.where(seen, self.targets[at.copies[:, None], source.clamp_min(0)], 0.0)
+            base = self.targets[positions.copies, positions.rows][:, None].expand(-1, a.horizon, -1)
+            return FutureFeatures(calendar, base if a.output_residual else torch.zeros_like(base))
+        source = positions.rows[:, None] + 1 - a.season + self._steps % a.season
+        seen = (source >= positions.starts[:, None])[..., None]
+        past = torch.where(seen, self.targets[positions.copies[:, None], source.clamp_min(0)], 0.0)
         base = past if a.output_residual else torch.zeros_like(past)
-        return Beside(torch.cat([calendar, past], -1), base)
+        return FutureFeatures(torch.cat([calendar, past], -1), base)
 
-    def ahead(self, at: Places) -> Tensor:
-        """Return the targets of the steps after n rows, (n, horizon, targets)."""
-        return self.targets[at.copies[:, None], at.rows[:, None] + 1 + self._steps]
+    def targets_after(self, positions: SeriesPositions) -> Tensor:
+        """Return the targets of the steps after n positions, (n, horizon, targets)."""
+        return self.targets[positions.copies[:, None], positions.rows[:, None] + 1 + self._steps]
 
 
 @torch.inference_mode()
@@ -94,20 +94,22 @@ def forecasts(model: Forecaster, series: Series, first: int, last: int, start: i
     """Return the parameters (origins, horizon, targets, P) at rows first..last-1, read from row `start` on."""
     model.eval()
     features, _ = model.read(series.rows[:1, start:last])
-    parts = [
-        model.decode(features[0, at.rows - start], series.beside(at))
-        for at in (places(some, start) for some in torch.split(torch.arange(first, last), 512))
+    forecast_parts = [
+        model.decode(features[0, positions.rows - start], series.future_features(positions))
+        for positions in (original_positions(part, start) for part in torch.split(torch.arange(first, last), 512))
     ]
-    return torch.cat(parts)
+    return torch.cat(forecast_parts)
 
 
 @torch.inference_mode()
 def forecasts_after(model: Forecaster, series: Series, rows: Tensor, length: int) -> Tensor:
     """Return the parameters (origins, horizon, targets, P) at `rows`, each after a stream of `length` rows only."""
     model.eval()
-    parts = []
-    for some in torch.split(rows, 256):
-        starts = some + 1 - length
+    forecast_parts = []
+    for part in torch.split(rows, 256):
+        starts = part + 1 - length
         features, _ = model.read(series.rows[0, starts[:, None] + torch.arange(length)])
-        parts.append(model.decode(features[:, -1], series.beside(Places(torch.zeros_like(some), some, starts))))
-    return torch.cat(parts)
+        forecast_parts.append(
+            model.decode(features[:, -1], series.future_features(SeriesPositions(torch.zeros_like(part), part, starts)))
+        )
+    return torch.cat(forecast_parts)

@@ -1,8 +1,8 @@
-"""Trains a forecaster on one long series, as it is served: the state is carried along, nothing is ever read twice.
+"""Training of a forecaster on one long series as it is served: the state is carried on, and no row is read twice.
 
-Many streams start at different rows and walk to the end of the training part, their state carried from piece to piece
-and the gradient cut between the pieces, so that the network sees short histories and long ones. The weights that are
-judged and returned are an exponential average; the best ones on the validation part are kept.
+Many streams start at different rows and run to the end of the training part. Their state is carried from piece to
+piece, and the gradient is cut between the pieces, so that the network sees short and long histories. The evaluated and
+returned weights are an exponential average; the best ones on the validation part are kept.
 """
 
 import copy
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.recipes.forecast_distributions import loss
 from models.recipes.forecast_network import Architecture, Forecaster, State
-from models.recipes.forecast_series import Places, Series, Split, forecasts, places
+from models.recipes.forecast_series import Series, SeriesPositions, Split, forecasts, original_positions
 
 
 @dataclass(frozen=True)
@@ -29,35 +29,35 @@ class Schedule:
     piece: int = 96
     positions: int = 12
     average: float = 0.98
-    judge_every: int = 25
+    validate_every: int = 25
     patience: int = 12
     noise: float = 0.0
     seed: int = 1
 
 
 class Streams:
-    """Readers of the training part that start anywhere in any copy, walk to its end, and start anew."""
+    """Streams over the training part: each starts at a random row of a random copy, runs to its end, and restarts."""
 
     def __init__(self, schedule: Schedule, copies: int, end: int, generator: torch.Generator) -> None:
         self.copies, self.end, self.piece, self.generator = copies, end, schedule.piece, generator
-        self.starts, self.copy = self._anew(schedule.streams)
+        self.starts, self.copy = self._draw_starts(schedule.streams)
         self.at = self.starts.clone()
 
-    def _anew(self, count: int) -> tuple[Tensor, Tensor]:
+    def _draw_starts(self, count: int) -> tuple[Tensor, Tensor]:
         starts = torch.randint(0, self.end - self.piece + 1, (count,), generator=self.generator)
         return starts, torch.randint(0, self.copies, (count,), generator=self.generator)
 
-    def next_piece(self) -> tuple[Places, Tensor]:
-        """Return the next rows of every stream, (streams, piece) each, and which of the streams have just begun."""
+    def next_piece(self) -> tuple[SeriesPositions, Tensor]:
+        """Return the next rows of every stream, (streams, piece) each, and which streams have just started."""
         finished = self.at + self.piece > self.end
-        starts, copy = self._anew(len(self.at))
+        starts, copy = self._draw_starts(len(self.at))
         self.starts = torch.where(finished, starts, self.starts)
         self.copy = torch.where(finished, copy, self.copy)
         self.at = torch.where(finished, starts, self.at)
         rows = self.at[:, None] + torch.arange(self.piece)
         fresh = self.at == self.starts
         self.at = self.at + self.piece
-        return Places(self.copy[:, None].expand_as(rows), rows, self.starts[:, None].expand_as(rows)), fresh
+        return SeriesPositions(self.copy[:, None].expand_as(rows), rows, self.starts[:, None].expand_as(rows)), fresh
 
 
 def train(architecture: Architecture, series: Series, split: Split, schedule: Schedule) -> tuple[Forecaster, float]:
@@ -66,12 +66,12 @@ def train(architecture: Architecture, series: Series, split: Split, schedule: Sc
     best, lowest, worse = run.average.state_dict(), math.inf, 0
     for update in range(schedule.updates):
         run.update(update)
-        if (update + 1) % schedule.judge_every:
+        if (update + 1) % schedule.validate_every:
             continue
-        judged = run.judge()
-        print(f"update {update + 1}/{schedule.updates}: validation loss {judged:.4f}", flush=True)
-        if judged < lowest:
-            best, lowest, worse = copy.deepcopy(run.average.state_dict()), judged, 0
+        validation = run.validate()
+        print(f"update {update + 1}/{schedule.updates}: validation loss {validation:.4f}", flush=True)
+        if validation < lowest:
+            best, lowest, worse = copy.deepcopy(run.average.state_dict()), validation, 0
         else:
             worse += 1
         if worse >= schedule.patience:
@@ -95,42 +95,44 @@ class Training:
         self.state: State | None = None
 
     def update(self, number: int) -> None:
-        """Read one piece of every stream, and learn from forecasts at some of its rows."""
+        """Read one piece of every stream, and take a gradient step on forecasts at some of its rows."""
         schedule = self.schedule
         for group in self.optimizer.param_groups:
             group["lr"] = schedule.rate * min(1.0, (number + 1) / 50) * (1 - number / schedule.updates)
         self.model.train()
-        at, fresh = self.streams.next_piece()
-        features, self.state = self.model.read(self._rows(at), _carry(self.state, fresh))
-        picked = torch.rand(at.rows.shape, generator=self.generator).topk(schedule.positions).indices
-        asked = Places(*(part.gather(1, picked).flatten() for part in at))
-        chosen = features.gather(1, picked[..., None].expand(-1, -1, features.shape[2])).flatten(0, 1)
-        value = self._loss(self.model.decode(chosen, self.series.beside(asked)), self.series.ahead(asked))
+        positions, fresh = self.streams.next_piece()
+        features, self.state = self.model.read(self._rows(positions), _detach_state(self.state, fresh))
+        columns = torch.rand(positions.rows.shape, generator=self.generator).topk(schedule.positions).indices
+        origins = SeriesPositions(*(part.gather(1, columns).flatten() for part in positions))
+        chosen = features.gather(1, columns[..., None].expand(-1, -1, features.shape[2])).flatten(0, 1)
+        value = self._loss(
+            self.model.decode(chosen, self.series.future_features(origins)), self.series.targets_after(origins)
+        )
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        _follow(self.average, self.model, min(schedule.average, number / (number + 10)))
+        _update_average(self.average, self.model, min(schedule.average, number / (number + 10)))
 
-    def judge(self) -> float:
+    def validate(self) -> float:
         """Return the loss of the average at every origin of the validation part."""
         first, last = self.split.valid - 1, self.split.test - self.model.architecture.horizon
-        truth = self.series.ahead(places(torch.arange(first, last)))
-        return self._loss(forecasts(self.average, self.series, first, last), truth).item()
+        actual = self.series.targets_after(original_positions(torch.arange(first, last)))
+        return self._loss(forecasts(self.average, self.series, first, last), actual).item()
 
-    def _rows(self, at: Places) -> Tensor:
-        rows, width = self.series.rows[at.copies, at.rows], self.series.values.shape[2]
+    def _rows(self, positions: SeriesPositions) -> Tensor:
+        rows, width = self.series.rows[positions.copies, positions.rows], self.series.values.shape[2]
         if self.schedule.noise:
-            noise = torch.randn(*at.rows.shape, width, generator=self.generator)
+            noise = torch.randn(*positions.rows.shape, width, generator=self.generator)
             rows[..., :width] += self.schedule.noise * noise
         return rows
 
-    def _loss(self, parameters: Tensor, came: Tensor) -> Tensor:
-        return loss(self.model.architecture.distribution, parameters, came, self.levels)
+    def _loss(self, parameters: Tensor, actual: Tensor) -> Tensor:
+        return loss(self.model.architecture.distribution, parameters, actual, self.levels)
 
 
-def _carry(state: State | None, fresh: Tensor) -> State | None:
-    """Cut the gradient, and zero the state (layers, streams, size) of streams that begin."""
+def _detach_state(state: State | None, fresh: Tensor) -> State | None:
+    """Cut the gradient, and zero the state (layers, streams, size) of new streams."""
     if state is None:
         return None
     keep = (~fresh).float()[None, :, None]
@@ -140,6 +142,6 @@ def _carry(state: State | None, fresh: Tensor) -> State | None:
 
 
 @torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, share: float) -> None:
-    for kept, new in zip(average.parameters(), model.parameters(), strict=True):
-        kept.lerp_(new, 1 - share)
+def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    for averaged, new in zip(average.parameters(), model.parameters(), strict=True):
+        averaged.lerp_(new, 1 - decay)

@@ -1,4 +1,4 @@
-"""Interpolated modified Kneser-Ney smoothing, the baseline of the next-word model.
+"""Language model with interpolated modified Kneser-Ney smoothing, the baseline of the next-word model.
 
 S. F. Chen and J. Goodman, "An empirical study of smoothing techniques for language modeling", Computer Speech and
 Language 13 (1999), equations 26 to 28: three discounts an order, estimated from the counts of counts; lower orders
@@ -31,14 +31,14 @@ class KneserNey:
         tables: list[dict[Context, dict[int, int]]] = [defaultdict(dict) for _ in range(self.order)]
         for document in documents:
             tokens = (self.boundary, *document, self.boundary)
-            for at in range(1, len(tokens)):
-                self._count_token(tables, tokens, at)
+            for index in range(1, len(tokens)):
+                self._count_token(tables, tokens, index)
         return tables
 
-    def _count_token(self, tables: list[dict[Context, dict[int, int]]], tokens: Context, at: int) -> None:
-        word = tokens[at]
-        for length in range(min(self.order - 1, at), -1, -1):
-            followers = tables[length][tokens[at - length : at]]
+    def _count_token(self, tables: list[dict[Context, dict[int, int]]], tokens: Context, index: int) -> None:
+        word = tokens[index]
+        for length in range(min(self.order - 1, index), -1, -1):
+            followers = tables[length][tokens[index - length : index]]
             seen = word in followers
             followers[word] = followers.get(word, 0) + 1
             # A lower order counts this n-gram once per distinct left neighbour: go on only when it was new.

@@ -1,10 +1,10 @@
-"""Train the bundled next-word model: a two-layer LSTM over words, and the n-gram model that it has to beat.
+"""Train the bundled next-word model: a two-layer LSTM over words, and the n-gram model that is its baseline.
 
     python -m models.recipes.next_word train    --data DIR --out models/next-word/1
     python -m models.recipes.next_word evaluate --data DIR --out models/next-word/1
 
-DIR holds the four files of `corpus.py`, anywhere below it. Training keeps a checkpoint in the work folder and goes on
-from it when started again; it ends with the model folder and its card. `evaluate` prints the figures of the card.
+DIR holds the four files of `corpus.py`, anywhere below it. Training keeps a checkpoint in the work folder and
+resumes from it; it ends by writing the model folder and its card. `evaluate` prints the figures of the card.
 """
 
 import argparse

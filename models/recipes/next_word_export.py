@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from models.recipes import vocabulary
 from models.recipes.kneser_ney import KneserNey
-from models.recipes.next_word_training import LAYERS, SIZE, VOCAB, Data, LanguageModel, Tally, evaluate
+from models.recipes.next_word_training import LAYERS, SIZE, VOCAB, Data, LanguageModel, TokenMetrics, evaluate
 
 CARD = Path(__file__).with_name("next_word_card.md")
 
@@ -65,9 +65,9 @@ def load(out: Path) -> LanguageModel:
 @torch.inference_mode()
 def _write_golden(model: LanguageModel, data: Data, out: Path) -> None:
     boundary = data.tokenizer.token_to_id(vocabulary.BOUNDARY)
-    picked = [document for document in data.valid if len(document) == 7][:2]
-    ids = torch.tensor([[boundary, *document] for document in picked])
-    logits, (hidden, cell) = model(ids, model.initial_state(len(picked)))
+    documents = [document for document in data.valid if len(document) == 7][:2]
+    ids = torch.tensor([[boundary, *document] for document in documents])
+    logits, (hidden, cell) = model(ids, model.initial_state(len(documents)))
     tensors = {"inputs.ids": ids, "outputs.logits": logits, "state.h": hidden, "state.c": cell}
     golden = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"tolerance": "1e-4"})
     (out / "golden.safetensors").write_bytes(golden)
@@ -113,10 +113,10 @@ def _named(figures: dict[str, float]) -> dict[str, float]:
 
 def evaluate_kneser_ney(documents: list[list[int]], test: list[list[int]], boundary: int) -> dict[str, float]:
     """Fit the baseline on `documents` and return its figures on `test`."""
-    baseline, tally = KneserNey(documents, VOCAB, boundary), Tally()
+    baseline, tally = KneserNey(documents, VOCAB, boundary), TokenMetrics()
     for document in tqdm(test, desc="Kneser-Ney", mininterval=20):
         tokens = [boundary, *document, boundary]
-        rows = [torch.as_tensor(baseline.distribution(tokens[:at])) for at in range(1, len(tokens))]
+        rows = [torch.as_tensor(baseline.distribution(tokens[:index])) for index in range(1, len(tokens))]
         tally.add(torch.stack(rows).log(), torch.tensor(tokens[1:]))
     return tally.figures()
 

@@ -22,17 +22,17 @@ from tqdm import tqdm
 from models.recipes import corpus, vocabulary
 
 VOCAB, SIZE, LAYERS = 10_000, 256, 2
-LONGEST_DOCUMENT = 120
+MAX_DOCUMENT_TOKENS = 120
 SEED = 20_170_929
 PATIENCE = 2
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the training with a learning rate that falls from `rate` to almost nothing.
+    """A phase of the training, in which the learning rate falls from `rate` to almost zero.
 
-    `joined` is the chance that a sentence stands behind another in one document: people type texts of several
-    sentences. `rows` sequences run side by side, `window` tokens at a time.
+    `joined` is the probability that a sentence follows another one in the same document, because people type texts of
+    several sentences. A batch has `rows` sequences and `window` tokens of each.
     """
 
     epochs: int
@@ -44,7 +44,7 @@ class Phase:
     window: int
 
 
-#: First everything, for vocabulary and length; then everyday text alone, which the first phase leaves underfitted.
+#: First all texts, for vocabulary and length; then everyday text alone, which the first phase leaves underfitted.
 PHASES = (
     Phase(epochs=10, books=True, dropout=0.25, rate=3e-3, joined=0.25, rows=40, window=40),
     Phase(epochs=9, books=False, dropout=0.12, rate=2.5e-3, joined=0.1, rows=32, window=32),
@@ -52,7 +52,7 @@ PHASES = (
 
 
 class LanguageModel(nn.Module):
-    """Tied embedding, stacked LSTM, output bias. Ids (batch, time) -> logits (batch, time, vocabulary)."""
+    """Tied embedding, stacked LSTM and output bias: ids (batch, time) -> logits (batch, time, vocabulary)."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class LanguageModel(nn.Module):
         return self.output(self.dropout(hidden)), state
 
     def set_dropout(self, dropout: float) -> None:
-        """Change the rate between the layers and around them."""
+        """Set the dropout rate between the layers and around them."""
         self.rnn.dropout = self.dropout.p = dropout
 
     def initial_state(self, rows: int) -> tuple[Tensor, Tensor]:
@@ -79,7 +79,7 @@ class LanguageModel(nn.Module):
 
 @dataclass(frozen=True)
 class Data:
-    """Token ids: documents without their boundaries."""
+    """Tokenizer and parts of the data, as token ids of documents without boundaries."""
 
     tokenizer: Tokenizer
     everyday: list[list[int]]
@@ -92,7 +92,7 @@ def read_data(folder: Path) -> Data:
     """Read the four files below `folder`, build the vocabulary from the training part, and encode everything."""
     paths = {name: next(iter(folder.rglob(name)), folder / name) for name in corpus.CHECKSUMS}
     for path in paths.values():
-        corpus.warn_of_other_edition(path)
+        corpus.warn_if_checksum_differs(path)
     parts = corpus.tatoeba_english(paths["fra-eng.zip"])
     books = corpus.war_and_peace(paths["war-and-peace.txt.gz"])
     books += corpus.speeches(paths["state_union.zip"]) + corpus.speeches(paths["inaugural.zip"])
@@ -112,24 +112,24 @@ def read_data(folder: Path) -> Data:
 
 
 def _pieces(document: list[int], ends: set[int]) -> Iterator[list[int]]:
-    """Cut a long document at the first sentence end past the limit."""
+    """Split a long document at the first sentence end after the limit."""
     piece: list[int] = []
     for token in document:
         piece.append(token)
-        if len(piece) >= LONGEST_DOCUMENT and token in ends:
+        if len(piece) >= MAX_DOCUMENT_TOKENS and token in ends:
             yield piece
             piece = []
     if piece:
         yield piece
 
 
-def join_sentences(sentences: list[list[int]], chance: float, generator: random.Random) -> list[list[int]]:
-    """Shuffle, and put a sentence behind the one before it with the given chance."""
+def join_sentences(sentences: list[list[int]], probability: float, generator: random.Random) -> list[list[int]]:
+    """Shuffle the sentences, and append a sentence to the previous one with the given probability."""
     order = sentences[:]
     generator.shuffle(order)
     documents: list[list[int]] = []
     for sentence in order:
-        if documents and generator.random() < chance:
+        if documents and generator.random() < probability:
             documents[-1] = documents[-1] + sentence
         else:
             documents.append(sentence)
@@ -137,7 +137,7 @@ def join_sentences(sentences: list[list[int]], chance: float, generator: random.
 
 
 def epoch_stream(data: Data, phase: Phase, epoch: int, boundary: int) -> Tensor:
-    """Return one epoch as (rows, steps) ids: the everyday sentences, perhaps a third of the books, in a new order."""
+    """Return one epoch as (rows, steps) ids: everyday sentences, and a third of the books if the phase uses them."""
     generator = random.Random(SEED + epoch)
     documents = join_sentences(data.everyday, phase.joined, generator)
     if phase.books:
@@ -149,7 +149,7 @@ def epoch_stream(data: Data, phase: Phase, epoch: int, boundary: int) -> Tensor:
 
 
 def train(data: Data, work: Path, device: str) -> LanguageModel:
-    """Train, or go on from the checkpoint in `work`; return the model of the best epoch on the validation part."""
+    """Train, or resume from the checkpoint in `work`. Return the model of the best epoch on the validation part."""
     boundary = data.tokenizer.token_to_id(vocabulary.BOUNDARY)
     torch.manual_seed(SEED)
     model = LanguageModel(0.0).to(device)
@@ -160,15 +160,15 @@ def train(data: Data, work: Path, device: str) -> LanguageModel:
 
 
 def save(value: dict[str, Any], path: Path) -> None:
-    """Write beside and rename, so that a kill leaves the last checkpoint whole."""
+    """Write a temporary file and rename it, so that a killed run leaves the previous checkpoint intact."""
     torch.save(value, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
 
 
-def _train_phase(model: LanguageModel, data: Data, phase: Phase, place: Path, boundary: int) -> None:
+def _train_phase(model: LanguageModel, data: Data, phase: Phase, base: Path, boundary: int) -> None:
     device = model.output.bias.device
     optimizer = torch.optim.AdamW(model.parameters(), lr=phase.rate, weight_decay=0.02)
-    checkpoint, best_path = place.with_suffix(".pt"), place.with_name(f"{place.name}-best.pt")
+    checkpoint, best_path = base.with_suffix(".pt"), base.with_name(f"{base.name}-best.pt")
     first, best, worse = 0, math.inf, 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True, map_location=device)
@@ -203,7 +203,7 @@ def _train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = phase.rate * rising * (0.02 + 0.98 * left**1.5)
         ids = stream[:, start : start + phase.window + 1]
-        # Sessions start from zeros: every row begins anew now and then.
+        # Sessions start from zeros, so every row is reset at random times.
         keep = (torch.rand(1, phase.rows, 1, device=ids.device) > 0.05).float()
         logits, state = model(ids[:, :-1], (state[0].detach() * keep, state[1].detach() * keep))
         loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
@@ -217,9 +217,9 @@ def _train_epoch(
 
 @torch.inference_mode()
 def evaluate(model: LanguageModel, documents: list[list[int]], boundary: int) -> dict[str, float]:
-    """Return perplexity over all tokens, ends included, and top-1 and top-5 accuracy over known words."""
+    """Return perplexity over all tokens, including end tokens, and top-1 and top-5 accuracy over known words."""
     model.eval()
-    tally = Tally()
+    metrics = TokenMetrics()
     ordered = sorted(documents, key=len)
     for start in range(0, len(ordered), 64):
         batch = ordered[start : start + 64]
@@ -229,12 +229,12 @@ def evaluate(model: LanguageModel, documents: list[list[int]], boundary: int) ->
         ids = ids.to(model.output.bias.device)
         logits = model(ids[:, :-1], model.initial_state(len(batch)))[0].log_softmax(-1)
         for row, document in enumerate(batch):
-            tally.add(logits[row, : len(document) + 1].float().cpu(), ids[row, 1 : len(document) + 2].cpu())
-    return tally.figures()
+            metrics.add(logits[row, : len(document) + 1].float().cpu(), ids[row, 1 : len(document) + 2].cpu())
+    return metrics.figures()
 
 
-class Tally:
-    """Adds up what perplexity and accuracy need."""
+class TokenMetrics:
+    """Sums for perplexity and accuracy."""
 
     def __init__(self) -> None:
         self.tokens = self.ranked = self.first = self.fifth = 0

@@ -1,10 +1,10 @@
-"""Train the bundled forecasting model: New York's taxi passengers of the next two days, half hour by half hour.
+"""Train the bundled forecasting model: taxi passengers of New York for each half hour of the next two days.
 
     python -m models.recipes.taxi_forecast train    --data DIR --out models/taxi-forecast/1
     python -m models.recipes.taxi_forecast evaluate --data DIR --out models/taxi-forecast/1
 
-DIR holds `nyc_taxi.csv` and beside it `combined_windows.json` of the Numenta Anomaly Benchmark, anywhere below it.
-`train` ends with the model folder and its card; `evaluate` prints the figures of the card.
+DIR holds `nyc_taxi.csv` and `combined_windows.json` of the Numenta Anomaly Benchmark, in one folder anywhere below it.
+`train` writes the model folder and its card; `evaluate` prints the figures of the card.
 """
 
 import argparse

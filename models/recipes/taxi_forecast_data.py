@@ -15,7 +15,7 @@ VALID_DAYS = 28
 
 @dataclass(frozen=True)
 class Taxi:
-    """Passengers (rows, 1) of every half hour, their stamps (rows,), and windows (first row, last row) of anomalies."""
+    """Passengers (rows, 1) of every half hour, their time stamps (rows,), and anomaly windows (first row, last row)."""
 
     values: np.ndarray
     stamps: np.ndarray
@@ -27,7 +27,7 @@ class Taxi:
 
 
 def split(rows: int) -> Split:
-    """The last fifth is the test part, the four weeks before it the validation part."""
+    """Return the split: the last fifth for the test, and the four weeks before it for validation."""
     test = rows * 4 // 5
     return Split(test - VALID_DAYS * DAY, test, rows)
 
@@ -40,7 +40,9 @@ def read_taxi(folder: Path) -> Taxi:
     stamps = np.array([row["timestamp"] for row in rows], "datetime64[us]")
     labels = json.loads((table.parent / "combined_windows.json").read_text())["realKnownCause/nyc_taxi.csv"]
     windows = [tuple(_row(stamps, edge) for edge in window) for window in labels]
-    return Taxi(np.array([[float(row["value"])] for row in rows]), stamps, [(one[0], one[1]) for one in windows])
+    return Taxi(
+        np.array([[float(row["value"])] for row in rows]), stamps, [(window[0], window[1]) for window in windows]
+    )
 
 
 def _row(stamps: np.ndarray, stamp: str) -> int:
@@ -48,11 +50,11 @@ def _row(stamps: np.ndarray, stamp: str) -> int:
 
 
 def changed_copies(values: np.ndarray, count: int, per_day: float, size: float, seed: int) -> np.ndarray:
-    """Return the series and copies of it with made-up events: (1 + count, rows, 1).
+    """Return the series and augmented copies with synthetic events: (1 + count, rows, 1).
 
-    Five months hold few holidays, and a network that has seen none believes in every Monday. Half of the events
+    Five months have few holidays, so that a network without augmentation treats every Monday alike. Half of the events
     multiply a quarter of a day to three days by a bump, more often downwards: exp of a normal number with deviation
-    `size`. The others put one or two days of the same week in the place of others, as a holiday looks like a Sunday.
+    `size`. The others replace days by one or two days of the same week, because a holiday resembles a Sunday.
     """
     generator = np.random.default_rng(seed)
     copies = [values]

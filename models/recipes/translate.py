@@ -1,12 +1,12 @@
-"""Train the bundled English-French translation model, and the same network without attention that it has to beat.
+"""Train the bundled English-French translation model, and the same network without attention as its baseline.
 
     python -m models.recipes.translate train    --data DIR --out models/translate-en-fr/1
     python -m models.recipes.translate export   --data DIR --out models/translate-en-fr/1
     python -m models.recipes.translate evaluate --data DIR --out models/translate-en-fr/1
 
-DIR holds `fra-eng.zip` of `corpus.py`, anywhere below it. Training keeps checkpoints in the work folder and goes on
-from them when started again; it ends with the model folder and its card. `export` writes the folder and the card from
-the best checkpoint so far, `evaluate` prints the figures of the card; both judge the network without attention where
+DIR holds `fra-eng.zip` of `corpus.py`, anywhere below it. Training keeps checkpoints in the work folder and resumes
+from them; it ends by writing the model folder and its card. `export` writes the folder and the card from the best
+checkpoint so far, and `evaluate` prints the figures of the card. Both also evaluate the network without attention if
 the work folder has it. `restart` begins a new plan from the best weights: --rate, --batch-tokens, --dropout.
 """
 

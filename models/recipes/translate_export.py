@@ -72,9 +72,9 @@ def _config() -> dict[str, object]:
         "bridge": "concat",
         "attention": "general",
         "combine": {"size": EMBEDDING, "activation": "tanh"},
-        # The source is its pieces and the end mark; the target starts from the begin mark. Unknown is never an answer.
+        # The source ends with the end token; the target starts with the begin token. Unknown is never predicted.
         "special_tokens": {"unknown": UNKNOWN, "begin": BEGIN, "end": END},
-        # Of the decoder. The memory follows from the source, which a session keeps.
+        # State of the decoder. The encoder output follows from the source, which a session keeps.
         "state": [
             {"name": f"{tensor}_l{layer}", "shape": [HIDDEN], "dtype": "float32"}
             for layer in range(DECODER_LAYERS)
@@ -94,18 +94,18 @@ def load(out: Path) -> Translator:
 
 @torch.inference_mode()
 def _write_golden(model: Translator, data: Data, out: Path) -> None:
-    """Two sentences of equal lengths on both sides: what the encoder gives, every step's outputs, and the end state."""
-    picked = [pair for pair in data.valid if (len(pair.source), len(pair.target)) == (8, 9)][:2]
-    source = torch.tensor([pair.source for pair in picked])
-    target = torch.tensor([pair.target[:-1] for pair in picked])
+    """Write encoder outputs, decoder outputs and final states of two pairs with equal lengths on both sides."""
+    pairs = [pair for pair in data.valid if (len(pair.source), len(pair.target)) == (8, 9)][:2]
+    source = torch.tensor([pair.source for pair in pairs])
+    target = torch.tensor([pair.target[:-1] for pair in pairs])
     memory, (first_hidden, first_cell) = model.encode(source)
-    reading, weights, (hidden, cell) = model.decode(target, (first_hidden, first_cell), memory, model.keys(memory))
+    features, weights, (hidden, cell) = model.decode(target, (first_hidden, first_cell), memory, model.keys(memory))
     tensors = {
         "inputs.source": source,
         "inputs.target": target,
         "outputs.memory": memory,
         "outputs.attention": weights,
-        "outputs.logits": model.output(reading),
+        "outputs.logits": model.output(features),
         "state.initial_h": first_hidden,
         "state.initial_c": first_cell,
         "state.h": hidden,
@@ -115,8 +115,8 @@ def _write_golden(model: Translator, data: Data, out: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"tolerance": "1e-4"})
 
 
-class Beams:
-    """The hypotheses of several source sentences of one length, `size` of them each."""
+class BeamSearch:
+    """Beam search for several source sentences of one length, with `size` hypotheses each."""
 
     def __init__(self, model: Translator, source: Tensor, size: int) -> None:
         self.model, self.size, self.rows = model, size, len(source)
@@ -130,18 +130,18 @@ class Beams:
         self.finished: list[list[tuple[float, list[int]]]] = [[] for _ in range(self.rows)]
 
     def advance(self) -> None:
-        """Append one piece to every hypothesis; what ended leaves for `finished`."""
-        reading, _, self.state = self.model.decode(self.pieces[:, -1:], self.state, self.memory, self.keys)
-        logprobs = self.model.output(reading[:, -1]).log_softmax(-1)
+        """Append one piece to every hypothesis, and move those that ended to `finished`."""
+        features, _, self.state = self.model.decode(self.pieces[:, -1:], self.state, self.memory, self.keys)
+        logprobs = self.model.output(features[:, -1]).log_softmax(-1)
         never = [UNKNOWN, BEGIN] if self.pieces.shape[1] > 1 else SPECIAL  # no answer is empty
         logprobs[:, [SPECIAL.index(token) for token in never]] = -torch.inf
-        # Twice as many as are kept: half of them may end here.
+        # Twice as many as are kept, because half of them can end here.
         best, where = torch.topk(logprobs, 2 * self.size)
         totals, chosen = torch.topk((self.scores.view(-1, 1) + best).view(self.rows, -1), 2 * self.size)
         origin = chosen // (2 * self.size) + torch.arange(self.rows)[:, None] * self.size
         piece = where.view(self.rows, -1).gather(1, chosen)
         ends = piece == SPECIAL.index(END)
-        length = self.pieces.shape[1]  # with the end mark, without the begin mark
+        length = self.pieces.shape[1]  # with the end token, without the begin token
         for row, rank in ends[:, : self.size].nonzero().tolist():
             if len(self.finished[row]) < self.size:  # so that an answer does not depend on its neighbours
                 hypothesis = self.pieces[origin[row, rank], 1:].tolist()
@@ -152,13 +152,13 @@ class Beams:
         self.state = (self.state[0][:, origins], self.state[1][:, origins])
 
     def done(self) -> bool:
-        """Return whether every sentence has as many finished hypotheses as it keeps."""
-        return all(len(found) >= self.size for found in self.finished)
+        """Return whether every sentence has `size` finished hypotheses."""
+        return all(len(hypotheses) >= self.size for hypotheses in self.finished)
 
     def best(self) -> list[list[int]]:
-        """Return the hypothesis with the highest log-probability per piece, of the ended ones if there are any."""
+        """Return the hypothesis with the highest log-probability per piece, of the finished ones if there are any."""
         longest = [(float("-inf"), self.pieces[row * self.size, 1:].tolist()) for row in range(self.rows)]
-        return [max([*found, rest])[1] for found, rest in zip(self.finished, longest, strict=True)]
+        return [max([*hypotheses, rest])[1] for hypotheses, rest in zip(self.finished, longest, strict=True)]
 
 
 @torch.inference_mode()
@@ -172,15 +172,15 @@ def translate(model: Translator, data: Data, texts: list[str], size: int = BEAM)
         for length, group in sorted(groups.items()):
             for start in range(0, len(group), SENTENCES_AT_ONCE):
                 part = group[start : start + SENTENCES_AT_ONCE]
-                found = _search(model, torch.tensor([ids for _, ids in part]), size, 2 * length + 10)
-                for (number, _), ids in zip(part, found, strict=True):
+                hypotheses = _search(model, torch.tensor([ids for _, ids in part]), size, 2 * length + 10)
+                for (number, _), ids in zip(part, hypotheses, strict=True):
                     answers[number] = _text(data.target, ids)
                 progress.update(len(part))
     return answers
 
 
 def _search(model: Translator, source: Tensor, size: int, limit: int) -> list[list[int]]:
-    beams = Beams(model, source, size)
+    beams = BeamSearch(model, source, size)
     while beams.pieces.shape[1] <= limit and not beams.done():
         beams.advance()
     return beams.best()
@@ -194,15 +194,15 @@ def evaluate_folder(data: Data, out: Path, work: Path, limit: int | None = None)
     """Compute and print the figures of the exported model and of the network without attention, if `work` has it."""
     test = data.test[:: max(1, len(data.test) // limit)] if limit else data.test
     print(f"test part: {len(test)} sentences")
-    metrics: dict[str, object] = {**_judge("model", load(out), data, test), "test_sentences": len(test)}
+    metrics: dict[str, object] = {**_evaluate("model", load(out), data, test), "test_sentences": len(test)}
     if (work / "plain-best.pt").exists():
-        plain = _judge("without attention", load_best(work, attention=False), data, test)
+        plain = _evaluate("without attention", load_best(work, attention=False), data, test)
         epochs = torch.load(work / "plain.pt", weights_only=True)["epoch"]
         metrics["baseline"] = {"name": f"the same network without attention, {epochs} epochs", **plain}
     return metrics
 
 
-def _judge(name: str, model: Translator, data: Data, test: list[tuple[str, str]]) -> dict[str, object]:
+def _evaluate(name: str, model: Translator, data: Data, test: list[tuple[str, str]]) -> dict[str, object]:
     from sacrebleu.metrics import BLEU, CHRF  # noqa: PLC0415 - training needs no sacrebleu
 
     answers = translate(model, data, [english for english, _ in test])

@@ -1,9 +1,9 @@
 """The network of the English-French translation model, its data, its tokenizers and its training.
 
-An LSTM encoder-decoder with attention in the manner of M.-T. Luong, H. Pham and C. D. Manning, "Effective approaches
-to attention-based neural machine translation" (2015), without input feeding: attention comes after the recurrence, so
-that a whole target sentence runs in one call. Input and output embedding of the decoder are tied (O. Press and L. Wolf,
-2017), labels are smoothed, and the weights that are judged and exported are an exponential moving average.
+An LSTM encoder-decoder with attention in the manner of M.-T. Luong, H. Pham and C. D. Manning, "Effective approaches to
+attention-based neural machine translation" (2015), without input feeding: attention comes after the recurrent layers,
+so that a whole target sentence runs in one call. Input and output embedding of the decoder are tied (O. Press and L.
+Wolf, 2017), labels are smoothed, and the evaluated and exported weights are an exponential moving average.
 
 Parameters, with E = 320, H = 512, VS and VT the sizes of the vocabularies, LSTM gates in order i, f, g, o:
 
@@ -17,7 +17,7 @@ Parameters, with E = 320, H = 512, VS and VT the sizes of the vocabularies, LSTM
 | `combine.weight`, `combine.bias` | E, 2H (H without attention); E | |
 | `output.weight`, `output.bias` | VT, E; VT | the weight is the decoder's embedding |
 
-For source pieces x_1 .. x_n, x_n the end mark, and target pieces y_0 .. y_m, y_0 the begin mark:
+For source pieces x_1 .. x_n, x_n the end token, and target pieces y_0 .. y_m, y_0 the begin token:
 
     m_1 .. m_n, (h, c) = encoder LSTM over the embeddings of x     m_s = [forward; backward] of the last layer
     bridge "concat": the decoder's layer k starts from h = [h forward; h backward] and c = [c forward; c backward] of
@@ -49,7 +49,7 @@ SPECIAL = [UNKNOWN, BEGIN, END]
 SOURCE_FILE, TARGET_FILE = "source_tokenizer.json", "target_tokenizer.json"
 SOURCE_VOCAB, TARGET_VOCAB = 8_000, 6_000
 EMBEDDING, HIDDEN, ENCODER_LAYERS, DECODER_LAYERS = 320, 512, 2, 1
-SMOOTHING, AVERAGE, LONGEST = 0.1, 0.998, 60
+SMOOTHING, AVERAGE, MAX_PIECES = 0.1, 0.998, 60
 CHECKPOINT_SECONDS = 90
 SEED = 20_170_929
 
@@ -67,7 +67,7 @@ class Plan:
     dropout: float = 0.2
 
 
-class Side(nn.Module):
+class EmbeddedLstm(nn.Module):
     """An embedding and the LSTM that reads it."""
 
     def __init__(self, vocab: int, hidden: int, layers: int, dropout: float, bidirectional: bool) -> None:
@@ -84,12 +84,12 @@ class Side(nn.Module):
 
 
 class Translator(nn.Module):
-    """The network; sentences of a batch have the same number of source pieces, so that nothing is masked."""
+    """Encoder-decoder; the sentences of a batch have the same number of source pieces, so that no mask is needed."""
 
     def __init__(self, dropout: float = 0.0, attention: bool = True) -> None:
         super().__init__()
-        self.encoder = Side(SOURCE_VOCAB, HIDDEN // 2, ENCODER_LAYERS, dropout, bidirectional=True)
-        self.decoder = Side(TARGET_VOCAB, HIDDEN, DECODER_LAYERS, dropout, bidirectional=False)
+        self.encoder = EmbeddedLstm(SOURCE_VOCAB, HIDDEN // 2, ENCODER_LAYERS, dropout, bidirectional=True)
+        self.decoder = EmbeddedLstm(TARGET_VOCAB, HIDDEN, DECODER_LAYERS, dropout, bidirectional=False)
         self.attention = nn.Linear(HIDDEN, HIDDEN, bias=False) if attention else None
         self.combine = nn.Linear(2 * HIDDEN if attention else HIDDEN, EMBEDDING)
         self.output = nn.Linear(EMBEDDING, TARGET_VOCAB)
@@ -98,7 +98,7 @@ class Translator(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def encode(self, source: Tensor) -> tuple[Tensor, State]:
-        """Ids (batch, source) -> memory (batch, source, H) and the decoder's state, each (layers, batch, H)."""
+        """Encode ids (batch, source) -> memory (batch, source, H) and the decoder's state, each (layers, batch, H)."""
         memory, (hidden, cell) = self.encoder(source)
         return memory, (_bridge(hidden), _bridge(cell))
 
@@ -107,7 +107,7 @@ class Translator(nn.Module):
         return memory if self.attention is None else self.attention(memory)
 
     def decode(self, target: Tensor, state: State, memory: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, State]:
-        """Ids (batch, target) -> what the output layer reads (batch, target, E), attention, next state."""
+        """Decode ids (batch, target) -> inputs of the output layer (batch, target, E), attention, next state."""
         hidden, state = self.decoder(target, state)
         hidden = self.dropout(hidden)
         if self.attention is None:
@@ -116,21 +116,21 @@ class Translator(nn.Module):
         return torch.tanh(self.combine(torch.cat([weights @ memory, hidden], -1))), weights, state
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Ids (batch, source) and (batch, target) -> what the output layer reads, (batch, target, E)."""
+        """Run ids (batch, source) and (batch, target) -> inputs of the output layer, (batch, target, E)."""
         memory, state = self.encode(source)
         memory = self.dropout(memory)
         return self.decode(target, state, memory, self.keys(memory))[0]
 
 
 def _bridge(state: Tensor) -> Tensor:
-    """(layers x 2 directions, batch, H/2) -> (decoder layers, batch, H)."""
+    """Join the directions: (layers x 2 directions, batch, H/2) -> (decoder layers, batch, H)."""
     both = state.view(ENCODER_LAYERS, 2, *state.shape[1:])
     return torch.cat([both[:, 0], both[:, 1]], -1)[-DECODER_LAYERS:].contiguous()
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One sentence pair as ids: the source ends with the end mark, the target begins and ends with its marks."""
+    """One sentence pair as ids: the source ends with the end token, the target begins and ends with its tokens."""
 
     source: list[int]
     target: list[int]
@@ -148,9 +148,9 @@ class Data:
 
 
 def read_data(folder: Path, work: Path) -> Data:
-    """Read `fra-eng.zip` below `folder` and encode it; the tokenizers are those in `work`, else built there."""
+    """Read `fra-eng.zip` below `folder` and encode it. The tokenizers are read from `work`, or built there."""
     path = next(iter(folder.rglob("fra-eng.zip")), folder / "fra-eng.zip")
-    corpus.warn_of_other_edition(path)
+    corpus.warn_if_checksum_differs(path)
     parts: dict[str, list[tuple[str, str]]] = {"train": [], "valid": [], "test": []}
     for english, french in corpus.tatoeba_pairs(path):
         parts[corpus.part_of(english)].append((english, french))
@@ -173,9 +173,9 @@ def first_translations(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]
     return list(first.items())
 
 
-#: Pieces never cross these bounds. The space before a word belongs to it, as the mark U+2581.
+#: Pieces never cross these bounds. The space before a word belongs to it, as U+2581.
 ENGLISH_WORD = r"▁?\w+(?:'\w+)*|▁?[^\w▁]|▁"
-#: Elided words keep their apostrophe, pronouns behind the verb their hyphen: J'|ai, avez|-vous, a|-t|-il.
+#: Elided words keep their apostrophe, and pronouns after the verb their hyphen: J'|ai, avez|-vous, a|-t|-il.
 FRENCH_WORD = r"[▁\-]?\w+'?|▁?[^\w▁]|▁"
 PLAIN = {"’": "'", "‘": "'", "`": "'", "“": '"', "”": '"', "\u00a0": " ", "\u202f": " ", "\u2009": " "}  # noqa: RUF001
 INVISIBLE = ("\u00ad", "\u200b")
@@ -184,10 +184,10 @@ INVISIBLE = ("\u00ad", "\u200b")
 def build_tokenizer(texts: Iterable[str], size: int, word: str) -> Tokenizer:
     """Return byte-pair encoding of exactly `size` entries whose decoder gives the text back, spaces included."""
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
-    plain = [normalizers.Replace(mark, to) for mark, to in PLAIN.items()]
-    gone = [normalizers.Replace(mark, "") for mark in INVISIBLE]
+    plain = [normalizers.Replace(mark, plain_mark) for mark, plain_mark in PLAIN.items()]
+    removed = [normalizers.Replace(mark, "") for mark in INVISIBLE]
     spaces = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *plain, *gone, *spaces])
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *plain, *removed, *spaces])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(split=False), pre_tokenizers.Split(Regex(word), "isolated")]
     )
@@ -199,7 +199,7 @@ def build_tokenizer(texts: Iterable[str], size: int, word: str) -> Tokenizer:
 
 
 def encode(pairs: list[tuple[str, str]], source: Tokenizer, target: Tokenizer) -> list[Pair]:
-    """Encode sentence pairs, the marks of begin and end included."""
+    """Encode sentence pairs, including begin and end tokens."""
     begin, end = SPECIAL.index(BEGIN), SPECIAL.index(END)
     sources = source.encode_batch_fast([english for english, _ in pairs])
     targets = target.encode_batch_fast([french for _, french in pairs])
@@ -208,7 +208,7 @@ def encode(pairs: list[tuple[str, str]], source: Tokenizer, target: Tokenizer) -
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of one source length; target positions past a sentence's end hold the end mark and -100 as label."""
+    """Pairs of one source length; target positions after a sentence's end have the end token, and -100 as label."""
 
     source: Tensor
     target: Tensor
@@ -216,21 +216,21 @@ class Batch:
 
 
 def batches(pairs: list[Pair], tokens: int, seed: int | None = None) -> list[Batch]:
-    """Cut `pairs` into batches of about `tokens` target pieces, in random order if there is a seed."""
+    """Split `pairs` into batches of about `tokens` target pieces, in random order if there is a seed."""
     generator = random.Random(seed)
     order = pairs[:]
     generator.shuffle(order)
     order.sort(key=lambda pair: (len(pair.source), len(pair.target)))
-    found: list[list[Pair]] = []
+    groups: list[list[Pair]] = []
     for pair in order:
-        last = found[-1] if found else []
+        last = groups[-1] if groups else []
         full = (len(last) + 1) * (len(pair.target) - 1) > tokens
         if not last or full or len(last[0].source) != len(pair.source):
-            found.append([])
-        found[-1].append(pair)
+            groups.append([])
+        groups[-1].append(pair)
     if seed is not None:
-        generator.shuffle(found)
-    return [_batch(group) for group in found]
+        generator.shuffle(groups)
+    return [_batch(group) for group in groups]
 
 
 def _batch(group: list[Pair]) -> Batch:
@@ -242,7 +242,7 @@ def _batch(group: list[Pair]) -> Batch:
 
 
 def batch_loss(model: Translator, batch: Batch, smoothing: float) -> tuple[Tensor, int]:
-    """Return the loss summed over the real target positions, and how many they are."""
+    """Return the loss summed over the real target positions, and their number."""
     real = batch.labels >= 0
     logits = model.output(model.dropout(model(batch.source, batch.target)[real]))
     labels = batch.labels[real]
@@ -250,7 +250,7 @@ def batch_loss(model: Translator, batch: Batch, smoothing: float) -> tuple[Tenso
 
 
 class Training:
-    """Model, optimizer and averaged weights; everything that a checkpoint holds."""
+    """State of a training run, saved as a checkpoint: model, optimizer and averaged weights."""
 
     def __init__(self, work: Path, attention: bool, device: str, plan: Plan, *, restart: bool = False) -> None:
         torch.manual_seed(SEED)
@@ -265,7 +265,7 @@ class Training:
         )
         self.epoch, self.step, self.worse, self.best = 0, 0, 0, float("inf")
         saved = torch.load(self.path, weights_only=True) if self.path.exists() else None
-        if saved is not None and (not restart or saved.get("plan") == self._marks()):
+        if saved is not None and (not restart or saved.get("plan") == self._plan_key()):
             self._resume(saved)
         elif restart:
             self._begin_from_best()
@@ -275,11 +275,11 @@ class Training:
         saved = {key: getattr(self, key) for key in ("epoch", "step", "worse", "best")}
         saved |= {key: getattr(self, key).state_dict() for key in ("model", "average", "optimizer")}
         partial = self.path.with_suffix(".partial")
-        torch.save(saved | {"random": torch.get_rng_state(), "plan": self._marks()}, partial)
+        torch.save(saved | {"random": torch.get_rng_state(), "plan": self._plan_key()}, partial)
         partial.replace(self.path)
 
-    def _marks(self) -> list[float]:
-        """Return what tells a plan from another one; more epochs are the same plan, continued."""
+    def _plan_key(self) -> list[float]:
+        """Return the values that identify a plan. More epochs continue the same plan."""
         return [self.plan.rate, self.plan.batch_tokens, self.plan.dropout]
 
     def _resume(self, saved: dict[str, Any]) -> None:
@@ -296,7 +296,7 @@ class Training:
         self.average.load_state_dict(best)
 
     def run_epoch(self, pairs: list[Pair]) -> float:
-        """Train to the end of the epoch that is begun; return the mean training loss of the steps made here."""
+        """Train to the end of the current epoch. Return the mean training loss of the steps made in this call."""
         order = batches(pairs, self.plan.batch_tokens, SEED + self.epoch)
         self.model.train()
         total, tokens, saved_at = 0.0, 0, time.monotonic()
@@ -316,27 +316,27 @@ class Training:
             group["lr"] = self.plan.rate * min(1.0, (step + 1) / self.plan.warm_up) * (1 - step / steps)
 
     def _step(self, batch: Batch) -> tuple[float, int]:
-        moved = Batch(batch.source.to(self.device), batch.target.to(self.device), batch.labels.to(self.device))
-        loss, count = batch_loss(self.model, moved, SMOOTHING)
+        on_device = Batch(batch.source.to(self.device), batch.target.to(self.device), batch.labels.to(self.device))
+        loss, count = batch_loss(self.model, on_device, SMOOTHING)
         self.optimizer.zero_grad(set_to_none=True)
-        # Divided by a constant: the rare batches of few long sentences weigh as much as they hold.
+        # Divided by a constant, so that a batch weighs in proportion to its pieces.
         (loss / self.plan.batch_tokens).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        made = self.epoch * 1000 + self.step
-        keep = min(AVERAGE, (made + 1) / (made + 10))
+        updates = self.epoch * 1000 + self.step
+        keep = min(AVERAGE, (updates + 1) / (updates + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
         return loss.item(), count
 
 
 def train(data: Data, work: Path, plan: Plan, device: str, attention: bool, *, restart: bool = False) -> Translator:
-    """Train, or go on from the checkpoint in `work`; return the averaged weights that were best on validation.
+    """Train, or resume from the checkpoint in `work`. Return the averaged weights that were best on validation.
 
-    With `restart` the plan begins from the best weights of an earlier one, or goes on where it was interrupted itself.
+    With `restart` the plan begins from the best weights of an earlier plan, or resumes if it was interrupted itself.
     """
     run = Training(work, attention, device, plan, restart=restart)
-    pairs = [pair for pair in data.train if max(len(pair.source), len(pair.target)) <= LONGEST]
+    pairs = [pair for pair in data.train if max(len(pair.source), len(pair.target)) <= MAX_PIECES]
     print(f"{sum(tensor.numel() for tensor in run.model.parameters())} parameters, {len(pairs)} pairs", flush=True)
     while run.epoch < plan.epochs and run.worse < 2:
         started = time.monotonic()
@@ -364,11 +364,11 @@ def load_best(work: Path, attention: bool) -> Translator:
 
 @torch.inference_mode()
 def evaluate(model: Translator, pairs: list[Pair], device: str = "cpu") -> float:
-    """Return the mean loss per target piece, ends included, without smoothing."""
+    """Return the mean loss per target piece, including end tokens, without smoothing."""
     model.eval()
     total, tokens = 0.0, 0
     for batch in batches(pairs, 2_000):
-        moved = Batch(batch.source.to(device), batch.target.to(device), batch.labels.to(device))
-        loss, count = batch_loss(model, moved, 0.0)
+        on_device = Batch(batch.source.to(device), batch.target.to(device), batch.labels.to(device))
+        loss, count = batch_loss(model, on_device, 0.0)
         total, tokens = total + loss.item(), tokens + count
     return total / tokens

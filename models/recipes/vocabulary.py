@@ -1,7 +1,7 @@
 """The vocabulary and the tokenizer of the next-word model.
 
-One entry per word whatever its case, spelled as it usually stands inside a sentence ("Tom", "I'm", "the"), so that
-predictions read well; the server looks typed words up in any case.
+Each word has one entry for all cases, spelled as it is usually written inside a sentence ("Tom", "I'm", "the"), so that
+predictions read well. The server matches typed words in any case.
 """
 
 from collections import Counter, defaultdict
@@ -39,7 +39,7 @@ def choose_words(everyday: Iterable[str], books: Iterable[str], size: int) -> li
 
 
 def build_tokenizer(everyday: list[str], books: list[str], size: int) -> Tokenizer:
-    """Return a word-level tokenizer of `size` entries, specials included, that also joins words to text."""
+    """Return a word-level tokenizer of `size` entries, including special tokens, which also joins words to text."""
     shown = spellings(books) | spellings(everyday)
     entries = [UNKNOWN, BOUNDARY, *(shown.get(word, word) for word in choose_words(everyday, books, size - 2))]
     return build_word_tokenizer(entries, UNKNOWN)

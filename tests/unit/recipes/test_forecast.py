@@ -13,7 +13,7 @@ from models.recipes import forecast_scores as scores
 from models.recipes.forecast_calibration import spread_factor, widen
 from models.recipes.forecast_export import Scaling, export, load, write_golden
 from models.recipes.forecast_network import Architecture, Forecaster, Layer
-from models.recipes.forecast_series import Series, Split, forecasts, forecasts_after, places
+from models.recipes.forecast_series import Series, Split, forecasts, forecasts_after, original_positions
 from models.recipes.forecast_training import Schedule, Streams, train
 from tests.registered import read_checkpoint
 from tests.rounding import assert_rounded
@@ -69,19 +69,21 @@ def ascending() -> Forecaster:
 
 def test_the_value_one_season_before_a_step_repeats_beyond_the_season() -> None:
     data = series()
-    base = data.beside(places(torch.tensor([50]))).base[0, :, 0]
+    base = data.future_features(original_positions(torch.tensor([50]))).base[0, :, 0]
     assert base.tolist() == data.targets[0, [47, 48, 49, 50, 47, 48], 0].tolist()
 
 
 def test_a_stream_knows_no_season_from_before_its_first_row() -> None:
     data = series()
-    base = data.beside(places(torch.tensor([50]), start=49)).base[0, :, 0]
+    base = data.future_features(original_positions(torch.tensor([50]), start=49)).base[0, :, 0]
     assert base.tolist() == [0, 0, *data.targets[0, [49, 50], 0].tolist(), 0, 0]
 
 
 def test_without_a_season_steps_are_relative_to_the_last_value() -> None:
     data = series(replace(SMALL, season=0))
-    assert data.beside(places(torch.tensor([50]))).base.flatten().tolist() == 6 * [data.targets[0, 50, 0].item()]
+    assert data.future_features(original_positions(torch.tensor([50]))).base.flatten().tolist() == 6 * [
+        data.targets[0, 50, 0].item()
+    ]
 
 
 def test_a_forecast_does_not_depend_on_what_comes_after_its_origin() -> None:
@@ -111,12 +113,12 @@ def test_streams_stay_in_the_training_part_and_go_on_where_they_stood() -> None:
 
 
 def test_training_lowers_the_loss_and_depends_on_the_seed_alone() -> None:
-    schedule = Schedule(30, 2e-2, streams=4, piece=16, positions=4, judge_every=5, dropout=0.1)
+    schedule = Schedule(30, 2e-2, streams=4, piece=16, positions=4, validate_every=5, dropout=0.1)
     (first, low), (second, _) = (train(SMALL, series(), SPLIT, schedule) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     rows = scores.origins(SPLIT.valid, SPLIT.test, SMALL.horizon)
     found = forecasts(model(), series(), int(rows[0]), int(rows[-1]) + 1)
-    assert low < distributions.pinball(found, scores.truth(series(), rows), torch.tensor(LEVELS)).item()
+    assert low < distributions.pinball(found, scores.actual_targets(series(), rows), torch.tensor(LEVELS)).item()
 
 
 def test_origins_have_their_whole_horizon_in_the_part() -> None:
@@ -127,7 +129,7 @@ def test_origins_have_their_whole_horizon_in_the_part() -> None:
 def test_a_repeat_is_the_last_season_over_and_over() -> None:
     data = series()
     assert (
-        scores.repeat(data, torch.tensor([50]), 4)[0, :, 0].tolist()
+        scores.seasonal_naive(data, torch.tensor([50]), 4)[0, :, 0].tolist()
         == data.targets[0, [47, 48, 49, 50, 47, 48], 0].tolist()
     )
 
@@ -139,7 +141,7 @@ def test_coverage_counts_the_values_between_the_two_levels() -> None:
 
 
 def test_rows_inside_a_window_are_left_out() -> None:
-    assert scores.outside(torch.tensor([9, 20]), 3, [(11, 12)]).tolist() == [[True, False, False], [True] * 3]
+    assert scores.outside_windows(torch.tensor([9, 20]), 3, [(11, 12)]).tolist() == [[True, False, False], [True] * 3]
 
 
 @pytest.mark.parametrize("value", [-4.0, -0.2, 0.3, 1.5, 2.9, 7.0])
@@ -181,10 +183,10 @@ def test_quantiles_are_sorted_once_trained_and_each_output_keeps_its_level_in_tr
     network, data = model(), series()
     with torch.no_grad():
         network.output.bias.copy_(torch.tensor([3.0, 2.0, 1.0, 0.0]))
-    at = places(torch.tensor([50]))
+    at = original_positions(torch.tensor([50]))
     features, _ = network.read(data.rows[:, :51])
-    sorted_ = network.eval().decode(features[:, -1], data.beside(at))
-    own = network.train().decode(features[:, -1], data.beside(at))
+    sorted_ = network.eval().decode(features[:, -1], data.future_features(at))
+    own = network.train().decode(features[:, -1], data.future_features(at))
     assert (sorted_.diff(dim=-1) >= 0).all()
     assert (own.diff(dim=-1) < 0).all()
 
@@ -204,7 +206,7 @@ def test_the_spread_factor_gives_the_interval_its_share_of_the_validation_part()
     widen(network, spread_factor(network, data, split, (0.1, 0.9), []))
     rows = scores.origins(split.valid, split.test, SMALL.horizon)
     found = forecasts(network, data, int(rows[0]), int(rows[-1]) + 1)
-    covered = scores.coverage(found, LEVELS, 0.1, 0.9, scores.truth(data, rows)).float().mean()
+    covered = scores.coverage(found, LEVELS, 0.1, 0.9, scores.actual_targets(data, rows)).float().mean()
     assert float(covered) == pytest.approx(0.8, abs=0.02)
 
 
