@@ -15,6 +15,8 @@ from starlette.types import ASGIApp
 
 from service.application.admission import Admission
 from service.application.health import Health
+from service.application.model_versions.marks import RetirementMarks
+from service.application.model_versions.membership import ClusterMembership
 from service.application.model_versions.reconciler import ModelReconciler
 from service.application.model_versions.refresh import RefreshLimiter
 from service.application.model_versions.resolver import VersionResolver
@@ -229,17 +231,19 @@ def _wire_reconciler(
 ) -> ModelReconciler:
     poll, timeout = settings.models_poll_seconds, settings.store_timeout_seconds
     fresh = HEARTBEAT_TIMEOUT_SECONDS + 3 * poll
+    workers = RedisWorkerRegistry(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh)
+    membership = ClusterMembership(registry=workers, clock=services.clock, timeout=fresh)
+    retirement = Retirement(int(settings.model_grace_seconds * 1000), settings.retire_superseded)
+    # A worker reports a step with its next heartbeat, which a slow store delays.
+    scans = DrainScans(int((2 * poll + timeout) * 1000))
     return ModelReconciler(
         models=services.models,
         engine=engine,
         repository=repository,
-        workers=RedisWorkerRegistry(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh),
+        membership=membership,
         observer=services.observer,
-        clock=services.clock,
-        retirement=Retirement(int(settings.model_grace_seconds * 1000), settings.retire_superseded),
-        # A worker reports a step with its next heartbeat, which a slow store delays.
-        scans=DrainScans(int((2 * poll + timeout) * 1000)),
-        heartbeat_timeout=fresh,
+        retirement=retirement,
+        marks=RetirementMarks(registry=workers, retirement=retirement, scans=scans),
     )
 
 

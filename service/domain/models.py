@@ -18,8 +18,12 @@ class VersionKey:
 
     @property
     def number(self) -> int:
-        """Versions of one model are ordered by it."""
+        """The version as a number, by which the versions of one model are ordered."""
         return int(self.version)
+
+    def names(self) -> dict[str, Json]:
+        """Return the fields of a log line about the version."""
+        return {"model": self.model, "version": self.version, "fingerprint": self.fingerprint}
 
 
 @dataclass(frozen=True, slots=True)

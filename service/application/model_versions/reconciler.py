@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from service.application.model_versions.resolver import VersionAvailability, VersionResolver
+from service.application.model_versions.availability import VersionAvailability
+from service.application.model_versions.marks import RetirementMarks
+from service.application.model_versions.membership import ClusterMembership
+from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement, RetirementPlan
-from service.application.model_versions.session_scan import DrainScans
-from service.application.ports import Clock, Engine, ModelObserver, ModelRepository, WorkerRegistry
-from service.domain.errors import ModelFolderError, UnrollError
+from service.application.ports import Engine, ModelObserver, ModelRepository
+from service.domain.errors import ModelFolderError
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import Json
 
@@ -25,23 +27,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class ModelReconciler:
-    """Reconciler of one worker. The other workers' versions count as known for `heartbeat_timeout` seconds."""
+    """Reconciler of one worker. `start` and `run` call `reconcile`, which runs one pass."""
 
     models: VersionResolver
     engine: Engine
     repository: ModelRepository
-    workers: WorkerRegistry
+    membership: ClusterMembership
     observer: ModelObserver
-    clock: Clock
     retirement: Retirement
-    scans: DrainScans
-    heartbeat_timeout: float
+    marks: RetirementMarks
     _folders: list[VersionFolder] = field(default_factory=list)
-    _cluster: ClusterView = field(default_factory=ClusterView)
-    _last_heartbeat: float = float("-inf")
-    _published: list[ServedVersion] = field(default_factory=list)
-    _joining: VersionKey | None = None
-    _missing: bool = False
+    _folder_missing: bool = False
 
     async def start(self) -> None:
         """Load all versions of the folder before the first request."""
@@ -81,9 +77,8 @@ class ModelReconciler:
             await asyncio.sleep(retry_seconds)
 
     async def stop(self) -> None:
-        """Remove this worker's versions from the registry, if the store can be reached."""
-        with contextlib.suppress(UnrollError):
-            await self.workers.deregister()
+        """Leave the cluster, if the store can be reached."""
+        await self.membership.leave()
 
     async def reconcile(self) -> RetirementPlan:
         """Run one pass and return its plan. The caller loads the folders that the plan awaits."""
@@ -91,9 +86,7 @@ class ModelReconciler:
         cluster = await self._heartbeat()
         plan = self._publish_availability()
         if cluster is not None:
-            with contextlib.suppress(UnrollError):
-                await self._apply_marks(plan)
-                await self._scan_sessions(cluster)
+            await self.marks.update(plan, cluster)
             for version_key in plan.unload:
                 self._unload(version_key, cluster.marks[version_key])
             if plan.unload:
@@ -105,20 +98,20 @@ class ModelReconciler:
 
         If the disk or the store is unreachable, the last known view remains.
         """
-        await asyncio.gather(self._refresh_folders(), self._refresh_cluster())
+        await asyncio.gather(self._refresh_folders(), self.membership.refresh())
         self._publish_availability()
 
     async def load(self, folder: VersionFolder) -> None:
         """Load a version beside the others, announce it, and serve it."""
         try:
-            await self._load(folder, self._announce)
+            await self._load(folder, self.membership.announce)
         finally:
-            self._joining = None
+            self.membership.end_announcement()
 
     async def _load(
         self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> None:
-        before = {(one.name, one.version): one for one in self.engine.versions()}
+        before = {(version.name, version.version): version for version in self.engine.versions()}
         version = await self.repository.load(folder, announce)
         if version is None:
             return
@@ -126,108 +119,68 @@ class ModelReconciler:
         replaced = before.get((version.name, version.version))
         if replaced is not None and replaced.version_key != version.version_key:
             self.observer.model_unloaded(replaced)
-            log.info("model version unloaded", extra={**_names(replaced.version_key), "reason": "changed in place"})
+            log.info("model version unloaded", extra={**replaced.version_key.names(), "reason": "changed in place"})
         self.observer.model_loaded(version)
         log.info("model version loaded", extra=_summary(version))
-
-    async def _announce(self, version_key: VersionKey) -> None:
-        """Publish a version that is about to be served; a pass that runs meanwhile publishes it too.
-
-        Everything else is published unchanged: reporting recent use is left to the passes.
-        """
-        self._joining = version_key
-        with contextlib.suppress(UnrollError):
-            await self.workers.heartbeat([*self._published, ServedVersion(version_key, open=True)])
 
     async def _refresh_folders(self) -> None:
         with contextlib.suppress(ModelFolderError, OSError):
             listed = await self.repository.list_folders()
             # Only a pass decides that a folder is gone.
-            there = {(folder.model, folder.version): folder for folder in (*self._folders, *listed)}
-            self._folders = sorted(there.values(), key=lambda folder: (folder.model, -int(folder.version)))
-
-    async def _refresh_cluster(self) -> None:
-        with contextlib.suppress(UnrollError):
-            self._cluster = await self.workers.view()
-            self._last_heartbeat = self.clock.monotonic()
+            folders = {(folder.model, folder.version): folder for folder in (*self._folders, *listed)}
+            self._folders = sorted(folders.values(), key=lambda folder: (folder.model, -int(folder.version)))
 
     async def _scan_folders(self) -> None:
         try:
             self._folders = await self.repository.scan()
         except ModelFolderError as error:
-            # A disk that went away is no reason to stop serving.
-            if not self._missing:
-                log.error("no models folder", extra={"reason": str(error)})
-            self._missing = True
+            # The loaded versions still serve without the disk.
+            if not self._folder_missing:
+                log.error("models folder not found", extra={"reason": str(error)})
+            self._folder_missing = True
         else:
-            self._missing = False
+            self._folder_missing = False
 
     async def _heartbeat(self) -> ClusterView | None:
-        availability, recently_used = self.models.availability, set(self.models.recently_used)
-        open_ = availability.open if availability is not None else frozenset()
-        loaded = [one.version_key for one in self.engine.versions()]
-        self._published = [ServedVersion(one, one in open_, one in recently_used) for one in loaded]
-        if self._joining is not None:
-            self._published.append(ServedVersion(self._joining, open=True))
-        try:
-            self._cluster = cluster = await self.workers.heartbeat(self._published)
-        except UnrollError:
-            return None
-        self.models.recently_used -= recently_used
-        self._last_heartbeat = self.clock.monotonic()
+        """Publish what this worker serves, and which retiring versions were used since the last heartbeat."""
+        open_versions, recently_used = self.models.availability.open or frozenset(), set(self.models.recently_used)
+        cluster = await self.membership.heartbeat(
+            [
+                ServedVersion(version_key, version_key in open_versions, version_key in recently_used)
+                for version_key in self._loaded_keys()
+            ]
+        )
+        if cluster is not None:
+            self.models.recently_used -= recently_used
         return cluster
 
     def _publish_availability(self) -> RetirementPlan:
         """Make a plan from the present view, and publish the availability that follows to the resolver."""
-        cluster = self._cluster
-        plan = self.retirement.plan(self._folders, [one.version_key for one in self.engine.versions()], cluster)
-        others = [one for worker, all_ in cluster.workers.items() if worker != self.workers.worker for one in all_]
+        plan = self.retirement.plan(self._folders, self._loaded_keys(), self.membership.view)
+        others = self.membership.others()
         self.models.availability = VersionAvailability(
             open=plan.open,
-            elsewhere=frozenset(one.version_key for one in others),
-            open_elsewhere=frozenset(one.version_key for one in others if one.open),
+            elsewhere=frozenset(served.version_key for served in others),
+            open_elsewhere=frozenset(served.version_key for served in others if served.open),
             awaited=frozenset((folder.model, folder.version) for folder in plan.awaited),
-            informed=self.clock.monotonic() - self._last_heartbeat <= self.heartbeat_timeout,
+            informed=self.membership.recent,
         )
         return plan
 
-    async def _apply_marks(self, plan: RetirementPlan) -> None:
-        for version_key, mark in plan.mark.items():
-            await self.workers.mark_retiring(version_key, mark)
-            log.info("model version retiring", extra={**_names(version_key), "reason": mark.reason})
-        for version_key in plan.unmark:
-            await self.workers.unmark_retiring(version_key)
-            log.info("model version no longer retiring", extra=_names(version_key))
-
-    async def _scan_sessions(self, cluster: ClusterView) -> None:
-        """Scan for live sessions of retiring versions. The worker whose name sorts first scans for all."""
-        served = cluster.version_keys
-        mine = self.workers.worker == min(cluster.workers)
-        retiring = {one for one in cluster.marks if mine and one in served and not self.retirement.over(one, cluster)}
-        self.scans.keep(retiring)
-        for version_key in retiring:
-            scan = self.scans.of(version_key, cluster)
-            if scan.due(cluster.now):
-                scan.reached(await self.workers.find_live_session(version_key, scan.at), cluster.now)
-            if scan.drained(cluster.now):
-                await self.workers.mark_retiring(version_key, replace(cluster.marks[version_key], drained=True))
-                log.info("model version drained", extra=_names(version_key))
+    def _loaded_keys(self) -> list[VersionKey]:
+        return [version.version_key for version in self.engine.versions()]
 
     def _unload(self, version_key: VersionKey, mark: RetirementMark) -> None:
-        (version,) = (one for one in self.engine.versions() if one.version_key == version_key)
+        (version,) = (loaded for loaded in self.engine.versions() if loaded.version_key == version_key)
         self.repository.unload(version_key)
         self.observer.model_unloaded(version)
-        why = "no session needs it" if mark.drained else "its grace time is over"
-        log.info("model version unloaded", extra={**_names(version_key), "reason": why})
+        reason = "no session needs it" if mark.drained else "its grace time is over"
+        log.info("model version unloaded", extra={**version_key.names(), "reason": reason})
 
 
 def _settled(plan: RetirementPlan) -> list[VersionFolder]:
     return [folder for folder in plan.awaited if folder.settled]
 
 
-def _names(version_key: VersionKey) -> dict[str, Json]:
-    return {"model": version_key.model, "version": version_key.version, "fingerprint": version_key.fingerprint}
-
-
 def _summary(version: ModelVersion) -> dict[str, Json]:
-    return {**_names(version.version_key), "verified": version.verified, "seconds": round(version.load_seconds, 3)}
+    return {**version.version_key.names(), "verified": version.verified, "seconds": round(version.load_seconds, 3)}

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from service.domain.models import ClusterView, RetirementMark, VersionFolder, VersionKey
 
-#: Time that a mark remains after the grace time of a version that no worker has any more.
-FORGOTTEN_MS = 24 * 60 * 60 * 1000
+#: Time that the mark of a version that no worker has any more is kept after its grace time.
+MARK_RETENTION_MS = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,97 +47,120 @@ class Retirement:
         self, folders: Collection[VersionFolder], loaded: Collection[VersionKey], cluster: ClusterView
     ) -> RetirementPlan:
         """Return the plan. `folders` have the newest version of each model first; this worker serves `loaded`."""
-        places = {(folder.model, folder.version) for folder in folders}
-        there = {one for one in loaded if (one.model, one.version) in places}
-        newest = _newest(there)
+        names = {(folder.model, folder.version) for folder in folders}
+        present = {version_key for version_key in loaded if _name_of(version_key) in names}
+        newest = _newest(present)
         awaited = self.awaited(folders, loaded, cluster)
-        # What was removed serves on until the one before it is loaded again.
-        waiting = {folder.model for folder in awaited} - {one.model for one in there}
-        stand_in = _newest(one for one in loaded if one.model in waiting)
-        open_ = stand_in | {one for one in there if one in newest or not self._marked(one, cluster)}
-        self._note_newer(newest, open_, cluster)
+        open_versions = self._stand_ins(awaited, loaded, present) | {
+            version_key for version_key in present if version_key in newest or not self._is_marked(version_key, cluster)
+        }
+        self._record_superseded(newest, open_versions, cluster)
         return RetirementPlan(
-            open=frozenset(open_),
+            open=frozenset(open_versions),
             awaited=tuple(awaited),
-            unload=tuple(one for one in loaded if one not in open_ and self.over(one, cluster)),
-            mark=self._marks(folders, set(loaded) - there, cluster),
-            unmark=(*self._restored(there, newest, cluster), *self._forgotten(places, cluster)),
+            unload=tuple(
+                version_key
+                for version_key in loaded
+                if version_key not in open_versions and self.is_over(version_key, cluster)
+            ),
+            mark=self._new_marks(folders, set(loaded) - present, cluster),
+            unmark=(*self._contradicted_marks(present, newest, cluster), *self._outdated_marks(names, cluster)),
         )
 
     def awaited(
         self, folders: Iterable[VersionFolder], loaded: Collection[VersionKey], cluster: ClusterView
     ) -> list[VersionFolder]:
         """Return the folders to load: all that are not loaded, not refused and still needed."""
-        found: list[VersionFolder] = []
-        newer: set[str] = set()
+        awaited: list[VersionFolder] = []
+        models_with_newer: set[str] = set()
         for folder in folders:
             if folder.broken:
                 continue
-            version_key = version_key_of(folder)
-            if version_key not in loaded and not (folder.model in newer and self._asleep(folder, cluster)):
-                found.append(folder)
-            newer.add(folder.model)
-        return found
+            superseded = folder.model in models_with_newer and self._is_retired(folder, cluster)
+            if version_key_of(folder) not in loaded and not superseded:
+                awaited.append(folder)
+            models_with_newer.add(folder.model)
+        return awaited
 
-    def over(self, version_key: VersionKey, cluster: ClusterView) -> bool:
+    def in_grace_time(self, cluster: ClusterView) -> set[VersionKey]:
+        """Return the retiring versions that workers still serve and that sessions may still use."""
+        served = cluster.version_keys
+        return {
+            version_key
+            for version_key in cluster.marks
+            if version_key in served and not self.is_over(version_key, cluster)
+        }
+
+    def is_over(self, version_key: VersionKey, cluster: ClusterView) -> bool:
         """Return whether no session may depend on a retiring version any more."""
         mark = cluster.marks.get(version_key)
         return mark is not None and (mark.drained or mark.since + self.grace_ms <= cluster.now)
 
-    def _marked(self, version_key: VersionKey, cluster: ClusterView) -> bool:
+    def _is_marked(self, version_key: VersionKey, cluster: ClusterView) -> bool:
         mark = cluster.marks.get(version_key)
         return mark is not None and (self.retire_superseded or mark.reason == "removed")
 
-    def _asleep(self, folder: VersionFolder, cluster: ClusterView) -> bool:
+    def _is_retired(self, folder: VersionFolder, cluster: ClusterView) -> bool:
+        """Return whether the version of a folder is marked, and its retirement is over."""
         return any(
-            self._marked(one, cluster) and self.over(one, cluster)
-            for one, mark in cluster.marks.items()
-            if (one.model, one.version) == (folder.model, folder.version)
-            and (one.fingerprint == folder.fingerprint or mark.signature == folder.signature)
+            self._is_marked(version_key, cluster) and self.is_over(version_key, cluster)
+            for version_key, mark in cluster.marks.items()
+            if _name_of(version_key) == (folder.model, folder.version)
+            and (version_key.fingerprint == folder.fingerprint or mark.signature == folder.signature)
         )
 
-    def _note_newer(self, newest: Collection[VersionKey], open_: Collection[VersionKey], cluster: ClusterView) -> None:
-        """Record which versions a new version supersedes."""
+    def _stand_ins(
+        self, awaited: Iterable[VersionFolder], loaded: Iterable[VersionKey], present: Iterable[VersionKey]
+    ) -> set[VersionKey]:
+        """Return the removed versions that stay open until a version on disk, the one before them, is loaded again."""
+        waiting = {folder.model for folder in awaited} - {version_key.model for version_key in present}
+        return _newest(version_key for version_key in loaded if version_key.model in waiting)
+
+    def _record_superseded(
+        self, newest: Collection[VersionKey], open_versions: Collection[VersionKey], cluster: ClusterView
+    ) -> None:
+        """Record which versions a new version supersedes. They are marked once the store can be reached."""
         for top in newest:
             if self.retire_superseded and top.number > self._newest.get(top.model, top.number):
-                self._superseded |= {one for one in open_ if one.model == top.model and one != top}
+                self._superseded |= {older for older in open_versions if older.model == top.model and older != top}
             self._newest[top.model] = top.number
-        # Where the store is away, a mark has to wait.
         self._superseded -= cluster.marks.keys() | set(newest)
 
-    def _marks(
-        self, folders: Iterable[VersionFolder], removed: Collection[VersionKey], cluster: ClusterView
+    def _new_marks(
+        self, folders: Iterable[VersionFolder], removed: Iterable[VersionKey], cluster: ClusterView
     ) -> dict[VersionKey, RetirementMark]:
         signatures = {version_key_of(folder): folder.signature for folder in folders}
-        superseded = {
-            one: RetirementMark(cluster.now, "superseded", signatures.get(one, "")) for one in self._superseded
+        marks = {
+            version_key: RetirementMark(cluster.now, "superseded", signatures.get(version_key, ""))
+            for version_key in self._superseded
         }
-        gone = {one: RetirementMark(cluster.now, "removed") for one in removed}
-        return {one: mark for one, mark in (superseded | gone).items() if one not in cluster.marks}
+        marks |= {version_key: RetirementMark(cluster.now, "removed") for version_key in removed}
+        return {version_key: mark for version_key, mark in marks.items() if version_key not in cluster.marks}
 
-    def _restored(
-        self, there: Iterable[VersionKey], newest: Collection[VersionKey], cluster: ClusterView
+    def _contradicted_marks(
+        self, present: Iterable[VersionKey], newest: Collection[VersionKey], cluster: ClusterView
     ) -> list[VersionKey]:
         """Return the marks that the folder contradicts. If disks differ, a newer version elsewhere takes precedence."""
         return [
-            one
-            for one in there
-            if one in cluster.marks
+            version_key
+            for version_key in present
+            if version_key in cluster.marks
             and (
-                cluster.marks[one].reason == "removed"
+                cluster.marks[version_key].reason == "removed"
                 or not self.retire_superseded
-                or (one in newest and newest_open(cluster, one.model) <= one.number)
+                or (version_key in newest and newest_open(cluster, version_key.model) <= version_key.number)
             )
         ]
 
-    def _forgotten(self, places: Collection[tuple[str, str]], cluster: ClusterView) -> list[VersionKey]:
+    def _outdated_marks(self, names: Collection[tuple[str, str]], cluster: ClusterView) -> list[VersionKey]:
+        """Return the old marks of versions that no worker and no disk has any more."""
         served = cluster.version_keys
         return [
-            one
-            for one, mark in cluster.marks.items()
-            if mark.since + self.grace_ms + FORGOTTEN_MS <= cluster.now
-            and (one.model, one.version) not in places
-            and one not in served
+            version_key
+            for version_key, mark in cluster.marks.items()
+            if mark.since + self.grace_ms + MARK_RETENTION_MS <= cluster.now
+            and _name_of(version_key) not in names
+            and version_key not in served
         ]
 
 
@@ -148,13 +171,17 @@ def version_key_of(folder: VersionFolder) -> VersionKey:
 
 def newest_open(cluster: ClusterView, model: str) -> int:
     """Return the number of the newest version that takes new sessions on any worker, or -1."""
-    numbers = (one.version_key.number for one in cluster.served if one.open and one.version_key.model == model)
-    return max(numbers, default=-1)
+    open_versions = (served.version_key for served in cluster.served if served.open)
+    return max((version_key.number for version_key in open_versions if version_key.model == model), default=-1)
+
+
+def _name_of(version_key: VersionKey) -> tuple[str, str]:
+    return version_key.model, version_key.version
 
 
 def _newest(version_keys: Iterable[VersionKey]) -> set[VersionKey]:
     newest: dict[str, VersionKey] = {}
-    for one in version_keys:
-        if one.model not in newest or newest[one.model].number < one.number:
-            newest[one.model] = one
-    return {*newest.values()}
+    for version_key in version_keys:
+        if version_key.model not in newest or newest[version_key.model].number < version_key.number:
+            newest[version_key.model] = version_key
+    return set(newest.values())

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from service.application.model_versions.marks import RetirementMarks
+from service.application.model_versions.membership import ClusterMembership
 from service.application.model_versions.reconciler import ModelReconciler
 from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement
@@ -133,16 +135,17 @@ class Worker:
         self.engine, self.observer, self.town = AddingEngine(), CountingObserver(), town
         self.engine.known = []
         self.models, self.clock = VersionResolver(self.engine), ManualClock()
+        fleet = MemoryFleet(town, name)
+        membership, retirement = ClusterMembership(registry=fleet, clock=self.clock, timeout=20), Retirement(GRACE_MS)
+        scans = DrainScans(MARGIN_MS)
         self.upgrades = ModelReconciler(
             models=self.models,
             engine=self.engine,
             repository=MemoryShelf(disk, self.engine),
-            workers=MemoryFleet(town, name),
+            membership=membership,
             observer=self.observer,
-            clock=self.clock,
-            retirement=Retirement(GRACE_MS),
-            scans=DrainScans(MARGIN_MS),
-            heartbeat_timeout=20,
+            retirement=retirement,
+            marks=RetirementMarks(registry=fleet, retirement=retirement, scans=scans),
         )
         self.models.refresh = self.upgrades.refresh
 
@@ -238,7 +241,6 @@ async def test_without_the_store_new_versions_join_and_none_goes() -> None:
     assert await worker.models.version("adder", None) == TWO
     worker.clock.seconds += 30
     await worker.reconcile()
-    assert worker.models.availability is not None
     assert not worker.models.availability.informed
     town.failure = None
     await worker.reconcile(2)

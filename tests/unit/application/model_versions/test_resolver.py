@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.application.model_versions.resolver import VersionAvailability, VersionResolver
+from service.application.model_versions.availability import VersionAvailability
+from service.application.model_versions.resolver import VersionResolver
 from service.domain.errors import ModelNotFound, ModelNotReady, ModelVersionGone, VersionNotFound
 from service.domain.models import ModelVersion, VersionKey
 from tests.fakes import AddingEngine, model_version

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.application.model_versions.retirement import FORGOTTEN_MS, Retirement, RetirementPlan
+from service.application.model_versions.retirement import MARK_RETENTION_MS, Retirement, RetirementPlan
 from service.domain.models import ClusterView, RetirementMark, ServedVersion, VersionFolder, VersionKey
 
 GRACE_MS = 60_000
@@ -256,7 +256,7 @@ def test_a_mark_waits_for_the_store() -> None:
     assert set(world.look().mark) == {version_key(1)}
 
 
-@pytest.mark.parametrize(("waited", "forgotten"), [(FORGOTTEN_MS - 1, ()), (FORGOTTEN_MS, (version_key(1),))])
+@pytest.mark.parametrize(("waited", "forgotten"), [(MARK_RETENTION_MS - 1, ()), (MARK_RETENTION_MS, (version_key(1),))])
 def test_marks_of_what_is_nowhere_any_more_are_forgotten_in_the_end(
     waited: int, forgotten: tuple[VersionKey, ...]
 ) -> None:
