@@ -50,7 +50,7 @@ class ByteClassifierConfig(ArchitectureConfig, RnnConfig):
         return self
 
     def session_state(self) -> list[StateSpec]:
-        return self.layout().state()
+        return self.rnn_spec().state()
 
     def violations(self) -> Iterator[Violation]:
         if self.classes < 2:
@@ -62,8 +62,8 @@ class ByteClassifier(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = EmbeddingTable(256, config.input_size)
-        self.rnn = RnnStack(config.layout())
-        self.output = Linear(config.layout().output_size(), config.classes)
+        self.rnn = RnnStack(config.rnn_spec())
+        self.output = Linear(config.rnn_spec().output_size(), config.classes)
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         features, after = self.rnn.step(F.embedding(ids, self.embedding.weight), state)

@@ -79,12 +79,12 @@ def load_version(
 
 def _log_dtype_difference(checkpoint: Checkpoint[AnyArchitecture]) -> None:
     """Log how much the outputs in another dtype than the model's own differ from the trainer's values."""
-    place = {"model": checkpoint.path.parent.name, "version": checkpoint.path.name, "dtype": checkpoint.dtype}
+    version = {"model": checkpoint.path.parent.name, "version": checkpoint.path.name, "dtype": checkpoint.dtype}
     if checkpoint.golden is None:
-        log.warning("another arithmetic, and no golden vectors that tell how far off it is", extra=place)
+        log.warning("another arithmetic, and no golden vectors that tell how far off it is", extra=version)
         return
-    off = {"difference": f"{checkpoint.golden.difference:.3g}", "allowed": f"{checkpoint.golden.tolerance:.3g}"}
-    log.info("another arithmetic", extra={**place, **off})
+    difference = {"difference": f"{checkpoint.golden.difference:.3g}", "allowed": f"{checkpoint.golden.tolerance:.3g}"}
+    log.info("another arithmetic", extra={**version, **difference})
 
 
 def _describe(checkpoint: Checkpoint[AnyArchitecture], state_bytes: int, seconds: float) -> ModelVersion:

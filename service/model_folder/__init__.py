@@ -1,1 +1,1 @@
-"""Model folders: read strictly, weights checked, golden vectors replayed."""
+"""Strict reading of model folders: configuration, weights, model card, golden vectors."""

@@ -1,4 +1,4 @@
-"""The model card's front matter: the description and the figures that the model list shows."""
+"""Front matter of the model card: the description and metrics that the model list shows."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from service.domain.operations import Json
 
 
 def read_card(folder: Path) -> tuple[str, dict[str, Json]]:
-    """Return `description` and `metrics` of README.md; empty without a card or without front matter."""
+    """Return `description` and `metrics` of README.md, empty without front matter. Raises ModelFolderError."""
     path = folder / "README.md"
     if not path.exists():
         return "", {}
@@ -44,9 +44,9 @@ def _front_matter(path: Path, lines: list[str]) -> dict[str, object]:
 
 def _as_json(path: Path, metrics: dict[str, object]) -> dict[str, Json]:
     try:
-        found: dict[str, Json] = json.loads(json.dumps(metrics, allow_nan=False))
+        values: dict[str, Json] = json.loads(json.dumps(metrics, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ModelFolderError(
             f"{path}: front matter metrics: found {metrics!r} ({error}), expected numbers, texts, lists and mappings"
         ) from error
-    return found
+    return values

@@ -1,6 +1,7 @@
-"""Reads and writes safetensors files, each read once and whole: what is hashed is what is served.
+"""Reading and writing of safetensors files.
 
-The bytes are checked by the safetensors library, without a memory map: a file that shrinks under one ends the process.
+A file is read once and whole, so that the hashed bytes are the served ones. It is not mapped into memory, since a
+mapped file that shrinks ends the process.
 """
 
 import json
@@ -31,16 +32,16 @@ DTYPES: dict[str, torch.dtype] = {
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """One tensor as it lies in the file."""
+    """A tensor of a file: dtype, shape and bytes."""
 
     dtype: str
     shape: tuple[int, ...]
     data: bytearray
 
     def tensor(self) -> Tensor:
-        """Return it as a tensor of its own dtype."""
+        """Return the tensor in the dtype of the file."""
         dtype = DTYPES[self.dtype]
-        # frombuffer takes no empty buffer.
+        # frombuffer raises ValueError for an empty buffer.
         return (
             torch.frombuffer(self.data, dtype=dtype).view(self.shape)
             if self.data
@@ -57,11 +58,11 @@ class TensorFile:
 
 
 class TensorFileError(Exception):
-    """The bytes are no safetensors file; the message says what they are instead."""
+    """Raised for bytes that are no safetensors file; the message says what they are."""
 
 
 def read_tensor_file(path: Path) -> TensorFile:
-    """Read a safetensors file. Raises ModelFolderError that says what the file is instead."""
+    """Read a safetensors file. Raises ModelFolderError, which says what another file is."""
     try:
         return parse_tensor_file(path.read_bytes())
     except OSError as error:
@@ -71,14 +72,14 @@ def read_tensor_file(path: Path) -> TensorFile:
 
 
 def parse_tensor_file(content: bytes) -> TensorFile:
-    """Read the bytes of a safetensors file. Raises TensorFileError."""
+    """Parse the bytes of a safetensors file. Raises TensorFileError."""
     try:
-        found = deserialize(content)  # type: ignore[no-untyped-call]
+        entries = deserialize(content)  # type: ignore[no-untyped-call]
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except (SafetensorError, ValueError) as error:
-        # The library quotes what it found, however long it is.
+        # The library's message quotes the content, which can be long.
         raise TensorFileError(f"found {_nature(content)} ({str(error)[:200]}), expected a safetensors file") from error
-    tensors = {name: StoredTensor(one["dtype"], tuple(one["shape"]), one["data"]) for name, one in found}
+    tensors = {name: StoredTensor(entry["dtype"], tuple(entry["shape"]), entry["data"]) for name, entry in entries}
     for name, stored in tensors.items():
         if stored.dtype not in DTYPES:
             raise TensorFileError(f"{name[:80]}: found dtype {stored.dtype}, expected one of {', '.join(DTYPES)}")

@@ -1,7 +1,8 @@
 """Specification of the network of an architecture, and its selection by the fields of a config.json."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar, get_args
 
 from torch import nn
@@ -46,13 +47,17 @@ def find_spec(raw: dict[str, Any], place: str, specs: Sequence[SpecT]) -> SpecT:
     task, architecture = raw.get("task", "nothing"), raw.get("architecture", "nothing")
     candidates = [spec for spec in specs if task in spec.tasks]
     if not candidates:
-        known = ", ".join(dict.fromkeys(repr(name) for spec in specs for name in spec.tasks))
+        known = _list(spec.tasks for spec in specs)
         raise config_error(place, [("task", quote(task), f"one of {known}; others are not served yet")])
-    matching = [spec for spec in candidates if architecture in spec.architectures]
-    if not matching and len(candidates) > 1:
-        known = ", ".join(repr(name) for spec in candidates for name in spec.architectures)
-        raise config_error(place, [("architecture", quote(architecture), f"one of {known}")])
-    return (matching or candidates)[0]
+    for spec in candidates:
+        if architecture in spec.architectures or len(candidates) == 1:
+            return spec
+    known = _list(spec.architectures for spec in candidates)
+    raise config_error(place, [("architecture", quote(architecture), f"one of {known}")])
+
+
+def _list(names: Iterable[tuple[str, ...]]) -> str:
+    return ", ".join(dict.fromkeys(map(repr, chain.from_iterable(names))))
 
 
 def parse_config(content: bytes, place: str, specs: Sequence[SpecT]) -> tuple[SpecT, ArchitectureConfig]:

@@ -1,4 +1,4 @@
-"""Runs the operations that a file holds, many of them in each forward pass."""
+"""Running of the operations of a file, many of them in each forward pass."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from service.domain.operations import Operation, Outcome
 from service.engine.runner import run_to_completion
 from service.tasks.base import AnyTask, RunningOperation
 
-#: Operations that share the forward passes.
+#: The number of operations that share forward passes.
 BATCH = 64
 
 

@@ -1,1 +1,1 @@
-"""Golden vectors: what the trainer's own code computed, which the served network has to reproduce."""
+"""Golden vectors: outputs of the trainer's own code, which the served network has to reproduce."""

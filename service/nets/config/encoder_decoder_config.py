@@ -1,4 +1,4 @@
-"""config.json of an encoder-decoder: two sides, the bridge between them, attention, and what the output layer reads."""
+"""config.json of an encoder-decoder: both sides, the bridge between them, attention, and the output layer's input."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -16,20 +16,20 @@ from service.nets.config.sections import (
     Violation,
 )
 
-#: A file of the model folder, never a path out of it.
+#: The name of a file in the model folder; no path.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.json$")]
 Attention = Literal["dot", "general", "additive"]
 Bridge = Literal["concat", "linear"]
 
 
 class EncoderConfig(EmbeddingConfig):
-    """The side that reads the source."""
+    """The fields of the side that reads the source."""
 
     tokenizer: FileName = "tokenizer.json"
 
 
 class DecoderConfig(EmbeddingConfig):
-    """The side that writes the target; with `input_feed` it also reads the previous features at each step."""
+    """The fields of the side that writes the target; with `input_feed` it also reads the previous features."""
 
     tokenizer: FileName = "tokenizer.json"
     tie_weights: bool = False
@@ -45,9 +45,9 @@ class EncoderDecoderConfig(ArchitectureConfig):
     decoder: DecoderConfig
     bridge: Bridge = "concat"
     attention: Attention | None = None
-    #: The layer behind attention and decoder; without it the output layer reads both directly.
+    #: The layer after attention and decoder. Without it the output layer reads their outputs directly.
     combine: HeadLayerConfig | None = None
-    #: The same roles in both vocabularies.
+    #: The roles are the same in both vocabularies.
     special_tokens: SpecialTokens = Field(default={})
 
     @property
@@ -58,12 +58,12 @@ class EncoderDecoderConfig(ArchitectureConfig):
     @property
     def memory_size(self) -> int:
         """Width of the encoder's output at a source position."""
-        return self.encoder.layout().output_size()
+        return self.encoder.rnn_spec().output_size()
 
     @property
     def context_size(self) -> int:
-        """Width of decoder output and attended memory together."""
-        return self.decoder.layout().output_size() + (self.memory_size if self.attention else 0)
+        """Total width of decoder output and attended memory."""
+        return self.decoder.rnn_spec().output_size() + (self.memory_size if self.attention else 0)
 
     @property
     def features_size(self) -> int:
@@ -76,12 +76,12 @@ class EncoderDecoderConfig(ArchitectureConfig):
         return self.decoder
 
     def session_state(self) -> list[StateSpec]:
-        """List the decoder's tensors: the recurrent ones and, with input feeding, the last features."""
+        """Return the decoder's recurrent tensors and, with input feeding, the last features."""
         fed = [StateSpec("attentional", (self.features_size,))] if self.decoder.input_feed else []
-        return [*self.decoder.layout().state(), *fed]
+        return [*self.decoder.rnn_spec().state(), *fed]
 
     def bridged_layer(self, layer: int) -> int:
-        """Return the encoder's layer that starts the decoder's `layer`: counted from the top."""
+        """Return the encoder layer whose final state initialises the decoder's `layer`, both counted from the top."""
         return max(0, layer + self.encoder.num_layers - self.decoder.num_layers)
 
     def violations(self) -> Iterator[Violation]:
@@ -121,7 +121,7 @@ class EncoderDecoderConfig(ArchitectureConfig):
             reads, wide = self.features_size, self.decoder.embedding_size
             expected = f"false: the output layer reads {reads} numbers, an embedding has {wide}"
             yield "decoder.tie_weights", "true", expected
-        query = self.decoder.layout().output_size()
+        query = self.decoder.rnn_spec().output_size()
         if self.attention == "dot" and query != self.memory_size:
             expected = f"general or additive: decoder outputs have {query} numbers, the encoder's {self.memory_size}"
             yield "attention", "dot", expected
@@ -136,16 +136,14 @@ class EncoderDecoderConfig(ArchitectureConfig):
         if self.decoder.cell == "lstm" and self.encoder.cell != "lstm":
             yield "bridge", "concat", f"linear: an lstm needs a cell state, and the encoder is a {self.encoder.cell}"
             return
-        ends, starts = self.encoder.layout(), self.decoder.layout()
-        ways = len(ends.directions)
-        for layer in range(starts.depth):
+        encoder, decoder = self.encoder.rnn_spec(), self.decoder.rnn_spec()
+        directions = len(encoder.directions)
+        for layer in range(decoder.depth):
             source = self.bridged_layer(layer)
-            pairs = [(starts.state_size(layer), ways * ends.state_size(source))]
+            sizes = [(decoder.state_size(layer), directions * encoder.state_size(source))]
             if self.decoder.cell == "lstm":
-                pairs.append((starts.hidden_sizes[layer], ways * ends.hidden_sizes[source]))
-            for has, gets in pairs:
-                if has != gets:
-                    expected = (
-                        f"linear: the decoder's layer {layer} has {has} numbers, the encoder's {source} gives {gets}"
-                    )
-                    yield "bridge", "concat", expected
+                sizes.append((decoder.hidden_sizes[layer], directions * encoder.hidden_sizes[source]))
+            for size, bridged in sizes:
+                if size != bridged:
+                    expected = f"the decoder's layer {layer} has {size} numbers, the encoder's {source} gives {bridged}"
+                    yield "bridge", "concat", f"linear: {expected}"

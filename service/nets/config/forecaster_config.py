@@ -1,4 +1,4 @@
-"""config.json of a forecaster: which numbers it reads, which it forecasts, how far, and as which distribution."""
+"""config.json of a forecaster: inputs, targets, horizon and distribution."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 class ForecasterConfig(ArchitectureConfig, HeadConfig):
-    """The fields of a forecaster, in the order of the table of the model folder's documentation."""
+    """The fields of a forecaster."""
 
     task: Literal["forecasting"]
     architecture: Literal["forecaster"]
@@ -57,41 +57,41 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
 
     @property
     def width(self) -> int:
-        """Numbers of one input row: features, indicators of missing values, calendar."""
+        """Number of inputs of a row: features, indicators of missing values, calendar features."""
         indicators = len(self.features) - len(self.static) if self.missing_indicator else 0
         return len(self.features) + indicators + self.calendar_width
 
     @property
     def calendar_width(self) -> int:
-        """Numbers that tell the time of a row."""
+        """Number of calendar features of a row."""
         return sum(CALENDAR_WIDTHS[name] for name in self.calendar)
 
     @property
     def future_width(self) -> int:
-        """Numbers that are known of a step ahead: covariates, calendar, the value one season before."""
+        """Number of features of a step ahead: covariates, calendar features, the values one season before."""
         return len(self.known) + self.calendar_width + (len(self.target) if self.season else 0)
 
     @property
     def steps(self) -> int:
-        """How many steps ahead one pass of the output layers tells."""
+        """Number of steps ahead that one pass of the output layers forecasts."""
         return self.horizon if self.decoding == "direct" else 1
 
     @property
     def parameters(self) -> int:
-        """Numbers that describe the distribution of one target at one step."""
+        """Number of parameters of the distribution of one target at one step."""
         return PARAMETERS.get(self.distribution, len(self.quantiles))
 
     @property
     def step_seconds(self) -> int | None:
-        """Seconds from one row to the next, where the model states them."""
+        """Seconds from one row to the next, or None if the model does not state them."""
         match = FREQUENCY.fullmatch(self.frequency or "")
         return int(match[1]) * UNITS[match[2]] if match else None
 
     def session_state(self) -> list[StateSpec]:
-        """List what a session stores: recurrent tensors, features where needed, last row, one season of targets."""
+        """Return the recurrent tensors, the features where needed, the last row, and one season of targets."""
         features = [StateSpec("features", (self.features_size,))] if self.stores_features else []
         season = [StateSpec("history", (self.season, len(self.target)))] if self.season else []
-        return [*self.layout().state(), *features, StateSpec("last", (len(self.features),)), *season]
+        return [*self.rnn_spec().state(), *features, StateSpec("last", (len(self.features),)), *season]
 
     def violations(self) -> Iterator[Violation]:
         """Yield the fields that are valid on their own but contradict each other."""

@@ -11,7 +11,7 @@ from service.nets.config.sections import EmbeddingConfig, HeadConfig, RnnConfig,
 
 
 class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
-    """The fields of a language model, in the order of the table of the model folder's documentation."""
+    """The fields of a language model."""
 
     task: Literal["next-word"]
     architecture: Literal["language-model"]
@@ -29,9 +29,9 @@ class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
         return self
 
     def session_state(self) -> list[StateSpec]:
-        """List what a session stores: recurrent tensors, features where needed, the log of the normaliser."""
+        """Return the recurrent tensors, the features where needed, and the log of the normaliser."""
         features = [StateSpec("features", (self.features_size,))] if self.stores_features else []
-        return [*self.layout().state(), *features, StateSpec("log_normaliser", (1,))]
+        return [*self.rnn_spec().state(), *features, StateSpec("log_normaliser", (1,))]
 
     def violations(self) -> Iterator[Violation]:
         """Yield the fields that are valid on their own but contradict each other."""

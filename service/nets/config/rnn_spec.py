@@ -1,6 +1,6 @@
-"""What follows from a network's sizes alone: which layers are connected, and which tensors its state has. No torch.
+"""Specification of stacked recurrent layers: their sizes, connections and state tensors. Needs no torch.
 
-The configuration checks itself against this before a weight is read, and the stack builds itself from it.
+Configurations are checked with it before a weight is read, and `RnnStack` is built from it.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class RnnSpec:
 
     @property
     def depth(self) -> int:
-        """How many layers there are."""
+        """The number of layers."""
         return len(self.hidden_sizes)
 
     @property
@@ -50,27 +50,27 @@ class RnnSpec:
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def state_size(self, layer: int) -> int:
-        """Size of `h` of one direction of a layer."""
+        """Return the size of `h` of one direction of a layer."""
         return self.proj_size or self.hidden_sizes[layer]
 
     def output_size(self, layer: int = -1) -> int:
-        """Size of what a layer hands on; of the last one unless told."""
+        """Return the size of a layer's output, by default of the last one."""
         return self.state_size(layer) * len(self.directions)
 
     def input_size_of(self, layer: int) -> int:
-        """Size of what a layer reads."""
+        """Return the size of a layer's input."""
         return self.input_size if layer == 0 else self.output_size(layer - 1)
 
     def connected(self, layer: int) -> bool:
-        """Tell whether a layer has the connection: it needs an output as wide as the input."""
+        """Return whether a layer has the connection, which needs an output as wide as the input."""
         return self.connection != "none" and self.input_size_of(layer) == self.output_size(layer)
 
     def last_output_is_state(self) -> bool:
-        """Tell whether the stack's output is `h` of its last layer, unchanged."""
+        """Return whether the stack's output is `h` of its last layer, unchanged."""
         return not (self.bidirectional or self.layer_norm or self.connected(self.depth - 1))
 
     def state(self) -> list[StateSpec]:
-        """List the recurrent tensors: `h_l0`, for an LSTM `c_l0`, then the next direction and the next layer."""
+        """Return the recurrent tensors: `h_l0`, for an LSTM `c_l0`, then the next direction and the next layer."""
         specs: list[StateSpec] = []
         for layer, hidden in enumerate(self.hidden_sizes):
             for direction in self.directions:

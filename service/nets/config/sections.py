@@ -1,4 +1,4 @@
-"""Parts of config.json that several architectures share, each value checked on its own."""
+"""Sections of config.json that several architectures share. Each value is checked on its own."""
 
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
@@ -21,7 +21,7 @@ class StrictModel(BaseModel):
 
 
 class HeadLayerConfig(StrictModel):
-    """A linear layer behind the recurrent ones, and what follows it."""
+    """A linear layer after the recurrent ones, and its activation."""
 
     size: Size
     activation: Activation = "none"
@@ -48,7 +48,7 @@ def _known_roles(tokens: dict[str, str]) -> dict[str, str]:
     return tokens
 
 
-#: Role -> entry of the vocabulary, only the roles that there are.
+#: Entries of the vocabulary by role; roles may be missing.
 SpecialTokens = Annotated[dict[str, str], AfterValidator(_known_roles)]
 
 
@@ -71,8 +71,8 @@ class RnnConfig(StrictModel):
         size = self.hidden_size
         return tuple(size) if isinstance(size, list) else (size,) * self.num_layers
 
-    def layout(self) -> RnnSpec:
-        """Return the sizes of the recurrent layers."""
+    def rnn_spec(self) -> RnnSpec:
+        """Return the specification of the recurrent layers."""
         return RnnSpec(
             self.cell,
             self.input_size,
@@ -99,8 +99,8 @@ class RnnConfig(StrictModel):
 
     def connection_violations(self) -> Iterator[Violation]:
         """Yield the violation of a connection that no layer can have."""
-        layout = self.layout()
-        if self.connection != "none" and not any(layout.connected(layer) for layer in range(layout.depth)):
+        spec = self.rnn_spec()
+        if self.connection != "none" and not any(spec.connected(layer) for layer in range(spec.depth)):
             yield "connection", self.connection, "none: no layer's output is as wide as its input"
 
 
@@ -112,7 +112,7 @@ class EmbeddingConfig(RnnConfig):
 
 
 class HeadConfig(RnnConfig):
-    """Recurrent layers with linear ones in front and behind: the features are what the last of them hands on."""
+    """Recurrent layers with linear layers before and after them. The features are the output of the last layer."""
 
     input_projection: bool = False
     head: list[HeadLayerConfig] = Field(default=[])
@@ -120,10 +120,10 @@ class HeadConfig(RnnConfig):
 
     @property
     def features_size(self) -> int:
-        """Width of what the output layers read."""
-        return self.head[-1].size if self.head else self.layout().output_size()
+        """Width of the features, the input of the output layers."""
+        return self.head[-1].size if self.head else self.rnn_spec().output_size()
 
     @property
     def stores_features(self) -> bool:
-        """Whether the features cannot be read off the recurrent state."""
-        return bool(self.head) or not self.layout().last_output_is_state()
+        """Whether a session stores the features, since the recurrent state does not contain them."""
+        return bool(self.head) or not self.rnn_spec().last_output_is_state()

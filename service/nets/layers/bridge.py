@@ -19,10 +19,10 @@ class Bridge(nn.Module):
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
-        encoder = config.encoder.layout()
+        encoder = config.encoder.rnn_spec()
         widths = {spec.name: spec.shape[0] for spec in encoder.state()}
         self._sources: dict[str, list[str]] = {}
-        for spec in config.decoder.layout().state():
+        for spec in config.decoder.rnn_spec().state():
             kind, layer = spec.name.split("_l")
             kind = kind if encoder.cell == "lstm" else "h"
             source = config.bridged_layer(int(layer))

@@ -1,1 +1,1 @@
-"""Networks: one module for each architecture."""
+"""Networks, one module for each architecture."""

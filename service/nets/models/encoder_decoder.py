@@ -1,4 +1,4 @@
-"""An encoder-decoder: source ids -> memory and first state; then target id after target id -> features -> logits.
+"""Encoder-decoder: source ids -> memory and first state; then one target id at a time -> features -> logits.
 
     memory m_1 .. m_S, ends = encoder stack over the embeddings of the source
     first state             = bridge(ends)
@@ -7,10 +7,10 @@
     features_t              = activation(combine [context; d_t]), without `combine` [context; d_t] itself
     logits_t                = output features_t
 
-I. Sutskever, O. Vinyals and Q. Le, "Sequence to sequence learning with neural networks" (2014); attention behind the
-recurrence and input feeding as Luong, Pham and Manning (2015) have them.
+I. Sutskever, O. Vinyals and Q. Le, "Sequence to sequence learning with neural networks" (2014); attention after
+the recurrent layers and input feeding as in T. Luong, H. Pham and C. Manning (2015).
 
-Parameters: `encoder.embedding.weight`, `encoder.rnn.*`, `decoder.embedding.weight`, `decoder.rnn.*` as in `stack.py`;
+Parameters: `encoder.embedding.weight`, `decoder.embedding.weight`; `encoder.rnn.*`, `decoder.rnn.*` (`rnn_stack.py`);
 `bridge.*` (`bridge.py`), `attention.*` (`attention.py`); `combine.weight/bias`; `output.weight`, absent when tied to
 the decoder's embedding; `output.bias`.
 
@@ -34,7 +34,7 @@ from service.nets.layers.rnn_stack import RnnStack, State
 
 
 class Decoded(NamedTuple):
-    """One timestep of R rows: features (R, F), weights over the source (R, S) or None, new state."""
+    """Output of a timestep of R rows: features (R, F), attention over the source (R, S) or None, new state."""
 
     features: Tensor
     weights: Tensor | None
@@ -42,12 +42,12 @@ class Decoded(NamedTuple):
 
 
 class EncoderDecoder(nn.Module):
-    """The network that a configuration describes; its weights come from a state dict."""
+    """Network of a configuration, uninitialised until a state dict is loaded."""
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
         self.config = config
-        query = config.decoder.layout().output_size()
+        query = config.decoder.rnn_spec().output_size()
         self.encoder = _Side(config.encoder)
         self.decoder = _Side(config.decoder)
         self.bridge = Bridge(config)
@@ -73,9 +73,10 @@ class EncoderDecoder(nn.Module):
         return EncoderMemory(values, keys, torch.ones_like(ids, dtype=torch.bool)), state
 
     def step(self, ids: Tensor, state: State, memory: EncoderMemory, counts: Sequence[int]) -> Decoded:
-        """Feed one token to each row: ids (R,), state (R, size) each, `counts` how many rows each source has, in order.
+        """Feed one token to each row: ids (R,), state (R, size) each.
 
-        Rows of one source share its memory; nothing that is padded or belongs to another source touches a row.
+        `counts` are the numbers of rows of the sources, in order. Rows of one source share its memory. Padding and
+        other sources do not affect a row.
         """
         x = self.decoder.embed(ids)
         if self.config.decoder.input_feed:
@@ -84,7 +85,7 @@ class EncoderDecoder(nn.Module):
         if self.attention is None:
             features, weights = self._combine(output, None), None
         else:
-            owner, slot = _places(counts, output.device)
+            owner, slot = _owners_and_slots(counts, output.device)
             queries = output.new_zeros(len(counts), max(counts), output.shape[-1])
             queries[owner, slot] = output
             context, weights = self.attention(queries, memory)
@@ -94,7 +95,10 @@ class EncoderDecoder(nn.Module):
         return Decoded(features, weights, after)
 
     def sequence(self, ids: Tensor, state: State, memory: EncoderMemory) -> Decoded:
-        """Feed T tokens to each source at once, not with input feeding: ids (N, T) -> (N, T, F), (N, T, S), state."""
+        """Feed T tokens to each source: ids (N, T) -> features (N, T, F), attention (N, T, S), state.
+
+        Raises ValueError for a decoder with input feeding, which runs step by step only.
+        """
         if self.config.decoder.input_feed:
             raise ValueError("with input feeding a decoder goes step by step only")
         output, after = self.decoder.rnn.sequence(self.decoder.embed(ids), state)
@@ -112,20 +116,20 @@ class EncoderDecoder(nn.Module):
 
 
 class _Side(nn.Module):
-    """An embedding and the layers that read it."""
+    """An embedding and the recurrent layers that read it."""
 
     def __init__(self, fields: EmbeddingConfig) -> None:
         super().__init__()
         self.embedding = EmbeddingTable(fields.vocab_size, fields.embedding_size)
-        self.rnn = RnnStack(fields.layout())
+        self.rnn = RnnStack(fields.rnn_spec())
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return (...) -> (..., E)."""
         return F.embedding(ids, self.embedding.weight)
 
 
-def _places(counts: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return each row's source and its number among that source's rows, (R,) both."""
+def _owners_and_slots(counts: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the source of each row and its index among the rows of that source, (R,) each."""
     owner = [source for source, count in enumerate(counts) for _ in range(count)]
-    slot = [number for count in counts for number in range(count)]
+    slot = [index for count in counts for index in range(count)]
     return torch.tensor(owner).to(device), torch.tensor(slot).to(device)

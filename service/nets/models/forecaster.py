@@ -1,18 +1,18 @@
-"""A forecaster: row of numbers after row of numbers -> features -> distributions of the steps ahead.
+"""Forecaster: one row of numbers at a time -> features -> distributions of the steps ahead.
 
     s_t, state = recurrent layers over x_t, `input_projection` in front where there is one
     f_t        = head layers over s_t, D numbers: the features
-    c_k        = what the output layers read for step k = 1 .. H ahead:
+    c_k        = input of the output layers for step k = 1 .. H ahead:
                  direct, no context   output(f_t) itself, H x (T P) numbers
                  direct, context      activation(context(f_t)), H x C numbers
                  autoregressive       f_t, H = 1
     raw_k      = output(activation(local([c_k; future_k]))), T x P numbers; without `local` output(c_k)
 
-`future_k` is what is known of the step: covariates, calendar, the value one season before. One network that answers all
-steps at once, with contexts and a small local one: R. Wen et al., "A multi-horizon quantile recurrent forecaster"
-(2017). Autoregressive, one step at a time fed back: D. Salinas et al., "DeepAR" (2020).
+`future_k` are the features that are known of the step in advance: covariates, calendar, the values one season before.
+All steps at once, with contexts and a small local network: R. Wen et al., "A multi-horizon quantile recurrent
+forecaster" (2017). Autoregressive, step by step: D. Salinas et al., "DeepAR" (2020).
 
-Parameters: `input_projection.weight/bias` (I, W); `rnn.*` as in `stack.py`; `head.{i}.weight/bias`; `context.weight`
+Parameters: `input_projection.weight/bias` (I, W); `rnn.*` (`rnn_stack.py`); `head.{i}.weight/bias`; `context.weight`
 (H C, D); `local.weight` (L, C + K); `output.weight` (T P, L or C), without context and local (H T P, D); biases.
 """
 
@@ -27,33 +27,32 @@ from service.nets.layers.rnn_stack import RnnStack, State
 
 
 class Forecaster(nn.Module):
-    """The network that a configuration describes; its weights come from a state dict."""
+    """Network of a configuration, uninitialised until a state dict is loaded."""
 
     def __init__(self, config: ForecasterConfig) -> None:
         super().__init__()
         self.config = config
-        layout = config.layout()
         self.input_projection = Linear(config.width, config.input_size) if config.input_projection else None
-        self.rnn = RnnStack(layout)
-        self.head = Head(layout.output_size(), config.head)
+        self.rnn = RnnStack(config.rnn_spec())
+        self.head = Head(config.rnn_spec().output_size(), config.head)
         self._make_output(config)
 
     def _make_output(self, config: ForecasterConfig) -> None:
-        numbers, reads = len(config.target) * config.parameters, config.features_size
+        outputs, inputs = len(config.target) * config.parameters, config.features_size
         self.context, self.local = None, None
         if config.context is not None:
-            self.context = Linear(reads, config.horizon * config.context.size)
-            reads = config.context.size
+            self.context = Linear(inputs, config.horizon * config.context.size)
+            inputs = config.context.size
         elif config.decoding == "direct":
-            numbers *= config.horizon
+            outputs *= config.horizon
         if config.local is not None:
-            self.local = Linear(reads + config.future_width, config.local.size)
-            reads = config.local.size
-        self.output = Linear(reads, numbers)
+            self.local = Linear(inputs + config.future_width, config.local.size)
+            inputs = config.local.size
+        self.output = Linear(inputs, outputs)
 
     @property
     def specs(self) -> list[StateSpec]:
-        """The tensors of the state that the network itself keeps: the recurrent ones, and features where needed."""
+        """The tensors of the network's own state: the recurrent ones, and the features where needed."""
         return [spec for spec in self.config.session_state() if spec.name not in {"last", "history"}]
 
     def initial_state(self, batch: int) -> State:
@@ -71,22 +70,22 @@ class Forecaster(nn.Module):
         return self._keep(after, self.head(output[:, -1]))
 
     def contexts(self, state: State, steps: int) -> Tensor:
-        """Return what the output layers read for the first `steps` steps ahead: (B, steps, ...)."""
+        """Return the inputs of the output layers for the first `steps` steps ahead, (B, steps, ...)."""
         features = self._features(state)
         if self.config.decoding == "autoregressive":
             return features[:, None]
         layer = self.output if self.context is None else self.context
-        spread = layer(features).unflatten(-1, (self.config.horizon, -1))[:, :steps]
-        return spread if self.config.context is None else ACTIVATIONS[self.config.context.activation](spread)
+        contexts = layer(features).unflatten(-1, (self.config.horizon, -1))[:, :steps]
+        return contexts if self.config.context is None else ACTIVATIONS[self.config.context.activation](contexts)
 
     def parameters_of(self, contexts: Tensor, future: Tensor, base: Tensor) -> Tensor:
-        """Return the distributions (N, T, P) of N steps ahead: contexts (N, C), future (N, K), base (N, T). Float32."""
+        """Return the distributions (N, T, P) of N steps, float32: contexts (N, C), future (N, K), base (N, T)."""
         if self.local is not None and self.config.local is not None:
             both = torch.cat([contexts, future], -1)
             contexts = ACTIVATIONS[self.config.local.activation](self.local(both))
-        plain = self.config.decoding == "direct" and self.context is None
-        found: Tensor = contexts if plain else self.output(contexts)
-        raw = found.float().reshape(len(found), len(self.config.target), self.config.parameters)
+        without_context = self.config.decoding == "direct" and self.context is None
+        outputs: Tensor = contexts if without_context else self.output(contexts)
+        raw = outputs.float().reshape(len(outputs), len(self.config.target), self.config.parameters)
         return _constrain(self.config.distribution, raw, base[..., None].float())
 
     def _project(self, x: Tensor) -> Tensor:
@@ -101,10 +100,11 @@ class Forecaster(nn.Module):
 
 
 def _constrain(distribution: str, raw: Tensor, base: Tensor) -> Tensor:
-    """Turn raw outputs (N, T, P) to valid parameters, the location relative to `base` (N, T, 1).
+    """Return valid parameters of raw outputs (N, T, P), whose location is relative to `base` (N, T, 1).
 
-    Quantiles are sorted, which never makes them worse: V. Chernozhukov, I. Fernandez-Val and A. Galichon, "Quantile
-    and probability curves without crossing" (2010). A Student-t has more than two degrees of freedom, so a variance.
+    Quantiles are sorted, which never increases their error: V. Chernozhukov, I. Fernandez-Val and A. Galichon,
+    "Quantile and probability curves without crossing" (2010). A Student-t has more than two degrees of freedom, so that
+    its variance is finite.
     """
     if distribution == "quantiles":
         return (raw + base).sort(-1).values

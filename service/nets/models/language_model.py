@@ -1,18 +1,18 @@
-"""A language model: token ids -> embedding -> recurrent layers -> features -> one logit per word.
+"""Language model: token ids -> embedding -> recurrent layers -> features -> one logit per word.
 
-Parameters: `embedding.weight` (V, E); `input_projection.weight/bias` (I, E); `rnn.*` as in `stack.py`;
+Parameters: `embedding.weight` (V, E); `input_projection.weight/bias` (I, E); `rnn.*` (`rnn_stack.py`);
 `head.{i}.weight/bias`; `output.weight` (V, D), absent when tied to the embedding; `output.bias` (V,).
 
-The features (D) are what the output layer multiplies. Logits over the whole vocabulary are by far the dearest part of a
-step, so they are apart: `logits` where a prediction is asked for, `score` where one word's is enough.
+The features (D) are the input of the output layer. Logits over the whole vocabulary are by far the most expensive part
+of a step. They have a method of their own, `logits`; `score` computes the logit of a single token.
 
 A session stores, in this order (`specs`; config.json's `state` lists the same):
 
 - the recurrent tensors of the stack, `h_l0`, for an LSTM `c_l0`, `h_l1`, ...;
-- `features` (D), only where they cannot be read off the recurrent ones: with a head, layer normalisation, or a
-  connection on the last layer;
-- `log_normaliser` (1), float32: the log of the sum of exp(logits) at these features, so that a word which is fed next
-  can be scored by one dot product.
+- `features` (D), only if the recurrent tensors do not contain them: with a head, layer normalisation, or a connection
+  on the last layer;
+- `log_normaliser` (1): the log of the sum of exp(logits) at these features, so that the token that is fed next can be
+  scored by one dot product.
 """
 
 from torch import Tensor, nn
@@ -25,16 +25,15 @@ from service.nets.layers.rnn_stack import RnnStack, State
 
 
 class LanguageModel(nn.Module):
-    """The network that a configuration describes; its weights come from a state dict."""
+    """Network of a configuration, uninitialised until a state dict is loaded."""
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
         self.config = config
-        layout = config.layout()
         self.embedding = EmbeddingTable(config.vocab_size, config.embedding_size)
         self.input_projection = Linear(config.embedding_size, config.input_size) if config.input_projection else None
-        self.rnn = RnnStack(layout)
-        self.head = Head(layout.output_size(), config.head)
+        self.rnn = RnnStack(config.rnn_spec())
+        self.head = Head(config.rnn_spec().output_size(), config.head)
         self.output = ScoringOutput(
             config.vocab_size, config.features_size, self.embedding if config.tie_weights else None
         )
@@ -46,7 +45,7 @@ class LanguageModel(nn.Module):
 
     @property
     def stores_features(self) -> bool:
-        """Whether a session has to store the features beside the recurrent state."""
+        """Whether a session stores the features beside the recurrent state."""
         return self.config.stores_features
 
     def initial_recurrent_state(self, batch: int) -> State:
@@ -54,7 +53,7 @@ class LanguageModel(nn.Module):
         return self.rnn.initial_state(batch)
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Feed one token: ids (B,), state -> features (B, D), new recurrent state. Further entries are ignored."""
+        """Feed one token: ids (B,), state -> features (B, D), new recurrent state. Other tensors are ignored."""
         output, after = self.rnn.step(self._embed(ids), state)
         return self.head(output), after
 
@@ -64,7 +63,7 @@ class LanguageModel(nn.Module):
         return self.head(output), after
 
     def features_of(self, state: State) -> Tensor:
-        """Read the features (B, D) off a session's state."""
+        """Return the features (B, D) of a session's state."""
         return state["features"] if self.stores_features else state[f"h_l{self.config.num_layers - 1}"]
 
     def logits(self, features: Tensor) -> Tensor:

@@ -46,9 +46,9 @@ def read_state_dict(path: Path) -> StateDict:
         raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a checkpoint file") from error
     if start[8:] == b"{":
         stored = read_tensor_file(path).tensors
-        # The file has no order of its own, but the order of names tells which layer comes first.
+        # safetensors files have no order; that of the names is the order of the layers.
         tensors = {name: stored[name].tensor() for name in sorted(stored, key=_by_number)}
-        return _named("safetensors file", {"": tensors}, (), ())
+        return _merge("safetensors file", {"": tensors}, (), ())
     devices: set[str] = set()
 
     def to_cpu(storage: torch.UntypedStorage, device: str) -> torch.UntypedStorage:
@@ -56,11 +56,11 @@ def read_state_dict(path: Path) -> StateDict:
         return storage
 
     saved = _load(path, to_cpu)
-    state_dicts = dict(_state_dicts(saved, ()))
+    state_dicts = dict(_find_state_dicts(saved, ()))
     if not state_dicts:
         raise ModelFolderError(f"{path}: found {_brief(saved)}, expected a state dict: names with tensors")
     kind = "state dict" if "" in state_dicts else "training checkpoint"
-    return _named(kind, state_dicts, tuple(sorted(devices)), tuple(_beside(saved, state_dicts)))
+    return _merge(kind, state_dicts, tuple(sorted(devices)), tuple(_describe_others(saved, state_dicts)))
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
@@ -71,7 +71,7 @@ def _by_number(name: str) -> list[tuple[int, str]]:
 def _load(path: Path, to_cpu: Any) -> object:  # noqa: ANN401 torch's type of map_location is no public name
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            # For example of an unusual pickle protocol: the file can be read, or the error says why not.
+            # Such as of an unusual pickle protocol: the file can be read, or the error says why not.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location=to_cpu, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, LookupError, OSError) as error:
@@ -131,43 +131,45 @@ def _harmless(name: str) -> bool:
     return module in HARMLESS or (module == "torch" and (attribute.endswith("Storage") or attribute == "Size"))
 
 
-def _state_dicts(value: object, place: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _find_state_dicts(value: object, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yield the path and tensors of every dictionary of tensors by name, except those of an optimizer."""
-    if not isinstance(value, dict) or (place and "optim" in place[-1].lower()) or {"state", "param_groups"} <= {*value}:
+    if not isinstance(value, dict) or (path and "optim" in path[-1].lower()) or {"state", "param_groups"} <= {*value}:
         return
     tensors = {key: item for key, item in value.items() if isinstance(key, str) and isinstance(item, Tensor)}
     if tensors:
-        yield ".".join(place), tensors
+        yield ".".join(path), tensors
         return
     for key, item in value.items():
-        yield from _state_dicts(item, (*place, str(key)))
+        yield from _find_state_dicts(item, (*path, str(key)))
 
 
-def _named(kind: str, found: StateDicts, devices: tuple[str, ...], beside: tuple[str, ...]) -> StateDict:
-    """Merge the state dicts into one; names of several get their paths as prefixes."""
+def _merge(kind: str, parts: StateDicts, devices: tuple[str, ...], beside: tuple[str, ...]) -> StateDict:
+    """Merge the state dicts into one. If there are several, their paths are prefixes of the names."""
     notes: list[str] = []
-    if len(found) == 1:
-        ((place, tensors),) = found.items()
-        if place:
-            notes.append(f"the weights stand under {place!r}")
+    if len(parts) == 1:
+        ((path, tensors),) = parts.items()
+        if path:
+            notes.append(f"the weights stand under {path!r}")
     else:
-        tensors = {f"{place}.{name}": tensor for place, part in found.items() for name, tensor in part.items()}
-        notes.append(f"several state dicts, named by their places: {', '.join(found)}")
+        tensors = {f"{path}.{name}": tensor for path, part in parts.items() for name, tensor in part.items()}
+        notes.append(f"several state dicts, named by their places: {', '.join(parts)}")
     if tensors and all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
         notes.append("saved from DataParallel: the prefix 'module.' is left out")
     return StateDict(kind, {name: tensor.detach() for name, tensor in tensors.items()}, devices, beside, tuple(notes))
 
 
-def _beside(saved: object, found: StateDicts) -> Iterator[str]:
-    if not isinstance(saved, dict) or "" in found:
+def _describe_others(saved: object, parts: StateDicts) -> Iterator[str]:
+    """Describe the content of a training checkpoint beside its state dicts, an entry each."""
+    if not isinstance(saved, dict) or "" in parts:
         return
     for key, value in saved.items():
-        if not any(place == str(key) or place.startswith(f"{key}.") for place in found):
+        if not any(path == str(key) or path.startswith(f"{key}.") for path in parts):
             yield f"{key}: {_brief(value)}"
 
 
 def _brief(value: object) -> str:
+    """Return a short description of a value."""
     if isinstance(value, argparse.Namespace):
         plain = {k: v for k, v in vars(value).items() if isinstance(v, str | int | float | bool | None)}
         return "argparse.Namespace(" + ", ".join(f"{key}={item!r}" for key, item in plain.items()) + ")"

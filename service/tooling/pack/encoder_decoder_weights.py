@@ -40,7 +40,7 @@ def _swap_combine(source: Path, tensors: dict[str, Tensor], notes: list[str], co
     weight = tensors.pop("combine.weight.swapped", None)
     if weight is None:
         return
-    query = config.decoder.layout().output_size()
+    query = config.decoder.rnn_spec().output_size()
     if weight.dim() != 2 or weight.shape[1] != config.context_size or not config.attention:
         expected = f"{config.context_size} columns, decoder output and context"
         raise ModelFolderError(f"{source}: combine.weight.swapped: found shape {[*weight.shape]}, expected {expected}")
