@@ -1,4 +1,4 @@
-"""States as files: whole, exact, and of everything else refused; on small real networks of every task and cell."""
+"""State files: states are restored exactly and all other files are refused, for networks of every task and cell."""
 
 import json
 import random
@@ -52,7 +52,7 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
     "fed": {"attention": "additive", "decoder": {"input_feed": True}},
     "plain": {"attention": None, "combine": None, "encoder": {"cell": "gru"}},
 }
-TOLD = {
+METADATA = {
     "format_version": "1",
     "model": "m",
     "version": "1",
@@ -83,16 +83,14 @@ def run(loaded: LoadedModel, operation: Operation, state: bytes | None) -> Outco
     return run_operation(task, operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
 
 
-def further(loaded: LoadedModel, count: int = 1, at: int = 0) -> Predict:
-    """A step of a session of this model, `at` steps after the first."""
+def make_step(loaded: LoadedModel, count: int = 1, start: int = 0) -> Predict:
+    """A step of a session of this model; a forecaster gets `count` rows, `start` rows after the first."""
     if loaded.version.task != "forecasting":
         return Predict(TextInput(text=["the dog", "J'ai"][loaded.version.task == "translation"]))
     width = len(loaded.task.preprocessor.config.features)
     rows = tuple(tuple(100.0 + 3 * row + column for column in range(width)) for row in range(count))
-    timed = loaded.version.name == "sensor"
-    return Predict(
-        SeriesInput(rows, timestamps=tuple(TIME + HALF_HOUR * (at + one) for one in range(count)) if timed else None)
-    )
+    times = tuple(TIME + HALF_HOUR * (start + row) for row in range(count))
+    return Predict(SeriesInput(rows, timestamps=times if loaded.version.name == "sensor" else None))
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +103,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     for name, settings in TRANSLATORS.items():
         write_encoder_decoder(folder, name, golden=False, **settings)
     registry = load_registry(folder, TextLimits(50, 20, 30))
-    files, found = SafetensorsStateFiles(registry), {}
+    files, models = SafetensorsStateFiles(registry), {}
     for version in registry.versions():
         loaded = registry.get(version)
         state = None
         if version.task == "translation":
             state = run(loaded, OpenSession(TextInput(text="I am hungry.")), None).state
-        state = run(loaded, further(loaded, 4), state).state
-        found[version.name] = Model(files, loaded, state, files.write(version, state, {"a": "b"}))
-    assert sorted(found) == sorted(NAMES)
-    return found
+        state = run(loaded, make_step(loaded, 4), state).state
+        models[version.name] = Model(files, loaded, state, files.write(version, state, {"a": "b"}))
+    assert sorted(models) == sorted(NAMES)
+    return models
 
 
 @pytest.fixture(params=NAMES)
@@ -122,7 +120,7 @@ def model(request: pytest.FixtureRequest, models: dict[str, Model]) -> Model:
     return models[request.param]
 
 
-def refused(model: Model, content: bytes, param: str, *mentions: str) -> None:
+def assert_refused(model: Model, content: bytes, param: str, *mentions: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         model.read(content)
     assert raised.value.param == param, raised.value.message
@@ -131,35 +129,31 @@ def refused(model: Model, content: bytes, param: str, *mentions: str) -> None:
         assert mention in raised.value.message
 
 
-# What fits.
+# States that fit.
 
 
-def test_a_state_comes_back_from_its_file_bit_by_bit(model: Model) -> None:
+def test_a_state_is_restored_from_its_file_bit_by_bit(model: Model) -> None:
     file = model.files.read(model.content)
     assert file.metadata == {"a": "b"}
     assert file.state(model.loaded.version) == model.state
-    once, again = (
-        run(model.loaded, further(model.loaded, 2, 4), state) for state in (model.state, model.read(model.content))
-    )
-    assert once == again
+    step = make_step(model.loaded, 2, 4)
+    assert run(model.loaded, step, model.read(model.content)) == run(model.loaded, step, model.state)
 
 
 def test_tensors_are_named_and_shaped_as_config_json_says(model: Model) -> None:
     specs = model.loaded.task._network.config.session_state()
-    found = load(model.content)
-    assert {spec.name: spec.shape for spec in specs} == {
-        name: one.shape for name, one in found.items() if one.dtype == np.float32
-    }
-    whole = {name for name, one in found.items() if one.dtype == np.int64}
-    task = model.loaded.version.task
+    shapes = {name: array.shape for name, array in load(model.content).items() if array.dtype == np.float32}
+    assert shapes == {spec.name: spec.shape for spec in specs}
+
+
+def test_counters_and_ids_of_a_task_are_int64_tensors(model: Model) -> None:
+    names = {name for name, array in load(model.content).items() if array.dtype == np.int64}
     time = {"time"} if model.loaded.version.name == "sensor" else set()
-    assert (
-        whole
-        == {"next-word": set(), "translation": {"source", "accepted", "pending"}, "forecasting": {"rows", *time}}[task]
-    )
+    expected = {"next-word": set(), "translation": {"source", "accepted", "pending"}, "forecasting": {"rows", *time}}
+    assert names == expected[model.loaded.version.task]
 
 
-def test_the_first_state_of_a_session_can_travel_too(model: Model) -> None:
+def test_the_initial_state_is_restored_from_its_file(model: Model) -> None:
     task = model.loaded.task
     if task.initial_state is None:
         return
@@ -167,12 +161,12 @@ def test_the_first_state_of_a_session_can_travel_too(model: Model) -> None:
     assert model.read(model.files.write(model.loaded.version, state, {})) == state
 
 
-def test_a_state_that_was_edited_is_taken_as_it_is(model: Model) -> None:
+def test_an_edited_state_is_imported_unchanged(model: Model) -> None:
     name = next(name for name in load(model.content) if name.startswith("h_l0"))
-    own = load(model.content)[name]
-    state = model.read(with_tensors(model.content, **{name: own + np.float32(0.5)}))
-    assert load(model.files.write(model.loaded.version, state, {}))[name] == pytest.approx(own + 0.5)
-    assert run(model.loaded, further(model.loaded, 1, 4), state).output
+    array = load(model.content)[name]
+    state = model.read(with_tensors(model.content, **{name: array + np.float32(0.5)}))
+    assert load(model.files.write(model.loaded.version, state, {}))[name] == pytest.approx(array + 0.5)
+    assert run(model.loaded, make_step(model.loaded, 1, 4), state).output
 
 
 def test_a_corrupted_state_is_not_exported(model: Model) -> None:
@@ -180,11 +174,11 @@ def test_a_corrupted_state_is_not_exported(model: Model) -> None:
         model.files.write(model.loaded.version, model.state[:-4] + b"\0\0\xc0\x7f", {})
 
 
-# What does not.
+# States and files that do not fit.
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "mention"),
     [
         (b"", "an empty file"),
         (b"\0", "truncated or damaged"),
@@ -209,52 +203,66 @@ def test_a_corrupted_state_is_not_exported(model: Model) -> None:
         (put_together({"a": {"dtype": "F32", "shape": [2**63, 2], "data_offsets": [0, 0]}}, b""), "overflow"),
         (put_together({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 2**60]}}, b""), "offset"),
     ],
-    ids=lambda one: repr(one[:40]) if isinstance(one, bytes) else one,
+    ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else value,
 )  # fmt: skip
-def test_what_is_no_safetensors_file_is_refused_and_told_what_it_is(
-    models: dict[str, Model], content: bytes, what: str
+def test_the_error_for_another_file_says_what_the_file_is(
+    models: dict[str, Model], content: bytes, mention: str
 ) -> None:
-    refused(models["lstm"], content, "body", what)
+    assert_refused(models["lstm"], content, "body", mention)
 
 
-def test_a_header_as_long_as_no_states_is_refused_unread(models: dict[str, Model]) -> None:
+def test_a_header_above_the_limit_is_refused(models: dict[str, Model]) -> None:
     model = models["lstm"]
     header, data = taken_apart(model.content)
-    refused(
+    assert_refused(
         model, put_together(json.dumps(header).encode().ljust(MAX_HEADER_BYTES + 1), data), "body", "131073", "131072"
     )
     model.read(put_together(json.dumps(header).encode().ljust(MAX_HEADER_BYTES), data))
-    names = {f"t{at}": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for at in range(20_000)}
-    refused(model, put_together(names, b""), "body", "131072")
+    names = {f"t{number}": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for number in range(20_000)}
+    assert_refused(model, put_together(names, b""), "body", "131072")
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, -1, -4, -5])
 def test_a_truncated_file_is_refused(model: Model, length: int) -> None:
-    refused(model, model.content[:length], "body")
+    assert_refused(model, model.content[:length], "body")
 
 
-def test_each_tensor_must_be_there_in_its_shape_and_dtype_and_finite(model: Model) -> None:
-    for name, own in load(model.content).items():
-        param = f"tensors.{name}"
-        if name != "time":  # untold, it is left out
-            refused(model, with_tensors(model.content, **{name: None}), param, "is missing", str(own.dtype))
-        refused(model, with_tensors(model.content, **{name: own[None]}), param, "of shape", str(own.dtype))
-        refused(model, with_tensors(model.content, **{name: np.zeros((0, *own.shape), own.dtype)}), param, "of shape")
-        for dtype in (np.float16, np.float64, np.int32, np.uint8, np.bool_):
-            refused(model, with_tensors(model.content, **{name: np.zeros_like(own, dtype)}), param, str(own.dtype))
-        if own.dtype != np.float32:
-            continue
-        for wrong, shown in ((np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf"), (2e12, "2e+12"), (-3e38, "-3e+38")):
-            changed = own.copy()
-            changed.flat[-1] = wrong
-            refused(
-                model, with_tensors(model.content, **{name: changed}), param, f"{shown} at {own.size - 1}", "finite"
-            )
+def test_a_missing_tensor_is_refused(model: Model) -> None:
+    for name, array in load(model.content).items():
+        if name != "time":  # an optional tensor
+            content = with_tensors(model.content, **{name: None})
+            assert_refused(model, content, f"tensors.{name}", "is missing", str(array.dtype))
+
+
+def test_a_tensor_of_another_shape_is_refused(model: Model) -> None:
+    for name, array in load(model.content).items():
+        for changed in (array[None], np.zeros((0, *array.shape), array.dtype)):
+            content = with_tensors(model.content, **{name: changed})
+            assert_refused(model, content, f"tensors.{name}", "of shape", str(array.dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.uint8, np.bool_])
+def test_a_tensor_of_another_dtype_is_refused(model: Model, dtype: type[np.generic]) -> None:
+    for name, array in load(model.content).items():
+        content = with_tensors(model.content, **{name: np.zeros_like(array, dtype)})
+        assert_refused(model, content, f"tensors.{name}", str(array.dtype))
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf"), (2e12, "2e+12"), (-3e38, "-3e+38")]
+)
+def test_a_number_that_is_not_finite_or_too_large_is_refused(model: Model, number: float, shown: str) -> None:
+    for name, array in load(model.content).items():
+        if array.dtype == np.float32:
+            changed = array.copy()
+            changed.flat[-1] = number
+            content = with_tensors(model.content, **{name: changed})
+            assert_refused(model, content, f"tensors.{name}", f"{shown} at {array.size - 1}", "finite")
 
 
 def test_a_tensor_that_is_not_of_the_state_is_refused(model: Model) -> None:
     for name in ("h_l9", "H_l0", "x" * 1000, "\n"):
-        refused(
+        assert_refused(
             model, with_tensors(model.content, **{name: np.zeros(2, np.float32)}), f"tensors.{name[:80]}", "left out"
         )
 
@@ -275,9 +283,11 @@ def test_a_tensor_that_is_not_of_the_state_is_refused(model: Model) -> None:
         ("pending", -(2**63), str(-(2**63))),
     ],
 )
-def test_a_translators_place_must_be_one(models: dict[str, Model], name: str, value: Any, mention: str) -> None:
+def test_an_invalid_source_or_counter_of_a_translation_is_refused(
+    models: dict[str, Model], name: str, value: Any, mention: str
+) -> None:
     model = models["mt"]
-    refused(model, with_tensors(model.content, **{name: np.array(value, np.int64)}), f"tensors.{name}", mention)
+    assert_refused(model, with_tensors(model.content, **{name: np.array(value, np.int64)}), f"tensors.{name}", mention)
 
 
 @pytest.mark.parametrize(
@@ -292,22 +302,22 @@ def test_a_translators_place_must_be_one(models: dict[str, Model], name: str, va
         ("time", 2**63 - 1),
     ],
 )
-def test_a_streams_place_must_be_one(models: dict[str, Model], name: str, value: int) -> None:
+def test_an_invalid_counter_or_time_of_a_stream_is_refused(models: dict[str, Model], name: str, value: int) -> None:
     model = models["sensor"]
-    refused(model, with_tensors(model.content, **{name: np.int64(value)}), f"tensors.{name}", str(value))
+    assert_refused(model, with_tensors(model.content, **{name: np.int64(value)}), f"tensors.{name}", str(value))
 
 
-# Whatever is taken can be continued.
+# Sessions can continue from every state that is imported.
 
 
 @pytest.mark.parametrize("size", [1e12, -1e12, 1e6, 1e-38, -0.0])
 @pytest.mark.filterwarnings("error")
-def test_numbers_of_any_size_that_is_taken_give_finite_answers(model: Model, size: float) -> None:
-    for only in (None, *load(model.content)):
+def test_numbers_of_every_accepted_size_give_finite_answers(model: Model, size: float) -> None:
+    for changed in (None, *load(model.content)):
         changes = {
-            name: np.full_like(own, size)
-            for name, own in load(model.content).items()
-            if own.dtype == np.float32 and only in {None, name}
+            name: np.full_like(array, size)
+            for name, array in load(model.content).items()
+            if array.dtype == np.float32 and changed in {None, name}
         }
         assert_continues(model, model.read(with_tensors(model.content, **changes)))
 
@@ -326,55 +336,57 @@ def test_numbers_of_any_size_that_is_taken_give_finite_answers(model: Model, siz
         ("site", {"time": BEGIN}),
     ],
 )
-def test_a_place_at_the_edge_can_be_continued(models: dict[str, Model], name: str, values: dict[str, Any]) -> None:
+def test_a_session_continues_from_the_limits_of_its_counters(
+    models: dict[str, Model], name: str, values: dict[str, Any]
+) -> None:
     model = models[name]
     arrays = {field: np.array(value, np.int64) for field, value in values.items()}
     assert_continues(model, model.read(with_tensors(model.content, **arrays)))
 
 
 def assert_continues(model: Model, state: bytes) -> None:
-    """Two steps from a state end in states that can be stored, with answers of finite numbers."""
-    for at in range(2):
-        outcome = run(model.loaded, further(model.loaded, 2, 4 + 2 * at), state)
+    """Assert that two steps from a state have outputs of finite numbers and states that can be stored."""
+    for number in range(2):
+        outcome = run(model.loaded, make_step(model.loaded, 2, 4 + 2 * number), state)
         json.dumps(outcome.output, allow_nan=False)
         state = outcome.state
         model.loaded.task.state_codec.from_bytes(state)
 
 
-def test_mutated_exports_are_refused_or_continue(models: dict[str, Model]) -> None:
+def test_mutated_files_are_refused_or_continue(models: dict[str, Model]) -> None:
     assert fuzz(models, seed=11, count=1000) > 50
 
 
 def fuzz(models: dict[str, Model], seed: int, count: int) -> int:
-    """Read `count` mutated files; returns how many of them were taken."""
-    choose, taken = random.Random(seed), 0
+    """Read `count` mutated files and return how many of them were imported."""
+    choose, imported = random.Random(seed), 0
     for _ in range(count):
         model = models[choose.choice(NAMES)]
-        content = mutated(with_metadata(model.content, **TOLD), choose)
+        content = mutated(with_metadata(model.content, **METADATA), choose)
         try:
-            state = take(model, content)
+            state = import_state(model, content)
         except InvalidRequest as error:
             assert re.fullmatch(r"(?s).{1,600}", error.message)  # noqa: PT017 most are refused, and some are not
             continue
         assert_continues(model, state)
-        taken += 1
-    return taken
+        imported += 1
+    return imported
 
 
-def take(model: Model, content: bytes) -> bytes:
+def import_state(model: Model, content: bytes) -> bytes:
     file = model.files.read(content)
     read_metadata(file.metadata)
     state = file.state(model.loaded.version)
     codec = model.loaded.task.state_codec
     if model.loaded.version.name == "sensor" and codec.from_bytes(state).time != TIME + 3 * HALF_HOUR:
-        raise InvalidRequest("the next rows come too early or too late, which is well told")
+        raise InvalidRequest("the next rows would be too early or too late, which is refused rightly")
     return state
 
 
-# A state that was computed elsewhere.
+# States that were computed elsewhere.
 
 
 def test_a_state_computed_by_torch_can_be_imported(models: dict[str, Model]) -> None:
     model = models["gru"]
-    row = {name: torch.from_numpy(one).clone() for name, one in load(model.content).items()}
-    assert model.read(tensor_file(row)) == model.state
+    tensors = {name: torch.from_numpy(array).clone() for name, array in load(model.content).items()}
+    assert model.read(tensor_file(tensors)) == model.state

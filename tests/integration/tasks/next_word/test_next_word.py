@@ -1,4 +1,4 @@
-"""Next-word prediction on small real networks, checked against whole-sequence passes of the trainer's own code."""
+"""Next-word prediction with small networks, compared with whole-sequence passes of the trainer's own code."""
 
 import json
 import math
@@ -21,7 +21,8 @@ from service.domain.operations import (
 )
 from service.engine.runner import run_operation
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
-from service.tasks.next_word.task import NextWordTask, TextLimits
+from service.tasks.limits import TextLimits
+from service.tasks.next_word.task import NextWordTask
 from service.tasks.registry import load_task
 from tests.folders import WORDS, make_trainer, write_language_model
 from tests.rounding import LOGIT, PROBABILITY, assert_rounded
@@ -41,10 +42,10 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 #: The longest sum of products: the input of a layer, its hidden state and two biases.
 TERMS = 16 + 16 + 2
-#: Two layers for each token of what is fed and generated, and the output behind the normaliser.
+#: Two layers for each token that is fed or generated, and the output layer that computes the normaliser.
 PASSES = 2 * 13 + 1
-#: How many roundings of float32 one of bfloat16 is as large as.
-HALF = torch.finfo(torch.bfloat16).eps / LOGIT
+#: The rounding of bfloat16 in units of that of float32.
+BFLOAT16 = torch.finfo(torch.bfloat16).eps / LOGIT
 
 
 def make_task(root: Path, **settings: Any) -> NextWordTask:
@@ -60,69 +61,83 @@ def run(task: NextWordTask, operation: Operation, state: bytes | None = None) ->
     return run_operation(task, operation, task.initial_state if state is None else task.state_codec.from_bytes(state))
 
 
-def predict(task: NextWordTask, state: bytes | None = None, **given: Any) -> Outcome:
-    options = {name: given.pop(name) for name in ("top_k", "complete") if name in given}
-    return run(task, Predict(TextInput(**given) if given else None, PredictOptions(**options)), state)
+def predict(task: NextWordTask, state: bytes | None = None, **fields: Any) -> Outcome:
+    options = {name: fields.pop(name) for name in ("top_k", "complete") if name in fields}
+    return run(task, Predict(TextInput(**fields) if fields else None, PredictOptions(**options)), state)
 
 
 def output(outcome: Outcome) -> Any:
     return outcome.output
 
 
+def predicted_tokens(outcome: Outcome) -> list[str]:
+    return [prediction["token"] for prediction in output(outcome)["predictions"]]
+
+
+def probabilities(answer: Any) -> dict[int, float]:
+    """The probabilities of predictions by id."""
+    return {prediction["id"]: prediction["probability"] for prediction in answer["predictions"]}
+
+
 @pytest.mark.parametrize("settings", SETTINGS, ids=json.dumps)
-def test_predictions_and_scores_are_those_of_the_trainers_own_pass(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_predictions_and_scores_are_those_of_the_trainer(tmp_path: Path, settings: dict[str, Any]) -> None:
     folder = write_language_model(tmp_path, **settings)
     task = load_task(folder, TextLimits())[1]
     ids = [5, 9, 3, 11, 2]
     with torch.no_grad():
-        fields = json.loads((folder / "config.json").read_text())
-        logprobs = make_trainer(fields)(torch.tensor([[1, *ids]]))[0][0].log_softmax(-1)
-    expected = [float(logprobs[at, index]) for at, index in enumerate(ids)]
+        config = json.loads((folder / "config.json").read_text())
+        logprobs = make_trainer(config)(torch.tensor([[1, *ids]]))[0][0].log_softmax(-1)
+    expected = [float(logprobs[position, index]) for position, index in enumerate(ids)]
     assert output(run(task, Score(TextInput(ids=tuple(ids)))))["logprobs"] == pytest.approx(expected, abs=LOGIT)
-    last = output(predict(task, ids=tuple(ids), top_k=100))
-    found = {one["id"]: one["probability"] for one in last["predictions"]}
-    assert found == pytest.approx({at: float(logprobs[-1, at].exp()) for at in range(2, len(WORDS))}, abs=PROBABILITY)
-    assert last["observed"]["mean_logprob"] == pytest.approx(sum(expected) / 5, abs=LOGIT)
+    answer = output(predict(task, ids=tuple(ids), top_k=100))
+    next_probabilities = {index: float(logprobs[-1, index].exp()) for index in range(2, len(WORDS))}
+    assert probabilities(answer) == pytest.approx(next_probabilities, abs=PROBABILITY)
+    assert answer["observed"]["mean_logprob"] == pytest.approx(sum(expected) / 5, abs=LOGIT)
 
 
 @pytest.mark.parametrize("settings", [*SETTINGS, {"dtype": "bfloat16", "tolerance": 0.1}], ids=json.dumps)
-def test_feeding_in_pieces_gives_the_answers_of_feeding_at_once(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_steps_of_one_word_have_the_answers_of_a_single_step(tmp_path: Path, settings: dict[str, Any]) -> None:
     task = make_task(tmp_path, **settings)
     text = "the cat don't like a big house , Tom"
     whole = output(run(task, Score(TextInput(text=text))))["logprobs"]
-    state, pieces = None, []
+    state, logprobs = None, []
     for word in text.split():
         outcome = predict(task, state, text=word)
         state = outcome.state
-        pieces.append(output(outcome)["observed"]["mean_logprob"])
-    # A product in bfloat16 may round one way or the other.
-    near = HALF if settings.get("dtype") == "bfloat16" else 1.0
-    assert pieces == pytest.approx(whole, abs=LOGIT * near)
-    assert_same_predictions(output(predict(task, state)), output(predict(task, text=text)), PROBABILITY * near)
+        logprobs.append(output(outcome)["observed"]["mean_logprob"])
+    # A product in bfloat16 may be rounded up in one case and down in the other.
+    scale = BFLOAT16 if settings.get("dtype") == "bfloat16" else 1.0
+    assert logprobs == pytest.approx(whole, abs=LOGIT * scale)
+    assert_same_predictions(output(predict(task, state)), output(predict(task, text=text)), PROBABILITY * scale)
 
 
-def test_predictions_are_sorted_and_never_special(task: NextWordTask) -> None:
-    listed = output(predict(task, text="the cat", top_k=100))["predictions"]
-    probabilities = [one["probability"] for one in listed]
-    assert probabilities == sorted(probabilities, reverse=True)
-    assert {one["token"] for one in listed} == set(WORDS) - {"<unk>", "<s>"}
-    assert len(output(predict(task, text="the cat", top_k=3))["predictions"]) == 3
+def test_predictions_are_sorted_by_probability(task: NextWordTask) -> None:
+    listed = [*probabilities(output(predict(task, text="the cat", top_k=100))).values()]
+    assert listed == sorted(listed, reverse=True)
 
 
-def test_nothing_fed_is_nothing_observed(task: NextWordTask) -> None:
+def test_special_tokens_are_never_predicted(task: NextWordTask) -> None:
+    assert set(predicted_tokens(predict(task, text="the cat", top_k=100))) == set(WORDS) - {"<unk>", "<s>"}
+
+
+def test_top_k_is_the_number_of_predictions(task: NextWordTask) -> None:
+    assert len(predicted_tokens(predict(task, text="the cat", top_k=3))) == 3
+
+
+def test_a_prediction_without_input_observes_nothing(task: NextWordTask) -> None:
     outcome = predict(task)
     assert output(outcome)["observed"] is None
     assert (outcome.timesteps, outcome.observation) == (0, None)
 
 
-def test_words_are_found_in_any_case_and_unknown_ones_reported(task: NextWordTask) -> None:
+def test_words_match_in_any_case_and_unknown_ones_are_reported(task: NextWordTask) -> None:
     answer = output(run(task, Score(TextInput(text="TOM Don't knooow ZEBRA?"))))
     assert answer["tokens"] == ["Tom", "don't", "knooow", "ZEBRA", "?"]
     assert answer["unknown"] == ["knooow", "ZEBRA"]
     assert output(predict(task, text="tom zebra"))["observed"]["unknown"] == ["zebra"]
 
 
-def test_text_tokens_and_ids_are_three_ways_to_say_the_same(task: NextWordTask) -> None:
+def test_text_tokens_and_ids_of_the_same_words_have_the_same_answer(task: NextWordTask) -> None:
     ids = tuple(WORDS.index(word) for word in ("the", "dog", "."))
     answers = [
         predict(task, text="the dog."),
@@ -138,16 +153,15 @@ def test_text_tokens_and_ids_are_three_ways_to_say_the_same(task: NextWordTask) 
 )
 def test_every_prediction_completes_the_unfinished_word(task: NextWordTask, text: str, fed: int, prefix: str) -> None:
     outcome = predict(task, text=text, complete=True, top_k=100)
-    listed = [one["token"] for one in output(outcome)["predictions"]]
     assert outcome.timesteps == fed
-    assert sorted(listed) == sorted(word for word in WORDS[2:] if word.lower().startswith(prefix))
+    assert sorted(predicted_tokens(outcome)) == sorted(word for word in WORDS[2:] if word.lower().startswith(prefix))
 
 
-def test_a_prefix_that_nothing_continues_has_no_predictions(task: NextWordTask) -> None:
-    assert output(predict(task, text="the qqq", complete=True))["predictions"] == []
+def test_a_prefix_of_no_word_has_no_predictions(task: NextWordTask) -> None:
+    assert predicted_tokens(predict(task, text="the qqq", complete=True)) == []
 
 
-def test_greedy_generation_takes_the_most_probable_token_each_time(task: NextWordTask) -> None:
+def test_greedy_generation_chooses_the_most_probable_token_at_each_step(task: NextWordTask) -> None:
     generated = output(run(task, Generate(TextInput(text="the"), GenerateOptions(6, temperature=0))))
     state = predict(task, text="the").state
     for token, logprob in zip(generated["tokens"], generated["logprobs"], strict=True):
@@ -157,7 +171,7 @@ def test_greedy_generation_takes_the_most_probable_token_each_time(task: NextWor
         state = predict(task, state, tokens=(token,)).state
 
 
-def test_the_state_after_a_generation_has_seen_every_token_returned(task: NextWordTask) -> None:
+def test_the_state_after_a_generation_is_that_after_all_returned_tokens(task: NextWordTask) -> None:
     outcome = run(task, Generate(TextInput(text="the"), GenerateOptions(6, seed=3)))
     tokens = output(outcome)["tokens"]
     fed = predict(task, predict(task, text="the").state, tokens=tuple(tokens)).state
@@ -165,34 +179,34 @@ def test_the_state_after_a_generation_has_seen_every_token_returned(task: NextWo
     assert (outcome.timesteps, outcome.generated) == (1 + len(tokens), len(tokens))
 
 
-def test_a_stop_text_ends_the_output_and_neither_it_nor_its_state_remains(task: NextWordTask) -> None:
-    free = output(run(task, Generate(None, GenerateOptions(12, seed=5))))["tokens"]
-    stop = f"{free[4]} {free[5]}"
+def test_a_stop_text_ends_the_output_and_is_part_of_neither_output_nor_state(task: NextWordTask) -> None:
+    unstopped = output(run(task, Generate(None, GenerateOptions(12, seed=5))))["tokens"]
+    stop = f"{unstopped[4]} {unstopped[5]}"
     outcome = run(task, Generate(None, GenerateOptions(12, seed=5, stop=("never this", stop))))
-    assert output(outcome)["tokens"] == free[:4]
-    assert output(outcome)["text"] == " ".join(free[:4])
+    assert output(outcome)["tokens"] == unstopped[:4]
+    assert output(outcome)["text"] == " ".join(unstopped[:4])
     assert output(outcome)["finish_reason"] == "stop"
     assert len(output(outcome)["logprobs"]) == 4
-    fed = predict(task, tokens=tuple(free[:4])).state
+    fed = predict(task, tokens=tuple(unstopped[:4])).state
     assert_rounded(task.state_codec.from_bytes(outcome.state), task.state_codec.from_bytes(fed), TERMS, PASSES)
 
 
-def test_a_seed_fixes_the_text_and_other_seeds_give_others(task: NextWordTask) -> None:
+def test_equal_seeds_give_equal_texts_and_other_seeds_give_others(task: NextWordTask) -> None:
     texts = [output(run(task, Generate(None, GenerateOptions(8, seed=seed))))["text"] for seed in (1, 1, 2, 3, 4)]
     assert texts[0] == texts[1]
     assert len(set(texts)) > 2
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-30}])
-def test_the_narrowest_choice_is_the_greedy_one(task: NextWordTask, options: dict[str, Any]) -> None:
+def test_sampling_from_a_single_token_is_greedy(task: NextWordTask, options: dict[str, Any]) -> None:
     greedy = output(run(task, Generate(None, GenerateOptions(8, temperature=0))))
     assert output(run(task, Generate(None, GenerateOptions(8, seed=1, **options))))["tokens"] == greedy["tokens"]
 
 
-def test_logprobs_are_those_of_the_model_whatever_the_temperature(task: NextWordTask) -> None:
-    hot = output(run(task, Generate(TextInput(text="the"), GenerateOptions(5, temperature=5, seed=1))))
-    scored = output(run(task, Score(TextInput(tokens=("the", *hot["tokens"])))))
-    assert hot["logprobs"] == pytest.approx(scored["logprobs"][1:], abs=LOGIT)
+def test_logprobs_do_not_depend_on_the_temperature(task: NextWordTask) -> None:
+    generated = output(run(task, Generate(TextInput(text="the"), GenerateOptions(5, temperature=5, seed=1))))
+    scored = output(run(task, Score(TextInput(tokens=("the", *generated["tokens"])))))
+    assert generated["logprobs"] == pytest.approx(scored["logprobs"][1:], abs=LOGIT)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +226,7 @@ def test_logprobs_are_those_of_the_model_whatever_the_temperature(task: NextWord
         (Predict(TextInput(ids=(3,)), PredictOptions(complete=True)), InvalidRequest, "options.complete"),
     ],
 )
-def test_bad_input_is_refused_before_anything_runs(
+def test_invalid_input_is_refused_before_anything_runs(
     task: NextWordTask, operation: Operation, error: type[Exception], message: str
 ) -> None:
     assert len(WORDS) == 46
@@ -230,14 +244,14 @@ def test_without_a_begin_symbol_state_0_is_the_zero_state(tmp_path: Path) -> Non
     folder = write_language_model(tmp_path, words=["<unk>", "a", "b"])
     checkpoint, task = load_task(folder, TextLimits())
     logits = checkpoint.network.logits(torch.zeros(1, 16))[0]
-    found = {one["id"]: one["probability"] for one in output(predict(task))["predictions"]}
-    assert found == pytest.approx({at: float(logits.softmax(0)[at]) for at in (1, 2)}, abs=PROBABILITY)
+    expected = {index: float(logits.softmax(0)[index]) for index in (1, 2)}
+    assert probabilities(output(predict(task))) == pytest.approx(expected, abs=PROBABILITY)
 
 
 @pytest.mark.parametrize("text", ["the don'", "the DON'", "the don"])
-def test_an_apostrophe_belongs_to_the_word_being_typed(task: NextWordTask, text: str) -> None:
+def test_an_apostrophe_belongs_to_the_unfinished_word(task: NextWordTask, text: str) -> None:
     outcome = predict(task, text=text, complete=True)
-    assert [one["token"] for one in output(outcome)["predictions"]] == ["don't"]
+    assert predicted_tokens(outcome) == ["don't"]
     assert outcome.timesteps == 1
 
 
@@ -249,8 +263,7 @@ def test_empty_text_is_refused_for_completion_too(task: NextWordTask, text: str)
 
 def test_every_spelling_of_a_word_can_be_a_completion(tmp_path: Path) -> None:
     task = make_task(tmp_path, words=["<unk>", "<s>", "US", "us", "use", "no"])
-    listed = output(predict(task, text="u", complete=True))["predictions"]
-    assert sorted(one["token"] for one in listed) == ["US", "us", "use"]
+    assert sorted(predicted_tokens(predict(task, text="u", complete=True))) == ["US", "us", "use"]
 
 
 def test_a_tokenizer_with_ids_beyond_the_vocabulary_is_refused(tmp_path: Path) -> None:
@@ -263,9 +276,9 @@ def test_a_tokenizer_with_ids_beyond_the_vocabulary_is_refused(tmp_path: Path) -
         load_task(folder, TextLimits())
 
 
-def test_a_score_is_never_above_certainty(tmp_path: Path) -> None:
+def test_a_log_probability_is_never_positive(tmp_path: Path) -> None:
     folder = write_language_model(tmp_path, golden=False)
-    weights = {name: one.tensor() for name, one in read_tensor_file(folder / "model.safetensors").tensors.items()}
+    weights = {name: stored.tensor() for name, stored in read_tensor_file(folder / "model.safetensors").tensors.items()}
     weights["output.bias"][7] = 3000.0
     write_tensor_file(folder / "model.safetensors", weights)
     _, task = load_task(folder, TextLimits())

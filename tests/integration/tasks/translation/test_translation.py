@@ -1,4 +1,4 @@
-"""Translation on small real networks: searches against brute force with the trainer's own code, sessions, texts."""
+"""Translation with small networks: searches compared with brute force over the trainer's own code, sessions, texts."""
 
 import itertools
 import json
@@ -56,7 +56,7 @@ def accept(task: TranslationTask, state: bytes, text: str | None, **options: Any
 
 
 class Oracle:
-    """The trainer's own expectations for one source, prefix by prefix."""
+    """The trainer's own log-probabilities for one source."""
 
     def __init__(self, folder: Path, source: list[int], seed: int = 0) -> None:
         self.trainer = make_translation_trainer(json.loads((folder / "config.json").read_text()), seed)
@@ -68,56 +68,52 @@ class Oracle:
         return logits[0, -1].log_softmax(-1).tolist()
 
     def total(self, pieces: tuple[int, ...]) -> float:
-        return sum(self.logprobs(pieces[:at])[piece] for at, piece in enumerate(pieces))
+        return sum(self.logprobs(pieces[:position])[piece] for position, piece in enumerate(pieces))
 
     def beam(self, size: int, limit: int) -> tuple[float, tuple[int, ...]]:
-        """Beam search as plainly as it can be written; returns the best score and its pieces."""
-        live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+        """Run a plain beam search and return the best score and its pieces."""
+        beam: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
         ended: list[tuple[float, tuple[int, ...]]] = []
         for _ in range(limit):
             longer = []
-            for total, prefix in live:
+            for total, prefix in beam:
                 for piece, logprob in enumerate(self.logprobs(prefix)):
                     if piece not in (0, BEGIN) and (piece != END or prefix):
                         longer.append((total + logprob, (*prefix, piece)))
             best = sorted(longer, reverse=True)[: 2 * size]
-            over = [(total / len(pieces), pieces) for total, pieces in best[:size] if pieces[-1] == END]
-            ended += over[: size - len(ended)]
-            live = [(total, pieces) for total, pieces in best if pieces[-1] != END][:size]
+            finished = [(total / len(pieces), pieces) for total, pieces in best[:size] if pieces[-1] == END]
+            ended += finished[: size - len(ended)]
+            beam = [(total, pieces) for total, pieces in best if pieces[-1] != END][:size]
             if len(ended) >= size:
                 break
-        return max(ended or [(total / len(pieces), pieces) for total, pieces in live])
+        return max(ended or [(total / len(pieces), pieces) for total, pieces in beam])
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_wide_beam_finds_what_brute_force_finds(tmp_path: Path, seed: int) -> None:
+def test_a_wide_beam_finds_the_translations_of_a_brute_force_search(tmp_path: Path, seed: int) -> None:
     folder = write_encoder_decoder(tmp_path, words=TINY, seed=seed)
-    found = translate(load_task(folder, TextLimits())[1], "x y x", beam_size=16, max_tokens=3, alternatives=15)
+    translations = translate(load_task(folder, TextLimits())[1], "x y x", beam_size=16, max_tokens=3, alternatives=15)
     oracle = Oracle(folder, [3, 4, 3, END], seed)
-    every = [
-        (oracle.total(pieces) / len(pieces), pieces)
-        for length in (1, 2)
-        for chosen in itertools.product((3, 4), repeat=length)
-        for pieces in [(*chosen, END)]
-    ]
-    score, best = max(every)
-    assert found[0]["tokens"] == [TINY[1][piece] for piece in best]
-    assert found[0]["score"] == pytest.approx(score, abs=LOGIT)
-    ended = [one for one in found if one["tokens"][-1] == "</s>"]
-    assert [one["score"] for one in ended] == pytest.approx(sorted((s for s, _ in every), reverse=True), abs=LOGIT)
+    words = [words for length in (1, 2) for words in itertools.product((3, 4), repeat=length)]
+    scored = [(oracle.total((*pieces, END)) / (len(pieces) + 1), (*pieces, END)) for pieces in words]
+    score, best = max(scored)
+    assert translations[0]["tokens"] == [TINY[1][piece] for piece in best]
+    assert translations[0]["score"] == pytest.approx(score, abs=LOGIT)
+    scores = [translation["score"] for translation in translations if translation["tokens"][-1] == "</s>"]
+    assert scores == pytest.approx(sorted((score for score, _ in scored), reverse=True), abs=LOGIT)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize("settings", [{}, {"attention": None}, {"decoder": {"input_feed": True}}], ids=str)
-def test_the_search_is_that_of_a_plain_one_with_the_trainers_code(
+def test_a_search_finds_the_translation_of_a_plain_beam_search(
     tmp_path: Path, size: int, settings: dict[str, Any]
 ) -> None:
     for seed in range(3):
         folder = write_encoder_decoder(tmp_path / str(seed), words=WORDS, seed=seed, golden=False, **settings)
-        found = translate(load_task(folder, TextLimits())[1], "y x", beam_size=size, max_tokens=6)[0]
+        translation = translate(load_task(folder, TextLimits())[1], "y x", beam_size=size, max_tokens=6)[0]
         score, pieces = Oracle(folder, [4, 3, END], seed).beam(size, 6)
-        assert found["tokens"] == [WORDS[1][piece] for piece in pieces]
-        assert found["score"] == pytest.approx(score, abs=LOGIT)
+        assert translation["tokens"] == [WORDS[1][piece] for piece in pieces]
+        assert translation["score"] == pytest.approx(score, abs=LOGIT)
 
 
 def test_a_beam_of_one_is_greedy(tmp_path: Path) -> None:
@@ -127,28 +123,29 @@ def test_a_beam_of_one_is_greedy(tmp_path: Path) -> None:
         logprobs = oracle.logprobs(pieces)
         allowed = range(3 if not pieces else 2, len(logprobs))
         pieces = (*pieces, max(allowed, key=logprobs.__getitem__))
-    found = translate(load_task(folder, TextLimits())[1], "x y", beam_size=1, max_tokens=6)
-    assert found[0]["tokens"] == [WORDS[1][piece] for piece in pieces]
+    translations = translate(load_task(folder, TextLimits())[1], "x y", beam_size=1, max_tokens=6)
+    assert translations[0]["tokens"] == [WORDS[1][piece] for piece in pieces]
 
 
-def test_the_score_of_a_translation_is_that_of_the_same_target_given(tmp_path: Path) -> None:
+def test_the_score_of_a_translation_is_that_of_the_same_target(tmp_path: Path) -> None:
     task = make_task(tmp_path, words=WORDS)
-    for one in translate(task, "x y x", beam_size=4, alternatives=3, max_tokens=5):
-        scored = run(task, ScoreTranslation("x y x", one["text"])).output
-        if one["tokens"][-1] == "</s>":
-            assert scored["tokens"] == one["tokens"]
-            assert scored["total_logprob"] == pytest.approx(
-                one["score"] * len(one["tokens"]), abs=LOGIT * len(one["tokens"])
-            )
+    for translation in translate(task, "x y x", beam_size=4, alternatives=3, max_tokens=5):
+        scored = run(task, ScoreTranslation("x y x", translation["text"])).output
+        tokens = translation["tokens"]
+        if tokens[-1] == "</s>":
+            assert scored["tokens"] == tokens
+            total = translation["score"] * len(tokens)
+            assert scored["total_logprob"] == pytest.approx(total, abs=LOGIT * len(tokens))
         assert scored["perplexity"] == pytest.approx(math.exp(-scored["total_logprob"] / len(scored["tokens"])), 1e-4)
 
 
-def test_unknown_words_of_a_given_target_are_scored_and_told(tmp_path: Path) -> None:
+def test_unknown_words_of_a_target_are_scored_and_reported(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, words=WORDS)
     outcome = run(load_task(folder, TextLimits())[1], ScoreTranslation("x", "a zebra </s>"))
     assert outcome.output["unknown"][0] == "zebra"
+    oracle = Oracle(folder, [3, END])
     assert outcome.output["logprobs"][:2] == pytest.approx(
-        [Oracle(folder, [3, END]).logprobs(())[3], Oracle(folder, [3, END]).logprobs((3,))[0]], abs=LOGIT
+        [oracle.logprobs(())[3], oracle.logprobs((3,))[0]], abs=LOGIT
     )
     assert outcome.observation is not None
     assert outcome.observation.tokens == len(outcome.output["tokens"])
@@ -156,58 +153,62 @@ def test_unknown_words_of_a_given_target_are_scored_and_told(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("size", [1, 4])
-def test_a_text_is_translated_sentence_by_sentence_and_keeps_what_stands_between(
-    task: TranslationTask, size: int
-) -> None:
+def test_a_text_is_translated_sentence_by_sentence_and_keeps_its_white_space(task: TranslationTask, size: int) -> None:
     text = f"  {SENTENCES}\n\nWho are you? "
-    singles = ["I am hungry.", "Where is Tom?", "I don't know.", "Who are you?"]
-    alone = [translate(task, one, beam_size=size)[0] for one in singles]
+    sentences = ["I am hungry.", "Where is Tom?", "I don't know.", "Who are you?"]
+    parts = [translate(task, sentence, beam_size=size)[0] for sentence in sentences]
     whole = translate(task, text, beam_size=size)[0]
-    between = [" ", " ", "\n\n", ""]
-    assert whole["text"] == "".join(one["text"] + space for one, space in zip(alone, between, strict=True))
-    assert whole["tokens"] == [token for one in alone for token in one["tokens"]]
-    total = sum(one["score"] * len(one["tokens"]) for one in alone)
+    separators = [" ", " ", "\n\n", ""]
+    assert whole["text"] == "".join(part["text"] + space for part, space in zip(parts, separators, strict=True))
+    assert whole["tokens"] == [token for part in parts for token in part["tokens"]]
+    total = sum(part["score"] * len(part["tokens"]) for part in parts)
     assert whole["score"] == pytest.approx(total / len(whole["tokens"]), abs=LOGIT)
 
 
 def test_a_long_text_occupies_a_few_rows_at_a_time(task: TranslationTask) -> None:
-    sequence = task.start(Translate("I am hungry. " * 14, TranslateOptions(beam_size=4)), None)
-    most = 0
-    while not sequence.finished:
-        assert run_timestep(task, [sequence]) == [None]
-        most = max(most, sum(len(placed.search.ids) for placed in sequence.searches))
-    assert most == 16
-    translations: Any = outcome_of(task, sequence).output["translations"]
+    operation = task.start(Translate("I am hungry. " * 14, TranslateOptions(beam_size=4)), None)
+    max_rows = 0
+    while not operation.finished:
+        assert run_timestep(task, [operation]) == [None]
+        max_rows = max(max_rows, sum(len(active.search.ids) for active in operation.searches))
+    assert max_rows == 16
+    translations: Any = outcome_of(task, operation).output["translations"]
     assert translations[0]["text"] == " ".join([translate(task, "I am hungry.", beam_size=4)[0]["text"]] * 14)
 
 
-def test_alternatives_read_differently_and_the_best_comes_first(task: TranslationTask) -> None:
-    for text in ("Where is Tom?", SENTENCES):
-        found = translate(task, text, beam_size=6, alternatives=5)
-        assert len({one["text"] for one in found}) == len(found) > 1
-        assert found[0] == translate(task, text, beam_size=6)[0]
-    single = [one["score"] for one in translate(task, "Where is Tom?", beam_size=6, alternatives=5, max_tokens=30)]
-    assert single[0] == max(single)
+@pytest.mark.parametrize("text", ["Where is Tom?", SENTENCES])
+def test_alternatives_have_different_texts_after_the_best_translation(task: TranslationTask, text: str) -> None:
+    translations = translate(task, text, beam_size=6, alternatives=5)
+    assert len({translation["text"] for translation in translations}) == len(translations) > 1
+    assert translations[0] == translate(task, text, beam_size=6)[0]
+
+
+def test_the_first_translation_has_the_best_score(task: TranslationTask) -> None:
+    translations = translate(task, "Where is Tom?", beam_size=6, alternatives=5, max_tokens=30)
+    scores = [translation["score"] for translation in translations]
+    assert scores[0] == max(scores)
+
+
+def test_attention_is_returned_only_on_request(task: TranslationTask) -> None:
+    assert "attention" not in translate(task, "Where is Tom? I am hungry.")[0]
 
 
 def test_attention_is_target_by_source_and_each_sentence_attends_to_itself(task: TranslationTask) -> None:
-    plain = translate(task, "Where is Tom? I am hungry.")[0]
-    assert "attention" not in plain
-    one = translate(task, "Where is Tom? I am hungry.", attention=True)[0]
-    weights = torch.tensor(one["attention"])
-    assert weights.shape == (len(one["tokens"]), len(one["source_tokens"]))
+    translation = translate(task, "Where is Tom? I am hungry.", attention=True)[0]
+    weights = torch.tensor(translation["attention"])
+    assert weights.shape == (len(translation["tokens"]), len(translation["source_tokens"]))
     torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)), atol=PROBABILITY, rtol=0)
-    first = one["source_tokens"].index("</s>") + 1
-    own = len(translate(task, "Where is Tom?")[0]["tokens"])
-    assert not weights[:own, first:].any()
-    assert not weights[own:, :first].any()
+    source_end = translation["source_tokens"].index("</s>") + 1
+    target_end = len(translate(task, "Where is Tom?")[0]["tokens"])
+    assert not weights[:target_end, source_end:].any()
+    assert not weights[target_end:, :source_end].any()
 
 
 @pytest.mark.parametrize("text", ["日本語のテキスト", "Привет, мир!", "🙂", "\u200b", "x" * 30, "</s> <s> <unk>"])
-def test_a_source_in_another_script_is_answered(task: TranslationTask, text: str) -> None:
-    found = translate(task, text, alternatives=1)
-    assert found[0]["text"]
-    assert all(mark not in one["tokens"][:-1] for one in found for mark in MARKS)
+def test_a_source_in_another_script_is_translated(task: TranslationTask, text: str) -> None:
+    translations = translate(task, text, alternatives=1)
+    assert translations[0]["text"]
+    assert not any(set(translation["tokens"][:-1]) & set(MARKS) for translation in translations)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_a_source_in_another_script_is_answered(task: TranslationTask, text: str
         (Score(TextInput(text="I")), InvalidRequest, "input.target is missing"),
     ],
 )
-def test_bad_input_is_refused_before_anything_runs(
+def test_invalid_input_is_refused_before_anything_runs(
     task: TranslationTask, operation: Operation, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -252,7 +253,10 @@ def test_attention_of_a_network_without_any_is_refused(tmp_path: Path) -> None:
     task = make_task(tmp_path, attention=None)
     with pytest.raises(InvalidRequest, match=r"options\.attention is true: expected false"):
         task.start(Translate("I", TranslateOptions(attention=True)), None)
-    assert translate(task, SENTENCES)[0]["text"]
+
+
+def test_a_network_without_attention_translates(tmp_path: Path) -> None:
+    assert translate(make_task(tmp_path, attention=None), SENTENCES)[0]["text"]
 
 
 def test_a_language_model_does_not_translate(tmp_path: Path) -> None:
@@ -261,7 +265,7 @@ def test_a_language_model_does_not_translate(tmp_path: Path) -> None:
         task.start(Translate("I", TranslateOptions(2)), task.initial_state)
 
 
-def test_a_session_needs_its_source(task: TranslationTask) -> None:
+def test_a_session_without_a_source_is_refused(task: TranslationTask) -> None:
     with pytest.raises(InvalidRequest, match="input is missing: a session of a translation model is created with"):
         task.state_codec.to_bytes(task.initial_state)
 
@@ -276,94 +280,100 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=json.dumps)
-def test_accepting_in_pieces_gives_the_answers_of_accepting_at_once(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_steps_of_a_few_words_have_the_answers_of_a_single_step(tmp_path: Path, settings: dict[str, Any]) -> None:
     task = make_task(tmp_path, **settings)
     opened = run(task, OpenTranslation("Where is Tom?")).state
     whole = accept(task, opened, "Où est Tom, aujourd'hui ? Voulez-vous manger ?")
     state, logprob, timesteps = opened, 0.0, 0
-    for piece in ("Où", "est Tom", ", aujourd'hui", " ?", "Voulez", "-vous manger", " ?"):
-        outcome = accept(task, state, piece)
+    for part in ("Où", "est Tom", ", aujourd'hui", " ?", "Voulez", "-vous manger", " ?"):
+        outcome = accept(task, state, part)
         state, timesteps = outcome.state, timesteps + outcome.timesteps
         logprob += outcome.observation.logprob
     stepped, at_once = task.state_codec.from_bytes(state), task.state_codec.from_bytes(whole.state)
     assert state == whole.state or stepped.source == at_once.source
     assert stepped.accepted == at_once.accepted == timesteps == whole.timesteps
-    # A product in bfloat16 may round one way or the other.
-    half = settings.get("dtype") == "bfloat16"
+    # A product in bfloat16 may be rounded up in one case and down in the other.
+    bfloat16 = settings.get("dtype") == "bfloat16"
     size = float(at_once.decoder.abs().max())
-    near = torch.finfo(torch.bfloat16).eps if half else bound(size, TERMS, STEP * timesteps)
-    torch.testing.assert_close(stepped.decoder, at_once.decoder, atol=near, rtol=0)
-    assert half or same_answer(outcome.output, whole.output)
-    each = near if half else LOGIT
+    tolerance = torch.finfo(torch.bfloat16).eps if bfloat16 else bound(size, TERMS, STEP * timesteps)
+    torch.testing.assert_close(stepped.decoder, at_once.decoder, atol=tolerance, rtol=0)
+    assert bfloat16 or same_answer(outcome.output, whole.output)
+    each = tolerance if bfloat16 else LOGIT
     scored: Any = run(task, ScoreTranslation("Where is Tom?", "Où est Tom, aujourd'hui ? Voulez-vous manger ?")).output
     assert logprob == pytest.approx(sum(scored["logprobs"][:-1]), abs=each * timesteps)
     assert whole.observation.logprob == pytest.approx(logprob, abs=each * timesteps)
 
 
-def test_another_worker_continues_a_session_and_looking_changes_nothing(tmp_path: Path) -> None:
+def test_a_prediction_without_accepted_words_does_not_change_the_state(task: TranslationTask) -> None:
+    state = run(task, OpenTranslation("I am hungry.")).state
+    predicted = accept(task, state, None)
+    assert (predicted.state, predicted.timesteps, predicted.observation) == (state, 0, None)
+
+
+@pytest.mark.parametrize("accepted", [None, "J'ai"])
+def test_another_worker_continues_a_session(tmp_path: Path, accepted: str | None) -> None:
     folder = write_encoder_decoder(tmp_path)
     first, second = (load_task(folder, TextLimits())[1] for _ in range(2))
     state = run(first, OpenTranslation("I am hungry.")).state
-    looked = accept(second, state, None)
-    assert (looked.state, looked.timesteps, looked.observation) == (state, 0, None)
-    assert looked.output == accept(first, state, None).output
-    stepped = accept(first, state, "J'ai")
-    elsewhere = accept(load_task(folder, TextLimits())[1], state, "J'ai")
-    assert elsewhere.output == stepped.output
-    assert elsewhere.state == stepped.state
+    assert accept(second, state, accepted) == accept(first, state, accepted)
 
 
 def test_without_accepted_words_the_completion_is_the_translation(task: TranslationTask) -> None:
     for text in ("I am hungry.", "Where is Tom?"):
-        looked = accept(task, run(task, OpenTranslation(text)).state, None, beam_size=3).output["completion"]
+        completion = accept(task, run(task, OpenTranslation(text)).state, None, beam_size=3).output["completion"]
         best = translate(task, text, beam_size=3)[0]
-        assert (looked["text"], looked["score"]) == (best["text"], pytest.approx(best["score"], abs=LOGIT))
+        assert completion["text"] == best["text"]
+        assert completion["score"] == pytest.approx(best["score"], abs=LOGIT)
 
 
 def test_a_completion_continues_the_accepted_words(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, words=WORDS, seed=2)
     task, oracle = load_task(folder, TextLimits())[1], Oracle(folder, [3, END], 2)
     state = accept(task, run(task, OpenTranslation("x")).state, "a b").state
-    found = accept(task, state, None, beam_size=1, max_tokens=6).output["completion"]
+    completion = accept(task, state, None, beam_size=1, max_tokens=6).output["completion"]
     pieces = (3, 4)
     while len(pieces) < 8 and pieces[-1] != END:
         logprobs = oracle.logprobs(pieces)
         pieces = (*pieces, max(range(2, len(logprobs)), key=logprobs.__getitem__))
-    assert found["text"] == " ".join(WORDS[1][piece] for piece in pieces[2:] if piece != END)
+    assert completion["text"] == " ".join(WORDS[1][piece] for piece in pieces[2:] if piece != END)
     total = oracle.total(pieces) - oracle.total((3, 4))
-    assert found["score"] == pytest.approx(total / len(pieces[2:]), abs=LOGIT)
+    assert completion["score"] == pytest.approx(total / len(pieces[2:]), abs=LOGIT)
 
 
-def test_next_words_of_a_vocabulary_of_words_are_its_most_probable_entries(tmp_path: Path) -> None:
+def test_next_words_of_a_word_level_vocabulary_are_its_most_probable_entries(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, words=WORDS)
     task, oracle = load_task(folder, TextLimits())[1], Oracle(folder, [3, END])
     state = run(task, OpenTranslation("x")).state
-    found = accept(task, state, "a", top_k=4).output["predictions"]
-    expected = sorted(((p, at) for at, p in enumerate(oracle.logprobs((3,))) if at > 2), reverse=True)[:4]
-    assert [one["token"] for one in found] == [WORDS[1][at] for _, at in expected]
-    assert [one["probability"] for one in found] == pytest.approx([math.exp(p) for p, _ in expected], abs=PROBABILITY)
+    predictions = accept(task, state, "a", top_k=4).output["predictions"]
+    logprobs = oracle.logprobs((3,))
+    best = sorted(range(3, len(logprobs)), key=logprobs.__getitem__, reverse=True)[:4]
+    probabilities = [math.exp(logprobs[index]) for index in best]
+    assert [prediction["token"] for prediction in predictions] == [WORDS[1][index] for index in best]
+    assert [prediction["probability"] for prediction in predictions] == pytest.approx(probabilities, abs=PROBABILITY)
 
 
 @pytest.mark.parametrize("accepted", [None, "Nous", "Voulez-vous"])
-def test_next_words_of_pieces_are_whole_words_with_their_probability(tmp_path: Path, accepted: str | None) -> None:
+def test_next_words_of_a_subword_vocabulary_are_whole_words_with_their_probability(
+    tmp_path: Path, accepted: str | None
+) -> None:
     folder = write_encoder_decoder(tmp_path)
     task = load_task(folder, TextLimits())[1]
     state = run(task, OpenTranslation("Who are you?")).state
-    found = accept(task, state, accepted, top_k=8)
-    position = task.state_codec.from_bytes(found.state)
-    target, marks = task._target, task._constraints
-    prefix = tuple(target.encode(accepted, "text").ids) if accepted else ()
-    oracle = Oracle(folder, list(position.source))
-    listed = found.output["predictions"]
-    assert len({one["token"] for one in listed}) == len(listed) == 8
-    assert [one["probability"] for one in listed] == sorted((one["probability"] for one in listed), reverse=True)
-    for one in listed:
-        pieces = target.encode(one["token"], "text", after_prefix=bool(prefix)).ids
-        after = oracle.logprobs((*prefix, *pieces))
-        over = sum(math.exp(p) for at, p in enumerate(after) if marks.prefix_mask[at] == 0)
-        own = math.exp(oracle.total((*prefix, *pieces)) - oracle.total(prefix)) * over
-        # A word of pieces that is also written otherwise counts all its spellings.
-        assert one["probability"] >= own * (1 - LOGIT * len(pieces))
+    outcome = accept(task, state, accepted, top_k=8)
+    codec, constraints = task._target, task._constraints
+    prefix = tuple(codec.encode(accepted, "text").ids) if accepted else ()
+    oracle = Oracle(folder, list(task.state_codec.from_bytes(outcome.state).source))
+    predictions = outcome.output["predictions"]
+    probabilities = [prediction["probability"] for prediction in predictions]
+    assert len({prediction["token"] for prediction in predictions}) == len(predictions) == 8
+    assert probabilities == sorted(probabilities, reverse=True)
+    for prediction in predictions:
+        pieces = codec.encode(prediction["token"], "text", after_prefix=bool(prefix)).ids
+        following = oracle.logprobs((*prefix, *pieces))
+        ending = sum(math.exp(p) for index, p in enumerate(following) if constraints.prefix_mask[index] == 0)
+        own = math.exp(oracle.total((*prefix, *pieces)) - oracle.total(prefix)) * ending
+        # A word with several spellings in pieces has the probability of all of them.
+        assert prediction["probability"] >= own * (1 - LOGIT * len(pieces))
 
 
 @pytest.mark.parametrize("change", ["short", "long", "header", "ids", "nan"])
