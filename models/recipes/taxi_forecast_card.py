@@ -129,7 +129,7 @@ def write_card(metrics: Figures, out: Path) -> None:
         "test_origins": metrics["test_origins"],
         "table": _table(metrics),
         "intervals": _intervals(metrics),
-        "plot": "![Forecasts from midnight, with the 80 % interval, and what came](forecasts.png)",
+        "plot": "![Forecasts from midnight, with the 80 % interval, and the actual values](forecasts.png)",
         "share": f"{metrics['anomalous_share']:.0%}".replace("%", " %"),
         "after": ", ".join(f"{mae} after {name}" for name, mae in metrics["mae_after"].items()),
     }
