@@ -1,4 +1,4 @@
-"""Forecasting on small real networks: against the trainer's own code, streams in any pieces, paths, bad input."""
+"""Forecasting with small networks: compared with the trainer's own code, in steps of any size, paths, invalid input."""
 
 import math
 import tracemalloc
@@ -33,9 +33,9 @@ from tests.forecast_trainer import ForecastTrainer, Row
 from tests.rounding import FORECAST, PROBABILITY
 
 HALF_HOUR = 1_800_000_000
-#: What a forecast may differ by, in the units of the test models, whose scales are 20 and more.
+#: The tolerance of a forecast in the units of the test models, whose scales are 20 and more.
 CLOSE = 20 * FORECAST
-#: Everything that one direct forecaster can have.
+#: A direct forecaster with every option.
 FULL: dict[str, Any] = {
     "features": ["a", "k", "c", "s"],
     "target": ["a", "c"],
@@ -60,7 +60,7 @@ PATHS: dict[str, Any] = {
     "output_residual": True,
     "horizon": 6,
 }
-EVERY = pytest.mark.parametrize("settings", [{}, FULL, PATHS], ids=["plain", "full", "paths"])
+every_kind = pytest.mark.parametrize("settings", [{}, FULL, PATHS], ids=["plain", "full", "paths"])
 
 
 class Model:
@@ -78,10 +78,10 @@ class Model:
         )
 
     def feed(self, rows: list[Row], state: bytes | None = None, *, skip: int = 0, **options: Any) -> Outcome:
-        """Feed rows that come `skip` steps after the start, with regular times and covariates."""
-        return self.run(Predict(self.given(rows, skip), PredictOptions(**options)), state)
+        """Feed rows from `skip` steps after the start on, with regular times and covariates."""
+        return self.run(Predict(self.series_input(rows, skip), PredictOptions(**options)), state)
 
-    def given(self, rows: list[Row], skip: int = 0) -> SeriesInput:
+    def series_input(self, rows: list[Row], skip: int = 0) -> SeriesInput:
         times = times_of(self.trainer, skip + len(rows))
         future = future_of(self.trainer, self.trainer.config["horizon"])
         return SeriesInput(
@@ -91,9 +91,10 @@ class Model:
         )
 
 
-def refusal(model: Model, given: SeriesInput | TextInput | None, state: bytes | None = None, **options: Any) -> str:
+def refusal(model: Model, content: SeriesInput | TextInput | None, state: bytes | None = None, **options: Any) -> str:
+    """Return field and message of the error for a request."""
     with pytest.raises(InvalidRequest) as caught:
-        model.run(Predict(given, PredictOptions(**options, given=frozenset(options))), state)
+        model.run(Predict(content, PredictOptions(**options, given=frozenset(options))), state)
     assert caught.value.param is not None
     return f"{caught.value.param} | {caught.value.message}"
 
@@ -107,39 +108,39 @@ def rows_of(*values: float | None) -> tuple[Row, ...]:
     [{}, FULL, {"distribution": "quantiles", "quantiles": [0.1, 0.5, 0.9]}, {"distribution": "point"}],
     ids=["gaussian", "student_t", "quantiles", "point"],
 )
-def test_forecasts_what_the_trainer_computes(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_a_forecast_is_that_of_the_trainer(tmp_path: Path, settings: dict[str, Any]) -> None:
     model = Model(tmp_path, **settings)
     rows = series(model.trainer, 11)
     trainer, output = model.trainer, model.feed(rows).output
     parameters, _ = trainer(rows, times_of(trainer, 11), future_of(trainer))
-    scale, mean = (np.array([trainer.pre[name][at] for at in trainer.target]) for name in ("scale", "mean"))
-    found = parameters.double().numpy()
+    scale, mean = (np.array([trainer.pre[name][index] for index in trainer.target]) for name in ("scale", "mean"))
+    expected = parameters.double().numpy()
     kind = trainer.config["distribution"]
     if kind == "point":
         assert output["quantiles"] == {}
-        np.testing.assert_allclose(output["mean"], found[..., 0] * scale + mean, atol=CLOSE, rtol=0)
+        np.testing.assert_allclose(output["mean"], expected[..., 0] * scale + mean, atol=CLOSE, rtol=0)
         return
-    expected = {
-        "gaussian": lambda level: stats.norm.ppf(level, found[..., 0], found[..., -1]),
-        "student_t": lambda level: stats.t.ppf(level, found[..., -1], found[..., 0], found[..., 1 % found.shape[-1]]),
-        "quantiles": lambda level: found[..., [0.1, 0.5, 0.9].index(level)],
+    quantile = {
+        "gaussian": lambda level: stats.norm.ppf(level, expected[..., 0], expected[..., 1]),
+        "student_t": lambda level: stats.t.ppf(level, expected[..., 2], expected[..., 0], expected[..., 1]),
+        "quantiles": lambda level: expected[..., [0.1, 0.5, 0.9].index(level)],
     }[kind]
     for level in (0.1, 0.5, 0.9):
-        np.testing.assert_allclose(output["quantiles"][f"{level}"], expected(level) * scale + mean, atol=CLOSE, rtol=0)
+        np.testing.assert_allclose(output["quantiles"][f"{level}"], quantile(level) * scale + mean, atol=CLOSE, rtol=0)
     assert output["features"] == trainer.config["target"]
     assert output["horizon"] == 4
 
 
-def test_units_far_from_zero_keep_what_the_network_told(tmp_path: Path) -> None:
+def test_values_far_from_zero_keep_the_precision_of_the_network(tmp_path: Path) -> None:
     model = Model(tmp_path, preprocessor={"mean": [101_325.0], "scale": [8.0]})
     rows = series(model.trainer, 7)
-    found = np.array(model.feed(rows).output["mean"])[..., 0]
+    forecast = np.array(model.feed(rows).output["mean"])[..., 0]
     expected = model.trainer(rows, None, None)[0][:, 0, 0].double().numpy()
-    np.testing.assert_allclose((found - 101_325.0) / 8.0, expected, atol=FORECAST, rtol=0)
+    np.testing.assert_allclose((forecast - 101_325.0) / 8.0, expected, atol=FORECAST, rtol=0)
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """The most that `run` allocates at once."""
+    """Return the largest number of bytes that `run` allocates at a time."""
     tracemalloc.start()
     try:
         run()
@@ -148,26 +149,26 @@ def peak_bytes(run: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def test_a_block_keeps_one_season_not_one_for_each_row(tmp_path: Path) -> None:
+def test_the_memory_of_a_start_does_not_grow_by_a_season_for_each_row(tmp_path: Path) -> None:
     model = Model(tmp_path, season=20_000)
-    operation = Predict(model.given(series(model.trainer, 50)))
+    operation = Predict(model.series_input(series(model.trainer, 50)))
     limit = 10 * model.task.state_codec.state_bytes
     assert peak_bytes(lambda: model.task.start(operation, model.task.initial_state)) < limit
 
 
-def test_a_path_step_costs_the_same_however_many_are_behind_it(tmp_path: Path) -> None:
+def test_the_memory_of_a_path_step_does_not_grow_with_the_horizon(tmp_path: Path) -> None:
     model = Model(tmp_path, decoding="autoregressive", horizon=300)
-    given = model.given(series(model.trainer, 2))
-    sequence = model.task.start(Predict(given, PredictOptions(samples=600)), model.task.initial_state)
+    request = Predict(model.series_input(series(model.trainer, 2)), PredictOptions(samples=600))
+    operation = model.task.start(request, model.task.initial_state)
     peaks = []
     for _ in range(250):
-        peaks.append(peak_bytes(sequence.next_pass))
-        assert run_timestep(model.task, [sequence]) == [None]
+        peaks.append(peak_bytes(operation.next_pass))
+        assert run_timestep(model.task, [operation]) == [None]
     assert peaks[-1] < 2 * peaks[5]
 
 
 @pytest.mark.parametrize("settings", [{}, {"decoding": "autoregressive"}], ids=["direct", "paths"])
-def test_levels_that_are_close_to_each_other_are_all_answered(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_all_quantile_levels_are_answered_however_close(tmp_path: Path, settings: dict[str, Any]) -> None:
     levels = (0.1, 0.10000000000001, 1e-12, 1 - 1e-12)
     output = Model(tmp_path, **settings).run(
         Predict(SeriesInput(rows_of(1.0)), PredictOptions(horizon=1, quantiles=levels))
@@ -176,70 +177,71 @@ def test_levels_that_are_close_to_each_other_are_all_answered(tmp_path: Path, se
 
 
 @pytest.mark.parametrize("time", [END - 1, BEGIN - 50_400_000_000], ids=["the last year", "year 1, 14 hours east"])
-def test_times_at_the_ends_of_the_calendar_are_refused_by_name(tmp_path: Path, time: int) -> None:
-    model, given = Model(tmp_path), SeriesInput(rows_of(1.0), timestamps=(time,))
-    after = model.run(Predict(SeriesInput(rows_of(1.0))), model.run(Predict(given)).state).state
-    assert "input.timestamps[0] is" in refusal(model, given, after)
+def test_the_error_for_a_time_at_the_end_of_the_calendar_names_it(tmp_path: Path, time: int) -> None:
+    model, content = Model(tmp_path), SeriesInput(rows_of(1.0), timestamps=(time,))
+    state = model.run(Predict(SeriesInput(rows_of(1.0))), model.run(Predict(content)).state).state
+    assert "input.timestamps[0] is" in refusal(model, content, state)
 
 
-@EVERY
-@pytest.mark.parametrize("cuts", [[1] * 12, [5, 7], [1, 10, 1], [2, 1, 45]], ids=str)
-def test_any_pieces_are_one_pass(tmp_path: Path, settings: dict[str, Any], cuts: list[int]) -> None:
+@every_kind
+@pytest.mark.parametrize("counts", [[1] * 12, [5, 7], [1, 10, 1], [2, 1, 45]], ids=str)
+def test_steps_of_any_size_have_the_answers_of_a_single_step(
+    tmp_path: Path, settings: dict[str, Any], counts: list[int]
+) -> None:
     model = Model(tmp_path, **settings)
-    rows = series(model.trainer, sum(cuts))
+    rows = series(model.trainer, sum(counts))
     at_once, state, fed, scores, errors = model.feed(rows), None, 0, [], 0.0
-    for count in cuts:
+    for count in counts:
         outcome = model.feed(rows[fed : fed + count], state, skip=fed)
         state, fed = outcome.state, fed + count
         observed = outcome.output["observed"]
         scores += observed["anomaly_scores"] if observed else [None] * count
         errors += outcome.observation.absolute_error if outcome.observation else 0.0
     assert_same_forecast(outcome.output, at_once.output)
-    np.testing.assert_allclose(
-        np.array(scores, float), np.array(at_once.output["observed"]["anomaly_scores"], float), atol=PROBABILITY, rtol=0
-    )
+    expected = np.array(at_once.output["observed"]["anomaly_scores"], float)
+    np.testing.assert_allclose(np.array(scores, float), expected, atol=PROBABILITY, rtol=0)
     assert isinstance(at_once.observation, ForecastCheck)
     assert errors == pytest.approx(at_once.observation.absolute_error, abs=CLOSE * at_once.observation.values)
 
 
-def assert_same_forecast(one: Any, other: Any) -> None:
-    np.testing.assert_allclose(one["mean"], other["mean"], atol=CLOSE, rtol=0)
-    assert one["quantiles"].keys() == other["quantiles"].keys()
-    for level, values in one["quantiles"].items():
-        np.testing.assert_allclose(values, other["quantiles"][level], atol=CLOSE, rtol=0)
+def assert_same_forecast(actual: Any, expected: Any) -> None:
+    np.testing.assert_allclose(actual["mean"], expected["mean"], atol=CLOSE, rtol=0)
+    assert actual["quantiles"].keys() == expected["quantiles"].keys()
+    for level, values in actual["quantiles"].items():
+        np.testing.assert_allclose(values, expected["quantiles"][level], atol=CLOSE, rtol=0)
 
 
-@EVERY
-def test_batched_is_alone(tmp_path: Path, settings: dict[str, Any]) -> None:
+@every_kind
+def test_a_batch_has_the_answers_of_each_operation_alone(tmp_path: Path, settings: dict[str, Any]) -> None:
     model = Model(tmp_path, **settings)
     inputs = [series(model.trainer, count, seed=count) for count in (1, 4, 40, 9, 33)]
     alone = [model.feed(rows).output for rows in inputs]
-    sequences = [model.task.start(Predict(model.given(rows)), model.task.initial_state) for rows in inputs]
-    for outcome, output in zip(run_to_completion(model.task, sequences), alone, strict=True):
+    operations = [model.task.start(Predict(model.series_input(rows)), model.task.initial_state) for rows in inputs]
+    for outcome, output in zip(run_to_completion(model.task, operations), alone, strict=True):
         assert_same_forecast(outcome.output, output)
 
 
-def test_looking_changes_nothing_and_answers_what_the_step_did(tmp_path: Path) -> None:
+def test_a_forecast_without_rows_repeats_that_of_the_step_and_changes_no_state(tmp_path: Path) -> None:
     model = Model(tmp_path)
     fed = model.feed(series(model.trainer, 6))
-    looked = model.run(Predict(None), fed.state)
-    assert looked.output | {"mean": 0, "quantiles": 0} == fed.output | {"mean": 0, "quantiles": 0, "observed": None}
+    repeated = model.run(Predict(None), fed.state)
+    assert repeated.output | {"mean": 0, "quantiles": 0} == fed.output | {"mean": 0, "quantiles": 0, "observed": None}
     flat = [row[0] for row in fed.output["mean"]]
-    np.testing.assert_allclose(looked.output["mean"], flat, atol=CLOSE, rtol=0)
-    assert looked.timesteps == 0
-    assert looked.state == fed.state
+    np.testing.assert_allclose(repeated.output["mean"], flat, atol=CLOSE, rtol=0)
+    assert repeated.timesteps == 0
+    assert repeated.state == fed.state
 
 
-def test_what_if_another_future_comes(tmp_path: Path) -> None:
+def test_other_known_covariates_give_another_forecast_and_change_no_state(tmp_path: Path) -> None:
     model = Model(tmp_path, **FULL)
     fed = model.feed(series(model.trainer, 6))
-    other = SeriesInput(None, future=((500.0,), (400.0,), (300.0,), (200.0,)))
-    looked = model.run(Predict(other), fed.state)
-    assert looked.output["mean"] != fed.output["mean"]
-    assert looked.state == fed.state
+    other_future = SeriesInput(None, future=((500.0,), (400.0,), (300.0,), (200.0,)))
+    other = model.run(Predict(other_future), fed.state)
+    assert other.output["mean"] != fed.output["mean"]
+    assert other.state == fed.state
 
 
-def test_numbers_are_answered_as_they_came(tmp_path: Path) -> None:
+def test_the_output_has_the_shape_of_the_input(tmp_path: Path) -> None:
     model = Model(tmp_path)
     rows = rows_of(101.0, 95.0, 90.0)
     nested = model.run(Predict(SeriesInput(rows))).output["mean"]
@@ -255,35 +257,43 @@ def test_a_shorter_horizon_is_the_beginning_of_the_longer_one(tmp_path: Path) ->
     assert short["horizon"] == 2
 
 
-def test_the_first_row_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
-    model = Model(tmp_path)
-    first = model.run(Predict(SeriesInput(rows_of(100.0))))
+def observe(model: Model, value: float, state: bytes) -> Any:
+    """Return the statistics of one more row."""
+    return model.run(Predict(SeriesInput(rows_of(value))), state).output["observed"]
+
+
+def test_the_first_row_is_not_compared_with_a_forecast(tmp_path: Path) -> None:
+    first = Model(tmp_path).run(Predict(SeriesInput(rows_of(100.0))))
     assert first.output["observed"] is None
     assert first.observation is None
-    second = model.run(Predict(SeriesInput(rows_of(140.0))), first.state)
-    expected = first.output["mean"][0][0]
-    assert second.output["observed"]["mean_absolute_error"] == pytest.approx(140.0 - expected, abs=CLOSE)
-    low, high = first.output["quantiles"]["0.1"][0][0], first.output["quantiles"]["0.9"][0][0]
-    at_tenth = model.run(Predict(SeriesInput(rows_of(low))), first.state).output["observed"]["anomaly_scores"]
-    at_ninetieth = model.run(Predict(SeriesInput(rows_of(high))), first.state).output["observed"]["anomaly_scores"]
-    assert at_tenth == pytest.approx([0.8], abs=1e-4)
-    assert at_ninetieth == pytest.approx([0.8], abs=1e-4)
 
 
-def test_the_further_off_the_higher_the_score(tmp_path: Path) -> None:
+def test_the_error_of_a_row_is_its_difference_from_the_forecast_before(tmp_path: Path) -> None:
     model = Model(tmp_path)
-    before = model.feed(series(model.trainer, 6, missing=0.0)).state
-    scores = [
-        model.run(Predict(SeriesInput(rows_of(value))), before).output["observed"]["anomaly_scores"][0]
-        for value in (100.0, 300.0, 1000.0, 1e6)
-    ]
+    first = model.run(Predict(SeriesInput(rows_of(100.0))))
+    error = 140.0 - first.output["mean"][0][0]
+    assert observe(model, 140.0, first.state)["mean_absolute_error"] == pytest.approx(error, abs=CLOSE)
+
+
+@pytest.mark.parametrize("level", ["0.1", "0.9"])
+def test_the_anomaly_score_of_a_quantile_is_the_probability_of_nearer_values(tmp_path: Path, level: str) -> None:
+    model = Model(tmp_path)
+    first = model.run(Predict(SeriesInput(rows_of(100.0))))
+    value = first.output["quantiles"][level][0][0]
+    assert observe(model, value, first.state)["anomaly_scores"] == pytest.approx([0.8], abs=1e-4)
+
+
+def test_the_anomaly_score_grows_with_the_error(tmp_path: Path) -> None:
+    model = Model(tmp_path)
+    state = model.feed(series(model.trainer, 6, missing=0.0)).state
+    scores = [observe(model, value, state)["anomaly_scores"][0] for value in (100.0, 300.0, 1000.0, 1e6)]
     assert scores == sorted(scores)
     assert all(0 <= score <= 1 for score in scores)
     assert scores[-1] == 1.0
 
 
 @pytest.mark.parametrize("values", [[100.0] * 8, [None] * 8, [7.0, *[None] * 7]], ids=["constant", "missing", "one"])
-def test_a_series_without_news_is_answered(tmp_path: Path, values: list[float | None]) -> None:
+def test_a_series_that_is_constant_or_missing_has_a_forecast(tmp_path: Path, values: list[float | None]) -> None:
     model = Model(tmp_path, missing_indicator=True)
     outcome = model.run(Predict(SeriesInput(rows_of(*values))))
     assert all(math.isfinite(row[0]) for row in outcome.output["mean"])
@@ -292,20 +302,28 @@ def test_a_series_without_news_is_answered(tmp_path: Path, values: list[float | 
     assert (observed is None) is (values[1] is None)
 
 
-def test_forecasts_can_be_repeated_and_seeds_differ(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{}, {"seed": 0}], ids=str)
+def test_a_forecast_without_a_seed_is_repeated_with_that_or_seed_0(tmp_path: Path, options: dict[str, Any]) -> None:
     model = Model(tmp_path, **PATHS)
     rows = series(model.trainer, 5)
-    one, same = model.feed(rows, samples=3), model.feed(rows, samples=3)
-    assert one.output == same.output
-    assert model.feed(rows, samples=3, seed=0).output == one.output
-    other = model.feed(rows, samples=3, seed=5).output
-    assert other["samples"] != one.output["samples"]
-    assert len(one.output["samples"]) == 3
-    assert np.array(one.output["samples"]).shape == (3, 6, 1)
+    assert model.feed(rows, samples=3, **options).output == model.feed(rows, samples=3).output
+
+
+def test_another_seed_draws_other_samples(tmp_path: Path) -> None:
+    model = Model(tmp_path, **PATHS)
+    rows = series(model.trainer, 5)
+    samples, others = (model.feed(rows, samples=3, seed=seed).output["samples"] for seed in (0, 5))
+    assert others != samples
+
+
+def test_samples_are_paths_by_steps_by_targets(tmp_path: Path) -> None:
+    model = Model(tmp_path, **PATHS)
+    output = model.feed(series(model.trainer, 5), samples=3).output
+    assert np.array(output["samples"]).shape == (3, 6, 1)
 
 
 def test_paths_follow_the_network_step_by_step(tmp_path: Path) -> None:
-    """A network of points has one path: feeding its own answers gives the same forecast."""
+    """The single path of a point forecaster is that of feeding its own forecasts as rows."""
     model = Model(tmp_path, decoding="autoregressive", distribution="point", horizon=5, output_residual=True)
     rows = series(model.trainer, 6, missing=0.0)
     forecast = model.feed(rows).output["mean"]
@@ -316,8 +334,8 @@ def test_paths_follow_the_network_step_by_step(tmp_path: Path) -> None:
         rows = [*rows, [value]]
 
 
-def test_paths_spread_as_the_distribution_says(tmp_path: Path) -> None:
-    """After one step, paths are draws of a known distribution."""
+def test_paths_are_drawn_from_the_distribution(tmp_path: Path) -> None:
+    """The first step of the paths is drawn from a known distribution."""
     model = Model(tmp_path, decoding="autoregressive", distribution="student_t", horizon=1)
     rows = series(model.trainer, 6)
     parameters = model.trainer(rows, None, None)[0][0, 0].double().numpy()
@@ -347,39 +365,63 @@ def test_rows_left_out_of_a_regular_series_are_missing_rows(tmp_path: Path) -> N
     assert_same_forecast(skipped.output, whole.output)
     assert skipped.timesteps == 2
     assert len(skipped.output["observed"]["anomaly_scores"]) == 2
+
+
+def test_a_gap_between_requests_is_filled_with_missing_rows(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True)
+    whole = model.feed([[110.0], [None], [None], [95.0]])
     first = model.run(Predict(SeriesInput(rows_of(110.0), timestamps=(START,))))
-    later = SeriesInput(rows_of(95.0), timestamps=(START + 3 * HALF_HOUR + 40_000_000,))
-    assert model.run(Predict(later), first.state).timesteps == 1
+    later = model.run(Predict(SeriesInput(rows_of(95.0), timestamps=(START + 3 * HALF_HOUR,))), first.state)
+    assert_same_forecast(later.output, whole.output)
+    assert later.timesteps == 1
 
 
-def test_rows_at_another_pace_keep_to_the_grid(tmp_path: Path) -> None:
-    """Every 40 minutes on a grid of 30: three rows are four steps, in one block as one by one."""
+def test_a_row_some_seconds_off_its_step_is_accepted_after_a_gap(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True)
+    first = model.run(Predict(SeriesInput(rows_of(110.0), timestamps=(START,))))
+    late = SeriesInput(rows_of(95.0), timestamps=(START + 3 * HALF_HOUR + 40_000_000,))
+    assert model.run(Predict(late), first.state).timesteps == 1
+
+
+def test_rows_at_another_interval_are_placed_on_the_regular_steps(tmp_path: Path) -> None:
+    """Three rows every 40 minutes are four steps of 30 minutes, in one request or in several."""
     model, minute = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True), 60_000_000
-    times = [START + 40 * minute * at for at in range(10)]
-    block = model.run(Predict(SeriesInput(rows_of(*[100.0] * 10), timestamps=tuple(times))))
+    times = [START + 40 * minute * number for number in range(10)]
+    at_once = model.run(Predict(SeriesInput(rows_of(*[100.0] * 10), timestamps=tuple(times))))
     state = None
     for time in times:
         outcome = model.run(Predict(SeriesInput(rows_of(100.0), timestamps=(time,))), state)
         state = outcome.state
-    assert_same_forecast(outcome.output, block.output)
-    assert model.task.state_codec.from_bytes(block.state).count == 13
-    assert model.task.state_codec.from_bytes(block.state).time == START + 12 * 30 * minute
+    assert_same_forecast(outcome.output, at_once.output)
+    stream = model.task.state_codec.from_bytes(at_once.state)
+    assert (stream.count, stream.time) == (13, START + 12 * 30 * minute)
 
 
-def test_static_features_are_told_once(tmp_path: Path) -> None:
-    model = Model(tmp_path, features=["a", "place"], target=["a"], static=["place"])
-    told = model.run(Predict(SeriesInput(((100.0, 130.0), (101.0, 130.0)))))
-    once = model.run(Predict(SeriesInput(((100.0, 130.0), (101.0, None)))))
-    assert once.output == told.output
-    far = model.run(Predict(SeriesInput(((100.0, 1e6),)))).state
-    assert model.run(Predict(SeriesInput(((101.0, 1e6),))), far).timesteps == 1
-    assert "input.values[0][1] | input.values[0][1] is 90: expected 130 as before" in refusal(
-        model, SeriesInput(((99.0, 90.0),)), told.state
-    )
+STATIC: dict[str, Any] = {"features": ["a", "place"], "target": ["a"], "static": ["place"]}
+
+
+def test_a_static_feature_need_not_be_repeated(tmp_path: Path) -> None:
+    model = Model(tmp_path, **STATIC)
+    repeated = model.run(Predict(SeriesInput(((100.0, 130.0), (101.0, 130.0)))))
+    missing = model.run(Predict(SeriesInput(((100.0, 130.0), (101.0, None)))))
+    assert missing.output == repeated.output
+
+
+def test_a_static_feature_beyond_the_clamp_can_be_repeated(tmp_path: Path) -> None:
+    model = Model(tmp_path, **STATIC)
+    state = model.run(Predict(SeriesInput(((100.0, 1e6),)))).state
+    assert model.run(Predict(SeriesInput(((101.0, 1e6),))), state).timesteps == 1
+
+
+def test_a_static_feature_that_changes_is_refused(tmp_path: Path) -> None:
+    model = Model(tmp_path, **STATIC)
+    state = model.run(Predict(SeriesInput(((100.0, 130.0),)))).state
+    message = refusal(model, SeriesInput(((99.0, 90.0),)), state)
+    assert "input.values[0][1] | input.values[0][1] is 90: expected 130 as before" in message
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("content", "message"),
     [
         (None, "input.values | input.values is missing: expected at least one observation"),
         (SeriesInput(((1.0,), (1.0, 2.0))), "input.values[1] | input.values[1] has 2 numbers: expected 1 (load)"),
@@ -402,8 +444,8 @@ def test_static_features_are_told_once(tmp_path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_bad_input_is_refused_by_name(tmp_path: Path, given: SeriesInput, message: str) -> None:
-    assert message in refusal(Model(tmp_path), given)
+def test_the_error_for_an_invalid_input_names_the_field(tmp_path: Path, content: SeriesInput, message: str) -> None:
+    assert message in refusal(Model(tmp_path), content)
 
 
 @pytest.mark.parametrize(
@@ -415,22 +457,26 @@ def test_bad_input_is_refused_by_name(tmp_path: Path, given: SeriesInput, messag
     ],
     ids=str,
 )
-def test_bad_options_are_refused_by_name(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_the_error_for_an_invalid_option_names_it(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     assert message in refusal(Model(tmp_path), SeriesInput(rows_of(1.0)), **options)
 
 
 @pytest.mark.parametrize("options", [{"quantiles": (0.5,)}, {"samples": 2}], ids=str)
-def test_points_have_no_quantiles_and_samples(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_quantiles_and_samples_of_a_point_forecaster_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     model = Model(tmp_path, distribution="point")
     assert "expected none, since the model forecasts points" in refusal(model, SeriesInput(rows_of(1.0)), **options)
 
 
-def test_a_calendar_needs_times(tmp_path: Path) -> None:
+def test_rows_without_times_are_refused_by_a_model_that_reads_the_calendar(tmp_path: Path) -> None:
     model = Model(tmp_path, calendar=["hour_of_day"])
     assert "input.timestamps is missing: expected one time per row" in refusal(model, SeriesInput(rows_of(1.0)))
+
+
+def test_a_row_before_the_last_one_is_refused(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"])
     state = model.run(Predict(SeriesInput(rows_of(1.0), timestamps=(START,)))).state
-    back = SeriesInput(rows_of(1.0), timestamps=(START - HALF_HOUR,))
-    assert "expected a time after 2025-06-22T22:30:00Z" in refusal(model, back, state)
+    earlier = SeriesInput(rows_of(1.0), timestamps=(START - HALF_HOUR,))
+    assert "expected a time after 2025-06-22T22:30:00Z" in refusal(model, earlier, state)
 
 
 @pytest.mark.parametrize(
@@ -441,28 +487,38 @@ def test_a_calendar_needs_times(tmp_path: Path) -> None:
         (((1.0, 2.0),) * 4, "input.future[0] has 2 numbers: expected one row of 1 (k)"),
     ],
 )
-def test_known_covariates_cover_the_horizon(tmp_path: Path, future: Any, message: str) -> None:
+def test_known_covariates_that_do_not_cover_the_horizon_are_refused(tmp_path: Path, future: Any, message: str) -> None:
     model = Model(tmp_path, features=["a", "k"], target=["a"], known=["k"], context={"size": 3}, local={"size": 3})
     assert message in refusal(model, SeriesInput(((1.0, 2.0),), future=future))
 
 
-def test_a_forecaster_neither_scores_nor_generates_and_opens_without_input(tmp_path: Path) -> None:
-    model, given = Model(tmp_path), SeriesInput(rows_of(1.0))
-    for operation in (Score(given), Generate(given), OpenSession(given)):
-        with pytest.raises(InvalidRequest):
-            model.run(operation)
+@pytest.mark.parametrize("operation_type", [Score, Generate, OpenSession])
+def test_a_forecaster_refuses_other_operations(tmp_path: Path, operation_type: Callable[..., Operation]) -> None:
+    with pytest.raises(InvalidRequest):
+        Model(tmp_path).run(operation_type(SeriesInput(rows_of(1.0))))
 
 
-def test_more_rows_than_the_limit_are_too_long(tmp_path: Path) -> None:
+def test_more_rows_than_the_limit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputTooLong, match=r"input\.values has 51 rows: expected at most 50"):
         Model(tmp_path).feed([[1.0]] * 51)
 
 
-def test_a_damaged_state_is_never_fed(tmp_path: Path) -> None:
+def test_a_state_is_restored_from_its_bytes(tmp_path: Path) -> None:
     model = Model(tmp_path, **FULL)
     state = model.feed(series(model.trainer, 6)).state
     assert len(state) == model.task.state_codec.state_bytes
-    for broken in (state[:-1], b"", state[:16] + b"\xff" * 4 + state[20:], state[:-4] + b"\x00\x00\xc0\x7f"):
-        with pytest.raises(StateCorrupted):
-            model.task.state_codec.from_bytes(broken)
     assert model.task.state_codec.to_bytes(model.task.state_codec.from_bytes(state)) == state
+
+
+@pytest.mark.parametrize("change", ["short", "empty", "nan first", "nan last"])
+def test_a_damaged_state_is_refused(tmp_path: Path, change: str) -> None:
+    model = Model(tmp_path, **FULL)
+    raw = model.feed(series(model.trainer, 6)).state
+    damaged = {
+        "short": raw[:-1],
+        "empty": b"",
+        "nan first": raw[:16] + b"\xff" * 4 + raw[20:],
+        "nan last": raw[:-4] + b"\x00\x00\xc0\x7f",
+    }[change]
+    with pytest.raises(StateCorrupted):
+        model.task.state_codec.from_bytes(damaged)
