@@ -1,4 +1,4 @@
-"""What the use cases need of the outside, as protocols; `service/bootstrap.py` plugs the real parts in."""
+"""Ports of the application: protocols of the parts that its use cases need. `service/bootstrap.py` wires them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
@@ -9,119 +9,132 @@ from service.domain.sessions import IndexPosition, Record, SessionPage
 
 
 class Clock(Protocol):
-    """Time as the service sees it."""
+    """Source of the current time."""
 
     def now(self) -> int:
-        """Milliseconds since 1970."""
+        """Return milliseconds since 1970."""
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards, for durations and deadlines."""
+        """Return seconds of a clock that never goes back, for durations and deadlines."""
 
 
 class Engine(Protocol):
-    """Runs operations on the loaded model versions."""
+    """Engine that runs operations on the loaded model versions."""
 
     def versions(self) -> list[ModelVersion]:
-        """All loaded versions, those of one model next to each other, the newest last."""
+        """Return all loaded versions. Those of one model are adjacent, the newest last."""
 
     def initial_state(self, model: ModelVersion) -> bytes:
-        """State 0 of a session."""
+        """Return the encoded initial state of a session."""
 
     async def run(
         self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
     ) -> Outcome:
-        """Run `operation` from `state` (None: state 0). Raises InvalidRequest before anything is queued."""
+        """Run `operation` from `state`, or from the initial state if it is None.
+
+        `deadline` is on the monotonic clock. Raises InvalidRequest before the operation is queued, ModelNotReady,
+        Overloaded, DeadlineExceeded, StateCorrupted and InternalError.
+        """
 
     def healthy(self) -> bool:
-        """False once the engine has died; it does not recover by itself."""
+        """Return False once the engine has failed. It does not recover by itself."""
 
 
 class ParsedStateFile(Protocol):
-    """A safetensors file that was read, its tensors not yet compared with a model."""
+    """Parsed safetensors file, whose tensors are not yet compared with a model."""
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """What the file says of itself."""
+        """Metadata of the file's header."""
 
     def state(self, model: ModelVersion) -> bytes:
-        """The state as a session of `model` stores it. Raises InvalidRequest for tensors that do not fit."""
+        """Return the state as a session of `model` stores it. Raises InvalidRequest for tensors that do not fit."""
 
 
 class StateFiles(Protocol):
-    """Turns stored states into safetensors files, and back."""
+    """Converter between stored states and safetensors files."""
 
     def write(self, model: ModelVersion, state: bytes, metadata: Mapping[str, str]) -> bytes:
-        """The file of a stored state. Raises StateCorrupted."""
+        """Return the file of a stored state. Raises StateCorrupted."""
 
     def read(self, content: bytes) -> ParsedStateFile:
-        """Read a file. Raises InvalidRequest that says what it is instead."""
+        """Parse a file. Raises InvalidRequest for any other content."""
 
 
 class StateStore(Protocol):
-    """Keeps the records of sessions. Raises StoreUnavailable, StoreFull and StateCorrupted."""
+    """Store of session records. Raises StoreUnavailable, StoreFull and StateCorrupted."""
 
     async def secret(self) -> bytes:
-        """32 random bytes that all workers of this store share, made by whoever asks first."""
+        """Return 32 random bytes that all workers share. The first worker that asks generates them."""
 
     async def read(self, tenant: str, session_id: str) -> Record | None:
-        """The record, or None where there is none. Raises SessionEnded for 24 hours after `end`."""
+        """Return the record, or None if there is none. Raises SessionEnded for 24 hours after `end`."""
 
     def cached(self, tenant: str, session_id: str) -> Record | None:
-        """The record as this worker last saw it; it may be out of date, which `write` finds out. None: read it."""
+        """Return the record that this worker read or wrote last, or None if it must be read.
+
+        It may be outdated: `write` raises WriteConflict then.
+        """
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
-        """Store a first record; where one exists, return that one instead. Raises SessionEnded."""
+        """Store a first record, or return the existing one. Raises SessionEnded."""
 
     async def write(self, tenant: str, session_id: str, record: Record) -> Record:
-        """Replace the record whose `token` this one carries; returns it with its new token.
+        """Replace the record whose `token` this one carries; return it with its new token.
 
-        Raises WriteConflict when the stored record is another by now or is gone, DurabilityNotReached when it was
-        written but not confirmed as its durability demands.
+        Raises WriteConflict if another record is stored by now, or none. Raises DurabilityNotReached if the record was
+        written, but its durability level was not reached in time.
         """
 
     async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
-        """Wait until the record, which was read, is as durable as it demands.
+        """Wait until a record that was read has reached its durability level.
 
-        Raises WriteConflict where another one is stored by now, and DurabilityNotReached.
+        Raises WriteConflict if another record is stored by now, and DurabilityNotReached.
         """
 
     async def end(self, tenant: str, session_id: str) -> bool:
-        """Replace the record by a tombstone for 24 hours; False where there is none. Raises SessionEnded."""
+        """Replace the record by a tombstone for 24 hours; return False if there is none. Raises SessionEnded."""
 
     async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
-        """Live sessions of `tenant`, newest first. Raises InvalidRequest for a cursor that it did not make."""
+        """Return live sessions of `tenant`, newest first. Raises InvalidRequest for any other cursor than its own."""
 
     async def active(self) -> int:
-        """How many sessions of all tenants are live, by the expiry index; drops and counts expired entries."""
+        """Return the number of live sessions of all tenants. Removes expired index entries and reports their number."""
 
     async def ping(self) -> None:
-        """Return when the store answers."""
+        """Return when the store replies."""
 
 
 class ModelRepository(Protocol):
-    """The folders of model versions, and what of them is loaded into the engine."""
+    """Repository of model versions, which loads them into the engine."""
 
     async def scan(self) -> list[VersionFolder]:
-        """The version folders, the newest of each model first. Raises ModelFolderError without a folder of models."""
+        """Return the version folders, the newest of each model first.
+
+        Raises ModelFolderError if there is no folder of models.
+        """
 
     async def list_folders(self) -> list[VersionFolder]:
-        """Return the version folders on disk, none of them `settled`; scans are not affected. Raises as `scan`."""
+        """Return the version folders on disk, none of them `settled`. Scans are not affected. Raises as `scan`."""
 
     async def load(
-        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+        self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> ModelVersion | None:
-        """Load a version aside and have it join; None where it is refused, which is logged, or changed meanwhile."""
+        """Load a version, await `announce`, and register it. Other versions serve meanwhile.
+
+        Returns None if the version was refused, which is logged, or changed meanwhile.
+        """
 
     def unload(self, version_key: VersionKey) -> None:
-        """Have a version leave, and give its memory back."""
+        """Unregister a version and free its memory."""
 
 
 class WorkerRegistry(Protocol):
-    """The versions that each worker serves, shared by all workers. Raises StoreUnavailable and StoreFull."""
+    """Registry of the versions that each worker serves, shared by all. Raises StoreUnavailable and StoreFull."""
 
     @property
     def worker(self) -> str:
-        """This worker's unique name."""
+        """Unique name of this worker."""
 
     async def heartbeat(self, served: Sequence[ServedVersion]) -> ClusterView:
         """Publish this worker's versions; return everyone's."""
@@ -147,7 +160,7 @@ class WorkerRegistry(Protocol):
 
 
 class RequestObserver(Protocol):
-    """Receives the events of requests."""
+    """Receiver of the events of requests."""
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None: ...
     def in_flight(self, change: int) -> None: ...
@@ -155,14 +168,14 @@ class RequestObserver(Protocol):
 
 
 class ModelObserver(Protocol):
-    """Receives the events of model versions."""
+    """Receiver of the events of model versions."""
 
     def model_loaded(self, model: ModelVersion) -> None: ...
     def model_unloaded(self, model: ModelVersion) -> None: ...
 
 
 class SessionObserver(Protocol):
-    """Receives the events of sessions and their steps."""
+    """Receiver of the events of sessions and their steps."""
 
     def step(self, outcome: str) -> None: ...
     def session_created(self, model: str) -> None: ...
@@ -171,7 +184,7 @@ class SessionObserver(Protocol):
 
 
 class Observer(RequestObserver, ModelObserver, SessionObserver, Protocol):
-    """Receives all events of the use cases; implemented by `service/telemetry`.
+    """Receiver of all events of the use cases; implemented by `service/telemetry`.
 
     The engine and the store declare the events that they report in protocols of their own.
     """

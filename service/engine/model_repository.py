@@ -1,4 +1,4 @@
-"""The folder of models, watched: what lies there, whether it keeps still, and loading it aside while others serve."""
+"""Repository of the model versions on disk: scans for changed folders, and loading while other versions serve."""
 
 import asyncio
 import ctypes
@@ -20,8 +20,9 @@ from service.tasks.registry import ARCHITECTURES, version_folders
 
 log = logging.getLogger(__name__)
 
-Place = tuple[str, str]
-#: glibc's malloc_trim; other C libraries have none.
+#: Model and version.
+Name = tuple[str, str]
+#: malloc_trim of glibc. Other C libraries have no such function.
 TRIM: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
 
 
@@ -47,89 +48,97 @@ class FolderModelRepository:
         self._dtype_of = dtype_of
         self._device = device
         self._architectures = architectures
-        self._before: dict[Place, str] | None = None
-        # Fingerprints of the folders that were loaded in their present content, None for those that were refused.
-        self._judged: dict[tuple[Place, str], str | None] = {}
+        self._last_signatures: dict[Name, str] | None = None
+        # Fingerprints of the folders that were loaded in their present content, None for refused ones.
+        self._fingerprints: dict[tuple[Name, str], str | None] = {}
 
     async def scan(self) -> list[VersionFolder]:
-        """Return the version folders, newest first. Those that two scans found unchanged are settled, at first all.
+        """Return the version folders, newest first. A folder is settled if two scans found it unchanged.
 
-        A removed folder is returned once more, unsettled. Raises ModelFolderError if there is no folder of models.
+        The first scan settles all folders. A removed folder is returned once more, unsettled. Raises ModelFolderError
+        if there is no folder of models.
         """
-        found = await asyncio.to_thread(_signatures, self._models)
-        before = found if self._before is None else self._before
-        self._before = found
-        now = before | found
-        self._judged = {key: value for key, value in self._judged.items() if now.get(key[0]) == key[1]}
+        current = await asyncio.to_thread(_signatures, self._models)
+        previous = current if self._last_signatures is None else self._last_signatures
+        self._last_signatures = current
+        signatures = previous | current
+        self._fingerprints = {
+            (name, signature): fingerprint
+            for (name, signature), fingerprint in self._fingerprints.items()
+            if signatures.get(name) == signature
+        }
         folders = [
-            self._folder(place, signature, settled=before.get(place) == found.get(place))
-            for place, signature in now.items()
+            self._folder(name, signature, settled=previous.get(name) == current.get(name))
+            for name, signature in signatures.items()
         ]
         return sorted(folders, key=lambda folder: (folder.model, -int(folder.version)))
 
     async def list_folders(self) -> list[VersionFolder]:
         """Return the version folders on disk, none of them settled. Scans are not affected."""
-        found = await asyncio.to_thread(_signatures, self._models)
-        return [self._folder(place, signature, settled=False) for place, signature in found.items()]
+        signatures = await asyncio.to_thread(_signatures, self._models)
+        return [self._folder(name, signature, settled=False) for name, signature in signatures.items()]
 
-    def _folder(self, place: Place, signature: str, *, settled: bool) -> VersionFolder:
-        key = (place, signature)
-        fingerprint = self._judged.get(key)
-        refused = key in self._judged and fingerprint is None
-        return VersionFolder(*place, signature, fingerprint, refused, settled)
+    def _folder(self, name: Name, signature: str, *, settled: bool) -> VersionFolder:
+        fingerprint = self._fingerprints.get((name, signature))
+        refused = fingerprint is None and (name, signature) in self._fingerprints
+        return VersionFolder(*name, signature, fingerprint, refused, settled)
 
     async def load(
-        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+        self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> ModelVersion | None:
-        """Load and register a version. Return None if it was refused, which is logged, or changed meanwhile."""
-        place = (folder.model, folder.version)
+        """Load and register a version. Return None if it was refused, which is logged, or changed meanwhile.
+
+        `announce` is awaited between the two.
+        """
         path = self._models / folder.model / folder.version
-        # Not as the thread's result: the executor's futures refer to theirs in circles, until a garbage collection.
-        found: list[LoadedModel] = []
+        # A list, because a result of the thread would stay in memory: the executor's futures are reference cycles.
+        results: list[LoadedModel] = []
         dtype = self._dtype_of(folder.model)
         load = partial(load_version, path, self._limits, dtype, self._device, self._architectures)
-        await asyncio.to_thread(_load_aside, found, path, load)
-        loaded = found.pop() if found else None
+        await asyncio.to_thread(_load_into, results, path, load)
+        loaded = results.pop() if results else None
         if await asyncio.to_thread(_signature, path) != folder.signature:
             return None
-        self._judged[place, folder.signature] = None if loaded is None else loaded.version.fingerprint
+        self._fingerprints[(folder.model, folder.version), folder.signature] = (
+            None if loaded is None else loaded.version.fingerprint
+        )
         if loaded is None:
             return None
-        if before_joining is not None:
-            await before_joining(loaded.version.version_key)
+        if announce is not None:
+            await announce(loaded.version.version_key)
         self._registry.register(loaded)
-        self._give_memory_back()
+        self._trim_memory()
         return loaded.version
 
     def unload(self, version_key: VersionKey) -> None:
         """Unregister a version and return its memory to the system."""
         self._registry.unregister(version_key)
-        self._give_memory_back()
+        self._trim_memory()
 
-    def _give_memory_back(self) -> None:
-        """Have the C library return what was freed: by itself glibc keeps most of it."""
+    def _trim_memory(self) -> None:
+        """Return freed memory to the system. By itself, glibc keeps most of it."""
         asyncio.get_running_loop().run_in_executor(None, TRIM, 0)
 
 
-def _load_aside(found: list[LoadedModel], path: Path, load: Callable[[], LoadedModel]) -> None:
-    torch.set_num_threads(1)  # torch counts by thread
+def _load_into(results: list[LoadedModel], path: Path, load: Callable[[], LoadedModel]) -> None:
+    torch.set_num_threads(1)  # this setting of torch applies to one thread
     try:
-        found.append(load())
+        results.append(load())
     except ModelFolderError as error:
         log.error("model version refused", extra={"folder": str(path), "reason": str(error)})
-    except Exception as error:  # whatever a folder holds, the others serve
+    except Exception as error:  # whatever a folder contains, the other versions serve
         log.error("model version refused", extra={"folder": str(path)}, exc_info=error)
 
 
-def _signatures(models: Path) -> dict[Place, str]:
+def _signatures(models: Path) -> dict[Name, str]:
     return {(folder.parent.name, folder.name): _signature(folder) for folder in version_folders(models)}
 
 
 def _signature(folder: Path) -> str:
-    """A digest of the names, sizes and times of change of a folder's files."""
+    """Return a digest of the names, sizes and modification times of a folder's files."""
     try:
         files = sorted((file.name, file.stat()) for file in folder.iterdir())
     except OSError as error:
         return f"unreadable: {error.strerror}"
-    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
-    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
+    properties = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
+    return hashlib.blake2b(repr(properties).encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""The port of state files: a session's state as a safetensors file, and back, checked against its model's layout."""
+"""Export and import of session states as safetensors files. Imports are checked against the model's layout."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from service.engine.registry import ModelRegistry
 from service.model_folder.safetensors_io import TensorFile, TensorFileError, parse_tensor_file, tensor_file
 from service.tasks.imported_tensors import ImportedTensors
 
-#: Room for the names of a thousand tensors. A longer header is no state's, and takes long to parse.
+#: Enough for the names of a thousand tensors. A longer header takes long to parse, and no state needs it.
 MAX_HEADER_BYTES = 131_072
 
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsStateFile:
-    """A file that was read: what it says of itself, and tensors that no model was asked about yet."""
+    """Parsed file: its metadata, and its tensors, which are not yet compared with a model."""
 
     registry: ModelRegistry
     file: TensorFile
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """The names and values of its header."""
+        """Names and values of the header's metadata."""
         return self.file.metadata
 
     def state(self, model: ModelVersion) -> bytes:
@@ -36,7 +36,7 @@ class SafetensorsStateFile:
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsStateFiles:
-    """Writes and reads the files of all loaded models."""
+    """Writer and reader of state files, the application's port `StateFiles`."""
 
     registry: ModelRegistry
 
@@ -46,7 +46,7 @@ class SafetensorsStateFiles:
         return tensor_file(codec.to_tensors(codec.from_bytes(state)), metadata)
 
     def read(self, content: bytes) -> SafetensorsStateFile:
-        """Read a file. Raises InvalidRequest that says what it is instead."""
+        """Parse a file. Raises InvalidRequest for any other content."""
         header = int.from_bytes(content[:8], "little")
         if MAX_HEADER_BYTES < header <= len(content):
             raise InvalidRequest(

@@ -63,14 +63,14 @@ class MemoryShelf:
         return [replace(one, settled=False) for one in await self.scan()]
 
     async def load(
-        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+        self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> ModelVersion | None:
         self._judged[folder.signature] = folder.signature not in self._disk.broken
         if not self._judged[folder.signature]:
             return None
         (version,) = (one for one in self._disk.versions if one.fingerprint == folder.signature)
-        if before_joining is not None:
-            await before_joining(version.version_key)
+        if announce is not None:
+            await announce(version.version_key)
         if self._disk.acquire is not None:
             await self._disk.acquire.wait()
         others = [one for one in self._engine.known if (one.name, one.version) != (version.name, version.version)]
@@ -458,11 +458,11 @@ class SlowlyCancelledRepository(MemoryShelf):
         self.begun = asyncio.Event()
 
     async def load(
-        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+        self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> ModelVersion | None:
         self.begun.set()
         try:
-            return await super().load(folder, before_joining)
+            return await super().load(folder, announce)
         finally:
             for _ in range(10):
                 await asyncio.sleep(0)
@@ -492,12 +492,12 @@ class FailingRepository(MemoryShelf):
         self.failed, self.loaded = False, asyncio.Event()
 
     async def load(
-        self, folder: VersionFolder, before_joining: Callable[[VersionKey], Awaitable[None]] | None = None
+        self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> ModelVersion | None:
         if not self.failed:
             self.failed = True
             raise OSError("the disk")
-        version = await super().load(folder, before_joining)
+        version = await super().load(folder, announce)
         self.loaded.set()
         return version
 
