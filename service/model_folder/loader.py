@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from service.domain.errors import ModelFolderError
 from service.domain.operations import ComputeDtype, Device, Json
 from service.model_folder.folder_spec import FolderSpec
-from service.model_folder.golden.comparison import Replay, Tolerance
+from service.model_folder.golden.comparison import Replay
 from service.model_folder.golden.replay import replay_golden
 from service.model_folder.model_card import read_card
 from service.model_folder.safetensors_io import StoredTensor, read_tensor_file
@@ -77,15 +77,11 @@ def read_checkpoint(
     weights = _weights(expected_shapes(spec, config), path, stored)
     description, metrics = read_card(folder)
     companions = spec.read_companions(folder, config)
-
-    def replay(path: Path, tensors: dict[str, Tensor], tolerance: Tolerance) -> Replay:
-        return spec.replay(path, tensors, network, companions, tolerance)
-
     network = assemble(spec, config, weights, config.dtype, device)
-    golden = replay_golden(folder, replay)
+    golden = replay_golden(folder, spec, network, companions)
     if dtype is not None and dtype != config.dtype:
         network = assemble(spec, config, weights, dtype, device)
-        golden = replay_golden(folder, replay, reduced=dtype)
+        golden = replay_golden(folder, spec, network, companions, reduced=dtype)
     return Checkpoint(
         path=folder,
         spec=spec,

@@ -38,7 +38,7 @@ class ArchitectureTools(ABC, Generic[ConfigT]):
         """Return a description of a recognized network that is not served, with the reason."""
         return f"{self.describe(parts)}: {error}"
 
-    def complete(self, raw: dict[str, Any], files: CompanionFiles) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+    def complete(self, raw: dict[str, Any], files: CompanionFiles) -> dict[str, Any]:
         """Return the fields of a config.json with those that follow from the files given to `pack`."""
         return raw
 
@@ -50,11 +50,11 @@ class ArchitectureTools(ABC, Generic[ConfigT]):
     def write_companions(self, folder: Path, config: ConfigT, files: CompanionFiles) -> None:
         """Write the files that decide how inputs are read. Raises ModelFolderError, and OSError for unreadable ones."""
 
-    def convert(self, source: Path, tensors: dict[str, Tensor], config: ConfigT) -> list[str]:  # noqa: ARG002 - likewise
+    def convert(self, source: Path, tensors: dict[str, Tensor], config: ConfigT) -> list[str]:
         """Convert the renamed tensors of a checkpoint in place, and return notes. Raises ModelFolderError."""
         return []
 
-    def explain_shape(self, name: str, config: ConfigT) -> str:  # noqa: ARG002 - likewise
+    def explain_shape(self, name: str, config: ConfigT) -> str:
         """Return the end of the message that a tensor has another shape than the configuration implies."""
         return ""
 

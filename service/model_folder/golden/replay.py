@@ -10,15 +10,16 @@ The recurrent state after the last timestep is one tensor per layer, `state.h_l{
 the other tensors.
 """
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from service.domain.operations import ComputeDtype
+from service.model_folder.folder_spec import CompanionsT, FolderSpec
 from service.model_folder.golden.comparison import Replay, Tolerance, read_tolerance
 from service.model_folder.safetensors_io import read_tensor_file
+from service.nets.network_spec import NetworkT
 
 FILE = "golden.safetensors"
 MAX_FRACTION: dict[ComputeDtype, float] = {"float32": 0.0, "bfloat16": 0.05, "int8": 0.1}
@@ -27,18 +28,20 @@ MAX_FRACTION: dict[ComputeDtype, float] = {"float32": 0.0, "bfloat16": 0.05, "in
 @torch.inference_mode()
 def replay_golden(
     folder: Path,
-    replay: Callable[[Path, dict[str, Tensor], Tolerance], Replay],
+    spec: FolderSpec[Any, NetworkT, CompanionsT],
+    network: NetworkT,
+    companions: CompanionsT,
     reduced: ComputeDtype = "float32",
 ) -> Replay | None:
-    """Replay the golden vectors of a folder, or return None if it has none.
+    """Replay the golden vectors of a folder on a network, or return None if it has none.
 
-    `replay` computes and compares them on a network. `reduced` is the compute dtype of a network whose weights
-    reproduced them before. Raises ModelFolderError for a file that does not fit the network, and for a larger
-    difference than is allowed.
+    `reduced` is the compute dtype of a network whose weights reproduced them before in the model's own dtype. Raises
+    ModelFolderError for a file that does not fit the network, and for a larger difference than is allowed.
     """
     path = folder / FILE
     if not path.exists():
         return None
     file = read_tensor_file(path)
     tensors = {name: stored.tensor() for name, stored in file.tensors.items()}
-    return replay(path, tensors, Tolerance(read_tolerance(path, file), MAX_FRACTION[reduced]))
+    tolerance = Tolerance(read_tolerance(path, file), MAX_FRACTION[reduced])
+    return spec.replay(path, tensors, network, companions, tolerance)

@@ -23,7 +23,7 @@ class EncoderDecoderTools(TextModelTools[EncoderDecoderConfig]):
     def recognizes(self, parts: Inventory) -> bool:
         return len(parts.groups) > 1 and bool(parts.embeddings)
 
-    def describe(self, parts: Inventory) -> str:  # noqa: ARG002 - all are described alike
+    def describe(self, parts: Inventory) -> str:
         return "an encoder-decoder, such as translation"
 
     def propose(self, parts: Inventory) -> Proposal:
@@ -37,8 +37,8 @@ class EncoderDecoderTools(TextModelTools[EncoderDecoderConfig]):
     def convert(self, source: Path, tensors: dict[str, Tensor], config: EncoderDecoderConfig) -> list[str]:
         return convert_encoder_decoder(source, tensors, config)
 
-    def metric(self, data: Path, task: AnyTask) -> Bleu:  # noqa: ARG002 - the text suits all
+    def metric(self, data: Path, task: AnyTask) -> Bleu:
         return Bleu(data)
 
-    def render(self, config: EncoderDecoderConfig, operation: Predict, output: dict[str, Any]) -> str:  # noqa: ARG002 - likewise
+    def render(self, config: EncoderDecoderConfig, operation: Predict, output: dict[str, Any]) -> str:
         return "\n".join(translation["text"] for translation in output["translations"])

@@ -42,7 +42,7 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
     def propose(self, parts: Inventory) -> Proposal:
         return propose_forecaster(parts)
 
-    def check_companions(self, target: Path, config: ForecasterConfig, files: CompanionFiles) -> None:  # noqa: ARG002 - the same for all
+    def check_companions(self, target: Path, config: ForecasterConfig, files: CompanionFiles) -> None:
         for kind, path in (("word list", files.vocab), ("tokenizer", files.tokenizer)):
             if path is not None:
                 raise ModelFolderError(f"{path}: found a {kind}, expected none: a forecaster reads numbers, not text")

@@ -23,10 +23,10 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
     def recognizes(self, parts: Inventory) -> bool:
         return len(parts.groups) == 1 and bool(parts.embeddings)
 
-    def describe(self, parts: Inventory) -> str:  # noqa: ARG002 - all are described alike
+    def describe(self, parts: Inventory) -> str:
         return "a language model over words or other tokens (task next-word)"
 
-    def describe_unsupported(self, parts: Inventory, error: UnsupportedNetwork) -> str:  # noqa: ARG002 - likewise
+    def describe_unsupported(self, parts: Inventory, error: UnsupportedNetwork) -> str:
         return str(error)
 
     def propose(self, parts: Inventory) -> Proposal:
@@ -47,8 +47,8 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
     def convert(self, source: Path, tensors: dict[str, Tensor], config: LanguageModelConfig) -> list[str]:
         return drop_tied_output(source, tensors, "embedding.weight") if config.tie_weights else []
 
-    def metric(self, data: Path, task: AnyTask) -> Perplexity:  # noqa: ARG002 - the text suits all
+    def metric(self, data: Path, task: AnyTask) -> Perplexity:
         return Perplexity(data)
 
-    def render(self, config: LanguageModelConfig, operation: Predict, output: dict[str, Any]) -> str:  # noqa: ARG002 - likewise
+    def render(self, config: LanguageModelConfig, operation: Predict, output: dict[str, Any]) -> str:
         return "\n".join(f"{token['probability']:.4f}  {token['token']}" for token in output["predictions"])

@@ -28,7 +28,7 @@ class TextModelTools(ArchitectureTools[ConfigT]):
         if files.tokenizer is not None:
             copy_tokenizers(files.tokenizer, folder, config.companion_files)
 
-    def read_input(self, model: str, config: ConfigT, arguments: PredictionArguments) -> TextInput:  # noqa: ARG002 - the text suits all
+    def read_input(self, model: str, config: ConfigT, arguments: PredictionArguments) -> TextInput:
         for option, file in (("--csv", arguments.series), ("--future", arguments.future)):
             if file is not None:
                 raise InvalidRequest(f"{option} is {file}: expected TEXT alone, since {model} reads words")
