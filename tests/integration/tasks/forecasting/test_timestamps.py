@@ -1,0 +1,71 @@
+"""Timestamps of rows, and the missing rows of regular series."""
+
+from pathlib import Path
+
+import pytest
+
+from service.domain.operations import Predict, SeriesInput
+from service.domain.rfc3339 import BEGIN, END
+from tests.forecast_folders import START
+from tests.forecast_trainer import Row
+from tests.integration.tasks.forecasting.forecast_model import HALF_HOUR, Model, assert_same_forecast, refusal, rows_of
+
+
+@pytest.mark.parametrize("time", [END - 1, BEGIN - 50_400_000_000], ids=["the last year", "year 1, 14 hours east"])
+def test_the_error_for_a_time_at_the_end_of_the_calendar_names_it(tmp_path: Path, time: int) -> None:
+    model, content = Model(tmp_path), SeriesInput(rows_of(1.0), timestamps=(time,))
+    state = model.run(Predict(SeriesInput(rows_of(1.0))), model.run(Predict(content)).state).state
+    assert "input.timestamps[0] is" in refusal(model, content, state)
+
+
+def test_rows_left_out_of_a_regular_series_are_missing_rows(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True)
+    rows: list[Row] = [[110.0], [None], [None], [95.0]]
+    whole = model.feed(rows)
+    gap = SeriesInput(rows_of(110.0, 95.0), timestamps=(START, START + 3 * HALF_HOUR))
+    skipped = model.run(Predict(gap))
+    assert_same_forecast(skipped.output, whole.output)
+    assert skipped.timesteps == 2
+    assert len(skipped.output["observed"]["anomaly_scores"]) == 2
+
+
+def test_a_gap_between_requests_is_filled_with_missing_rows(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True)
+    whole = model.feed([[110.0], [None], [None], [95.0]])
+    first = model.run(Predict(SeriesInput(rows_of(110.0), timestamps=(START,))))
+    later = model.run(Predict(SeriesInput(rows_of(95.0), timestamps=(START + 3 * HALF_HOUR,))), first.state)
+    assert_same_forecast(later.output, whole.output)
+    assert later.timesteps == 1
+
+
+def test_a_row_some_seconds_off_its_step_is_accepted_after_a_gap(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True)
+    first = model.run(Predict(SeriesInput(rows_of(110.0), timestamps=(START,))))
+    late = SeriesInput(rows_of(95.0), timestamps=(START + 3 * HALF_HOUR + 40_000_000,))
+    assert model.run(Predict(late), first.state).timesteps == 1
+
+
+def test_rows_at_another_interval_are_placed_on_the_regular_steps(tmp_path: Path) -> None:
+    """Three rows every 40 minutes are four steps of 30 minutes, in one request or in several."""
+    model, minute = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True), 60_000_000
+    times = [START + 40 * minute * number for number in range(10)]
+    at_once = model.run(Predict(SeriesInput(rows_of(*[100.0] * 10), timestamps=tuple(times))))
+    state = None
+    for time in times:
+        outcome = model.run(Predict(SeriesInput(rows_of(100.0), timestamps=(time,))), state)
+        state = outcome.state
+    assert_same_forecast(outcome.output, at_once.output)
+    stream = model.task.state_codec.from_bytes(at_once.state)
+    assert (stream.count, stream.time) == (13, START + 12 * 30 * minute)
+
+
+def test_rows_without_times_are_refused_by_a_model_that_reads_the_calendar(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"])
+    assert "input.timestamps is missing: expected one time per row" in refusal(model, SeriesInput(rows_of(1.0)))
+
+
+def test_a_row_before_the_last_one_is_refused(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"])
+    state = model.run(Predict(SeriesInput(rows_of(1.0), timestamps=(START,)))).state
+    earlier = SeriesInput(rows_of(1.0), timestamps=(START - HALF_HOUR,))
+    assert "expected a time after 2025-06-22T22:30:00Z" in refusal(model, earlier, state)

@@ -1,0 +1,38 @@
+"""Scores of given translations."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from service.tasks.limits import TextLimits
+from service.tasks.registry import load_task
+from tests.integration.tasks.translation.translator import END, WORDS, Oracle, make_task, run, translate
+from tests.rounding import LOGIT
+from tests.translation_folders import write_encoder_decoder
+from tests.translation_requests import ScoreTranslation
+
+
+def test_the_score_of_a_translation_is_that_of_the_same_target(tmp_path: Path) -> None:
+    task = make_task(tmp_path, words=WORDS)
+    for translation in translate(task, "x y x", beam_size=4, alternatives=3, max_tokens=5):
+        scored = run(task, ScoreTranslation("x y x", translation["text"])).output
+        tokens = translation["tokens"]
+        if tokens[-1] == "</s>":
+            assert scored["tokens"] == tokens
+            total = translation["score"] * len(tokens)
+            assert scored["total_logprob"] == pytest.approx(total, abs=LOGIT * len(tokens))
+        assert scored["perplexity"] == pytest.approx(math.exp(-scored["total_logprob"] / len(scored["tokens"])), 1e-4)
+
+
+def test_unknown_words_of_a_target_are_scored_and_reported(tmp_path: Path) -> None:
+    folder = write_encoder_decoder(tmp_path, words=WORDS)
+    outcome = run(load_task(folder, TextLimits())[1], ScoreTranslation("x", "a zebra </s>"))
+    assert outcome.output["unknown"][0] == "zebra"
+    oracle = Oracle(folder, [3, END])
+    assert outcome.output["logprobs"][:2] == pytest.approx(
+        [oracle.logprobs(())[3], oracle.logprobs((3,))[0]], abs=LOGIT
+    )
+    assert outcome.observation is not None
+    assert outcome.observation.tokens == len(outcome.output["tokens"])
+    assert "</s>" not in outcome.output["unknown"] or outcome.output["tokens"].count("</s>") == 2

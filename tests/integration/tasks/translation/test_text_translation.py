@@ -1,0 +1,77 @@
+"""Translation of texts: sentences, alternatives and attention."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from service.engine.runner import outcome_of, run_timestep
+from service.tasks.translation.task import TranslationTask
+from tests.integration.tasks.translation.translator import SENTENCES, make_task, translate
+from tests.rounding import LOGIT, PROBABILITY
+from tests.translation_folders import MARKS
+from tests.translation_requests import Translate, TranslateOptions
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_text_is_translated_sentence_by_sentence_and_keeps_its_white_space(task: TranslationTask, size: int) -> None:
+    text = f"  {SENTENCES}\n\nWho are you? "
+    sentences = ["I am hungry.", "Where is Tom?", "I don't know.", "Who are you?"]
+    parts = [translate(task, sentence, beam_size=size)[0] for sentence in sentences]
+    whole = translate(task, text, beam_size=size)[0]
+    separators = [" ", " ", "\n\n", ""]
+    assert whole["text"] == "".join(part["text"] + space for part, space in zip(parts, separators, strict=True))
+    assert whole["tokens"] == [token for part in parts for token in part["tokens"]]
+    total = sum(part["score"] * len(part["tokens"]) for part in parts)
+    assert whole["score"] == pytest.approx(total / len(whole["tokens"]), abs=LOGIT)
+
+
+def test_a_long_text_occupies_a_few_rows_at_a_time(task: TranslationTask) -> None:
+    operation = task.start(Translate("I am hungry. " * 14, TranslateOptions(beam_size=4)), None)
+    max_rows = 0
+    while not operation.finished:
+        assert run_timestep(task, [operation]) == [None]
+        max_rows = max(max_rows, sum(len(active.search.ids) for active in operation.searches))
+    assert max_rows == 16
+    translations: Any = outcome_of(task, operation).output["translations"]
+    assert translations[0]["text"] == " ".join([translate(task, "I am hungry.", beam_size=4)[0]["text"]] * 14)
+
+
+@pytest.mark.parametrize("text", ["Where is Tom?", SENTENCES])
+def test_alternatives_have_different_texts_after_the_best_translation(task: TranslationTask, text: str) -> None:
+    translations = translate(task, text, beam_size=6, alternatives=5)
+    assert len({translation["text"] for translation in translations}) == len(translations) > 1
+    assert translations[0] == translate(task, text, beam_size=6)[0]
+
+
+def test_the_first_translation_has_the_best_score(task: TranslationTask) -> None:
+    translations = translate(task, "Where is Tom?", beam_size=6, alternatives=5, max_tokens=30)
+    scores = [translation["score"] for translation in translations]
+    assert scores[0] == max(scores)
+
+
+def test_attention_is_returned_only_on_request(task: TranslationTask) -> None:
+    assert "attention" not in translate(task, "Where is Tom? I am hungry.")[0]
+
+
+def test_attention_is_target_by_source_and_each_sentence_attends_to_itself(task: TranslationTask) -> None:
+    translation = translate(task, "Where is Tom? I am hungry.", attention=True)[0]
+    weights = torch.tensor(translation["attention"])
+    assert weights.shape == (len(translation["tokens"]), len(translation["source_tokens"]))
+    torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)), atol=PROBABILITY, rtol=0)
+    source_end = translation["source_tokens"].index("</s>") + 1
+    target_end = len(translate(task, "Where is Tom?")[0]["tokens"])
+    assert not weights[:target_end, source_end:].any()
+    assert not weights[target_end:, :source_end].any()
+
+
+@pytest.mark.parametrize("text", ["日本語のテキスト", "Привет, мир!", "🙂", "\u200b", "x" * 30, "</s> <s> <unk>"])
+def test_a_source_in_another_script_is_translated(task: TranslationTask, text: str) -> None:
+    translations = translate(task, text, alternatives=1)
+    assert translations[0]["text"]
+    assert not any(set(translation["tokens"][:-1]) & set(MARKS) for translation in translations)
+
+
+def test_a_network_without_attention_translates(tmp_path: Path) -> None:
+    assert translate(make_task(tmp_path, attention=None), SENTENCES)[0]["text"]
