@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-import uvloop
 from redis.asyncio import Redis
 
 from service.domain.errors import StoreUnavailable
 from service.store import RedisStore
 from service.store.driver.commands import Command, CommandResult, read_command, write_command
 from service.store.driver.group_commit import GroupCommit
+from tests.conftest import UVLOOP
 
 
 class RecordingExecutor:
@@ -117,18 +117,16 @@ async def test_calls_of_one_tick_share_a_round_trip(store: RedisStore, client: R
     assert (await client.info("stats"))["total_reads_processed"] - before <= 4
 
 
-def test_a_call_that_comes_too_late_delays_no_other_one_on_the_loop_that_serves() -> None:
-    async def calls() -> list[CommandResult | BaseException]:
-        executor = RecordingExecutor()
-        group_commit = GroupCommit(executor.run)
-        late = asyncio.create_task(group_commit.submit(read_command(1), soon(-1.0)))
-        in_time = asyncio.create_task(group_commit.submit(read_command(2), soon()))
-        later = asyncio.create_task(group_commit.submit(read_command(3), soon(-2.0)))
-        await asyncio.sleep(0)
-        executor.go.set()
-        return await asyncio.gather(late, in_time, later, return_exceptions=True)
-
-    first, second, third = uvloop.run(calls())
+@pytest.mark.parametrize("anyio_backend", [UVLOOP], ids=["uvloop"])
+async def test_a_call_that_comes_too_late_delays_no_other_one_on_the_loop_that_serves() -> None:
+    executor = RecordingExecutor()
+    group_commit = GroupCommit(executor.run)
+    late = asyncio.create_task(group_commit.submit(read_command(1), soon(-1.0)))
+    in_time = asyncio.create_task(group_commit.submit(read_command(2), soon()))
+    later = asyncio.create_task(group_commit.submit(read_command(3), soon(-2.0)))
+    await asyncio.sleep(0)
+    executor.go.set()
+    first, second, third = await asyncio.gather(late, in_time, later, return_exceptions=True)
     assert isinstance(first, StoreUnavailable)
     assert isinstance(second, CommandResult)
     assert isinstance(third, StoreUnavailable)

@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import uvicorn
-import uvloop
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from service.process.http_protocol import ACCEPTS_PER_TURN, HeadBufferingTransport, HttpProtocol, duplicate_listeners
+from tests.conftest import UVLOOP
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"body"
 START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
@@ -56,7 +56,7 @@ def a_head_and_the_client_gone(wire: HeadBufferingTransport) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scene", "expected"),
+    ("write", "expected"),
     [
         (heads_and_bodies, [HEAD + BODY, HEAD + BODY]),
         (a_body_in_parts, [HEAD + BODY[:2], BODY[2:]]),
@@ -66,38 +66,34 @@ def a_head_and_the_client_gone(wire: HeadBufferingTransport) -> None:
         (lambda wire: wire.write(BODY), [BODY]),
     ],
 )
-def test_what_is_written_in_one_turn_arrives_whole(
-    scene: Callable[[HeadBufferingTransport], None], expected: list[bytes | None]
+async def test_what_is_written_in_one_turn_arrives_whole(
+    write: Callable[[HeadBufferingTransport], None], expected: list[bytes | None]
 ) -> None:
-    async def run() -> Written:
-        written = Written()
-        wire = HeadBufferingTransport(written)
-        scene(wire)
-        assert wire.is_closing() == (None in expected)
-        await asyncio.sleep(0)
-        return written
-
-    assert asyncio.run(run()).pieces == expected
+    written = Written()
+    transport = HeadBufferingTransport(written)
+    write(transport)
+    assert transport.is_closing() == (None in expected)
+    await asyncio.sleep(0)
+    assert written.pieces == expected
 
 
-def served(app: Callable[[Scope, Receive, Send], Awaitable[None]], talk: Callable[..., Awaitable[None]]) -> None:
-    """Let `talk(reader, writer)` happen with an application behind a real connection."""
+@contextlib.asynccontextmanager
+async def connection_to(
+    app: Callable[[Scope, Receive, Send], Awaitable[None]],
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A client's connection to an application."""
+    config = uvicorn.Config(app, log_config=None, lifespan="off")
+    config.load()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: HttpProtocol(config, ServerState(), {}), "127.0.0.1", 0
+    )
+    async with server, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        yield reader, writer
+        writer.close()
 
-    async def run() -> None:
-        config = uvicorn.Config(app, log_config=None, lifespan="off")
-        config.load()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: HttpProtocol(config, ServerState(), {}), "127.0.0.1", 0
-        )
-        async with server, asyncio.timeout(30):
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-            await talk(reader, writer)
-            writer.close()
 
-    asyncio.run(run())
-
-
-def test_a_head_does_not_wait_for_a_body_that_takes_its_time() -> None:
+async def test_a_head_does_not_wait_for_a_body_that_takes_its_time() -> None:
     go_on = asyncio.Event()
 
     async def app(_: Scope, __: Receive, send: Send) -> None:
@@ -105,21 +101,19 @@ def test_a_head_does_not_wait_for_a_body_that_takes_its_time() -> None:
         await go_on.wait()
         await send({"type": "http.response.body", "body": BODY})
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with connection_to(app) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
         go_on.set()
         assert await reader.readexactly(4) == BODY
 
-    served(app, talk)
 
-
-def test_many_requests_on_one_connection_are_answered_in_order_and_nonsense_ends_it() -> None:
+async def test_many_requests_on_one_connection_are_answered_in_order_and_nonsense_ends_it() -> None:
     async def app(scope: Scope, _: Receive, send: Send) -> None:
         await send(START)
         await send({"type": "http.response.body", "body": scope["path"].encode()})
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with connection_to(app) as (reader, writer):
         writer.write(b"".join(b"GET /%03d HTTP/1.1\r\nhost: x\r\n\r\n" % count for count in range(20)))
         for count in range(20):
             await reader.readuntil(b"\r\n\r\n")
@@ -127,31 +121,36 @@ def test_many_requests_on_one_connection_are_answered_in_order_and_nonsense_ends
         writer.write(b"nonsense\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 400")
 
-    served(app, talk)
+
+class CountingProtocol(asyncio.Protocol):
+    """Keeps the connections that were accepted."""
+
+    def __init__(self, accepted: list[asyncio.BaseTransport]) -> None:
+        self.accepted = accepted
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.accepted.append(transport)
 
 
-def test_connections_that_come_at_once_are_taken_up_many_a_turn() -> None:
-    taken_up: list[asyncio.BaseTransport] = []
+async def turns_to_accept(count: int) -> int:
+    """Return how many turns of the event loop it takes to accept so many connections that wait."""
+    loop, accepted = asyncio.get_running_loop(), list[asyncio.BaseTransport]()
+    async with contextlib.AsyncExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=count))
+        for _ in range(count):
+            stack.enter_context(socket.create_connection(listener.getsockname(), timeout=30))
+        for handle in duplicate_listeners(listener):
+            await stack.enter_async_context(await loop.create_server(lambda: CountingProtocol(accepted), sock=handle))
+        turns = 0
+        while len(accepted) < count:
+            await asyncio.sleep(0)
+            turns += 1
+        for transport in accepted:
+            transport.close()
+        return turns
 
-    class Counting(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            taken_up.append(transport)
 
-    async def turns_for(count: int) -> int:
-        loop = asyncio.get_running_loop()
-        async with contextlib.AsyncExitStack() as stack:
-            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=count))
-            for _ in range(count):
-                stack.enter_context(socket.create_connection(listener.getsockname(), timeout=30))
-            for handle in duplicate_listeners(listener):
-                await stack.enter_async_context(await loop.create_server(Counting, sock=handle))
-            turns = 0
-            while len(taken_up) < count:
-                await asyncio.sleep(0)
-                turns += 1
-            for transport in taken_up:
-                transport.close()
-            return turns
-
-    # The same event loop as a worker's: asyncio's own takes up as many as there are.
-    assert uvloop.run(turns_for(12 * ACCEPTS_PER_TURN)) < 2 * 12
+# The event loop of a worker; asyncio's own accepts as many connections as there are in one turn.
+@pytest.mark.parametrize("anyio_backend", [UVLOOP], ids=["uvloop"])
+async def test_connections_that_come_at_once_are_taken_up_many_a_turn() -> None:
+    assert await turns_to_accept(12 * ACCEPTS_PER_TURN) < 2 * 12

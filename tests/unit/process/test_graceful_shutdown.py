@@ -1,7 +1,6 @@
 """The order in which a worker's connections end."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from service.application.admission import Admission
 from service.process import graceful_shutdown as module
 from service.process.graceful_shutdown import GracefulShutdown
+from tests.timing import within
 
 FOREVER = 3600.0
 
@@ -49,87 +49,69 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_SECONDS", 0.0005)
 
 
-def play(scene: Coroutine[None, None, None]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(30):
-            await scene
+@within(30)
+async def test_a_worker_alone_stops_accepting_at_once_and_ends_with_its_last_connection() -> None:
+    admission = Admission(1)
+    fake, drain = Fake(admission, busy=1), GracefulShutdown(admission, drain_seconds=FOREVER, grace_seconds=FOREVER)
+    running = asyncio.create_task(drain.run(fake))
+    await asyncio.sleep(0)
+    assert not fake.done
+    drain.begin(alone=True)
+    assert (admission.draining, admission.closed) == (True, False)
+    await fake.accepts_no_more.wait()
+    assert fake.done == [("stop accepting", True)]
+    fake.busy = 0
+    await running
+    assert [name for name, _ in fake.done[1:]] == ["stop accepting", "close idle", "cancel"]
+    assert admission.closed
 
-    asyncio.run(bounded())
 
-
-def test_a_worker_alone_stops_accepting_at_once_and_ends_with_its_last_connection() -> None:
-    async def scene() -> None:
-        admission = Admission(1)
-        fake, drain = Fake(admission, busy=1), GracefulShutdown(admission, drain_seconds=FOREVER, grace_seconds=FOREVER)
-        running = asyncio.create_task(drain.run(fake))
+@within(30)
+async def test_a_worker_that_goes_with_all_others_accepts_until_its_drain_time_is_over() -> None:
+    admission = Admission(1)
+    fake, drain = Fake(admission), GracefulShutdown(admission, drain_seconds=FOREVER, grace_seconds=FOREVER)
+    running = asyncio.create_task(drain.run(fake))
+    drain.begin(alone=False)
+    for _ in range(100):
         await asyncio.sleep(0)
-        assert not fake.done
-        drain.begin(alone=True)
-        assert (admission.draining, admission.closed) == (True, False)
-        await fake.accepts_no_more.wait()
-        assert fake.done == [("stop accepting", True)]
-        fake.busy = 0
-        await running
-        assert [name for name, _ in fake.done[1:]] == ["stop accepting", "close idle", "cancel"]
-        assert admission.closed
-
-    play(scene())
+    assert fake.done == []
+    drain.skip_drain()
+    await running
+    assert fake.done == [("stop accepting", True), ("close idle", False), ("cancel", False)]
 
 
-def test_a_worker_that_goes_with_all_others_accepts_until_its_drain_time_is_over() -> None:
-    async def scene() -> None:
-        admission = Admission(1)
-        fake, drain = Fake(admission), GracefulShutdown(admission, drain_seconds=FOREVER, grace_seconds=FOREVER)
-        running = asyncio.create_task(drain.run(fake))
-        drain.begin(alone=False)
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert fake.done == []
-        drain.skip_drain()
-        await running
-        assert fake.done == [("stop accepting", True), ("close idle", False), ("cancel", False)]
-
-    play(scene())
-
-
-def test_idle_connections_are_closed_and_busy_ones_awaited_once_nobody_is_admitted() -> None:
-    async def scene() -> None:
-        admission = Admission(1)
-        fake, drain = (
-            Fake(admission, idle=1, busy=1),
-            GracefulShutdown(admission, drain_seconds=0, grace_seconds=FOREVER),
-        )
-        running = asyncio.create_task(drain.run(fake))
-        drain.begin(alone=True)
-        await fake.closed_idle.wait()
-        assert fake.done[-1] == ("close idle", False)
-        assert not running.done()
-        fake.busy = 0
-        await running
-        assert fake.done[-1] == ("cancel", False)
-
-    play(scene())
+@within(30)
+async def test_idle_connections_are_closed_and_busy_ones_awaited_once_nobody_is_admitted() -> None:
+    admission = Admission(1)
+    fake, drain = (
+        Fake(admission, idle=1, busy=1),
+        GracefulShutdown(admission, drain_seconds=0, grace_seconds=FOREVER),
+    )
+    running = asyncio.create_task(drain.run(fake))
+    drain.begin(alone=True)
+    await fake.closed_idle.wait()
+    assert fake.done[-1] == ("close idle", False)
+    assert not running.done()
+    fake.busy = 0
+    await running
+    assert fake.done[-1] == ("cancel", False)
 
 
-def test_what_is_not_done_at_the_end_of_the_grace_time_is_cancelled() -> None:
-    async def scene() -> None:
-        admission = Admission(1)
-        fake, drain = Fake(admission, busy=1), GracefulShutdown(admission, drain_seconds=FOREVER, grace_seconds=0.01)
-        drain.begin(alone=True)
-        await drain.run(fake)
-        assert fake.connected()
-        assert fake.done[-1] == ("cancel", False)
-
-    play(scene())
+@within(30)
+async def test_what_is_not_done_at_the_end_of_the_grace_time_is_cancelled() -> None:
+    admission = Admission(1)
+    fake, drain = Fake(admission, busy=1), GracefulShutdown(admission, drain_seconds=FOREVER, grace_seconds=0.01)
+    drain.begin(alone=True)
+    await drain.run(fake)
+    assert fake.connected()
+    assert fake.done[-1] == ("cancel", False)
 
 
-def test_a_second_beginning_changes_nothing() -> None:
-    async def scene() -> None:
-        admission = Admission(1)
-        fake, drain = Fake(admission), GracefulShutdown(admission, drain_seconds=0, grace_seconds=FOREVER)
-        drain.begin(alone=False)
-        drain.begin(alone=True)
-        await drain.run(fake)
-        assert [name for name, _ in fake.done].count("stop accepting") == 1
-
-    play(scene())
+@within(30)
+async def test_a_second_beginning_changes_nothing() -> None:
+    admission = Admission(1)
+    fake, drain = Fake(admission), GracefulShutdown(admission, drain_seconds=0, grace_seconds=FOREVER)
+    drain.begin(alone=False)
+    drain.begin(alone=True)
+    await drain.run(fake)
+    assert [name for name, _ in fake.done].count("stop accepting") == 1
