@@ -1,9 +1,9 @@
--- What wrk sends: one step of a session per request. Arguments: the file of sessions, and how many threads there are.
+-- Script of wrk: sends one step of a session per request. Arguments: the file of sessions, and the number of threads.
 --
--- A line of the file is a session: its path, a tab, and its body with two places, for the word's id and the step's
--- number. Thread k of n walks round lines k, k + n, k + 2n, ...: with as many threads as lines and one connection each,
--- a session stays on its connection; with one thread and many connections, its next step goes out over whichever
--- connection is free when its turn comes.
+-- Each line of the file is a session: its path, a tab, and its body with two placeholders, for the id of the word and the
+-- number of the step. Thread k of n uses the lines k, k + n, k + 2n, ... in turn. With as many threads as lines and one
+-- connection each, a session stays on its connection. With one thread and many connections, its next step is sent over
+-- any free connection.
 
 local threads = 0
 
@@ -13,8 +13,8 @@ function setup(thread)
 end
 
 local sessions, turn = {}, 0
--- Before it starts, wrk asks thread 0 for a request that it never sends.
-local rehearsed = false
+-- Before it starts, wrk calls request() of thread 0 once and does not send the result.
+local first_call_done = false
 
 function init(arguments)
   local count, line = tonumber(arguments[2]), 0
@@ -33,11 +33,11 @@ function request()
   local session = sessions[turn % #sessions + 1]
   local word = 1 + (7919 * session.step + 31 * session.line) % 9999
   local body = session.body:format(word, session.step)
-  if rehearsed or number > 0 then
+  if first_call_done or number > 0 then
     turn = turn + 1
     session.step = session.step + 1
   end
-  rehearsed = true
+  first_call_done = true
   return wrk.format(nil, session.path, nil, body)
 end
 
