@@ -1,4 +1,4 @@
-"""Wires the parts of a worker together, starts and stops them in order. The only place that knows everyone."""
+"""Composition root: wires the parts of a worker together, and starts and stops them in order."""
 
 import asyncio
 import contextlib
@@ -54,20 +54,20 @@ from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-#: Time between the cancellations of a background task that goes on.
+#: Time between repeated cancellations of a background task that has not ended.
 CANCEL_RETRY_SECONDS = 0.1
-#: How often the live sessions are counted and the expired dropped from the store's index.
+#: Interval at which live sessions are counted, and expired ones removed from the store's index.
 SESSION_COUNT_SECONDS = 5.0
-#: How many objects more start a collection. Python's 700 are a few requests: 3 % of a step's time went there.
+#: Number of new objects that starts a garbage collection. Python's default of 700, a few requests, costs 3 % of a step.
 GC_THRESHOLD = 10_000
-#: How long a worker that says nothing still counts, beside three looks at the models.
+#: Time without a heartbeat, beside three poll intervals, after which a worker counts as gone.
 HEARTBEAT_TIMEOUT_SECONDS = 8.0
 #: Minimum interval between refreshes from folder and store, which requests for unknown models and versions cause.
 MIN_REFRESH_SECONDS = 0.1
 
 
 class SystemClock:
-    """The Clock of this machine."""
+    """Clock of this machine."""
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000
@@ -78,7 +78,7 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the use cases see of the outside: the real parts, or what a test puts around them to break them."""
+    """Replacements of the use cases' ports, with which tests break real parts. The defaults change nothing."""
 
     clock: Clock = field(default_factory=SystemClock)
     engine: Callable[[Engine], Engine] = lambda engine: engine
@@ -91,7 +91,7 @@ NO_OVERRIDES = Overrides()
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A running worker: its ASGI application, the admission to close when it stops, and the engine's end."""
+    """Running worker: its ASGI application, its admission, which a shutdown closes, and a wait for the engine's end."""
 
     app: ASGIApp
     admission: Admission
@@ -117,7 +117,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
         )
         stack.push_async_callback(_stop, "store", store.aclose)
-        # Rows of one product are rounded differently with their number: alone, an operation's are always as many.
+        # The number of rows changes the rounding of a matrix product. It is constant for an operation that runs alone.
         max_batch = 1 if settings.deterministic else settings.max_batch
         engine = BatchingEngine(registry, metrics, clock.monotonic, max_batch=max_batch, max_queue=settings.max_queue)
         stack.push_async_callback(_stop, "engine", engine.stop)
@@ -154,7 +154,7 @@ async def _stop(part: str, stop: Callable[[], Coroutine[None, None, None]]) -> N
 
 
 def _tune_garbage_collection() -> None:
-    """Exempt what is loaded by now from collections: a full one takes over 100 ms with torch imported."""
+    """Exempt all present objects from garbage collection: a full one takes over 100 ms with torch imported."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -182,7 +182,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 def _warn_about_unknown_models(settings: Settings, engine: Engine) -> None:
     """Warn of models that a setting names and that are not served: misspelt, or refused."""
-    served = {one.name for one in engine.versions()}
+    served = {version.name for version in engine.versions()}
     for name in sorted(settings.dtype.keys() - served - {""}):
         log.warning("dtype of no served model", extra={"model": name, "served": sorted(served)})
 
@@ -252,17 +252,17 @@ def _request_settings(settings: Settings) -> RequestSettings:
 
 
 async def _watch_store(topology: Topology, store: RedisStore, health: Health, durability: Durability) -> None:
-    """Share the secret before the first request needs it, warn of the servers' settings, count sessions."""
-    looked = False
+    """Share the secret, check the servers' settings once, and count the sessions from time to time."""
+    checked = False
     while True:
         with contextlib.suppress(UnrollError):
-            # A store that came back empty gets the secret back: its ids stay genuine, and their sessions honestly gone.
+            # A store that lost its data gets the secret back, so that the ids of lost sessions are still recognised.
             await store.share_secret()
-            if not looked:
+            if not checked:
                 for warning in await warnings(topology, durability):
                     log.warning("store setting", extra={"reason": warning})
-                looked = True
-        # A master that was replaced may still answer those who do not ask.
+                checked = True
+        # A master that was replaced may still reply to workers that do not refresh the topology.
         await topology.refresh(asyncio.get_running_loop().time() + SESSION_COUNT_SECONDS)
         await health.count_sessions()
         await asyncio.sleep(SESSION_COUNT_SECONDS)

@@ -24,14 +24,14 @@ app = typer.Typer(
 
 
 class StorageDtype(StrEnum):
-    """Widths that weights are stored in."""
+    """Dtypes that `pack` stores weights in."""
 
     float32 = "float32"
     float16 = "float16"
 
 
-class ArithmeticChoice(StrEnum):
-    """What a model's products can be computed in."""
+class ComputeDtypeChoice(StrEnum):
+    """Dtypes that matrix products can be computed in."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -39,14 +39,14 @@ class ArithmeticChoice(StrEnum):
 
 
 class DeviceChoice(StrEnum):
-    """Where networks run."""
+    """Devices that networks can run on."""
 
     cpu = "cpu"
     cuda = "cuda"
 
 
 class Report(Protocol):
-    """What a command prints."""
+    """Result that a command prints."""
 
     def render(self) -> str: ...
     def to_dict(self) -> dict[str, Any]: ...
@@ -57,6 +57,7 @@ OnDevice = Annotated[DeviceChoice | None, typer.Option("--device", help="Where t
 
 
 def _fail(error: Exception, status: int = 1) -> NoReturn:
+    """Print the error and exit with `status`."""
     typer.echo(f"unroll: {error}", err=True)
     raise typer.Exit(status)
 
@@ -86,7 +87,7 @@ def serve(
 ) -> None:
     """Serve the models; settings that are not given come from the environment (see README)."""
     try:
-        found = configuration.load(
+        settings = configuration.load(
             host=host,
             port=port,
             workers=workers,
@@ -96,10 +97,10 @@ def serve(
             device=device,
             deterministic=deterministic,
         )
-        logs.configure(found.log_level, found.log_format)
+        logs.configure(settings.log_level, settings.log_format)
         for name in configuration.unknown_variables():
             log.warning("unknown setting", extra={"variable": name})
-        status = Supervisor(found).run()
+        status = Supervisor(settings).run()
     except SettingsError as error:
         _fail(error, 78)
     raise typer.Exit(status)
@@ -127,24 +128,24 @@ def predict(
     from service.tooling.predict.arguments import PredictionArguments  # noqa: PLC0415 - likewise
     from service.tooling.predict.offline_prediction import prepare  # noqa: PLC0415 - likewise
 
-    asked: dict[str, Any] = {"top_k": top_k, "horizon": horizon}
-    options = {name: value for name, value in asked.items() if value is not None}
+    values: dict[str, Any] = {"top_k": top_k, "horizon": horizon}
+    options = {name: value for name, value in values.items() if value is not None}
     try:
-        found = configuration.load(models=models, device=device)
-        trial = prepare(
+        settings = configuration.load(models=models, device=device)
+        prediction = prepare(
             model,
-            found.models,
+            settings.models,
             PredictionArguments(text, csv, future),
             PredictOptions(**options, given=frozenset(options)),
         )
-        limits = text_limits(found)
+        limits = text_limits(settings)
         if csv is not None:
             limits = replace(limits, input_tokens=max(limits.input_tokens, MAX_ROWS))
-        dtype = found.dtype_of(trial.folder.parent.name)
-        outcome = run_once(trial.folder, trial.operation, limits, dtype, found.device)
+        dtype = settings.dtype_of(prediction.folder.parent.name)
+        outcome = run_once(prediction.folder, prediction.operation, limits, dtype, settings.device)
     except (SettingsError, ModelFolderError, UnrollError) as error:
         _fail(error)
-    typer.echo(json.dumps(outcome.output, ensure_ascii=False) if as_json else trial.render(outcome.output))
+    typer.echo(json.dumps(outcome.output, ensure_ascii=False) if as_json else prediction.render(outcome.output))
 
 
 @app.command()
@@ -211,7 +212,7 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="A model folder, MODELS/NAME/VERSION.")],
     *,
     dtype: Annotated[
-        ArithmeticChoice | None, typer.Option(help="Arithmetic to run it in; default: what its config.json says.")
+        ComputeDtypeChoice | None, typer.Option(help="Arithmetic to run it in; default: what its config.json says.")
     ] = None,
     data: Annotated[
         Path | None,
@@ -226,29 +227,33 @@ def verify(
     """Load a model folder as the server would, golden vectors replayed, and tell what it is."""
     from service.tooling.verify.verifier import verify as verify_folder  # noqa: PLC0415 - likewise
 
-    place = device or DeviceChoice.cpu
-    _report(lambda: verify_folder(folder, None if dtype is None else dtype.value, data, place.value), as_json)
+    _report(
+        lambda: verify_folder(folder, None if dtype is None else dtype.value, data, (device or DeviceChoice.cpu).value),
+        as_json,
+    )
 
 
-def _report(work: Callable[[], Report], as_json: bool) -> None:
+def _report(make_report: Callable[[], Report], as_json: bool) -> None:
+    """Print a report, or fail with the message of its error."""
     try:
-        report = work()
+        report = make_report()
     except (ModelFolderError, SettingsError, UnrollError, OSError) as error:
         _fail(error)
     typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.render())
 
 
-def _preprocessor(given: str | None) -> Path | Literal["identity"] | None:
-    """A file called `identity` is still to be had, as ./identity."""
-    if given is None:
+def _preprocessor(argument: str | None) -> Path | Literal["identity"] | None:
+    """Return the argument of --preprocessor. A file called `identity` can be given as ./identity."""
+    if argument is None:
         return None
-    return "identity" if given == "identity" else Path(given)
+    return "identity" if argument == "identity" else Path(argument)
 
 
-def _setting(given: str) -> tuple[str, object]:
-    name, equals, value = given.partition("=")
+def _setting(argument: str) -> tuple[str, object]:
+    """Parse FIELD=VALUE, where VALUE is JSON or text."""
+    name, equals, value = argument.partition("=")
     if not equals:
-        raise typer.BadParameter(f"--set {given}: expected FIELD=VALUE")
+        raise typer.BadParameter(f"--set {argument}: expected FIELD=VALUE")
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:

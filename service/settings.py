@@ -69,14 +69,14 @@ class Settings(BaseSettings):
 
     @field_validator("api_keys", mode="before")
     @classmethod
-    def _split_keys(cls, given: object) -> object:
+    def _split_keys(cls, value: object) -> object:
         """Parse TENANT:KEY,TENANT:KEY to tenants by key."""
-        if not isinstance(given, str):
-            return given
-        pairs = [pair.strip().partition(":") for pair in given.split(",") if pair.strip()]
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.strip().partition(":") for pair in value.split(",") if pair.strip()]
         if any(not tenant or not key for tenant, _, key in pairs):
             raise ValueError("expected TENANT:KEY pairs separated by commas")
-        if not given.isascii():
+        if not value.isascii():
             raise ValueError("expected keys and tenants in ASCII, as headers carry them")
         if len({key for _, _, key in pairs}) < len(pairs):
             raise ValueError("one key stands twice: expected a key of its own for every entry")
@@ -84,32 +84,32 @@ class Settings(BaseSettings):
 
     @field_validator("dtype", mode="before")
     @classmethod
-    def _split_dtypes(cls, given: object) -> object:
+    def _split_dtypes(cls, value: object) -> object:
         """Parse MODEL=DTYPE,DTYPE to dtypes by model; a dtype without a model has the empty name."""
-        if not isinstance(given, str):
-            return given
-        pairs = [entry.strip().rpartition("=") for entry in given.split(",") if entry.strip()]
-        found = {model.strip(): dtype.strip() for model, _, dtype in pairs}
-        if len(found) < len(pairs):
+        if not isinstance(value, str):
+            return value
+        pairs = [entry.strip().rpartition("=") for entry in value.split(",") if entry.strip()]
+        dtypes = {model.strip(): dtype.strip() for model, _, dtype in pairs}
+        if len(dtypes) < len(pairs):
             raise ValueError("expected one dtype for each model, and at most one without a model")
-        return found
+        return dtypes
 
     def dtype_of(self, model: str) -> ComputeDtype | None:
         """Return the compute dtype of a model, or None for the model's own."""
         return self.dtype.get(model, self.dtype.get(""))
 
 
-def load(**given: Any) -> Settings:  # noqa: ANN401 - the command line's values, checked by pydantic
-    """Load the settings; `given` values that are not None override the environment. Raises SettingsError."""
+def load(**options: Any) -> Settings:  # noqa: ANN401 - the command line's values, checked by pydantic
+    """Load the settings; `options` that are not None override the environment. Raises SettingsError."""
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        # A key or a password must not get into a log.
-        found = "as it stands" if name in {"api_keys", "redis_url"} else repr(first["input"])
-        wanted = first["msg"].removeprefix("Value error, ").replace("Input should", "expected it to", 1)
-        raise SettingsError(f"{variable(name)} is wrong, {found}: {wanted}") from None
+        # The message must not contain a key or a password.
+        value = "as it stands" if name in {"api_keys", "redis_url"} else repr(first["input"])
+        expected = first["msg"].removeprefix("Value error, ").replace("Input should", "expected it to", 1)
+        raise SettingsError(f"{variable(name)} is wrong, {value}: {expected}") from None
 
 
 def unknown_variables() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from service.application.throughput import ThroughputEstimator
 from service.domain.errors import Overloaded, ShuttingDown
 
-#: How much of the time that a client has may go by in waiting: answers that come too late are work for nobody.
+#: Maximum part of a client's timeout that a request may wait. The rest is for its own work.
 MAX_WAIT_FRACTION = 0.5
 
 
@@ -22,10 +22,10 @@ class Admission:
         self.draining = False
         self.closed = False
         self._monotonic = monotonic
-        self._pace = ThroughputEstimator()
+        self._throughput = ThroughputEstimator()
 
-    def enter(self, patience: float | None = None, *, opens_session: bool = False) -> None:
-        """Admit a request; `patience` is the time in seconds that the client allows for its answer.
+    def enter(self, timeout: float | None = None, *, opens_session: bool = False) -> None:
+        """Admit a request; `timeout` is the time in seconds that the client allows for its answer.
 
         Raises ShuttingDown, or Overloaded if the limit is reached or the estimated wait is too long. A request that was
         refused must not be released.
@@ -34,24 +34,24 @@ class Admission:
             raise ShuttingDown("this worker is being stopped; another one can answer", applied="no")
         if self.under_way >= self.limit:
             raise Overloaded(f"{self.limit} requests are under way, as many as this worker admits", applied="no")
-        if patience is not None:
-            self._foresee(patience)
+        if timeout is not None:
+            self._check_wait(timeout)
         self.under_way += 1
 
-    def _foresee(self, patience: float) -> None:
-        wait = self._pace.wait(self.under_way)
-        if wait > patience * MAX_WAIT_FRACTION:
-            self._pace.refused()
+    def _check_wait(self, timeout: float) -> None:
+        wait = self._throughput.wait(self.under_way)
+        if wait > timeout * MAX_WAIT_FRACTION:
+            self._throughput.refused()
             raise Overloaded(
                 f"{self.under_way} requests are under way, which take about {wait:.1f} s: too long for the "
-                f"{patience:g} s of X-Request-Timeout-Ms",
+                f"{timeout:g} s of X-Request-Timeout-Ms",
                 applied="no",
             )
 
     def leave(self, *, answered: bool = True) -> None:
         """Release a request. Only requests that were answered in time count for the estimate of throughput."""
         self.under_way -= 1
-        self._pace.ended(self.under_way, self._monotonic(), answered=answered)
+        self._throughput.ended(self.under_way, self._monotonic(), answered=answered)
 
     def drain(self) -> None:
         """Refuse new sessions from now on; requests of open sessions and predictions are still admitted."""

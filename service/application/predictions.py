@@ -1,4 +1,4 @@
-"""Stateless predictions, scores and generations: they start at state 0 and store nothing."""
+"""Stateless predictions, scores and generations, which start from the initial state and store nothing."""
 
 import asyncio
 
@@ -25,34 +25,37 @@ class Predictions:
         Raises ModelNotFound, VersionNotFound, ModelNotReady, InvalidRequest.
         """
         async with context.deadline.enforce():
-            found = await self._models.version(model, version)
-            outcome = await self._engine.run(found, operation, None, context.deadline.at)
-        return {**_head(found), "output": outcome.output, "usage": _usage([outcome])}
+            loaded = await self._models.version(model, version)
+            outcome = await self._engine.run(loaded, operation, None, context.deadline.at)
+        return {**_head(loaded), "output": outcome.output, "usage": _usage([outcome])}
 
     async def many(
         self, context: RequestContext, model: str, version: str | None, operations: list[Operation]
     ) -> dict[str, Json]:
         """Run several operations concurrently and return `outputs` in their order. If one fails, all fail."""
         async with context.deadline.enforce():
-            found = await self._models.version(model, version)
+            loaded = await self._models.version(model, version)
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [
-                        group.create_task(self._numbered(found, operation, at, context))
-                        for at, operation in enumerate(operations)
+                        group.create_task(self._run_indexed(loaded, operation, index, context))
+                        for index, operation in enumerate(operations)
                     ]
             except* UnrollError as failures:
                 raise _first(failures) from None
         outcomes = [task.result() for task in tasks]
-        return {**_head(found), "outputs": [outcome.output for outcome in outcomes], "usage": _usage(outcomes)}
+        return {**_head(loaded), "outputs": [outcome.output for outcome in outcomes], "usage": _usage(outcomes)}
 
-    async def _numbered(self, found: ModelVersion, operation: Operation, at: int, context: RequestContext) -> Outcome:
+    async def _run_indexed(
+        self, loaded: ModelVersion, operation: Operation, index: int, context: RequestContext
+    ) -> Outcome:
+        """Run one of several operations. Errors name its input by index."""
         try:
-            return await self._engine.run(found, operation, None, context.deadline.at)
+            return await self._engine.run(loaded, operation, None, context.deadline.at)
         except UnrollError as error:
             if error.param is None or not error.param.startswith("input"):
                 raise
-            message, param = (f"inputs[{at}]{text.removeprefix('input')}" for text in (error.message, error.param))
+            message, param = (f"inputs[{index}]{text.removeprefix('input')}" for text in (error.message, error.param))
             raise error.with_message(message, param) from error.__cause__
 
 

@@ -1,13 +1,13 @@
-"""Estimate of a busy worker's throughput. Plain code; time is an argument."""
+"""Estimate of a busy worker's throughput. Times are arguments."""
 
 from dataclasses import dataclass
 
-#: How long is counted, in seconds: long enough for some forward passes.
+#: Length of a window in seconds, long enough for some forward passes.
 WINDOW_SECONDS = 0.25
-#: What the windows before still count beside the last one: answers come in bursts, a batch at a time.
-MEMORY = 0.75
-#: With fewer requests under way the worker could do more than it is asked to: that tells nothing of what it can.
-BUSY = 8
+#: Weight of the earlier windows beside the last one. Answers come in bursts, a batch at a time.
+SMOOTHING = 0.75
+#: With fewer requests in progress the worker may have spare capacity, so they say nothing about its throughput.
+MIN_BUSY_REQUESTS = 8
 
 
 @dataclass(slots=True)
@@ -29,21 +29,21 @@ class ThroughputEstimator:
 
     def ended(self, under_way: int, now: float, *, answered: bool) -> None:
         """Record the end of a request at `now` in seconds, with the number still in progress. Only answers count."""
-        if under_way < BUSY:
-            self._doubt()
+        if under_way < MIN_BUSY_REQUESTS:
+            self._reset_window()
         elif self._since is None:
             self._since, self._answered = now, 0
         else:
             self._answered += answered
             if now - self._since >= WINDOW_SECONDS:
-                self._learn((now - self._since) / max(1, self._answered))
+                self._update((now - self._since) / max(1, self._answered))
                 self._since, self._answered = now, 0
 
-    def _learn(self, seconds_each: float) -> None:
-        memory = MEMORY if self._seconds_each else 0.0
-        self._seconds_each = memory * self._seconds_each + (1 - memory) * seconds_each
+    def _update(self, seconds_each: float) -> None:
+        smoothing = SMOOTHING if self._seconds_each else 0.0
+        self._seconds_each = smoothing * self._seconds_each + (1 - smoothing) * seconds_each
 
-    def _doubt(self) -> None:
+    def _reset_window(self) -> None:
         """Halve the estimated time per request if requests were refused although the worker had little to do."""
         self._since = None
         if self._refused:

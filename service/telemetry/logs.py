@@ -9,10 +9,10 @@ from typing import Literal
 
 import structlog
 
-#: How many of the innermost calls an exception is told by.
+#: Number of innermost calls that are logged of an exception.
 FRAMES = 10
 
-#: The logger and the event of requests, and what is told of each.
+#: Logger and event of requests, and the fields of their log lines.
 ACCESS = ("unroll.access", "request")
 ACCESS_FIELDS = ("request_id", "method", "route", "status", "code", "milliseconds")
 
@@ -33,12 +33,12 @@ def configure(level: str, log_format: LogFormat) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.CallsiteParameterAdder({structlog.processors.CallsiteParameter.PROCESS}),
         ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_words, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_message, renderer],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    # What no line tells needs not be found out for each, as logging's own documentation has it.
+    # No log line names the caller or the thread, so `logging` need not determine them, as its documentation suggests.
     logging._srcfile = None
     logging.logThreads = logging.logMultiprocessing = False
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
@@ -54,15 +54,17 @@ class JsonLines(structlog.stdlib.ProcessorFormatter):
         if (record.name, record.msg) != ACCESS:
             return super().format(record)
         line = {name: getattr(record, name) for name in ACCESS_FIELDS}
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        timestamp = (
+            datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        )
         level, process = record.levelname.lower(), record.process
-        return json.dumps({**line, "event": record.msg, "level": level, "timestamp": at, "process": process})
+        return json.dumps({**line, "event": record.msg, "level": level, "timestamp": timestamp, "process": process})
 
 
-def _without_words(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Format type and place of an exception without its message, which may contain the text of a user."""
-    found = event.pop("exc_info", None)
-    error = found[1] if isinstance(found, tuple) else found
+def _without_message(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Format type and frames of an exception without its message, which may contain the text of a user."""
+    exc_info = event.pop("exc_info", None)
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if isinstance(error, BaseException):
         frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
         event["error"] = type(error).__name__

@@ -19,31 +19,30 @@ from service.domain.models import ModelVersion
 from service.domain.operations import ForecastCheck, Observation, Outcome
 
 PER_VERSION = ("model", "version")
-FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-#: Where alarms are set lies near 1.
-SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
-#: What a gauge without a subject says: metric files that workers share cannot forget a label. Any other is greater.
-NO_LABELS = -math.inf
+SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+#: Buckets of anomaly scores, denser near 1, where alarms are set.
+SCORE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
+#: Value of a gauge whose subject is gone, below all others: the metric files of workers cannot drop a label.
+SUBJECT_GONE = -math.inf
 
 
-class Subjects(Collector):
+class LiveSubjects(Collector):
     """Collector that omits gauges whose subject is gone."""
 
-    def __init__(self, every: Collector) -> None:
-        self._every = every
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
 
     def collect(self) -> Iterator[Metric]:
-        for metric in self._every.collect():
-            metric.samples = [sample for sample in metric.samples if sample.value != NO_LABELS]
+        for metric in self._collector.collect():
+            metric.samples = [sample for sample in metric.samples if sample.value != SUBJECT_GONE]
             yield metric
 
 
 class Metrics:
     """Observer that counts into Prometheus metrics.
 
-    Counters and histograms are kept as functions of their labels that remember: finding a series anew costs more than
-    counting.
+    Counters and histograms are kept as cached functions of their labels, because a lookup costs more than counting.
     """
 
     def __init__(self) -> None:
@@ -51,7 +50,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._make_http()
         self._make_engine()
-        self._make_observed()
+        self._make_observations()
         self._make_sessions()
         self._make_store()
         build = self._gauge("build_info", "The running release", ("release",), "livemax")
@@ -59,17 +58,21 @@ class Metrics:
 
     def _make_http(self) -> None:
         self._requests = self._counter("requests", "Requests answered", ("route", "method", "code"))
-        self._durations = self._histogram("request_duration_seconds", "From the door and back", ("route",), FAST)
+        self._durations = self._histogram(
+            "request_duration_seconds", "From the door and back", ("route",), SECONDS_BUCKETS
+        )
         self._in_flight = self._gauge("requests_in_flight", "Requests under way", (), "livesum")
         self._shed = self._counter("shed", "Requests refused for lack of room or time", ("reason",))
 
     def _make_engine(self) -> None:
         self._queue_depth = self._gauge("queue_depth", "Operations under way in the engine", (), "livesum")
         self._queue_wait = self._histogram(
-            "queue_wait_seconds", "From submission to the first timestep", PER_VERSION, FAST
+            "queue_wait_seconds", "From submission to the first timestep", PER_VERSION, SECONDS_BUCKETS
         )
-        self._batch_size = self._histogram("batch_size", "Operations sharing a forward pass", PER_VERSION, SIZES)
-        self._forward = self._histogram("forward_duration_seconds", "One forward pass of a batch", PER_VERSION, FAST)
+        self._batch_size = self._histogram("batch_size", "Operations sharing a forward pass", PER_VERSION, SIZE_BUCKETS)
+        self._forward = self._histogram(
+            "forward_duration_seconds", "One forward pass of a batch", PER_VERSION, SECONDS_BUCKETS
+        )
         self._timesteps = self._counter("timesteps", "Tokens or observations fed", PER_VERSION)
         self._generated = self._counter("generated_tokens", "Tokens generated", PER_VERSION)
         self._loaded = self._gauge("model_loaded", "A served version", (*PER_VERSION, "fingerprint"), "livemax")
@@ -77,15 +80,15 @@ class Metrics:
         self._load_seconds = self._gauge("model_load_seconds", "Loading and checking it", PER_VERSION, "livemax")
         self._state_bytes = self._gauge("state_bytes", "State of one session", PER_VERSION, "livemax")
 
-    def _make_observed(self) -> None:
-        # A counter only grows: it adds up minus the log-probabilities, in nats.
+    def _make_observations(self) -> None:
+        # A counter cannot fall, so it sums the negative log-probabilities, in nats.
         self._logprob = self._counter("observed_logprob", "Minus the log-probability of the tokens fed", PER_VERSION)
         self._tokens = self._counter("observed_tokens", "Tokens fed and scored", PER_VERSION)
         self._absolute_error = self._counter(
             "observed_absolute_error", "How far one-step forecasts of the values fed were off", PER_VERSION
         )
         self._values = self._counter("observed_values", "Values fed and compared with their forecast", PER_VERSION)
-        self._scores = self._histogram("anomaly_score", "How odd the observations fed were", PER_VERSION, SCORES)
+        self._scores = self._histogram("anomaly_score", "How odd the observations fed were", PER_VERSION, SCORE_BUCKETS)
 
     def _make_sessions(self) -> None:
         self._created = self._counter("sessions_created", "Sessions opened, forked or imported", ("model",))
@@ -95,7 +98,7 @@ class Metrics:
         self._steps = self._counter("session_steps", "Steps: applied, replayed, conflict, failed", ("outcome",))
 
     def _make_store(self) -> None:
-        self._store_seconds = self._histogram("store_duration_seconds", "Round trips", ("operation",), FAST)
+        self._store_seconds = self._histogram("store_duration_seconds", "Round trips", ("operation",), SECONDS_BUCKETS)
         self._store_errors = self._counter("store_errors", "Store calls that failed", ("code",))
         self._store_up = self._gauge("store_up", "1 if the last call reached the store", (), "livemin")
         self._store_was_up: bool | None = None
@@ -103,8 +106,8 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""
         registry = CollectorRegistry()
-        every = MultiProcessCollector(None) if self._shared else self._registry  # type: ignore[no-untyped-call]
-        registry.register(Subjects(every))
+        collector = MultiProcessCollector(None) if self._shared else self._registry  # type: ignore[no-untyped-call]
+        registry.register(LiveSubjects(collector))
         return generate_latest(registry)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -126,9 +129,9 @@ class Metrics:
 
     def model_unloaded(self, model: ModelVersion) -> None:
         names = (model.name, model.version)
-        self._loaded.labels(*names, model.fingerprint).set(NO_LABELS)
+        self._loaded.labels(*names, model.fingerprint).set(SUBJECT_GONE)
         for gauge in (self._verified, self._load_seconds, self._state_bytes):
-            gauge.labels(*names).set(NO_LABELS)
+            gauge.labels(*names).set(SUBJECT_GONE)
 
     def queue(self, depth: int) -> None:
         self._queue_depth.set(depth)
@@ -142,16 +145,16 @@ class Metrics:
 
     def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None:
         names = (model.name, model.version)
-        self._timesteps(*names).inc(sum(one.timesteps for one in outcomes))
-        self._generated(*names).inc(sum(one.generated for one in outcomes))
+        self._timesteps(*names).inc(sum(outcome.timesteps for outcome in outcomes))
+        self._generated(*names).inc(sum(outcome.generated for outcome in outcomes))
         observations = [outcome.observation for outcome in outcomes]
-        self._count_text(names, [seen for seen in observations if isinstance(seen, Observation)])
-        self._count_forecasts(names, [seen for seen in observations if isinstance(seen, ForecastCheck)])
+        self._count_text(names, [item for item in observations if isinstance(item, Observation)])
+        self._count_forecasts(names, [item for item in observations if isinstance(item, ForecastCheck)])
 
     def _count_text(self, names: tuple[str, str], observations: Sequence[Observation]) -> None:
         if observations:
-            self._logprob(*names).inc(max(0.0, -sum(seen.logprob for seen in observations)))
-            self._tokens(*names).inc(sum(seen.tokens for seen in observations))
+            self._logprob(*names).inc(max(0.0, -sum(item.logprob for item in observations)))
+            self._tokens(*names).inc(sum(item.tokens for item in observations))
 
     def _count_forecasts(self, names: tuple[str, str], checks: Sequence[ForecastCheck]) -> None:
         if checks:

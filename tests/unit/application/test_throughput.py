@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.application.throughput import BUSY, MEMORY, WINDOW_SECONDS, ThroughputEstimator
+from service.application.throughput import MIN_BUSY_REQUESTS, SMOOTHING, WINDOW_SECONDS, ThroughputEstimator
 
 
 def busy(pace: ThroughputEstimator, now: float, seconds: float, count: int, *, answered: bool = True) -> float:
@@ -23,7 +23,7 @@ def test_the_wait_is_that_of_the_requests_before_at_the_pace_of_the_last_windows
     now = busy(pace, 0.0, WINDOW_SECONDS, 100)
     assert pace.wait(200) == pytest.approx(2 * WINDOW_SECONDS)
     busy(pace, now, WINDOW_SECONDS, 25)
-    assert pace.wait(100) == pytest.approx(WINDOW_SECONDS * (MEMORY + 4 * (1 - MEMORY)), rel=0.05)
+    assert pace.wait(100) == pytest.approx(WINDOW_SECONDS * (SMOOTHING + 4 * (1 - SMOOTHING)), rel=0.05)
 
 
 def test_what_nobody_was_answered_says_counts_as_slow() -> None:
@@ -37,7 +37,7 @@ def test_idle_time_is_no_sign_of_slowness_and_the_pace_is_kept_over_it() -> None
     now = busy(pace, 0.0, WINDOW_SECONDS, 100)
     for _ in range(50):
         now += 10
-        pace.ended(BUSY - 1, now, answered=True)
+        pace.ended(MIN_BUSY_REQUESTS - 1, now, answered=True)
     assert pace.wait(100) == pytest.approx(WINDOW_SECONDS)
 
 
