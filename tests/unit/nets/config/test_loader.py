@@ -1,4 +1,4 @@
-"""config.json: each mistake is told by its field, with what was found and expected. No torch is loaded."""
+"""Reading of config.json: an error names each field that is wrong, its value and what was expected."""
 
 import json
 from typing import Any
@@ -79,11 +79,11 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "message"), MISTAKES, ids=lambda value: str(value)[:50])
-def test_a_mistake_is_told_by_its_field(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ModelFolderError) as caught:
+def test_an_error_names_the_wrong_field(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelFolderError) as error:
         build_config({**complete(), **changes}, "models/x/1/config.json")
-    assert str(caught.value).startswith("models/x/1/config.json: ")
-    assert message in str(caught.value)
+    assert str(error.value).startswith("models/x/1/config.json: ")
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("field", ["format_version", "architecture", "cell", "num_layers", "hidden_size", "vocab_size"])
@@ -94,7 +94,7 @@ def test_a_missing_field_is_named(field: str) -> None:
         build_config(fields, "place")
 
 
-def test_the_state_is_stated_and_must_be_what_follows_from_the_sizes() -> None:
+def test_the_state_must_be_stated_as_it_follows_from_the_sizes() -> None:
     fields = complete()
     del fields["state"]
     with pytest.raises(ModelFolderError, match=r'state: found nothing, expected \[{"name": "h_l0"'):
@@ -105,7 +105,7 @@ def test_the_state_is_stated_and_must_be_what_follows_from_the_sizes() -> None:
         build_config(fields, "place")
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_an_error_names_all_wrong_fields() -> None:
     with pytest.raises(ModelFolderError, match=r"cell: found .*; num_layers: found "):
         build_config({**complete(), "cell": 1, "num_layers": -1}, "place")
 
@@ -119,7 +119,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         (b'{"cell": "gru", "cell": "lstm"}', "the field 'cell' stands twice"),
     ],
 )
-def test_what_is_no_json_object_is_refused(content: bytes, message: str) -> None:
+def test_content_that_is_no_json_object_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(ModelFolderError, match=message):
         parse_config(content, "place")
 

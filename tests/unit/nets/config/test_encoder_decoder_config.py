@@ -1,4 +1,4 @@
-"""config.json of translation networks: each mistake is told by its field. No torch is loaded."""
+"""config.json of an encoder-decoder: an error names the wrong field, its value and what was expected."""
 
 import json
 from typing import Any
@@ -42,11 +42,11 @@ BUNDLED: dict[str, Any] = {
 
 def changed(path: str, value: object) -> dict[str, Any]:
     fields = json.loads(json.dumps(BUNDLED))
-    *places, last = path.split(".")
-    place = fields
-    for name in places:
-        place = place[name]
-    place[last] = value
+    *sections, field = path.split(".")
+    section = fields
+    for name in sections:
+        section = section[name]
+    section[field] = value
     return fields
 
 
@@ -82,10 +82,10 @@ MISTAKES: list[tuple[str, object, str]] = [
 
 
 @pytest.mark.parametrize(("path", "value", "message"), MISTAKES, ids=lambda value: str(value)[:50])
-def test_a_mistake_is_told_by_its_field(path: str, value: object, message: str) -> None:
-    with pytest.raises(ModelFolderError) as caught:
+def test_an_error_names_the_wrong_field(path: str, value: object, message: str) -> None:
+    with pytest.raises(ModelFolderError) as error:
         build_config(changed(path, value), "models/x/1/config.json")
-    assert message in str(caught.value)
+    assert message in str(error.value)
 
 
 def test_dot_attention_needs_equal_widths_and_input_feeding_needs_attention() -> None:
