@@ -1,4 +1,4 @@
-"""The cells and stacks against torch.nn, and step by step against the whole sequence."""
+"""Cells and stacks compared with torch.nn, and single steps with whole sequences."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from service.domain.operations import ComputeDtype
 from service.nets.config.rnn_spec import RnnSpec, StateSpec
 from service.nets.layers.packed_linear import pack_all
 from service.nets.layers.rnn_stack import RnnStack, State
@@ -22,16 +21,16 @@ TERMS = 9 + 9 + 2
 
 def random_weights(layout: RnnSpec) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    shapes = {name: one.shape for name, one in RnnStack(layout).named_parameters()}
+    shapes = {name: parameter.shape for name, parameter in RnnStack(layout).named_parameters()}
     return {name: torch.empty(shape).uniform_(-0.5, 0.5, generator=generator) for name, shape in shapes.items()}
 
 
-def ready(layout: RnnSpec, weights: dict[str, Tensor] | None = None, arithmetic: ComputeDtype = "float32") -> RnnStack:
-    """A stack that can run, with random weights unless told."""
+def packed_stack(layout: RnnSpec, weights: dict[str, Tensor] | None = None) -> RnnStack:
+    """A stack that can run, with the given or random weights."""
     stack = RnnStack(layout)
     stack.load_state_dict(random_weights(layout) if weights is None else weights)
     stack.requires_grad_(False)
-    pack_all(stack, arithmetic)
+    pack_all(stack, "float32")
     return stack
 
 
@@ -61,22 +60,22 @@ def torch_module(cell: str, layers: int, settings: dict[str, Any]) -> nn.RNNBase
 def torch_run(module: nn.RNNBase, x: Tensor, stack: RnnStack, state: State) -> tuple[Tensor, State]:
     names = [spec.name for spec in stack.specs]
     kinds = ["h", "c"] if isinstance(module, nn.LSTM) else ["h"]
-    given = tuple(torch.stack([state[name] for name in names if name[0] == kind]) for kind in kinds)
-    output, last = run_quietly(module, x, given if len(given) > 1 else given[0])
+    states = tuple(torch.stack([state[name] for name in names if name[0] == kind]) for kind in kinds)
+    output, last = run_quietly(module, x, states if len(states) > 1 else states[0])
     last = last if isinstance(last, tuple) else (last,)
     return output, {
-        name: one
+        name: layer
         for kind, tensor in zip(kinds, last, strict=True)
-        for name, one in zip([name for name in names if name[0] == kind], tensor, strict=True)
+        for name, layer in zip([name for name in names if name[0] == kind], tensor, strict=True)
     }
 
 
-def assert_equal(found: tuple[Tensor, State], expected: tuple[Tensor, State]) -> None:
+def assert_equal(actual: tuple[Tensor, State], expected: tuple[Tensor, State]) -> None:
     passes = TIME * len({name.split("_", 1)[1] for name in expected[1]})
-    assert_rounded(found[0], expected[0], TERMS, passes)
-    assert found[1].keys() == expected[1].keys()
+    assert_rounded(actual[0], expected[0], TERMS, passes)
+    assert actual[1].keys() == expected[1].keys()
     for name, tensor in expected[1].items():
-        assert_rounded(found[1][name], tensor, TERMS, passes, name)
+        assert_rounded(actual[1][name], tensor, TERMS, passes, name)
 
 
 PLAIN: list[tuple[str, dict[str, Any]]] = [
@@ -88,9 +87,9 @@ PLAIN: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize(("cell", "settings"), PLAIN, ids=str)
-def test_computes_what_torch_computes(cell: str, layers: int, settings: dict[str, Any]) -> None:
+def test_a_stack_computes_what_torch_computes(cell: str, layers: int, settings: dict[str, Any]) -> None:
     module = torch_module(cell, layers, settings)
-    stack = ready(RnnSpec(cell, INPUT, (HIDDEN,) * layers, **settings), module.state_dict())
+    stack = packed_stack(RnnSpec(cell, INPUT, (HIDDEN,) * layers, **settings), module.state_dict())
     x, state = random_input(), random_state(stack)
     expected = torch_run(module, x, stack, state)
     assert_equal(stack.sequence(x, state), expected)
@@ -99,18 +98,23 @@ def test_computes_what_torch_computes(cell: str, layers: int, settings: dict[str
 
 @pytest.mark.parametrize("settings", [{}, {"bias": False}])
 @pytest.mark.parametrize("cell", CELLS)
-def test_reads_whole_sequences_in_both_directions(cell: str, settings: dict[str, Any]) -> None:
+def test_a_bidirectional_stack_reads_whole_sequences(cell: str, settings: dict[str, Any]) -> None:
     module = torch_module(cell, 2, {"bidirectional": True, **settings})
-    stack = ready(RnnSpec(cell, INPUT, (HIDDEN,) * 2, bidirectional=True, **settings), module.state_dict())
+    stack = packed_stack(RnnSpec(cell, INPUT, (HIDDEN,) * 2, bidirectional=True, **settings), module.state_dict())
     x, state = random_input(), random_state(stack)
     assert_equal(stack.sequence(x, state), torch_run(module, x, stack, state))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_bidirectional_stack_refuses_single_steps(cell: str) -> None:
+    stack = packed_stack(RnnSpec(cell, INPUT, (HIDDEN,) * 2, bidirectional=True))
     with pytest.raises(ValueError, match="whole sequences"):
-        stack.step(x[:, 0], state)
+        stack.step(random_input()[:, 0], random_state(stack))
 
 
 def test_a_projection_works_in_both_directions() -> None:
     module = torch_module("lstm", 2, {"bidirectional": True, "proj_size": 3})
-    stack = ready(RnnSpec("lstm", INPUT, (HIDDEN,) * 2, proj_size=3, bidirectional=True), module.state_dict())
+    stack = packed_stack(RnnSpec("lstm", INPUT, (HIDDEN,) * 2, proj_size=3, bidirectional=True), module.state_dict())
     x, state = random_input(), random_state(stack)
     assert_equal(stack.sequence(x, state), torch_run(module, x, stack, state))
 
@@ -128,41 +132,41 @@ SETTINGS = [
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("cell", CELLS)
 def test_steps_equal_the_whole_sequence(cell: str, settings: dict[str, Any]) -> None:
-    stack = ready(RnnSpec(cell, INPUT, **settings))
+    stack = packed_stack(RnnSpec(cell, INPUT, **settings))
     x, state = random_input(), random_state(stack)
     assert_equal(run_steps(stack, x, state), stack.sequence(x, state))
 
 
-def test_a_sequence_can_be_cut_anywhere() -> None:
-    stack = ready(RnnSpec("gru", INPUT, (HIDDEN, HIDDEN)))
+def test_a_sequence_in_two_parts_equals_the_whole() -> None:
+    stack = packed_stack(RnnSpec("gru", INPUT, (HIDDEN, HIDDEN)))
     x, state = random_input(), random_state(stack)
     first, between = stack.sequence(x[:, :2], state)
     second, after = stack.sequence(x[:, 2:], between)
     assert_equal((torch.cat([first, second], 1), after), stack.sequence(x, state))
 
 
-@pytest.mark.parametrize("way", ["step", "sequence"])
+@pytest.mark.parametrize("method", ["step", "sequence"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_inputs_are_not_changed(cell: str, way: str) -> None:
-    stack = ready(RnnSpec(cell, INPUT, (5, 5), layer_norm=True, connection="residual"))
+def test_inputs_are_not_changed(cell: str, method: str) -> None:
+    stack = packed_stack(RnnSpec(cell, INPUT, (5, 5), layer_norm=True, connection="residual"))
     x, state = random_input(), random_state(stack)
-    kept_x, kept = x.clone(), {name: one.clone() for name, one in state.items()}
-    stack.step(x[:, 0], state) if way == "step" else stack.sequence(x, state)
-    assert torch.equal(x, kept_x)
-    assert list(state) == list(kept)
-    assert all(torch.equal(state[name], kept[name]) for name in kept)
+    copy, state_copy = x.clone(), {name: tensor.clone() for name, tensor in state.items()}
+    stack.step(x[:, 0], state) if method == "step" else stack.sequence(x, state)
+    assert torch.equal(x, copy)
+    assert list(state) == list(state_copy)
+    assert all(torch.equal(state[name], state_copy[name]) for name in state_copy)
 
 
-def test_nothing_is_remembered_between_calls() -> None:
-    stack = ready(RnnSpec("lstm", INPUT, (HIDDEN,)))
+def test_a_stack_keeps_no_state_between_calls() -> None:
+    stack = packed_stack(RnnSpec("lstm", INPUT, (HIDDEN,)))
     x = random_input()[:, 0]
     first = stack.step(x, stack.initial_state(BATCH))
     assert_equal(stack.step(x, stack.initial_state(BATCH)), first)
 
 
 def test_the_residual_connection_adds_the_input_of_layers_of_equal_size() -> None:
-    plain = ready(RnnSpec("gru", INPUT, (INPUT,)))
-    residual = ready(RnnSpec("gru", INPUT, (INPUT,), connection="residual"))
+    plain = packed_stack(RnnSpec("gru", INPUT, (INPUT,)))
+    residual = packed_stack(RnnSpec("gru", INPUT, (INPUT,), connection="residual"))
     x, state = random_input(), random_state(plain)
     expected, after = plain.sequence(x, state)
     assert_equal(residual.sequence(x, state), (expected + x, after))
@@ -171,12 +175,12 @@ def test_the_residual_connection_adds_the_input_of_layers_of_equal_size() -> Non
 def test_an_open_highway_gate_gives_the_layer_and_a_closed_one_its_input() -> None:
     layout = RnnSpec("gru", INPUT, (INPUT,), connection="highway")
     weights = random_weights(layout)
-    plain = ready(
-        RnnSpec("gru", INPUT, (INPUT,)), {name: one for name, one in weights.items() if "highway" not in name}
+    plain = packed_stack(
+        RnnSpec("gru", INPUT, (INPUT,)), {name: tensor for name, tensor in weights.items() if "highway" not in name}
     )
     x, state = random_input(), random_state(plain)
     opened, closed = (
-        ready(layout, {**weights, "highway_l0.bias": torch.full((INPUT,), value)}) for value in (100.0, -100.0)
+        packed_stack(layout, {**weights, "highway_l0.bias": torch.full((INPUT,), value)}) for value in (100.0, -100.0)
     )
     assert_equal(opened.sequence(x, state), plain.sequence(x, state))
     assert_rounded(closed.sequence(x, state)[0], x, TERMS)
