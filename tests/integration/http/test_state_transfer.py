@@ -3,7 +3,7 @@
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, load_file
-from torch import nn
+from torch import Tensor, nn
 
 from tests.folders import WORDS, write_language_model
 from tests.forecast_folders import write_forecaster
@@ -365,34 +365,44 @@ def test_mutated_files_make_sessions_that_go_on_or_none(server: Server, http: ht
 # In PyTorch.
 
 
-def test_the_tensors_of_a_state_continue_in_torch(http: httpx.Client, models_folder: Path) -> None:
+def continue_in_torch(
+    models_folder: Path, state: dict[str, Tensor], words: Sequence[str]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Feed words to torch.nn's own LSTM from an exported state; return the logits (V,) and the state after them."""
     weights = load_file(models_folder / "lstm" / "1" / "model.safetensors")
     lstm = nn.LSTM(24, 24, num_layers=3)
-    lstm.load_state_dict({name[4:]: one for name, one in weights.items() if name.startswith("rnn.")})
-    session = opened(http, "lstm", 3)
-    state = load(export(http, session))
-    hidden = tuple(torch.stack([state[f"{kind}_l{layer}"] for layer in range(3)]) for kind in "hc")
-    ids = [WORDS.index(word) for word in ("dog", "is", "big")]
+    lstm.load_state_dict({name[4:]: weight for name, weight in weights.items() if name.startswith("rnn.")})
+    before = tuple(torch.stack([state[f"{kind}_l{layer}"] for layer in range(3)]) for kind in "hc")
     with torch.no_grad():
-        output, after = lstm(weights["embedding.weight"][ids], hidden)
+        output, after = lstm(weights["embedding.weight"][[WORDS.index(word) for word in words]], before)
         logits = output[-1] @ weights["output.weight"].T + weights["output.bias"]
-    answer = answered(step(http, session, "dog is big", options={"top_k": 100}))["output"]
-    own = {one["id"]: one["probability"] for one in answer["predictions"]}
+    layers = {f"{kind}_l{layer}": row for kind, rows in zip("hc", after, strict=True) for layer, row in enumerate(rows)}
+    return logits, layers | {"log_normaliser": logits.logsumexp(-1, keepdim=True)}
+
+
+def probabilities(output: Body) -> dict[int, float]:
+    return {prediction["id"]: prediction["probability"] for prediction in output["predictions"]}
+
+
+def test_the_tensors_of_a_state_continue_in_torch(http: httpx.Client, models_folder: Path) -> None:
+    session = opened(http, "lstm", 3)
+    logits, _ = continue_in_torch(models_folder, load(export(http, session)), ("dog", "is", "big"))
+    own = probabilities(answered(step(http, session, "dog is big", options={"top_k": 100}))["output"])
     assert len(own) > 40
     torch.testing.assert_close(torch.tensor([*own.values()]), logits.softmax(-1)[[*own]], atol=PROBABILITY, rtol=0)
-    # And back: what torch came to is the state of a session.
-    for kind, tensor in zip("hc", after, strict=True):
-        state |= {f"{kind}_l{layer}": one for layer, one in enumerate(tensor)}
-    state["log_normaliser"] = logits.logsumexp(-1, keepdim=True)
-    made = {name: one.numpy() for name, one in state.items()}
-    copy = imported(http, with_metadata(with_tensors(export(http, session), **made), step="40", timesteps="90"))
-    mine, theirs = (answered(step(http, one, "the", options={"top_k": 100})) for one in (copy, session))
-    assert (mine["step"], mine["timesteps"]) == (41, 91)
-    other = {one["id"]: one["probability"] for one in theirs["output"]["predictions"]}
-    assert {one["id"]: one["probability"] for one in mine["output"]["predictions"]} == pytest.approx(
-        other, abs=PROBABILITY
-    )
-    scores = [one["output"]["observed"]["mean_logprob"] for one in (mine, theirs)]
+
+
+def test_the_tensors_that_torch_computes_continue_in_a_session(http: httpx.Client, models_folder: Path) -> None:
+    session = opened(http, "lstm", 3)
+    content = export(http, session)
+    _, after = continue_in_torch(models_folder, load(content), ("dog", "is", "big"))
+    answered(step(http, session, "dog is big"))
+    tensors = {name: tensor.numpy() for name, tensor in after.items()}
+    copy = imported(http, with_metadata(with_tensors(content, **tensors), step="40", timesteps="90"))
+    continued, expected = (answered(step(http, name, "the", options={"top_k": 100})) for name in (copy, session))
+    assert (continued["step"], continued["timesteps"]) == (41, 91)
+    assert probabilities(continued["output"]) == pytest.approx(probabilities(expected["output"]), abs=PROBABILITY)
+    scores = [response["output"]["observed"]["mean_logprob"] for response in (continued, expected)]
     assert scores[0] == pytest.approx(scores[1], abs=LOGIT)
 
 
