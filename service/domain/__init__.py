@@ -1,1 +1,1 @@
-"""Values that travel between the layers, and errors. Standard library only; every layer may import them."""
+"""Values that the layers exchange, and errors. Standard library only; every layer may import them."""

@@ -1,4 +1,4 @@
-"""Every failure that a client can be told of, as one tree.
+"""Exceptions of the service: all errors that are reported to clients, in one tree.
 
     UnrollError
       InvalidRequest        IdempotencyKeyReused, OutOfVocabulary, InputTooLong, BodyTooLarge, InvalidJson,
@@ -11,8 +11,8 @@
                             ModelNotReady, DeadlineExceeded
       InternalError         StateCorrupted
 
-Raised anywhere, turned into a status in one place: `service/http/errors.py`. `ModelFolderError` and `SettingsError`
-are for operators: the first marks a model version as broken, the second ends the start.
+Any layer raises them; `service/http/errors.py` alone maps them to status codes. `ModelFolderError` and `SettingsError`
+are for operators: the first refuses a model version, the second ends the start.
 """
 
 from typing import ClassVar, Final, Literal, Self
@@ -68,25 +68,25 @@ class UnrollError(Exception):
 
 
 class InvalidRequest(UnrollError):
-    """A field is missing, unknown, out of range or of the wrong task."""
+    """A field of the request is missing, unknown, out of range or meant for another task."""
 
     code = "invalid_request"
 
 
 class InvalidJson(InvalidRequest):
-    """The body is no JSON."""
+    """The body is not JSON."""
 
     code = "invalid_json"
 
 
 class UnsupportedMediaType(InvalidRequest):
-    """The body's Content-Type is not the one that the route reads."""
+    """The body's Content-Type is not the one that the route accepts."""
 
     code = "unsupported_media_type"
 
 
 class BodyTooLarge(InvalidRequest):
-    """The body is longer than the server reads."""
+    """The body is longer than the limit."""
 
     code = "body_too_large"
 
@@ -104,19 +104,19 @@ class OutOfVocabulary(InvalidRequest):
 
 
 class IdempotencyKeyReused(InvalidRequest):
-    """The key of the last request came back with another body."""
+    """The idempotency key of an earlier request was sent with another body."""
 
     code = "idempotency_key_reused"
 
 
 class NotFound(UnrollError):
-    """No such path."""
+    """The path does not exist."""
 
     code = "not_found"
 
 
 class MethodNotAllowed(NotFound):
-    """The path exists, the method does not."""
+    """The path exists, but not with this method."""
 
     code = "method_not_allowed"
 
@@ -128,49 +128,49 @@ class ModelNotFound(NotFound):
 
 
 class VersionNotFound(NotFound):
-    """The model is served, but not in that version."""
+    """The model is served, but this version is not."""
 
     code = "version_not_found"
 
 
 class SessionNotFound(NotFound):
-    """The id was not made by this service for this client."""
+    """This service did not create the session id for this client."""
 
     code = "session_not_found"
 
 
 class Unauthorized(UnrollError):
-    """Base of what is wrong with an API key."""
+    """Base class of errors about API keys."""
 
     code = "invalid_api_key"
 
 
 class MissingApiKey(Unauthorized):
-    """Keys are configured and the request has none."""
+    """API keys are configured, and the request has none."""
 
     code = "missing_api_key"
 
 
 class InvalidApiKey(Unauthorized):
-    """The request's key is not one of the configured ones."""
+    """The request's API key is not configured."""
 
     code = "invalid_api_key"
 
 
 class Gone(UnrollError):
-    """Base of what was there once."""
+    """Base class of errors about resources that existed before."""
 
     code = "session_expired"
 
 
 class SessionExpired(Gone):
-    """The id is genuine and its record is gone: expired, or lost with its store."""
+    """The session id is valid and its record is gone: expired, or lost with its store."""
 
     code = "session_expired"
 
 
 class SessionEnded(Gone):
-    """Its client ended the session within the last 24 hours."""
+    """The client ended the session within the last 24 hours."""
 
     code = "session_ended"
 
@@ -182,13 +182,13 @@ class ModelVersionGone(Gone):
 
 
 class StepConflict(UnrollError):
-    """The session does not stand at the step that the request expects, or has moved on past a known key."""
+    """The session's step count is not the expected one, or later steps followed the one with this idempotency key."""
 
     code = "step_conflict"
 
 
 class Unavailable(UnrollError):
-    """Base of what a client should try again later."""
+    """Base class of temporary failures, after which a client should try again later."""
 
     code = "overloaded"
 
@@ -205,13 +205,13 @@ class Unavailable(UnrollError):
 
 
 class Overloaded(Unavailable):
-    """More requests are under way than the service admits."""
+    """The worker has as many requests in progress as it admits, or the estimated wait is too long."""
 
     code = "overloaded"
 
 
 class StoreUnavailable(Unavailable):
-    """The store cannot be reached, or did not answer in time."""
+    """The store cannot be reached, or did not reply in time."""
 
     code = "store_unavailable"
 
@@ -223,48 +223,48 @@ class StoreFull(Unavailable):
 
 
 class DurabilityNotReached(Unavailable):
-    """The write took effect, but not enough replicas or disks confirmed it in time."""
+    """The write took effect, but did not reach its durability level in time."""
 
     code = "durability_not_reached"
 
 
 class ShuttingDown(Unavailable):
-    """This worker is being stopped."""
+    """The worker is shutting down."""
 
     code = "shutting_down"
 
 
 class ModelNotReady(Unavailable):
-    """The engine cannot run the model now."""
+    """The worker cannot run the model version now."""
 
     code = "model_not_ready"
 
 
 class DeadlineExceeded(Unavailable):
-    """The request's time was over before its answer."""
+    """The request's deadline passed before its answer."""
 
     code = "deadline_exceeded"
 
 
 class InternalError(UnrollError):
-    """Something of ours failed; the log has the request's id."""
+    """An unexpected failure of the service. The log has it under the request's id."""
 
     code = "internal_error"
 
 
 class StateCorrupted(InternalError):
-    """The session's record cannot be read; it is kept for inspection."""
+    """The session's record cannot be decoded. It is kept for inspection."""
 
     code = "state_corrupted"
 
 
 class WriteConflict(Exception):
-    """Another writer changed a session's record first; never told to a client, the step is computed again."""
+    """Another writer changed a session's record first. It is not reported to clients: the step is computed again."""
 
 
 class ModelFolderError(Exception):
-    """A model folder or checkpoint is wrong; the message names the place, what was found and what was expected."""
+    """A model folder or checkpoint is invalid. The message names the location, the value found and the one expected."""
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the message names the key, the value and what was expected."""
+    """A setting is invalid. The message names its key, its value and what is expected."""

@@ -1,4 +1,4 @@
-"""Model versions: what is known of a loaded one, of its folder, and of who serves it. Standard library only."""
+"""Model versions as values: their keys, properties and folders, and the workers that serve them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,7 +28,10 @@ class VersionKey:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """What is known of a loaded model version; `fingerprint` is 64 hexadecimal digits."""
+    """Properties of a loaded model version.
+
+    `fingerprint` has 64 hexadecimal digits. `created` is in seconds since 1970.
+    """
 
     name: str
     version: str
@@ -110,4 +113,4 @@ class ClusterView:
     @property
     def version_keys(self) -> set[VersionKey]:
         """The keys of the versions that any worker serves."""
-        return {one.version_key for one in self.served}
+        return {version.version_key for version in self.served}

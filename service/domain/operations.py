@@ -5,16 +5,13 @@ from typing import Literal, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-
-#: What matrix products are computed in; states and everything else are float32.
+#: Dtypes that matrix products can be computed in. States and everything else are float32.
 ComputeDtype = Literal["float32", "bfloat16", "int8"]
 
-
-#: Where networks run.
+#: Devices that networks can run on.
 Device = Literal["cpu", "cuda"]
 
-
-#: Observations larger than any measurement; their squares still fit a float.
+#: Maximum absolute value of an observation. It exceeds any measurement, and its square still fits a float64.
 MAX_ABS = 1e30
 
 
@@ -32,8 +29,9 @@ class TextInput:
 class SeriesInput:
     """New observations: a row of numbers per timestep, None for a missing value.
 
-    `values` None: nothing new. `flat`: the client wrote numbers, not rows of one number each, and is answered alike.
-    `timestamps` are microseconds since 1970, one per row. `future` holds the covariates known over the horizon.
+    `values` is None if there are no new observations. `flat`: the client sent numbers instead of rows of one number,
+    and gets its answer in the same form. `timestamps` are microseconds since 1970, one per row. `future` holds the
+    covariates known over the horizon.
     """
 
     values: tuple[tuple[float | None, ...], ...] | None
@@ -52,7 +50,8 @@ class PredictOptions:
     Next words: `top_k` candidates; `complete` takes the last word for an unfinished prefix of them. Translation:
     `beam_size`, `max_tokens` (end included; None: as long as the source suggests), `alternatives` and `attention`; in
     sessions `top_k` next words. Forecasting: `horizon` (timesteps; None: the model's limit), `quantiles` in (0, 1),
-    `samples` paths and the `seed` that they follow from. `given` names what the client wrote, be it the default.
+    `samples` paths and the `seed` of their random numbers. `given` names the options that the client sent, even those
+    with default values.
     """
 
     top_k: int = 5
@@ -70,7 +69,7 @@ class PredictOptions:
 
 @dataclass(frozen=True, slots=True)
 class GenerateOptions:
-    """Sampling options. Temperature 0 is greedy; `stop` texts end the output and are left out."""
+    """Sampling options. Temperature 0 is greedy. `stop` texts end the output, which does not contain them."""
 
     max_tokens: int = 32
     temperature: float = 1.0
