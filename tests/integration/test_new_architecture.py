@@ -72,8 +72,8 @@ def moods() -> Iterator[Moods]:
 def serve(moods: Moods, requests: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
     """Send requests to a worker with the new architecture; `{id}` in a path is the session of the response before."""
 
-    async def answers(url: str) -> list[dict[str, Any]]:
-        settings, found = Settings(redis_url=url, models=moods.models), []
+    async def send(url: str) -> list[dict[str, Any]]:
+        settings, responses = Settings(redis_url=url, models=moods.models), list[dict[str, Any]]()
         async with running_worker(settings, Overrides(architectures=ALL)) as worker:
             transport = httpx.ASGITransport(app=worker.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
@@ -81,14 +81,14 @@ def serve(moods: Moods, requests: list[tuple[str, dict[str, Any]]]) -> list[dict
                 for path, body in requests:
                     response = await client.post(path.format(id=session), json=body)
                     assert response.is_success, response.text
-                    found.append(response.json())
-                    session = found[-1].get("id", session)
-        return found
+                    responses.append(response.json())
+                    session = responses[-1].get("id", session)
+        return responses
 
     store = EmbeddedServer(moods.root / "state")
     store.start()
     try:
-        return asyncio.run(answers(store.url))
+        return asyncio.run(send(store.url))
     finally:
         store.stop()
 
