@@ -22,8 +22,14 @@ log = logging.getLogger(__name__)
 
 #: Model and version.
 Name = tuple[str, str]
-#: malloc_trim of glibc. Other C libraries have no such function.
-TRIM: Callable[[int], object] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
+_C_LIBRARY = ctypes.CDLL(None)
+#: malloc_trim and mallopt of glibc. Other C libraries have no such functions.
+TRIM: Callable[[int], object] = getattr(_C_LIBRARY, "malloc_trim", lambda _: None)
+MALLOPT: Callable[[int, int], object] = getattr(_C_LIBRARY, "mallopt", lambda _, __: None)
+M_ARENA_MAX = -8
+# All threads allocate from the main arena. malloc_trim does not return what is free at the top of another arena, so tens
+# of megabytes of a model that a thread had loaded stayed in memory after it was unloaded.
+MALLOPT(M_ARENA_MAX, 1)
 
 
 class FolderModelRepository:
