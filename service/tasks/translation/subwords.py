@@ -2,7 +2,7 @@
 
 Clients accept a target in parts, so the boundaries of words matter. A part begins a new word, unless its first
 character is a mark that attaches to the word before, such as a comma, a full stop or the hyphen of `-vous`. After a
-white space such a mark stands by itself, as before a French question mark. Proposed text has the same notation, so that
+white space such a mark is separate, as before a French question mark. Proposed text has the same notation, so that
 a client can send it back unchanged.
 """
 
@@ -51,7 +51,7 @@ class SubwordCodec:
         return self._vocabulary.id_to_token(index)
 
     def encode(self, text: str, field: str, *, after_prefix: bool = False) -> EncodedText:
-        """Encode a text, without special tokens; `after_prefix` tells that it follows other words.
+        """Encode a text, without special tokens; with `after_prefix` it follows other words.
 
         Errors name the text by `field`. Raises InvalidRequest for an unknown word if there is no unknown token.
         """
@@ -80,7 +80,7 @@ class SubwordCodec:
         return EncodedText([index for index, _ in kept], [token for _, token in kept], unknown)
 
     def decode(self, ids: Sequence[int], *, after_prefix: bool = False) -> str:
-        """Return the text of pieces without the special ones; `after_prefix` tells that it follows other words."""
+        """Return the text of pieces without the special ones; with `after_prefix` it follows other words."""
         ids = [index for index in ids if index not in self._vocabulary.special_ids]
         if self.word_level or not after_prefix:
             return self._vocabulary.decode(ids).strip()

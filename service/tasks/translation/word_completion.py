@@ -23,7 +23,7 @@ EXTRA_BREADTH = 4
 class WordCompletionSearch:
     """Beam search over the pieces of the next word.
 
-    `first_mask` (V,) is added to the log-probabilities of the first piece; `after_prefix` tells that words precede.
+    `first_mask` (V,) is added to the log-probabilities of the first piece; with `after_prefix` other words precede it.
     """
 
     def __init__(
