@@ -1,4 +1,4 @@
-"""Look after look of two workers that share a store: what joins, retires and is unloaded, and when nothing may be."""
+"""Passes of two workers that share a store: which versions are loaded, retired and unloaded, and when none may be."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,61 +29,61 @@ from tests.unit.application.world import session_on
 GRACE_MS = 60_000
 MARGIN_MS = 100
 ONE, TWO = model_version(version="1", fingerprint="11" * 32), model_version(version="2", fingerprint="22" * 32)
-PLACE = IndexPosition("tenant", 1, "session")
+POSITION = IndexPosition("tenant", 1, "session")
 
 
 @dataclass
 class Disk:
-    """Versions that lie there, the newest first; those in `broken` are refused, all wait for `acquire` to join."""
+    """Versions on disk, the newest first. Those in `broken` are refused; all loads wait for `proceed`."""
 
     versions: list[ModelVersion] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     missing: bool = False
-    acquire: asyncio.Event | None = None
+    proceed: asyncio.Event | None = None
 
 
-class MemoryShelf:
-    """Loads what lies on the disk."""
+class MemoryRepository:
+    """Repository of the versions on the disk."""
 
     def __init__(self, disk: Disk, engine: AddingEngine) -> None:
         self._disk, self._engine = disk, engine
-        self._judged: dict[str, bool] = {}
+        self._accepted: dict[str, bool] = {}
 
     async def scan(self) -> list[VersionFolder]:
         if self._disk.missing:
             raise ModelFolderError("missing")
-        return [self._folder(one) for one in self._disk.versions]
+        return [self._folder(version) for version in self._disk.versions]
 
     def _folder(self, version: ModelVersion) -> VersionFolder:
-        good = self._judged.get(version.fingerprint)
+        good = self._accepted.get(version.fingerprint)
         known = version.fingerprint if good else None
         return VersionFolder(version.name, version.version, version.fingerprint, known, broken=good is False)
 
     async def list_folders(self) -> list[VersionFolder]:
-        return [replace(one, settled=False) for one in await self.scan()]
+        return [replace(item, settled=False) for item in await self.scan()]
 
     async def load(
         self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> ModelVersion | None:
-        self._judged[folder.signature] = folder.signature not in self._disk.broken
-        if not self._judged[folder.signature]:
+        self._accepted[folder.signature] = folder.signature not in self._disk.broken
+        if not self._accepted[folder.signature]:
             return None
-        (version,) = (one for one in self._disk.versions if one.fingerprint == folder.signature)
+        (version,) = (item for item in self._disk.versions if item.fingerprint == folder.signature)
         if announce is not None:
             await announce(version.version_key)
-        if self._disk.acquire is not None:
-            await self._disk.acquire.wait()
-        others = [one for one in self._engine.known if (one.name, one.version) != (version.name, version.version)]
-        self._engine.known = sorted([*others, version], key=lambda one: one.version)
+        if self._disk.proceed is not None:
+            await self._disk.proceed.wait()
+        others = [item for item in self._engine.known if (item.name, item.version) != (version.name, version.version)]
+        self._engine.known = sorted([*others, version], key=lambda item: item.version)
         return version
 
     def unload(self, version_key: VersionKey) -> None:
-        self._engine.known = [one for one in self._engine.known if one.version_key != version_key]
+        self._engine.known = [item for item in self._engine.known if item.version_key != version_key]
 
 
 @dataclass
-class Town:
-    """What the workers know together, and the one session that may need a version."""
+class ClusterState:
+    """State that the workers share, and the one session that may need a version."""
 
     now: int = 1_000_000
     marks: dict[VersionKey, RetirementMark] = field(default_factory=dict)
@@ -93,92 +93,95 @@ class Town:
 
 
 @dataclass
-class MemoryFleet:
-    """One worker's end of it."""
+class MemoryRegistry:
+    """Registry as one worker uses it."""
 
-    town: Town
+    state: ClusterState
     worker: str
 
     async def heartbeat(self, served: "list[ServedVersion]") -> ClusterView:
         self._maybe_fail()
-        self.town.workers[self.worker] = tuple(served)
-        return ClusterView(self.town.now, dict(self.town.marks), dict(self.town.workers))
+        self.state.workers[self.worker] = tuple(served)
+        return ClusterView(self.state.now, dict(self.state.marks), dict(self.state.workers))
 
     async def view(self) -> ClusterView:
         self._maybe_fail()
-        return ClusterView(self.town.now, dict(self.town.marks), dict(self.town.workers))
+        return ClusterView(self.state.now, dict(self.state.marks), dict(self.state.workers))
 
     async def deregister(self) -> None:
         self._maybe_fail()
-        del self.town.workers[self.worker]
+        del self.state.workers[self.worker]
 
     async def mark_retiring(self, version_key: VersionKey, mark: RetirementMark) -> None:
         if mark.drained:
-            self.town.marks[version_key] = mark
-        self.town.marks.setdefault(version_key, mark)
+            self.state.marks[version_key] = mark
+        self.state.marks.setdefault(version_key, mark)
 
     async def unmark_retiring(self, version_key: VersionKey) -> None:
-        self.town.marks.pop(version_key, None)
+        self.state.marks.pop(version_key, None)
 
     async def find_live_session(self, version_key: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
-        return PLACE if self.town.session == version_key else None
+        return POSITION if self.state.session == version_key else None
 
     def _maybe_fail(self) -> None:
-        if self.town.failure is not None:
-            raise self.town.failure
+        if self.state.failure is not None:
+            raise self.state.failure
 
 
 class Worker:
-    """A worker's upgrades over fakes; `look` loads what is awaited, too."""
+    """Worker with fakes around its reconciler; `reconcile` loads the awaited versions, too."""
 
-    def __init__(self, town: Town, disk: Disk, name: str = "a") -> None:
-        self.engine, self.observer, self.town = AddingEngine(), CountingObserver(), town
+    def __init__(self, state: ClusterState, disk: Disk, name: str = "a") -> None:
+        self.engine, self.observer, self.state = AddingEngine(), CountingObserver(), state
         self.engine.known = []
         self.models, self.clock = VersionResolver(self.engine), ManualClock()
-        fleet = MemoryFleet(town, name)
-        membership, retirement = ClusterMembership(registry=fleet, clock=self.clock, timeout=20), Retirement(GRACE_MS)
+        registry = MemoryRegistry(state, name)
+        membership, retirement = (
+            ClusterMembership(registry=registry, clock=self.clock, timeout=20),
+            Retirement(GRACE_MS),
+        )
         scans = DrainScans(MARGIN_MS)
-        self.upgrades = ModelReconciler(
+        self.reconciler = ModelReconciler(
             models=self.models,
             engine=self.engine,
-            repository=MemoryShelf(disk, self.engine),
+            repository=MemoryRepository(disk, self.engine),
             membership=membership,
             observer=self.observer,
             retirement=retirement,
-            marks=RetirementMarks(registry=fleet, retirement=retirement, scans=scans),
+            marks=RetirementMarks(registry=registry, retirement=retirement, scans=scans),
         )
-        self.models.refresh = self.upgrades.refresh
+        self.models.refresh = self.reconciler.refresh
 
     async def reconcile(self, times: int = 1) -> None:
         for _ in range(times):
-            self.town.now += MARGIN_MS
+            self.state.now += MARGIN_MS
             self.clock.seconds += MARGIN_MS / 1000
-            plan = await self.upgrades.reconcile()
+            plan = await self.reconciler.reconcile()
             for folder in plan.awaited:
-                await self.upgrades.load(folder)
+                await self.reconciler.load(folder)
 
     @property
     def loaded(self) -> list[str]:
-        return [one.version for one in self.engine.known]
+        return [item.version for item in self.engine.known]
 
     @property
     def open(self) -> list[str]:
-        return [one.version for one in self.models.all().get("adder", [])]
+        return [item.version for item in self.models.all().get("adder", [])]
 
 
 async def test_both_workers_serve_the_new_version_and_unload_the_old_one_when_nobody_needs_it() -> None:
-    town, disk = Town(), Disk([ONE])
-    one, two = Worker(town, disk, "a"), Worker(town, disk, "b")
-    await one.upgrades.start()
-    await two.upgrades.start()
+    state, disk = ClusterState(), Disk([ONE])
+    one, two = Worker(state, disk, "a"), Worker(state, disk, "b")
+    await one.reconciler.start()
+    await two.reconciler.start()
     disk.versions = [TWO, ONE]
-    town.session = ONE.version_key
+    state.session = ONE.version_key
     for _ in range(10):
         await one.reconcile()
         await two.reconcile()
     for worker in (one, two):
         assert (worker.open, worker.loaded) == (["2"], ["1", "2"])
-    town.session = None
+    state.session = None
     for _ in range(4):
         await one.reconcile()
         await two.reconcile()
@@ -188,12 +191,12 @@ async def test_both_workers_serve_the_new_version_and_unload_the_old_one_when_no
 
 
 async def test_the_grace_time_ends_sessions_that_do_not_end_themselves() -> None:
-    town, disk = Town(session=ONE.version_key), Disk([ONE])
-    worker = Worker(town, disk)
-    await worker.upgrades.start()
+    state, disk = ClusterState(session=ONE.version_key), Disk([ONE])
+    worker = Worker(state, disk)
+    await worker.reconciler.start()
     disk.versions = [TWO, ONE]
     await worker.reconcile(5)
-    town.now = town.marks[ONE.version_key].since + GRACE_MS - MARGIN_MS - 1
+    state.now = state.marks[ONE.version_key].since + GRACE_MS - MARGIN_MS - 1
     await worker.reconcile()
     assert worker.loaded == ["1", "2"]
     await worker.reconcile()
@@ -203,9 +206,9 @@ async def test_the_grace_time_ends_sessions_that_do_not_end_themselves() -> None
 
 
 async def test_a_step_on_a_retiring_version_keeps_it() -> None:
-    town, disk = Town(), Disk([ONE])
-    worker = Worker(town, disk)
-    await worker.upgrades.start()
+    state, disk = ClusterState(), Disk([ONE])
+    worker = Worker(state, disk)
+    await worker.reconciler.start()
     disk.versions = [TWO, ONE]
     await worker.reconcile(2)
     for _ in range(5):
@@ -216,105 +219,105 @@ async def test_a_step_on_a_retiring_version_keeps_it() -> None:
     assert worker.loaded == ["2"]
 
 
-async def test_what_was_touched_while_the_store_was_away_is_told_later() -> None:
-    town = Town()
-    worker = Worker(town, Disk([ONE]))
-    await worker.upgrades.start()
+async def test_recent_use_while_the_store_is_unreachable_is_reported_later() -> None:
+    state = ClusterState()
+    worker = Worker(state, Disk([ONE]))
+    await worker.reconciler.start()
     worker.models.recently_used.add(ONE.version_key)
-    town.failure = StoreUnavailable("away")
+    state.failure = StoreUnavailable("away")
     await worker.reconcile()
-    town.failure = None
+    state.failure = None
     await worker.reconcile()
-    assert [one.recently_used for one in town.workers["a"]] == [True]
+    assert [item.recently_used for item in state.workers["a"]] == [True]
     await worker.reconcile()
-    assert [one.recently_used for one in town.workers["a"]] == [False]
+    assert [item.recently_used for item in state.workers["a"]] == [False]
 
 
-async def test_without_the_store_new_versions_join_and_none_goes() -> None:
-    town, disk = Town(), Disk([ONE])
-    worker = Worker(town, disk)
-    await worker.upgrades.start()
-    town.failure = StoreUnavailable("away")
+async def test_without_the_store_new_versions_are_loaded_and_none_is_unloaded() -> None:
+    state, disk = ClusterState(), Disk([ONE])
+    worker = Worker(state, disk)
+    await worker.reconciler.start()
+    state.failure = StoreUnavailable("away")
     disk.versions = [TWO, ONE]
     await worker.reconcile(3)
-    assert (worker.open, worker.loaded, town.marks) == (["1", "2"], ["1", "2"], {})
+    assert (worker.open, worker.loaded, state.marks) == (["1", "2"], ["1", "2"], {})
     assert await worker.models.version("adder", None) == TWO
     worker.clock.seconds += 30
     await worker.reconcile()
     assert not worker.models.availability.informed
-    town.failure = None
+    state.failure = None
     await worker.reconcile(2)
     assert worker.open == ["2"]
     assert worker.models.availability.informed
 
 
 async def test_a_worker_that_starts_without_the_store_loads_everything() -> None:
-    town = Town(
+    state = ClusterState(
         failure=StoreUnavailable("away"), marks={ONE.version_key: RetirementMark(0, "superseded", drained=True)}
     )
-    worker = Worker(town, Disk([TWO, ONE]))
-    await worker.upgrades.start()
+    worker = Worker(state, Disk([TWO, ONE]))
+    await worker.reconciler.start()
     assert worker.loaded == ["1", "2"]
-    town.failure = None
+    state.failure = None
     await worker.reconcile()
     assert worker.loaded == ["2"]
 
 
-async def test_a_worker_that_starts_leaves_alone_what_nobody_needs() -> None:
+async def test_a_worker_that_starts_does_not_load_what_no_session_needs() -> None:
     marks = {ONE.version_key: RetirementMark(0, "superseded", signature=ONE.fingerprint, drained=True)}
-    worker = Worker(Town(marks=marks), Disk([TWO, ONE]))
-    await worker.upgrades.start()
+    worker = Worker(ClusterState(marks=marks), Disk([TWO, ONE]))
+    await worker.reconciler.start()
     assert worker.loaded == ["2"]
     assert worker.observer.counts["loaded adder"] == 1
 
 
 async def test_a_broken_version_is_tried_once_and_changes_nothing() -> None:
     disk = Disk([ONE])
-    worker = Worker(Town(), disk)
-    await worker.upgrades.start()
+    worker = Worker(ClusterState(), disk)
+    await worker.reconciler.start()
     disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
     await worker.reconcile(3)
     assert (worker.open, worker.loaded) == (["1"], ["1"])
     assert worker.observer.counts["loaded adder"] == 1
 
 
-async def test_a_version_changed_in_place_is_open_from_the_moment_it_joins() -> None:
+async def test_a_version_changed_in_place_is_open_as_soon_as_it_is_loaded() -> None:
     disk = Disk([ONE])
-    worker = Worker(Town(), disk)
-    await worker.upgrades.start()
+    worker = Worker(ClusterState(), disk)
+    await worker.reconciler.start()
     changed = replace(ONE, fingerprint="33" * 32)
     disk.versions = [changed]
-    (folder,) = (await worker.upgrades.reconcile()).awaited
+    (folder,) = (await worker.reconciler.reconcile()).awaited
     assert await worker.models.versions("adder") == [ONE]
-    await worker.upgrades.load(folder)
+    await worker.reconciler.load(folder)
     assert await worker.models.versions("adder") == [changed]
     assert worker.observer.counts["unloaded adder"] == 1
 
 
-async def test_a_folder_of_models_that_is_away_retires_nobody() -> None:
-    town, disk = Town(), Disk([ONE])
-    worker = Worker(town, disk)
-    await worker.upgrades.start()
+async def test_a_missing_folder_of_models_retires_no_version() -> None:
+    state, disk = ClusterState(), Disk([ONE])
+    worker = Worker(state, disk)
+    await worker.reconciler.start()
     disk.missing = True
     await worker.reconcile(3)
-    assert (worker.open, town.marks) == (["1"], {})
+    assert (worker.open, state.marks) == (["1"], {})
 
 
-async def test_a_worker_that_stops_is_served_by_no_longer() -> None:
-    town = Town()
-    worker = Worker(town, Disk([ONE]))
-    await worker.upgrades.start()
-    await worker.upgrades.stop()
-    assert town.workers == {}
-    town.failure = StoreUnavailable("away")
-    await worker.upgrades.stop()
+async def test_a_worker_that_stops_leaves_the_registry() -> None:
+    state = ClusterState()
+    worker = Worker(state, Disk([ONE]))
+    await worker.reconciler.start()
+    await worker.reconciler.stop()
+    assert state.workers == {}
+    state.failure = StoreUnavailable("away")
+    await worker.reconciler.stop()
 
 
-async def rolled_out(town: Town, ahead: Disk, behind: Disk) -> tuple[Worker, Worker]:
+async def rolled_out(state: ClusterState, ahead: Disk, behind: Disk) -> tuple[Worker, Worker]:
     """A worker that has loaded version 2, and one whose last look was before that."""
-    first, second = Worker(town, ahead, "a"), Worker(town, behind, "b")
-    await first.upgrades.start()
-    await second.upgrades.start()
+    first, second = Worker(state, ahead, "a"), Worker(state, behind, "b")
+    await first.reconciler.start()
+    await second.reconciler.start()
     ahead.versions = [TWO, ONE]
     await first.reconcile()
     assert (first.open, second.loaded) == (["1", "2"], ["1"])
@@ -332,17 +335,17 @@ async def assert_not_ready(worker: Worker) -> None:
         await worker.models.of_session(session_on(TWO))
 
 
-async def test_a_version_that_another_worker_serves_since_the_last_look_is_not_ready_here() -> None:
-    _, late = await rolled_out(Town(), Disk([ONE]), Disk([ONE]))
+async def test_a_version_that_another_worker_serves_since_the_last_pass_is_not_ready_here() -> None:
+    _, late = await rolled_out(ClusterState(), Disk([ONE]), Disk([ONE]))
     await assert_not_ready(late)
     assert await late.models.version("adder", None) == ONE
 
 
-async def test_a_folder_that_came_since_the_last_look_is_not_ready_even_without_the_store() -> None:
-    town, disk = Town(), Disk([ONE])
-    _, late = await rolled_out(town, disk, disk)
-    town.failure = StoreUnavailable("away")
-    town.workers.clear()
+async def test_a_folder_that_came_since_the_last_pass_is_not_ready_even_without_the_store() -> None:
+    state, disk = ClusterState(), Disk([ONE])
+    _, late = await rolled_out(state, disk, disk)
+    state.failure = StoreUnavailable("away")
+    state.workers.clear()
     await assert_not_ready(late)
     with pytest.raises(VersionNotFound):
         await late.models.version("adder", "3")
@@ -351,10 +354,10 @@ async def test_a_folder_that_came_since_the_last_look_is_not_ready_even_without_
 
 
 async def test_a_model_that_is_new_altogether_is_not_ready_where_it_is_not_loaded_yet() -> None:
-    town, disk = Town(), Disk([ONE])
-    worker, other = Worker(town, disk, "a"), Worker(town, Disk([ONE]), "b")
-    await worker.upgrades.start()
-    await other.upgrades.start()
+    state, disk = ClusterState(), Disk([ONE])
+    worker, other = Worker(state, disk, "a"), Worker(state, Disk([ONE]), "b")
+    await worker.reconciler.start()
+    await other.reconciler.start()
     disk.versions = [ONE, model_version("new")]
     for late in (worker, other):
         if late is other:
@@ -369,12 +372,12 @@ async def test_a_model_that_is_new_altogether_is_not_ready_where_it_is_not_loade
             await late.models.versions("new")
 
 
-async def test_a_session_on_an_edition_that_replaced_another_since_the_last_look_is_not_gone() -> None:
+async def test_a_session_on_a_version_that_replaced_another_since_the_last_pass_is_not_gone() -> None:
     changed = replace(ONE, fingerprint="33" * 32)
-    town, disk = Town(), Disk([ONE])
-    first, late = Worker(town, disk, "a"), Worker(town, Disk([ONE]), "b")
-    await first.upgrades.start()
-    await late.upgrades.start()
+    state, disk = ClusterState(), Disk([ONE])
+    first, late = Worker(state, disk, "a"), Worker(state, Disk([ONE]), "b")
+    await first.reconciler.start()
+    await late.reconciler.start()
     disk.versions = [changed]
     await first.reconcile()
     with pytest.raises(ModelNotReady):
@@ -385,72 +388,72 @@ async def test_a_session_on_an_edition_that_replaced_another_since_the_last_look
         await first.models.of_session(session_on(replace(ONE, fingerprint="44" * 32)))
 
 
-async def test_the_others_are_told_of_a_version_before_it_serves_also_by_a_look_meanwhile() -> None:
-    disk, town = Disk([ONE]), Town()
-    worker = Worker(town, disk)
-    await worker.upgrades.start()
-    disk.versions, disk.acquire = [TWO, ONE], asyncio.Event()
+async def test_a_version_is_published_before_it_serves_also_by_a_pass_meanwhile() -> None:
+    disk, state = Disk([ONE]), ClusterState()
+    worker = Worker(state, disk)
+    await worker.reconciler.start()
+    disk.versions, disk.proceed = [TWO, ONE], asyncio.Event()
     worker.models.recently_used.add(ONE.version_key)
-    folder, *_ = (await worker.upgrades.reconcile()).awaited
-    loading = asyncio.create_task(worker.upgrades.load(folder))
+    folder, *_ = (await worker.reconciler.reconcile()).awaited
+    loading = asyncio.create_task(worker.reconciler.load(folder))
     for again in range(2):
         await asyncio.sleep(0)
         assert worker.loaded == ["1"]
-        told = {one.version_key.version: (one.open, one.recently_used) for one in town.workers["a"]}
-        assert told == {"1": (True, not again), "2": (True, False)}
-        await worker.upgrades.reconcile()
-    disk.acquire.set()
+        published = {item.version_key.version: (item.open, item.recently_used) for item in state.workers["a"]}
+        assert published == {"1": (True, not again), "2": (True, False)}
+        await worker.reconciler.reconcile()
+    disk.proceed.set()
     await loading
     assert worker.open == ["1", "2"]
-    await worker.upgrades.reconcile()
-    assert [one.version_key.version for one in town.workers["a"]] == ["1", "2"]
+    await worker.reconciler.reconcile()
+    assert [item.version_key.version for item in state.workers["a"]] == ["1", "2"]
 
 
-async def test_a_refused_version_is_told_of_to_nobody_and_a_joined_one_without_the_store_to_all_later() -> None:
-    disk, town = Disk([ONE]), Town()
-    worker = Worker(town, disk)
-    await worker.upgrades.start()
+async def test_a_refused_version_is_not_published_and_one_loaded_without_the_store_is_later() -> None:
+    disk, state = Disk([ONE]), ClusterState()
+    worker = Worker(state, disk)
+    await worker.reconciler.start()
     disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
     await worker.reconcile(2)
-    assert [one.version_key.version for one in town.workers["a"]] == ["1"]
+    assert [item.version_key.version for item in state.workers["a"]] == ["1"]
     with pytest.raises(VersionNotFound, match="is not served"):
         await worker.models.version("adder", "2")
     three = model_version(version="3", fingerprint="33" * 32)
-    disk.versions, town.failure = [three, ONE], StoreUnavailable("away")
+    disk.versions, state.failure = [three, ONE], StoreUnavailable("away")
     await worker.reconcile()
     assert worker.loaded == ["1", "3"]
-    town.failure = None
+    state.failure = None
     await worker.reconcile()
-    assert [one.version_key.version for one in town.workers["a"]] == ["1", "3"]
+    assert [item.version_key.version for item in state.workers["a"]] == ["1", "3"]
 
 
-async def test_a_fresh_look_changes_nothing_but_what_requests_see() -> None:
-    town, disk = Town(), Disk([ONE])
-    first, late = await rolled_out(town, disk, disk)
+async def test_a_refresh_changes_nothing_but_what_requests_see() -> None:
+    state, disk = ClusterState(), Disk([ONE])
+    first, late = await rolled_out(state, disk, disk)
     late.models.recently_used.add(ONE.version_key)
-    before = dict(town.workers), dict(town.marks)
+    before = dict(state.workers), dict(state.marks)
     for _ in range(3):
-        await late.upgrades.refresh()
-    assert (town.workers, town.marks) == before
+        await late.reconciler.refresh()
+    assert (state.workers, state.marks) == before
     assert late.models.recently_used == {ONE.version_key}
     assert late.loaded == ["1"]
     await first.reconcile()
     disk.versions = [TWO]
-    await late.upgrades.refresh()
-    assert late.open == ["1"], "it is for looks to say what is gone"
+    await late.reconciler.refresh()
+    assert late.open == ["1"], "only a pass decides what is gone"
 
 
 async def test_a_retiring_version_takes_new_sessions_where_another_worker_took_its_mark_back() -> None:
-    town, disk = Town(session=ONE.version_key), Disk([ONE])
-    _, late = await rolled_out(town, disk, disk)
+    state, disk = ClusterState(session=ONE.version_key), Disk([ONE])
+    _, late = await rolled_out(state, disk, disk)
     await late.reconcile(3)
     with pytest.raises(VersionNotFound, match="is being retired"):
         await late.models.for_session("adder", "1")
-    town.marks.clear()
+    state.marks.clear()
     assert await late.models.for_session("adder", "1") == ONE
 
 
-class SlowlyCancelledRepository(MemoryShelf):
+class SlowlyCancelledRepository(MemoryRepository):
     """Repository whose loads end some turns of the event loop after their cancellation."""
 
     def __init__(self, disk: Disk, engine: AddingEngine) -> None:
@@ -469,13 +472,13 @@ class SlowlyCancelledRepository(MemoryShelf):
 
 
 async def test_a_load_in_progress_has_ended_when_the_cancelled_reconciler_has() -> None:
-    town, disk = Town(), Disk([ONE])
-    worker = Worker(town, disk)
-    await worker.upgrades.start()
-    worker.upgrades.repository = repository = SlowlyCancelledRepository(disk, worker.engine)
-    disk.versions, disk.acquire = [TWO, ONE], asyncio.Event()
+    state, disk = ClusterState(), Disk([ONE])
+    worker = Worker(state, disk)
+    await worker.reconciler.start()
+    worker.reconciler.repository = repository = SlowlyCancelledRepository(disk, worker.engine)
+    disk.versions, disk.proceed = [TWO, ONE], asyncio.Event()
     tasks = asyncio.all_tasks()
-    running = asyncio.create_task(worker.upgrades.run(0.001))
+    running = asyncio.create_task(worker.reconciler.run(0.001))
     await repository.begun.wait()
     running.cancel()
     await asyncio.wait([running])
@@ -484,7 +487,7 @@ async def test_a_load_in_progress_has_ended_when_the_cancelled_reconciler_has() 
     assert worker.loaded == ["1"]
 
 
-class FailingRepository(MemoryShelf):
+class FailingRepository(MemoryRepository):
     """Repository whose first load fails."""
 
     def __init__(self, disk: Disk, engine: AddingEngine) -> None:
@@ -504,11 +507,11 @@ class FailingRepository(MemoryShelf):
 
 async def test_a_load_that_fails_is_logged_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     disk = Disk([ONE])
-    worker = Worker(Town(), disk)
-    await worker.upgrades.start()
-    worker.upgrades.repository = repository = FailingRepository(disk, worker.engine)
+    worker = Worker(ClusterState(), disk)
+    await worker.reconciler.start()
+    worker.reconciler.repository = repository = FailingRepository(disk, worker.engine)
     disk.versions = [TWO, ONE]
-    running = asyncio.create_task(worker.upgrades.run(0.001))
+    running = asyncio.create_task(worker.reconciler.run(0.001))
     async with asyncio.timeout(30):
         await repository.loaded.wait()
     running.cancel()

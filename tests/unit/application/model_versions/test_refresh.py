@@ -1,4 +1,4 @@
-"""Looks on demand: shared by those who wait, one at a time, and none that began before it was asked for."""
+"""Refreshes on demand: shared by all who wait, one at a time, and begun after the call that waits for it."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ APART_SECONDS = 0.02
 
 
 @dataclass
-class Looking:
-    """A look that lasts as long as it is held; notes when each began, on the loop's clock."""
+class HeldRefresh:
+    """Refresh that lasts until `free` is set; records when each began, on the loop's clock."""
 
     free: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -33,66 +33,66 @@ class Looking:
 
 
 @within(10)
-async def test_all_who_ask_before_a_look_begins_share_it_and_all_who_ask_later_share_the_next() -> None:
-    looking = Looking()
-    fresh = RefreshLimiter(looking.refresh, APART_SECONDS)
-    early = [asyncio.create_task(fresh()) for _ in range(100)]
-    await looking.begun.wait()
-    late = [asyncio.create_task(fresh()) for _ in range(100)]
+async def test_calls_before_a_refresh_begins_share_it_and_later_calls_share_the_next() -> None:
+    held = HeldRefresh()
+    limiter = RefreshLimiter(held.refresh, APART_SECONDS)
+    early = [asyncio.create_task(limiter()) for _ in range(100)]
+    await held.begun.wait()
+    late = [asyncio.create_task(limiter()) for _ in range(100)]
     await asyncio.sleep(2 * APART_SECONDS)
-    assert not any(one.done() for one in early + late)
-    looking.free.set()
+    assert not any(task.done() for task in early + late)
+    held.free.set()
     await asyncio.gather(*early, *late)
-    assert len(looking.began) == 2
+    assert len(held.began) == 2
 
 
 @within(10)
-async def test_looks_begin_a_pause_apart() -> None:
-    looking = Looking()
-    looking.free.set()
-    fresh = RefreshLimiter(looking.refresh, APART_SECONDS)
+async def test_refreshes_begin_a_minimum_interval_apart() -> None:
+    held = HeldRefresh()
+    held.free.set()
+    limiter = RefreshLimiter(held.refresh, APART_SECONDS)
     for _ in range(4):
-        await fresh()
-    gaps = [after - before for before, after in zip(looking.began, looking.began[1:], strict=False)]
+        await limiter()
+    gaps = [after - before for before, after in zip(held.began, held.began[1:], strict=False)]
     assert len(gaps) == 3
     assert min(gaps) >= APART_SECONDS
 
 
 @within(10)
-async def test_who_gives_up_neither_ends_a_look_nor_makes_room_for_another() -> None:
-    looking = Looking()
-    fresh = RefreshLimiter(looking.refresh, APART_SECONDS)
+async def test_a_cancelled_call_neither_ends_a_refresh_nor_starts_another() -> None:
+    held = HeldRefresh()
+    limiter = RefreshLimiter(held.refresh, APART_SECONDS)
     for _ in range(3):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(2 * APART_SECONDS):
-                await fresh()
-    assert looking.under_way == len(looking.began) == 1
-    looking.free.set()
-    await fresh()
-    assert len(looking.began) == 2
+                await limiter()
+    assert held.under_way == len(held.began) == 1
+    held.free.set()
+    await limiter()
+    assert len(held.began) == 2
 
 
 @within(10)
-async def test_a_look_that_fails_does_so_for_those_who_wait_and_the_next_may_succeed() -> None:
-    looking = Looking(failure=OSError("away"))
-    looking.free.set()
-    fresh = RefreshLimiter(looking.refresh, APART_SECONDS)
-    failed = await asyncio.gather(fresh(), fresh(), return_exceptions=True)
-    assert failed == [looking.failure] * 2
-    looking.failure = None
-    await fresh()
+async def test_a_refresh_that_fails_does_so_for_all_its_callers_and_the_next_may_succeed() -> None:
+    held = HeldRefresh(failure=OSError("away"))
+    held.free.set()
+    limiter = RefreshLimiter(held.refresh, APART_SECONDS)
+    failed = await asyncio.gather(limiter(), limiter(), return_exceptions=True)
+    assert failed == [held.failure] * 2
+    held.failure = None
+    await limiter()
 
 
 @within(10)
 async def test_no_refresh_runs_or_waits_after_the_limiter_is_closed() -> None:
-    tasks, looking = asyncio.all_tasks(), Looking()
-    limiter = RefreshLimiter(looking.refresh, APART_SECONDS)
+    tasks, held = asyncio.all_tasks(), HeldRefresh()
+    limiter = RefreshLimiter(held.refresh, APART_SECONDS)
     running = asyncio.create_task(limiter())
-    await looking.begun.wait()
+    await held.begun.wait()
     waiting = asyncio.create_task(limiter())
     await asyncio.sleep(0)
     await limiter.aclose()
     await asyncio.gather(running, waiting, return_exceptions=True)
     assert (running.cancelled(), waiting.cancelled()) == (True, True)
     assert asyncio.all_tasks() == tasks
-    assert len(looking.began) == 1
+    assert len(held.began) == 1
