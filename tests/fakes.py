@@ -217,7 +217,7 @@ class CountingObserver:
         self.counts["waited"] += 1
 
     def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None:
-        self.counts["timesteps"] += sum(one.timesteps for one in outcomes)
+        self.counts["timesteps"] += sum(outcome.timesteps for outcome in outcomes)
 
     def step(self, outcome: str) -> None:
         self.counts[f"step {outcome}"] += 1

@@ -20,6 +20,8 @@ class Metrics:
     def value(self, name: str, **labels: str) -> float:
         """The sum of all samples of that name which carry these labels."""
         found = [
-            one.value for one in self.samples if one.name == f"unroll_{name}" and labels.items() <= one.labels.items()
+            sample.value
+            for sample in self.samples
+            if sample.name == f"unroll_{name}" and labels.items() <= sample.labels.items()
         ]
         return math.fsum(found)

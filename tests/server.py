@@ -296,7 +296,7 @@ def envelope(error: Body, status: int, code: str, *mentions: str) -> Body:
 
 def probabilities(output: Body) -> dict[int, float]:
     """Predictions by id."""
-    return {one["id"]: one["probability"] for one in output["predictions"]}
+    return {prediction["id"]: prediction["probability"] for prediction in output["predictions"]}
 
 
 def assert_same_predictions(found: Body, expected: Body, tolerance: float = 1e-5) -> None:

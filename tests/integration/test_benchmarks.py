@@ -42,7 +42,9 @@ def test_the_reference_model_is_verified_and_its_steps_are_what_the_peers_comput
         row = sequence.state
         ids, probabilities, *after = peer.step(torch.tensor([word]), *peer.unpack(records))
         records = peer.pack(*after)
-        own = {one["id"]: one["probability"] for one in sequence.outcome(b"").output["predictions"]}
+        own = {
+            prediction["id"]: prediction["probability"] for prediction in sequence.outcome(b"").output["predictions"]
+        }
         theirs = dict(zip(ids[0].tolist(), probabilities[0].tolist(), strict=True))
         assert own == pytest.approx(theirs, abs=PROBABILITY)
     assert loaded.version.verified

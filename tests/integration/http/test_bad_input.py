@@ -366,7 +366,7 @@ def test_a_body_that_is_no_object_is_refused(
     assert_refused(http, session, Case(name, path, NO_OBJECT[name], method=method))
 
 
-@pytest.mark.parametrize(("method", "path"), [one for one in ROUTES if one[1] not in {LOOK, CONTINUE, FORK}])
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] not in {LOOK, CONTINUE, FORK}])
 @pytest.mark.parametrize("body", [b"null", b"{}", b"", None])
 def test_a_body_that_must_be_there_is_asked_for(
     http: httpx.Client, session: str, method: str, path: str, body: bytes | None

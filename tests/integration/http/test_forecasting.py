@@ -94,9 +94,9 @@ def hours(count: int, start: int = 0) -> list[str]:
 def numbers(value: object) -> list[float]:
     """All numbers of an answer, in order."""
     if isinstance(value, dict):
-        return [one for name in sorted(value) for one in numbers(value[name])]
+        return [number for name in sorted(value) for number in numbers(value[name])]
     if isinstance(value, list):
-        return [one for part in value for one in numbers(part)]
+        return [number for part in value for number in numbers(part)]
     return [float(value)] if isinstance(value, int | float) else []
 
 
@@ -205,7 +205,8 @@ def test_one_by_one_in_blocks_and_at_once_are_the_same_forecast(http: httpx.Clie
         assert result["timesteps"] == 12
         assert_same_forecast(result["output"], whole)
         assert scores == [
-            None if one is None else pytest.approx(one, abs=PROBABILITY) for one in whole["observed"]["anomaly_scores"]
+            None if anomaly_score is None else pytest.approx(anomaly_score, abs=PROBABILITY)
+            for anomaly_score in whole["observed"]["anomaly_scores"]
         ]
         assert_same_forecast(look(http, session, {"options": options}), whole)
 
@@ -225,8 +226,8 @@ def test_many_sensors_step_in_one_request(http: httpx.Client) -> None:
             for at, session in enumerate(sessions)
         ]
         results = answered(post(http, "/v1/sessions/steps", {"steps": items}))["results"]
-        assert [one["session_id"] for one in results] == sessions
-        assert {one["step"] for one in results} == {first // 3 + 1}
+        assert [result["session_id"] for result in results] == sessions
+        assert {result["step"] for result in results} == {first // 3 + 1}
     for at in (0, 17, 39):
         assert_same_forecast(results[at]["output"], forecast(http, "sensor", load(6, at)))
 
@@ -413,7 +414,9 @@ def test_what_is_wrong_with_one_of_many_steps_is_told_of_it(
     if response.status_code == 200:
         envelope(response.json()["results"][0]["error"], status, CODES[status], *mentions)
     else:
-        placed = [f"steps[0].{one}" if one.startswith(("input", "options")) else one for one in mentions]
+        placed = [
+            f"steps[0].{mention}" if mention.startswith(("input", "options")) else mention for mention in mentions
+        ]
         refusal(response, status, CODES[status], *placed)
     assert look_up(http, standing) == before
 

@@ -26,8 +26,8 @@ def growth(http: httpx.Client) -> Growth:
 
 def test_every_metric_has_its_prefix_and_known_labels(http: httpx.Client) -> None:
     reading = Metrics(http)
-    assert {one.name for one in reading.samples if not one.name.startswith("unroll_")} == set()
-    assert {label for one in reading.samples for label in one.labels} <= LABELS
+    assert {sample.name for sample in reading.samples if not sample.name.startswith("unroll_")} == set()
+    assert {label for sample in reading.samples for label in sample.labels} <= LABELS
 
 
 def test_labels_never_hold_a_session(http: httpx.Client) -> None:
@@ -163,7 +163,9 @@ def test_loaded_models_are_told_once_whatever_the_number_of_workers(
     assert reading.value("state_bytes", **labels) == described["state_bytes"]
     if version == described["default_version"]:
         (sample,) = [
-            one for one in reading.samples if one.name == "unroll_model_loaded" and labels.items() <= one.labels.items()
+            sample
+            for sample in reading.samples
+            if sample.name == "unroll_model_loaded" and labels.items() <= sample.labels.items()
         ]
         assert described["fingerprint"].endswith(sample.labels["fingerprint"])
 

@@ -54,7 +54,9 @@ def generate(http: httpx.Client, text: str, model: str = "tiny", **options: Any)
 
 def ids_of(http: httpx.Client, *tokens: str) -> list[int]:
     """Ids of tokens of the tiny model, from its own predictions."""
-    known = {one["token"]: one["id"] for one in predict(http, {"text": "the"}, top_k=100)["predictions"]}
+    known = {
+        prediction["token"]: prediction["id"] for prediction in predict(http, {"text": "the"}, top_k=100)["predictions"]
+    }
     return [known[token] for token in tokens]
 
 
@@ -91,8 +93,8 @@ def test_the_newest_version_is_the_default(http: httpx.Client) -> None:
 @pytest.mark.parametrize("name", ["tiny", "next-word"])
 def test_predictions_come_most_probable_first_and_never_special(http: httpx.Client, name: str) -> None:
     output = predict(http, {"text": "the dog is"}, name, top_k=100)
-    tokens = [one["token"] for one in output["predictions"]]
-    values = [one["probability"] for one in output["predictions"]]
+    tokens = [prediction["token"] for prediction in output["predictions"]]
+    values = [prediction["probability"] for prediction in output["predictions"]]
     assert all(earlier >= later for earlier, later in pairwise(values))
     assert not SPECIAL & set(tokens)
     assert len(set(tokens)) == len(tokens)
@@ -104,7 +106,7 @@ def test_an_answer_tells_model_version_output_and_usage(http: httpx.Client) -> N
     assert set(body) == {"model", "version", "output", "usage"}
     assert (body["model"], body["version"], body["usage"]) == ("tiny", "1", {"timesteps": 4})
     assert set(body["output"]) == {"predictions", "observed"}
-    assert [set(one) for one in body["output"]["predictions"]] == [{"token", "id", "probability"}] * 5
+    assert [set(prediction) for prediction in body["output"]["predictions"]] == [{"token", "id", "probability"}] * 5
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -147,7 +149,7 @@ def test_inputs_may_come_in_different_forms(http: httpx.Client) -> None:
 
 def test_complete_predicts_words_that_continue_the_last_one(http: httpx.Client) -> None:
     output = predict(http, {"text": "the dog wh"}, complete=True)
-    tokens = [one["token"] for one in output["predictions"]]
+    tokens = [prediction["token"] for prediction in output["predictions"]]
     assert set(tokens) == {"what", "where", "who"}
     whole = probabilities(predict(http, {"text": "the dog"}, top_k=100))
     for index, probability in probabilities(output).items():
@@ -157,7 +159,7 @@ def test_complete_predicts_words_that_continue_the_last_one(http: httpx.Client) 
 
 def test_complete_without_a_first_whole_word_observes_nothing(http: httpx.Client) -> None:
     output = predict(http, {"text": "wh"}, complete=True)
-    assert {one["token"] for one in output["predictions"]} == {"what", "where", "who"}
+    assert {prediction["token"] for prediction in output["predictions"]} == {"what", "where", "who"}
     assert output["observed"] is None
 
 

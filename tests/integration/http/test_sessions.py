@@ -185,7 +185,7 @@ def test_the_list_pages_through_own_sessions_newest_first(carol: httpx.Client) -
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    listed = [one["id"] for one in pages]
+    listed = [page["id"] for page in pages]
     assert [one for one in listed if one in made] == made[::-1]
     assert len(set(listed)) == len(listed)
     assert pages[0] == look_up(carol, made[-1])
@@ -254,7 +254,7 @@ def test_predict_can_complete_a_word_in_a_session(http: httpx.Client) -> None:
     session = new_session(http)
     answered(step(http, session, "the dog"))
     output = ahead(http, session, {"input": {"text": "wh"}, "options": {"complete": True}})
-    assert {one["token"] for one in output["predictions"]} == {"what", "where", "who"}
+    assert {prediction["token"] for prediction in output["predictions"]} == {"what", "where", "who"}
 
 
 def test_generate_advances_a_session_by_what_it_generated(http: httpx.Client) -> None:
@@ -344,7 +344,7 @@ def test_many_steps_of_one_session_are_applied_in_their_order(http: httpx.Client
     words = ["the", "dog", "is", "very", "big"]
     items = [{"session_id": session, "input": {"text": word}} for word in words]
     results = answered(post(http, "/v1/sessions/steps", {"steps": items}))["results"]
-    assert [one["step"] for one in results] == [1, 2, 3, 4, 5]
+    assert [result["step"] for result in results] == [1, 2, 3, 4, 5]
     assert_same_predictions(results[-1]["output"], at_once(http, " ".join(words)))
 
 
@@ -381,10 +381,10 @@ def test_an_odd_text_among_many_steps_does_not_hide_what_became_of_the_others(ht
 
 def test_many_steps_repeated_with_their_keys_are_not_applied_again(http: httpx.Client) -> None:
     sessions = [new_session(http) for _ in range(3)]
-    items = [{"session_id": one, "input": {"text": "the dog"}, "idempotency_key": "k"} for one in sessions]
+    items = [{"session_id": session, "input": {"text": "the dog"}, "idempotency_key": "k"} for session in sessions]
     first, second = (post(http, "/v1/sessions/steps", {"steps": items}) for _ in range(2))
     assert answered(second) == answered(first)
-    assert [look_up(http, one)["step"] for one in sessions] == [1, 1, 1]
+    assert [look_up(http, session)["step"] for session in sessions] == [1, 1, 1]
 
 
 # Exactly once.
@@ -514,8 +514,8 @@ def test_a_refused_step_does_not_use_up_its_key(http: httpx.Client) -> None:
 def test_keys_belong_to_one_session(http: httpx.Client) -> None:
     sessions = [new_session(http) for _ in range(2)]
     answers = [step(http, one, word, key="k1") for one, word in zip(sessions, ("the", "she"), strict=True)]
-    assert [answered(one)["step"] for one in answers] == [1, 1]
-    assert all(REPLAYED not in one.headers for one in answers)
+    assert [answered(answer)["step"] for answer in answers] == [1, 1]
+    assert all(REPLAYED not in answer.headers for answer in answers)
 
 
 def test_a_generation_repeated_with_its_key_is_replayed(http: httpx.Client) -> None:
@@ -570,17 +570,17 @@ def test_creations_that_race_with_one_key_make_one_session(http: httpx.Client) -
             responses = list(
                 pool.map(lambda _, key=key: post(http, "/v1/sessions", {"model": "tiny"}, key=key), range(8))
             )
-        assert len({answered(one, 201)["id"] for one in responses}) == 1
-        assert sum(REPLAYED not in one.headers for one in responses) == 1, "one is made, the others find it"
+        assert len({answered(response, 201)["id"] for response in responses}) == 1
+        assert sum(REPLAYED not in response.headers for response in responses) == 1, "one is made, the others find it"
 
 
 def test_steps_that_race_with_one_key_are_applied_once(server: Server, http: httpx.Client) -> None:
     session = new_session(http)
     with ThreadPoolExecutor(8) as pool:
         responses = list(pool.map(lambda _: step(http, session, "the dog", key="k1"), range(16)))
-    assert {one.status_code for one in responses} == {200}
-    assert len({one.content for one in responses}) == 1
-    assert sum(REPLAYED not in one.headers for one in responses) == 1
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.content for response in responses}) == 1
+    assert sum(REPLAYED not in response.headers for response in responses) == 1
     assert look_up(http, session)["step"] == 1
 
 
@@ -588,8 +588,8 @@ def test_steps_that_race_without_a_key_are_all_applied_one_after_the_other(http:
     session = new_session(http)
     with ThreadPoolExecutor(8) as pool:
         answers = [answered(one) for one in pool.map(lambda _: step(http, session, "the"), range(16))]
-    assert sorted(one["step"] for one in answers) == list(range(1, 17))
-    assert all(one["timesteps"] == one["step"] for one in answers)
+    assert sorted(answer["step"] for answer in answers) == list(range(1, 17))
+    assert all(answer["timesteps"] == answer["step"] for answer in answers)
     last = max(answers, key=lambda one: int(one["step"]))
     assert_same_predictions(last["output"], at_once(http, " ".join(["the"] * 16)))
 

@@ -241,8 +241,8 @@ def test_imports_that_race_with_one_key_make_one_session(http: httpx.Client) -> 
     for number in range(10):
         with ThreadPoolExecutor(8) as pool:
             responses = list(pool.map(lambda _, n=number: bring(http, content, key=f"race-{n}"), range(8)))
-        assert len({answered(one, 201)["id"] for one in responses}) == 1
-        assert sum("unroll-replayed" not in one.headers for one in responses) == 1
+        assert len({answered(response, 201)["id"] for response in responses}) == 1
+        assert sum("unroll-replayed" not in response.headers for response in responses) == 1
 
 
 def test_the_fingerprint_decides_on_the_version_and_the_name_settles_a_tie(http: httpx.Client) -> None:
@@ -498,4 +498,4 @@ def test_a_fork_of_an_import_and_an_import_of_a_fork_go_on_alike(http: httpx.Cli
         imported(http, export(http, answered(fork(http, session), 201)["id"])),
     ]
     expected = advance(http, session, "sensor", 2)
-    assert [advance(http, one, "sensor", 2) for one in copies] == [expected, expected]
+    assert [advance(http, copy, "sensor", 2) for copy in copies] == [expected, expected]

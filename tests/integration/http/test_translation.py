@@ -38,7 +38,9 @@ def test_a_translation_has_its_score_alternatives_and_attention(http: httpx.Clie
     found = answered(post(http, "/v1/models/mt/predict", {"input": SOURCE, "options": options}))["output"]
     translations = found["translations"]
     assert len(translations) == 3
-    assert [one["score"] for one in translations] == sorted((one["score"] for one in translations), reverse=True)
+    assert [translation["score"] for translation in translations] == sorted(
+        (translation["score"] for translation in translations), reverse=True
+    )
     for one in translations:
         assert len(one["attention"]) == len(one["tokens"])
         assert {len(row) for row in one["attention"]} == {len(one["source_tokens"])}
@@ -67,9 +69,10 @@ def test_a_session_stands_on_its_source_and_continues_on_accepted_words(http: ht
     other = open_session(http)
     at_once = answered(step(http, other, "J'ai faim", step=0))
     assert at_once["timesteps"] == second["timesteps"]
-    ours = {one["token"]: one["probability"] for one in second["output"]["predictions"]}
+    ours = {prediction["token"]: prediction["probability"] for prediction in second["output"]["predictions"]}
     assert ours == pytest.approx(
-        {one["token"]: one["probability"] for one in at_once["output"]["predictions"]}, abs=PROBABILITY
+        {prediction["token"]: prediction["probability"] for prediction in at_once["output"]["predictions"]},
+        abs=PROBABILITY,
     )
 
 

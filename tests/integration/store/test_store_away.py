@@ -150,15 +150,15 @@ def test_an_import_refused_for_lack_of_the_store_makes_one_session_when_repeated
 
 def test_many_steps_tell_of_the_store_one_by_one(store: EmbeddedServer, server: Server, http: httpx.Client) -> None:
     sessions = [new_session(http) for _ in range(3)]
-    items = [{"session_id": one, **BODY, "idempotency_key": "k1"} for one in sessions]
+    items = [{"session_id": session, **BODY, "idempotency_key": "k1"} for session in sessions]
     with stopped(store, server):
         response = post(http, "/v1/sessions/steps", {"steps": items})
         assert response.elapsed.total_seconds() < SECONDS
-        errors = [one["error"] for one in answered(response)["results"]]
-        assert [one["code"] for one in errors] == ["store_unavailable"] * 3
-        assert {one["applied"] for one in errors} <= {"no", "unknown"}
+        errors = [result["error"] for result in answered(response)["results"]]
+        assert [error["code"] for error in errors] == ["store_unavailable"] * 3
+        assert {error["applied"] for error in errors} <= {"no", "unknown"}
     results = answered(post(http, "/v1/sessions/steps", {"steps": items}))["results"]
-    assert [one["step"] for one in results] == [1, 1, 1]
+    assert [result["step"] for result in results] == [1, 1, 1]
 
 
 def test_a_frozen_store_does_not_hold_a_request_past_its_deadline(

@@ -68,7 +68,7 @@ def save(folder: Path, content: str) -> Path:
 def test_sentences_give_the_perplexity_in_both_arithmetics(tmp_path: Path) -> None:
     folder, lines = write_language_model(tmp_path), ["the cat know Tom", "I like a big house ."]
     data = save(tmp_path, "\n\n".join(lines) + "\n")
-    logprobs = [one for line in lines for one in ask(folder, Score(TextInput(text=line)))["logprobs"]]
+    logprobs = [logprob for line in lines for logprob in ask(folder, Score(TextInput(text=line)))["logprobs"]]
     perplexity = report(folder, "--dtype", "int8", "--data", data)["perplexity"]
     assert perplexity["own"] == pytest.approx(math.exp(-sum(logprobs) / len(logprobs)), rel=LOGIT)
     assert perplexity["dtype"] != perplexity["own"]
@@ -90,7 +90,7 @@ def test_more_sentences_than_share_a_pass_are_all_counted(tmp_path: Path) -> Non
 
 def test_translations_that_are_their_references_have_a_bleu_of_100(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, **TRANSLATOR)
-    pairs = [f"{one}\t{translate(folder, one)}\tCC BY 2.0" for one in SENTENCES]
+    pairs = [f"{sentence}\t{translate(folder, sentence)}\tCC BY 2.0" for sentence in SENTENCES]
     data = save(tmp_path, "\r\n".join(pairs))
     assert report(folder, "--data", data)["bleu"] == {"own": pytest.approx(100), "dtype": pytest.approx(100)}
     assert "BLEU 100 in float32, 100 in its own arithmetic (+0)" in run(folder, "--data", data).output
@@ -102,7 +102,7 @@ def test_translations_that_are_their_references_have_a_bleu_of_100(tmp_path: Pat
 
 def test_bleu_is_that_of_its_definition(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, **TRANSLATOR)
-    answers = [translate(folder, one).split() for one in SENTENCES]
+    answers = [translate(folder, sentence).split() for sentence in SENTENCES]
     references = [[*answer[:9], "chien", *answer[10:], "tu", "es"] for answer in answers]
     pairs = "\n".join(f"{one}\t{' '.join(words)}" for one, words in zip(SENTENCES, references, strict=True))
     found = report(folder, "--data", save(tmp_path, pairs))["bleu"]["own"]

@@ -17,9 +17,9 @@ def reading(metrics: Metrics) -> dict[tuple[str, str], float]:
     """Every sample by name and bucket."""
     families = text_string_to_metric_families(metrics.exposition().decode())
     return {
-        (one.name.removeprefix("unroll_"), one.labels.get("le", "")): one.value
+        (sample.name.removeprefix("unroll_"), sample.labels.get("le", "")): sample.value
         for family in families
-        for one in family.samples
+        for sample in family.samples
     }
 
 
@@ -64,9 +64,9 @@ def test_the_gauges_of_a_version_are_gone_when_no_worker_has_it(tmp_path: Path, 
     command = [sys.executable, "-c", WORKERS, unloading]
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=Path.cwd())
     gauges = ("unroll_model_loaded", "unroll_model_verified", "unroll_model_load_seconds", "unroll_state_bytes")
-    samples = [one for family in text_string_to_metric_families(found.stdout) for one in family.samples]
+    samples = [sample for family in text_string_to_metric_families(found.stdout) for sample in family.samples]
     for gauge in gauges:
-        assert {one.labels["version"] for one in samples if one.name == gauge} == left
+        assert {sample.labels["version"] for sample in samples if sample.name == gauge} == left
 
 
 def test_without_other_workers_the_gauges_of_an_unloaded_version_are_gone_at_once() -> None:

@@ -17,7 +17,7 @@ def test_digests_differ_by_value_and_by_kind() -> None:
         digest("step", GenerateOptions(top_k=1)),
     ]
     assert len(set(digests)) == len(digests)
-    assert {len(one) for one in digests} == {16}
+    assert {len(value) for value in digests} == {16}
 
 
 def test_a_field_that_later_releases_add_does_not_change_a_digest() -> None:

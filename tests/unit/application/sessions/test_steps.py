@@ -350,7 +350,7 @@ async def test_many_steps_at_once_keep_the_order_of_each_session_and_fail_alone(
     steps = [Step(one, feed(1)), Step(two, feed(5)), Step("ses_x", feed(1)), Step(one, feed(2)), Step(one, feed(3))]
     results = await world.steps.apply_all(world.context(), steps)
     assert isinstance(results[2], SessionNotFound)
-    values = [json.loads(one.body)["output"]["value"] for one in results if not isinstance(one, UnrollError)]
+    values = [json.loads(result.body)["output"]["value"] for result in results if not isinstance(result, UnrollError)]
     assert values == [folded(1), folded(5), folded(1, 2), folded(1, 2, 3)]
 
 
