@@ -27,8 +27,8 @@ _C_LIBRARY = ctypes.CDLL(None)
 TRIM: Callable[[int], object] = getattr(_C_LIBRARY, "malloc_trim", lambda _: None)
 MALLOPT: Callable[[int, int], object] = getattr(_C_LIBRARY, "mallopt", lambda _, __: None)
 M_ARENA_MAX = -8
-# All threads allocate from the main arena. malloc_trim does not return what is free at the top of another arena, so tens
-# of megabytes of a model that a thread had loaded stayed in memory after it was unloaded.
+# All threads allocate from the main arena. malloc_trim does not return what is free at the top of another arena, so
+# tens of megabytes of a model that a thread had loaded stayed in memory after it was unloaded.
 MALLOPT(M_ARENA_MAX, 1)
 
 
