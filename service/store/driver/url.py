@@ -74,9 +74,9 @@ def _read(url: SplitResult, kind: Kind) -> StoreUrl:
         return StoreUrl(kind, (), _socket_options(url, query))
     names = [name for name in _SENTINEL_OPTIONS if name in query]
     sentinel_options: dict[str, Any] = {name.removeprefix("sentinel_"): query.pop(name) for name in names}
-    userinfo, at, hosts = url.netloc.rpartition("@")
+    userinfo, separator, hosts = url.netloc.rpartition("@")
     master, db = _path(url.path, kind)
-    options = {**parse_url(f"redis{'s' * tls}://{userinfo}{at}host/{db}?{urlencode(query)}")}
+    options = {**parse_url(f"redis{'s' * tls}://{userinfo}{separator}host/{db}?{urlencode(query)}")}
     for name in ("host", "port", "connection_class"):
         options.pop(name, None)
     transport = read_tls(options) if tls else {}
@@ -86,10 +86,10 @@ def _read(url: SplitResult, kind: Kind) -> StoreUrl:
 
 
 def _socket_options(url: SplitResult, query: Mapping[str, str]) -> Mapping[str, Any]:
-    userinfo, at, host = url.netloc.rpartition("@")
+    userinfo, separator, host = url.netloc.rpartition("@")
     if host or not url.path.strip("/"):
         raise _wrong("names no socket", "unix:///path/to/socket")
-    return parse_url(f"unix://{userinfo}{at}{url.path}?{urlencode(query)}")
+    return parse_url(f"unix://{userinfo}{separator}{url.path}?{urlencode(query)}")
 
 
 def _query(text: str, kind: Kind, tls: bool) -> dict[str, str]:
