@@ -56,16 +56,16 @@ class Deadline:
 class DeadlineScope:
     """Context manager of `Deadline.enforce`. It is no generator, because each request enters several."""
 
-    __slots__ = ("_deadline", "_effect", "_timeout")
+    __slots__ = ("_deadline", "_status", "_timeout")
 
     def __init__(self, deadline: Deadline, status: AppliedStatus) -> None:
         self._deadline = deadline
-        self._effect = status
+        self._status = status
         self._timeout = asyncio.timeout(max(0.0, deadline.at - deadline.clock.monotonic()))
 
     async def __aenter__(self) -> AppliedStatus:
         await self._timeout.__aenter__()
-        return self._effect
+        return self._status
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -73,9 +73,9 @@ class DeadlineScope:
         try:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
-            raise self._deadline.exceeded(self._effect.applied) from None
+            raise self._deadline.exceeded(self._status.applied) from None
         if isinstance(error, asyncio.CancelledError) and not self._meant_for_others(error):
-            applied = self._effect.applied
+            applied = self._status.applied
             raise ShuttingDown("this worker had to stop before the request was done", applied=applied) from None
 
     def _meant_for_others(self, error: asyncio.CancelledError) -> bool:

@@ -95,7 +95,7 @@ class SessionFactory:
         async with context.deadline.enforce():
             stored = await self.store.read(context.tenant, session_id)
         if stored is not None:
-            return await self._found_again(context, session_id, stored, repeatable.body)
+            return await self._replay(context, session_id, stored, repeatable.body)
         # The random bytes tell two creations with one body apart.
         origin = repeatable.body + secrets.token_bytes(8)
         return await self._store(context, session_id, replace(await make(), origin=origin))
@@ -104,11 +104,11 @@ class SessionFactory:
         async with context.deadline.enforce("unknown"):
             stored = await self.store.create(context.tenant, session_id, record)
         if stored.origin != record.origin:
-            return await self._found_again(context, session_id, stored, record.origin)
+            return await self._replay(context, session_id, stored, record.origin)
         self.observer.session_created(record.model)
         return self._created(session_id, stored, replayed=False)
 
-    async def _found_again(self, context: RequestContext, session_id: str, stored: Record, body: bytes) -> Created:
+    async def _replay(self, context: RequestContext, session_id: str, stored: Record, body: bytes) -> Created:
         if stored.origin[:SIZE] != body[:SIZE]:
             raise IdempotencyKeyReused(
                 f"Idempotency-Key was used to create session {session_id} with another body: expected the same body, "
@@ -125,10 +125,10 @@ class SessionFactory:
             try:
                 await self.store.confirm(context.tenant, session_id, stored)
             except WriteConflict:
-                found = await self.store.read(context.tenant, session_id)
-                if found is None:
+                current = await self.store.read(context.tenant, session_id)
+                if current is None:
                     return stored
-                stored = found
+                stored = current
             else:
                 return stored
 

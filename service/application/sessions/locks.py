@@ -11,16 +11,16 @@ class SessionLocks:
     """First-in-first-out locks, one per busy session; idle sessions need no memory."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     def __len__(self) -> int:
-        return len(self._lanes)
+        return len(self._locks)
 
     @asynccontextmanager
     async def acquire(self, session_id: str, deadline: Deadline) -> AsyncIterator[None]:
         """Acquire the lock of a session for the block. Raises DeadlineExceeded if the deadline passes first."""
-        lock, users = self._lanes.get(session_id, (asyncio.Lock(), 0))
-        self._lanes[session_id] = (lock, users + 1)
+        lock, users = self._locks.get(session_id, (asyncio.Lock(), 0))
+        self._locks[session_id] = (lock, users + 1)
         try:
             if users:
                 async with deadline.enforce():
@@ -32,8 +32,8 @@ class SessionLocks:
             finally:
                 lock.release()
         finally:
-            lock, users = self._lanes[session_id]
+            lock, users = self._locks[session_id]
             if users == 1:
-                del self._lanes[session_id]
+                del self._locks[session_id]
             else:
-                self._lanes[session_id] = (lock, users - 1)
+                self._locks[session_id] = (lock, users - 1)

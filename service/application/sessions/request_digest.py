@@ -16,20 +16,20 @@ def digest(kind: str, *parts: object) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:SIZE]
 
 
-def _told(value: object) -> object:
-    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else _telling_fields(value)
+def _encode_value(value: object) -> object:
+    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else _fields_of(value)
 
 
-def _telling_fields(value: object) -> dict[str, object]:
+def _fields_of(value: object) -> dict[str, object]:
     if not is_dataclass(value) or isinstance(value, type):
         raise TypeError(f"no digest is known of {type(value).__name__}")
     name = type(value).__name__
-    told: dict[str, object] = {"": STORED_NAMES.get(name, name)}
+    encoded: dict[str, object] = {"": STORED_NAMES.get(name, name)}
     for name, default in _defaults(type(value)):
-        found = getattr(value, name)
-        if default is MISSING or found != default:
-            told[name] = found
-    return told
+        field_value = getattr(value, name)
+        if default is MISSING or field_value != default:
+            encoded[name] = field_value
+    return encoded
 
 
 @cache
@@ -38,4 +38,4 @@ def _defaults(kind: type) -> list[tuple[str, object]]:
     return [(field.name, field.default) for field in fields(kind) if field.compare]
 
 
-_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=_told)
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=_encode_value)

@@ -11,7 +11,7 @@ from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.domain.sessions import Record, SessionSummary
 
-#: What knows how to refuse a number and to replace half a character, in four times the time.
+#: Strict fallback encoder: rejects NaN, replaces lone surrogates; four times slower.
 _STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _NOT_FINITE = (b"NaN", b"Infinity")
 

@@ -57,22 +57,22 @@ class Sessions:
         """Return the Session object."""
         return self._view(session_id, await self.record(context, session_id))
 
-    async def create(self, context: RequestContext, wanted: NewSession, key: str | None) -> Created:
+    async def create(self, context: RequestContext, request: NewSession, key: str | None) -> Created:
         """Create a session at state 0. The same key returns the same session again."""
 
         async def make() -> Record:
             async with context.deadline.enforce():
-                model = await self.models.for_session(wanted.model, wanted.version)
-            return self.creations.first_record(model, await self._state_0(context, model, wanted.input), wanted)
+                model = await self.models.for_session(request.model, request.version)
+            return self.creations.first_record(model, await self._state_0(context, model, request.input), request)
 
-        repeatable = None if key is None else IdempotentCreate(("create", key), digest("create", wanted))
+        repeatable = None if key is None else IdempotentCreate(("create", key), digest("create", request))
         return await self.creations.once(context, repeatable, make)
 
-    async def _state_0(self, context: RequestContext, model: ModelVersion, given: Input | None) -> bytes:
-        if given is None:
+    async def _state_0(self, context: RequestContext, model: ModelVersion, source: Input | None) -> bytes:
+        if source is None:
             return self.engine.initial_state(model)
         async with context.deadline.enforce():
-            return (await self.engine.run(model, OpenSession(given), None, context.deadline.at)).state
+            return (await self.engine.run(model, OpenSession(source), None, context.deadline.at)).state
 
     async def fork(
         self, context: RequestContext, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None
@@ -111,7 +111,7 @@ class Sessions:
         async with context.deadline.enforce():
             page = await self.store.list(context.tenant, model, limit, cursor)
         tasks = serializers.tasks(self.engine.versions())
-        data: list[Json] = [serializers.session(session_id, facts, tasks) for session_id, facts in page.sessions]
+        data: list[Json] = [serializers.session(session_id, summary, tasks) for session_id, summary in page.sessions]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     async def renew(self, context: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
@@ -120,19 +120,19 @@ class Sessions:
             while True:
                 record = await self.record(context, session_id)
                 expires_at = self.clock.now() + 1000 * ttl_seconds
-                wanted = replace(record, ttl_seconds=ttl_seconds, expires_at=expires_at)
+                renewed = replace(record, ttl_seconds=ttl_seconds, expires_at=expires_at)
                 context.deadline.check()
                 with contextlib.suppress(WriteConflict):
                     async with context.deadline.enforce("unknown"):
-                        return self._view(session_id, await self.store.write(context.tenant, session_id, wanted))
+                        return self._view(session_id, await self.store.write(context.tenant, session_id, renewed))
 
     async def end(self, context: RequestContext, session_id: str) -> None:
         """End a session. Raises SessionEnded if it has ended already."""
         async with context.deadline.enforce() as status:
             await self._check_id(context.tenant, session_id)
             status.applied = "unknown"
-            found = await self.store.end(context.tenant, session_id)
-        if not found:
+            existed = await self.store.end(context.tenant, session_id)
+        if not existed:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store")
         self.observer.session_ended("deleted")
 
@@ -148,8 +148,8 @@ def _at_step(parent: Record, step: int | None) -> Record:
     """Return the parent as of `step`. Raises InvalidRequest if that state is not kept."""
     if step is None or step == parent.step:
         return parent
-    for at, kept in enumerate(parent.kept):
+    for index, kept in enumerate(parent.kept):
         if kept.step == step:
-            return replace(parent, step=step, timesteps=kept.timesteps, state=kept.state, kept=parent.kept[:at])
+            return replace(parent, step=step, timesteps=kept.timesteps, state=kept.state, kept=parent.kept[:index])
     known = [kept.step for kept in parent.kept] + [parent.step]
     raise InvalidRequest(f"step is {step}: expected one of {known}, whose states the session keeps", param="step")

@@ -10,8 +10,8 @@ from service.domain.sessions import Record
 
 FORMAT = "1"
 #: The largest count that every JSON reader holds exactly.
-LARGEST_COUNT = 2**53
-_COUNT = (r"0|[1-9][0-9]{0,15}", f"an integer from 0 to {LARGEST_COUNT}")
+MAX_COUNT = 2**53
+_COUNT = (r"0|[1-9][0-9]{0,15}", f"an integer from 0 to {MAX_COUNT}")
 _NAME = (r"(?s).{1,1024}", "a name")
 #: Each entry, how it is written, and that in words.
 _ENTRIES = {
@@ -40,9 +40,9 @@ class StateMetadata:
 
     def require(self, model: ModelVersion) -> None:
         """Raise InvalidRequest if the metadata contradicts the version that has its fingerprint."""
-        for name, found, wanted in (("task", self.task, model.task), ("dtype", self.dtype, model.dtype)):
-            if found != wanted:
-                raise _refusal(name, f"is {found[:80]!r}", f"{wanted!r}, that of the model version")
+        for name, value, expected in (("task", self.task, model.task), ("dtype", self.dtype, model.dtype)):
+            if value != expected:
+                raise _refusal(name, f"is {value[:80]!r}", f"{expected!r}, that of the model version")
 
 
 def metadata_of(record: Record, model: ModelVersion) -> dict[str, str]:
@@ -61,32 +61,32 @@ def metadata_of(record: Record, model: ModelVersion) -> dict[str, str]:
 
 def read_metadata(metadata: Mapping[str, str]) -> StateMetadata:
     """Parse the metadata of a file; unknown entries are ignored. Raises InvalidRequest that names the entry."""
-    found = {name: _entry(metadata, name) for name in _ENTRIES}
+    entries = {name: _entry(metadata, name) for name in _ENTRIES}
     return StateMetadata(
-        found["model"],
-        found["version"],
-        found["task"],
-        found["fingerprint"].removeprefix("sha256:"),
-        found["dtype"],
-        _count("step", found["step"]),
-        _count("timesteps", found["timesteps"]),
+        entries["model"],
+        entries["version"],
+        entries["task"],
+        entries["fingerprint"].removeprefix("sha256:"),
+        entries["dtype"],
+        _count("step", entries["step"]),
+        _count("timesteps", entries["timesteps"]),
     )
 
 
 def _entry(metadata: Mapping[str, str], name: str) -> str:
-    pattern, wanted = _ENTRIES[name]
+    pattern, expected = _ENTRIES[name]
     if name not in metadata:
-        raise _refusal(name, "is missing", wanted)
+        raise _refusal(name, "is missing", expected)
     if not re.fullmatch(pattern, metadata[name], re.ASCII):
-        raise _refusal(name, f"is {metadata[name][:80]!r}", wanted)
+        raise _refusal(name, f"is {metadata[name][:80]!r}", expected)
     return metadata[name]
 
 
 def _count(name: str, digits: str) -> int:
-    if int(digits) > LARGEST_COUNT:
+    if int(digits) > MAX_COUNT:
         raise _refusal(name, f"is {digits}", _COUNT[1])
     return int(digits)
 
 
-def _refusal(name: str, found: str, expected: str) -> InvalidRequest:
-    return InvalidRequest(f"metadata.{name} {found}: expected {expected}", param=f"metadata.{name}")
+def _refusal(name: str, problem: str, expected: str) -> InvalidRequest:
+    return InvalidRequest(f"metadata.{name} {problem}: expected {expected}", param=f"metadata.{name}")

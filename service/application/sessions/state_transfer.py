@@ -46,21 +46,21 @@ class StateTransfer:
             model = await self.models.of_session(record)
         return ExportedState(self.files.write(model, record.state, metadata_of(record, model)), record.step)
 
-    async def import_state(self, context: RequestContext, wanted: StateImport, key: str | None) -> Created:
+    async def import_state(self, context: RequestContext, request: StateImport, key: str | None) -> Created:
         """Create a session at the step of the exported one. The same key returns the same session again.
 
         Raises InvalidRequest for a file that is no state of its model, ModelNotFound, ModelVersionGone, ModelNotReady.
         """
-        file = self.files.read(wanted.content)
-        told = read_metadata(file.metadata)
+        file = self.files.read(request.content)
+        metadata = read_metadata(file.metadata)
 
         async def make() -> Record:
             async with context.deadline.enforce():
-                model = await self.models.of_state(told.model, told.version, told.fingerprint)
-            told.require(model)
-            counts = {"step": told.step, "timesteps": told.timesteps}
-            return self.creations.first_record(model, file.state(model), wanted, **counts)
+                model = await self.models.of_state(metadata.model, metadata.version, metadata.fingerprint)
+            metadata.require(model)
+            counts = {"step": metadata.step, "timesteps": metadata.timesteps}
+            return self.creations.first_record(model, file.state(model), request, **counts)
 
         # A key of a plain creation is another creation's here, too.
-        repeatable = None if key is None else IdempotentCreate(("create", key), digest("import", wanted))
+        repeatable = None if key is None else IdempotentCreate(("create", key), digest("import", request))
         return await self.creations.once(context, repeatable, make)
