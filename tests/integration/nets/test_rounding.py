@@ -20,10 +20,10 @@ from tests.integration.nets.layers import test_rnn_stack
 from tests.integration.nets.layers.test_rnn_stack import (
     HIDDEN,
     INPUT,
+    packed_stack,
     random_input,
     random_state,
     random_weights,
-    ready,
     run_steps,
 )
 from tests.registered import read_checkpoint
@@ -88,9 +88,9 @@ def test_a_normalisation_that_is_skipped_is_far_beyond_rounding() -> None:
 def far_off(layout: RnnSpec, wrong: RnnSpec, mistake: Mistake) -> float:
     """Return how many times a stack with the mistake exceeds what tests compare stacks with."""
     weights = random_weights(layout)
-    stack = ready(layout, weights)
+    stack = packed_stack(layout, weights)
     x, state = random_input(), random_state(stack)
-    expected, found = run_steps(stack, x, state)[0], run_steps(ready(wrong, mistake(weights)), x, state)[0]
+    expected, found = run_steps(stack, x, state)[0], run_steps(packed_stack(wrong, mistake(weights)), x, state)[0]
     passes = test_rnn_stack.TIME * len(layout.hidden_sizes)
     allowed = bound(float(expected.abs().max()), test_rnn_stack.TERMS, passes)
     return float((found - expected).abs().max()) / allowed
