@@ -30,11 +30,11 @@ import torch
 from benchmarks import ours, ref_lm
 from service.domain.operations import Generate, GenerateOptions, TextInput
 from service.engine.engine import BatchingEngine
-from service.engine.registry import ModelRegistry, load_version
+from service.engine.loaded_models import ModelRegistry, load_version
 from service.model_folder.loader import read_checkpoint
 from service.nets.models.language_model import LanguageModel
+from service.tasks.architectures import ARCHITECTURES
 from service.tasks.limits import TextLimits
-from service.tasks.registry import ARCHITECTURES
 from service.telemetry.metrics import Metrics
 
 BATCH = 64

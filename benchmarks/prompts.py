@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from service.domain.operations import Predict, TextInput
-from service.engine.registry import load_version
+from service.engine.loaded_models import load_version
 from service.engine.runner import run_timestep
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits

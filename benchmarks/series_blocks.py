@@ -15,8 +15,8 @@ import torch
 
 from service.domain.operations import Predict, SeriesInput
 from service.engine.runner import run_operation
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
 
 START, STEP = 1_420_416_000_000_000, 1_800_000_000
 

@@ -15,12 +15,12 @@ from starlette.types import ASGIApp
 
 from service.application.admission import Admission
 from service.application.health import Health
-from service.application.model_versions.marks import RetirementMarks
 from service.application.model_versions.membership import ClusterMembership
 from service.application.model_versions.reconciler import ModelReconciler
 from service.application.model_versions.refresh import RefreshLimiter
 from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement
+from service.application.model_versions.retirement_marks import RetirementMarks
 from service.application.model_versions.session_scan import DrainScans
 from service.application.ports import Clock, Engine, ModelRepository, StateFiles, StateStore
 from service.application.predictions import Predictions
@@ -33,8 +33,8 @@ from service.domain.errors import SettingsError, UnrollError
 from service.domain.operations import ComputeDtype, Device, Operation, Outcome
 from service.domain.sessions import Durability
 from service.engine.engine import BatchingEngine
+from service.engine.loaded_models import ModelRegistry, load_version
 from service.engine.model_repository import FolderModelRepository
-from service.engine.registry import ModelRegistry, load_version
 from service.engine.runner import run_operation
 from service.engine.state_export import SafetensorsStateFiles
 from service.http.app import create_app
@@ -48,8 +48,8 @@ from service.store.redis_store import RedisStore
 from service.store.server_checks import warnings
 from service.store.worker_registry import RedisWorkerRegistry
 from service.tasks.architecture_spec import AnyArchitecture
+from service.tasks.architectures import ARCHITECTURES
 from service.tasks.limits import TextLimits
-from service.tasks.registry import ARCHITECTURES
 from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)

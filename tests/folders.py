@@ -11,8 +11,8 @@ import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
+from service.engine.loaded_models import ModelRegistry
 from service.engine.model_repository import FolderModelRepository
-from service.engine.registry import ModelRegistry
 from service.model_folder.safetensors_io import write_tensor_file
 from service.tasks.limits import TextLimits
 from tests.registered import with_state

@@ -10,7 +10,7 @@ from service.nets import network_spec
 from service.nets.config import loader as config_loader
 from service.nets.network_spec import find_spec
 from service.tasks.architecture_spec import AnyArchitecture
-from service.tasks.registry import ARCHITECTURES
+from service.tasks.architectures import ARCHITECTURES
 
 
 def read_checkpoint(

@@ -13,7 +13,7 @@ from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
 from service.engine.batcher import Batcher
-from service.engine.registry import LoadedModel, ModelRegistry
+from service.engine.loaded_models import LoadedModel, ModelRegistry
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.base import RunningOperation
 

@@ -13,10 +13,10 @@ import torch
 from service.domain.errors import ModelFolderError
 from service.domain.models import ModelVersion, VersionFolder, VersionKey
 from service.domain.operations import ComputeDtype, Device
-from service.engine.registry import LoadedModel, ModelRegistry, load_version
+from service.engine.loaded_models import LoadedModel, ModelRegistry, load_version
 from service.tasks.architecture_spec import AnyArchitecture
+from service.tasks.architectures import ARCHITECTURES, version_folders
 from service.tasks.limits import TextLimits
-from service.tasks.registry import ARCHITECTURES, version_folders
 
 log = logging.getLogger(__name__)
 

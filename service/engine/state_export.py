@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.domain.errors import InvalidRequest
 from service.domain.models import ModelVersion
-from service.engine.registry import ModelRegistry
+from service.engine.loaded_models import ModelRegistry
 from service.model_folder.safetensors_io import TensorFile, TensorFileError, parse_tensor_file, tensor_file
 from service.tasks.imported_tensors import ImportedTensors
 

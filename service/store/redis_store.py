@@ -16,10 +16,10 @@ from service.store.driver.topology import Topology
 from service.store.index.index import SessionIndex, extend_indexed_until
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
-from service.store.operations import Operations
 from service.store.record.cache import RecordCache
 from service.store.session_records import SessionRecords
 from service.store.shared_secret import SharedSecret
+from service.store.supervision import Operations
 
 # WAITAOF can take a second, and other batches must not wait for it meanwhile. Each batch occupies a connection.
 _MAX_WAITING_BATCHES = 8

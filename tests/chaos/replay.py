@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from service.domain.operations import OpenSession, Operation, Outcome, TextInput
-from service.engine.registry import load_version
+from service.engine.loaded_models import load_version
 from service.engine.runner import run_operation
 from service.http.schemas.requests import LookBody, SessionGenerateBody, StepBody
 from service.tasks.base import AnyTask

@@ -6,11 +6,11 @@ from functools import cache
 
 import pytest
 
-from service.tasks.registry import ARCHITECTURES
+from service.tasks.architectures import ARCHITECTURES
 from tests.checks.places import imported_modules, parse, service_modules
 
 MODULES = service_modules()
-REGISTRY = "service.tasks.registry"
+REGISTRY = "service.tasks.architectures"
 NAMES = {name for spec in ARCHITECTURES for name in (*spec.tasks, *spec.architectures)}
 
 

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 from service.cli import app
 from service.domain.errors import ModelFolderError
 from service.domain.operations import ComputeDtype, Predict, PredictOptions, TextInput
-from service.engine.registry import load_version
+from service.engine.loaded_models import load_version
 from service.engine.runner import run_to_completion
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
 from service.tooling.verify.verifier import verify
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster

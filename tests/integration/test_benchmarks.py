@@ -16,7 +16,7 @@ from benchmarks.generator import Load, Manner, Session, run, sessions_for
 from benchmarks.peers.states import Network
 from benchmarks.ref_lm import main
 from service.domain.operations import Predict, TextInput
-from service.engine.registry import load_version
+from service.engine.loaded_models import load_version
 from service.engine.runner import run_timestep
 from service.tasks.limits import TextLimits
 from tests.rounding import PROBABILITY

@@ -138,7 +138,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_reading_a_folder_loads_no_compiler(tmp_path: Path) -> None:
     folder = write_language_model(tmp_path, connection="highway", layer_norm=True, head=[{"size": 4}])
     code = (
-        "import sys, pathlib; from service.tasks.registry import ARCHITECTURES, read_checkpoint; "
+        "import sys, pathlib; from service.tasks.architectures import ARCHITECTURES, read_checkpoint; "
         f"read_checkpoint(pathlib.Path({str(folder)!r}), ARCHITECTURES); print('torch._dynamo' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,13 +14,13 @@ from torch import Tensor
 from service.bootstrap import Overrides, running_worker
 from service.domain.errors import ModelFolderError
 from service.domain.operations import PredictOptions
-from service.engine.registry import load_version
+from service.engine.loaded_models import load_version
 from service.engine.runner import run_operation
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.settings import Settings
 from service.store import EmbeddedServer
+from service.tasks.architectures import ARCHITECTURES, load_task
 from service.tasks.limits import TextLimits
-from service.tasks.registry import ARCHITECTURES, load_task
 from service.tooling.inspect.report import inspect
 from service.tooling.pack.packer import Packed, pack
 from service.tooling.predict.arguments import PredictionArguments

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from service.domain.operations import Generate, GenerateOptions, Operation, Predict, PredictOptions, Score, TextInput
-from service.engine.registry import LoadedModel, load_version
+from service.engine.loaded_models import LoadedModel, load_version
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.limits import TextLimits
 

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from service.application.model_versions.availability import VersionAvailability
-from service.application.model_versions.marks import RetirementMarks
 from service.application.model_versions.membership import ClusterMembership
 from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement, RetirementPlan
+from service.application.model_versions.retirement_marks import RetirementMarks
 from service.application.ports import Engine, ModelObserver, ModelRepository
 from service.domain.errors import ModelFolderError
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey

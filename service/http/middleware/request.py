@@ -11,7 +11,7 @@ from service.application.deadlines import Deadline
 from service.application.ports import Clock, RequestObserver
 from service.application.request_context import RequestContext
 from service.http.middleware import access_log, error_responses
-from service.http.middleware.admission import is_exempt, opens_session
+from service.http.middleware.admission_rules import is_exempt, opens_session
 from service.http.middleware.authentication import authenticate
 from service.http.middleware.body import RequestBody
 from service.http.middleware.headers import Headers, request_id, timeout

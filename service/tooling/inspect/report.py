@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from service.tasks.architecture_spec import AnyArchitecture
-from service.tasks.registry import ARCHITECTURES
+from service.tasks.architectures import ARCHITECTURES
 from service.tooling.inspect.ambiguities import list_ambiguities
 from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
 from service.tooling.inspect.matrices import find_matrices
-from service.tooling.inspect.proposal import propose
+from service.tooling.inspect.recognition import propose
 from service.tooling.inspect.recurrent_layers import RecurrentGroup, find_groups
 from service.tooling.inspect.state_dict import StateDict, read_state_dict
 

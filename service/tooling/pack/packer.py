@@ -22,7 +22,7 @@ from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config, with_state
 from service.nets.network_spec import find_spec
 from service.tasks.architecture_spec import AnyArchitecture
-from service.tasks.registry import ARCHITECTURES
+from service.tasks.architectures import ARCHITECTURES
 from service.tooling.architecture_tools import tools_of
 from service.tooling.inspect.state_dict import read_state_dict
 from service.tooling.pack.companion_files import CompanionFiles

@@ -11,7 +11,7 @@ from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.loader import read_config_bytes
 from service.nets.network_spec import parse_config
 from service.tasks.architecture_spec import AnyArchitecture
-from service.tasks.registry import ARCHITECTURES, version_folders
+from service.tasks.architectures import ARCHITECTURES, version_folders
 from service.tooling.architecture_tools import ArchitectureTools, tools_of
 from service.tooling.predict.arguments import PredictionArguments
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from service.domain.operations import ComputeDtype, Device
 from service.tasks.architecture_spec import AnyArchitecture
+from service.tasks.architectures import ARCHITECTURES, load_task
 from service.tasks.limits import MAX_ROWS, TextLimits
-from service.tasks.registry import ARCHITECTURES, load_task
 from service.tooling.architecture_tools import tools_of
 from service.tooling.verify.quality import Quality
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation
 from service.engine.engine import BatchingEngine
-from service.engine.registry import LoadedModel, ModelRegistry
+from service.engine.loaded_models import LoadedModel, ModelRegistry
 from service.tasks.base import Task
 from tests.fakes import CountingObserver, ManualClock
 from tests.server import Body

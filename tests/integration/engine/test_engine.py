@@ -8,7 +8,7 @@ import pytest
 from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady, Overloaded, StateCorrupted
 from service.domain.operations import Generate, GenerateOptions, Predict, Score, TextInput
 from service.engine.engine import MAX_GATHER_TURNS
-from service.engine.registry import ModelRegistry
+from service.engine.loaded_models import ModelRegistry
 from service.tasks.next_word.operations import ActiveOperation, TokenOutput
 from service.tasks.next_word.task import NextWordTask
 from tests.folders import WORDS, load_registry, write_language_model

@@ -13,8 +13,8 @@ import pytest
 from service.domain.errors import ModelFolderError, ModelNotReady
 from service.domain.models import VersionFolder, VersionKey
 from service.domain.operations import ComputeDtype, Predict, TextInput
+from service.engine.loaded_models import ModelRegistry
 from service.engine.model_repository import FolderModelRepository
-from service.engine.registry import ModelRegistry
 from service.tasks.limits import TextLimits
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
@@ -187,7 +187,7 @@ async def test_weights_overwritten_on_disk_change_no_answer_of_the_loaded_ones(t
 MEASURE = """
 import asyncio, resource, sys
 from pathlib import Path
-from service.engine.registry import ModelRegistry
+from service.engine.loaded_models import ModelRegistry
 from service.engine.model_repository import FolderModelRepository
 from service.tasks.limits import TextLimits
 

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.errors import InternalError, InvalidRequest
 from service.domain.operations import Operation, Predict, TextInput
-from service.engine.registry import ModelRegistry
+from service.engine.loaded_models import ModelRegistry
 from service.tasks.translation.operations import TranslationOperation, TranslationOutput
 from service.tasks.translation.task import TranslationTask
 from tests.folders import load_registry, write_language_model

@@ -29,7 +29,7 @@ from service.nets.models.forecaster import Forecaster
 from service.nets.models.language_model import LanguageModel
 from service.nets.network_spec import parse_config
 from service.process.worker_process import EX_CONFIG
-from service.tasks.registry import ARCHITECTURES
+from service.tasks.architectures import ARCHITECTURES
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.nets import test_encoder_decoder, test_forecaster, test_language_model

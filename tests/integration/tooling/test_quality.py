@@ -21,8 +21,8 @@ from service.domain.operations import Operation, Predict, Score, SeriesInput, Te
 from service.domain.rfc3339 import format_rfc3339
 from service.engine.runner import run_operation
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
 from service.tooling.offline_runner import BATCH
 from service.tooling.verify.verifier import verify
 from tests.folders import TEXT, write_language_model

@@ -11,9 +11,9 @@ import pytest
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Operation, Outcome, Predict, PredictOptions, SeriesInput, TextInput
 from service.engine.runner import run_operation
+from service.tasks.architectures import load_task
 from service.tasks.forecasting.task import ForecastingTask
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
 from tests.forecast_folders import future_of, read_trainer, times_of, write_forecaster
 from tests.forecast_trainer import ForecastTrainer, Row
 from tests.rounding import FORECAST

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
 from service.tasks.next_word import feeding
 from service.tasks.next_word.feeding import feed
 from service.tasks.next_word.task import NextWordTask
-from service.tasks.registry import load_task
 from tests.folders import write_language_model
 from tests.rounding import LOGIT, assert_rounded
 

@@ -21,9 +21,9 @@ from service.domain.operations import (
 )
 from service.engine.runner import run_operation
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
 from service.tasks.next_word.task import NextWordTask
-from service.tasks.registry import load_task
 from tests.folders import WORDS, make_trainer, write_language_model
 from tests.rounding import LOGIT, PROBABILITY, assert_rounded
 from tests.server import assert_same_predictions

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.domain.operations import Operation, Outcome, Predict, SeriesInput, TextInput
 from service.domain.rfc3339 import parse_rfc3339
-from service.engine.registry import LoadedModel
+from service.engine.loaded_models import LoadedModel
 from service.engine.runner import run_operation
 from service.engine.state_export import SafetensorsStateFiles
 

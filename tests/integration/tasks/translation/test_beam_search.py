@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
 from tests.integration.tasks.translation.translator import END, WORDS, Oracle, translate
 from tests.rounding import LOGIT
 from tests.translation_folders import MARKS, write_encoder_decoder

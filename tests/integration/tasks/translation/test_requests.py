@@ -6,8 +6,8 @@ import pytest
 
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Generate, Operation, Predict, PredictOptions, Score, TextInput
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
 from service.tasks.translation.task import TranslationTask
 from tests.folders import write_language_model
 from tests.integration.tasks.translation.translator import make_task

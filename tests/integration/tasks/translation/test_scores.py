@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
 from tests.integration.tasks.translation.translator import END, WORDS, Oracle, make_task, run, translate
 from tests.rounding import LOGIT
 from tests.translation_folders import write_encoder_decoder

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from service.domain.errors import StateCorrupted
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
 from service.tasks.translation.task import TranslationTask
 from tests.integration.nets.test_encoder_decoder import STEP, TERMS
 from tests.integration.tasks.translation.translator import END, WORDS, Oracle, accept, make_task, run, translate

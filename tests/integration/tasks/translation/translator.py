@@ -8,8 +8,8 @@ import torch
 
 from service.domain.operations import Operation, Outcome
 from service.engine.runner import run_operation
+from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
-from service.tasks.registry import load_task
 from service.tasks.translation.task import TranslationTask
 from tests.translation_folders import MARKS, make_translation_trainer, write_encoder_decoder
 from tests.translation_requests import AcceptTranslation, CompletionOptions, Translate, TranslateOptions

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from service.application.model_versions.marks import RetirementMarks
 from service.application.model_versions.membership import ClusterMembership
 from service.application.model_versions.reconciler import ModelReconciler
 from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement
+from service.application.model_versions.retirement_marks import RetirementMarks
 from service.application.model_versions.session_scan import DrainScans
 from service.domain.errors import (
     ModelFolderError,

@@ -11,9 +11,9 @@ from service.domain.models import ModelVersion, VersionKey
 from service.domain.operations import ComputeDtype, Device
 from service.model_folder.loader import Checkpoint
 from service.tasks.architecture_spec import AnyArchitecture
+from service.tasks.architectures import ARCHITECTURES, load_task
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
-from service.tasks.registry import ARCHITECTURES, load_task
 
 log = logging.getLogger(__name__)
 
