@@ -60,14 +60,14 @@ class VersionFolder:
     """A version's folder at the last scan.
 
     `signature` follows from the names, sizes and modification times of its files. `fingerprint` is known if the present
-    content was loaded. `broken`: it was refused. `settled`: it has not changed since the scan before.
+    content was loaded. `refused`: that content was rejected when it was loaded. `settled`: it has not changed since the scan before.
     """
 
     model: str
     version: str
     signature: str
     fingerprint: str | None = None
-    broken: bool = False
+    refused: bool = False
     settled: bool = True
 
 
@@ -89,11 +89,11 @@ class RetirementMark:
 class ServedVersion:
     """A version as one worker publishes it.
 
-    `open`: it takes new sessions. `recently_used`: sessions on it were run or copied since the last heartbeat.
+    `accepts_sessions`: it takes new sessions. `recently_used`: sessions on it were run or copied since the last heartbeat.
     """
 
     version_key: VersionKey
-    open: bool
+    accepts_sessions: bool
     recently_used: bool = False
 
 

@@ -44,7 +44,7 @@ class RedisWorkerRegistry:
     async def heartbeat(self, served: Sequence[ServedVersion]) -> ClusterView:
         """Publish this worker's versions; return everyone's."""
         notice = json.dumps(
-            [[*_fields(version.version_key), version.open, version.recently_used] for version in served]
+            [[*_fields(version.version_key), version.accepts_sessions, version.recently_used] for version in served]
         )
         return await self._exchange(notice)
 

@@ -42,16 +42,22 @@ def registry(make_registry: MakeRegistry) -> RedisWorkerRegistry:
 
 async def test_each_worker_hears_what_all_serve(make_registry: MakeRegistry) -> None:
     worker_a, worker_b = make_registry(), make_registry()
-    await worker_a.heartbeat([ServedVersion(EDITION, open=True)])
-    served = [ServedVersion(EDITION, open=False, recently_used=True), ServedVersion(OTHER, open=True)]
+    await worker_a.heartbeat([ServedVersion(EDITION, accepts_sessions=True)])
+    served = [
+        ServedVersion(EDITION, accepts_sessions=False, recently_used=True),
+        ServedVersion(OTHER, accepts_sessions=True),
+    ]
     view = await worker_b.heartbeat(served)
-    assert view.workers == {worker_a.worker: (ServedVersion(EDITION, open=True),), worker_b.worker: tuple(served)}
+    assert view.workers == {
+        worker_a.worker: (ServedVersion(EDITION, accepts_sessions=True),),
+        worker_b.worker: tuple(served),
+    }
     assert (await worker_a.heartbeat([])).workers == {worker_a.worker: (), worker_b.worker: tuple(served)}
 
 
 async def test_who_only_hears_says_nothing_of_itself_and_takes_nothing_back(make_registry: MakeRegistry) -> None:
     worker_a, worker_b = make_registry(), make_registry()
-    served = (ServedVersion(EDITION, open=True, recently_used=True),)
+    served = (ServedVersion(EDITION, accepts_sessions=True, recently_used=True),)
     await worker_a.heartbeat(served)
     await worker_a.mark_retiring(OTHER, RetirementMark(100, "removed"))
     for registry in (worker_a, worker_b):
@@ -62,14 +68,14 @@ async def test_who_only_hears_says_nothing_of_itself_and_takes_nothing_back(make
 
 async def test_a_worker_that_left_is_heard_of_no_more(make_registry: MakeRegistry) -> None:
     worker_a, worker_b = make_registry(), make_registry()
-    await worker_a.heartbeat([ServedVersion(EDITION, open=True)])
+    await worker_a.heartbeat([ServedVersion(EDITION, accepts_sessions=True)])
     await worker_a.deregister()
     assert (await worker_b.heartbeat([])).workers == {worker_b.worker: ()}
 
 
 async def test_a_worker_that_says_nothing_for_long_is_heard_of_no_more(make_registry: MakeRegistry) -> None:
     silent, registry = make_registry(), make_registry(fresh=0.05)
-    await silent.heartbeat([ServedVersion(EDITION, open=True)])
+    await silent.heartbeat([ServedVersion(EDITION, accepts_sessions=True)])
 
     async def alone() -> bool:
         return set((await registry.heartbeat([])).workers) == {registry.worker}

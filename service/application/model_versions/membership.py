@@ -38,7 +38,7 @@ class ClusterMembership:
         """Publish the versions that this worker serves; return the new view, or None if the store is unreachable."""
         self._published = list(served)
         if self._joining is not None:
-            self._published.append(ServedVersion(self._joining, open=True))
+            self._published.append(ServedVersion(self._joining, accepts_sessions=True))
         try:
             self._update(await self.registry.heartbeat(self._published))
         except UnrollError:
@@ -57,7 +57,7 @@ class ClusterMembership:
         """
         self._joining = version_key
         with contextlib.suppress(UnrollError):
-            await self.registry.heartbeat([*self._published, ServedVersion(version_key, open=True)])
+            await self.registry.heartbeat([*self._published, ServedVersion(version_key, accepts_sessions=True)])
 
     def end_announcement(self) -> None:
         """End the announcement of a version: it serves by now, or is not going to."""

@@ -161,7 +161,7 @@ class ModelReconciler:
         self.models.availability = VersionAvailability(
             open=plan.open,
             elsewhere=frozenset(served.version_key for served in others),
-            open_elsewhere=frozenset(served.version_key for served in others if served.open),
+            open_elsewhere=frozenset(served.version_key for served in others if served.accepts_sessions),
             awaited=frozenset((folder.model, folder.version) for folder in plan.awaited),
             informed=self.membership.recent,
         )

@@ -74,7 +74,7 @@ class Retirement:
         awaited: list[VersionFolder] = []
         models_with_newer: set[str] = set()
         for folder in folders:
-            if folder.broken:
+            if folder.refused:
                 continue
             superseded = folder.model in models_with_newer and self._is_retired(folder, cluster)
             if version_key_of(folder) not in loaded and not superseded:
@@ -171,7 +171,7 @@ def version_key_of(folder: VersionFolder) -> VersionKey:
 
 def newest_open(cluster: ClusterView, model: str) -> int:
     """Return the number of the newest version that takes new sessions on any worker, or -1."""
-    open_versions = (served.version_key for served in cluster.served if served.open)
+    open_versions = (served.version_key for served in cluster.served if served.accepts_sessions)
     return max((version_key.number for version_key in open_versions if version_key.model == model), default=-1)
 
 

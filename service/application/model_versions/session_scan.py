@@ -13,7 +13,7 @@ from service.domain.sessions import IndexPosition
 
 @dataclass(slots=True)
 class DrainScan:
-    """Scan of one version. Times are milliseconds on the store's clock."""
+    """Search for a live session that still needs a retiring version. Times are milliseconds on the store's clock."""
 
     margin_ms: int
     started_at: int
@@ -44,7 +44,9 @@ class DrainScans:
     def get(self, version_key: VersionKey, cluster: ClusterView) -> DrainScan:
         """Return the scan of a version, restarted if its sessions were used."""
         served = (version for version in cluster.served if version.version_key == version_key)
-        if version_key not in self._scans or any(version.open or version.recently_used for version in served):
+        if version_key not in self._scans or any(
+            version.accepts_sessions or version.recently_used for version in served
+        ):
             self._scans[version_key] = DrainScan(self.margin_ms, cluster.now)
         return self._scans[version_key]
 

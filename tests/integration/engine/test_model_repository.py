@@ -112,10 +112,10 @@ async def test_a_loaded_and_a_broken_folder_are_known_as_long_as_they_stay_as_th
     models = Models(tmp_path)
     await models.load_all()
     known = await models.scan()
-    assert (known["1"].fingerprint, known["1"].broken) == (models.registry.versions()[0].fingerprint, False)
-    assert (known["2"].fingerprint, known["2"].broken) == (None, True)
+    assert (known["1"].fingerprint, known["1"].refused) == (models.registry.versions()[0].fingerprint, False)
+    assert (known["2"].fingerprint, known["2"].refused) == (None, True)
     (broken / "config.json").write_text("{ }")
-    assert not (await models.scan())["2"].broken
+    assert not (await models.scan())["2"].refused
 
 
 async def test_a_folder_that_changes_while_it_is_loaded_is_not_served(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ async def test_a_folder_that_changes_while_it_is_loaded_is_not_served(tmp_path: 
     (path / "README.md").write_text("# Changed\n")
     assert await loading is None
     assert models.registry.versions() == []
-    assert not (await models.scan())["1"].broken
+    assert not (await models.scan())["1"].refused
 
 
 async def test_an_unloaded_version_leaves_nothing_in_memory(tmp_path: Path) -> None:

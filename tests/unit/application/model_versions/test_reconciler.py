@@ -34,10 +34,10 @@ POSITION = IndexPosition("tenant", 1, "session")
 
 @dataclass
 class Disk:
-    """Versions on disk, the newest first. Those in `broken` are refused; all loads wait for `proceed`."""
+    """Versions on disk, the newest first. Those in `refused` are refused; all loads wait for `proceed`."""
 
     versions: list[ModelVersion] = field(default_factory=list)
-    broken: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     missing: bool = False
     proceed: asyncio.Event | None = None
 
@@ -57,7 +57,7 @@ class MemoryRepository:
     def _folder(self, version: ModelVersion) -> VersionFolder:
         good = self._accepted.get(version.fingerprint)
         known = version.fingerprint if good else None
-        return VersionFolder(version.name, version.version, version.fingerprint, known, broken=good is False)
+        return VersionFolder(version.name, version.version, version.fingerprint, known, refused=good is False)
 
     async def list_folders(self) -> list[VersionFolder]:
         return [replace(item, settled=False) for item in await self.scan()]
@@ -65,7 +65,7 @@ class MemoryRepository:
     async def load(
         self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
     ) -> ModelVersion | None:
-        self._accepted[folder.signature] = folder.signature not in self._disk.broken
+        self._accepted[folder.signature] = folder.signature not in self._disk.refused
         if not self._accepted[folder.signature]:
             return None
         (version,) = (item for item in self._disk.versions if item.fingerprint == folder.signature)
@@ -275,7 +275,7 @@ async def test_a_broken_version_is_tried_once_and_changes_nothing() -> None:
     disk = Disk([ONE])
     worker = Worker(ClusterState(), disk)
     await worker.reconciler.start()
-    disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
+    disk.versions, disk.refused = [TWO, ONE], {TWO.fingerprint}
     await worker.reconcile(3)
     assert (worker.open, worker.loaded) == (["1"], ["1"])
     assert worker.observer.counts["loaded adder"] == 1
@@ -399,7 +399,9 @@ async def test_a_version_is_published_before_it_serves_also_by_a_pass_meanwhile(
     for again in range(2):
         await asyncio.sleep(0)
         assert worker.loaded == ["1"]
-        published = {item.version_key.version: (item.open, item.recently_used) for item in state.workers["a"]}
+        published = {
+            item.version_key.version: (item.accepts_sessions, item.recently_used) for item in state.workers["a"]
+        }
         assert published == {"1": (True, not again), "2": (True, False)}
         await worker.reconciler.reconcile()
     disk.proceed.set()
@@ -413,7 +415,7 @@ async def test_a_refused_version_is_not_published_and_one_loaded_without_the_sto
     disk, state = Disk([ONE]), ClusterState()
     worker = Worker(state, disk)
     await worker.reconciler.start()
-    disk.versions, disk.broken = [TWO, ONE], {TWO.fingerprint}
+    disk.versions, disk.refused = [TWO, ONE], {TWO.fingerprint}
     await worker.reconcile(2)
     assert [item.version_key.version for item in state.workers["a"]] == ["1"]
     with pytest.raises(VersionNotFound, match="is not served"):

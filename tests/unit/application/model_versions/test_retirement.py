@@ -102,7 +102,7 @@ def test_marks_from_before_that_setting_are_taken_back() -> None:
 
 def test_a_broken_version_changes_nothing() -> None:
     world = World(1)
-    world.folders.insert(0, folder(2, None, broken=True))
+    world.folders.insert(0, folder(2, None, refused=True))
     assert world.look() == RetirementPlan(frozenset({version_key(1)}), (), (), {}, ())
 
 
@@ -124,7 +124,7 @@ def test_a_version_changed_in_place_serves_as_it_was_until_its_folder_is_loaded_
 
 def test_a_version_changed_in_place_for_a_broken_one_goes_on_serving() -> None:
     world = World(1)
-    world.folders = [folder(1, None, broken=True)]
+    world.folders = [folder(1, None, refused=True)]
     assert world.look() == RetirementPlan(frozenset({version_key(1)}), (), (), {}, ())
 
 
@@ -182,7 +182,7 @@ def test_a_drained_version_is_loaded_where_the_newer_one_is_broken() -> None:
     world = World(1)
     world.put(2)
     world.drain(1)
-    unknown = [folder(2, None, broken=True), replace(folder(1), fingerprint=None)]
+    unknown = [folder(2, None, refused=True), replace(folder(1), fingerprint=None)]
     assert [one.version for one in Retirement(GRACE_MS).awaited(unknown, [], world.cluster)] == ["1"]
 
 
@@ -235,8 +235,8 @@ def test_a_worker_without_the_newer_version_goes_on_and_leaves_the_mark_to_those
     world = World(1)
     world.cluster.marks[version_key(1)] = RetirementMark(NOW, "superseded")
     world.cluster.workers["other"] = (
-        ServedVersion(version_key(1), open=False),
-        ServedVersion(version_key(2), open=True),
+        ServedVersion(version_key(1), accepts_sessions=False),
+        ServedVersion(version_key(2), accepts_sessions=True),
     )
     plan = world.wait(GRACE_MS)
     assert (plan.open, plan.unload, plan.unmark) == ({version_key(1)}, (), ())
