@@ -20,13 +20,13 @@ class LastStep:
     """The last applied step, kept for its replay. `step` is the step count that it was applied at."""
 
     step: int
-    key: bytes
-    body: bytes
+    key_digest: bytes
+    body_digest: bytes
     answer: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class KeptStep:
     """An earlier state of a session, from which a fork may start."""
 
     step: int
@@ -65,7 +65,7 @@ class Record(SessionMetadata):
     origin: bytes = b""
     keys: tuple[bytes, ...] = ()
     last: LastStep | None = None
-    kept: tuple[Snapshot, ...] = ()
+    kept: tuple[KeptStep, ...] = ()
     token: bytes = b""
 
     @property

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from store_support import Observed, eventually, make_record, stepped
 
 from service.domain.errors import SessionEnded, StateCorrupted, WriteConflict
-from service.domain.sessions import LastStep, Record, Snapshot
+from service.domain.sessions import KeptStep, LastStep, Record
 from service.store import RedisStore
 from service.store.record.codec import HEADER_BYTES
 
@@ -24,8 +24,8 @@ async def test_a_created_record_is_read_back_whole(store: RedisStore) -> None:
     record = make_record(
         origin=b"o" * 16,
         keys=(b"k" * 16, b"l" * 16),
-        last=LastStep(step=0, key=b"k" * 16, body=b"b" * 16, answer=b'{"step": 1}'),
-        kept=(Snapshot(step=0, timesteps=0, state=b"earlier"),),
+        last=LastStep(step=0, key_digest=b"k" * 16, body_digest=b"b" * 16, answer=b'{"step": 1}'),
+        kept=(KeptStep(step=0, timesteps=0, state=b"earlier"),),
         kept_steps=1,
     )
     created = await store.create("tenant", "id", record)

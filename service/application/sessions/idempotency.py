@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from service.domain.errors import Applied, IdempotencyKeyReused, StepConflict
 from service.domain.operations import Outcome
-from service.domain.sessions import LastStep, Record, Snapshot
+from service.domain.sessions import KeptStep, LastStep, Record
 
 REMEMBERED_KEYS = 32
 
@@ -31,8 +31,8 @@ def find_replay(record: Record, identity: RequestIdentity) -> bytes | None:
     """
     last = record.last
     if identity.key:
-        if last is not None and last.key == identity.key:
-            if last.body == identity.body:
+        if last is not None and last.key_digest == identity.key:
+            if last.body_digest == identity.body:
                 return last.answer
             raise IdempotencyKeyReused(
                 "Idempotency-Key was used for the session's last step with another body: expected the same body, or a "
@@ -48,7 +48,7 @@ def find_replay(record: Record, identity: RequestIdentity) -> bytes | None:
                 applied="yes",
                 step=record.step,
             )
-    elif last is not None and last.step == identity.step and last.body == identity.body:
+    elif last is not None and last.step == identity.step and last.body_digest == identity.body:
         return last.answer
     require_expected_step(record, identity)
     return None
@@ -80,7 +80,7 @@ def next_record(
     record: Record, dtype: str, outcome: Outcome, identity: RequestIdentity, *, answer: bytes, expires_at: int
 ) -> Record:
     """Return the record after a step in `dtype`, with its answer if the request can be repeated."""
-    kept = (*record.kept, Snapshot(record.step, record.timesteps, record.state)) if record.kept_steps else ()
+    kept = (*record.kept, KeptStep(record.step, record.timesteps, record.state)) if record.kept_steps else ()
     return replace(
         record,
         dtype=dtype,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from service.domain.errors import StateCorrupted
-from service.domain.sessions import Durability, LastStep, Record, SessionSummary, Snapshot
+from service.domain.sessions import Durability, KeptStep, LastStep, Record, SessionSummary
 from service.store.record.binary_io import Reader, Writer
 
 MAGIC = b"UnrS"
@@ -167,8 +167,8 @@ def _encode_last(writer: Writer, last: LastStep | None) -> None:
     writer.integer(last is not None, 1)
     if last is not None:
         writer.integer(last.step, 8)
-        writer.blob(last.key, 1)
-        writer.blob(last.body, 1)
+        writer.blob(last.key_digest, 1)
+        writer.blob(last.body_digest, 1)
         writer.blob(last.answer, 4)
 
 
@@ -226,7 +226,7 @@ def _decode_record(data: bytes, owner: RecordOwner) -> Record:
         keys=tuple(reader.blob(1) for _ in range(reader.integer(1))),
         last=_decode_last(reader),
         kept=tuple(
-            Snapshot(step=reader.integer(8), timesteps=reader.integer(8), state=reader.blob(4))
+            KeptStep(step=reader.integer(8), timesteps=reader.integer(8), state=reader.blob(4))
             for _ in range(reader.integer(1))
         ),
     )
@@ -237,7 +237,9 @@ def _decode_record(data: bytes, owner: RecordOwner) -> Record:
 def _decode_last(reader: Reader) -> LastStep | None:
     if not reader.integer(1):
         return None
-    return LastStep(step=reader.integer(8), key=reader.blob(1), body=reader.blob(1), answer=reader.blob(4))
+    return LastStep(
+        step=reader.integer(8), key_digest=reader.blob(1), body_digest=reader.blob(1), answer=reader.blob(4)
+    )
 
 
 def _decode_tombstone(data: bytes, owner: RecordOwner) -> Tombstone:

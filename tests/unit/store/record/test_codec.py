@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.errors import StateCorrupted
-from service.domain.sessions import LastStep, Record, SessionSummary, Snapshot
+from service.domain.sessions import KeptStep, LastStep, Record, SessionSummary
 from service.store.record.codec import (
     HEAD_BYTES,
     HEADER_BYTES,
@@ -35,8 +35,8 @@ SAMPLE = Record(
     state=b"state",
     origin=b"o" * 16,
     keys=(b"k" * 16, b"l" * 16),
-    last=LastStep(step=6, key=b"l" * 16, body=b"b" * 16, answer=b"{}"),
-    kept=(Snapshot(step=5, timesteps=30, state=b"older"), Snapshot(step=6, timesteps=35, state=b"old")),
+    last=LastStep(step=6, key_digest=b"l" * 16, body_digest=b"b" * 16, answer=b"{}"),
+    kept=(KeptStep(step=5, timesteps=30, state=b"older"), KeptStep(step=6, timesteps=35, state=b"old")),
     indexed_until=1_900_000_751_000,
 )
 
@@ -61,7 +61,7 @@ records = st.builds(
     origin=st.just(b"") | digests,
     keys=st.lists(digests, max_size=32).map(tuple),
     last=st.none() | st.builds(LastStep, counts, st.just(b"") | digests, digests, st.binary(max_size=300)),
-    kept=st.lists(st.builds(Snapshot, counts, counts, st.binary(max_size=100)), max_size=4).map(tuple),
+    kept=st.lists(st.builds(KeptStep, counts, counts, st.binary(max_size=100)), max_size=4).map(tuple),
     indexed_until=counts,
 )
 
