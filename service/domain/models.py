@@ -60,7 +60,8 @@ class VersionFolder:
     """A version's folder at the last scan.
 
     `signature` follows from the names, sizes and modification times of its files. `fingerprint` is known if the present
-    content was loaded. `refused`: that content was rejected when it was loaded. `settled`: it has not changed since the scan before.
+    content was loaded. `refused`: that content was rejected when it was loaded. `settled`: the folder has not changed
+    since the scan before.
     """
 
     model: str
@@ -89,7 +90,8 @@ class RetirementMark:
 class ServedVersion:
     """A version as one worker publishes it.
 
-    `accepts_sessions`: it takes new sessions. `recently_used`: sessions on it were run or copied since the last heartbeat.
+    `accepts_sessions`: new sessions may use it. `recently_used`: sessions on it were run or copied since the last
+    heartbeat.
     """
 
     version_key: VersionKey
