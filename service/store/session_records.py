@@ -185,9 +185,9 @@ def _decode_live(stored: bytes, owner: RecordOwner) -> Record:
 
 
 def _require_durable(record: Record, result: CommandResult) -> None:
-    if result.missed:
+    if result.failure_reason:
         raise DurabilityNotReached(
-            f"durability {record.durability} is not reached: {result.missed}", applied="yes", step=record.step
+            f"durability {record.durability} is not reached: {result.failure_reason}", applied="yes", step=record.step
         )
 
 

@@ -1,4 +1,4 @@
-"""Supervision of the store's operations: metrics, and completion after their caller was cancelled."""
+"""Runs store calls with metrics, and finishes writes whose caller was cancelled."""
 
 import asyncio
 import time

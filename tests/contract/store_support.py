@@ -68,7 +68,7 @@ class Observed:
 def make_client(url: str) -> Redis:
     """The driver's client of one server, for looking and for breaking things."""
     address = StoreUrl.parse(url)
-    return Nodes(address.options, timeout=2.0, connections=32).only(address).client
+    return Nodes(address.options, timeout=2.0, connections=32).from_url(address).client
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:

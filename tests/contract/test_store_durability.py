@@ -104,13 +104,13 @@ def test_of_a_server_without_waitaof_only_a_file_that_is_always_synced_counts(
     assert level.evaluate(level.commands(100), [UNKNOWN], ReplicaCount()).retry
     waits = level.commands(100)
     config: Reply = [b"appendonly", b"yes", b"appendfsync", appendfsync]
-    assert (level.evaluate(waits, [UNKNOWN, config], ReplicaCount()).missed is None) is reached
+    assert (level.evaluate(waits, [UNKNOWN, config], ReplicaCount()).failure_reason is None) is reached
 
 
 @pytest.mark.parametrize("counts", [[0, 0], ResponseError("WAITAOF cannot be used"), Exception("lost")])
 def test_a_disk_that_did_not_confirm_is_told(counts: Reply) -> None:
     level = Fsynced()
-    assert level.evaluate(level.commands(100), [counts], ReplicaCount()).missed
+    assert level.evaluate(level.commands(100), [counts], ReplicaCount()).failure_reason
 
 
 def test_all_connected_replicas_must_confirm() -> None:
@@ -122,22 +122,22 @@ def test_all_connected_replicas_must_confirm() -> None:
         "1 replicas confirmed the write in time, expected 2"
     )
     assert level.evaluate(level.commands(100), [2, role], ReplicaCount()) == DurabilityResult()
-    assert level.evaluate(level.commands(100), [Exception("lost"), Exception("lost")], ReplicaCount()).missed
+    assert level.evaluate(level.commands(100), [Exception("lost"), Exception("lost")], ReplicaCount()).failure_reason
 
 
 def test_a_replica_that_leaves_counts_until_a_new_look_at_the_servers() -> None:
     level = Replicated()
     both_replicas: Reply = [b"master", 7, [[b"a", b"1", b"7"], [b"b", b"1", b"7"]]]
     one_replica: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
-    assert not level.evaluate(level.commands(100), [2, both_replicas], ReplicaCount(refreshes=1)).missed
+    assert not level.evaluate(level.commands(100), [2, both_replicas], ReplicaCount(refreshes=1)).failure_reason
     left = level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(refreshes=1))
-    assert left.missed
+    assert left.failure_reason
     assert left.retry
-    assert not level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(refreshes=2)).missed
+    assert not level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(refreshes=2)).failure_reason
 
 
 def test_a_replica_that_may_be_promoted_must_confirm_though_it_has_left() -> None:
     level = Replicated()
     one_replica: Reply = [b"master", 7, [[b"a", b"1", b"7"]]]
-    assert level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(replicas=2)).missed
-    assert not level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(replicas=1)).missed
+    assert level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(replicas=2)).failure_reason
+    assert not level.evaluate(level.commands(100), [1, one_replica], ReplicaCount(replicas=1)).failure_reason

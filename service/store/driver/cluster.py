@@ -67,7 +67,7 @@ class Cluster:
             return Retry.NOW, None
         if isinstance(failure, ReplyLost) and node is not None:
             self._suspects.add(node)
-        return (Retry.LATER if isinstance(failure, _TEMPORARY) else Retry.NO), None
+        return (Retry.AFTER_REFRESH if isinstance(failure, _TEMPORARY) else Retry.NO), None
 
     async def refresh(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()

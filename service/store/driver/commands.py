@@ -50,13 +50,13 @@ class Command:
 class CommandResult:
     """Final reply to a command.
 
-    `missed` says why the durability level was not reached. `repeated` is true if the command was sent again because an
-    earlier reply was lost.
+    `failure_reason` says why the durability level was not reached; it is None if it was. `repeated` is true if the
+    command was sent again because an earlier reply was lost.
     """
 
     command: Command
     reply: Reply
-    missed: str | None = None
+    failure_reason: str | None = None
     repeated: bool = False
 
     def value(self) -> Reply:

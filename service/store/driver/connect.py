@@ -19,4 +19,4 @@ def connect(url: str, timeout: float = 2.0, connections: int = 32) -> Topology:
     if address.kind == "cluster":
         return Cluster(address, timeout, connections)
     nodes = Nodes(address.options, timeout, connections)
-    return Standalone(nodes, nodes.only(address))
+    return Standalone(nodes, nodes.from_url(address))

@@ -13,40 +13,40 @@ from service.domain.sessions import Durability
 from service.store.driver.commands import Argument, Reply
 from service.store.driver.topology import ReplicaCount
 
-Waits: TypeAlias = list[tuple[Argument, ...]]
+WaitCommands: TypeAlias = list[tuple[Argument, ...]]
 # WAIT takes 0 for "forever".
 _NO_WAIT_MS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class DurabilityResult:
-    """Outcome of a durability level: `missed` is the reason why it was not reached, or None.
+    """Outcome of a durability level: `failure_reason` is the reason why it was not reached, or None.
 
     `retry` is true if it may be reached after another refresh of the topology.
     """
 
-    missed: str | None = None
+    failure_reason: str | None = None
     retry: bool = False
 
 
 class Level(Protocol):
     """A durability level at one server."""
 
-    def commands(self, milliseconds: int) -> Waits:
+    def commands(self, milliseconds: int) -> WaitCommands:
         """Return the commands that follow the writes and wait at most `milliseconds`."""
 
-    def evaluate(self, sent: Waits, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:
+    def evaluate(self, sent: WaitCommands, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:
         """Return whether the replies to the commands `sent` show that the level was reached."""
 
 
 class Memory:
     """Level `memory`: reached as soon as the server has replied to the write."""
 
-    def commands(self, milliseconds: int) -> Waits:  # noqa: ARG002 - the protocol's argument
+    def commands(self, milliseconds: int) -> WaitCommands:  # noqa: ARG002 - the protocol's argument
         """Return no commands."""
         return []
 
-    def evaluate(self, sent: Waits, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's arguments
+    def evaluate(self, sent: WaitCommands, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's arguments
         """Return success."""
         return DurabilityResult()
 
@@ -64,12 +64,12 @@ class Replicated:
         self._max_connected = 0
         self._refreshes = -1
 
-    def commands(self, milliseconds: int) -> Waits:
+    def commands(self, milliseconds: int) -> WaitCommands:
         """Return WAIT for the replicas seen last, and ROLE. Without replicas, WAIT returns at once."""
         timeout = _NO_WAIT_MS if self._connected == 0 else milliseconds
         return [("WAIT", max(1, self._connected or 1), timeout), ("ROLE",)]
 
-    def evaluate(self, sent: Waits, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:
+    def evaluate(self, sent: WaitCommands, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:
         """Return success if as many replicas confirmed as are connected and as may be promoted."""
         acknowledged, role = replies
         self._connected = _connected_replicas(role, self._connected)
@@ -99,12 +99,12 @@ class Fsynced:
     def __init__(self) -> None:
         self._lacks_waitaof = False
 
-    def commands(self, milliseconds: int) -> Waits:
+    def commands(self, milliseconds: int) -> WaitCommands:
         """Return WAITAOF, and for a server that lacks it a query of its append-only settings."""
-        wait: Waits = [("WAITAOF", 1, 0, milliseconds)]
+        wait: WaitCommands = [("WAITAOF", 1, 0, milliseconds)]
         return [*wait, ("CONFIG", "GET", "append*")] if self._lacks_waitaof else wait
 
-    def evaluate(self, sent: Waits, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's argument
+    def evaluate(self, sent: WaitCommands, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:  # noqa: ARG002 - the protocol's argument
         """Return success if the server's own count is 1, or if it syncs before it replies."""
         counts = replies[0]
         if isinstance(counts, list):

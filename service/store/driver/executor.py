@@ -91,7 +91,7 @@ class CommandExecutor:
             attempt.receive(replies[index], durability, self._topology, node)
 
     async def _pause(self, pending: Sequence["_CommandAttempt"], rounds: int, end: float) -> None:
-        if any(attempt.retry is Retry.LATER for attempt in pending):
+        if any(attempt.retry is Retry.AFTER_REFRESH for attempt in pending):
             await asyncio.sleep(min(_PAUSE_SECONDS, max(0.0, end - asyncio.get_running_loop().time())))
             await self._topology.refresh(end)
         elif rounds >= _MAX_ROUNDS_WITHOUT_PAUSE:
@@ -107,7 +107,7 @@ class _CommandAttempt:
     ask_node: Node | None = None
     load_script: bool = False
     _reply: Reply = None
-    _missed: str | None = None
+    _failure_reason: str | None = None
     _lost: ReplyLost | None = None
     _confirming: bool = False
 
@@ -116,22 +116,22 @@ class _CommandAttempt:
         if self._confirming:
             # The same reply to the same command shows that this server has the write that the wait behind it covers.
             if reply == self._reply:
-                self._missed = durability.missed
+                self._failure_reason = durability.failure_reason
             self.retry = Retry.NO
         elif isinstance(reply, Exception):
             self._reply = reply
             self._fail(reply, topology, node)
         else:
-            self._reply, self._missed = reply, durability.missed
+            self._reply, self._failure_reason = reply, durability.failure_reason
             self._confirming = durability.retry
-            self.retry = Retry.LATER if durability.retry else Retry.NO
+            self.retry = Retry.AFTER_REFRESH if durability.retry else Retry.NO
 
     def result(self) -> CommandResult:
         """Return the command's result as of the last round."""
         if self._lost and isinstance(self._reply, Exception):
             # An error reply says nothing of an earlier attempt, which may have been applied.
             return CommandResult(self.command, self._lost)
-        return CommandResult(self.command, self._reply, self._missed, repeated=self._lost is not None)
+        return CommandResult(self.command, self._reply, self._failure_reason, repeated=self._lost is not None)
 
     def _fail(self, failure: Exception, topology: Topology, node: Node | None) -> None:
         if isinstance(failure, NoScriptError):

@@ -1,4 +1,4 @@
-"""Servers and their connection pools. Every wait is bounded, and the driver sends nothing twice."""
+"""Connection pools, one per Redis server; redis-py's own retries are off."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -44,7 +44,7 @@ class Nodes:
         """Return the server at an address. It is kept when it is gone, because it may come back."""
         return self._named(f"{host}:{port}", {"host": host, "port": port})
 
-    def only(self, address: StoreUrl) -> Node:
+    def from_url(self, address: StoreUrl) -> Node:
         """Return the server of a URL that names a single one."""
         return self.at(*address.hosts[0]) if address.hosts else self._named("socket", {})
 

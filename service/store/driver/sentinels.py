@@ -19,7 +19,7 @@ _SENTINEL_TIMEOUT_FRACTION = 0.2
 
 
 class Sentinels:
-    """The master of one name, found out again whenever it is lost or has become a replica."""
+    """The master of one name, rediscovered whenever it is lost or has become a replica."""
 
     def __init__(self, address: StoreUrl, timeout: float, connections: int) -> None:
         self._name = address.master
@@ -47,7 +47,7 @@ class Sentinels:
             return Retry.NO, None
         if node is self._master:
             self._master = None
-        return Retry.LATER, None
+        return Retry.AFTER_REFRESH, None
 
     async def refresh(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()

@@ -9,11 +9,14 @@ from service.store.driver.nodes import Node, Nodes
 
 
 class Retry(Enum):
-    """Decision about a command that was refused or whose reply was lost. LATER means after a pause and a refresh."""
+    """Decision about a command that was refused or whose reply was lost.
+
+    AFTER_REFRESH means after a pause and a refresh of the topology.
+    """
 
     NO = auto()
     NOW = auto()
-    LATER = auto()
+    AFTER_REFRESH = auto()
 
 
 @dataclass(frozen=True, slots=True)

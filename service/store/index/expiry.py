@@ -1,4 +1,4 @@
-"""Count of live sessions, and removal of expired index entries in batches."""
+"""Prunes expired sessions from the index and counts the live ones; each expiry is counted by exactly one worker."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
@@ -22,7 +22,7 @@ class ExpirySweep:
         self._on_expired = on_expired
         self._script = Script.read("prune")
 
-    async def active(self) -> int:
+    async def prune_and_count(self) -> int:
         """Return the number of live entries of all tenants.
 
         If very many expired at once, the next call removes the rest; expired entries are never counted.

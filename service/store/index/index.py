@@ -106,7 +106,7 @@ class SessionIndex:
 
     async def active(self) -> int:
         """Return the number of live sessions of all tenants, and report the expired ones. Raises StoreUnavailable."""
-        return await self._sweep.active()
+        return await self._sweep.prune_and_count()
 
     async def _positions(
         self, tenant: str, after: ListingPosition | None, count: int, deadline: float
