@@ -1,4 +1,4 @@
-"""Settings of the service. No other module reads the environment.
+"""Settings of the service. No other module reads settings from the environment.
 
 Each has a variable UNROLL_<NAME>; `REDIS_URL` is read without the prefix. The command line overrides the environment.
 """

@@ -1,4 +1,4 @@
-"""Admission: the bound on concurrent requests. A request is admitted before anything of it is parsed."""
+"""Admission: the bound on concurrent requests. A request is admitted before its body is read."""
 
 import time
 from collections.abc import Callable
@@ -24,11 +24,11 @@ class Admission:
         self._monotonic = monotonic
         self._throughput = ThroughputEstimator()
 
-    def enter(self, timeout: float | None = None, *, opens_session: bool = False) -> None:
-        """Admit a request; `timeout` is the time in seconds that the client allows for its answer.
+    def acquire(self, timeout: float | None = None, *, opens_session: bool = False) -> None:
+        """Acquire a permit for a request; `timeout` is the time in seconds that the client allows for its answer.
 
-        Raises ShuttingDown, or Overloaded if the limit is reached or the estimated wait is too long. A request that was
-        refused must not be released.
+        Raises ShuttingDown, or Overloaded if the limit is reached or the estimated wait is too long. A refused
+        request holds no permit and must not release one.
         """
         if self.closed or (self.draining and opens_session):
             raise ShuttingDown("this worker is being stopped; another one can answer", applied="no")
@@ -48,8 +48,8 @@ class Admission:
                 applied="no",
             )
 
-    def leave(self, *, answered: bool = True) -> None:
-        """Release a request. Only requests that were answered in time count for the estimate of throughput."""
+    def release(self, *, answered: bool = True) -> None:
+        """Release the permit of a request. Only requests that were answered in time count for the estimate of throughput."""
         self.under_way -= 1
         self._throughput.ended(self.under_way, self._monotonic(), answered=answered)
 

@@ -86,7 +86,7 @@ class Batcher(Generic[OperationT]):
         for operation in operations:
             self._queues.setdefault(operation.group, deque()).append(operation)
 
-    def drain(self) -> list[OperationT]:
+    def clear(self) -> list[OperationT]:
         """Remove and return all operations, when the engine stops."""
         everything = [operation for queue in self._queues.values() for operation in queue]
         self._queues.clear()

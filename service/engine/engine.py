@@ -202,5 +202,5 @@ class BatchingEngine:
     def _on_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.critical("the engine died", exc_info=task.exception())
-        for entry in [*self._running, *self._batcher.drain()]:
+        for entry in [*self._running, *self._batcher.clear()]:
             entry.fail(ModelNotReady("the engine of this worker has stopped; another worker can answer", applied="no"))

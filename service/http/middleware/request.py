@@ -62,7 +62,7 @@ class RequestMiddleware:
     async def _admit(self, scope: Scope, headers: Headers, body: RequestBody, response: ResponseStart) -> None:
         """Run the application under a permit, on behalf of the request's tenant and until its deadline."""
         client_seconds = timeout(headers)
-        self.admission.enter(client_seconds, opens_session=opens_session(scope))
+        self.admission.acquire(client_seconds, opens_session=opens_session(scope))
         try:
             tenant = authenticate(headers, self.settings.keys)
             seconds = self.settings.request_timeout_seconds if client_seconds is None else client_seconds
@@ -71,4 +71,4 @@ class RequestMiddleware:
             body.bound(deadline)
             await self.app(scope, body.receive, response.send)
         finally:
-            self.admission.leave(answered=HTTPStatus.OK <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR)
+            self.admission.release(answered=HTTPStatus.OK <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -9,13 +9,13 @@ from tests.fakes import ManualClock
 
 def admitted(admission: Admission, count: int) -> None:
     for _ in range(count):
-        admission.enter()
+        admission.acquire()
 
 
 def done(admission: Admission, clock: ManualClock, count: int, seconds: float = 0.01) -> None:
     for _ in range(count):
         clock.seconds += seconds
-        admission.leave()
+        admission.release()
 
 
 def test_who_cannot_be_answered_in_time_is_refused_at_once() -> None:
@@ -24,14 +24,14 @@ def test_who_cannot_be_answered_in_time_is_refused_at_once() -> None:
     admitted(admission, 300)
     done(admission, clock, 100)
     with pytest.raises(Overloaded) as refusal:
-        admission.enter(1.0)
+        admission.acquire(1.0)
     assert "200 requests are under way, which take about 2.0 s" in refusal.value.message
     assert admission.under_way == 200
-    admission.enter(10.0)
+    admission.acquire(10.0)
     done(admission, clock, 156)
-    admission.enter(1.0)
+    admission.acquire(1.0)
     with pytest.raises(Overloaded):
-        admission.enter(0.5)
+        admission.acquire(0.5)
 
 
 def test_who_goes_unanswered_says_nothing_of_how_fast_a_worker_is() -> None:
@@ -40,9 +40,9 @@ def test_who_goes_unanswered_says_nothing_of_how_fast_a_worker_is() -> None:
     admitted(admission, 300)
     done(admission, clock, 60)
     for _ in range(100):
-        admission.leave(answered=False)
+        admission.release(answered=False)
     with pytest.raises(Overloaded) as refusal:
-        admission.enter(1.0)
+        admission.acquire(1.0)
     assert "140 requests are under way, which take about 1.4 s" in refusal.value.message
 
 
@@ -52,9 +52,9 @@ def test_a_worker_that_answers_nobody_in_time_admits_nobody() -> None:
     admitted(admission, 300)
     for _ in range(100):
         clock.seconds += 0.01
-        admission.leave(answered=False)
+        admission.release(answered=False)
     with pytest.raises(Overloaded):
-        admission.enter(10.0)
+        admission.acquire(10.0)
 
 
 def test_a_worker_with_little_to_do_refuses_nobody_for_its_slowness() -> None:
@@ -63,19 +63,19 @@ def test_a_worker_with_little_to_do_refuses_nobody_for_its_slowness() -> None:
     admitted(admission, 4)
     done(admission, clock, 3, seconds=5)
     admitted(admission, 100)
-    admission.enter(0.001)
+    admission.acquire(0.001)
 
 
 def test_admission_refuses_at_once_past_its_limit_and_when_closed() -> None:
     admission = Admission(1)
-    admission.enter()
+    admission.acquire()
     with pytest.raises(Overloaded) as refusal:
-        admission.enter()
+        admission.acquire()
     assert refusal.value.retry_after == 1
-    admission.leave()
+    admission.release()
     admission.close()
     with pytest.raises(ShuttingDown):
-        admission.enter()
+        admission.acquire()
     assert admission.under_way == 0
 
 
@@ -83,7 +83,7 @@ def test_a_draining_worker_opens_no_session_and_admits_everything_else() -> None
     admission = Admission(2)
     admission.drain()
     with pytest.raises(ShuttingDown) as refusal:
-        admission.enter(opens_session=True)
+        admission.acquire(opens_session=True)
     assert (refusal.value.applied, refusal.value.retry_after) == ("no", 1)
-    admission.enter()
+    admission.acquire()
     assert admission.under_way == 1

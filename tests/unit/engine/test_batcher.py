@@ -77,5 +77,5 @@ def test_past_its_capacity_it_refuses_at_once() -> None:
 
 def test_draining_gives_back_everything() -> None:
     queue = batcher(Job("a", "m"), Job("x", "n"))
-    assert names(queue.drain()) == "ax"
+    assert names(queue.clear()) == "ax"
     assert len(queue) == 0
