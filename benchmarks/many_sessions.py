@@ -182,7 +182,7 @@ async def measure_all_pages(access: StoreAccess, limit: int, model: str | None =
             started = time.perf_counter()
             page = await access.store.list(TENANT, model, limit, cursor)
             serializers.encode(
-                [serializers.session(session_id, metadata, {}) for session_id, metadata in page.sessions]
+                [serializers.session_json(session_id, metadata, {}) for session_id, metadata in page.sessions]
             )
             taken.append(1000 * (time.perf_counter() - started))
             sessions, cursor = sessions + len(page.sessions), page.cursor

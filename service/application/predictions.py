@@ -17,7 +17,7 @@ class Predictions:
         self._models = models
         self._engine = engine
 
-    async def one(
+    async def predict_one(
         self, context: RequestContext, model: str, version: str | None, operation: Operation
     ) -> dict[str, Json]:
         """Run one operation and return the answer.
@@ -27,9 +27,9 @@ class Predictions:
         async with context.deadline.enforce():
             loaded = await self._models.version(model, version)
             outcome = await self._engine.run(loaded, operation, None, context.deadline.at)
-        return {**_head(loaded), "output": outcome.output, "usage": _usage([outcome])}
+        return {**_version_fields(loaded), "output": outcome.output, "usage": _usage([outcome])}
 
-    async def many(
+    async def predict_many(
         self, context: RequestContext, model: str, version: str | None, operations: list[Operation]
     ) -> dict[str, Json]:
         """Run several operations concurrently and return `outputs` in their order. If one fails, all fail."""
@@ -44,7 +44,11 @@ class Predictions:
             except* UnrollError as failures:
                 raise _first(failures) from None
         outcomes = [task.result() for task in tasks]
-        return {**_head(loaded), "outputs": [outcome.output for outcome in outcomes], "usage": _usage(outcomes)}
+        return {
+            **_version_fields(loaded),
+            "outputs": [outcome.output for outcome in outcomes],
+            "usage": _usage(outcomes),
+        }
 
     async def _run_indexed(
         self, loaded: ModelVersion, operation: Operation, index: int, context: RequestContext
@@ -64,7 +68,7 @@ def _first(failures: ExceptionGroup[UnrollError]) -> UnrollError:
     return first if isinstance(first, UnrollError) else _first(first)
 
 
-def _head(version: ModelVersion) -> dict[str, Json]:
+def _version_fields(version: ModelVersion) -> dict[str, Json]:
     return {"model": version.name, "version": version.version}
 
 

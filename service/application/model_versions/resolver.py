@@ -14,7 +14,7 @@ from service.domain.sessions import Record
 T = TypeVar("T")
 
 
-async def _nothing_new() -> None:
+async def _no_refresh() -> None:
     """Do nothing: the refresh of a resolver that has no reconciler."""
 
 
@@ -31,7 +31,7 @@ class VersionResolver:
         self._engine = engine
         self.availability = VersionAvailability()
         self.recently_used: set[VersionKey] = set()
-        self.refresh: Callable[[], Awaitable[None]] = _nothing_new
+        self.refresh: Callable[[], Awaitable[None]] = _no_refresh
 
     def all(self) -> dict[str, list[ModelVersion]]:
         """Return the versions of each model that take new sessions, the newest last."""
@@ -55,28 +55,28 @@ class VersionResolver:
         """
         return await self._with_refresh(partial(self._version, model, version))
 
-    async def for_session(self, model: str, version: str | None) -> ModelVersion:
+    async def version_for_new_session(self, model: str, version: str | None) -> ModelVersion:
         """Return the requested version, or the newest one if `version` is None, for a new session.
 
         Raises ModelNotFound, VersionNotFound, ModelNotReady.
         """
-        return await self._with_refresh(partial(self._for_session, model, version))
+        return await self._with_refresh(partial(self._version_for_new_session, model, version))
 
-    async def of_state(self, model: str, version: str, fingerprint: str) -> ModelVersion:
+    async def version_for_state(self, model: str, version: str, fingerprint: str) -> ModelVersion:
         """Return the version with the fingerprint of an imported state, whatever its number, for a new session.
 
         Raises ModelNotFound, ModelVersionGone, ModelNotReady.
         """
-        return await self._with_refresh(partial(self._of_state, model, version, fingerprint))
+        return await self._with_refresh(partial(self._version_for_state, model, version, fingerprint))
 
-    async def of_session(self, record: Record) -> ModelVersion:
+    async def version_for_session(self, record: Record) -> ModelVersion:
         """Return the version that a session runs on.
 
         Raises ModelVersionGone if it is no longer served or was changed, ModelNotReady if only this worker lacks it.
         """
-        return await self._with_refresh(partial(self._of_session, record))
+        return await self._with_refresh(partial(self._version_for_session, record))
 
-    def runs(self, record: Record) -> bool:
+    def is_loaded(self, record: Record) -> bool:
         """Return whether the version of a session is loaded in this worker."""
         return self._loaded_version(record) is not None
 
@@ -108,9 +108,9 @@ class VersionResolver:
                 return loaded
         if (model, version) in self.availability.pending(new_sessions=False):
             raise _not_ready(model, version)
-        return self._for_session(model, version)
+        return self._version_for_new_session(model, version)
 
-    def _for_session(self, model: str, version: str | None) -> ModelVersion:
+    def _version_for_new_session(self, model: str, version: str | None) -> ModelVersion:
         versions = self._versions(model)
         if version is None:
             return versions[-1]
@@ -124,7 +124,7 @@ class VersionResolver:
         known = [candidate.version for candidate in versions]
         raise VersionNotFound(f"version {version!r} of {model} {what}: expected one of {known}", param="version")
 
-    def _of_state(self, model: str, version: str, fingerprint: str) -> ModelVersion:
+    def _version_for_state(self, model: str, version: str, fingerprint: str) -> ModelVersion:
         versions = self._versions(model)
         matching = [candidate for candidate in versions if candidate.fingerprint == fingerprint]
         if matching:
@@ -138,7 +138,7 @@ class VersionResolver:
             param="metadata.fingerprint",
         )
 
-    def _of_session(self, record: Record) -> ModelVersion:
+    def _version_for_session(self, record: Record) -> ModelVersion:
         loaded = self._loaded_version(record)
         if loaded is None:
             raise self._missing(record)

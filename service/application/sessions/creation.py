@@ -133,4 +133,6 @@ class SessionFactory:
                 return stored
 
     def _created(self, session_id: str, record: Record, *, replayed: bool) -> Created:
-        return Created(serializers.session(session_id, record, serializers.tasks(self.engine.versions())), replayed)
+        return Created(
+            serializers.session_json(session_id, record, serializers.tasks_by_model(self.engine.versions())), replayed
+        )

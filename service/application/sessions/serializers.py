@@ -29,12 +29,12 @@ def encode(value: Json) -> bytes:
     try:
         encoded = to_json(value, inf_nan_mode="constants")
     except PydanticSerializationError:
-        return _strictly(value)
+        return _encode_strict(value)
     # Someone's text may hold such a word, too.
-    return _strictly(value) if any(word in encoded for word in _NOT_FINITE) else encoded
+    return _encode_strict(value) if any(word in encoded for word in _NOT_FINITE) else encoded
 
 
-def _strictly(value: Json) -> bytes:
+def _encode_strict(value: Json) -> bytes:
     return _STRICT.encode(value).encode("utf-8", "replace")
 
 
@@ -43,12 +43,12 @@ def timestamp(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def tasks(versions: Iterable[ModelVersion]) -> dict[str, str]:
+def tasks_by_model(versions: Iterable[ModelVersion]) -> dict[str, str]:
     """Return the task of each model by its name."""
     return {version.name: version.task for version in versions}
 
 
-def session(session_id: str, record: Record | SessionSummary, tasks: Mapping[str, str]) -> dict[str, Json]:
+def session_json(session_id: str, record: Record | SessionSummary, tasks: Mapping[str, str]) -> dict[str, Json]:
     """Return the Session object of a record or of a listing entry; its task is omitted if the model is unknown."""
     return {
         "id": session_id,

@@ -62,7 +62,7 @@ class Sessions:
 
         async def make() -> Record:
             async with context.deadline.enforce():
-                model = await self.models.for_session(request.model, request.version)
+                model = await self.models.version_for_new_session(request.model, request.version)
             return self.creations.first_record(model, await self._state_0(context, model, request.input), request)
 
         repeatable = None if key is None else IdempotentCreate(("create", key), digest("create", request))
@@ -82,7 +82,7 @@ class Sessions:
         async def make() -> Record:
             parent = await self.record(context, session_id)
             async with context.deadline.enforce():
-                await self.models.of_session(parent)
+                await self.models.version_for_session(parent)
             return self._child(_at_step(parent, step), ttl_seconds or parent.ttl_seconds)
 
         repeatable = None
@@ -110,8 +110,10 @@ class Sessions:
         """Return one page of the tenant's sessions, newest first."""
         async with context.deadline.enforce():
             page = await self.store.list(context.tenant, model, limit, cursor)
-        tasks = serializers.tasks(self.engine.versions())
-        data: list[Json] = [serializers.session(session_id, summary, tasks) for session_id, summary in page.sessions]
+        tasks = serializers.tasks_by_model(self.engine.versions())
+        data: list[Json] = [
+            serializers.session_json(session_id, summary, tasks) for session_id, summary in page.sessions
+        ]
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     async def renew(self, context: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
@@ -137,7 +139,7 @@ class Sessions:
         self.observer.session_ended("deleted")
 
     def _view(self, session_id: str, record: Record) -> dict[str, Json]:
-        return serializers.session(session_id, record, serializers.tasks(self.engine.versions()))
+        return serializers.session_json(session_id, record, serializers.tasks_by_model(self.engine.versions()))
 
     async def _check_id(self, tenant: str, session_id: str) -> None:
         if not (await self.creations.ids()).verify(tenant, session_id):

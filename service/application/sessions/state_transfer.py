@@ -43,7 +43,7 @@ class StateTransfer:
         """Return the state of a session, which is not changed. Raises ModelVersionGone if its version is not served."""
         record = await self.sessions.record(context, session_id)
         async with context.deadline.enforce():
-            model = await self.models.of_session(record)
+            model = await self.models.version_for_session(record)
         return ExportedState(self.files.write(model, record.state, metadata_of(record, model)), record.step)
 
     async def import_state(self, context: RequestContext, request: StateImport, key: str | None) -> Created:
@@ -56,7 +56,7 @@ class StateTransfer:
 
         async def make() -> Record:
             async with context.deadline.enforce():
-                model = await self.models.of_state(metadata.model, metadata.version, metadata.fingerprint)
+                model = await self.models.version_for_state(metadata.model, metadata.version, metadata.fingerprint)
             metadata.require(model)
             counts = {"step": metadata.step, "timesteps": metadata.timesteps}
             return self.creations.first_record(model, file.state(model), request, **counts)

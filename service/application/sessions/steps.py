@@ -62,7 +62,7 @@ class Steps:
         record = await self.sessions.record(context, step.session_id)
         require_expected_step(record, step.identity())
         async with context.deadline.enforce():
-            model = await self.models.of_session(record)
+            model = await self.models.version_for_session(record)
             outcome = await self.engine.run(model, step.operation, record.state, context.deadline.at)
         stands = {"step": record.step, "timesteps": record.timesteps, "expires_at": record.expires_at}
         return StepResponse(serializers.step_result(step.session_id, record, outcome.output, **stands))
@@ -114,7 +114,7 @@ class Steps:
         decided on the stored record.
         """
         record = self.store.cached(context.tenant, step.session_id)
-        if record is None or not self.models.runs(record):
+        if record is None or not self.models.is_loaded(record):
             return None
         try:
             return None if find_replay(record, identity) is not None else record
@@ -153,7 +153,7 @@ class Steps:
     async def _run_and_write(
         self, context: RequestContext, step: Step, identity: RequestIdentity, record: Record, status: AppliedStatus
     ) -> StepResponse:
-        model = await self.models.of_session(record)
+        model = await self.models.version_for_session(record)
         outcome = await self.engine.run(model, step.operation, record.state, context.deadline.at)
         expires_at = self.clock.now() + 1000 * record.ttl_seconds
         stands = {"step": record.step + 1, "timesteps": record.timesteps + outcome.timesteps, "expires_at": expires_at}

@@ -54,7 +54,7 @@ async def generate(
     model: str, body: requests.GenerateBody, services: ServicesDependency, context: ContextDependency
 ) -> Response:
     """A continuation of the text, token after token."""
-    return _json(await services.predictions.one(context, model, body.version, body.to_domain()))
+    return _json(await services.predictions.predict_one(context, model, body.version, body.to_domain()))
 
 
 async def _one_or_many(
@@ -62,8 +62,8 @@ async def _one_or_many(
 ) -> Response:
     operation = body.one()
     if operation is not None:
-        return _json(await services.predictions.one(context, model, body.version, operation))
-    return _json(await services.predictions.many(context, model, body.version, [*body.many()]))
+        return _json(await services.predictions.predict_one(context, model, body.version, operation))
+    return _json(await services.predictions.predict_many(context, model, body.version, [*body.many()]))
 
 
 def _json(value: Json) -> Response:

@@ -34,10 +34,10 @@ class EchoServices:
     async def apply_all(self, caller: Any, steps: list[Step]) -> list[StepResponse | StepConflict]:
         return [StepResponse(self._echo(step)) if step.step != 7 else StepConflict("at 8", step=8) for step in steps]
 
-    async def one(self, caller: Any, model: str, version: str | None, operation: Any) -> dict[str, Any]:
+    async def predict_one(self, caller: Any, model: str, version: str | None, operation: Any) -> dict[str, Any]:
         return {"asked": [model, version, repr(operation)]}
 
-    async def many(self, caller: Any, model: str, version: str | None, operations: list[Any]) -> dict[str, Any]:
+    async def predict_many(self, caller: Any, model: str, version: str | None, operations: list[Any]) -> dict[str, Any]:
         return {"asked": [model, version, repr(operations)]}
 
     def _echo(self, step: Step) -> bytes:

@@ -326,13 +326,13 @@ async def rolled_out(state: ClusterState, ahead: Disk, behind: Disk) -> tuple[Wo
 
 async def assert_not_ready(worker: Worker) -> None:
     """Every way to name version 2 is answered by a 503."""
-    for ask in (worker.models.version, worker.models.for_session):
+    for ask in (worker.models.version, worker.models.version_for_new_session):
         with pytest.raises(ModelNotReady, match="version '2' of adder is not loaded here yet"):
             await ask("adder", "2")
     with pytest.raises(ModelNotReady, match="that the state belongs to is not loaded here yet"):
-        await worker.models.of_state("adder", "2", TWO.fingerprint)
+        await worker.models.version_for_state("adder", "2", TWO.fingerprint)
     with pytest.raises(ModelNotReady, match="on which the session runs, is not loaded here yet"):
-        await worker.models.of_session(session_on(TWO))
+        await worker.models.version_for_session(session_on(TWO))
 
 
 async def test_a_version_that_another_worker_serves_since_the_last_pass_is_not_ready_here() -> None:
@@ -364,7 +364,7 @@ async def test_a_model_that_is_new_altogether_is_not_ready_where_it_is_not_loade
             with pytest.raises(ModelNotFound):
                 await other.models.versions("new")
             await worker.reconcile()
-        for ask in (late.models.version, late.models.for_session):
+        for ask in (late.models.version, late.models.version_for_new_session):
             for version in (None, "1"):
                 with pytest.raises(ModelNotReady):
                     await ask("new", version)
@@ -381,11 +381,11 @@ async def test_a_session_on_a_version_that_replaced_another_since_the_last_pass_
     disk.versions = [changed]
     await first.reconcile()
     with pytest.raises(ModelNotReady):
-        await late.models.of_session(session_on(changed))
+        await late.models.version_for_session(session_on(changed))
     await first.reconcile()
     await late.reconcile()
     with pytest.raises(ModelVersionGone, match="changed in place"):
-        await first.models.of_session(session_on(replace(ONE, fingerprint="44" * 32)))
+        await first.models.version_for_session(session_on(replace(ONE, fingerprint="44" * 32)))
 
 
 async def test_a_version_is_published_before_it_serves_also_by_a_pass_meanwhile() -> None:
@@ -450,9 +450,9 @@ async def test_a_retiring_version_takes_new_sessions_where_another_worker_took_i
     _, late = await rolled_out(state, disk, disk)
     await late.reconcile(3)
     with pytest.raises(VersionNotFound, match="is being retired"):
-        await late.models.for_session("adder", "1")
+        await late.models.version_for_new_session("adder", "1")
     state.marks.clear()
-    assert await late.models.for_session("adder", "1") == ONE
+    assert await late.models.version_for_new_session("adder", "1") == ONE
 
 
 class SlowlyCancelledRepository(MemoryRepository):

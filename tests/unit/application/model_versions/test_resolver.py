@@ -24,18 +24,18 @@ def models(*loaded: ModelVersion, **availability: object) -> VersionResolver:
 async def test_a_retiring_version_is_neither_listed_nor_the_default_nor_open_to_new_sessions() -> None:
     resolver = models(ONE, TWO)
     assert resolver.all() == {"adder": [TWO]}
-    assert await resolver.version("adder", None) == await resolver.for_session("adder", None) == TWO
+    assert await resolver.version("adder", None) == await resolver.version_for_new_session("adder", None) == TWO
     with pytest.raises(VersionNotFound, match=r"version '1' of adder is being retired.* expected one of \['2'\]"):
-        await resolver.for_session("adder", "1")
+        await resolver.version_for_new_session("adder", "1")
     with pytest.raises(VersionNotFound, match="version '3' of adder is not served"):
-        await resolver.for_session("adder", "3")
+        await resolver.version_for_new_session("adder", "3")
 
 
 async def test_a_retiring_version_answers_those_that_name_it_and_its_sessions_which_are_noted() -> None:
     resolver = models(ONE, TWO)
     assert await resolver.version("adder", "1") == ONE
     assert resolver.recently_used == set()
-    assert await resolver.of_session(OF_ONE) == ONE
+    assert await resolver.version_for_session(OF_ONE) == ONE
     assert resolver.recently_used == {ONE.version_key}
 
 
@@ -43,7 +43,7 @@ async def test_a_model_all_of_whose_versions_retire_is_not_found() -> None:
     resolver = models(ONE)
     assert resolver.all() == {}
     assert await resolver.version("adder", "1") == ONE
-    for find in (resolver.version, resolver.for_session):
+    for find in (resolver.version, resolver.version_for_new_session):
         with pytest.raises(ModelNotFound):
             await find("adder", None)
 
@@ -60,7 +60,7 @@ async def test_a_session_whose_version_another_worker_has_or_may_come_is_told_to
     availability: dict[str, object],
 ) -> None:
     with pytest.raises(ModelNotReady) as refusal:
-        await models(TWO, **availability).of_session(OF_ONE)
+        await models(TWO, **availability).version_for_session(OF_ONE)
     assert (refusal.value.applied, refusal.value.step, refusal.value.retry_after) == ("no", 7, 1)
 
 
@@ -76,7 +76,7 @@ async def test_a_session_whose_version_nobody_has_is_told_that_it_is_gone(
     loaded: ModelVersion, elsewhere: frozenset[VersionKey], message: str
 ) -> None:
     with pytest.raises(ModelVersionGone, match=message) as refusal:
-        await models(loaded, elsewhere=elsewhere).of_session(OF_ONE)
+        await models(loaded, elsewhere=elsewhere).version_for_session(OF_ONE)
     assert (refusal.value.applied, refusal.value.step) == ("no", 7)
 
 
@@ -85,19 +85,19 @@ async def test_a_version_that_retires_elsewhere_is_not_ready_for_predictions_and
     with pytest.raises(ModelNotReady):
         await resolver.version("adder", "1")
     with pytest.raises(VersionNotFound, match="is not served"):
-        await resolver.for_session("adder", "1")
+        await resolver.version_for_new_session("adder", "1")
     with pytest.raises(ModelVersionGone, match=r"expected that of a served version of adder: 2{12}\.\.\. \(2\)"):
-        await resolver.of_state("adder", "1", ONE.fingerprint)
+        await resolver.version_for_state("adder", "1", ONE.fingerprint)
 
 
 async def test_a_state_belongs_to_the_open_version_of_its_fingerprint_whatever_that_is_called() -> None:
     renamed = replace(ONE, version="3")
     resolver = models(ONE, TWO, renamed, open=frozenset({ONE.version_key, TWO.version_key, renamed.version_key}))
-    assert await resolver.of_state("adder", "1", ONE.fingerprint) == ONE
-    assert await resolver.of_state("adder", "9", ONE.fingerprint) == renamed
+    assert await resolver.version_for_state("adder", "1", ONE.fingerprint) == ONE
+    assert await resolver.version_for_state("adder", "9", ONE.fingerprint) == renamed
     elsewhere = models(TWO, open_elsewhere=frozenset({renamed.version_key}))
     with pytest.raises(ModelNotReady):
-        await elsewhere.of_state("adder", "1", ONE.fingerprint)
+        await elsewhere.version_for_state("adder", "1", ONE.fingerprint)
 
 
 async def test_what_is_found_at_once_needs_no_refresh_and_what_is_not_one() -> None:
@@ -109,13 +109,13 @@ async def test_what_is_found_at_once_needs_no_refresh_and_what_is_not_one() -> N
 
     resolver.refresh = refresh
     await resolver.version("adder", "2")
-    await resolver.of_session(session_on(TWO))
+    await resolver.version_for_session(session_on(TWO))
     assert refreshes == 0
     for number, (request, error) in enumerate(
         (
             (resolver.version("adder", "3"), VersionNotFound),
             (resolver.versions("other"), ModelNotFound),
-            (resolver.of_session(OF_ONE), ModelVersionGone),
+            (resolver.version_for_session(OF_ONE), ModelVersionGone),
         )
     ):
         with pytest.raises(error):

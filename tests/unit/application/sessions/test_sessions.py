@@ -173,8 +173,8 @@ async def test_nobody_waits_longer_than_the_deadline_for_a_look_that_hangs() -> 
         world.steps.peek(context, Step(session, feed(1))),
         world.transfers.export(context, session),
         world.transfers.import_state(context, StateImport(content, 3600, None, 0), None),
-        predictions.one(context, "adder", None, feed(1)),
-        predictions.many(context, "adder", "1", [feed(1)]),
+        predictions.predict_one(context, "adder", None, feed(1)),
+        predictions.predict_many(context, "adder", "1", [feed(1)]),
     ):
         with pytest.raises(DeadlineExceeded) as told:
             await refused
