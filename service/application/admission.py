@@ -49,7 +49,7 @@ class Admission:
             )
 
     def release(self, *, answered: bool = True) -> None:
-        """Release the permit of a request. Only requests that were answered in time count for the estimate of throughput."""
+        """Release the permit of a request. Only requests answered in time count for the estimate of throughput."""
         self.under_way -= 1
         self._throughput.ended(self.under_way, self._monotonic(), answered=answered)
 
