@@ -1,5 +1,6 @@
 """Errors and anomaly scores of rows, compared with their forecasts."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def test_the_anomaly_score_of_a_quantile_is_the_probability_of_nearer_values(tmp
 def test_the_anomaly_score_grows_with_the_error(tmp_path: Path) -> None:
     model = Model(tmp_path)
     state = model.feed(series(model.trainer, 6, missing=0.0)).state
-    scores = [observe(model, value, state)["anomaly_scores"][0] for value in (100.0, 300.0, 1000.0, 1e6)]
+    scores = [observe(model, value, state)["anomaly_scores"][0] for value in (100.0, 110.0, 120.0, 130.0, 1e6)]
+    unsaturated = [score for score in scores if score < 1]
+    assert len(unsaturated) == 4, scores
+    assert all(0 <= lower < higher for lower, higher in pairwise(unsaturated)), scores
     assert scores == sorted(scores)
-    assert all(0 <= score <= 1 for score in scores)
     assert scores[-1] == 1.0

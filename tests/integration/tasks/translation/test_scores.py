@@ -15,7 +15,9 @@ from tests.translation_requests import ScoreTranslation
 
 def test_the_score_of_a_translation_is_that_of_the_same_target(tmp_path: Path) -> None:
     task = make_task(tmp_path, words=WORDS)
-    for translation in translate(task, "x y x", beam_size=4, alternatives=3, max_tokens=5):
+    translations = translate(task, "x y x", beam_size=4, alternatives=3, max_tokens=5)
+    assert any(translation["tokens"][-1] == "</s>" for translation in translations)
+    for translation in translations:
         scored = run(task, ScoreTranslation("x y x", translation["text"])).output
         tokens = translation["tokens"]
         if tokens[-1] == "</s>":
