@@ -18,7 +18,7 @@ Row = list[float | None]
 
 
 def calendar(names: list[str], time: int | None) -> list[float]:
-    """What tells the time of a row, microseconds since 1970."""
+    """Return the calendar features of a time in microseconds."""
     if not names or time is None:
         return []
     moment = EPOCH + timedelta(microseconds=time)
@@ -44,7 +44,7 @@ def step_of(frequency: str | None) -> int | None:
 
 
 class ForecastTrainer(nn.Module):
-    """Reads one series at a time."""
+    """Reference forecaster in plain torch.nn."""
 
     def __init__(self, config: dict[str, Any], preprocessor: dict[str, Any], seed: int) -> None:
         super().__init__()

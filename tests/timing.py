@@ -1,4 +1,4 @@
-"""Time bounds of tests that would wait for ever if what they test were wrong."""
+"""Decorator that fails an async test after a time limit."""
 
 import asyncio
 import functools

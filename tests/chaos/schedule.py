@@ -6,7 +6,7 @@ Faults come in rounds, each of which has every kind once, in an order of its own
 import random
 from dataclasses import dataclass
 
-#: What the conductor does to workers, store, network, clocks and models; faults.py has a function for each.
+#: What the conductor does to workers, store, network, clocks and models; the package faults has a function for each.
 KINDS = (
     "worker killed after the forward pass",
     "worker killed after the commit",

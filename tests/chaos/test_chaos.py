@@ -10,21 +10,21 @@ from tests.chaos.run import Wanted, run
 from tests.chaos.schedule import CLIENT_KINDS, KINDS
 
 
-def told(report: Report) -> str:
+def report_text(report: Report) -> str:
     return "\n".join(report.lines())
 
 
 def test_a_minute_of_everything_breaks_no_promise() -> None:
     report = asyncio.run(run(Wanted(seed=1, minutes=1)))
-    assert not report.violations, told(report)
+    assert not report.violations, report_text(report)
     # A machine that is short of breath does less, but not nothing.
-    assert report.verified["steps"] >= 100, told(report)
-    assert sum(report.faults[kind] > 0 for kind in KINDS) >= len(KINDS) // 2, told(report)
-    assert all(report.faults[kind] > 0 for kind in CLIENT_KINDS), told(report)
+    assert report.verified["steps"] >= 100, report_text(report)
+    assert sum(report.faults[kind] > 0 for kind in KINDS) >= len(KINDS) // 2, report_text(report)
+    assert all(report.faults[kind] > 0 for kind in CLIENT_KINDS), report_text(report)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_build_that_breaks_a_promise_is_caught_within_a_minute(broken: str) -> None:
     report = asyncio.run(run(Wanted(seed=1, minutes=1, broken=broken, until_caught=True)))
-    assert report.broken_promises, told(report)
+    assert report.broken_promises, report_text(report)

