@@ -14,7 +14,7 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks.figures import Results, medians
+from benchmarks.targets import Results, medians
 
 #: Not a server to choose, but an upper bound for the others.
 EXCLUDED = {"empty"}

@@ -12,7 +12,7 @@ from typing import Literal
 SCRIPT = Path(__file__).with_name("steps.lua")
 HELP = "wrk, the load generator, is not on the PATH: apt-get install wrk, brew install wrk, or github.com/wg/wrk"
 #: A session stays on its connection, or each of its steps is sent over another one.
-Manner = Literal["stay", "move"]
+ConnectionUse = Literal["stay", "move"]
 #: Sessions per connection if they move: enough that none is in flight when its next step is due.
 SESSIONS_PER_CONNECTION = 16
 TIMEOUT_SECONDS = 10
@@ -46,12 +46,12 @@ def require_wrk() -> None:
         raise GeneratorFailed(HELP)
 
 
-def sessions_for(connections: int, manner: Manner) -> int:
+def sessions_for(connections: int, manner: ConnectionUse) -> int:
     """Return the number of sessions that a run needs."""
     return connections if manner == "stay" else SESSIONS_PER_CONNECTION * connections
 
 
-def run(port: int, sessions: Sequence[Session], connections: int, manner: Manner, seconds: float) -> Load:
+def run(port: int, sessions: Sequence[Session], connections: int, manner: ConnectionUse, seconds: float) -> Load:
     """Send steps of new sessions over this number of connections for `seconds`. Raises GeneratorFailed."""
     threads = connections if manner == "stay" else 1
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import FIGURES, Results, medians, own_server
+from benchmarks.targets import TARGETS, Results, medians, own_server
 
 MARKERS = "<!-- steps: benchmarks/report.py writes this table -->\n", "<!-- steps end -->\n"
 
 
 def render(results: Results) -> str:
     """Return both tables."""
-    return "\n".join([steps(results), *_figures(results), ""])
+    return "\n".join([steps(results), *_targets(results), ""])
 
 
 def steps(results: Results) -> str:
@@ -82,16 +82,16 @@ def _one_line(message: str) -> str:
     return " ".join(plain.split())[-200:]
 
 
-def _figures(results: Results) -> Iterator[str]:
+def _targets(results: Results) -> Iterator[str]:
     own = own_server(results)
     yield "Figures to reach" + (f"; ours is {results['servers'][own]}." if own else ".") + "\n"
     yield "| figure | reach | aim | measured | |\n|---|---|---|---|---|"
-    for figure in FIGURES:
-        measured = figure.measured(results)
-        sign = "at most " if figure.less_is_better else ""
+    for target in TARGETS:
+        measured = target.measured(results)
+        sign = "at most " if target.less_is_better else ""
         value = "not measured" if measured is None else f"{measured:.3g}"
-        verdict = "" if measured is None else "reached" if figure.reached(measured) else "missed"
-        yield f"| {figure.title} | {sign}{figure.target:g} | {figure.goal:g} | {value} | {verdict} |"
+        verdict = "" if measured is None else "reached" if target.reached(measured) else "missed"
+        yield f"| {target.title} | {sign}{target.threshold:g} | {target.goal:g} | {value} | {verdict} |"
 
 
 def main() -> None:

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import generator
-from benchmarks.figures import Row
-from benchmarks.generator import GeneratorFailed, Load, Manner
+from benchmarks.generator import ConnectionUse, GeneratorFailed, Load
 from benchmarks.processes import NotStarted
 from benchmarks.servers import RunningServer, Server
+from benchmarks.targets import Row
 
 WARM_UP_SECONDS = 2.0
 WARM_UP_CONNECTIONS = 16
@@ -27,7 +27,7 @@ class Plan:
     stay: Sequence[int]
     move: Sequence[int]
 
-    def loads(self) -> Iterator[tuple[Manner, int]]:
+    def loads(self) -> Iterator[tuple[ConnectionUse, int]]:
         yield from (("stay", connections) for connections in self.stay)
         yield from (("move", connections) for connections in self.move)
 
@@ -77,7 +77,7 @@ def _seconds(plan: Plan, connections: int, rate: float) -> float:
     return min(MAX_SECONDS, max(plan.seconds, MIN_ANSWERS * connections / rate))
 
 
-def _load(started: RunningServer, manner: Manner, connections: int, seconds: float) -> Load:
+def _load(started: RunningServer, manner: ConnectionUse, connections: int, seconds: float) -> Load:
     sessions = started.open_sessions(generator.sessions_for(connections, manner))
     load = generator.run(started.port, sessions, connections, manner, seconds)
     # A server still works on requests that the generator no longer waits for: one per connection.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.generator import Load, Manner, Session, run, sessions_for
+from benchmarks.generator import ConnectionUse, Load, Session, run, sessions_for
 from benchmarks.peers.states import Network
 from benchmarks.ref_lm import main
 from service.domain.operations import Predict, TextInput
@@ -81,7 +81,7 @@ def answering(seen: Seen) -> Iterator[int]:
             thread.join()
 
 
-def load(manner: Manner, connections: int = 3) -> tuple[Load, Seen]:
+def load(manner: ConnectionUse, connections: int = 3) -> tuple[Load, Seen]:
     seen: Seen = defaultdict(list)
     sessions = [Session(f"/{n}", '{"id": %d, "step": %d}') for n in range(sessions_for(connections, manner))]
     with answering(seen) as port:
@@ -90,7 +90,7 @@ def load(manner: Manner, connections: int = 3) -> tuple[Load, Seen]:
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk, the load generator, is not on the PATH")
 @pytest.mark.parametrize(("manner", "sessions"), [("stay", 3), ("move", 48)])
-def test_sessions_step_by_step_and_stay_on_their_connection_or_move(manner: Manner, sessions: int) -> None:
+def test_sessions_step_by_step_and_stay_on_their_connection_or_move(manner: ConnectionUse, sessions: int) -> None:
     told, seen = load(manner)
     assert len(seen) == sessions
     for steps in seen.values():

@@ -30,20 +30,23 @@ def rows_at(results: Results, connections: int) -> dict[str, Row]:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A ratio to reach, a more ambitious goal, and a function that reads the value from results (None without one)."""
+class Target:
+    """A performance target: the ratio to reach, a more ambitious goal, and a function that reads the value.
+
+    The function returns None for results that lack the value.
+    """
 
     title: str
-    target: float
+    threshold: float
     goal: float
     measured: Callable[[Results], float | None]
 
     @property
     def less_is_better(self) -> bool:
-        return self.goal < self.target
+        return self.goal < self.threshold
 
     def reached(self, measured: float) -> bool:
-        return measured <= self.target if self.less_is_better else measured >= self.target
+        return measured <= self.threshold if self.less_is_better else measured >= self.threshold
 
 
 def own_server(results: Results, dtype: str = "") -> str | None:
@@ -82,28 +85,28 @@ def _part(part: str, name: str) -> Callable[[Results], float | None]:
     return measured
 
 
-FIGURES = [
-    Figure("steps/s at 64 connections, against Triton's", 2.0, 3.0, _ratio("rate", 64, "triton")),
-    Figure("the same in bfloat16", 2.5, 4.0, _ratio("rate", 64, "triton", "-bfloat16")),
-    Figure("p99 at 64 connections, against Triton's", 0.5, 0.4, _ratio("p99", 64, "triton")),
-    Figure("steps/s at 64 connections, against FastAPI + nn.LSTM + Redis", 30, 50, _ratio("rate", 64, "fastapi")),
-    Figure("median latency at 1 connection, against Triton's", 0.3, 0.18, _ratio("p50", 1, "triton")),
-    Figure(
+TARGETS = [
+    Target("steps/s at 64 connections, against Triton's", 2.0, 3.0, _ratio("rate", 64, "triton")),
+    Target("the same in bfloat16", 2.5, 4.0, _ratio("rate", 64, "triton", "-bfloat16")),
+    Target("p99 at 64 connections, against Triton's", 0.5, 0.4, _ratio("p99", 64, "triton")),
+    Target("steps/s at 64 connections, against FastAPI + nn.LSTM + Redis", 30, 50, _ratio("rate", 64, "fastapi")),
+    Target("median latency at 1 connection, against Triton's", 0.3, 0.18, _ratio("p50", 1, "triton")),
+    Target(
         "forward pass against ONNX Runtime, float32, the least of B = 1, 16, 64",
         0.9,
         1.1,
         _forward("ours float32", "ONNX Runtime float32", (1, 16, 64)),
     ),
-    Figure("the same in bfloat16 against float32, B = 64", 1.4, 1.6, _forward("ours bfloat16", "ours float32", (64,))),
-    Figure("the same in int8 against float32, B = 64", 1.6, 2.5, _forward("ours int8", "ours float32", (64,))),
-    Figure("64 generations at once: tokens/s against the bare forward loop", 0.7, 0.9, _part("generations", "of_loop")),
-    Figure(
+    Target("the same in bfloat16 against float32, B = 64", 1.4, 1.6, _forward("ours bfloat16", "ours float32", (64,))),
+    Target("the same in int8 against float32, B = 64", 1.6, 2.5, _forward("ours int8", "ours float32", (64,))),
+    Target("64 generations at once: tokens/s against the bare forward loop", 0.7, 0.9, _part("generations", "of_loop")),
+    Target(
         "generations at 70 % load: median latency against waiting for whole batches",
         0.4,
         0.25,
         _part("generations", "of_whole_batches"),
     ),
-    Figure("goodput at twice the capacity, against its peak", 0.75, 1.0, _part("overload", "of_peak")),
-    Figure("steps/s of the store among 1,000,000 sessions, against 1,000", 0.9, 1.0, _part("many_sessions", "of_few")),
-    Figure("bytes in the store per session beyond its state", 400, 200, _part("many_sessions", "bytes_beyond_state")),
+    Target("goodput at twice the capacity, against its peak", 0.75, 1.0, _part("overload", "of_peak")),
+    Target("steps/s of the store among 1,000,000 sessions, against 1,000", 0.9, 1.0, _part("many_sessions", "of_few")),
+    Target("bytes in the store per session beyond its state", 400, 200, _part("many_sessions", "bytes_beyond_state")),
 ]
