@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from tests.chaos.broken import BROKEN
-from tests.chaos.roster import ROSTER
-from tests.chaos.run import Wanted, run
+from tests.chaos.roster import CLIENTS
+from tests.chaos.run import RunOptions, run
 
 
 def main() -> int:
@@ -16,13 +16,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="decides the plan of faults and of every client")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long clients work")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--clients", type=int, default=len(ROSTER))
+    parser.add_argument("--clients", type=int, default=len(CLIENTS))
     parser.add_argument("--broken", choices=BROKEN, default="", help="run a build that breaks a promise")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as markdown, too")
-    given = parser.parse_args()
-    report = asyncio.run(run(Wanted(given.seed, given.minutes, given.workers, given.clients, given.broken)))
-    if given.report is not None:
-        given.report.write_text(report.markdown(), "utf-8")
+    arguments = parser.parse_args()
+    report = asyncio.run(
+        run(RunOptions(arguments.seed, arguments.minutes, arguments.workers, arguments.clients, arguments.broken))
+    )
+    if arguments.report is not None:
+        arguments.report.write_text(report.markdown(), "utf-8")
     sys.stdout.write("\n".join([*report.lines(), ""]))
     return 1 if report.violations else 0
 

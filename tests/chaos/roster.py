@@ -34,7 +34,7 @@ class Role:
 
 
 #: Most clients count exactly; what waits for the disk waits for a second, and so comes in fleets.
-ROSTER = (
+CLIENTS = (
     Role("adder"),
     Role("adder", ttl=_SHORT),
     Role("adder", fleet=8),
@@ -52,4 +52,4 @@ ROSTER = (
     Role("swapped", "replicated"),
     Role("next-word", "fsynced", fleet=2, pause=0.3),
 )
-MODELS = tuple(dict.fromkeys(role.model for role in ROSTER))
+MODELS = tuple(dict.fromkeys(role.model for role in CLIENTS))

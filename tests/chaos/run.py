@@ -19,7 +19,7 @@ from tests.chaos.judge import Judge
 from tests.chaos.pair import Pair
 from tests.chaos.proxy import Proxy
 from tests.chaos.report import Report
-from tests.chaos.roster import ROSTER
+from tests.chaos.roster import CLIENTS
 from tests.chaos.schedule import Fault, plan
 from tests.chaos.service import Service
 from tests.chaos.world import World
@@ -32,31 +32,31 @@ _LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked of a run; `until_caught` ends it at the first broken promise."""
+class RunOptions:
+    """The options of a run; `until_caught` ends it at the first broken promise."""
 
     seed: int
     minutes: float
     workers: int = 2
-    clients: int = len(ROSTER)
+    clients: int = len(CLIENTS)
     broken: str = ""
     until_caught: bool = False
 
 
-async def run(wanted: Wanted) -> Report:
+async def run(options: RunOptions) -> Report:
     """Run, and tell what came of it."""
     with tempfile.TemporaryDirectory(prefix="unroll-chaos-") as name:
-        async with _world(wanted, Path(name)) as world:
+        async with _world(options, Path(name)) as world:
             judge = Judge(world.models, world.risks)
-            seconds = await _work(wanted, world, judge)
+            seconds = await _work(options, world, judge)
         violations, verified = judge.verdict(world.shared.sessions, world.variants)
         return Report(
-            seed=wanted.seed,
-            minutes=wanted.minutes,
+            seed=options.seed,
+            minutes=options.minutes,
             seconds=seconds,
-            workers=wanted.workers,
-            clients=wanted.clients,
-            broken=wanted.broken,
+            workers=options.workers,
+            clients=options.clients,
+            broken=options.broken,
             operations=world.shared.operations,
             faults=world.counts + world.shared.faults,
             verified=verified,
@@ -65,17 +65,17 @@ async def run(wanted: Wanted) -> Report:
         )
 
 
-async def _work(wanted: Wanted, world: World, judge: Judge) -> float:
+async def _work(options: RunOptions, world: World, judge: Judge) -> float:
     """Let clients work and faults strike, heal, and look once more; returns how many seconds that took."""
-    clients = [_client(number, wanted, world) for number in range(wanted.clients)]
+    clients = [_client(number, options, world) for number in range(options.clients)]
     started = time.monotonic()
-    world.shared.until = started + 60 * wanted.minutes
+    world.shared.until = started + 60 * options.minutes
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(conduct(world, plan(wanted.seed, 60 * wanted.minutes), started))
+            group.create_task(conduct(world, plan(options.seed, 60 * options.minutes), started))
             for client in clients:
                 group.create_task(client.run())
-            if wanted.until_caught:
+            if options.until_caught:
                 group.create_task(_watch(world, judge))
         if not world.shared.caught.is_set():
             await world.heal()
@@ -114,17 +114,17 @@ async def _do(world: World, fault: Fault) -> None:
             return
 
 
-def _client(number: int, wanted: Wanted, world: World) -> Client:
-    driver = Driver(Connections(world.service.port), world.shared, f"{wanted.seed} {number}")
-    return Client(number, wanted.seed, ROSTER[number % len(ROSTER)], driver, world.shared)
+def _client(number: int, options: RunOptions, world: World) -> Client:
+    driver = Driver(Connections(world.service.port), world.shared, f"{options.seed} {number}")
+    return Client(number, options.seed, CLIENTS[number % len(CLIENTS)], driver, world.shared)
 
 
 @contextlib.asynccontextmanager
-async def _world(wanted: Wanted, folder: Path) -> AsyncIterator[World]:
+async def _world(options: RunOptions, folder: Path) -> AsyncIterator[World]:
     models = _write_models(folder)
     store = Pair(folder)
     proxy = Proxy(folder / "proxy.sock", store.master.socket, on_disk=store.on_disk)
-    service = Service(folder, models, proxy.address, wanted.workers, wanted.broken)
+    service = Service(folder, models, proxy.address, options.workers, options.broken)
     sampling = asyncio.create_task(store.sample_forever())
     try:
         await store.start()
@@ -144,6 +144,6 @@ def _write_models(folder: Path) -> Path:
     write_automaton(models, "adder")
     (models / "swapped").mkdir()
     put_in_place(models, write_automaton(folder / "variants", "0"))
-    for bundled in {role.model for role in ROSTER if (ROOT / "models" / role.model).is_dir()}:
+    for bundled in {role.model for role in CLIENTS if (ROOT / "models" / role.model).is_dir()}:
         (models / bundled).symlink_to(ROOT / "models" / bundled)
     return models

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.broken import BROKEN
 from tests.chaos.report import Report
-from tests.chaos.run import Wanted, run
+from tests.chaos.run import RunOptions, run
 from tests.chaos.schedule import CLIENT_KINDS, KINDS
 
 
@@ -15,7 +15,7 @@ def report_text(report: Report) -> str:
 
 
 def test_a_minute_of_everything_breaks_no_promise() -> None:
-    report = asyncio.run(run(Wanted(seed=1, minutes=1)))
+    report = asyncio.run(run(RunOptions(seed=1, minutes=1)))
     assert not report.violations, report_text(report)
     # A machine that is short of breath does less, but not nothing.
     assert report.verified["steps"] >= 100, report_text(report)
@@ -26,5 +26,5 @@ def test_a_minute_of_everything_breaks_no_promise() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_build_that_breaks_a_promise_is_caught_within_a_minute(broken: str) -> None:
-    report = asyncio.run(run(Wanted(seed=1, minutes=1, broken=broken, until_caught=True)))
+    report = asyncio.run(run(RunOptions(seed=1, minutes=1, broken=broken, until_caught=True)))
     assert report.broken_promises, report_text(report)
