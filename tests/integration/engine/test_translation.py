@@ -15,7 +15,7 @@ from tests.folders import load_registry, write_language_model
 from tests.integration.engine.running_engine import RunningEngine, registry_with_task
 from tests.rounding import same_answer
 from tests.translation_folders import write_encoder_decoder
-from tests.translation_requests import AcceptTranslation, OpenTranslation, ScoreTranslation, Translate, TranslateOptions
+from tests.translation_requests import accept_request, open_request, score_request, translate_options, translate_request
 
 POISON = 87
 
@@ -31,10 +31,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
 
 def operations() -> list[Operation]:
     texts = ["Go.", "I am hungry. Where is Tom?", "She likes dogs and cats, and " * 4, "日本", "Who are you?"]
-    options = [TranslateOptions(1), TranslateOptions(4, attention=True), TranslateOptions(3, 5), TranslateOptions(8)]
-    translations = [Translate(text, chosen) for text in texts for chosen in options]
-    scores = [ScoreTranslation(text, "J'ai faim, Tom ?") for text in texts]
-    return [*translations, *scores, *(OpenTranslation(text) for text in texts)]
+    options = [
+        translate_options(1),
+        translate_options(4, attention=True),
+        translate_options(3, 5),
+        translate_options(8),
+    ]
+    translations = [translate_request(text, chosen) for text in texts for chosen in options]
+    scores = [score_request(text, "J'ai faim, Tom ?") for text in texts]
+    return [*translations, *scores, *(open_request(text) for text in texts)]
 
 
 async def test_batched_answers_equal_those_given_alone(registry: ModelRegistry) -> None:
@@ -50,8 +55,8 @@ async def test_steps_of_many_sessions_equal_those_of_each(registry: ModelRegistr
     async with RunningEngine(registry) as running:
         model, run = running.first, running.engine.run
         texts = ["Go.", "Where is Tom?", "Mary sings well, very well today.", "Go."]
-        opened = [await run(model, OpenTranslation(text), None) for text in texts]
-        operations = [AcceptTranslation(words) for words in ("Il va", "Où est", None, "Elle")]
+        opened = [await run(model, open_request(text), None) for text in texts]
+        operations = [accept_request(words) for words in ("Il va", "Où est", None, "Elle")]
         steps = [(operation, outcome.state) for operation, outcome in zip(operations, opened, strict=True)]
         alone = [await run(model, *step) for step in steps]
         together = await asyncio.gather(*(run(model, *step) for step in steps))
@@ -74,14 +79,14 @@ async def test_each_task_refuses_the_operations_of_the_other_and_a_session_witho
         translation, words = running.first, running.last
         for model, operation in (
             (translation, Predict(TextInput(tokens=("the",)))),
-            (words, Translate("the", TranslateOptions(5))),
+            (words, translate_request("the", translate_options(5))),
         ):
             with pytest.raises(InvalidRequest, match="expected"):
                 await running.output(model, operation)
         with pytest.raises(InvalidRequest, match="input is missing"):
             running.engine.initial_state(translation)
         with pytest.raises(InvalidRequest, match="expected none, since only a translation's session"):
-            await running.output(words, OpenTranslation("Go."))
+            await running.output(words, open_request("Go."))
 
 
 class Poisoned(TranslationTask):
@@ -96,7 +101,7 @@ class Poisoned(TranslationTask):
 async def test_an_operation_that_breaks_the_forward_pass_fails_alone(registry: ModelRegistry) -> None:
     loaded = registry.get(registry.versions()[0])
     async with RunningEngine(registry_with_task(loaded, Poisoned)) as running:
-        good, bad = Translate("Go."), Translate("Tom")
+        good, bad = translate_request("Go."), translate_request("Tom")
         started: list[Any] = [loaded.task.start(operation, None) for operation in (good, bad)]
         assert [POISON in operation.sources[0] for operation in started] == [False, True]
         expected = await running.output(running.first, good)

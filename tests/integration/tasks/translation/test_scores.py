@@ -10,7 +10,7 @@ from service.tasks.limits import TextLimits
 from tests.integration.tasks.translation.translator import END, WORDS, Oracle, make_task, run, translate
 from tests.rounding import LOGIT
 from tests.translation_folders import write_encoder_decoder
-from tests.translation_requests import ScoreTranslation
+from tests.translation_requests import score_request
 
 
 def test_the_score_of_a_translation_is_that_of_the_same_target(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_the_score_of_a_translation_is_that_of_the_same_target(tmp_path: Path) -
     translations = translate(task, "x y x", beam_size=4, alternatives=3, max_tokens=5)
     assert any(translation["tokens"][-1] == "</s>" for translation in translations)
     for translation in translations:
-        scored = run(task, ScoreTranslation("x y x", translation["text"])).output
+        scored = run(task, score_request("x y x", translation["text"])).output
         tokens = translation["tokens"]
         if tokens[-1] == "</s>":
             assert scored["tokens"] == tokens
@@ -29,7 +29,7 @@ def test_the_score_of_a_translation_is_that_of_the_same_target(tmp_path: Path) -
 
 def test_unknown_words_of_a_target_are_scored_and_reported(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, words=WORDS)
-    outcome = run(load_task(folder, TextLimits())[1], ScoreTranslation("x", "a zebra </s>"))
+    outcome = run(load_task(folder, TextLimits())[1], score_request("x", "a zebra </s>"))
     assert outcome.output["unknown"][0] == "zebra"
     oracle = Oracle(folder, [3, END])
     assert outcome.output["logprobs"][:2] == pytest.approx(

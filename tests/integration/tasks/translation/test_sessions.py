@@ -16,7 +16,7 @@ from tests.integration.nets.test_encoder_decoder import STEP, TERMS
 from tests.integration.tasks.translation.translator import END, WORDS, Oracle, accept, make_task, run, translate
 from tests.rounding import LOGIT, PROBABILITY, bound, same_answer
 from tests.translation_folders import write_encoder_decoder
-from tests.translation_requests import OpenTranslation, ScoreTranslation
+from tests.translation_requests import open_request, score_request
 
 SETTINGS: list[dict[str, Any]] = [
     {},
@@ -30,7 +30,7 @@ SETTINGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("settings", SETTINGS, ids=json.dumps)
 def test_steps_of_a_few_words_have_the_answers_of_a_single_step(tmp_path: Path, settings: dict[str, Any]) -> None:
     task = make_task(tmp_path, **settings)
-    opened = run(task, OpenTranslation("Where is Tom?")).state
+    opened = run(task, open_request("Where is Tom?")).state
     whole = accept(task, opened, "Où est Tom, aujourd'hui ? Voulez-vous manger ?")
     state, logprob, timesteps = opened, 0.0, 0
     for part in ("Où", "est Tom", ", aujourd'hui", " ?", "Voulez", "-vous manger", " ?"):
@@ -47,13 +47,13 @@ def test_steps_of_a_few_words_have_the_answers_of_a_single_step(tmp_path: Path, 
     torch.testing.assert_close(stepped.decoder, at_once.decoder, atol=tolerance, rtol=0)
     assert bfloat16 or same_answer(outcome.output, whole.output)
     each = tolerance if bfloat16 else LOGIT
-    scored: Any = run(task, ScoreTranslation("Where is Tom?", "Où est Tom, aujourd'hui ? Voulez-vous manger ?")).output
+    scored: Any = run(task, score_request("Where is Tom?", "Où est Tom, aujourd'hui ? Voulez-vous manger ?")).output
     assert logprob == pytest.approx(sum(scored["logprobs"][:-1]), abs=each * timesteps)
     assert whole.observation.logprob == pytest.approx(logprob, abs=each * timesteps)
 
 
 def test_a_prediction_without_accepted_words_does_not_change_the_state(task: TranslationTask) -> None:
-    state = run(task, OpenTranslation("I am hungry.")).state
+    state = run(task, open_request("I am hungry.")).state
     predicted = accept(task, state, None)
     assert (predicted.state, predicted.timesteps, predicted.observation) == (state, 0, None)
 
@@ -62,13 +62,13 @@ def test_a_prediction_without_accepted_words_does_not_change_the_state(task: Tra
 def test_another_worker_continues_a_session(tmp_path: Path, accepted: str | None) -> None:
     folder = write_encoder_decoder(tmp_path)
     first, second = (load_task(folder, TextLimits())[1] for _ in range(2))
-    state = run(first, OpenTranslation("I am hungry.")).state
+    state = run(first, open_request("I am hungry.")).state
     assert accept(second, state, accepted) == accept(first, state, accepted)
 
 
 def test_without_accepted_words_the_completion_is_the_translation(task: TranslationTask) -> None:
     for text in ("I am hungry.", "Where is Tom?"):
-        completion = accept(task, run(task, OpenTranslation(text)).state, None, beam_size=3).output["completion"]
+        completion = accept(task, run(task, open_request(text)).state, None, beam_size=3).output["completion"]
         best = translate(task, text, beam_size=3)[0]
         assert completion["text"] == best["text"]
         assert completion["score"] == pytest.approx(best["score"], abs=LOGIT)
@@ -77,7 +77,7 @@ def test_without_accepted_words_the_completion_is_the_translation(task: Translat
 def test_a_completion_continues_the_accepted_words(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, words=WORDS, seed=2)
     task, oracle = load_task(folder, TextLimits())[1], Oracle(folder, [3, END], 2)
-    state = accept(task, run(task, OpenTranslation("x")).state, "a b").state
+    state = accept(task, run(task, open_request("x")).state, "a b").state
     completion = accept(task, state, None, beam_size=1, max_tokens=6).output["completion"]
     pieces = (3, 4)
     while len(pieces) < 8 and pieces[-1] != END:
@@ -91,7 +91,7 @@ def test_a_completion_continues_the_accepted_words(tmp_path: Path) -> None:
 def test_next_words_of_a_word_level_vocabulary_are_its_most_probable_entries(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, words=WORDS)
     task, oracle = load_task(folder, TextLimits())[1], Oracle(folder, [3, END])
-    state = run(task, OpenTranslation("x")).state
+    state = run(task, open_request("x")).state
     predictions = accept(task, state, "a", top_k=4).output["predictions"]
     logprobs = oracle.logprobs((3,))
     best = sorted(range(3, len(logprobs)), key=logprobs.__getitem__, reverse=True)[:4]
@@ -106,7 +106,7 @@ def test_next_words_of_a_subword_vocabulary_are_whole_words_with_their_probabili
 ) -> None:
     folder = write_encoder_decoder(tmp_path)
     task = load_task(folder, TextLimits())[1]
-    state = run(task, OpenTranslation("Who are you?")).state
+    state = run(task, open_request("Who are you?")).state
     outcome = accept(task, state, accepted, top_k=8)
     codec, constraints = task._target, task._constraints
     prefix = tuple(codec.encode(accepted, "text").ids) if accepted else ()
@@ -126,7 +126,7 @@ def test_next_words_of_a_subword_vocabulary_are_whole_words_with_their_probabili
 
 @pytest.mark.parametrize("change", ["short", "long", "header", "ids", "nan"])
 def test_a_damaged_state_is_refused(task: TranslationTask, change: str) -> None:
-    raw = run(task, OpenTranslation("I am hungry.")).state
+    raw = run(task, open_request("I am hungry.")).state
     damaged = {
         "short": raw[:-4],
         "long": raw + raw,

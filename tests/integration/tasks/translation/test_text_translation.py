@@ -11,7 +11,7 @@ from service.tasks.translation.task import TranslationTask
 from tests.integration.tasks.translation.translator import SENTENCES, make_task, translate
 from tests.rounding import LOGIT, PROBABILITY
 from tests.translation_folders import MARKS
-from tests.translation_requests import Translate, TranslateOptions
+from tests.translation_requests import translate_options, translate_request
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -28,7 +28,7 @@ def test_a_text_is_translated_sentence_by_sentence_and_keeps_its_white_space(tas
 
 
 def test_a_long_text_occupies_a_few_rows_at_a_time(task: TranslationTask) -> None:
-    operation = task.start(Translate("I am hungry. " * 14, TranslateOptions(beam_size=4)), None)
+    operation = task.start(translate_request("I am hungry. " * 14, translate_options(beam_size=4)), None)
     max_rows = 0
     while not operation.finished:
         assert run_timestep(task, [operation]) == [None]

@@ -12,7 +12,7 @@ from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
 from service.tasks.translation.task import TranslationTask
 from tests.translation_folders import MARKS, make_translation_trainer, write_encoder_decoder
-from tests.translation_requests import AcceptTranslation, CompletionOptions, Translate, TranslateOptions
+from tests.translation_requests import accept_request, completion_options, translate_options, translate_request
 
 BEGIN, END = 1, 2
 WORDS = ([*MARKS, "x", "y"], [*MARKS, *"abcdefghij"])
@@ -28,11 +28,11 @@ def run(task: TranslationTask, operation: Operation, state: bytes | None = None)
 
 
 def translate(task: TranslationTask, text: str, **options: Any) -> Any:
-    return run(task, Translate(text, TranslateOptions(**options))).output["translations"]
+    return run(task, translate_request(text, translate_options(**options))).output["translations"]
 
 
 def accept(task: TranslationTask, state: bytes, text: str | None, **options: Any) -> Any:
-    return run(task, AcceptTranslation(text, CompletionOptions(**options)), state)
+    return run(task, accept_request(text, completion_options(**options)), state)
 
 
 class Oracle:
