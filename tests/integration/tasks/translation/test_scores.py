@@ -29,12 +29,18 @@ def test_the_score_of_a_translation_is_that_of_the_same_target(tmp_path: Path) -
 
 def test_unknown_words_of_a_target_are_scored_and_reported(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, words=WORDS)
-    outcome = run(load_task(folder, TextLimits())[1], score_request("x", "a zebra </s>"))
-    assert outcome.output["unknown"][0] == "zebra"
+    outcome = run(load_task(folder, TextLimits())[1], score_request("x", "a zebra"))
+    assert outcome.output["tokens"] == ["a", "zebra", "</s>"]
+    assert outcome.output["unknown"] == ["zebra"]
     oracle = Oracle(folder, [3, END])
-    assert outcome.output["logprobs"][:2] == pytest.approx(
-        [oracle.logprobs(())[3], oracle.logprobs((3,))[0]], abs=LOGIT
-    )
+    expected = [oracle.logprobs(())[3], oracle.logprobs((3,))[0], oracle.logprobs((3, 0))[END]]
+    assert outcome.output["logprobs"] == pytest.approx(expected, abs=LOGIT)
     assert outcome.observation is not None
-    assert outcome.observation.tokens == len(outcome.output["tokens"])
-    assert "</s>" not in outcome.output["unknown"] or outcome.output["tokens"].count("</s>") == 2
+    assert outcome.observation.tokens == 3
+
+
+def test_an_end_mark_within_a_target_is_scored_as_text(tmp_path: Path) -> None:
+    task = make_task(tmp_path, words=WORDS)
+    output = run(task, score_request("x", "a </s>")).output
+    assert output["tokens"] == ["a", "<", "/", "s", ">", "</s>"]
+    assert output["unknown"] == ["<", "/", "s", ">"]
