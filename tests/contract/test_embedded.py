@@ -54,7 +54,7 @@ def kill_supervisor_of(folder: Path) -> None:
         supervisor.kill()
 
 
-def test_it_starts_with_the_settings_that_the_promises_need_and_stops(start_server: Start, tmp_path: Path) -> None:
+def test_a_server_runs_with_the_settings_that_durability_needs(start_server: Start) -> None:
     server = start_server("state")
     expected = {
         "appendonly": "yes",
@@ -68,11 +68,25 @@ def test_it_starts_with_the_settings_that_the_promises_need_and_stops(start_serv
         for name, value in expected.items():
             setting = client.config_get(name)
             assert list(setting.values()) in ([value], [value.encode()])
+
+
+def test_the_state_folder_is_accessible_to_its_owner_only(start_server: Start, tmp_path: Path) -> None:
+    start_server("state")
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
+def test_a_stopped_server_is_not_alive(start_server: Start) -> None:
+    server = start_server("state")
     assert server.alive()
     server.stop()
     assert not server.alive()
+
+
+def test_a_second_stop_has_no_effect(start_server: Start) -> None:
+    server = start_server("state")
     server.stop()
+    server.stop()
+    assert not server.alive()
 
 
 def test_data_survives_a_stop_and_a_start(start_server: Start) -> None:

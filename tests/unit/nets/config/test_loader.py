@@ -8,7 +8,7 @@ import pytest
 from service.domain.errors import ModelFolderError
 from tests.registered import build_config, parse_config, with_state
 
-PLAIN: dict[str, Any] = {
+BASE_CONFIG: dict[str, Any] = {
     "format_version": 1,
     "task": "next-word",
     "architecture": "language-model",
@@ -23,7 +23,7 @@ PLAIN: dict[str, Any] = {
 
 
 def complete(**changes: object) -> dict[str, Any]:
-    return with_state({**PLAIN, **changes}, "place")
+    return with_state({**BASE_CONFIG, **changes}, "place")
 
 
 def test_the_bundled_model_is_described_by_ten_fields_and_its_state() -> None:
@@ -38,7 +38,7 @@ def test_the_bundled_model_is_described_by_ten_fields_and_its_state() -> None:
     ]
 
 
-MISTAKES: list[tuple[dict[str, Any], str]] = [
+INVALID_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"format_version": 2}, "format_version: found 2, expected 1"),
     (
         {"task": "tagging"},
@@ -78,7 +78,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "message"), MISTAKES, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(("changes", "message"), INVALID_FIELDS, ids=lambda value: str(value)[:50])
 def test_an_error_names_the_wrong_field(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelFolderError) as error:
         build_config({**complete(), **changes}, "models/x/1/config.json")
@@ -94,11 +94,14 @@ def test_a_missing_field_is_named(field: str) -> None:
         build_config(fields, "place")
 
 
-def test_the_state_must_be_stated_as_it_follows_from_the_sizes() -> None:
+def test_a_config_without_its_state_is_refused() -> None:
     fields = complete()
     del fields["state"]
     with pytest.raises(ModelFolderError, match=r'state: found nothing, expected \[{"name": "h_l0"'):
         build_config(fields, "place")
+
+
+def test_a_state_that_differs_from_the_sizes_is_refused() -> None:
     fields = complete()
     fields["state"][0]["shape"] = [255]
     with pytest.raises(ModelFolderError, match=r'found \[{"name": "h_l0", "shape": \[255\].*expected \[.*\[256\]'):
