@@ -134,16 +134,18 @@ def test_the_prefix_of_data_parallel_is_left_out(tmp_path: Path) -> None:
     assert "DataParallel" in report.notes[0]
 
 
-def rendered_proposal(report: Report) -> dict[str, object]:
+def proposed_config(report: Report) -> dict[str, object]:
+    """Return the proposed config.json, which the report holds as plain JSON values."""
     assert report.proposal is not None
-    assert json.dumps(report.to_dict())
+    fields = report.to_dict()
+    assert json.loads(json.dumps(fields)) == fields
     return report.proposal.config
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_language_model_gets_a_config_and_names(tmp_path: Path, tied: bool) -> None:
     report = inspect(saved(tmp_path, Words(tied=tied).state_dict()))
-    config = rendered_proposal(report)
+    config = proposed_config(report)
     assert report.looks_like.startswith("a language model")
     assert build_config(config, "place").tie_weights == tied
     assert (config["cell"], config["num_layers"], config["vocab_size"], config["hidden_size"]) == ("lstm", 2, 20, 8)
@@ -165,7 +167,7 @@ def test_our_own_weights_are_recognised(tmp_path: Path) -> None:
     settings = {"input_projection": True, "embedding_size": 6, "input_size": 9, "head": [{"size": 5}]}
     folder = write_language_model(tmp_path, **settings)
     report = inspect(folder / "model.safetensors")
-    config = rendered_proposal(report)
+    config = proposed_config(report)
     assert report.kind == "safetensors file"
     assert (config["input_projection"], config["head"]) == (True, [{"size": 5, "activation": "none"}])
     assert report.proposal is not None
@@ -201,7 +203,8 @@ def test_other_tasks_are_named_and_get_no_config(tmp_path: Path, parts: dict[str
     report = inspect(saved(tmp_path, nn.ModuleDict(parts).state_dict()))
     assert report.looks_like.startswith(looks_like)
     assert report.proposal is None
-    assert report.render()
+    assert f"looks like:\n  {report.looks_like}" in report.render()
+    assert "proposed config.json" not in report.render()
 
 
 def test_shapes_that_fit_no_cell_are_said_so(tmp_path: Path) -> None:
@@ -262,9 +265,12 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes,
         inspect(path)
 
 
-def test_a_missing_file_and_one_without_tensors_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match="No such file"):
         inspect(tmp_path / "nowhere.pt")
+
+
+def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match="found a dict, expected a state dict"):
         inspect(saved(tmp_path, {"epoch": 3}))
 
@@ -273,7 +279,7 @@ def test_a_trainer_of_the_tests_is_proposed_as_it_is(tmp_path: Path) -> None:
     fields = {"cell": "gru", "num_layers": 1, "input_size": 8, "hidden_size": 8, "embedding_size": 8}
     tensors: dict[str, Tensor] = make_trainer({**fields, "vocab_size": len(WORDS)}).tensors()
     write_tensor_file(tmp_path / "x.safetensors", tensors)
-    config = rendered_proposal(inspect(tmp_path / "x.safetensors"))
+    config = proposed_config(inspect(tmp_path / "x.safetensors"))
     assert {name: config[name] for name in fields} == fields
 
 
