@@ -1,4 +1,4 @@
-"""What outcomes of forecasts add to the metrics, and what an unloaded version leaves behind."""
+"""Tests of the metrics of checked forecasts, and of the gauges of unloaded versions."""
 
 import os
 import subprocess
@@ -13,8 +13,8 @@ from service.telemetry.metrics import Metrics
 from tests.fakes import model_version
 
 
-def reading(metrics: Metrics) -> dict[tuple[str, str], float]:
-    """Every sample by name and bucket."""
+def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
+    """Return every sample by name and bucket."""
     families = text_string_to_metric_families(metrics.exposition().decode())
     return {
         (sample.name.removeprefix("unroll_"), sample.labels.get("le", "")): sample.value
@@ -25,16 +25,16 @@ def reading(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 def test_a_checked_forecast_is_counted_by_values_errors_and_scores() -> None:
     metrics, model = Metrics(), model_version("sensor")
-    odd, odder = ForecastCheck(5, 2.5, (0.05, 0.97)), ForecastCheck(1, 0.5, (0.9995,))
-    metrics.ran(model, [Outcome({}, b"", 3, observation=odd), Outcome({}, b"", 1, observation=odder)])
+    high_score, higher_score = ForecastCheck(5, 2.5, (0.05, 0.97)), ForecastCheck(1, 0.5, (0.9995,))
+    metrics.ran(model, [Outcome({}, b"", 3, observation=high_score), Outcome({}, b"", 1, observation=higher_score)])
     metrics.ran(model, [Outcome({}, b"", 1)])
-    found = reading(metrics)
-    assert found["timesteps_total", ""] == 5
-    assert found["observed_values_total", ""] == 6
-    assert found["observed_absolute_error_total", ""] == 3
-    assert found["anomaly_score_count", ""] == 3
-    assert [found["anomaly_score_bucket", edge] for edge in ("0.1", "0.95", "0.99", "0.999", "1.0")] == [1, 1, 2, 2, 3]
-    assert ("observed_tokens_total", "") not in found
+    values = samples(metrics)
+    assert values["timesteps_total", ""] == 5
+    assert values["observed_values_total", ""] == 6
+    assert values["observed_absolute_error_total", ""] == 3
+    assert values["anomaly_score_count", ""] == 3
+    assert [values["anomaly_score_bucket", edge] for edge in ("0.1", "0.95", "0.99", "0.999", "1.0")] == [1, 1, 2, 2, 3]
+    assert ("observed_tokens_total", "") not in values
 
 
 #: Two workers load versions 1 and 2; one unloads 1, the other too when it is told to.
@@ -45,8 +45,8 @@ from tests.fakes import model_version
 first, second = model_version(version="1"), model_version(version="2", fingerprint="cd" * 32)
 pids = [os.fork() for _ in range(2)]
 metrics = Metrics()
-for one in (first, second):
-    metrics.model_loaded(one)
+for version in (first, second):
+    metrics.model_loaded(version)
 if pids[0] or sys.argv[1] == "both":
     metrics.model_unloaded(first)
 if all(pids):
@@ -58,22 +58,24 @@ else:
 """
 
 
-@pytest.mark.parametrize(("unloading", "left"), [("one", {"1", "2"}), ("both", {"2"})])
-def test_the_gauges_of_a_version_are_gone_when_no_worker_has_it(tmp_path: Path, unloading: str, left: set[str]) -> None:
+@pytest.mark.parametrize(("unloading", "remaining"), [("one", {"1", "2"}), ("both", {"2"})])
+def test_the_gauges_of_a_version_are_gone_when_no_worker_has_it(
+    tmp_path: Path, unloading: str, remaining: set[str]
+) -> None:
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     command = [sys.executable, "-c", WORKERS, unloading]
-    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=Path.cwd())
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=Path.cwd())
     gauges = ("unroll_model_loaded", "unroll_model_verified", "unroll_model_load_seconds", "unroll_state_bytes")
-    samples = [sample for family in text_string_to_metric_families(found.stdout) for sample in family.samples]
+    gauge_samples = [sample for family in text_string_to_metric_families(process.stdout) for sample in family.samples]
     for gauge in gauges:
-        assert {sample.labels["version"] for sample in samples if sample.name == gauge} == left
+        assert {sample.labels["version"] for sample in gauge_samples if sample.name == gauge} == remaining
 
 
 def test_without_other_workers_the_gauges_of_an_unloaded_version_are_gone_at_once() -> None:
     metrics = Metrics()
     metrics.model_loaded(model_version())
-    assert ("model_loaded", "") in reading(metrics)
+    assert ("model_loaded", "") in samples(metrics)
     metrics.model_unloaded(model_version())
-    assert not {name for name, _ in reading(metrics) if name.startswith(("model_", "state_"))}
+    assert not {name for name, _ in samples(metrics) if name.startswith(("model_", "state_"))}
     metrics.model_loaded(model_version())
-    assert reading(metrics)["state_bytes", ""] == 8
+    assert samples(metrics)["state_bytes", ""] == 8
