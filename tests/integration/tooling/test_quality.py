@@ -1,4 +1,4 @@
-"""`unroll verify --data`: what given data say of a model in its own arithmetic and in another."""
+"""Tests of `unroll verify --data`: quality on a data file, in the model's own arithmetic and in another."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ from tests.rounding import LOGIT
 from tests.translation_folders import MARKS, write_encoder_decoder
 
 HALF_HOUR = 1_800_000_000
-#: A small translator that says something else for each sentence, and in int8 something else again.
+#: A small translator whose translations differ from sentence to sentence, and again in int8.
 ENGLISH = "I you he she is are not a dog cat house big small"
 FRENCH = "je tu il elle suis es est pas un chien chat maison"
 TRANSLATOR: dict[str, Any] = {"words": ([*MARKS, *ENGLISH.split()], [*MARKS, *FRENCH.split()]), "seed": 2}
@@ -44,13 +44,13 @@ def run(*arguments: object) -> Result:
 
 
 def report(*arguments: object) -> dict[str, Any]:
-    found = run(*arguments, "--json")
-    assert found.exit_code == 0, found.output
-    return json.loads(found.output)
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
 
 
 def ask(folder: Path, operation: Operation) -> dict[str, Any]:
-    """Return what a server answers to this alone, in the model's own arithmetic."""
+    """Return the output of a server for one operation, in the model's own arithmetic."""
     task = load_task(folder, TextLimits())[1]
     return run_operation(task, operation, task.initial_state).output
 
@@ -65,14 +65,25 @@ def save(folder: Path, content: str) -> Path:
     return path
 
 
+LINES = ["the cat know Tom", "I like a big house ."]
+
+
+def save_lines(folder: Path) -> Path:
+    return save(folder, "\n\n".join(LINES) + "\n")
+
+
 def test_sentences_give_the_perplexity_in_both_arithmetics(tmp_path: Path) -> None:
-    folder, lines = write_language_model(tmp_path), ["the cat know Tom", "I like a big house ."]
-    data = save(tmp_path, "\n\n".join(lines) + "\n")
-    logprobs = [logprob for line in lines for logprob in ask(folder, Score(TextInput(text=line)))["logprobs"]]
-    perplexity = report(folder, "--dtype", "int8", "--data", data)["perplexity"]
+    folder = write_language_model(tmp_path)
+    logprobs = [logprob for line in LINES for logprob in ask(folder, Score(TextInput(text=line)))["logprobs"]]
+    perplexity = report(folder, "--dtype", "int8", "--data", save_lines(tmp_path))["perplexity"]
     assert perplexity["own"] == pytest.approx(math.exp(-sum(logprobs) / len(logprobs)), rel=LOGIT)
     assert perplexity["dtype"] != perplexity["own"]
     assert perplexity["dtype"] == pytest.approx(perplexity["own"], rel=0.05)
+
+
+def test_the_last_line_compares_the_perplexities(tmp_path: Path) -> None:
+    folder, data = write_language_model(tmp_path), save_lines(tmp_path)
+    perplexity = report(folder, "--dtype", "int8", "--data", data)["perplexity"]
     change = perplexity["dtype"] / perplexity["own"] - 1
     assert run(folder, "--dtype", "int8", "--data", data).output.splitlines()[-1] == (
         f"perplexity {perplexity['dtype']:.6g} in int8, {perplexity['own']:.6g} in its own arithmetic ({change:+.3%})"
@@ -84,54 +95,78 @@ def test_more_sentences_than_share_a_pass_are_all_counted(tmp_path: Path) -> Non
     many = TEXT.split()[: BATCH // 2] * 2 + ["the"]
     assert len(many) > BATCH
     words = [ask(folder, Score(TextInput(text=word)))["total_logprob"] for word in many]
-    found = report(folder, "--data", save(tmp_path, "\n".join(many)))["perplexity"]
-    assert found["own"] == found["dtype"] == pytest.approx(math.exp(-sum(words) / len(words)), rel=LOGIT)
+    perplexity = report(folder, "--data", save(tmp_path, "\n".join(many)))["perplexity"]
+    assert perplexity["own"] == perplexity["dtype"] == pytest.approx(math.exp(-sum(words) / len(words)), rel=LOGIT)
 
 
-def test_translations_that_are_their_references_have_a_bleu_of_100(tmp_path: Path) -> None:
+@pytest.fixture
+def perfect(tmp_path: Path) -> tuple[Path, Path]:
+    """A translator, and a data file whose references are its own translations."""
     folder = write_encoder_decoder(tmp_path, **TRANSLATOR)
     pairs = [f"{sentence}\t{translate(folder, sentence)}\tCC BY 2.0" for sentence in SENTENCES]
-    data = save(tmp_path, "\r\n".join(pairs))
+    return folder, save(tmp_path, "\r\n".join(pairs))
+
+
+def test_translations_that_are_their_references_have_a_bleu_of_100(perfect: tuple[Path, Path]) -> None:
+    folder, data = perfect
     assert report(folder, "--data", data)["bleu"] == {"own": pytest.approx(100), "dtype": pytest.approx(100)}
+
+
+def test_a_line_compares_the_bleu_scores(perfect: tuple[Path, Path]) -> None:
+    folder, data = perfect
     assert "BLEU 100 in float32, 100 in its own arithmetic (+0)" in run(folder, "--data", data).output
-    found = report(folder, "--dtype", "int8", "--data", data)
-    assert found["bleu"]["own"] == pytest.approx(100)
-    assert 10 < found["bleu"]["dtype"] < 99
-    assert found["bleu_signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+
+
+def test_bleu_of_another_arithmetic_is_that_of_its_own_translations(perfect: tuple[Path, Path]) -> None:
+    folder, data = perfect
+    scores = report(folder, "--dtype", "int8", "--data", data)["bleu"]
+    assert scores["own"] == pytest.approx(100)
+    assert 10 < scores["dtype"] < 99
+
+
+def test_a_report_of_bleu_names_its_settings(perfect: tuple[Path, Path]) -> None:
+    folder, data = perfect
+    signature = report(folder, "--data", data)["bleu_signature"]
+    assert signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
 
 
 def test_bleu_is_that_of_its_definition(tmp_path: Path) -> None:
     folder = write_encoder_decoder(tmp_path, **TRANSLATOR)
     answers = [translate(folder, sentence).split() for sentence in SENTENCES]
     references = [[*answer[:9], "chien", *answer[10:], "tu", "es"] for answer in answers]
-    pairs = "\n".join(f"{one}\t{' '.join(words)}" for one, words in zip(SENTENCES, references, strict=True))
-    found = report(folder, "--data", save(tmp_path, pairs))["bleu"]["own"]
-    assert found == pytest.approx(bleu(answers, references), rel=1e-6)
+    pairs = "\n".join(f"{sentence}\t{' '.join(words)}" for sentence, words in zip(SENTENCES, references, strict=True))
+    score = report(folder, "--data", save(tmp_path, pairs))["bleu"]["own"]
+    assert score == pytest.approx(bleu(answers, references), rel=1e-6)
 
 
 def bleu(answers: list[list[str]], references: list[list[str]]) -> float:
-    """K. Papineni et al., "BLEU: a method for automatic evaluation of machine translation" (2002), of a corpus."""
-    logs = []
+    """Return the BLEU score of a corpus.
+
+    K. Papineni et al., "BLEU: a method for automatic evaluation of machine translation" (2002).
+    """
+    log_precisions = []
     for length in range(1, 5):
-        right = total = 0
+        matches = total = 0
         for answer, reference in zip(answers, references, strict=True):
-            ours, theirs = (
-                Counter(tuple(one[at : at + length]) for at in range(len(one) - length + 1))
-                for one in (answer, reference)
-            )
-            right, total = right + (ours & theirs).total(), total + ours.total()
-        logs.append(math.log(right / total))
-    ours, theirs = sum(map(len, answers)), sum(map(len, references))
-    return 100 * math.exp(min(0.0, 1 - theirs / ours) + sum(logs) / 4)
+            answer_ngrams, reference_ngrams = ngrams(answer, length), ngrams(reference, length)
+            matches, total = matches + (answer_ngrams & reference_ngrams).total(), total + answer_ngrams.total()
+        log_precisions.append(math.log(matches / total))
+    answer_length, reference_length = sum(map(len, answers)), sum(map(len, references))
+    return 100 * math.exp(min(0.0, 1 - reference_length / answer_length) + sum(log_precisions) / 4)
+
+
+def ngrams(words: list[str], length: int) -> Counter[tuple[str, ...]]:
+    """Count the n-grams of `length` words."""
+    return Counter(tuple(words[start : start + length]) for start in range(len(words) - length + 1))
 
 
 def test_a_missing_library_is_named_with_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "sacrebleu"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    found = run(write_encoder_decoder(tmp_path), "--data", save(tmp_path, "I am hungry.\tJ'ai faim."))
-    assert found.exit_code == 1
-    assert "found no library sacrebleu, expected it for BLEU: pip install 'unroll[train]'" in found.stderr
+    result = run(write_encoder_decoder(tmp_path), "--data", save(tmp_path, "I am hungry.\tJ'ai faim."))
+    assert result.exit_code == 1
+    assert "found no library sacrebleu, expected it for BLEU: pip install 'unroll[train]'" in result.stderr
 
 
 SHOP = {
@@ -167,13 +202,15 @@ def save_series(
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*names, *(["timestamp"] if times else [])])
-        for at, row in enumerate(rows):
-            if at not in left_out:
-                writer.writerow([*row, *([format_rfc3339(times[at])] if times else [])])
+        for index, row in enumerate(rows):
+            if index not in left_out:
+                writer.writerow([*row, *([format_rfc3339(times[index])] if times else [])])
     return path
 
 
-def made(tmp_path: Path, count: int = 25, **settings: Any) -> tuple[Path, list[Row], list[int] | None]:
+def write_forecaster_and_series(
+    tmp_path: Path, count: int = 25, **settings: Any
+) -> tuple[Path, list[Row], list[int] | None]:
     """Return a forecaster, a series for it with missing values, and its times if it has any."""
     folder = write_forecaster(tmp_path, **settings)
     trainer = read_trainer(folder)
@@ -182,7 +219,7 @@ def made(tmp_path: Path, count: int = 25, **settings: Any) -> tuple[Path, list[R
         for column in trainer.known:
             row[column] = row[column] or 100.0
     step = {"1d": 48 * HALF_HOUR, "30min": HALF_HOUR}.get(trainer.config["frequency"])
-    return folder, rows, None if step is None else [START + at * step for at in range(count)]
+    return folder, rows, None if step is None else [START + index * step for index in range(count)]
 
 
 def trained_medians(trainer: ForecastTrainer, rows: list[Row], times: list[int] | None, ahead: list[Row]) -> np.ndarray:
@@ -205,7 +242,7 @@ def served_medians(folder: Path, rows: list[Row], times: list[int] | None) -> np
 
 @pytest.mark.parametrize("settings", FORECASTERS.values(), ids=FORECASTERS.keys())
 def test_the_error_is_that_of_forecasts_from_all_that_came_before(tmp_path: Path, settings: dict[str, Any]) -> None:
-    folder, rows, times = made(tmp_path, **settings)
+    folder, rows, times = write_forecaster_and_series(tmp_path, **settings)
     trainer = read_trainer(folder)
     horizon, first = trainer.config["horizon"], max(trainer.config["horizon"], trainer.config.get("season", 0))
     errors: list[float] = []
@@ -234,32 +271,38 @@ def test_the_error_is_that_of_forecasts_from_all_that_came_before(tmp_path: Path
     ("season", "rows", "error"),
     [
         # The last value of a line with slope 1, repeated for four rows, is off by 1, 2, 3 and 4.
-        (None, [[100.0 + at] for at in range(25)], 2.5),
+        (None, [[100.0 + index] for index in range(25)], 2.5),
         # The value one season of 7 rows before is always off by 7.
-        (7, [[100.0 + at] for at in range(25)], 7.0),
+        (7, [[100.0 + index] for index in range(25)], 7.0),
         # A season of 3 rows is repeated for the fourth row, which is off by 6.
-        (3, [[100.0 + at] for at in range(24)], 3.75),
+        (3, [[100.0 + index] for index in range(24)], 3.75),
         # Missing values are not compared: without each fourth row, 1, 2 and 3 are left.
-        (None, [[None if at % 4 == 3 else 100.0 + at] for at in range(4)] * 6, 1.0),
+        (None, [[None if index % 4 == 3 else 100.0 + index] for index in range(4)] * 6, 1.0),
     ],
 )
 def test_the_error_of_a_naive_forecaster_is_known(
     tmp_path: Path, season: int | None, rows: list[Row], error: float
 ) -> None:
-    settings = {} if season is None else {"season": season}
-    folder = write_forecaster(tmp_path, golden=False, distribution="point", output_residual=True, **settings)
-    weights = {name: one.tensor() for name, one in read_tensor_file(folder / "model.safetensors").tensors.items()}
-    zeros = {name: torch.zeros_like(one) for name, one in weights.items() if name.startswith("output.")}
+    folder = write_naive_forecaster(tmp_path, **({} if season is None else {"season": season}))
+    errors = report(folder, "--data", save_series(tmp_path / "x.csv", folder, rows, None))["mean_absolute_error"]
+    assert errors["own"] == pytest.approx(error, rel=1e-5)
+
+
+def write_naive_forecaster(root: Path, **settings: Any) -> Path:
+    """Write a forecaster that repeats the last value, or the last season if it has one."""
+    folder = write_forecaster(root, golden=False, distribution="point", output_residual=True, **settings)
+    tensors = read_tensor_file(folder / "model.safetensors").tensors
+    weights = {name: tensor.tensor() for name, tensor in tensors.items()}
+    zeros = {name: torch.zeros_like(weight) for name, weight in weights.items() if name.startswith("output.")}
     write_tensor_file(folder / "model.safetensors", weights | zeros)
-    found = report(folder, "--data", save_series(tmp_path / "x.csv", folder, rows, None))
-    assert found["mean_absolute_error"]["own"] == pytest.approx(error, rel=1e-5)
+    return folder
 
 
 def test_rows_that_a_file_leaves_out_count_as_missing(tmp_path: Path) -> None:
-    folder, rows, times = made(tmp_path)
+    folder, rows, times = write_forecaster_and_series(tmp_path)
     gap = (5, 9, 10)
-    for at in gap:
-        rows[at] = [None]
+    for index in gap:
+        rows[index] = [None]
     whole, gappy = (
         verify(folder, data=save_series(tmp_path / "x.csv", folder, rows, times, out)).quality for out in ((), gap)
     )
@@ -268,8 +311,11 @@ def test_rows_that_a_file_leaves_out_count_as_missing(tmp_path: Path) -> None:
 
 
 def test_a_series_may_be_longer_than_a_request(tmp_path: Path) -> None:
-    folder, rows, times = made(tmp_path, 4400, season=4200, horizon=100)
-    assert report(folder, "--data", save_series(tmp_path / "x.csv", folder, rows, times))["mean_absolute_error"]["own"]
+    folder = write_naive_forecaster(tmp_path, season=4200, horizon=100)
+    rows: list[Row] = [[float(index)] for index in range(4400)]
+    errors = report(folder, "--data", save_series(tmp_path / "x.csv", folder, rows, None))["mean_absolute_error"]
+    # The value one season of 4,200 rows before is always off by 4,200.
+    assert errors["own"] == pytest.approx(4200, rel=1e-5)
 
 
 TEXT_ERRORS = [
@@ -304,9 +350,9 @@ def test_bad_text_is_refused_by_its_file_and_line(
     data = tmp_path / "data.txt"
     if content is not None:
         data.write_bytes(content)
-    found = run(write(tmp_path), "--data", data)
-    assert found.exit_code == 1
-    assert f"unroll: {data}{message}" in found.stderr
+    result = run(write(tmp_path), "--data", data)
+    assert result.exit_code == 1
+    assert f"unroll: {data}{message}" in result.stderr
 
 
 def test_words_that_a_vocabulary_lacks_are_refused_by_their_line(tmp_path: Path) -> None:
@@ -339,15 +385,15 @@ def test_a_bad_series_is_refused_by_its_file_and_line(
     data = tmp_path / "data.txt"
     if content is not None:
         data.write_text(content, "utf-8")
-    found = run(write_forecaster(tmp_path, **settings), "--data", data)
-    assert found.exit_code == 1
-    assert f"unroll: {data}{message}" in found.stderr
+    result = run(write_forecaster(tmp_path, **settings), "--data", data)
+    assert result.exit_code == 1
+    assert f"unroll: {data}{message}" in result.stderr
 
 
 def shop_days(lines: dict[int, str | None]) -> str:
     """Fourteen days of a shop, with some lines of the file changed or left out."""
     days = {line: f"2024-05-{line:02} 00:00:00,{line},1,120" for line in range(2, 16)} | lines
-    return "\n".join(["timestamp,sales,open,size", *(one for one in days.values() if one is not None)])
+    return "\n".join(["timestamp,sales,open,size", *(day for day in days.values() if day is not None)])
 
 
 @pytest.mark.parametrize(
@@ -366,6 +412,6 @@ def test_what_a_forecaster_must_know_of_every_row_is_refused_by_its_line(
 ) -> None:
     folder, data = write_forecaster(tmp_path, **SHOP), save(tmp_path, shop_days({}))
     assert run(folder, "--data", data).exit_code == 0
-    found = run(folder, "--data", save(tmp_path, shop_days(lines)))
-    assert found.exit_code == 1
-    assert f"unroll: {data}{message}" in found.stderr
+    result = run(folder, "--data", save(tmp_path, shop_days(lines)))
+    assert result.exit_code == 1
+    assert f"unroll: {data}{message}" in result.stderr
