@@ -1,11 +1,13 @@
-"""Users' numeric networks: inspected, stated, packed, loaded, their own golden vectors replayed."""
+"""Tests of packing the numeric networks of users: proposal, settings, scaling and their own golden vectors."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import Result
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
@@ -78,7 +80,7 @@ class Elman(River):
         return self.head["net"](output[:, -1]).reshape(-1, 1, 1, 1), {"h": h}
 
 
-STATED: dict[type[nn.Module], dict[str, object]] = {
+SETTINGS: dict[type[nn.Module], dict[str, object]] = {
     River: {"target": ["level"], "horizon": 1, "distribution": "point"},
     Taxi: {"target": Taxi.features, "horizon": 1, "distribution": "point"},
     Ahead: {
@@ -93,20 +95,20 @@ STATED: dict[type[nn.Module], dict[str, object]] = {
 
 
 class Case:
-    """What a user has in a folder: checkpoint, scaling, golden vectors."""
+    """The files of a user: checkpoint, scaling and golden vectors."""
 
     def __init__(self, folder: Path, kind: type[Any]) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(2)
             self.network = kind().eval()
         self.folder, self.source = folder, folder / "saved.pt"
-        self.settings = {"features": kind.features, **STATED[kind]}
+        self.settings = {"features": kind.features, **SETTINGS[kind]}
         torch.save({"epoch": 3, "state_dict": self.network.state_dict()}, self.source)
         self.scaling: dict[str, Any] = {
             "format_version": 1,
             "features": kind.features,
-            "mean": [10.0 * (at + 1) for at in range(len(kind.features))],
-            "scale": [2.0 + at for at in range(len(kind.features))],
+            "mean": [10.0 * (index + 1) for index in range(len(kind.features))],
+            "scale": [2.0 + index for index in range(len(kind.features))],
             "frequency": self.settings.get("frequency"),
         }
         self.write(scaled=True)
@@ -121,7 +123,7 @@ class Case:
         vectors = {
             "inputs.values": noise * scale + mean if scaled else noise,
             "outputs.parameters": parameters,
-            **{f"state.{name}": one for name, one in state.items()},
+            **{f"state.{name}": tensor for name, tensor in state.items()},
         }
         write_tensor_file(self.folder / "golden.safetensors", vectors, {"tolerance": "1e-4"})
 
@@ -134,11 +136,12 @@ class Case:
         }
         return pack(self.source, self.folder / "models", "sensor", "1", **arguments)
 
-    def left(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """Return the files and folders that packing has left."""
         return sorted((self.folder / "models").rglob("*"))
 
 
-@pytest.mark.parametrize("kind", STATED, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
 def test_a_users_network_becomes_a_verified_folder(tmp_path: Path, kind: type[Any]) -> None:
     case = Case(tmp_path, kind)
     packed = case.pack()
@@ -152,19 +155,20 @@ def test_a_users_network_becomes_a_verified_folder(tmp_path: Path, kind: type[An
     }
 
 
-@pytest.mark.parametrize("kind", STATED, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
 def test_the_proposal_fits_the_sizes_and_says_what_is_guessed(tmp_path: Path, kind: type[Any]) -> None:
     report = inspect(Case(tmp_path, kind).source)
     assert report.proposal is not None
     config = build_config(report.proposal.config, "place")
     assert len(report.proposal.config["features"]) == len(kind.features)
     assert config.task == "forecasting"
-    assert set(report.proposal.guessed) == {"features", "target", "horizon", "distribution", *STATED[kind]} - {
+    assert set(report.proposal.guessed) == {"features", "target", "horizon", "distribution", *SETTINGS[kind]} - {
         "frequency"
     }
     assert any("mean and scale" in fact for fact in report.unknown)
     assert "--set horizon=" in report.render()
-    assert json.dumps(report.to_dict())
+    fields = report.to_dict()
+    assert json.loads(json.dumps(fields)) == fields
 
 
 def test_every_meaning_has_to_be_stated(tmp_path: Path) -> None:
@@ -173,7 +177,7 @@ def test_every_meaning_has_to_be_stated(tmp_path: Path) -> None:
         rest = {name: value for name, value in case.settings.items() if name != field}
         with pytest.raises(ModelFolderError, match=f"{field}: found weights that fit more than one"):
             case.pack(settings=rest)
-    assert not case.left()
+    assert not case.files()
 
 
 def test_identity_scaling_is_written_where_it_is_stated(tmp_path: Path) -> None:
@@ -196,7 +200,7 @@ def test_a_wrong_scaling_is_caught_by_the_golden_vectors(tmp_path: Path) -> None
     case = Case(tmp_path, River)
     with pytest.raises(ModelFolderError, match=r"models/sensor/1/golden.safetensors: .*found a difference of"):
         case.pack(preprocessor="identity")
-    assert not case.left()
+    assert not case.files()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +226,7 @@ def test_what_does_not_fit_is_told_and_leaves_no_folder(tmp_path: Path, changes:
         changes = {"settings": {**case.settings, **changes["settings"]}}
     with pytest.raises(ModelFolderError, match=message):
         case.pack(**changes)
-    assert not case.left()
+    assert not case.files()
 
 
 @pytest.mark.parametrize(
@@ -240,7 +244,7 @@ def test_a_preprocessor_that_does_not_fit_is_refused(tmp_path: Path, scaling: di
     (tmp_path / "scaling.json").write_text(json.dumps(case.scaling), "utf-8")
     with pytest.raises(ModelFolderError, match=message):
         case.pack()
-    assert not case.left()
+    assert not case.files()
 
 
 def parts(**more: nn.Module) -> nn.ModuleDict:
@@ -269,14 +273,14 @@ def test_what_is_not_served_is_said_and_gets_no_config(tmp_path: Path, network: 
 def test_a_square_layer_is_in_front_or_behind_by_its_place_and_name(tmp_path: Path) -> None:
     front = parts(linear=nn.Linear(8, 8), rnn=nn.GRU(8, 8), out=nn.Linear(8, 1))
     behind = parts(rnn=nn.GRU(8, 8), one=nn.Linear(8, 8), out=nn.Linear(8, 1))
-    called = parts(fc=nn.Linear(8, 8), rnn=nn.GRU(8, 8), out=nn.Linear(8, 1))
-    found = []
-    for network in (front, behind, called):
+    named = parts(fc=nn.Linear(8, 8), rnn=nn.GRU(8, 8), out=nn.Linear(8, 1))
+    proposals = []
+    for network in (front, behind, named):
         torch.save(network.state_dict(), tmp_path / "saved.pt")
         proposal = inspect(tmp_path / "saved.pt").proposal
         assert proposal is not None
-        found.append((proposal.config["input_projection"], len(proposal.config["head"]), proposal.guessed[0]))
-    assert found == [(True, 0, "input_projection"), (False, 1, "head"), (False, 1, "head")]
+        proposals.append((proposal.config["input_projection"], len(proposal.config["head"]), proposal.guessed[0]))
+    assert proposals == [(True, 0, "input_projection"), (False, 1, "head"), (False, 1, "head")]
 
 
 def test_a_preprocessor_is_refused_for_text(tmp_path: Path) -> None:
@@ -294,17 +298,29 @@ def test_a_preprocessor_is_refused_for_text(tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
 
 
+def run_pack(case: Case, *arguments: str | Path) -> Result:
+    """Run `unroll pack` with the settings of a case and further arguments."""
+    settings = [part for name, value in case.settings.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+    target = case.folder / "models" / "sensor" / "1"
+    return CliRunner().invoke(app, ["pack", *map(str, (case.source, target, *settings, *arguments))])
+
+
+def test_the_command_requires_a_preprocessor(tmp_path: Path) -> None:
+    result = run_pack(Case(tmp_path, River))
+    assert result.exit_code == 1
+    assert "found no preprocessor" in result.stderr
+
+
 def test_the_command_takes_settings_and_a_preprocessor(tmp_path: Path) -> None:
     case = Case(tmp_path, River)
-    stated = [part for name, value in case.settings.items() for part in ("--set", f"{name}={json.dumps(value)}")]
-    target = tmp_path / "models" / "sensor" / "1"
-    command = ["pack", str(case.source), str(target), *stated]
-    without = CliRunner().invoke(app, command)
-    assert without.exit_code == 1
-    assert "found no preprocessor" in without.stderr
-    packed = CliRunner().invoke(app, [*command, "--preprocessor", str(tmp_path / "scaling.json"), "--json"])
-    assert json.loads(packed.stdout)["verification"]["task"] == "forecasting"
-    (identity := tmp_path / "identity").write_text((tmp_path / "scaling.json").read_text("utf-8"), "utf-8")
-    again = [*command[:2], str(target.with_name("2")), *stated, "--preprocessor"]
-    assert CliRunner().invoke(app, [*again, str(identity)]).exit_code == 0
-    assert json.loads((target.with_name("2") / "preprocessor.json").read_text("utf-8"))["mean"] == case.scaling["mean"]
+    result = run_pack(case, "--preprocessor", tmp_path / "scaling.json", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["verification"]["task"] == "forecasting"
+
+
+def test_a_path_to_a_file_named_identity_is_read_as_a_file(tmp_path: Path) -> None:
+    case = Case(tmp_path, River)
+    identity = shutil.copy(tmp_path / "scaling.json", tmp_path / "identity")
+    assert run_pack(case, "--preprocessor", identity).exit_code == 0
+    packed = tmp_path / "models" / "sensor" / "1" / "preprocessor.json"
+    assert json.loads(packed.read_text("utf-8"))["mean"] == case.scaling["mean"]
