@@ -1,6 +1,5 @@
 """A model is upgraded, broken, changed and taken away under load, and no client notices more than it should."""
 
-import json
 import os
 import random
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e.rollouts import copy_version, events, logged_by_all_workers
 from tests.folders import WORDS, write_language_model
 from tests.server import (
     Body,
@@ -136,17 +136,6 @@ def load(server: Server, model: str) -> Iterator[Callable[[], list[str]]]:
             one.result()
 
 
-def events(server: Server, event: str, **fields: str) -> list[Body]:
-    """Lines of the log."""
-    lines = [json.loads(line) for line in server.log.splitlines() if f'"event": "{event}"' in line]
-    return [line for line in lines if fields.items() <= line.items()]
-
-
-def on_both(server: Server, event: str, **fields: str) -> bool:
-    """Whether both workers logged it."""
-    return {line["process"] for line in events(server, event, **fields)} >= set(server.worker_pids())
-
-
 def versions(http: httpx.Client, model: str) -> list[str]:
     found: list[str] = answered(http.get(f"/v1/models/{model}"))["versions"]
     return found
@@ -168,15 +157,6 @@ def patiently(send: Callable[[], httpx.Response]) -> httpx.Response:
     return eventually(attempt, 60)
 
 
-def copy_in(folder: Path, model: str, version: str, seed: int) -> None:
-    """Write a version where nobody looks, and bring it file by file, as `cp -r` does."""
-    source = write_language_model(folder / "elsewhere", model, version, seed=seed)
-    target = folder / "models" / model / version
-    target.mkdir(parents=True, exist_ok=True)
-    for file in sorted(source.iterdir()):
-        shutil.copy(file, target)
-
-
 def metrics(http: httpx.Client, model: str, version: str) -> str:
     """The gauges of a version."""
     lines = http.get("/metrics").text.splitlines()
@@ -192,8 +172,8 @@ def test_a_new_version_serves_new_sessions_and_the_old_one_ends_with_its_last(
     answered(step(http, old, "the dog", options=ALL))
     with load(server, "busy") as opened:
         eventually(lambda: len(opened()) > CLIENTS)
-        copy_in(folder, "busy", "2", seed=20)
-        eventually(lambda: on_both(server, "model version loaded", model="busy", version="2"), 60)
+        copy_version(folder, "busy", "2", seed=20)
+        eventually(lambda: logged_by_all_workers(server, "model version loaded", model="busy", version="2"), 60)
         eventually(lambda: versions(http, "busy") == ["2"], 60)
         seen = len(opened())
         eventually(lambda: "2" in opened()[seen:] and len(opened()) > seen + 2 * CLIENTS, 60)
@@ -210,7 +190,7 @@ def test_a_new_version_serves_new_sessions_and_the_old_one_ends_with_its_last(
     assert http.delete(f"/v1/sessions/{old}").status_code == 204
     answered(step(http, fork, "the"))
     assert http.delete(f"/v1/sessions/{fork}").status_code == 204
-    eventually(lambda: on_both(server, "model version unloaded", model="busy", version="1"), 60)
+    eventually(lambda: logged_by_all_workers(server, "model version unloaded", model="busy", version="1"), 60)
     assert "unroll_model_loaded" in metrics(http, "busy", "2")
     eventually(lambda: not metrics(http, "busy", "1"))
     # A worker that has not heard yet that the other one has unloaded it says 503.
@@ -226,10 +206,10 @@ def test_a_broken_version_never_replaces_a_good_one(server: Server, http: httpx.
     other = write_language_model(folder / "elsewhere", "stays", "3", seed=22)
     shutil.copy(other / "model.safetensors", broken)
     shutil.copytree(broken, models / "2")
-    eventually(lambda: on_both(server, "model version refused", folder=str(models / "2")), 60)
+    eventually(lambda: logged_by_all_workers(server, "model version refused", folder=str(models / "2")), 60)
     good = (models / "1" / "model.safetensors").read_bytes()
     (models / "1" / "model.safetensors").write_bytes(good[:-100])
-    eventually(lambda: on_both(server, "model version refused", folder=str(models / "1")), 60)
+    eventually(lambda: logged_by_all_workers(server, "model version refused", folder=str(models / "1")), 60)
     for _ in range(4):
         assert versions(http, "stays") == ["1"]
         assert answered(step(http, session, "the"))["version"] == "1"
@@ -238,7 +218,7 @@ def test_a_broken_version_never_replaces_a_good_one(server: Server, http: httpx.
         assert len(refused) == len({line["process"] for line in refused}), "refused once by each worker"
     (models / "1" / "model.safetensors").write_bytes(good)
     shutil.copytree(other, models / "2", dirs_exist_ok=True)
-    eventually(lambda: on_both(server, "model version loaded", model="stays", version="2"), 60)
+    eventually(lambda: logged_by_all_workers(server, "model version loaded", model="stays", version="2"), 60)
     eventually(lambda: versions(http, "stays") == ["2"])
     assert answered(step(http, session, "dog"))["version"] == "1"
 
@@ -253,7 +233,9 @@ def test_a_version_changed_in_place_ends_its_sessions_honestly_and_serves_the_ne
         folder / "models" / "moves" / "1",
         dirs_exist_ok=True,
     )
-    eventually(lambda: on_both(server, "model version unloaded", model="moves", reason="changed in place"), 60)
+    eventually(
+        lambda: logged_by_all_workers(server, "model version unloaded", model="moves", reason="changed in place"), 60
+    )
     refused = patiently(lambda: step(http, session, "the"))
     assert refusal(refused, 410, "model_version_gone", "changed in place")["applied"] == "no"
     fresh = answered(patiently(lambda: post(http, "/v1/sessions", {"model": "moves"})), 201)["id"]
@@ -266,8 +248,8 @@ def test_a_removed_version_gives_way_to_the_one_before_and_its_sessions_go_on(
     server: Server, http: httpx.Client, folder: Path
 ) -> None:
     models = folder / "models" / "leaves"
-    copy_in(folder, "leaves", "2", seed=24)
-    eventually(lambda: on_both(server, "model version unloaded", model="leaves", version="1"), 60)
+    copy_version(folder, "leaves", "2", seed=24)
+    eventually(lambda: logged_by_all_workers(server, "model version unloaded", model="leaves", version="1"), 60)
     session = new_session(http, "leaves")
     first = answered(step(http, session, "the dog", options=ALL))
     assert first["version"] == "2"
@@ -293,12 +275,12 @@ def test_a_worker_killed_during_an_upgrade_comes_back_to_the_same_versions(
     answered(step(http, old, "the dog"))
     with load(server, "killed") as opened:
         eventually(lambda: len(opened()) > CLIENTS)
-        copy_in(folder, "killed", "2", seed=25)
+        copy_version(folder, "killed", "2", seed=25)
         eventually(lambda: events(server, "model version loaded", model="killed", version="2"), 60)
         os.kill(server.worker_pids()[0], signal.SIGKILL)
         eventually(lambda: "2" in opened(), 60)
         eventually(server.is_ready, 120)
-        eventually(lambda: on_both(server, "model version loaded", model="killed", version="1"), 60)
+        eventually(lambda: logged_by_all_workers(server, "model version loaded", model="killed", version="1"), 60)
         seen = len(opened())
         eventually(lambda: len(opened()) > seen + CLIENTS, 60)
     eventually(lambda: all(versions(http, "killed") == ["2"] for _ in range(8)), 60)
@@ -307,5 +289,5 @@ def test_a_worker_killed_during_an_upgrade_comes_back_to_the_same_versions(
     assert result["version"] == "1"
     assert_same_predictions(result["output"], whole)
     assert http.delete(f"/v1/sessions/{old}").status_code == 204
-    eventually(lambda: on_both(server, "model version unloaded", model="killed", version="1"), 60)
+    eventually(lambda: logged_by_all_workers(server, "model version unloaded", model="killed", version="1"), 60)
     assert refusal(step(http, old, "the"), 410, "session_ended")["applied"] == "no"
