@@ -1,4 +1,4 @@
-"""Sessions over HTTP: their life, their steps, and the rules of "exactly once" one by one."""
+"""Tests of sessions over HTTP: life cycle, steps, idempotent repetition and forks."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -77,11 +77,16 @@ def assert_replayed(first: httpx.Response, second: httpx.Response) -> None:
 # The life of a session.
 
 
-def test_a_new_session_stands_at_step_zero_and_tells_its_place(http: httpx.Client) -> None:
+def test_the_response_to_a_creation_names_the_path_of_the_session(http: httpx.Client) -> None:
     response = post(http, "/v1/sessions", {"model": "tiny"})
     session = answered(response, 201)
-    assert set(session) == SESSION_FIELDS
     assert response.headers["location"] == f"/v1/sessions/{session['id']}"
+    assert look_up(http, session["id"]) == session
+
+
+def test_a_new_session_is_at_step_zero(http: httpx.Client) -> None:
+    session = answered(post(http, "/v1/sessions", {"model": "tiny"}), 201)
+    assert set(session) == SESSION_FIELDS
     assert session["id"].startswith("ses_")
     known = {name: session[name] for name in ("model", "version", "task", "step", "timesteps", "ttl_seconds")}
     assert known == {
@@ -89,13 +94,16 @@ def test_a_new_session_stands_at_step_zero_and_tells_its_place(http: httpx.Clien
     }  # fmt: skip
     assert session["durability"] == "memory"
     assert session["state_bytes"] == answered(http.get("/v1/models/tiny"))["state_bytes"]
-    assert answered(http.get(response.headers["location"])) == session
 
 
-def test_times_of_a_session_are_utc_and_a_ttl_apart(http: httpx.Client) -> None:
+def test_a_session_has_the_time_of_its_creation_in_utc(http: httpx.Client) -> None:
+    created = moment(look_up(http, new_session(http))["created_at"])
+    assert abs((datetime.now(UTC) - created).total_seconds()) < 20
+
+
+def test_a_new_session_expires_a_ttl_after_its_creation(http: httpx.Client) -> None:
     session = look_up(http, new_session(http, ttl_seconds=90))
     created, expires = moment(session["created_at"]), moment(session["expires_at"])
-    assert abs((datetime.now(UTC) - created).total_seconds()) < 20
     assert (expires - created).total_seconds() == pytest.approx(90, abs=0.01)
 
 
@@ -157,17 +165,21 @@ def test_a_session_expires_after_its_ttl(http: httpx.Client) -> None:
     assert error["applied"] == "no"
 
 
-def test_only_steps_and_patch_renew_a_session(http: httpx.Client) -> None:
+def test_a_step_renews_a_session(http: httpx.Client) -> None:
+    session = new_session(http, ttl_seconds=600)
+    first, second = (answered(step(http, session, word)) for word in ("the", "dog"))
+    assert moment(second["expires_at"]) > moment(first["expires_at"])
+
+
+def test_requests_that_do_not_advance_a_session_do_not_renew_it(http: httpx.Client) -> None:
     session = new_session(http, ttl_seconds=600)
     first = step(http, session, "the dog", key="a")
     until = look_up(http, session)["expires_at"]
     assert answered(first)["expires_at"] == until
     assert_replayed(first, step(http, session, "the dog", key="a"))
     ahead(http, session)
-    generate(http, session, commit=False, options={"max_tokens": 2})
+    answered(generate(http, session, commit=False, options={"max_tokens": 2}))
     assert look_up(http, session)["expires_at"] == until
-    later = answered(eventually(lambda: step(http, session, "is")))
-    assert moment(later["expires_at"]) > moment(until)
 
 
 # Listing.
@@ -191,12 +203,23 @@ def test_the_list_pages_through_own_sessions_newest_first(carol: httpx.Client) -
     assert pages[0] == look_up(carol, made[-1])
 
 
-def test_the_list_leaves_out_ended_sessions_and_other_models(carol: httpx.Client) -> None:
-    ended, kept, other = new_session(carol), new_session(carol), new_session(carol, "pair")
+def listed_ids(http: httpx.Client, **params: str) -> set[str]:
+    return {session["id"] for session in answered(http.get("/v1/sessions", params=params))["data"]}
+
+
+def test_the_list_leaves_out_ended_sessions(carol: httpx.Client) -> None:
+    ended, active = new_session(carol), new_session(carol)
     carol.delete(f"/v1/sessions/{ended}")
-    listed = {one["id"] for one in answered(carol.get("/v1/sessions", params={"model": "tiny"}))["data"]}
-    assert kept in listed
-    assert not {ended, other} & listed
+    listed = listed_ids(carol)
+    assert active in listed
+    assert ended not in listed
+
+
+def test_the_list_of_a_model_leaves_out_other_models(carol: httpx.Client) -> None:
+    tiny, pair = new_session(carol), new_session(carol, "pair")
+    listed = listed_ids(carol, model="tiny")
+    assert tiny in listed
+    assert pair not in listed
 
 
 # Steps.
@@ -228,16 +251,22 @@ def test_step_options_say_how_many_predictions(http: httpx.Client) -> None:
     assert len(answer["output"]["predictions"]) == 3
 
 
-def test_predict_looks_ahead_and_leaves_the_session(http: httpx.Client) -> None:
+def test_predict_answers_what_the_whole_text_would(http: httpx.Client) -> None:
     session = new_session(http)
     answered(step(http, session, "the dog"))
-    before = look_up(http, session)
     answer = answered(post(http, f"/v1/sessions/{session}/predict", {"input": {"text": "is"}, "options": {"top_k": 4}}))
     assert set(answer) == STEP_FIELDS
     assert len(answer["output"]["predictions"]) == 4
-    assert look_up(http, session) == before
     assert_same_predictions(answer["output"], at_once(http, "the dog is"))
-    assert_same_predictions(answered(step(http, session, "is"))["output"], answer["output"])
+
+
+def test_predict_leaves_the_session_unchanged(http: httpx.Client) -> None:
+    session = new_session(http)
+    answered(step(http, session, "the dog"))
+    before = look_up(http, session)
+    output = ahead(http, session, {"input": {"text": "is"}})
+    assert look_up(http, session) == before
+    assert_same_predictions(answered(step(http, session, "is"))["output"], output)
 
 
 def test_predict_without_input_answers_from_the_state_as_it_is(http: httpx.Client) -> None:
@@ -494,11 +523,21 @@ def test_a_step_with_neither_key_nor_step_is_applied_each_time(http: httpx.Clien
     assert_same_predictions(answered(second)["output"], at_once(http, "the dog the dog"))
 
 
-def test_a_step_with_key_and_step_is_replayed_with_both(http: httpx.Client) -> None:
+def test_a_step_with_a_key_and_a_number_is_replayed(http: httpx.Client) -> None:
     session = new_session(http)
     first = step(http, session, "the dog", key="k1", step=0)
     assert_replayed(first, step(http, session, "the dog", key="k1", step=0))
+
+
+def test_a_key_with_another_step_number_is_refused(http: httpx.Client) -> None:
+    session = new_session(http)
+    answered(step(http, session, "the dog", key="k1", step=0))
     refusal(step(http, session, "the dog", key="k1", step=1), 422, "idempotency_key_reused")
+
+
+def test_a_step_number_with_another_key_conflicts(http: httpx.Client) -> None:
+    session = new_session(http)
+    answered(step(http, session, "the dog", key="k1", step=0))
     error = refusal(step(http, session, "the dog", key="k2", step=0), 409, "step_conflict")
     assert (error["applied"], error["step"]) == ("no", 1)
 
