@@ -46,14 +46,16 @@ def require_wrk() -> None:
         raise GeneratorFailed(HELP)
 
 
-def sessions_for(connections: int, manner: ConnectionUse) -> int:
+def sessions_for(connections: int, connection_use: ConnectionUse) -> int:
     """Return the number of sessions that a run needs."""
-    return connections if manner == "stay" else SESSIONS_PER_CONNECTION * connections
+    return connections if connection_use == "stay" else SESSIONS_PER_CONNECTION * connections
 
 
-def run(port: int, sessions: Sequence[Session], connections: int, manner: ConnectionUse, seconds: float) -> Load:
+def run(
+    port: int, sessions: Sequence[Session], connections: int, connection_use: ConnectionUse, seconds: float
+) -> Load:
     """Send steps of new sessions over this number of connections for `seconds`. Raises GeneratorFailed."""
-    threads = connections if manner == "stay" else 1
+    threads = connections if connection_use == "stay" else 1
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
         file.writelines(f"{session.path}\t{session.body}\n" for session in sessions)
         file.flush()

@@ -45,7 +45,7 @@ def _machine(results: Results) -> Iterator[str]:
 def _steps(results: Results) -> Iterator[str]:
     rows = {(row["server"], row["manner"], row["connections"]): row for row in medians(results["rows"])}
     measured = {server for server, _, _ in rows}
-    loads = list(dict.fromkeys((manner, connections) for _, manner, connections in rows))
+    loads = list(dict.fromkeys((connection_use, connections) for _, connection_use, connections in rows))
     yield "Session steps/s, p50 / p99 in ms; `moving`: each step of a session over another connection.\n"
     yield "| server |" + "".join(f" {_load(*load)} |" for load in loads) + " errors |"
     yield "|---|" + "---|" * (len(loads) + 1)
@@ -68,8 +68,8 @@ def _server_line(title: str, rows: list[dict[str, Any] | None]) -> str:
     return f"| {title} |" + "".join(f" {_cell(row)} |" for row in rows) + f" {errors:,} |"
 
 
-def _load(manner: str, connections: int) -> str:
-    return f"{connections} connection{'s' if connections > 1 else ''}{', moving' if manner == 'move' else ''}"
+def _load(connection_use: str, connections: int) -> str:
+    return f"{connections} connection{'s' if connections > 1 else ''}{', moving' if connection_use == 'move' else ''}"
 
 
 def _cell(row: dict[str, Any] | None) -> str:

@@ -63,13 +63,19 @@ def _measure_server(
     warm_up = _load(started, "stay", WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
     if not warm_up.rate:
         raise NotStarted(f"no step was answered, {warm_up.errors} were refused or broke")
-    for manner, connections in plan.loads():
-        load = _load(started, manner, connections, _seconds(plan, connections, warm_up.rate))
+    for connection_use, connections in plan.loads():
+        load = _load(started, connection_use, connections, _seconds(plan, connections, warm_up.rate))
         print_progress(
-            f"round {number}, {server.name}, {connections} connections, sessions {manner}: {load.rate:,.0f} steps/s, "
-            f"p50 {load.p50:.1f} ms, p99 {load.p99:.1f} ms, {load.errors} errors"
+            f"round {number}, {server.name}, {connections} connections, sessions {connection_use}: "
+            f"{load.rate:,.0f} steps/s, p50 {load.p50:.1f} ms, p99 {load.p99:.1f} ms, {load.errors} errors"
         )
-        yield {"server": server.name, "round": number, "manner": manner, "connections": connections, **asdict(load)}
+        yield {
+            "server": server.name,
+            "round": number,
+            "manner": connection_use,
+            "connections": connections,
+            **asdict(load),
+        }
 
 
 def _seconds(plan: Plan, connections: int, rate: float) -> float:
@@ -77,9 +83,9 @@ def _seconds(plan: Plan, connections: int, rate: float) -> float:
     return min(MAX_SECONDS, max(plan.seconds, MIN_ANSWERS * connections / rate))
 
 
-def _load(started: RunningServer, manner: ConnectionUse, connections: int, seconds: float) -> Load:
-    sessions = started.open_sessions(generator.sessions_for(connections, manner))
-    load = generator.run(started.port, sessions, connections, manner, seconds)
+def _load(started: RunningServer, connection_use: ConnectionUse, connections: int, seconds: float) -> Load:
+    sessions = started.open_sessions(generator.sessions_for(connections, connection_use))
+    load = generator.run(started.port, sessions, connections, connection_use, seconds)
     # A server still works on requests that the generator no longer waits for: one per connection.
     time.sleep(min(SETTLE_SECONDS, connections / max(load.rate, 1)))
     return load

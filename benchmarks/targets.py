@@ -16,10 +16,10 @@ def medians(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         groups.setdefault((row["server"], row["manner"], row["connections"]), []).append(row)
     return [
-        {"server": server, "manner": manner, "connections": connections}
+        {"server": server, "manner": connection_use, "connections": connections}
         | {name: statistics.median(row[name] for row in group) for name in ("rate", "p50", "p99")}
         | {"errors": sum(row["errors"] for row in group)}
-        for (server, manner, connections), group in groups.items()
+        for (server, connection_use, connections), group in groups.items()
     ]
 
 

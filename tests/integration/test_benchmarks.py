@@ -81,22 +81,24 @@ def answering(seen: Seen) -> Iterator[int]:
             thread.join()
 
 
-def load(manner: ConnectionUse, connections: int = 3) -> tuple[Load, Seen]:
+def load(connection_use: ConnectionUse, connections: int = 3) -> tuple[Load, Seen]:
     seen: Seen = defaultdict(list)
-    sessions = [Session(f"/{n}", '{"id": %d, "step": %d}') for n in range(sessions_for(connections, manner))]
+    sessions = [Session(f"/{n}", '{"id": %d, "step": %d}') for n in range(sessions_for(connections, connection_use))]
     with answering(seen) as port:
-        return run(port, sessions, connections, manner, 1), seen
+        return run(port, sessions, connections, connection_use, 1), seen
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk, the load generator, is not on the PATH")
-@pytest.mark.parametrize(("manner", "sessions"), [("stay", 3), ("move", 48)])
-def test_sessions_step_by_step_and_stay_on_their_connection_or_move(manner: ConnectionUse, sessions: int) -> None:
-    told, seen = load(manner)
+@pytest.mark.parametrize(("connection_use", "sessions"), [("stay", 3), ("move", 48)])
+def test_sessions_step_by_step_and_stay_on_their_connection_or_move(
+    connection_use: ConnectionUse, sessions: int
+) -> None:
+    results, seen = load(connection_use)
     assert len(seen) == sessions
     for steps in seen.values():
         assert sorted(number for number, _ in steps) == list(range(len(steps)))
         connections = {connection for _, connection in steps}
-        assert len(connections) == 1 if manner == "stay" else len(connections) > 1
+        assert len(connections) == 1 if connection_use == "stay" else len(connections) > 1
     refused = sum(number % 5 == 0 for steps in seen.values() for number, _ in steps)
     # What is under way when the time is over was sent, and is not counted.
-    assert 0 <= refused - told.errors <= 3
+    assert 0 <= refused - results.errors <= 3

@@ -1,4 +1,4 @@
-"""The report of a run: the speed of each server, and the targets that are reached."""
+"""Tests of the report of a run: the speed of each server, and the targets that are reached."""
 
 import json
 from typing import Any
@@ -10,8 +10,8 @@ from tests.checks.places import ROOT
 
 
 def row(server: str, number: int, rate: float, *, connections: int = 64, p50: float = 10.0, errors: int = 0) -> Any:
-    figures = {"rate": rate, "p50": p50, "p99": 2 * p50, "errors": errors}
-    return {"server": server, "round": number, "manner": "stay", "connections": connections, **figures}
+    measurements = {"rate": rate, "p50": p50, "p99": 2 * p50, "errors": errors}
+    return {"server": server, "round": number, "manner": "stay", "connections": connections, **measurements}
 
 
 ROWS = [
@@ -48,14 +48,14 @@ def test_a_server_that_did_not_start_says_why_in_its_row(results: dict[str, Any]
     assert line(render(results), "LitServe")[1] == "not measured: No module named 'litserve' it said"
 
 
-def test_a_server_that_failed_later_keeps_its_figures_and_is_told_of(results: dict[str, Any]) -> None:
+def test_a_server_that_failed_later_keeps_its_rows_and_is_mentioned(results: dict[str, Any]) -> None:
     results["failures"]["triton"] = "HTTP Error 500"
     assert line(render(results), "Triton")[1] == "2,000, 20.0 / 40.0"
     assert "\nTriton failed in a later round: HTTP Error 500\n" in render(results)
 
 
 @pytest.mark.parametrize(
-    ("figure", "measured", "verdict"),
+    ("target", "measured", "verdict"),
     [
         ("steps/s at 64 connections, against Triton's", "2.5", "reached"),
         ("p99 at 64 connections, against Triton's", "0.3", "reached"),
@@ -65,10 +65,10 @@ def test_a_server_that_failed_later_keeps_its_figures_and_is_told_of(results: di
         ("the same in bfloat16 |", "not measured", ""),
     ],
 )
-def test_figures_are_ratios_of_the_faster_number_of_workers(
-    results: dict[str, Any], figure: str, measured: str, verdict: str
+def test_a_target_is_measured_with_the_faster_number_of_workers(
+    results: dict[str, Any], target: str, measured: str, verdict: str
 ) -> None:
-    assert line(render(results), figure)[3:] == [measured, verdict]
+    assert line(render(results), target)[3:] == [measured, verdict]
 
 
 def test_the_table_goes_between_the_markers_of_a_document_as_often_as_it_is_written(results: dict[str, Any]) -> None:
