@@ -44,7 +44,7 @@ class RunOptions:
 
 
 async def run(options: RunOptions) -> Report:
-    """Run, and tell what came of it."""
+    """Run once, and return the report."""
     with tempfile.TemporaryDirectory(prefix="unroll-chaos-") as name:
         async with _world(options, Path(name)) as world:
             judge = Judge(world.models, world.risks)
