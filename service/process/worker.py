@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 
@@ -91,11 +91,19 @@ async def serve(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_shut_down(server, shutdown))
             watching = tasks.create_task(_stop_with_engine(worker, shutdown))
-            await server.serve(sockets=duplicate_listeners(listener))
+            await _serve_on(duplicate_listeners(listener), server)
             status = EX_SOFTWARE if watching.done() else 0
             watching.cancel()
     log.info("worker stopped")
     return status
+
+
+async def _serve_on(listeners: Sequence[socket.socket], server: uvicorn.Server) -> None:
+    """Serve on sockets, and close them: uvicorn does so only if it is not cancelled."""
+    with contextlib.ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
+        await server.serve(sockets=list(listeners))
 
 
 async def _shut_down(server: Server, shutdown: GracefulShutdown) -> None:
