@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service import __version__
 from service.domain.models import ModelVersion
 from service.domain.operations import ForecastCheck, Observation, Outcome
+from service.telemetry.batching import BatchHistogram, MetricsBatch
 
 PER_VERSION = ("model", "version")
 SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -42,12 +43,14 @@ class LiveSubjects(Collector):
 class Metrics:
     """Observer that counts into Prometheus metrics.
 
-    Counters and histograms are kept as cached functions of their labels, because a lookup costs more than counting.
+    Counters and histograms are cached by their labels, because to find a series costs more than to count. What is
+    counted for every request is applied once for each turn of the event loop.
     """
 
     def __init__(self) -> None:
         self._shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         self._registry = CollectorRegistry()
+        self._batch = MetricsBatch()
         self._make_http()
         self._make_engine()
         self._make_observations()
@@ -105,17 +108,22 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""
+        self.flush()
         registry = CollectorRegistry()
         collector = MultiProcessCollector(None) if self._shared else self._registry  # type: ignore[no-untyped-call]
         registry.register(LiveSubjects(collector))
         return generate_latest(registry)
 
+    def flush(self) -> None:
+        """Apply what was counted in this turn of the event loop."""
+        self._batch.flush()
+
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        self._requests(route, method, status).inc()
-        self._durations(route).observe(seconds)
+        self._batch.count(self._requests(route, method, status))
+        self._batch.observe(self._durations(route), seconds)
 
     def in_flight(self, change: int) -> None:
-        self._in_flight.inc(change)
+        self._batch.count(self._in_flight, change)
 
     def shed(self, reason: str) -> None:
         self._shed(reason).inc()
@@ -141,7 +149,7 @@ class Metrics:
         self._forward(model, version).observe(seconds)
 
     def waited(self, model: str, version: str, seconds: float) -> None:
-        self._queue_wait(model, version).observe(seconds)
+        self._batch.observe(self._queue_wait(model, version), seconds)
 
     def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None:
         names = (model.name, model.version)
@@ -165,10 +173,10 @@ class Metrics:
                 scores.observe(score)
 
     def step(self, outcome: str) -> None:
-        self._steps(outcome).inc()
+        self._batch.count(self._steps(outcome))
 
     def session_cache(self, outcome: str) -> None:
-        self._cache(outcome).inc()
+        self._batch.count(self._cache(outcome))
 
     def session_created(self, model: str) -> None:
         self._created(model).inc()
@@ -180,7 +188,7 @@ class Metrics:
         self._active.set(count)
 
     def store_call(self, operation: str, seconds: float) -> None:
-        self._store_seconds(operation).observe(seconds)
+        self._batch.observe(self._store_seconds(operation), seconds)
 
     def store_error(self, code: str) -> None:
         self._store_errors(code).inc()
@@ -198,5 +206,5 @@ class Metrics:
 
     def _histogram(
         self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]
-    ) -> Callable[..., Histogram]:
-        return cache(Histogram(f"unroll_{name}", text, labels, registry=self._registry, buckets=buckets).labels)
+    ) -> Callable[..., BatchHistogram]:
+        return cache(BatchHistogram(f"unroll_{name}", text, labels, registry=self._registry, buckets=buckets).labels)
