@@ -25,10 +25,11 @@ from service.application.model_versions.session_scan import DrainScans
 from service.application.ports import Clock, Engine, ModelRepository, StateFiles, StateStore
 from service.application.predictions import Predictions
 from service.application.sessions.creation import SessionFactory
-from service.application.sessions.locks import SessionLocks
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
+from service.application.sessions.step_pipeline import StepPipeline
 from service.application.sessions.steps import Steps
+from service.application.sessions.turns import SessionTurns
 from service.domain.errors import SettingsError, UnrollError
 from service.domain.operations import ComputeDtype, Device, Operation, Outcome
 from service.domain.sessions import Durability
@@ -111,6 +112,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
     torch.set_num_threads(1)
     metrics, clock, registry = Metrics(), overrides.clock, ModelRegistry()
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(metrics.flush)
         topology = connect(settings.redis_url, settings.store_timeout_seconds)
         stack.push_async_callback(_stop, "connections", topology.aclose)
         store = RedisStore(
@@ -123,6 +125,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         stack.push_async_callback(_stop, "engine", engine.stop)
         ports = overrides.engine(engine), overrides.store(store), SafetensorsStateFiles(registry)
         services = _wire(settings, *ports, metrics=metrics, clock=clock)
+        stack.push_async_callback(_stop, "steps", services.steps.drain)
         repository = FolderModelRepository(
             settings.models,
             registry,
@@ -195,7 +198,7 @@ def text_limits(settings: Settings) -> TextLimits:
 def _wire(
     settings: Settings, engine: Engine, store: StateStore, files: StateFiles, *, metrics: Metrics, clock: Clock
 ) -> Services:
-    models, locks = VersionResolver(engine), SessionLocks()
+    models, turns = VersionResolver(engine), SessionTurns()
     admission = Admission(settings.max_requests, clock.monotonic)
     creations = SessionFactory(
         engine=engine, store=store, observer=metrics, clock=clock, durability=settings.durability
@@ -204,19 +207,17 @@ def _wire(
         models=models,
         engine=engine,
         store=store,
-        locks=locks,
+        turns=turns,
         observer=metrics,
         clock=clock,
         creations=creations,
     )
-    steps = Steps(
-        sessions=sessions, models=models, engine=engine, store=store, locks=locks, observer=metrics, clock=clock
-    )
+    pipeline = StepPipeline(models=models, engine=engine, store=store, turns=turns, observer=metrics, clock=clock)
     return Services(
         models=models,
         predictions=Predictions(models, engine),
         sessions=sessions,
-        steps=steps,
+        steps=Steps(sessions=sessions, models=models, engine=engine, pipeline=pipeline),
         transfers=StateTransfer(sessions=sessions, creations=creations, models=models, files=files),
         health=Health(engine, store, admission, metrics),
         admission=admission,
@@ -248,7 +249,9 @@ def _wire_reconciler(
 
 
 def _request_settings(settings: Settings) -> RequestSettings:
-    return RequestSettings(settings.max_body_bytes, settings.request_timeout_seconds, settings.api_keys)
+    return RequestSettings(
+        settings.max_body_bytes, settings.request_timeout_seconds, settings.api_keys, settings.access_log
+    )
 
 
 async def _watch_store(topology: Topology, store: RedisStore, health: Health, durability: Durability) -> None:

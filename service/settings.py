@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     )
     grace_seconds: float = Field(25, gt=0, description="Time for requests under way when the service stops")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+    access_log: Literal["all", "errors", "off"] = Field(
+        "errors", description="Requests that are logged: `all`, those answered 400 or above, or none"
+    )
     log_format: Literal["json", "text", "auto"] = Field(
         "auto", description="`json`, `text`, or text on a terminal and JSON elsewhere"
     )

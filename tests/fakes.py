@@ -3,14 +3,19 @@
 import asyncio
 import itertools
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
+from service.application.ports import Deliver, Job, ReadResult, WriteResult
 from service.domain.errors import InvalidRequest, SessionEnded, UnrollError, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Generate, Operation, Outcome, Predict
-from service.domain.sessions import Durability, Record, SessionPage
+from service.domain.sessions import Durability, Record, SessionKey, SessionPage
+
+T = TypeVar("T")
 
 
 def model_version(name: str = "adder", version: str = "1", fingerprint: str = "ab" * 32) -> ModelVersion:
@@ -47,6 +52,13 @@ class ManualClock:
         return self.seconds
 
 
+class DateClock(ManualClock):
+    """Dates that move when told; durations are real."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
 class AddingEngine:
     """A network of integers: state(n+1) = 31 * state(n) + id, over the ids fed. Exact, so order shows."""
 
@@ -57,6 +69,7 @@ class AddingEngine:
         self.before_answer: Callable[[], None] | None = None
         self.failure: UnrollError | None = None
         self.hold: asyncio.Event | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def versions(self) -> list[ModelVersion]:
         return self.known
@@ -66,6 +79,28 @@ class AddingEngine:
 
     def healthy(self) -> bool:
         return self.alive
+
+    def find(self, model: str, version: str) -> ModelVersion | None:
+        return next((known for known in self.known if (known.name, known.version) == (model, version)), None)
+
+    def submit(
+        self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver
+    ) -> None:
+        if self.failure is not None:
+            raise self.failure
+        task = asyncio.create_task(self._run_job(model, operation, state, job, deliver))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_job(
+        self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver
+    ) -> None:
+        try:
+            result: Outcome | Exception = await self.run(model, operation, state)
+        except Exception as error:  # noqa: BLE001 - the engine, too, delivers whatever it is
+            result = error
+        if not job.abandoned():
+            deliver([(job, result)])
 
     async def run(
         self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
@@ -132,6 +167,17 @@ class MemoryStore:
         await asyncio.sleep(0)
         return self._live(tenant, session_id)
 
+    def shard_of(self, session: SessionKey) -> str:
+        return "memory"
+
+    async def read_many(self, sessions: Sequence[SessionKey]) -> list[ReadResult]:
+        reads = (self.read(*session) for session in sessions)
+        return list(await asyncio.gather(*map(_result_of, reads)))
+
+    async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
+        written = (self.write(*session, record) for session, record in writes)
+        return list(await asyncio.gather(*map(_result_of, written)))
+
     def cached(self, tenant: str, session_id: str) -> Record | None:
         return self.held.get((tenant, session_id))
 
@@ -184,6 +230,14 @@ class MemoryStore:
         stored = replace(record, token=str(next(self._tokens)).encode())
         self.records[tenant, session_id] = stored
         return stored
+
+
+async def _result_of(work: Awaitable[T]) -> T | UnrollError | WriteConflict:
+    """What `work` returns, or the error that it raises."""
+    try:
+        return await work
+    except (UnrollError, WriteConflict) as error:
+        return error
 
 
 class CountingObserver:

@@ -79,7 +79,7 @@ class Server:
         self._seen: set[int] = set()
         own = {name: value for name, value in os.environ.items() if not name.startswith(("UNROLL_", "REDIS_"))}
         # Nobody watches readiness here, unless a test says so.
-        usual = {"state_dir": self.state_dir, "log_format": "json", "drain_seconds": 0}
+        usual = {"state_dir": self.state_dir, "log_format": "json", "access_log": "all", "drain_seconds": 0}
         wanted = usual | {"models": models, "workers": workers} | settings
         self._environment = own | {f"UNROLL_{name.upper()}": str(value) for name, value in wanted.items()}
         self._environment["OMP_NUM_THREADS"] = "1"

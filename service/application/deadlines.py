@@ -1,12 +1,16 @@
 """Deadlines of requests."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Generic, Protocol, TypeVar
 
 from service.application.ports import Clock
 from service.domain.errors import Applied, DeadlineExceeded, ShuttingDown
 
+#: How often waiting requests are compared with the clock, and so how late their deadline may be noticed.
+SWEEP_SECONDS = 0.02
 #: What a request is cancelled with whose client has gone: there is nobody to tell what took effect.
 DEPARTED = "the client has gone"
 
@@ -36,6 +40,10 @@ class Deadline:
         if self.clock.monotonic() >= self.at:
             raise self.exceeded("no")
 
+    def remaining(self) -> float:
+        """Return the seconds that are left, 0 once the deadline has passed."""
+        return max(0.0, self.at - self.clock.monotonic())
+
     def exceeded(self, applied: Applied) -> DeadlineExceeded:
         """Return the error for a request whose deadline has passed."""
         return DeadlineExceeded(
@@ -61,7 +69,7 @@ class DeadlineScope:
     def __init__(self, deadline: Deadline, status: AppliedStatus) -> None:
         self._deadline = deadline
         self._status = status
-        self._timeout = asyncio.timeout(max(0.0, deadline.at - deadline.clock.monotonic()))
+        self._timeout = asyncio.timeout(deadline.remaining())
 
     async def __aenter__(self) -> AppliedStatus:
         await self._timeout.__aenter__()
@@ -81,3 +89,50 @@ class DeadlineScope:
     def _meant_for_others(self, error: asyncio.CancelledError) -> bool:
         """Return whether the client has gone, or an enclosing block has met the deadline first."""
         return DEPARTED in error.args or self._deadline.clock.monotonic() >= self._deadline.at
+
+
+class Expirable(Protocol):
+    """Something with a deadline in seconds on the monotonic clock."""
+
+    @property
+    def deadline(self) -> float: ...
+
+
+ItemT = TypeVar("ItemT", bound=Expirable)
+
+
+class DeadlineSweeper(Generic[ItemT]):
+    """Deadlines of many waiting items, compared with the clock by one timer.
+
+    A timer of its own for every request of a worker costs more than to look at all of them every SWEEP_SECONDS.
+    `expire` is called for each item whose deadline has passed; it is removed then.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], expire: Callable[[ItemT], None]) -> None:
+        self._monotonic = monotonic
+        self._expire = expire
+        self._items: set[ItemT] = set()
+        self._scheduled = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: ItemT) -> None:
+        """Watch the deadline of `item` from now on."""
+        self._items.add(item)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def discard(self, item: ItemT) -> None:
+        """Stop watching `item`."""
+        self._items.discard(item)
+
+    def _sweep(self) -> None:
+        now = self._monotonic()
+        for item in [item for item in self._items if item.deadline <= now]:
+            self._items.discard(item)
+            self._expire(item)
+        self._scheduled = bool(self._items)
+        if self._scheduled:
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)

@@ -1,11 +1,12 @@
 """Ports of the application: protocols of the parts that its use cases need. `service/bootstrap.py` wires them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
+from service.domain.errors import UnrollError, WriteConflict
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import Operation, Outcome
-from service.domain.sessions import IndexPosition, Record, SessionPage
+from service.domain.sessions import IndexPosition, Record, SessionKey, SessionPage
 
 
 class Clock(Protocol):
@@ -18,6 +19,21 @@ class Clock(Protocol):
         """Return seconds of a clock that never goes back, for durations and deadlines."""
 
 
+class Job(Protocol):
+    """What the engine sees of whoever waits for an operation."""
+
+    @property
+    def deadline(self) -> float | None:
+        """The time on the monotonic clock after which the operation has failed, None for no limit."""
+
+    def abandoned(self) -> bool:
+        """Return True if nobody waits for the outcome any more: the operation is dropped, and not delivered."""
+
+
+#: Receives the operations of one forward pass that have ended: the job of each, and its outcome or its failure.
+Deliver: TypeAlias = "Callable[[Sequence[tuple[Any, Outcome | Exception]]], None]"
+
+
 class Engine(Protocol):
     """Engine that runs operations on the loaded model versions."""
 
@@ -26,6 +42,17 @@ class Engine(Protocol):
 
     def initial_state(self, model: ModelVersion) -> bytes:
         """Return the encoded initial state of a session."""
+
+    def find(self, model: str, version: str) -> ModelVersion | None:
+        """Return a loaded version, or None."""
+
+    def submit(
+        self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver
+    ) -> None:
+        """Queue `operation` from `state` (None: state 0); `deliver` receives `job` and the outcome.
+
+        Raises InvalidRequest, StateCorrupted, ModelNotReady and Overloaded, and queues nothing then.
+        """
 
     async def run(
         self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
@@ -61,6 +88,11 @@ class StateFiles(Protocol):
         """Parse a file. Raises InvalidRequest for any other content."""
 
 
+#: What became of one record of several: the record, and None where there is none; or the error of that one alone.
+ReadResult: TypeAlias = "Record | WriteConflict | UnrollError | None"
+WriteResult: TypeAlias = "Record | WriteConflict | UnrollError"
+
+
 class StateStore(Protocol):
     """Store of session records. Raises StoreUnavailable, StoreFull and StateCorrupted."""
 
@@ -74,6 +106,18 @@ class StateStore(Protocol):
         """Return the record that this worker read or wrote last, or None if it must be read.
 
         It may be outdated: `write` raises WriteConflict then.
+        """
+
+    def shard_of(self, session: SessionKey) -> str:
+        """Return the name of the server of a session. Records of one server are read and written together."""
+
+    async def read_many(self, sessions: Sequence[SessionKey]) -> list[ReadResult]:
+        """Read the records of several sessions of one server; one result each, as `read` returns or raises it."""
+
+    async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
+        """Write several records of one server and durability; one result each, as `write` returns or raises it.
+
+        What has begun is finished, whether anyone waits or not.
         """
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:

@@ -1,7 +1,10 @@
 """Sessions as values: their metadata, records and listings. Standard library only."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+#: A session: its tenant and its id.
+SessionKey: TypeAlias = "tuple[str, str]"
 
 Durability = Literal["memory", "replicated", "fsynced"]
 

@@ -5,9 +5,10 @@ Forward passes run on the event loop itself: on a CPU a thread for them costs ab
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
 from service.domain.models import ModelVersion
@@ -33,14 +34,28 @@ class EngineObserver(Protocol):
     def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None: ...
 
 
+class Job(Protocol):
+    """Whoever waits for an operation."""
+
+    @property
+    def deadline(self) -> float | None: ...
+    def abandoned(self) -> bool: ...
+
+
+#: The outcome of an operation, or its failure.
+Result: TypeAlias = "Outcome | Exception"
+#: Receives the jobs whose operations ended with one forward pass, and their results.
+Deliver: TypeAlias = "Callable[[Sequence[tuple[Any, Result]]], None]"
+
+
 @dataclass(slots=True, eq=False)
 class QueuedOperation:
-    """A running operation and the future of its outcome."""
+    """A running operation, the job that waits for it, and what delivers its result."""
 
     loaded: LoadedModel
     operation: RunningOperation
-    future: asyncio.Future[Outcome]
-    deadline: float | None
+    job: Job
+    deliver: Deliver
     submitted: float
     started: bool = field(default=False)
 
@@ -48,21 +63,34 @@ class QueuedOperation:
     def group(self) -> str:
         return self.loaded.version.fingerprint
 
+    @property
+    def deadline(self) -> float | None:
+        return self.job.deadline
+
+    def abandoned(self) -> bool:
+        return self.job.abandoned()
+
+
+@dataclass(slots=True, eq=False)
+class FutureJob:
+    """A job that awaits its result."""
+
+    future: asyncio.Future[Outcome]
+    deadline: float | None
+
     def abandoned(self) -> bool:
         return self.future.done()
 
-    def fail(self, error: Exception) -> None:
-        """Settle the future with `error`, unless it is settled."""
-        if not self.future.done():
-            self.future.set_exception(error)
 
-    def succeed(self) -> Outcome | None:
-        """Settle the future with the operation's outcome, unless it is settled."""
-        if self.future.done():
-            return None
-        outcome = outcome_of(self.loaded.task, self.operation)
-        self.future.set_result(outcome)
-        return outcome
+def set_futures(results: Sequence[tuple[FutureJob, Result]]) -> None:
+    """Settle the futures of jobs with their results, except those that are settled."""
+    for job, result in results:
+        if job.future.done():
+            continue
+        if isinstance(result, Exception):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)
 
 
 class BatchingEngine:
@@ -111,18 +139,26 @@ class BatchingEngine:
         task = self._registry.get(model).task
         return task.state_codec.to_bytes(task.initial_state)
 
-    async def run(
-        self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
-    ) -> Outcome:
+    def find(self, model: str, version: str) -> ModelVersion | None:
+        return self._registry.find(model, version)
+
+    def submit(
+        self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver
+    ) -> None:
         if not self.healthy():
-            raise ModelNotReady("the engine of this worker has stopped; another worker can answer", applied="no")
+            raise _stopped()
         loaded = self._registry.get(model)
         initial = loaded.task.initial_state if state is None else loaded.task.state_codec.from_bytes(state)
         running = loaded.task.start(operation, initial)
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._batcher.submit(QueuedOperation(loaded, running, future, deadline, self._monotonic()))
+        self._batcher.submit(QueuedOperation(loaded, running, job, deliver, self._monotonic()))
         self._due.set()
-        return await future
+
+    async def run(
+        self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
+    ) -> Outcome:
+        job = FutureJob(asyncio.get_running_loop().create_future(), deadline)
+        self.submit(model, operation, state, job, set_futures)
+        return await job.future
 
     async def _run_forever(self) -> None:
         while True:
@@ -150,8 +186,8 @@ class BatchingEngine:
         now = self._monotonic()
         self._observer.queue(len(self._batcher))
         batch = self._batcher.next(now)
-        for entry in batch.expired:
-            entry.fail(DeadlineExceeded("the request's time was over before its turn came", applied="no"))
+        late = DeadlineExceeded("the request's time was over before its turn came", applied="no")
+        _deliver([(entry, late) for entry in batch.expired])
         self._running = batch.members
         if batch.members:
             self._advance(batch.members, now)
@@ -166,14 +202,16 @@ class BatchingEngine:
                 self._observer.waited(version.name, version.version, now - entry.submitted)
         failures = run_timestep(members[0].loaded.task, [entry.operation for entry in members])
         self._observer.batch(version.name, version.version, len(members), self._monotonic() - now)
-        unfinished, outcomes = [], []
+        unfinished, finished = [], []
         for entry, failure in zip(members, failures, strict=True):
             if failure is None and not entry.operation.finished:
                 unfinished.append(entry)
-            else:
-                outcomes.append(self._settle(entry, failure))
+            elif not entry.abandoned():
+                finished.append((entry, _result_of(entry, failure)))
         self._batcher.requeue(unfinished)
-        self._count(version, [outcome for outcome in outcomes if outcome is not None])
+        self._count(version, [result for _, result in finished if isinstance(result, Outcome)])
+        self._running = unfinished
+        _deliver(finished)
 
     def _count(self, version: ModelVersion, outcomes: list[Outcome]) -> None:
         try:
@@ -181,26 +219,39 @@ class BatchingEngine:
         except Exception as error:
             log.error("outcomes not counted", exc_info=error)
 
-    def _settle(self, entry: QueuedOperation, failure: Exception | None) -> Outcome | None:
-        """Settle the future of an operation that has ended; return the outcome, None if there is none to count."""
-        if failure is None:
-            try:
-                return entry.succeed()
-            except Exception as error:  # noqa: BLE001 - an outcome that cannot be built must not end the engine
-                failure = error
-        self._fail(entry, failure)
-        return None
-
-    def _fail(self, entry: QueuedOperation, failure: Exception) -> None:
-        if isinstance(failure, UnrollError):
-            entry.fail(failure)
-            return
-        version = entry.loaded.version
-        log.error("operation failed", extra={"model": version.name, "version": version.version}, exc_info=failure)
-        entry.fail(InternalError("the forward pass failed; the server's log tells why", applied="no"))
-
     def _on_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.critical("the engine died", exc_info=task.exception())
-        for entry in [*self._running, *self._batcher.clear()]:
-            entry.fail(ModelNotReady("the engine of this worker has stopped; another worker can answer", applied="no"))
+        # The operations of a pass that was cut off may be queued again already.
+        unfinished = dict.fromkeys([*self._running, *self._batcher.clear()])
+        _deliver([(entry, _stopped()) for entry in unfinished if not entry.abandoned()])
+
+
+def _result_of(entry: QueuedOperation, failure: Exception | None) -> Result:
+    """Return the outcome of an operation that has ended, or the error for whoever waits for it."""
+    if failure is None:
+        try:
+            return outcome_of(entry.loaded.task, entry.operation)
+        except Exception as error:  # noqa: BLE001 - an outcome that cannot be built must not end the engine
+            failure = error
+    if isinstance(failure, UnrollError):
+        return failure
+    version = entry.loaded.version
+    log.error("operation failed", extra={"model": version.name, "version": version.version}, exc_info=failure)
+    return InternalError("the forward pass failed; the server's log tells why", applied="no")
+
+
+def _deliver(results: Sequence[tuple[QueuedOperation, Result]]) -> None:
+    """Hand results over, those with one receiver together. A receiver that fails does not end the engine."""
+    by_receiver: defaultdict[Deliver, list[tuple[Job, Result]]] = defaultdict(list)
+    for entry, result in results:
+        by_receiver[entry.deliver].append((entry.job, result))
+    for deliver, delivered in by_receiver.items():
+        try:
+            deliver(delivered)
+        except Exception as error:
+            log.error("results not delivered", exc_info=error)
+
+
+def _stopped() -> ModelNotReady:
+    return ModelNotReady("the engine of this worker has stopped; another worker can answer", applied="no")

@@ -51,6 +51,11 @@ class ModelRegistry:
         """Remove a version. Operations in progress on it continue to their end."""
         self._loaded = {key: model for key, model in self._loaded.items() if model.version.version_key != version_key}
 
+    def find(self, model: str, version: str) -> ModelVersion | None:
+        """Return a loaded version, or None."""
+        loaded = self._loaded.get((model, version))
+        return None if loaded is None else loaded.version
+
     def get(self, model: ModelVersion) -> LoadedModel:
         """Return a version that `versions` listed. Raises ModelNotReady if it was replaced or removed since."""
         loaded = self._loaded.get((model.name, model.version))

@@ -4,24 +4,28 @@ Both take longer than a step of a small network. A valid request is passed strai
 request is passed on to FastAPI, which alone responds to invalid ones.
 """
 
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.routing import APIRoute
-from pydantic import ValidationError
+from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.domain.errors import InvalidJson, UnsupportedMediaType
 from service.http.dependencies import Services
-from service.http.json_body import StrictRequest
+from service.http.middleware.headers import Headers
 from service.http.routes import models, sessions
 from service.http.schemas import requests
 from service.http.schemas.strict import Schema
 
 #: Valid lengths of an Idempotency-Key, as the routes declare them.
 KEY_LENGTHS = range(1, 256)
+JSON = b"application/json"
+#: Integers that are read as floats elsewhere, see `json_body`.
+LONG_INTEGER = re.compile(rb"[0-9]{400}")
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 
@@ -40,17 +44,21 @@ class FastRoute:
         api_routes = (route for route in router.routes if isinstance(route, APIRoute))
         return cls(next(route for route in api_routes if route.endpoint is endpoint), schema, takes_key)
 
-    async def arguments(self, request: StrictRequest) -> dict[str, Any] | None:
-        """Return the arguments that the request brings for the route's function, or None if one of them is invalid."""
-        try:
-            arguments: dict[str, Any] = {"body": self.schema.model_validate(await request.json())}
-        except (InvalidJson, UnsupportedMediaType, ValidationError):
+    def arguments(self, content: bytes, scope: Scope) -> dict[str, Any] | None:
+        """Return the arguments that a request brings for the route's function, or None if one of them is invalid."""
+        headers: Headers = scope["state"]["headers"]
+        if headers.get(b"content-type", JSON) != JSON or LONG_INTEGER.search(content):
             return None
-        if self.takes_key:
-            arguments["key"] = key = request.headers.get("idempotency-key")
-            if key is not None and len(key) not in KEY_LENGTHS:
-                return None
-        return arguments
+        try:
+            body = self.schema.model_validate(from_json(content, allow_inf_nan=False))
+        except ValueError:  # of which pydantic's ValidationError is one
+            return None
+        if not self.takes_key:
+            return {"body": body}
+        if b"idempotency-key" not in headers:
+            return {"body": body, "key": None}
+        key = next(value for name, value in scope["headers"] if name == b"idempotency-key")  # FastAPI takes the first
+        return {"body": body, "key": key.decode("latin-1")} if len(key) in KEY_LENGTHS else None
 
 
 class FastRouteMiddleware:
@@ -77,9 +85,8 @@ class FastRouteMiddleware:
     async def _call(
         self, fast_route: FastRoute, path: dict[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        request = StrictRequest(scope, receive)
-        content = await request.body()
-        arguments = await fast_route.arguments(request)
+        content = await _read_body(receive)
+        arguments = fast_route.arguments(content, scope)
         if arguments is None:
             await self._api(scope, _replaying(content, receive), send)
             return
@@ -88,6 +95,18 @@ class FastRouteMiddleware:
         endpoint: Endpoint = fast_route.route.endpoint
         response = await endpoint(**path, **arguments, services=self._services, context=context)
         await response(scope, receive, send)
+
+
+async def _read_body(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
 
 
 def _replaying(content: bytes, receive: Receive) -> Receive:

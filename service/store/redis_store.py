@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import get_args
 
 from service.domain.errors import WriteConflict
-from service.domain.sessions import Durability, Record, SessionPage
+from service.domain.sessions import Durability, Record, SessionKey, SessionPage
 from service.store.driver.commands import read_command
 from service.store.driver.durability import make_level
 from service.store.driver.executor import CommandExecutor
@@ -17,7 +17,7 @@ from service.store.index.index import SessionIndex, extend_indexed_until
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
 from service.store.record.cache import RecordCache
-from service.store.session_records import SessionRecords
+from service.store.session_records import ReadResult, SessionRecords, WriteResult
 from service.store.shared_secret import SharedSecret
 from service.store.supervision import Operations
 
@@ -71,7 +71,15 @@ class RedisStore:
 
     async def read(self, tenant: str, session_id: str) -> Record | None:
         """Return the record, or None. Raises SessionEnded, StateCorrupted and StoreUnavailable."""
-        return await self._operations.observe("read", self._records.read(tenant, session_id))
+        return await self._operations.observe("read", self._records.read((tenant, session_id)))
+
+    def shard_of(self, session: SessionKey) -> str:
+        """Return the name of the server of a session as far as it is known."""
+        return self._records.shard_of(session)
+
+    async def read_many(self, sessions: Sequence[SessionKey]) -> list[ReadResult]:
+        """Return the results of reading several records of one server, errors among them."""
+        return await self._operations.observe_many("read", self._records.read_many(sessions))
 
     def cached(self, tenant: str, session_id: str) -> Record | None:
         """Return the last known record of a session that only this worker writes, or None if it must be read."""
@@ -93,9 +101,30 @@ class RedisStore:
         if not record.token:
             raise WriteConflict(f"session {session_id} was never stored")
         record, reindex = extend_indexed_until(record)
-        write = self._operations.observe("write", self._records.write(tenant, session_id, record, index=reindex))
+        session = (tenant, session_id)
+        write = self._operations.observe("write", self._write(session, record, reindex=reindex))
         # Group commit finishes a write whose caller is cancelled. An index entry that follows it needs a task.
         return await (self._operations.shield(write) if reindex else write)
+
+    async def _write(self, session: SessionKey, record: Record, *, reindex: bool) -> Record:
+        written = await self._records.write(session, record)
+        if reindex:
+            await self._records.extend_index(session, written)
+        return written
+
+    async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
+        """Return the results of writing several records of one server and durability, errors among them.
+
+        Index entries that have to be extended follow in the background.
+        """
+        extended = [(session, *extend_indexed_until(record)) for session, record in writes]
+        results = await self._operations.observe_many(
+            "write", self._records.write_many([(session, record) for session, record, _ in extended])
+        )
+        for (session, _, reindex), result in zip(extended, results, strict=True):
+            if reindex and isinstance(result, Record):
+                self._operations.start(self._records.extend_index(session, result))
+        return results
 
     async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
         """Wait until the record, which was read, is as durable as it demands.

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, TypeAlias, TypeVar
 
 from service.domain.errors import (
     DurabilityNotReached,
@@ -12,10 +13,11 @@ from service.domain.errors import (
     StateCorrupted,
     StoreUnavailable,
     Unavailable,
+    UnrollError,
     WriteConflict,
 )
-from service.domain.sessions import Durability, Record
-from service.store.driver.commands import CommandResult, Reply, Script, read_command, script_command
+from service.domain.sessions import Durability, Record, SessionKey
+from service.store.driver.commands import Command, CommandResult, Reply, Script, read_command, script_command
 from service.store.driver.errors import ReplyLost, translate
 from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.index.index import SessionIndex, extend_indexed_until
@@ -31,6 +33,10 @@ from service.store.record.codec import (
     encode,
     encode_tombstone,
 )
+
+T = TypeVar("T")
+ReadResult: TypeAlias = "Record | WriteConflict | UnrollError | None"
+WriteResult: TypeAlias = "Record | WriteConflict | UnrollError"
 
 _TOMBSTONE_MS = 24 * 60 * 60 * 1000
 
@@ -69,17 +75,35 @@ class SessionRecords:
             self._observer.session_cache("hit")
         return record
 
-    async def read(self, tenant: str, session_id: str) -> Record | None:
+    def shard_of(self, session: SessionKey) -> str:
+        """Return the shard of a session's record. Several records are read and written by the shard."""
+        return self._group_commits["memory"].shard_of(self._keys.session(*session))
+
+    async def read(self, session: SessionKey) -> Record | None:
         """Return the record, or None. Raises SessionEnded, StateCorrupted and StoreUnavailable."""
-        key = self._keys.session(tenant, session_id)
-        result = await self._group_commits["memory"].submit(read_command("GET", key), self._deadline())
+        return _value_or_raise((await self.read_many([session]))[0])
+
+    async def read_many(self, sessions: Sequence[SessionKey]) -> list[ReadResult]:
+        """Return the result of each read; the sessions lie on one shard."""
+        keys = [self._keys.session(*session) for session in sessions]
+        try:
+            commands = [read_command("GET", key) for key in keys]
+            results = await self._group_commits["memory"].submit_all(commands, self._deadline())
+        except Unavailable as error:
+            return [error] * len(sessions)
+        return [
+            _capture(self._read_result, session, key, result)
+            for session, key, result in zip(sessions, keys, results, strict=True)
+        ]
+
+    def _read_result(self, session: SessionKey, key: str, result: CommandResult) -> Record | None:
         stored = result.value()
         if not isinstance(stored, bytes):
             return None
         record = self._cache.get_if_stored_as(key, stored)
         self._observer.session_cache("miss" if record is None else "hit")
         if record is None:
-            record = _decode_live(stored, RecordOwner(tenant, session_id))
+            record = _decode_live(stored, RecordOwner(*session))
             self._cache.put(key, stored, record)
         return record
 
@@ -99,18 +123,36 @@ class SessionRecords:
         _require_durable(record, result)
         return replace(record, token=data)
 
-    async def write(self, tenant: str, session_id: str, record: Record, *, index: bool) -> Record:
-        """Replace the record whose token `record` carries, and add it to the index if asked to.
+    async def write(self, session: SessionKey, record: Record) -> Record:
+        """Replace the record whose token `record` carries, and return it with its new token.
 
-        Returns the record with its new token. Raises as `RedisStore.write`.
+        Raises as `RedisStore.write`.
         """
-        deadline = self._deadline()
+        return _value_or_raise((await self.write_many([(session, record)]))[0])
+
+    async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
+        """Return the result of each write; the sessions lie on one shard and have one durability."""
+        keys = [self._keys.session(*session) for session, _ in writes]
+        data = [encode(record, RecordOwner(*session)) for session, record in writes]
+        commands = [
+            self._write_command(key, record, encoded)
+            for key, (_, record), encoded in zip(keys, writes, data, strict=True)
+        ]
+        try:
+            results = await self._group_commits[writes[0][1].durability].submit_all(commands, self._deadline())
+        except Unavailable as error:
+            return [error] * len(writes)
+        return [
+            _capture(self._write_result, key, replace(record, token=encoded), result)
+            for key, (_, record), encoded, result in zip(keys, writes, data, results, strict=True)
+        ]
+
+    def _write_command(self, key: str, record: Record, data: bytes) -> Command:
         expected = record.token if len(record.token) <= MAX_COMPARED_BYTES else record.token[:HEADER_BYTES]
-        data = encode(record, RecordOwner(tenant, session_id))
         arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC, HEADER_BYTES)
-        key = self._keys.session(tenant, session_id)
-        command = script_command(self._write_script, [key], *arguments)
-        result = await self._group_commits[record.durability].submit(command, deadline)
+        return script_command(self._write_script, [key], *arguments)
+
+    def _write_result(self, key: str, written: Record, result: CommandResult) -> Record:
         outcome = result.value()
         if outcome != b"written":
             # If the command was sent twice, the first write may have been applied and then replaced by another one.
@@ -118,13 +160,14 @@ class SessionRecords:
                 raise translate(ReplyLost("the reply to a write was lost", sent=True), writes=True)
             if self._cache.mark_stale(key):
                 self._observer.session_cache("stale")
-            raise WriteConflict(f"session {session_id}: {_text(outcome)}")
-        written = replace(record, token=data)
-        self._cache.put(key, data, written)
-        if index:
-            await self._add_to_index(tenant, session_id, record, deadline)
-        _require_durable(record, result)
+            raise WriteConflict(f"{key}: {_text(outcome)}")
+        self._cache.put(key, written.token, written)
+        _require_durable(written, result)
         return written
+
+    async def extend_index(self, session: SessionKey, record: Record) -> None:
+        """Write the index entry of a record whose entry would expire before it. Errors are reported, not raised."""
+        await self._add_to_index(*session, record, self._deadline())
 
     async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
         """Wait until a record that was read is durable. Raises as `RedisStore.confirm`."""
@@ -142,7 +185,7 @@ class SessionRecords:
 
     async def end(self, tenant: str, session_id: str) -> bool:
         """Replace the record by a tombstone; return False if there is none. Raises as `RedisStore.end`."""
-        record = await self.read(tenant, session_id)
+        record = await self.read((tenant, session_id))
         if record is None:
             return False
         deadline = self._deadline()
@@ -174,6 +217,20 @@ class SessionRecords:
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
+
+
+def _capture(function: Callable[..., T], *arguments: Any) -> T | WriteConflict | UnrollError:  # noqa: ANN401
+    """Return what `function` returns, or the error of the store that it raises."""
+    try:
+        return function(*arguments)
+    except (UnrollError, WriteConflict) as error:
+        return error
+
+
+def _value_or_raise(result: T | WriteConflict | UnrollError) -> T:
+    if isinstance(result, UnrollError | WriteConflict):
+        raise result
+    return result
 
 
 def _decode_live(stored: bytes, owner: RecordOwner) -> Record:

@@ -36,15 +36,32 @@ class Operations:
                 self._observer.store_call(name, time.monotonic() - started)
                 self._observer.store_up(up)
 
+    async def observe_many(self, name: str, operation: Coroutine[Any, Any, list[_T]]) -> list[_T]:
+        """Await an operation on several records, which returns errors as results; report each of them as `observe`."""
+        started = time.monotonic()
+        results = await operation
+        seconds, up = time.monotonic() - started, True
+        for result in results:
+            self._observer.store_call(name, seconds)
+            if isinstance(result, Unavailable | StateCorrupted):
+                self._observer.store_error(result.code)
+                up = up and not isinstance(result, StoreUnavailable)
+        self._observer.store_up(up)
+        return results
+
     async def shield(self, operation: Coroutine[Any, Any, _T]) -> _T:
         """Run `operation` in a task that continues if the caller is cancelled."""
-        task = asyncio.get_running_loop().create_task(_catch(operation))
-        self._shielded.add(task)
-        task.add_done_callback(self._shielded.discard)
-        result = await asyncio.shield(task)
+        result = await asyncio.shield(self.start(operation))
         if isinstance(result, UnrollError | WriteConflict):
             raise result
         return result
+
+    def start(self, operation: Coroutine[Any, Any, _T]) -> asyncio.Task[_T | UnrollError | WriteConflict]:
+        """Run `operation` in a task that nobody need await."""
+        task = asyncio.get_running_loop().create_task(_catch(operation))
+        self._shielded.add(task)
+        task.add_done_callback(self._shielded.discard)
+        return task
 
     async def drain(self) -> None:
         """Return when no shielded operation is running."""

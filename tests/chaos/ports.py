@@ -1,15 +1,21 @@
 """The ports of a worker under attack: what is real, with points at which the conductor can stop or kill it."""
 
+import asyncio
 import os
 import signal
 import time
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from service.application.ports import Engine, StateStore
+from service.application.ports import Deliver, Engine, Job, ReadResult, StateStore, WriteResult
+from service.domain.errors import UnrollError, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
-from service.domain.sessions import Record, SessionPage
+from service.domain.sessions import Record, SessionKey, SessionPage
 from tests.chaos.control import Control
+
+T = TypeVar("T")
 
 #: A step of the clock on the wall, by action: forward a day, back an hour, and the like.
 WALL_JUMPS = {"day": 86_400_000, "hour-back": -3_600_000, "month": 2_592_000_000, "week-back": -604_800_000}
@@ -62,8 +68,20 @@ class WatchedEngine:
     def versions(self) -> list[ModelVersion]:
         return self.inner.versions()
 
+    def find(self, model: str, version: str) -> ModelVersion | None:
+        return self.inner.find(model, version)
+
     def initial_state(self, model: ModelVersion) -> bytes:
         return self.inner.initial_state(model)
+
+    def submit(
+        self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver
+    ) -> None:
+        def deliver_watched(results: Sequence[tuple[Any, Outcome | Exception]]) -> None:
+            pass_by(self.control, "forward")
+            deliver(results)
+
+        self.inner.submit(model, operation, state, job, deliver if state is None else deliver_watched)
 
     async def run(
         self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
@@ -101,6 +119,15 @@ class WatchedStore:
         pass_by(self.control, "commit")
         return written
 
+    def shard_of(self, session: SessionKey) -> str:
+        return self.inner.shard_of(session)
+
+    async def read_many(self, sessions: Sequence[SessionKey]) -> list[ReadResult]:
+        return list(await asyncio.gather(*(result_of(self.read(*session)) for session in sessions)))
+
+    async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
+        return list(await asyncio.gather(*(result_of(self.write(*session, record)) for session, record in writes)))
+
     async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
         await self.inner.confirm(tenant, session_id, record)
 
@@ -115,3 +142,11 @@ class WatchedStore:
 
     async def ping(self) -> None:
         await self.inner.ping()
+
+
+async def result_of(work: Awaitable[T]) -> T | UnrollError | WriteConflict:
+    """What `work` returns, or the error that it raises."""
+    try:
+        return await work
+    except (UnrollError, WriteConflict) as error:
+        return error

@@ -50,6 +50,18 @@ async def test_what_arrives_during_a_round_trip_goes_together_in_the_next() -> N
     assert [len(batch) for batch in executor.batches] == [3, 7]
 
 
+async def test_commands_that_were_submitted_together_share_a_batch_and_get_their_own_results() -> None:
+    executor = RecordingExecutor()
+    executor.go.set()
+    group_commit = GroupCommit(executor.run, max_batch=4)
+    submissions = [range(3), range(3, 6), range(6, 7)]
+    results = await asyncio.gather(
+        *(group_commit.submit_all([read_command(number) for number in numbers], soon()) for numbers in submissions)
+    )
+    assert [[result.reply for result in own] for own in results] == [list(numbers) for numbers in submissions]
+    assert [len(batch) for batch in executor.batches] == [6, 1]
+
+
 async def test_batches_are_bounded_and_as_many_fly_as_allowed() -> None:
     executor = RecordingExecutor()
     group_commit = GroupCommit(executor.run, max_in_flight=2, max_batch=4)

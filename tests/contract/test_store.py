@@ -295,3 +295,46 @@ async def test_a_refusal_that_nobody_waits_for_is_no_error(store: RedisStore, ca
     del late
     gc.collect()
     assert not caplog.records
+
+
+async def test_several_records_of_one_shard_are_written_and_read_together(store: RedisStore) -> None:
+    sessions = [("tenant", f"{number}") for number in range(5)]
+    created = [
+        await store.create(*session, make_record(state=bytes([number]))) for number, session in enumerate(sessions)
+    ]
+    written = await store.write_many(
+        [(session, stepped(record)) for session, record in zip(sessions, created, strict=True)]
+    )
+    assert [record.step for record in written if isinstance(record, Record)] == [1] * 5
+    assert await store.read_many(sessions) == written
+
+
+async def test_of_several_writes_only_the_one_that_lost_its_race_fails(store: RedisStore) -> None:
+    sessions = [("tenant", f"{number}") for number in range(3)]
+    created = [await store.create(*session, make_record()) for session in sessions]
+    await store.write(*sessions[1], stepped(created[1]))
+    results = await store.write_many(
+        [(session, stepped(record)) for session, record in zip(sessions, created, strict=True)]
+    )
+    assert [type(result) for result in results] == [Record, WriteConflict, Record]
+
+
+async def test_of_several_reads_each_gets_its_own_record_or_error(store: RedisStore) -> None:
+    there, ended, _ = sessions = [("tenant", f"{name}") for name in ("there", "ended", "missing")]
+    record = await store.create(*there, make_record())
+    await store.create(*ended, make_record())
+    await store.end(*ended)
+    results = await store.read_many(sessions)
+    assert results[0] == record
+    assert isinstance(results[1], SessionEnded)
+    assert results[2] is None
+
+
+async def test_writes_of_several_records_renew_their_index_entries(store: RedisStore) -> None:
+    session = ("tenant", "id")
+    created = await store.create(*session, make_record())
+    later = replace(created, step=1, expires_at=created.expires_at + 1_000_000)
+    await store.write_many([(session, later)])
+    await store.aclose()
+    page = await store.list("tenant", None, 10, None)
+    assert [(name, summary.step) for name, summary in page.sessions] == [("id", 1)]

@@ -76,16 +76,14 @@ class VersionResolver:
         """
         return await self._with_refresh(partial(self._version_for_session, record))
 
-    def is_loaded(self, record: Record) -> bool:
-        """Return whether the version of a session is loaded in this worker."""
-        return self._loaded_version(record) is not None
-
-    def _loaded_version(self, record: Record) -> ModelVersion | None:
-        name = (record.model, record.version)
-        for version in self._engine.versions():
-            if version.fingerprint == record.fingerprint and _name_of(version) == name:
-                return version
-        return None
+    def loaded(self, record: Record) -> ModelVersion | None:
+        """Return the version that a session runs on if this worker has loaded it, else None."""
+        version = self._engine.find(record.model, record.version)
+        if version is None or version.fingerprint != record.fingerprint:
+            return None
+        if not self.availability.is_open(version):
+            self.recently_used.add(version.version_key)
+        return version
 
     async def _with_refresh(self, find: Callable[[], T]) -> T:
         """Return the result of `find`; if it finds nothing, refresh and try once more."""
@@ -139,12 +137,10 @@ class VersionResolver:
         )
 
     def _version_for_session(self, record: Record) -> ModelVersion:
-        loaded = self._loaded_version(record)
-        if loaded is None:
+        version = self.loaded(record)
+        if version is None:
             raise self._missing(record)
-        if not self.availability.is_open(loaded):
-            self.recently_used.add(loaded.version_key)
-        return loaded
+        return version
 
     def _missing(self, record: Record) -> ModelNotReady | ModelVersionGone:
         """Return the error for a session whose version is not loaded here."""
@@ -153,13 +149,12 @@ class VersionResolver:
             return ModelNotReady(
                 f"{name}, on which the session runs, is not loaded here yet", applied="no", step=record.step
             )
-        for loaded in self._engine.versions():
-            if _name_of(loaded) == (record.model, record.version):
-                message = (
-                    f"{name} was changed in place: the session's state belongs to fingerprint "
-                    f"{record.fingerprint[:12]}..., served is {loaded.fingerprint[:12]}..."
-                )
-                break
+        changed = self._engine.find(record.model, record.version)
+        if changed is not None:
+            message = (
+                f"{name} was changed in place: the session's state belongs to fingerprint "
+                f"{record.fingerprint[:12]}..., served is {changed.fingerprint[:12]}..."
+            )
         else:
             message = f"{name}, on which the session runs, is no longer served"
         return ModelVersionGone(message, applied="no", step=record.step)

@@ -8,8 +8,8 @@ from service.application.ports import Clock, Engine, SessionObserver, StateStore
 from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.creation import Created, IdempotentCreate, SessionFactory
-from service.application.sessions.locks import SessionLocks
 from service.application.sessions.request_digest import digest
+from service.application.sessions.turns import SessionTurns
 from service.domain.errors import InvalidRequest, SessionExpired, SessionNotFound, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Input, Json, OpenSession
@@ -35,7 +35,7 @@ class Sessions:
     models: VersionResolver
     engine: Engine
     store: StateStore
-    locks: SessionLocks
+    turns: SessionTurns
     observer: SessionObserver
     clock: Clock
     creations: SessionFactory
@@ -118,7 +118,7 @@ class Sessions:
 
     async def renew(self, context: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
         """Set a new time to live, counted from now."""
-        async with self.locks.acquire(session_id, context.deadline):
+        async with self.turns.hold((context.tenant, session_id), context.deadline):
             while True:
                 record = await self.record(context, session_id)
                 expires_at = self.clock.now() + 1000 * ttl_seconds

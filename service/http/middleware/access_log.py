@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from typing import Literal, TypeAlias
 
 from starlette.types import Scope
 
@@ -11,6 +12,9 @@ from service.http.middleware.response import ResponseStart
 
 log = logging.getLogger("unroll.access")
 
+#: Which requests are logged: all, those that were answered with a status of 400 or more, or none.
+AccessLog: TypeAlias = Literal["all", "errors", "off"]
+
 #: Codes of requests that were refused for lack of room or of time.
 SHED_CODES = frozenset({Overloaded.code, ShuttingDown.code, DeadlineExceeded.code})
 #: Other methods share one label, for clients choose the method's name.
@@ -19,14 +23,18 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 UNLOGGED_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
-def report(observer: RequestObserver, scope: Scope, response: ResponseStart, seconds: float) -> None:
-    """Count and log a request that has ended after `seconds`."""
+def report(
+    observer: RequestObserver, scope: Scope, response: ResponseStart, seconds: float, access_log: AccessLog
+) -> None:
+    """Count a request that has ended after `seconds`, and log it if `access_log` says so."""
     route = getattr(scope.get("route"), "path", "unmatched")
     method = scope["method"] if scope["method"] in METHODS else "other"
     code = scope["state"].get("error_code")
     observer.request(route, method, response.status, seconds)
     if code in SHED_CODES:
         observer.shed(code)
+    if access_log == "off" or (access_log == "errors" and response.status < HTTPStatus.BAD_REQUEST):
+        return
     level = _level(route, response.status, code)
     if log.isEnabledFor(level):
         request = {"request_id": response.request_id.decode(), "method": method, "route": route}

@@ -6,12 +6,14 @@ import contextlib
 from starlette.types import Message, Receive
 
 from service.application.deadlines import Deadline
-from service.domain.errors import BodyTooLarge
+from service.domain.errors import BodyTooLarge, ShuttingDown
 from service.http.middleware.disconnects import DisconnectWatcher
 from service.http.middleware.headers import Headers
 
 #: How long a client whose request is refused may take to send the rest of its body.
 DISCARD_SECONDS = 1.0
+#: Message of the cancellation of a request whose body is late.
+_LATE = "the body is late"
 
 
 class RequestBody:
@@ -52,8 +54,7 @@ class RequestBody:
         """Receive the next part of the body. Raises BodyTooLarge, DeadlineExceeded, ShuttingDown."""
         if self._deadline is None:
             return await self._receive()
-        async with self._deadline.enforce():
-            message = await self._receive()
+        message = await self._receive_in_time(self._deadline)
         self.complete = not message.get("more_body", False)
         self._received += len(message.get("body", b""))
         if self._received > self._max_bytes:
@@ -62,6 +63,21 @@ class RequestBody:
             self._deadline = None
             self._watcher = DisconnectWatcher(self._receive)
         return message
+
+    async def _receive_in_time(self, deadline: Deadline) -> Message:
+        """Receive one message. Raises DeadlineExceeded, ShuttingDown."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is a coroutine
+        timer = asyncio.get_running_loop().call_later(deadline.remaining(), task.cancel, _LATE)
+        try:
+            return await self._receive()
+        except asyncio.CancelledError as error:
+            if _LATE in error.args:
+                task.uncancel()
+                raise deadline.exceeded("no") from None
+            raise ShuttingDown("this worker had to stop before the request was done", applied="no") from None
+        finally:
+            timer.cancel()
 
     async def discard(self) -> None:
         """Receive the rest of the body and drop it, so that the connection can be closed after the response."""

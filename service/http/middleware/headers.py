@@ -1,13 +1,16 @@
 """Request headers that any request may carry: its id and its timeout."""
 
+import random
 import re
-import secrets
 from collections.abc import Mapping
 
 from service.domain.errors import InvalidRequest
 
 #: Lower-case names and their values, as ASGI hands them over. Of a header that is repeated, the last one.
 Headers = Mapping[bytes, bytes]
+
+#: Request ids are unique, not secret. Seeded from the operating system in every process that imports this.
+_RANDOM = random.Random()
 
 MAX_TIMEOUT_MS = 600_000
 REQUEST_ID = re.compile(rb"[\x20-\x7e]{1,256}")
@@ -16,8 +19,10 @@ MILLISECONDS = re.compile(r"[0-9]{1,9}")
 
 def request_id(headers: Headers) -> bytes:
     """Return the client's X-Request-Id if it is printable and has at most 256 characters, else a new one."""
-    client_id = headers.get(b"x-request-id", b"")
-    return client_id if REQUEST_ID.fullmatch(client_id) else b"req_%b" % secrets.token_hex(12).encode()
+    client_id = headers.get(b"x-request-id")
+    if client_id is not None and REQUEST_ID.fullmatch(client_id):
+        return client_id
+    return b"req_%024x" % _RANDOM.getrandbits(96)
 
 
 def timeout(headers: Headers) -> float | None:

@@ -11,6 +11,7 @@ from service.application.deadlines import Deadline
 from service.application.ports import Clock, RequestObserver
 from service.application.request_context import RequestContext
 from service.http.middleware import access_log, error_responses
+from service.http.middleware.access_log import AccessLog
 from service.http.middleware.admission_rules import is_exempt, opens_session
 from service.http.middleware.authentication import authenticate
 from service.http.middleware.body import RequestBody
@@ -25,6 +26,7 @@ class RequestSettings:
     max_body_bytes: int
     request_timeout_seconds: float
     keys: dict[str, str] = field(default_factory=dict)
+    access_log: AccessLog = "errors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         started = self.clock.monotonic()
-        scope.setdefault("state", {})
-        headers = dict(scope["headers"])
+        headers: Headers = dict(scope["headers"])
+        scope.setdefault("state", {})["headers"] = headers
         body = RequestBody(receive, headers, self.settings.max_body_bytes)
         response = ResponseStart(send, request_id(headers), body, self.admission)
         self.observer.in_flight(1)
@@ -57,7 +59,8 @@ class RequestMiddleware:
         finally:
             body.release()
             self.observer.in_flight(-1)
-            access_log.report(self.observer, scope, response, self.clock.monotonic() - started)
+            seconds = self.clock.monotonic() - started
+            access_log.report(self.observer, scope, response, seconds, self.settings.access_log)
 
     async def _admit(self, scope: Scope, headers: Headers, body: RequestBody, response: ResponseStart) -> None:
         """Run the application under a permit, on behalf of the request's tenant and until its deadline."""

@@ -8,6 +8,7 @@ from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.http.dependencies import ContextDependency, Services, ServicesDependency
 from service.http.json_body import StrictRoute
+from service.http.json_response import JsonResponse
 from service.http.schemas import requests, responses
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute, responses=responses.ERRORS)
@@ -67,7 +68,7 @@ async def _one_or_many(
 
 
 def _json(value: Json) -> Response:
-    return Response(encode(value), media_type="application/json")
+    return JsonResponse(encode(value))
 
 
 def _model(versions: list[ModelVersion]) -> dict[str, Json]:

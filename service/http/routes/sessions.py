@@ -6,11 +6,12 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from service.application.sessions.creation import Created
 from service.application.sessions.serializers import StepResponse, encode
-from service.application.sessions.steps import Step
+from service.application.sessions.step_item import Step
 from service.domain.errors import UnrollError
 from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.errors import envelope
 from service.http.json_body import OCTETS, StrictRoute, octets
+from service.http.json_response import JsonResponse
 from service.http.schemas import requests, responses
 
 router = APIRouter(
@@ -36,7 +37,7 @@ async def list_sessions(
     services: ServicesDependency, context: ContextDependency, query: Annotated[requests.ListQuery, Query()]
 ) -> Response:
     """Live sessions, newest first."""
-    return _json(encode(await services.sessions.list(context, query.model, query.limit, query.cursor)))
+    return JsonResponse(encode(await services.sessions.list(context, query.model, query.limit, query.cursor)))
 
 
 @router.post("/steps", response_model=responses.StepResults, summary="Advance many sessions")
@@ -44,7 +45,7 @@ async def step_many(body: requests.StepsBody, services: ServicesDependency, cont
     """Steps of many sessions in one request; each succeeds or fails for itself."""
     results = await services.steps.apply_all(context, [item.to_step() for item in body.steps])
     parts = [encode(envelope(result)) if isinstance(result, UnrollError) else result.body for result in results]
-    return _json(b'{"results":[' + b",".join(parts) + b"]}")
+    return JsonResponse(b'{"results":[' + b",".join(parts) + b"]}")
 
 
 @router.post(
@@ -72,7 +73,7 @@ async def import_session(
 @router.get("/{session_id}", response_model=responses.Session, summary="Describe a session")
 async def get_session(session_id: str, services: ServicesDependency, context: ContextDependency) -> Response:
     """Where the session stands; does not renew it."""
-    return _json(encode(await services.sessions.get(context, session_id)))
+    return JsonResponse(encode(await services.sessions.get(context, session_id)))
 
 
 @router.patch("/{session_id}", response_model=responses.Session, summary="Renew a session")
@@ -80,7 +81,7 @@ async def patch_session(
     session_id: str, body: requests.PatchSession, services: ServicesDependency, context: ContextDependency
 ) -> Response:
     """A new time to live, counted from now."""
-    return _json(encode(await services.sessions.renew(context, session_id, body.ttl_seconds)))
+    return JsonResponse(encode(await services.sessions.renew(context, session_id, body.ttl_seconds)))
 
 
 @router.delete("/{session_id}", status_code=204, summary="End a session")
@@ -153,12 +154,8 @@ async def export_state(session_id: str, services: ServicesDependency, context: C
     return response
 
 
-def _json(content: bytes) -> Response:
-    return Response(content, media_type="application/json")
-
-
 def _step_response(result: StepResponse) -> Response:
-    response = _json(result.body)
+    response = JsonResponse(result.body)
     if result.replayed:
         response.headers["Unroll-Replayed"] = "true"
     return response

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from service.application.sessions.sessions import NewSession
 from service.application.sessions.state_transfer import StateImport
-from service.application.sessions.steps import Step
+from service.application.sessions.step_item import Step
 from service.domain.operations import Generate, Predict, Score
 from service.domain.sessions import Durability
 from service.http.schemas.inputs import Input, LookInput

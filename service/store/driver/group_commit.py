@@ -19,18 +19,27 @@ Run = Callable[[Sequence[Command], float], Awaitable[list[CommandResult]]]
 
 @dataclass(slots=True, eq=False)
 class _Submission:
-    command: Command
+    """Commands that were submitted together, and the future of their results."""
+
+    commands: Sequence[Command]
     deadline: float
-    result: asyncio.Future[CommandResult]
+    results: asyncio.Future[list[CommandResult]]
     sent: bool = False
 
+    @property
+    def writes(self) -> bool:
+        return any(command.writes for command in self.commands)
+
     def fail(self, reason: str, *, sent: bool) -> None:
-        if not self.result.done():
-            self.result.set_exception(translate(ReplyLost(reason, sent=sent), writes=self.command.writes))
+        if not self.results.done():
+            self.results.set_exception(translate(ReplyLost(reason, sent=sent), writes=self.writes))
 
 
 class GroupCommit:
-    """Runs queued commands in batches of up to `max_batch`; `max_in_flight` batches run at a time."""
+    """Runs queued commands in batches; `max_in_flight` batches run at a time.
+
+    A batch is full with `max_batch` commands; commands that were submitted together are never parted.
+    """
 
     def __init__(self, run: Run, max_in_flight: int = 1, max_batch: int = 256) -> None:
         self._run = run
@@ -45,8 +54,12 @@ class GroupCommit:
 
     async def submit(self, command: Command, deadline: float) -> CommandResult:
         """Return the command's result. Raises StoreUnavailable if there is none by `deadline`."""
+        return (await self.submit_all([command], deadline))[0]
+
+    async def submit_all(self, commands: Sequence[Command], deadline: float) -> list[CommandResult]:
+        """Return the results of commands that share a round trip. Raises as `submit`."""
         loop = asyncio.get_running_loop()
-        submission = _Submission(command, deadline, loop.create_future())
+        submission = _Submission(commands, deadline, loop.create_future())
         self._waiting.append(submission)
         if not self._scheduled:
             self._scheduled = True
@@ -55,7 +68,7 @@ class GroupCommit:
         if deadline < self._timer_at:
             self._set_timer(deadline)
         try:
-            return await submission.result
+            return await submission.results
         finally:
             self._unsettled.discard(submission)
 
@@ -76,7 +89,7 @@ class GroupCommit:
         for submission in self._unsettled:
             if submission.deadline <= now:
                 submission.fail("no answer in time", sent=submission.sent)
-        unsettled = (submission for submission in self._unsettled if not submission.result.done())
+        unsettled = (submission for submission in self._unsettled if not submission.results.done())
         self._set_timer(min((submission.deadline for submission in unsettled), default=inf))
 
     def _start_batches(self) -> None:
@@ -92,13 +105,15 @@ class GroupCommit:
     def _next_batch(self) -> list[_Submission]:
         now = asyncio.get_running_loop().time()
         batch: list[_Submission] = []
-        while self._waiting and len(batch) < self._max_batch:
+        commands = 0
+        while self._waiting and commands < self._max_batch:
             submission = self._waiting.popleft()
             if submission.deadline <= now:
                 submission.fail("its turn did not come in time", sent=False)
-            elif not submission.result.done() or submission.command.writes:  # a cancelled read needs no reply
+            elif not submission.results.done() or submission.writes:  # a cancelled read needs no reply
                 submission.sent = True
                 batch.append(submission)
+                commands += len(submission.commands)
         return batch
 
     def _on_batch_done(self, batch_task: asyncio.Task[None]) -> None:
@@ -110,10 +125,13 @@ class GroupCommit:
         try:
             # The latest deadline: a command with little time left must not shorten the time of the others.
             deadline = max(submission.deadline for submission in batch)
-            results = await self._run([submission.command for submission in batch], deadline)
-            for submission, result in zip(batch, results, strict=True):
-                if not submission.result.done():
-                    submission.result.set_result(result)
+            results = await self._run([command for submission in batch for command in submission.commands], deadline)
+            start = 0
+            for submission in batch:
+                end = start + len(submission.commands)
+                if not submission.results.done():
+                    submission.results.set_result(results[start:end])
+                start = end
         finally:
             for submission in batch:
                 submission.fail("its round trip failed", sent=True)
@@ -128,12 +146,20 @@ class ShardedGroupCommit:
         self._max_in_flight = max_in_flight
         self._by_shard: dict[str, GroupCommit] = {}
 
+    def shard_of(self, key: str) -> str:
+        """Return the name of the shard of a key."""
+        return self._shard_of(key)
+
     async def submit(self, command: Command, deadline: float) -> CommandResult:
         """Return the command's result. Raises StoreUnavailable if there is none by `deadline`."""
-        shard = self._shard_of(command.key)
+        return (await self.submit_all([command], deadline))[0]
+
+    async def submit_all(self, commands: Sequence[Command], deadline: float) -> list[CommandResult]:
+        """Return the results of commands for the shard of the first one. Raises as `submit`."""
+        shard = self._shard_of(commands[0].key)
         if shard not in self._by_shard:
             self._by_shard[shard] = GroupCommit(self._run, self._max_in_flight)
-        return await self._by_shard[shard].submit(command, deadline)
+        return await self._by_shard[shard].submit_all(commands, deadline)
 
     async def drain(self) -> None:
         """Return when no command is queued or running."""

@@ -8,22 +8,24 @@ from service.application.deadlines import Deadline
 from service.application.model_versions.resolver import VersionResolver
 from service.application.request_context import RequestContext
 from service.application.sessions.creation import Created, SessionFactory
-from service.application.sessions.locks import SessionLocks
 from service.application.sessions.sessions import NewSession, Sessions
 from service.application.sessions.state_transfer import StateImport, StateTransfer
-from service.application.sessions.steps import Step, Steps
+from service.application.sessions.step_item import Step
+from service.application.sessions.step_pipeline import StepPipeline
+from service.application.sessions.steps import Steps
+from service.application.sessions.turns import SessionTurns
 from service.domain.models import ModelVersion
 from service.domain.operations import Predict, PredictOptions, TextInput
 from service.domain.sessions import Record
-from tests.fakes import AddingEngine, CountingObserver, ManualClock, MemoryStore, NumberFiles
+from tests.fakes import AddingEngine, CountingObserver, DateClock, MemoryStore, NumberFiles
 
 
 class World:
     """One worker; another `World` on the same store is a second one."""
 
-    def __init__(self, store: MemoryStore | None = None) -> None:
-        self.engine, self.store = AddingEngine(), store or MemoryStore()
-        self.observer, self.clock, self.locks = CountingObserver(), ManualClock(), SessionLocks()
+    def __init__(self, store: MemoryStore | None = None, engine: AddingEngine | None = None) -> None:
+        self.engine, self.store = engine or AddingEngine(), store or MemoryStore()
+        self.observer, self.clock, self.turns = CountingObserver(), DateClock(), SessionTurns()
         models, self.files = VersionResolver(self.engine), NumberFiles()
         creations = SessionFactory(
             engine=self.engine, store=self.store, observer=self.observer, clock=self.clock, durability="memory"
@@ -32,21 +34,21 @@ class World:
             models=models,
             engine=self.engine,
             store=self.store,
-            locks=self.locks,
+            turns=self.turns,
             observer=self.observer,
             clock=self.clock,
             creations=creations,
         )
         self.transfers = StateTransfer(sessions=self.sessions, creations=creations, models=models, files=self.files)
-        self.steps = Steps(
-            sessions=self.sessions,
+        pipeline = StepPipeline(
             models=models,
             engine=self.engine,
             store=self.store,
-            locks=self.locks,
+            turns=self.turns,
             observer=self.observer,
             clock=self.clock,
         )
+        self.steps = Steps(sessions=self.sessions, models=models, engine=self.engine, pipeline=pipeline)
 
     def context(self, tenant: str = "public", seconds: float = 30) -> RequestContext:
         return RequestContext(tenant, Deadline.after(self.clock, seconds))

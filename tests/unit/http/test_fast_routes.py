@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.application.admission import Admission
 from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import StepResponse
-from service.application.sessions.steps import Step
+from service.application.sessions.step_item import Step
 from service.domain.errors import SessionNotFound, StepConflict
 from service.http.app import create_api
 from service.http.fast_routes import FastRouteMiddleware

@@ -8,7 +8,7 @@ import pytest
 from service.application.predictions import Predictions
 from service.application.sessions.sessions import NewSession
 from service.application.sessions.state_transfer import StateImport
-from service.application.sessions.steps import Step
+from service.application.sessions.step_item import Step
 from service.domain.errors import (
     DeadlineExceeded,
     IdempotencyKeyReused,

@@ -9,7 +9,7 @@ import pytest
 
 from service.application.deadlines import DEPARTED
 from service.application.sessions.idempotency import REMEMBERED_KEYS
-from service.application.sessions.steps import Step
+from service.application.sessions.step_item import Step
 from service.domain.errors import (
     DeadlineExceeded,
     DurabilityNotReached,
@@ -112,7 +112,7 @@ async def test_overlapping_steps_are_applied_in_arrival_order() -> None:
     answers = await asyncio.gather(*(world.step(session_id, number) for number in range(20)))
     assert [answer["step"] for answer in answers] == list(range(1, 21))
     assert answers[-1]["output"] == {"value": folded(*range(20))}
-    assert len(world.locks) == 0
+    assert len(world.turns) == 0
 
 
 async def test_a_lost_race_is_computed_again_from_the_fresh_state() -> None:
@@ -265,7 +265,7 @@ async def test_a_cancelled_request_does_not_block_those_behind_it() -> None:
     first.cancel()
     world.engine.hold.set()
     assert (await third)["output"] == {"value": folded(3)}
-    assert len(world.locks) == 0
+    assert len(world.turns) == 0
     for cancelled in (first, second):
         with pytest.raises(ShuttingDown):
             await cancelled
@@ -293,7 +293,7 @@ async def test_a_step_whose_client_has_gone_is_neither_applied_nor_counted_as_fa
     for session_id in sessions:
         assert (await world.step(session_id, 2))["step"] == 1
     assert {name: count for name, count in world.observer.counts.items() if "step" in name} == {"step applied": 3}
-    assert len(world.locks) == 0
+    assert len(world.turns) == 0
 
 
 @pytest.mark.parametrize("failure", [InvalidRequest("no"), StoreUnavailable("away")])

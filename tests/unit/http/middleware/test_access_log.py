@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message
 
 from service.application.admission import Admission
-from service.http.middleware.access_log import report
+from service.http.middleware.access_log import AccessLog, report
 from service.http.middleware.body import RequestBody
 from service.http.middleware.response import ResponseStart
 from tests.fakes import CountingObserver
@@ -22,12 +22,14 @@ async def _no_send(_message: Message) -> None:
     raise AssertionError("nothing is sent here")
 
 
-def _report(route: str, status: int, code: str | None = None, method: str = "POST") -> CountingObserver:
+def _report(
+    route: str, status: int, code: str | None = None, method: str = "POST", access_log: AccessLog = "all"
+) -> CountingObserver:
     observer = CountingObserver()
     response = ResponseStart(_no_send, b"req_1", RequestBody(_no_receive, {}, 0), Admission(1))
     response.status = status
     scope: dict[str, Any] = {"method": method, "route": SimpleNamespace(path=route), "state": {"error_code": code}}
-    report(observer, scope, response, 0.0123456)
+    report(observer, scope, response, 0.0123456, access_log)
     return observer
 
 
@@ -74,3 +76,17 @@ def test_a_method_of_the_clients_own_is_not_logged_by_its_name(caplog: pytest.Lo
     caplog.set_level("DEBUG", logger="unroll.access")
     _report("/v1/models", 405, "method_not_allowed", method="BREW")
     assert caplog.records[0].__dict__["method"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("access_log", "logged"),
+    [("all", [200, 399, 400, 500]), ("errors", [400, 500]), ("off", [])],
+)
+def test_the_setting_chooses_which_requests_are_logged(
+    access_log: AccessLog, logged: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="unroll.access")
+    for status in (200, 399, 400, 500):
+        observer = _report("/v1/models", status, access_log=access_log)
+        assert observer.counts[f"request /v1/models {status}"] == 1
+    assert [record.__dict__["status"] for record in caplog.records] == logged

@@ -1,0 +1,80 @@
+"""A step on its way through the pipeline, as plain data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.application.deadlines import Deadline
+from service.application.sessions.idempotency import RequestIdentity
+from service.application.sessions.request_digest import digest
+from service.application.sessions.serializers import StepResponse
+from service.domain.errors import Applied, UnrollError
+from service.domain.models import ModelVersion
+from service.domain.operations import Generate, Predict
+from service.domain.sessions import Record, SessionKey
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Request to advance a session. `step` is the expected step count, `key` the Idempotency-Key."""
+
+    session_id: str
+    operation: Predict | Generate
+    step: int | None = None
+    key: str | None = None
+
+    def identity(self) -> RequestIdentity:
+        """Return the identity by which a repetition of this request is recognised.
+
+        A request with neither a key nor a step count is no repetition of any other, so it needs no digests.
+        """
+        if self.step is None and self.key is None:
+            return RequestIdentity(None, b"", b"")
+        key = b"" if self.key is None else digest("key", self.key)
+        return RequestIdentity(self.step, key, digest("step", self.operation, self.step))
+
+
+@dataclass(slots=True, eq=False)
+class StepItem:
+    """A step in the pipeline. Stages fill it in; `result` is set once, by whichever stage ends it.
+
+    Attributes:
+        time_limit: the deadline of the request.
+        on_result: called once, when `result` is set.
+        applied: whether the step took effect, as far as is known.
+        in_turn: whether the item holds the turn of its session.
+        committing: whether its record is being written. Until the store has answered, the turn is not given up.
+        record: the record that the step continues from.
+        next_record: the record that it leaves.
+        answer: the body of the response, which is sent once `next_record` is stored.
+    """
+
+    session: SessionKey
+    operation: Predict | Generate
+    identity: RequestIdentity
+    time_limit: Deadline
+    on_result: Callable[[], None]
+    result: StepResponse | UnrollError | None = None
+    applied: Applied = "no"
+    in_turn: bool = False
+    committing: bool = False
+    record: Record | None = None
+    model: ModelVersion | None = None
+    next_record: Record | None = None
+    answer: bytes = b""
+
+    @property
+    def deadline(self) -> float:
+        """The end of the time limit in seconds on the monotonic clock."""
+        return self.time_limit.at
+
+    def abandoned(self) -> bool:
+        """Return whether the step has ended, so that its operation need not run."""
+        return self.result is not None
+
+    def settle(self, result: StepResponse | UnrollError) -> bool:
+        """Set the result, and return whether it was the first one."""
+        if self.result is not None:
+            return False
+        self.result = result
+        self.on_result()
+        return True
