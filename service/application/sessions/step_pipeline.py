@@ -190,6 +190,9 @@ class StepPipeline:
             if item.result is None and self._attempt(item, partial(self._encode, item, outcome)):
                 encoded.append(item)
         for group in _grouped(encoded, self._commit_group):
+            for item in group:
+                # From here on the write is finished, whether anyone waits or not.
+                item.committing, item.applied = True, "unknown"
             self._spawn(group, self._commit(group))
 
     def _encode(self, item: StepItem, outcome: Outcome | Exception) -> None:
@@ -219,8 +222,6 @@ class StepPipeline:
 
     async def _commit(self, items: Sequence[StepItem]) -> None:
         """Write the next records; then answer those that are stored, and load again those that lost a race."""
-        for item in items:
-            item.committing, item.applied = True, "unknown"
         writes = [(item.session, item.next_record) for item in items if item.next_record is not None]
         try:
             results = await self._store.write_many(writes)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ import pytest
 from service.application.ports import Deliver, Job, ReadResult, WriteResult
 from service.application.sessions.serializers import StepResponse
 from service.application.sessions.step_item import Step
-from service.domain.errors import DeadlineExceeded, StoreUnavailable, UnrollError
+from service.domain.errors import DeadlineExceeded, ShuttingDown, StoreUnavailable, UnrollError
 from service.domain.models import ModelVersion
-from service.domain.operations import Operation, Outcome
+from service.domain.operations import Operation
 from service.domain.sessions import Record, SessionKey
 from tests.fakes import AddingEngine, MemoryStore
 from tests.unit.application.world import World, feed, folded
@@ -31,14 +32,15 @@ class PassEngine(AddingEngine):
     ) -> None:
         self.submitted.append((model, operation, state, job, deliver))
 
+    async def compute(self) -> Callable[[], None]:
+        """Run what was submitted, and return what delivers it."""
+        submitted, self.submitted = self.submitted, []
+        results = [(job, await self.run(model, operation, state)) for model, operation, state, job, _ in submitted]
+        return partial(submitted[0][-1], results)
+
     async def run_pass(self) -> None:
         """Run what was submitted, and deliver it."""
-        submitted, self.submitted = self.submitted, []
-        results: list[tuple[Job, Outcome | Exception]] = [
-            (job, await self.run(model, operation, state)) for model, operation, state, job, _ in submitted
-        ]
-        if submitted:
-            submitted[0][-1](results)
+        (await self.compute())()
 
 
 @dataclass
@@ -165,6 +167,19 @@ async def test_a_step_whose_write_outlasts_its_deadline_keeps_the_next_one_waiti
     await until(lambda: running.engine.submitted)
     await running.engine.run_pass()
     assert value_of((await following)[0]) == folded(1, 1)
+
+
+async def test_a_request_that_is_cancelled_as_its_pass_ends_is_not_told_that_its_step_was_not_applied() -> None:
+    running = Running.over(OneShard())
+    task = await running.start([await running.world.session()])
+    deliver = await running.engine.compute()
+    task.cancel()  # takes effect in the next turn of the event loop, in which the write begins
+    deliver()
+    result = (await task)[0]
+    await running.world.steps.drain()
+    assert isinstance(result, ShuttingDown)
+    assert result.applied == "unknown"
+    assert next(iter(running.store.records.values())).step == 1  # type: ignore[union-attr]
 
 
 async def test_a_failed_read_fails_all_steps_that_it_was_for_and_no_other() -> None:
