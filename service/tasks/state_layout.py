@@ -1,7 +1,7 @@
 """Layout of a session's state in one row: the tensors of config.json's `state`, one after the other."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, prod
+from math import prod
 
 import numpy as np
 import torch
@@ -42,8 +42,7 @@ class StateLayout:
             size = self.state_bytes
             raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {size}; the record is kept")
         row = np.frombuffer(bytearray(raw), "<f4")
-        # A product of the row with itself is finite only if each number is; it takes a third of the time of `isfinite`.
-        if not isfinite(np.dot(row, row)) and not np.isfinite(row).all():
+        if not np.logical_and.reduce(np.isfinite(row)):  # faster than `all()`, which goes through Python
             raise StateCorrupted("the stored state holds a number that is not finite; the record is kept")
         return torch.from_numpy(row)
 
