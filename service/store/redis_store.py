@@ -17,7 +17,7 @@ from service.store.index.index import SessionIndex, extend_indexed_until
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
 from service.store.record.cache import RecordCache
-from service.store.session_records import ReadResult, SessionRecords, WriteResult
+from service.store.session_records import ReadResult, SessionRecords, WriteResult, value_or_raise, was_written
 from service.store.shared_secret import SharedSecret
 from service.store.supervision import Operations
 
@@ -107,10 +107,10 @@ class RedisStore:
         return await (self._operations.shield(write) if reindex else write)
 
     async def _write(self, session: SessionKey, record: Record, *, reindex: bool) -> Record:
-        written = await self._records.write(session, record)
-        if reindex:
-            await self._records.extend_index(session, written)
-        return written
+        result = (await self._records.write_many([(session, record)]))[0]
+        if reindex and was_written(result):
+            await self._records.extend_index(session, record)
+        return value_or_raise(result)
 
     async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
         """Return the results of writing several records of one server and durability, errors among them.
@@ -121,9 +121,9 @@ class RedisStore:
         results = await self._operations.observe_many(
             "write", self._records.write_many([(session, record) for session, record, _ in extended])
         )
-        for (session, _, reindex), result in zip(extended, results, strict=True):
-            if reindex and isinstance(result, Record):
-                self._operations.start(self._records.extend_index(session, result))
+        for (session, record, reindex), result in zip(extended, results, strict=True):
+            if reindex and was_written(result):
+                self._operations.start(self._records.extend_index(session, record))
         return results
 
     async def confirm(self, tenant: str, session_id: str, record: Record) -> None:

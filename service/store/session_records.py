@@ -81,7 +81,7 @@ class SessionRecords:
 
     async def read(self, session: SessionKey) -> Record | None:
         """Return the record, or None. Raises SessionEnded, StateCorrupted and StoreUnavailable."""
-        return _value_or_raise((await self.read_many([session]))[0])
+        return value_or_raise((await self.read_many([session]))[0])
 
     async def read_many(self, sessions: Sequence[SessionKey]) -> list[ReadResult]:
         """Return the result of each read; the sessions lie on one shard."""
@@ -122,13 +122,6 @@ class SessionRecords:
         await self._add_to_index(tenant, session_id, record, deadline)
         _require_durable(record, result)
         return replace(record, token=data)
-
-    async def write(self, session: SessionKey, record: Record) -> Record:
-        """Replace the record whose token `record` carries, and return it with its new token.
-
-        Raises as `RedisStore.write`.
-        """
-        return _value_or_raise((await self.write_many([(session, record)]))[0])
 
     async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
         """Return the result of each write; the sessions lie on one shard and have one durability."""
@@ -227,7 +220,13 @@ def _capture(function: Callable[..., T], *arguments: Any) -> T | WriteConflict |
         return error
 
 
-def _value_or_raise(result: T | WriteConflict | UnrollError) -> T:
+def was_written(result: WriteResult) -> bool:
+    """Return whether a record was replaced, be it as durable as it demands or not."""
+    return isinstance(result, Record | DurabilityNotReached)
+
+
+def value_or_raise(result: T | WriteConflict | UnrollError) -> T:
+    """Return the value of a result. Raises the error that it is instead."""
     if isinstance(result, UnrollError | WriteConflict):
         raise result
     return result

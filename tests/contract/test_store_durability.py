@@ -1,7 +1,8 @@
 """Durability levels: waited for on the connection of the write, counted, and told when they are missed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
@@ -9,6 +10,7 @@ from redis.exceptions import ResponseError
 from store_support import await_replicas, follow, listen, make_client, make_record, stepped
 
 from service.domain.errors import DurabilityNotReached, WriteConflict
+from service.domain.sessions import Record
 from service.store import EmbeddedServer, RedisStore
 from service.store.driver.commands import Reply
 from service.store.driver.durability import DurabilityResult, Fsynced, Replicated
@@ -50,6 +52,33 @@ async def test_fsynced_is_missed_without_an_append_only_file(
     with pytest.raises(DurabilityNotReached):
         await store.confirm("tenant", "other", other)
     assert (await store.write("tenant", "id", stepped(created))).step == 1
+
+
+async def write_one(store: RedisStore, record: Record) -> None:
+    with pytest.raises(DurabilityNotReached):
+        await store.write("tenant", "id", record)
+
+
+async def write_as_one_of_many(store: RedisStore, record: Record) -> None:
+    (result,) = await store.write_many([(("tenant", "id"), record)])
+    assert isinstance(result, DurabilityNotReached)
+
+
+@pytest.mark.parametrize("write", [write_one, write_as_one_of_many])
+async def test_a_write_that_is_not_durable_enough_extends_its_index_entry(
+    store: RedisStore, client: Redis, prefix: str, write: Callable[[RedisStore, Record], Awaitable[None]]
+) -> None:
+    with pytest.raises(DurabilityNotReached):
+        await store.create("tenant", "id", make_record(durability="replicated"))
+    created = await store.read("tenant", "id")
+    assert created is not None
+    key = f"{prefix}:{{index:tenant}}:expiry"
+    ((_, before),) = await client.zrange(key, 0, -1, withscores=True)
+    longer = 10 * created.ttl_seconds
+    await write(store, replace(stepped(created), ttl_seconds=longer, expires_at=created.expires_at + 1000 * longer))
+    await store.aclose()
+    ((_, after),) = await client.zrange(key, 0, -1, withscores=True)
+    assert after - before > 1000 * created.ttl_seconds
 
 
 async def test_replicated_is_missed_without_a_replica_and_the_write_is_there(store: RedisStore) -> None:
