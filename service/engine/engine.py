@@ -186,8 +186,9 @@ class BatchingEngine:
         now = self._monotonic()
         self._observer.queue(len(self._batcher))
         batch = self._batcher.next(now)
-        late = DeadlineExceeded("the request's time was over before its turn came", applied="no")
-        _deliver([(entry, late) for entry in batch.expired])
+        if batch.expired:
+            late = DeadlineExceeded("the request's time was over before its turn came", applied="no")
+            _deliver([(entry, late) for entry in batch.expired])
         self._running = batch.members
         if batch.members:
             self._advance(batch.members, now)

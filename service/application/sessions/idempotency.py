@@ -54,6 +54,16 @@ def find_replay(record: Record, identity: RequestIdentity) -> bytes | None:
     return None
 
 
+def is_new_step(record: Record, identity: RequestIdentity) -> bool:
+    """Return whether the request is a step to apply to `record`, neither a repetition nor a conflict."""
+    if not identity.kept:
+        return True
+    try:
+        return find_replay(record, identity) is None
+    except (StepConflict, IdempotencyKeyReused):
+        return False
+
+
 def require_expected_step(record: Record, identity: RequestIdentity) -> None:
     """Raise StepConflict if the session is not at the step that the request expects."""
     if identity.step is not None and identity.step != record.step:

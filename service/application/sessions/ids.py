@@ -6,6 +6,8 @@ import hmac
 import secrets
 from functools import lru_cache
 
+from service.domain.errors import SessionNotFound
+
 PREFIX = "ses_"
 RANDOM_BYTES = 16
 MAC_BYTES = 9
@@ -31,6 +33,11 @@ class SessionIds:
     def verify(self, tenant: str, session_id: str) -> bool:
         """Return whether this service issued the id to this tenant."""
         return len(session_id) == LENGTH and _verify(self._secret, tenant, session_id)
+
+    def require(self, tenant: str, session_id: str) -> None:
+        """Raise SessionNotFound if this service did not issue the id to this tenant."""
+        if not self.verify(tenant, session_id):
+            raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
 
 
 @lru_cache(KNOWN_IDS)

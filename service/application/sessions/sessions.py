@@ -10,7 +10,7 @@ from service.application.sessions import serializers
 from service.application.sessions.creation import Created, IdempotentCreate, SessionFactory
 from service.application.sessions.request_digest import digest
 from service.application.sessions.turns import SessionTurns
-from service.domain.errors import InvalidRequest, SessionExpired, SessionNotFound, WriteConflict
+from service.domain.errors import InvalidRequest, SessionExpired, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Input, Json, OpenSession
 from service.domain.sessions import Durability, Record
@@ -48,10 +48,7 @@ class Sessions:
     async def find(self, tenant: str, session_id: str) -> Record:
         """Return the record of a session without a deadline. Raises as `record`."""
         await self._check_id(tenant, session_id)
-        record = await self.store.read(tenant, session_id)
-        if record is None:
-            raise SessionExpired(f"session {session_id} expired, or was lost with its store; create a new one")
-        return record
+        return require_live(session_id, await self.store.read(tenant, session_id))
 
     async def get(self, context: RequestContext, session_id: str) -> dict[str, Json]:
         """Return the Session object."""
@@ -142,8 +139,14 @@ class Sessions:
         return serializers.session_json(session_id, record, serializers.tasks_by_model(self.engine.versions()))
 
     async def _check_id(self, tenant: str, session_id: str) -> None:
-        if not (await self.creations.ids()).verify(tenant, session_id):
-            raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
+        (await self.creations.ids()).require(tenant, session_id)
+
+
+def require_live(session_id: str, record: Record | None) -> Record:
+    """Return the record that was read of a session. Raises SessionExpired if there is none."""
+    if record is None:
+        raise SessionExpired(f"session {session_id} expired, or was lost with its store; create a new one")
+    return record
 
 
 def _at_step(parent: Record, step: int | None) -> Record:

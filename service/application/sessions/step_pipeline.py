@@ -17,17 +17,16 @@ from service.application.deadlines import DeadlineSweeper
 from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, Engine, ReadResult, SessionObserver, StateStore
 from service.application.sessions import serializers
-from service.application.sessions.idempotency import find_replay, next_record
+from service.application.sessions.idempotency import find_replay, is_new_step, next_record
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.serializers import StepResponse
+from service.application.sessions.sessions import require_live
 from service.application.sessions.step_item import StepItem
 from service.application.sessions.turns import SessionTurns
 from service.domain.errors import (
     DurabilityNotReached,
     IdempotencyKeyReused,
     InternalError,
-    SessionExpired,
-    SessionNotFound,
     StepConflict,
     StoreUnavailable,
     UnrollError,
@@ -106,7 +105,8 @@ class StepPipeline:
     def _start(self, item: StepItem) -> None:
         record = self._store.cached(*item.session)
         model = None if record is None else self._models.loaded(record)
-        if record is None or model is None or not _is_new(item, record):
+        # Replays and conflicts are decided on the stored record.
+        if record is None or model is None or not is_new_step(record, item.identity):
             self._load_soon(item)
         else:
             self._run(item, record, model)
@@ -126,7 +126,7 @@ class StepPipeline:
 
     async def _load(self, items: Sequence[StepItem]) -> None:
         ids = SessionIds(await self._store.secret())
-        genuine = [item for item in items if self._attempt(item, partial(_check_id, item, ids))]
+        genuine = [item for item in items if self._attempt(item, partial(ids.require, *item.session))]
         records = await self._store.read_many([item.session for item in genuine]) if genuine else []
         for item, record in zip(genuine, records, strict=True):
             if item.result is None:
@@ -134,12 +134,11 @@ class StepPipeline:
 
     # decide
 
-    def _decide(self, item: StepItem, record: ReadResult) -> None:
+    def _decide(self, item: StepItem, stored: ReadResult) -> None:
         """Answer a repetition or a conflict from the stored record; run a new step."""
-        if isinstance(record, Exception):
-            raise record
-        if record is None:
-            raise SessionExpired(f"session {item.session[1]} expired, or was lost with its store; create a new one")
+        if isinstance(stored, Exception):
+            raise stored
+        record = require_live(item.session[1], stored)
         try:
             replay = find_replay(record, item.identity)
         except (StepConflict, IdempotencyKeyReused) as refusal:
@@ -296,21 +295,6 @@ def _grouped(items: Iterable[StepItem], key_of: Callable[[StepItem], Hashable]) 
     for item in items:
         groups[key_of(item)].append(item)
     return groups.values()
-
-
-def _is_new(item: StepItem, record: Record) -> bool:
-    """Return whether a step is a new one by a cached record. Replays and conflicts are decided on the stored one."""
-    if not item.identity.kept:
-        return True
-    try:
-        return find_replay(record, item.identity) is None
-    except (StepConflict, IdempotencyKeyReused):
-        return False
-
-
-def _check_id(item: StepItem, ids: SessionIds) -> None:
-    if not ids.verify(*item.session):
-        raise SessionNotFound(f"no session {item.session[1][:80]!r}: expected an id that this service gave you")
 
 
 def _outcome_of(error: UnrollError) -> str:
