@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
 from service.domain.operations import GenerateOptions, Json, Observation, Outcome
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.sampling import Logits, Sampler
+from service.tasks.next_word.session_state import Row
 from service.tasks.numbers import perplexity, round_digits
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
@@ -28,7 +28,7 @@ class TokenOutput:
     ids and logits of the most probable next tokens, if the operation requested any.
     """
 
-    state: Tensor
+    state: Row
     logits: Logits
     log_normaliser: float
     logprobs: list[float]
@@ -38,7 +38,7 @@ class TokenOutput:
 class ActiveOperation(Protocol):
     """The interface of an operation to the task and the engine."""
 
-    state: Tensor
+    state: Row
     finished: bool
 
     def next_ids(self, limit: int) -> Sequence[int]:
@@ -57,7 +57,7 @@ class ActiveOperation(Protocol):
 class FeedingOperation:
     """Feeds the encoded input and scores its tokens. The other operations derive from it."""
 
-    def __init__(self, encoded: EncodedText, state: Tensor) -> None:
+    def __init__(self, encoded: EncodedText, state: Row) -> None:
         self.state = state
         self.finished = False
         self._encoded = encoded
@@ -104,7 +104,7 @@ class PredictOperation(FeedingOperation):
     def __init__(
         self,
         encoded: EncodedText,
-        state: Tensor,
+        state: Row,
         vocabulary: Vocabulary,
         options: NextWordOptions,
         prefix: str | None = None,
@@ -161,7 +161,7 @@ class GenerateOperation(FeedingOperation):
     """
 
     def __init__(
-        self, encoded: EncodedText, state: Tensor, vocabulary: Vocabulary, options: GenerateOptions, end_id: int | None
+        self, encoded: EncodedText, state: Row, vocabulary: Vocabulary, options: GenerateOptions, end_id: int | None
     ) -> None:
         super().__init__(encoded, state)
         self._vocabulary = vocabulary
@@ -172,7 +172,7 @@ class GenerateOperation(FeedingOperation):
         self._generated: list[int] = []
         self._generated_logprobs: list[float] = []
         #: With stop texts: the states after the input and after each generated token.
-        self._states: list[Tensor] = []
+        self._states: list[Row] = []
         self._text: str | None = None
         self._finish_reason = "length"
 
@@ -183,7 +183,7 @@ class GenerateOperation(FeedingOperation):
     def _process_logits(self, output: TokenOutput) -> None:
         if self._options.stop:
             # A copy, since the row is a view that would keep the states of the whole batch in memory.
-            self._states.append(output.state.clone())
+            self._states.append(output.state.copy())
         if len(self._generated) == self._options.max_tokens:
             self.finished = True
             return

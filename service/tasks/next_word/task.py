@@ -18,6 +18,7 @@ from service.tasks.next_word.operations import (
     TokenOutput,
 )
 from service.tasks.next_word.requests import NextWordOptions
+from service.tasks.next_word.session_state import NextWordStateCodec, Row, stack
 from service.tasks.options import convert_options
 from service.tasks.state_layout import StateLayout
 from service.tasks.vocabulary import EncodedText, Vocabulary
@@ -59,18 +60,18 @@ class NextWordTask:
         self._network = network
         self._vocabulary = vocabulary
         self._layout = layout
-        self.state_codec = layout
+        self.state_codec = NextWordStateCodec(layout)
         self._limits = limits
         begin, end = special_tokens.get("begin"), special_tokens.get("end")
         self._end_id = None if end is None else vocabulary.token_to_id(end)
         self._initial = self._make_initial(None if begin is None else vocabulary.token_to_id(begin))
 
     @property
-    def initial_state(self) -> Tensor:
-        """The state (total,) before any input: zeros, or the state after the begin token if there is one."""
+    def initial_state(self) -> Row:
+        """The state before any input: zeros, or the state after the begin token if there is one."""
         return self._initial
 
-    def start(self, operation: Operation, state: Tensor) -> ActiveOperation:
+    def start(self, operation: Operation, state: Row) -> ActiveOperation:
         """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""
         if isinstance(operation, OpenSession):
             raise InvalidRequest(
@@ -87,7 +88,7 @@ class NextWordTask:
             return GenerateOperation(encoded, state, self._vocabulary, operation.options, self._end_id)
         return self._start_predict(operation, state)
 
-    def _start_predict(self, operation: Predict, state: Tensor) -> ActiveOperation:
+    def _start_predict(self, operation: Predict, state: Row) -> ActiveOperation:
         text_input = None if operation.input is None else require_text(operation.input)
         options = convert_options(operation.options, NextWordOptions, self.name)
         if text_input is None or not options.complete:
@@ -131,23 +132,22 @@ class NextWordTask:
             raise InvalidRequest(f"{field} is {count}: expected at most {limit}", param=field)
         raise InputTooLong(f"{field} has {count} tokens: expected at most {limit}", param=field)
 
-    def _make_initial(self, begin_id: int | None) -> Tensor:
+    def _make_initial(self, begin_id: int | None) -> Row:
         with torch.inference_mode():
             state = self._network.initial_recurrent_state(1)
             features = torch.zeros_like(self._network.step(torch.tensor([begin_id or 0]), state)[0])
             if begin_id is not None:
                 features, state = self._network.step(torch.tensor([begin_id]), state)
             logits = self._network.logits(features)
-            return self._join(state, features, logits.logsumexp(-1))[0].clone()
-
-    def _join(self, state: dict[str, Tensor], features: Tensor, log_normaliser: Tensor) -> Tensor:
-        return self._layout.concat({**state, "features": features, "log_normaliser": log_normaliser[:, None]})
+            log_normaliser = logits.logsumexp(-1, keepdim=True)
+            row = self._layout.concat({**state, "features": features, "log_normaliser": log_normaliser})[0]
+            return row.numpy().copy()
 
     def forward(self, batch: list[ActiveOperation]) -> list[TokenOutput]:
         """Feed the next tokens of all operations and return one output for each. Operations are not modified."""
         chunk = CHUNK_ALONE if len(batch) == 1 else CHUNK_SHARED
         tokens = [operation.next_ids(chunk) for operation in batch]
-        states = torch.stack([operation.state for operation in batch])
+        states = stack([operation.state for operation in batch])
         rows, logprobs = feed(self._network, self._layout, tokens, states)
         return self._outputs(batch, rows, logprobs)
 
@@ -159,7 +159,7 @@ class NextWordTask:
         state["log_normaliser"][:, 0] = normalisers  # a view of `rows`, which is changed too
         top_k = [operation.requested_top_k(len(fed)) for operation, fed in zip(batch, logprobs, strict=True)]
         top_tokens = self._top_tokens(top_k, logits)
-        outputs = zip(rows.unbind(), logits.numpy(), normalisers.tolist(), logprobs, strict=True)
+        outputs = zip(rows.numpy(), logits.numpy(), normalisers.tolist(), logprobs, strict=True)
         return [TokenOutput(*output, top_tokens.get(index)) for index, output in enumerate(outputs)]
 
     def _top_tokens(self, top_k: list[int], logits: Tensor) -> dict[int, tuple[list[int], list[float]]]:

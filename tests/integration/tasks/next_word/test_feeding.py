@@ -10,6 +10,7 @@ from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
 from service.tasks.next_word import feeding
 from service.tasks.next_word.feeding import feed
+from service.tasks.next_word.session_state import stack
 from service.tasks.next_word.task import NextWordTask
 from tests.folders import write_language_model
 from tests.rounding import LOGIT, assert_rounded
@@ -23,7 +24,7 @@ PASSES = 2 * 8 + 1
 
 def feed_token_by_token(task: NextWordTask, state: Tensor, tokens: list[int]) -> tuple[Tensor, list[float]]:
     """Feed tokens one by one and score each with the logits of the state before it."""
-    network, layout, logprobs = task._network, task.state_codec, []
+    network, layout, logprobs = task._network, task._layout, []
     for token in tokens:
         features = network.features_of(layout.split(state[None]))
         logprobs.append(float(network.logits(features).log_softmax(-1)[0, token]))
@@ -41,11 +42,12 @@ def test_states_that_are_fed_together_equal_those_fed_alone(
     _, task = load_task(write_language_model(tmp_path, "m", "1", **fields), TextLimits(64, 64))
     assert isinstance(task, NextWordTask)
     with torch.inference_mode():
-        starts = [feed_token_by_token(task, task.initial_state, [5 + index % 4])[0] for index in range(len(TOKENS))]
+        initial = stack([task.initial_state])[0]
+        starts = [feed_token_by_token(task, initial, [5 + index % 4])[0] for index in range(len(TOKENS))]
         for start in starts:
-            features = task._network.features_of(task.state_codec.split(start[None]))
+            features = task._network.features_of(task._layout.split(start[None]))
             start[-1] = task._network.logits(features).logsumexp(-1)[0]
-        states, logprobs = feed(task._network, task.state_codec, TOKENS, torch.stack(starts))
+        states, logprobs = feed(task._network, task._layout, TOKENS, torch.stack(starts))
         for index, tokens in enumerate(TOKENS):
             state, expected = feed_token_by_token(task, starts[index], tokens)
             assert_rounded(states[index], state, TERMS, PASSES)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from service.domain.errors import InputTooLong, InvalidRequest, ModelFolderError, OutOfVocabulary, StateCorrupted
 from service.domain.operations import (
@@ -19,10 +20,11 @@ from service.domain.operations import (
     Score,
     TextInput,
 )
-from service.engine.runner import run_operation
+from service.engine.runner import run_operation, run_timestep
 from service.model_folder.safetensors_io import read_tensor_file, write_tensor_file
 from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
+from service.tasks.next_word.session_state import stack
 from service.tasks.next_word.task import NextWordTask
 from tests.folders import WORDS, make_trainer, write_language_model
 from tests.rounding import LOGIT, PROBABILITY, assert_rounded
@@ -64,6 +66,10 @@ def run(task: NextWordTask, operation: Operation, state: bytes | None = None) ->
 def predict(task: NextWordTask, state: bytes | None = None, **fields: Any) -> Outcome:
     options = {name: fields.pop(name) for name in ("top_k", "complete") if name in fields}
     return run(task, Predict(TextInput(**fields) if fields else None, PredictOptions(**options)), state)
+
+
+def row(task: NextWordTask, state: bytes) -> Tensor:
+    return stack([task.state_codec.from_bytes(state)])[0]
 
 
 def output(outcome: Outcome) -> Any:
@@ -175,7 +181,7 @@ def test_the_state_after_a_generation_is_that_after_all_returned_tokens(task: Ne
     outcome = run(task, Generate(TextInput(text="the"), GenerateOptions(6, seed=3)))
     tokens = output(outcome)["tokens"]
     fed = predict(task, predict(task, text="the").state, tokens=tuple(tokens)).state
-    assert_rounded(task.state_codec.from_bytes(outcome.state), task.state_codec.from_bytes(fed), TERMS, PASSES)
+    assert_rounded(row(task, outcome.state), row(task, fed), TERMS, PASSES)
     assert (outcome.timesteps, outcome.generated) == (1 + len(tokens), len(tokens))
 
 
@@ -188,7 +194,7 @@ def test_a_stop_text_ends_the_output_and_is_part_of_neither_output_nor_state(tas
     assert output(outcome)["finish_reason"] == "stop"
     assert len(output(outcome)["logprobs"]) == 4
     fed = predict(task, tokens=tuple(unstopped[:4])).state
-    assert_rounded(task.state_codec.from_bytes(outcome.state), task.state_codec.from_bytes(fed), TERMS, PASSES)
+    assert_rounded(row(task, outcome.state), row(task, fed), TERMS, PASSES)
 
 
 def test_equal_seeds_give_equal_texts_and_other_seeds_give_others(task: NextWordTask) -> None:
@@ -292,4 +298,15 @@ def test_a_damaged_state_is_refused(task: NextWordTask, change: str) -> None:
     raw = task.state_codec.to_bytes(task.initial_state)
     damaged = {"short": raw[:-4], "long": raw + raw, "nan": b"\xff" * 4 + raw[4:]}[change]
     with pytest.raises(StateCorrupted):
-        task.state_codec.from_bytes(damaged)
+        predict(task, damaged, text="the")
+    with pytest.raises(StateCorrupted):
+        task.state_codec.to_tensors(task.state_codec.from_bytes(damaged))
+
+
+def test_a_damaged_state_fails_its_own_operation_and_no_other_of_the_batch(task: NextWordTask) -> None:
+    raw = task.state_codec.to_bytes(task.initial_state)
+    states = [raw, b"\xff" * 4 + raw[4:], raw]
+    batch = [task.start(Predict(TextInput(text="the")), task.state_codec.from_bytes(state)) for state in states]
+    failures = run_timestep(task, batch)
+    assert [type(failure) for failure in failures] == [type(None), StateCorrupted, type(None)]
+    assert [operation.finished for operation in batch] == [True, False, True]
