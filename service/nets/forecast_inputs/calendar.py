@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+#: The numbers of the days of the week, (7, 1).
+WEEKDAYS = np.arange(7)[:, None]
 
 
 def calendar_columns(names: Sequence[str], times: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -18,12 +20,13 @@ def calendar_columns(names: Sequence[str], times: NDArray[np.int64]) -> NDArray[
             columns += _cyclic(fraction_of_day)
         elif name == "day_of_week":
             # 1970 began on a Thursday; Monday is the first column.
-            columns += [((days + 3) % 7 == day).astype(np.float64) for day in range(7)]
+            weekdays = (days + 3) % 7
+            columns.extend((weekdays == WEEKDAYS).astype(np.float64))
         else:
             dates = days.astype("datetime64[D]")
             day_of_year = (dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.float64)
             columns += _cyclic((day_of_year + fraction_of_day) / 365.25)
-    return np.stack(columns, axis=1)
+    return np.array(columns).T
 
 
 def _cyclic(fraction: NDArray[np.float64]) -> list[NDArray[np.float64]]:

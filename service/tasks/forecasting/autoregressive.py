@@ -85,9 +85,9 @@ class AutoregressiveForecast(DirectForecast):
         mean: Numbers = self._drawn.mean(0)
         return mean
 
-    def _quantile(self, level: float) -> Numbers:
-        quantile: Numbers = np.quantile(self._drawn, level, axis=0)
-        return quantile
+    def _quantiles(self, levels: Numbers) -> Numbers:
+        quantiles: Numbers = np.quantile(self._drawn, levels, axis=0)
+        return quantiles
 
     def _paths(self, count: int) -> Numbers:
         return self._drawn[:count]

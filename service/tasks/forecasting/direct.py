@@ -4,6 +4,8 @@ A direct forecast gets all steps from the pass that feeds the last row. The modu
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,14 +162,20 @@ class DirectForecast:
 
     def _forecast_output(self) -> dict[str, Json]:
         """Return the output fields mean, quantiles and samples."""
-        options = self._request.options
-        output: dict[str, Json] = {"mean": self._to_json(self._mean()), "quantiles": {}}
         if self._preprocessor.config.distribution == "point":
-            return output
-        output["quantiles"] = {str(level): self._to_json(self._quantile(level)) for level in options.quantiles}
+            return {"mean": self._to_json(self._mean()), "quantiles": {}}
+        options = self._request.options
+        levels, count = options.quantiles, len(options.quantiles)
+        parts = [self._mean()[None]]
+        if levels:
+            parts.append(self._quantiles(np.array(levels)))
         if options.samples:
-            output["samples"] = [self._to_json(path) for path in self._paths(options.samples)]
-        return output
+            parts.append(self._paths(options.samples))
+        # All series are rounded and converted together, since each call of NumPy costs as much as a series.
+        mean, *others = self._to_json(np.concatenate(parts))
+        quantiles: dict[str, Json] = {str(level): part for level, part in zip(levels, others, strict=False)}
+        output: dict[str, Json] = {"mean": mean, "quantiles": quantiles}
+        return {**output, "samples": others[count:]} if options.samples else output
 
     @property
     def _finished_forecast(self) -> Distribution:
@@ -177,8 +185,9 @@ class DirectForecast:
     def _mean(self) -> Numbers:
         return self._finished_forecast.mean()
 
-    def _quantile(self, level: float) -> Numbers:
-        return self._finished_forecast.quantile(np.array(level))
+    def _quantiles(self, levels: Numbers) -> Numbers:
+        """Return the quantiles (levels, horizon, T) at `levels` (levels,)."""
+        return self._finished_forecast.quantile(levels[:, None, None])
 
     def _paths(self, count: int) -> Numbers:
         """Draw sample paths (count, horizon, T) whose consecutive steps have the model's correlation.
@@ -186,12 +195,14 @@ class DirectForecast:
         They are a Gaussian copula over the steps: normal scores of a first-order autoregression, mapped to quantiles.
         """
         correlation = self._preprocessor.config.path_correlation
-        shape = (self._request.horizon, len(self._preprocessor.target))
-        scores = random_generator(self._request).standard_normal((count, *shape))
-        for step in range(1, shape[0]):
-            noise = scores[:, step] * np.sqrt(1 - correlation**2)
-            scores[:, step] = correlation * scores[:, step - 1] + noise
-        return self._finished_forecast.quantile(np.clip(special.ndtr(scores), UNIFORM_MARGIN, 1 - UNIFORM_MARGIN))
+        shape = (count, self._request.horizon, len(self._preprocessor.target))
+        drawn = random_generator(self._request).standard_normal(shape)
+        scores = np.ascontiguousarray(drawn.swapaxes(0, 1))
+        scores[1:] *= np.sqrt(1 - correlation**2)
+        for previous, current in pairwise(scores):
+            np.add(current, correlation * previous, out=current)
+        probabilities = np.clip(special.ndtr(scores), UNIFORM_MARGIN, 1 - UNIFORM_MARGIN)
+        return self._finished_forecast.quantile(probabilities.swapaxes(0, 1))
 
     def _check(self) -> ForecastCheck | None:
         """Compare the rows with their forecasts of one step before; return None if there are no such rows."""
@@ -203,12 +214,11 @@ class DirectForecast:
         scores = () if forecasts.kind == "point" else tuple(anomaly_scores(forecasts, actual).tolist())
         return ForecastCheck(int((~np.isnan(actual)).sum()), float(np.nansum(errors)), scores)
 
-    def _to_json(self, scaled: Numbers) -> Json:
-        """Return scaled values (horizon, T) in the units of the input, in the shape of the request's values."""
+    def _to_json(self, scaled: Numbers) -> Any:  # noqa: ANN401 - nested lists, as deep as the array
+        """Return scaled values (..., horizon, T) in the units of the input, in the shape of the request's values."""
         preprocessor = self._preprocessor
         values = round_to_scale(preprocessor.unscale(scaled), preprocessor.scale[preprocessor.target])
-        listed: Json = (values[:, 0] if self._request.flat else values).tolist()
-        return listed
+        return (values[..., 0] if self._request.flat else values).tolist()
 
 
 def random_generator(request: ForecastRequest) -> np.random.Generator:

@@ -15,6 +15,9 @@ Numbers = NDArray[np.float64]
 UNIFORM_MARGIN = 1e-6
 #: The smallest probability of a Student-t quantile; scipy's is infinite below about 1e-300.
 MIN_TAIL_PROBABILITY = 1e-100
+#: The powers of ten that a double represents exactly.
+MAX_EXACT_POWER = 22
+POWERS_OF_TEN = np.array([10.0**exponent for exponent in range(MAX_EXACT_POWER + 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Distribution:
         if self.kind == "point":
             raise ValueError("a point forecast has no quantiles")
         if self.kind == "quantiles":
-            return self._quantile(np.broadcast_to(probability, np.broadcast_shapes(probability.shape, self._shape)))
+            return self._quantile(probability)
         location, scale = self.parameters[..., 0], self.parameters[..., 1]
         standard = (
             special.ndtri(probability)
@@ -79,15 +82,17 @@ class Distribution:
         return low, high
 
     def _quantile(self, probability: Numbers) -> Numbers:
-        values, levels = np.broadcast_to(self.parameters, (*probability.shape, len(self.levels))), self.levels
-        left = np.clip(np.searchsorted(levels, probability, side="right") - 1, 0, len(levels) - 2)
-        low, high = (np.take_along_axis(values, (left + side)[..., None], -1)[..., 0] for side in (0, 1))
+        values, levels, count = np.ascontiguousarray(self.parameters), self.levels, len(self.levels)
+        left = np.minimum(np.maximum(np.searchsorted(levels, probability, side="right") - 1, 0), count - 2)
+        indices = np.arange(0, values.size, count).reshape(self._shape) + left
+        low, high = values.ravel()[indices], values.ravel()[indices + 1]
         part = (probability - levels[left]) / (levels[left + 1] - levels[left])
         inside = low + (high - low) * part
-        tails = self._tails()
-        below = values[..., 0] + tails[0] * np.log(np.minimum(probability / levels[0], 1.0))
-        above = values[..., -1] - tails[1] * np.log(np.minimum((1 - probability) / (1 - levels[-1]), 1.0))
-        return np.where(probability < levels[0], below, np.where(probability > levels[-1], above, inside))
+        tails, is_low, is_high = self._tails(), probability < levels[0], probability > levels[-1]
+        below = values[..., 0] + tails[0] * _log_where(is_low, probability / levels[0])
+        above = values[..., -1] - tails[1] * _log_where(is_high, (1 - probability) / (1 - levels[-1]))
+        quantile: Numbers = np.where(is_low, below, np.where(is_high, above, inside))
+        return quantile
 
     def _probability(self, value: Numbers) -> Numbers:
         values, levels = self.parameters, self.levels
@@ -100,6 +105,11 @@ class Distribution:
         above = 1 - (1 - levels[-1]) * np.exp(-np.maximum(value - values[..., -1], 0) / tails[1])
         probability: Numbers = np.where(value < values[..., 0], below, np.where(value > values[..., -1], above, inside))
         return probability
+
+
+def _log_where(condition: NDArray[np.bool_], x: Numbers) -> Numbers:
+    """Return the logarithm of `x` where the condition is true, and 0 elsewhere."""
+    return np.log(x, out=np.zeros(x.shape), where=condition)
 
 
 def anomaly_scores(distribution: Distribution, values: Numbers) -> Numbers:
@@ -124,7 +134,14 @@ def round_to_scale(numbers: Numbers, scale: Numbers) -> Numbers:
     """
     size = np.minimum(np.abs(numbers), scale)
     exponent = np.floor(np.log10(np.where(size == 0, scale, size))) - 6
-    # Powers of ten are exact up to 1e22, so that the quotient is the double nearest to the decimal.
-    large, small = 10.0 ** np.clip(exponent, 0, 22), 10.0 ** np.clip(-exponent, 0, 22)
-    result: Numbers = np.round(numbers / large * small) / small * large
+    # The quotient is the double nearest to the decimal, because these powers are exact.
+    large, small = _power_of_ten(exponent), _power_of_ten(-exponent)
+    result: Numbers = np.rint(numbers / large * small) / small * large
     return result
+
+
+def _power_of_ten(exponent: Numbers) -> Numbers:
+    """Return ten to the power of each exponent, limited to [0, MAX_EXACT_POWER]; 1 for NaN."""
+    indices = np.fmin(np.fmax(exponent, 0), MAX_EXACT_POWER).astype(np.intp)
+    powers: Numbers = POWERS_OF_TEN[indices]
+    return powers
