@@ -6,11 +6,13 @@ H. Pham and C. D. Manning, "Effective approaches to attention-based neural machi
 to align and translate" (ICLR 2015). The keys depend on the memory alone and are computed once per source.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from service.nets.layers.dense import EmbeddingTable, Linear
 
@@ -27,17 +29,13 @@ def gather(memories: list[EncoderMemory]) -> EncoderMemory:
     """Concatenate memories of different lengths, padded to the longest; the mask excludes the padding."""
     if len(memories) == 1:
         return memories[0]
-    longest = max(memory.values.shape[1] for memory in memories)
+    return EncoderMemory(*(_padded(tensors) for tensors in zip(*memories, strict=True)))
 
-    def padded(tensor: Tensor, dimensions: int) -> Tensor:
-        spare = longest - tensor.shape[1]
-        return F.pad(tensor, [0, 0] * dimensions + [0, spare]) if spare else tensor
 
-    return EncoderMemory(
-        torch.cat([padded(memory.values, 1) for memory in memories]),
-        torch.cat([padded(memory.keys, 1) for memory in memories]),
-        torch.cat([padded(memory.real, 0) for memory in memories]),
-    )
+def _padded(tensors: Sequence[Tensor]) -> Tensor:
+    """Concatenate tensors (N, S, ...) with zeros behind the shorter ones."""
+    rows = [row for tensor in tensors for row in tensor.unbind(0)]
+    return pad_sequence(rows, batch_first=True)
 
 
 class Attention(nn.Module):

@@ -82,14 +82,8 @@ class EncoderDecoder(nn.Module):
         if self.config.decoder.input_feed:
             x = torch.cat([x, state["attentional"]], -1)
         output, after = self.decoder.rnn.step(x, state)
-        if self.attention is None:
-            features, weights = self._combine(output, None), None
-        else:
-            owner, slot = _owners_and_slots(counts, output.device)
-            queries = output.new_zeros(len(counts), max(counts), output.shape[-1])
-            queries[owner, slot] = output
-            context, weights = self.attention(queries, memory)
-            features, weights = self._combine(output, context[owner, slot]), weights[owner, slot]
+        context, weights = self._attend(output, memory, counts)
+        features = self._combine(output, context)
         if self.config.decoder.input_feed:
             after["attentional"] = features
         return Decoded(features, weights, after)
@@ -110,6 +104,22 @@ class EncoderDecoder(nn.Module):
         logits: Tensor = self.output(features)
         return logits
 
+    def _attend(
+        self, output: Tensor, memory: EncoderMemory, counts: Sequence[int]
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """Return context (R, M) and attention weights (R, S) of decoder outputs (R, D), None without attention."""
+        if self.attention is None:
+            return None, None
+        sources, slots = len(counts), max(counts)
+        if sources * slots == len(output):  # each source has as many rows as the others
+            context, weights = self.attention(output.view(sources, slots, -1), memory)
+            return context.flatten(0, 1), weights.flatten(0, 1)
+        positions = [source * slots + slot for source, count in enumerate(counts) for slot in range(count)]
+        index = torch.tensor(positions).to(output.device)
+        queries = output.new_zeros(sources * slots, output.shape[-1]).index_copy_(0, index, output)
+        context, weights = self.attention(queries.view(sources, slots, -1), memory)
+        return context.flatten(0, 1).index_select(0, index), weights.flatten(0, 1).index_select(0, index)
+
     def _combine(self, output: Tensor, context: Tensor | None) -> Tensor:
         both = output if context is None else torch.cat([context, output], -1)
         return both if self.combine is None else self._activation(self.combine(both))
@@ -126,10 +136,3 @@ class _Side(nn.Module):
     def embed(self, ids: Tensor) -> Tensor:
         """Return (...) -> (..., E)."""
         return F.embedding(ids, self.embedding.weight)
-
-
-def _owners_and_slots(counts: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the source of each row and its index among the rows of that source, (R,) each."""
-    owner = [source for source, count in enumerate(counts) for _ in range(count)]
-    slot = [index for count in counts for index in range(count)]
-    return torch.tensor(owner).to(device), torch.tensor(slot).to(device)

@@ -1,7 +1,7 @@
 """Batched forward passes of an encoder-decoder: encoding of sources, and decoder timesteps of many searches."""
 
 from collections import defaultdict
-from itertools import chain
+from itertools import accumulate, chain, groupby, pairwise
 from operator import itemgetter
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor
 from service.nets.layers.attention import EncoderMemory, gather
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.tasks.state_layout import StateLayout
-from service.tasks.translation.beam_search import DecoderOutput
+from service.tasks.translation.beam_search import BeamSearch, DecoderOutput, Search
+from service.tasks.translation.candidate_ranking import rank_candidates
 from service.tasks.translation.operations import ActiveSearch, EncodedSource
 
 
@@ -47,25 +48,42 @@ class BatchedDecoder:
 
     def _step(self, groups: list[list[ActiveSearch]]) -> list[DecoderOutput]:
         """Run one decoder timestep over groups of searches, where the searches of a group share one memory."""
-        searches = [*chain.from_iterable(groups)]
-        counts = [len(active.search.ids) for active in searches]
-        ids = torch.tensor([*chain.from_iterable(active.search.ids for active in searches)])
-        states = self._layout.split(torch.cat([active.search.state for active in searches]))
-        group_rows = [sum(len(active.search.ids) for active in group) for group in groups]
-        decoded = self._network.step(ids, states, gather([group[0].memory for group in groups]), group_rows)
-        logprobs = torch.split(self._network.logits(decoded.features).log_softmax(-1), counts)
-        new_states = torch.split(self._layout.concat(decoded.state), counts)
-        weights = [None] * len(counts) if decoded.weights is None else torch.split(decoded.weights, counts)
-        outputs = zip(searches, logprobs, new_states, weights, strict=True)
+        active = [*chain.from_iterable(groups)]
+        searches = [item.search for item in active]
+        ids = torch.tensor([*chain.from_iterable(search.ids for search in searches)])
+        group_rows = [sum(len(item.search.ids) for item in group) for group in groups]
+        memory = gather([group[0].memory for group in groups])
+        decoded = self._network.step(ids, self._layout.split(_select_states(searches)), memory, group_rows)
+        logprobs, state = self._network.logits(decoded.features).log_softmax(-1), self._layout.concat(decoded.state)
+        bounds = [*pairwise(accumulate((len(search.ids) for search in searches), initial=0))]
+        beams = {
+            start: search for (start, _), search in zip(bounds, searches, strict=True) if isinstance(search, BeamSearch)
+        }
+        ranked = rank_candidates(beams, logprobs)
         return [
-            DecoderOutput(own_logprobs, own_state, _without_padding(own_weights, active))
-            for active, own_logprobs, own_state, own_weights in outputs
+            DecoderOutput(
+                logprobs[start:stop], state, start, ranked.get(start, []), _attention(item, decoded.weights, start)
+            )
+            for item, (start, stop) in zip(active, bounds, strict=True)
         ]
 
 
-def _without_padding(weights: Tensor | None, active: ActiveSearch) -> Tensor | None:
-    """Return the attention weights over the source of one search, without the padding of the batch."""
-    return None if weights is None else weights[:, : active.memory.real.shape[1]]
+def _select_states(searches: list[Search]) -> Tensor:
+    """Return the states (R, total) that the searches are fed from; adjacent searches mostly share one tensor."""
+    parts = []
+    for _, run in groupby(searches, key=lambda search: id(search.state)):
+        adjacent = [*run]
+        rows = [*chain.from_iterable(search.rows for search in adjacent)]
+        parts.append(adjacent[0].state.index_select(0, torch.tensor(rows)))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _attention(active: ActiveSearch, weights: Tensor | None, start: int) -> Tensor | None:
+    """Return a copy of the attention weights of a search's rows over its own source, None if it keeps none."""
+    search = active.search
+    if weights is None or not isinstance(search, BeamSearch) or not search.keep_attention:
+        return None
+    return weights[start : start + len(search.ids), : active.memory.real.shape[1]].clone()
 
 
 def _group_by_memory(searches: list[ActiveSearch]) -> list[list[int]]:

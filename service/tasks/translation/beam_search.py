@@ -1,7 +1,7 @@
 """Beam search and forced decoding over target pieces.
 
-A search occupies one decoder row or several. At each timestep the task feeds `ids` to the rows of `state`, in one batch
-with the rows of other searches, and passes the search its `DecoderOutput`.
+A search occupies one decoder row or several. At each timestep the task feeds `ids` to its `rows` of `state`, in one
+batch with the rows of other searches, and passes the search its `DecoderOutput`.
 """
 
 from dataclasses import dataclass
@@ -12,20 +12,31 @@ from torch import Tensor
 
 from service.tasks.translation.subwords import TokenConstraints
 
+#: Total log-probability, row of the hypothesis that it continues, piece.
+Candidate: TypeAlias = tuple[float, int, int]
+
 
 class DecoderOutput(NamedTuple):
-    """One timestep of R rows: log-probabilities (R, V), new states (R, total), attention weights (R, S) or None."""
+    """One timestep of the R rows of a search.
+
+    `logprobs` (R, V) are the log-probabilities of the next piece. The new states of the rows are those from `first_row`
+    on in `state` (B, total), which all searches of the batch share. A beam search gets its best `candidates`, best
+    first, and if it keeps the attention, the weights `attention` (R, S).
+    """
 
     logprobs: Tensor
     state: Tensor
+    first_row: int
+    candidates: list[Candidate]
     attention: Tensor | None
 
 
 class Search(Protocol):
-    """The interface of a search to the task: the ids (R,) to feed next and the states (R, total) to feed them to."""
+    """The interface of a search to the task: the ids (R,) to feed next, and the rows (R,) of `state` (B, total)."""
 
     ids: list[int]
     state: Tensor
+    rows: list[int]
     finished: bool
 
     def update(self, output: DecoderOutput) -> None:
@@ -41,6 +52,7 @@ class ForcedDecoding:
     def __init__(self, pieces: list[int], state: Tensor) -> None:
         self.ids = pieces[:1]
         self.state = state[None]
+        self.rows = [0]
         self.finished = len(pieces) < 2
         self.logprobs: list[float] = []
         self._pieces = pieces
@@ -48,8 +60,12 @@ class ForcedDecoding:
     def update(self, output: DecoderOutput) -> None:
         next_piece = self._pieces[len(self.logprobs) + 1]
         self.logprobs.append(float(output.logprobs[0, next_piece]))
-        self.ids, self.state = [next_piece], output.state
+        self.ids, self.state, self.rows = [next_piece], output.state, [output.first_row]
         self.finished = len(self.logprobs) + 1 == len(self._pieces)
+
+    def final_state(self) -> Tensor:
+        """Return the state (total,) after the pieces that were fed, as a copy of its own."""
+        return self.state[self.rows[0]].clone()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +86,8 @@ class Hypothesis:
         return self.logprob / max(1, len(self.pieces))
 
 
-#: Total log-probability, row of the hypothesis that it continues, piece.
-Candidate: TypeAlias = tuple[float, int, int]
 EMPTY = Hypothesis([], 0.0, False, [])
+NO_STATE = torch.empty(0, 0)
 
 
 class BeamSearch:
@@ -96,51 +111,53 @@ class BeamSearch:
     ) -> None:
         self.ids = [piece]
         self.state = state[None]
+        self.rows = [0]
         self.finished = False
+        #: The mask (V,) to add to the log-probabilities of the next piece.
+        self.mask = first_mask
+        self.size = size
+        self.keep_attention = keep_attention
         self._constraints = constraints
-        self._mask = first_mask
-        self._size = size
         self._limit = limit
-        self._keep_attention = keep_attention
         self._beam = [EMPTY]
         self._ended: list[Hypothesis] = []
 
+    def logprobs(self) -> list[float]:
+        """Return the log-probability of each hypothesis in the beam."""
+        return [hypothesis.logprob for hypothesis in self._beam]
+
     def update(self, output: DecoderOutput) -> None:
-        candidates = self._candidates(output.logprobs)
         end = self._constraints.end
-        ended = [candidate for candidate in candidates[: self._size] if candidate[2] == end]
-        continued = [candidate for candidate in candidates if candidate[2] != end][: self._size]
-        self._ended += [self._extend(candidate, output) for candidate in ended[: self._size - len(self._ended)]]
+        continued = [candidate for candidate in output.candidates if candidate[2] != end][: self.size]
+        self._add_ended(output)
         if continued:
             self._beam = [self._extend(candidate, output) for candidate in continued]
-            self.ids = [piece for _, _, piece in continued]
-            self.state = output.state[[row for _, row, _ in continued]]
-        self._mask = self._constraints.mask
+        self.mask = self._constraints.mask
         self._limit -= 1
-        self.finished = not continued or not self._limit or len(self._ended) >= self._size
+        self.finished = not continued or not self._limit or len(self._ended) >= self.size
+        self.ids = [piece for _, _, piece in continued]
+        self.rows = [output.first_row + row for _, row, _ in continued]
+        # A finished search must not keep the states of the whole batch in memory.
+        self.state = NO_STATE if self.finished else output.state
 
-    def _candidates(self, logprobs: Tensor) -> list[Candidate]:
-        """Return the best continuations of the hypotheses, best first."""
-        best, pieces = (logprobs + self._mask).topk(min(2 * self._size, logprobs.shape[1]))
-        before = torch.tensor([hypothesis.logprob for hypothesis in self._beam], dtype=torch.float64)
-        totals = best.double() + before[:, None]
-        values, indices = totals.flatten().topk(min(2 * self._size, totals.numel()))
-        flat_pieces, width = pieces.flatten().tolist(), pieces.shape[1]
-        ranked = zip(values.tolist(), indices.tolist(), strict=True)
-        return [(value, index // width, flat_pieces[index]) for value, index in ranked if value > -torch.inf]
+    def _add_ended(self, output: DecoderOutput) -> None:
+        """Add the hypotheses that end among the first `size` candidates to the results."""
+        end = self._constraints.end
+        ended = [candidate for candidate in output.candidates[: self.size] if candidate[2] == end]
+        self._ended += [self._extend(candidate, output) for candidate in ended[: self.size - len(self._ended)]]
 
     def _extend(self, candidate: Candidate, output: DecoderOutput) -> Hypothesis:
         """Return the hypothesis that a candidate continues, with its piece appended."""
         logprob, row, piece = candidate
         before = self._beam[row]
         attention: list[Tensor] = []
-        if self._keep_attention and output.attention is not None:
+        if output.attention is not None:
             attention = [*before.attention, output.attention[row]]
         return Hypothesis([*before.pieces, piece], logprob, piece == self._constraints.end, attention)
 
     def results(self) -> list[Hypothesis]:
         """Return the hypotheses that ended, best first, then, if these are too few, those that the limit cut off."""
-        cut_off = [] if len(self._ended) >= self._size else self._beam
+        cut_off = [] if len(self._ended) >= self.size else self._beam
         return [*_by_score(self._ended), *_by_score(cut_off)]
 
 

@@ -172,7 +172,7 @@ class PrefixOperation(TranslationOperation):
         assert memory is not None  # noqa: S101 set before any search; likewise
         pending = [before.pending, *self._accepted][-1]
         count = before.accepted + len(self._accepted)
-        self.state = TranslationState(before.source, count, pending, self._forced.state[0])
+        self.state = TranslationState(before.source, count, pending, self._forced.final_state())
         decoder, after_prefix = self.state.decoder, count > 0
         first_mask = self._constraints.prefix_mask if after_prefix else self._constraints.first_mask
         self._beam = BeamSearch(

@@ -39,6 +39,7 @@ class WordCompletionSearch:
     ) -> None:
         self.ids = [piece]
         self.state = state[None]
+        self.rows = [0]
         self.finished = False
         self._codec = codec
         self._after_prefix = after_prefix
@@ -82,7 +83,7 @@ class WordCompletionSearch:
         self.finished = not beam or len(beam[0][0]) > MAX_PIECES
         if not self.finished:
             self._beam, self.ids = beam, [piece for _, _, piece in best]
-            self.state = output.state[[row for _, row, _ in best]]
+            self.state, self.rows = output.state, [output.first_row + row for _, row, _ in best]
 
     def _finish_words(self) -> None:
         """Finish after the first piece, in a vocabulary whose pieces are words."""
