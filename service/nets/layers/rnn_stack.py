@@ -6,6 +6,7 @@ g = sigmoid(W x + b) (R. Srivastava, K. Greff and J. Schmidhuber, "Highway netwo
 as wide as its input has no connection. The state is that of the cells, before normalisation and connection.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
@@ -78,24 +79,65 @@ class RnnStack(Packable):
 
     def sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run all timesteps, layer after layer: x (B, T, I), state -> outputs (B, T, O), final state."""
+        batch, timesteps = x.shape[:2]
+        outputs, after = self.packed_sequence(x.transpose(0, 1).flatten(0, 1), [batch] * timesteps, state)
+        return outputs.view(timesteps, batch, -1).transpose(0, 1).contiguous(), after
+
+    def packed_sequence(self, x: Tensor, counts: Sequence[int], state: State) -> tuple[Tensor, State]:
+        """Run sequences of different lengths, the longest first, as one tensor of all timesteps.
+
+        The `counts` are the numbers of sequences that have a first, a second, ... timestep. The rows of `x` (n, I) are
+        those of the first timestep, followed by those of the second, and so on; n is the sum of the counts. The state
+        is (B, size) each. Returns the outputs (n, O) in the same order, and the state after the end of each sequence.
+        """
         new_state: State = {}
         for layer in range(self.layout.depth):
-            outputs = [self._direction(x, state, new_state, f"l{layer}{name}") for name in self.layout.directions]
+            outputs = [
+                self._direction(x, counts, state, new_state, f"l{layer}{name}") for name in self.layout.directions
+            ]
             x = self._connect(layer, x, outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1))
         return x, new_state
 
-    def _direction(self, x: Tensor, state: State, new_state: State, suffix: str) -> Tensor:
-        """Run one direction of a layer over (B, T, I), put its final state into `new_state`, return (B, T, S)."""
-        backwards = suffix.endswith("_reverse")
-        weights, cell_state = self._packed[suffix], self._cell_state(state, suffix)
-        # Time comes first, so that the rows of a timestep are contiguous.
-        timesteps = weights.input(x.transpose(0, 1).contiguous()).unbind(0)
-        outputs: list[Tensor] = []
-        for inputs in reversed(timesteps) if backwards else timesteps:
+    def _direction(self, x: Tensor, counts: Sequence[int], state: State, new_state: State, suffix: str) -> Tensor:
+        """Run one direction of a layer over (n, I), put its final state into `new_state`, return (n, S)."""
+        weights, initial = self._packed[suffix], self._cell_state(state, suffix)
+        timesteps = torch.split(weights.input(x), [*counts])
+        if suffix.endswith("_reverse"):
+            outputs, cell_state = self._run_backwards(timesteps, initial, weights)
+        else:
+            outputs, cell_state = self._run_forwards(timesteps, initial, weights)
+        _put(new_state, suffix, cell_state)
+        return torch.cat(outputs)
+
+    def _run_forwards(
+        self, timesteps: Sequence[Tensor], initial: CellState, weights: CellWeights
+    ) -> tuple[list[Tensor], CellState]:
+        """Run the timesteps in order. Return the outputs of each, and the final state."""
+        outputs, cell_state, ended = [], initial, []
+        for inputs in timesteps:
+            count = len(inputs)
+            if count < len(cell_state[0]):  # the shortest sequences have ended
+                ended.append([part[count:] for part in cell_state])
+                cell_state = tuple(part[:count] for part in cell_state)
             cell_state = self._cell(weights.add_hidden(inputs, cell_state[0]), cell_state, weights)
             outputs.append(cell_state[0])
-        _put(new_state, suffix, cell_state)
-        return torch.stack(outputs[::-1] if backwards else outputs, 1)
+        if ended:
+            cell_state = tuple(torch.cat(parts) for parts in zip(cell_state, *reversed(ended), strict=True))
+        return outputs, cell_state
+
+    def _run_backwards(
+        self, timesteps: Sequence[Tensor], initial: CellState, weights: CellWeights
+    ) -> tuple[list[Tensor], CellState]:
+        """Run the timesteps from the last to the first. Return the outputs of each, in order, and the final state."""
+        outputs, cell_state = [], tuple(part[: len(timesteps[-1])] for part in initial)
+        for inputs in reversed(timesteps):
+            before, count = len(cell_state[0]), len(inputs)
+            if count > before:  # shorter sequences begin with their last timestep
+                pairs = zip(cell_state, initial, strict=True)
+                cell_state = tuple(torch.cat([part, first[before:count]]) for part, first in pairs)
+            cell_state = self._cell(weights.add_hidden(inputs, cell_state[0]), cell_state, weights)
+            outputs.append(cell_state[0])
+        return outputs[::-1], cell_state
 
     def _connect(self, layer: int, x: Tensor, output: Tensor) -> Tensor:
         """Normalise and connect a layer's output (..., O), given its input (..., I)."""

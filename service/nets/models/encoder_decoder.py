@@ -64,13 +64,25 @@ class EncoderDecoder(nn.Module):
 
     def encode(self, ids: Tensor) -> tuple[EncoderMemory, State]:
         """Read sources of one length: ids (N, S) -> their memory and the decoder's first state, (N, size) each."""
+        sources, length = ids.shape
+        *packed, state = self.encode_packed(ids.T.flatten(), [sources] * length)
+        values, keys = (tensor.view(length, sources, -1).transpose(0, 1).contiguous() for tensor in packed)
+        return EncoderMemory(values, keys, torch.ones_like(ids, dtype=torch.bool)), state
+
+    def encode_packed(self, ids: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor, State]:
+        """Read sources of different lengths, the longest first.
+
+        The ids (n,) are those of the first tokens, followed by those of the second ones, and so on; `counts` are the
+        numbers of sources that have a first, a second, ... token. Returns the values (n, M) and keys (n, K) of the
+        memories in the same order, and the decoder's first state, (N, size) each.
+        """
         rnn = self.encoder.rnn
-        values, ends = rnn.sequence(self.encoder.embed(ids), rnn.initial_state(len(ids), ids.device))
+        values, ends = rnn.packed_sequence(self.encoder.embed(ids), counts, rnn.initial_state(counts[0], ids.device))
         keys = values if self.attention is None else self.attention.keys(values)
         state: State = self.bridge(ends)
         if self.config.decoder.input_feed:
-            state["attentional"] = values.new_zeros(len(ids), self.config.features_size)
-        return EncoderMemory(values, keys, torch.ones_like(ids, dtype=torch.bool)), state
+            state["attentional"] = values.new_zeros(counts[0], self.config.features_size)
+        return values, keys, state
 
     def step(self, ids: Tensor, state: State, memory: EncoderMemory, counts: Sequence[int]) -> Decoded:
         """Feed one token to each row: ids (R,), state (R, size) each.

@@ -33,7 +33,7 @@ def _make_task(network: EncoderDecoder, vocabularies: Vocabularies, limits: Text
 ENCODER_DECODER = ArchitectureSpec(
     config_class=EncoderDecoderConfig,
     make_network=EncoderDecoder,
-    device_methods=("encode", "step", "sequence", "logits"),
+    device_methods=("encode", "encode_packed", "step", "sequence", "logits"),
     read_companions=_read_vocabularies,
     replay=replay_encoder_decoder,
     make_task=_make_task,

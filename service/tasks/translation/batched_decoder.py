@@ -23,18 +23,22 @@ class BatchedDecoder:
         self._layout = layout
 
     def encode(self, sources: list[tuple[int, ...]]) -> list[EncodedSource]:
-        """Encode sources, given as token ids. Sources of one length form a batch, so that none is padded."""
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for index, source in enumerate(sources):
-            by_length[len(source)].append(index)
+        """Encode sources, given as token ids. Sources of any length form one batch, in which none is padded."""
+        if not sources:
+            return []
+        order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
+        ordered = [sources[index] for index in order]
+        counts = [sum(len(source) > timestep for source in ordered) for timestep in range(len(ordered[0]))]
+        ids = [source[timestep] for timestep, count in enumerate(counts) for source in ordered[:count]]
+        values, keys, first = self._network.encode_packed(torch.tensor(ids), counts)
+        states, starts = self._layout.concat(first), torch.tensor([*accumulate(counts[:-1], initial=0)])
         encoded: dict[int, EncodedSource] = {}
-        for indices in by_length.values():
-            memory, state = self._network.encode(torch.tensor([sources[index] for index in indices]))
-            rows = self._layout.concat(state)
-            for row, index in enumerate(indices):
-                # Copies, since slices would keep the whole batch in memory.
-                own_memory = EncoderMemory(*(tensor[row : row + 1].clone() for tensor in memory))
-                encoded[index] = EncodedSource(own_memory, rows[row].clone())
+        for row, index in enumerate(order):
+            positions = starts[: len(sources[index])] + row
+            real = torch.ones(1, len(positions), dtype=torch.bool)
+            memory = EncoderMemory(values[positions][None], keys[positions][None], real)
+            # A copy, since a slice would keep the whole batch in memory.
+            encoded[index] = EncodedSource(memory, states[row].clone())
         return [encoded[index] for index in range(len(sources))]
 
     def decode(self, searches: list[ActiveSearch]) -> list[DecoderOutput]:

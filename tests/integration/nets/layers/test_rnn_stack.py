@@ -196,3 +196,17 @@ def test_specs_name_the_state_in_order() -> None:
     ]
     both = RnnStack(RnnSpec("gru", INPUT, (4,), bidirectional=True))
     assert [spec.name for spec in both.specs] == ["h_l0", "h_l0_reverse"]
+
+
+@pytest.mark.parametrize("settings", [{"bidirectional": True}, {"layer_norm": True, "connection": "highway"}], ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_packed_sequences_of_different_lengths_equal_each_alone(cell: str, settings: dict[str, Any]) -> None:
+    stack = packed_stack(RnnSpec(cell, INPUT, (5, 5), **settings))
+    x, state, lengths = random_input(), random_state(stack), [6, 3, 3]
+    rows = [(timestep, row) for timestep in range(TIME) for row in range(BATCH) if lengths[row] > timestep]
+    packed = torch.stack([x[row, timestep] for timestep, row in rows])
+    outputs, after = stack.packed_sequence(packed, [3, 3, 3, 1, 1, 1], state)
+    for row, length in enumerate(lengths):
+        own = outputs[[index for index, (_, other) in enumerate(rows) if other == row]]
+        alone = stack.sequence(x[row : row + 1, :length], {name: part[row : row + 1] for name, part in state.items()})
+        assert_equal((own[None], {name: part[row : row + 1] for name, part in after.items()}), alone)
