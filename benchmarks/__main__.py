@@ -48,7 +48,14 @@ def describe_machine(cores: int) -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "capability": torch.backends.cpu.get_cpu_capability(),
+        "instructions": supported_instructions(),
     }
+
+
+def supported_instructions() -> dict[str, bool]:
+    """Return, for each reduced dtype, whether the processor has the instructions that make it fast."""
+    bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return {"bfloat16": bfloat16, "int8": torch.cpu._is_vnni_supported()}  # type: ignore[no-untyped-call]
 
 
 def print_progress(line: str) -> None:
@@ -96,7 +103,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         steps = measure(servers, ref_lm.write(Path(folder)), plan, print_progress)
-    results |= {"rows": steps.rows, "failures": steps.failures}
+    results |= {"rows": steps.rows, "failures": steps.failures, "failed_rounds": steps.failed_rounds}
     selected = (QUICK_PARTS if arguments.quick else list(PARTS)) if arguments.parts is None else arguments.parts
     results["parts"] = parts.measure(selected, arguments.quick, print_progress)
     print(report.render(results))

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.targets import TARGETS, Results, medians, own_server
+from benchmarks.targets import TARGETS, Results, medians
 
 MARKERS = "<!-- steps: benchmarks/report.py writes this table -->\n", "<!-- steps end -->\n"
+
+#: The instructions of the processor that make each dtype faster than float32.
+INSTRUCTIONS = {"bfloat16": "AVX512-BF16 and AMX", "int8": "VNNI"}
 
 
 def render(results: Results) -> str:
@@ -54,13 +57,17 @@ def _steps(results: Results) -> Iterator[str]:
             yield f"| {title} | not measured: {_one_line(results['failures'][name])} |" + " |" * len(loads)
             continue
         yield _server_line(title, [rows.get((name, *load)) for load in loads])
-    yield from _later_failures(results, measured)
+    yield from _partial_failures(results, measured)
 
 
-def _later_failures(results: Results, measured: set[str]) -> Iterator[str]:
+def _partial_failures(results: Results, measured: set[str]) -> Iterator[str]:
     for name, reason in results["failures"].items():
         if name in measured:
-            yield f"\n{results['servers'][name]} failed in a later round: {_one_line(reason)}"
+            rounds = results.get("failed_rounds", {}).get(name)
+            failed = (
+                f"failed in {rounds} of {results['plan']['rounds']} rounds" if rounds else "failed in a later round"
+            )
+            yield f"\n{results['servers'][name]} {failed}: {_one_line(reason)}"
 
 
 def _server_line(title: str, rows: list[dict[str, Any] | None]) -> str:
@@ -83,8 +90,7 @@ def _one_line(message: str) -> str:
 
 
 def _targets(results: Results) -> Iterator[str]:
-    own = own_server(results)
-    yield "Figures to reach" + (f"; ours is {results['servers'][own]}." if own else ".") + "\n"
+    yield "Figures to reach: ratios of medians, with two workers in float32 unless the figure says otherwise.\n"
     yield "| figure | reach | aim | measured | |\n|---|---|---|---|---|"
     for target in TARGETS:
         measured = target.measured(results)
@@ -92,6 +98,9 @@ def _targets(results: Results) -> Iterator[str]:
         value = "not measured" if measured is None else f"{measured:.3g}"
         verdict = "" if measured is None else "reached" if target.reached(measured) else "missed"
         yield f"| {target.title} | {sign}{target.threshold:g} | {target.goal:g} | {value} | {verdict} |"
+    for dtype, supported in results["machine"].get("instructions", {}).items():
+        if not supported:
+            yield f"\nThis processor lacks {INSTRUCTIONS[dtype]}: {dtype} gains little or nothing over float32."
 
 
 def main() -> None:

@@ -1,7 +1,9 @@
 """Session steps over HTTP, with one server at a time on the machine, in alternating rounds."""
 
+import http.client
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +18,11 @@ WARM_UP_SECONDS = 2.0
 WARM_UP_CONNECTIONS = 16
 SETTLE_SECONDS = 10.0
 MIN_ANSWERS, MAX_SECONDS = 4, 15.0
+#: What a server that fails raises; ValueError and KeyError stand for answers that are not as expected.
+FAILURES = (
+    *(NotStarted, GeneratorFailed, OSError, subprocess.TimeoutExpired),
+    *(http.client.HTTPException, ValueError, KeyError),
+)
 
 
 @dataclass(frozen=True)
@@ -34,27 +41,28 @@ class Plan:
 
 @dataclass(frozen=True)
 class Steps:
-    """Results: a row per server, round and load, and the reason for each server without rows."""
+    """Results: a row per server, round and load; for each server that failed, the last reason and the failed rounds."""
 
     rows: list[Row]
     failures: dict[str, str]
+    failed_rounds: dict[str, int]
 
 
 def measure(servers: Sequence[Server], model: Path, plan: Plan, print_progress: Callable[[str], None]) -> Steps:
-    """Measure all servers. A server that fails keeps its previous rows and is left out of the following rounds."""
+    """Measure all servers. A server that fails in a round keeps its other rows and starts again in the next one."""
     rows: list[Row] = []
     failures: dict[str, str] = {}
+    failed_rounds: Counter[str] = Counter()
     for number in range(1, plan.rounds + 1):
         for server in servers:
-            if server.name in failures:
-                continue
             try:
                 with server.start(model) as started:
                     rows.extend(_measure_server(server, started, plan, number, print_progress))
-            except (NotStarted, GeneratorFailed, OSError, subprocess.TimeoutExpired) as error:
+            except FAILURES as error:
                 failures[server.name] = str(error)
+                failed_rounds[server.name] += 1
                 print_progress(f"{server.name}: {error}")
-    return Steps(rows, failures)
+    return Steps(rows, failures, dict(failed_rounds))
 
 
 def _measure_server(

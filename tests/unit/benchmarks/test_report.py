@@ -54,21 +54,38 @@ def test_a_server_that_failed_later_keeps_its_rows_and_is_mentioned(results: dic
     assert "\nTriton failed in a later round: HTTP Error 500\n" in render(results)
 
 
+def test_a_server_that_failed_in_some_rounds_says_in_how_many(results: dict[str, Any]) -> None:
+    results |= {"failures": {"triton": "HTTP Error 500"}, "failed_rounds": {"triton": 2}}
+    assert line(render(results), "Triton")[1] == "2,000, 20.0 / 40.0"
+    assert "\nTriton failed in 2 of 3 rounds: HTTP Error 500\n" in render(results)
+
+
 @pytest.mark.parametrize(
     ("target", "measured", "verdict"),
     [
         ("steps/s at 64 connections, against Triton's", "2.5", "reached"),
+        ("steps/s at 64 connections, moving", "not measured", ""),
         ("p99 at 64 connections, against Triton's", "0.3", "reached"),
         ("median latency at 1 connection, against Triton's", "0.1", "reached"),
+        ("steps/s of one worker, against Triton's", "2", "reached"),
+        ("64 sessions a request", "0.5", "missed"),
         ("bytes in the store", "500", "missed"),
         ("steps/s at 64 connections, against FastAPI", "not measured", ""),
-        ("the same in bfloat16 |", "not measured", ""),
+        ("steps/s in bfloat16", "1", "missed"),
     ],
 )
-def test_a_target_is_measured_with_the_faster_number_of_workers(
+def test_a_target_shows_its_value_and_whether_it_is_reached(
     results: dict[str, Any], target: str, measured: str, verdict: str
 ) -> None:
+    results["rows"] = [*ROWS, row("ours-2-bfloat16", 1, 5000.0)]
+    results["parts"]["bulk_steps"] = {"of_loop": 0.5}
     assert line(render(results), target)[3:] == [measured, verdict]
+
+
+def test_a_processor_without_the_instructions_of_a_dtype_is_mentioned(results: dict[str, Any]) -> None:
+    results["machine"]["instructions"] = {"bfloat16": False, "int8": True}
+    assert "This processor lacks AVX512-BF16 and AMX: bfloat16" in render(results)
+    assert "VNNI" not in render(results)
 
 
 def test_the_table_goes_between_the_markers_of_a_document_as_often_as_it_is_written(results: dict[str, Any]) -> None:
