@@ -7,7 +7,7 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.application.admission import Admission
-from service.application.deadlines import Deadline
+from service.application.deadlines import Deadline, DeadlineSweeper
 from service.application.ports import Clock, RequestObserver
 from service.application.request_context import RequestContext
 from service.http.middleware import access_log, error_responses
@@ -29,15 +29,18 @@ class RequestSettings:
     access_log: AccessLog = "errors"
 
 
-@dataclass(frozen=True, slots=True)
 class RequestMiddleware:
     """ASGI middleware around the whole application. Each request is answered, counted and logged exactly once."""
 
-    app: ASGIApp
-    settings: RequestSettings
-    admission: Admission
-    observer: RequestObserver
-    clock: Clock
+    def __init__(
+        self, app: ASGIApp, settings: RequestSettings, admission: Admission, observer: RequestObserver, clock: Clock
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self.admission = admission
+        self.observer = observer
+        self.clock = clock
+        self._sweeper = DeadlineSweeper(clock.monotonic, RequestBody.expire)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,7 +49,7 @@ class RequestMiddleware:
         started = self.clock.monotonic()
         headers: Headers = dict(scope["headers"])
         scope.setdefault("state", {})["headers"] = headers
-        body = RequestBody(receive, headers, self.settings.max_body_bytes)
+        body = RequestBody(receive, headers, self.settings.max_body_bytes, self._sweeper)
         response = ResponseStart(send, request_id(headers), body, self.admission)
         self.observer.in_flight(1)
         try:

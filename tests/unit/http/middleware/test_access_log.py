@@ -8,10 +8,11 @@ import pytest
 from starlette.types import Message
 
 from service.application.admission import Admission
+from service.application.deadlines import DeadlineSweeper
 from service.http.middleware.access_log import AccessLog, report
 from service.http.middleware.body import RequestBody
 from service.http.middleware.response import ResponseStart
-from tests.fakes import CountingObserver
+from tests.fakes import CountingObserver, ManualClock
 
 
 async def _no_receive() -> Message:
@@ -26,7 +27,8 @@ def _report(
     route: str, status: int, code: str | None = None, method: str = "POST", access_log: AccessLog = "all"
 ) -> CountingObserver:
     observer = CountingObserver()
-    response = ResponseStart(_no_send, b"req_1", RequestBody(_no_receive, {}, 0), Admission(1))
+    sweeper = DeadlineSweeper(ManualClock().monotonic, RequestBody.expire)
+    response = ResponseStart(_no_send, b"req_1", RequestBody(_no_receive, {}, 0, sweeper), Admission(1))
     response.status = status
     scope: dict[str, Any] = {"method": method, "route": SimpleNamespace(path=route), "state": {"error_code": code}}
     report(observer, scope, response, 0.0123456, access_log)
