@@ -28,7 +28,8 @@ from service.store import EmbeddedServer, RedisStore, connect
 from service.store.index.cursor import ListingPosition
 from service.store.index.index import entry_lifetime_ms
 from service.store.keys import Keys
-from service.store.record.codec import RecordOwner, encode
+from service.store.record.codec import encode
+from service.store.record.owner import RecordOwner
 
 TENANT = "t"
 BATCH = 1000

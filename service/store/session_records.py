@@ -27,12 +27,12 @@ from service.store.record.cache import MAX_COMPARED_BYTES, RecordCache
 from service.store.record.codec import (
     HEADER_BYTES,
     TOMBSTONE_MAGIC,
-    RecordOwner,
     Tombstone,
     decode,
     encode,
     encode_tombstone,
 )
+from service.store.record.owner import RecordOwner
 
 T = TypeVar("T")
 ReadResult: TypeAlias = "Record | WriteConflict | UnrollError | None"

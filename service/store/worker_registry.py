@@ -19,7 +19,8 @@ from service.store.driver.executor import CommandExecutor
 from service.store.driver.topology import Topology
 from service.store.index.cursor import ListingPosition
 from service.store.keys import Keys
-from service.store.record.codec import HEAD_BYTES, RecordOwner, decode_head
+from service.store.record.codec import HEAD_BYTES, decode_head
+from service.store.record.owner import RecordOwner
 
 _PAGE_SIZE = 100  # entries of the index per round trip
 

@@ -12,7 +12,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from service.store.record.codec import HEAD_BYTES
+from service.domain.sessions import Record
+from service.store.record.codec import decode
+from service.store.record.owner import RecordOwner
 from tests.life.judging import Judging, replays, sent
 from tests.life.oracle import Words
 from tests.life.reference import NOT_FOUND, Refusal, Request, Session
@@ -391,11 +393,13 @@ class SessionLife(Judging):
         live = list(self.reference.live())
         session = live[place % len(live)]
         stored = self.world.redis.get(self.key(session))
+        record = decode(stored, RecordOwner(session.tenant, session.id))
+        assert isinstance(record, Record)
         at %= len(stored)
         self.world.redis.setrange(self.key(session), at, bytes([stored[at] ^ 0x40]))
         session.ending = "state_corrupted"
-        # A listing reads no further than what it tells.
-        session.hidden = at < HEAD_BYTES - 2 * 255 + len(session.model + session.version)
+        # A listing reads no further than what it tells, and the state follows.
+        session.hidden = at < stored.index(record.state)
         self.saw("corrupted")
 
     # What holds in between, and what is left in the end.

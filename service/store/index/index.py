@@ -26,7 +26,8 @@ from service.store.index.cursor import ListingPosition
 from service.store.index.expiry import ExpirySweep
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
-from service.store.record.codec import HEAD_BYTES, RecordOwner, Tombstone, decode_head
+from service.store.record.codec import HEAD_BYTES, Tombstone, decode_head
+from service.store.record.owner import RecordOwner
 
 _PAGE_SIZE = 100  # sessions per round trip
 _MAX_SCANNED = 1000  # approximate number of sessions that one listing reads; its cursor continues from there

@@ -1,34 +1,33 @@
-"""Sequential writer and reader of little-endian integers and length-prefixed bytes."""
+"""Binary fields: variable-length integers, length-prefixed bytes, and a sequential reader of them."""
 
 from service.domain.errors import StateCorrupted
 
+#: Size of the largest variable-length integer.
+MAX_VARINT_BYTES = 10
+_MAX_VARINT = 1 << 7 * MAX_VARINT_BYTES
+_SMALL_VARINTS = tuple(bytes((value,)) for value in range(128))
 
-class Writer:
-    """Writer of fields. Raises OverflowError for a number or length that its field cannot hold."""
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
+def varint(value: int) -> bytes:
+    """Return the unsigned LEB128 encoding of `value`: 7 bits a byte, the lowest first.
 
-    def integer(self, value: int, size: int) -> None:
-        """Write an unsigned integer of `size` bytes."""
-        self._parts.append(value.to_bytes(size, "little"))
+    Raises OverflowError for a negative number and for one that takes more than MAX_VARINT_BYTES bytes.
+    """
+    if 0 <= value < 128:
+        return _SMALL_VARINTS[value]
+    if not 0 <= value < _MAX_VARINT:
+        raise OverflowError(f"number {value} does not fit its field: expected 0 to {_MAX_VARINT - 1}")
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
 
-    def raw(self, value: bytes) -> None:
-        """Write bytes without their length, which the reader must know."""
-        self._parts.append(value)
 
-    def blob(self, value: bytes, size: int) -> None:
-        """Write the length of `value` as an integer of `size` bytes, then `value`."""
-        self.integer(len(value), size)
-        self._parts.append(value)
-
-    def text(self, value: str) -> None:
-        """Write text as UTF-8 of up to 65,535 bytes, after its length."""
-        self.blob(value.encode(), 2)
-
-    def join(self) -> bytes:
-        """Return all fields written so far."""
-        return b"".join(self._parts)
+def signed_varint(value: int) -> bytes:
+    """Return the encoding of a signed integer, whose sign is the lowest bit of a variable-length integer."""
+    return varint(value << 1 if value >= 0 else (-value << 1) - 1)
 
 
 class Reader:
@@ -50,16 +49,31 @@ class Reader:
         return value
 
     def integer(self, size: int) -> int:
-        """Read an unsigned integer of `size` bytes."""
+        """Read an unsigned little-endian integer of `size` bytes."""
         return int.from_bytes(self.raw(size), "little")
 
-    def blob(self, size: int) -> bytes:
-        """Read bytes after their length, which takes `size` bytes."""
-        return self.raw(self.integer(size))
+    def varint(self) -> int:
+        """Read an unsigned variable-length integer."""
+        value = 0
+        for index, byte in enumerate(self._data[self.offset : self.offset + MAX_VARINT_BYTES]):
+            value |= (byte & 127) << 7 * index
+            if byte < 128:
+                self.offset += index + 1
+                return value
+        raise StateCorrupted(f"session record has no whole number at {self.offset}")
 
-    def text(self) -> str:
-        """Read UTF-8 text after its length."""
-        raw = self.blob(2)
+    def signed_varint(self) -> int:
+        """Read a signed variable-length integer."""
+        value = self.varint()
+        return -(value + 1 >> 1) if value & 1 else value >> 1
+
+    def blob(self) -> bytes:
+        """Read bytes after their length, a variable-length integer."""
+        return self.raw(self.varint())
+
+    def text(self, size: int) -> str:
+        """Read `size` bytes of UTF-8."""
+        raw = self.raw(size)
         try:
             return raw.decode()
         except UnicodeDecodeError as error:

@@ -14,7 +14,8 @@ from service.domain.sessions import Record
 from service.http.middleware.authentication import PUBLIC
 from service.store.embedded.server import EmbeddedServer
 from service.store.keys import Keys
-from service.store.record.codec import MAGIC, TOMBSTONE_MAGIC, RecordOwner, decode, encode, encode_tombstone
+from service.store.record.codec import MAGIC, TOMBSTONE_MAGIC, decode, encode, encode_tombstone
+from service.store.record.owner import RecordOwner
 from tests.server import (
     Server,
     answered,

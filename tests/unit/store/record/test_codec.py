@@ -1,6 +1,8 @@
 """Binary format of records."""
 
+import json
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,13 +13,13 @@ from service.domain.sessions import KeptStep, LastStep, Record, SessionSummary
 from service.store.record.codec import (
     HEAD_BYTES,
     HEADER_BYTES,
-    RecordOwner,
     Tombstone,
     decode,
     decode_head,
     encode,
     encode_tombstone,
 )
+from service.store.record.owner import RecordOwner
 
 OWNER = RecordOwner("tenant", "ses_a")
 SAMPLE = Record(
@@ -41,6 +43,32 @@ SAMPLE = Record(
 )
 
 TOMBSTONE = encode_tombstone(1_900_000_000_000, 1_800_000_000_000, OWNER)
+
+#: Records and a tombstone of OWNER in hexadecimal, as the last version that wrote format 2 encoded them.
+FORMAT_2 = {
+    name: bytes.fromhex(data)
+    for name, data in json.loads(Path(__file__).with_name("format_2.json").read_text()).items()
+}
+_MAX = 2**64 - 1
+FORMAT_2_RECORDS = {
+    "everything": SAMPLE,
+    "nothing optional": replace(
+        SAMPLE, origin=b"", keys=(), last=None, kept=(), kept_steps=0, durability="memory", dtype="bfloat16"
+    ),
+    "largest numbers": replace(
+        SAMPLE,
+        model="é" * 127,
+        version="v" * 255,
+        dtype="int8",
+        step=_MAX,
+        timesteps=_MAX,
+        created_at=_MAX,
+        expires_at=_MAX,
+        ttl_seconds=2**32 - 1,
+        durability="replicated",
+        indexed_until=_MAX,
+    ),
+}
 
 counts = st.integers(0, 2**64 - 1)
 digests = st.binary(min_size=16, max_size=16)
@@ -136,8 +164,43 @@ def test_another_sessions_record_is_foreign(data: bytes, other: RecordOwner) -> 
 
 def test_a_newer_format_is_refused_by_its_number() -> None:
     data = encode(SAMPLE, OWNER)
+    with pytest.raises(StateCorrupted, match="format version 4, expected 2 or 3"):
+        decode(data[:4] + b"\x04\x00" + data[6:], OWNER)
     with pytest.raises(StateCorrupted, match="format version 3, expected 2"):
-        decode(data[:4] + b"\x03\x00" + data[6:], OWNER)
+        decode(TOMBSTONE[:4] + b"\x03\x00" + TOMBSTONE[6:], OWNER)
+
+
+@pytest.mark.parametrize("name", FORMAT_2_RECORDS)
+def test_a_record_of_format_2_is_read(name: str) -> None:
+    data = FORMAT_2[name]
+    record = replace(FORMAT_2_RECORDS[name], token=data)
+    assert decode(data, OWNER) == record
+    summary = decode_head(data[:HEAD_BYTES], OWNER)
+    assert isinstance(summary, SessionSummary)
+    assert all(getattr(summary, field.name) == getattr(record, field.name) for field in fields(summary))
+
+
+@pytest.mark.parametrize("name", FORMAT_2_RECORDS)
+def test_no_single_bit_of_format_2_can_flip_and_no_end_be_missing_unnoticed(name: str) -> None:
+    data = FORMAT_2[name]
+    damaged = [data[:length] for length in range(len(data))] + [data + b"\0"]
+    for bit in range(len(data) * 8):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    for damage in damaged:
+        with pytest.raises(StateCorrupted):
+            decode(damage, OWNER)
+
+
+def test_a_record_of_format_2_of_another_session_is_foreign() -> None:
+    for owner in (RecordOwner("tenant", "ses_b"), RecordOwner("other", "ses_a"), RecordOwner("tenants", "es_a")):
+        with pytest.raises(StateCorrupted, match="by its content and its session"):
+            decode(FORMAT_2["everything"], owner)
+
+
+def test_a_tombstone_of_an_earlier_version_is_read() -> None:
+    assert FORMAT_2["tombstone"] == TOMBSTONE
 
 
 def test_a_foreign_value_is_refused_by_its_beginning() -> None:
@@ -145,9 +208,15 @@ def test_a_foreign_value_is_refused_by_its_beginning() -> None:
         decode(b'{"a": 1}', OWNER)
 
 
-def test_a_record_without_answer_and_keys_takes_at_most_200_bytes_beyond_its_state() -> None:
-    plain = replace(SAMPLE, model="m" * 64, origin=b"", keys=(), last=None, kept=(), state=bytes(4096))
-    assert len(encode(plain, OWNER)) - 4096 <= 200
+def test_a_record_without_answer_and_keys_takes_at_most_100_bytes_beyond_its_state_and_names() -> None:
+    plain = replace(SAMPLE, model="", version="", origin=b"", keys=(), last=None, kept=(), state=bytes(4096))
+    assert len(encode(plain, OWNER)) - 4096 <= 100
+
+
+@pytest.mark.parametrize("number", [-1, 2**70])
+def test_a_number_that_no_field_can_hold_is_refused(number: int) -> None:
+    with pytest.raises(OverflowError):
+        encode(replace(SAMPLE, step=number), OWNER)
 
 
 def test_a_tombstone_remembers_when_its_session_ended() -> None:
