@@ -1,8 +1,12 @@
 """Connections are all closed, even where some of them fail to close."""
 
 import asyncio
+import gc
+import socket
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from redis.asyncio.connection import Connection
@@ -10,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from store_support import listen
 
 from service.store import EmbeddedServer
+from service.store.driver.errors import ReplyLost
 from service.store.driver.nodes import Node, Nodes
 from service.store.driver.pipeline import execute_pipeline
 from service.store.driver.sentinels import Sentinels
@@ -51,6 +56,45 @@ def counted() -> Iterator[type[CountedConnection]]:
 
 async def ping(node: Node) -> None:
     assert await execute_pipeline(node, [("PING",)], asyncio.get_running_loop().time() + TIMEOUT) == [b"PONG"]
+
+
+async def reset_at_ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Accept the commands with which the driver begins, and reset the connection at a PING."""
+    while b"PING" not in (received := await reader.read(4096)):
+        writer.write(b"+OK\r\n" * received.count(b"*"))
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def unretrieved_errors() -> list[BaseException | None]:
+    """Return the exceptions of futures that asyncio will report as never retrieved."""
+    futures = [thing for thing in gc.get_objects() if isinstance(thing, asyncio.Future)]
+    reported = [future for future in futures if getattr(future, "_log_traceback", False)]
+    return [future.exception() for future in reported]
+
+
+class KeepingConnection(Connection):
+    """Connection whose streams stay alive, as those do that wait for the garbage collector."""
+
+    writers: ClassVar[list[asyncio.StreamWriter | None]] = []
+
+    async def connect(self) -> None:
+        await super().connect()
+        self.writers.append(self._writer)
+
+
+async def test_the_error_of_a_connection_that_was_reset_is_retrieved() -> None:
+    server = await asyncio.start_server(reset_at_ping, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    nodes = Nodes({"connection_class": KeepingConnection}, TIMEOUT, connections=1)
+    (reply,) = await execute_pipeline(nodes.at("127.0.0.1", port), [("PING",)], asyncio.get_running_loop().time() + 2)
+    assert isinstance(reply, ReplyLost)
+    await asyncio.sleep(0.05)
+    assert not [error for error in unretrieved_errors() if isinstance(error, OSError)]
+    KeepingConnection.writers.clear()
+    await nodes.aclose()
+    server.close()
 
 
 async def test_the_connections_to_all_servers_are_closed_when_one_fails_to_close(

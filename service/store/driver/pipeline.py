@@ -52,11 +52,24 @@ async def _exchange(
             replies.append(await _read_reply(connection))  # noqa: PERF401 - replies must survive a later failure
     except BaseException:
         # The connection's next user must not read replies to these commands.
-        await connection.disconnect(nowait=True)
+        await _close(connection)
         raise
     finally:
         connection.socket_timeout = own_timeout
         await pool.release(connection)
+
+
+async def _close(connection: AbstractConnection) -> None:
+    """Close a connection without waiting for it, and retrieve the error that has ended it.
+
+    asyncio logs the error of a stream as never retrieved if the garbage collector happens to reach the stream's future
+    before the stream.
+    """
+    writer = connection._writer
+    await connection.disconnect(nowait=True)
+    if writer is not None:
+        closed = asyncio.ensure_future(writer.wait_closed())
+        closed.add_done_callback(lambda future: future.cancelled() or future.exception())
 
 
 async def _read_reply(connection: AbstractConnection) -> Reply:
