@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,7 +114,7 @@ def _worst(name: str, actual: Tensor, expected: Tensor, allowed: Tensor) -> _Wor
     """Return the largest difference in relation to the allowed one; that of a NaN is infinite."""
     differences = (actual.double() - expected.double()).abs().nan_to_num(nan=math.inf, posinf=math.inf)
     flat = int((differences / allowed).argmax())
-    index = [int(number) for number in torch.unravel_index(torch.tensor(flat), expected.shape)]
+    index = [int(number) for number in np.unravel_index(flat, tuple(expected.shape))]
     numbers = [float(tensor.flatten()[flat]) for tensor in (actual, expected, differences, allowed)]
     return _Worst(name, index, *numbers)
 
