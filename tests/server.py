@@ -23,6 +23,11 @@ from tests.folders import write_language_model
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
+#: For clients of several threads, or whose requests should reach different workers. httpx closes connections over its
+#: limit, or past their time, that another thread has just been assigned (httpcore 1.0): that thread then reads from a
+#: closed file descriptor. So each request has its own connection, or connections are kept without any limit.
+NEW_CONNECTIONS = {"Connection": "close"}
+KEPT_CONNECTIONS = httpx.Limits(max_keepalive_connections=None, keepalive_expiry=None)
 ENVELOPE = {"code", "type", "message", "param", "applied", "step"}
 
 T = TypeVar("T")
@@ -191,7 +196,7 @@ class Server:
     def client(self, key: str | None = None) -> httpx.Client:
         """A client of this service; the caller closes it."""
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, limits=KEPT_CONNECTIONS)
 
     def _clean_up(self) -> None:
         for pid in {*self.processes(), *living_in(self.state_dir)}:

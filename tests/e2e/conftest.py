@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.traffic import write_model
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
-from tests.server import Server, eventually, short_folder, tiny_models
+from tests.server import NEW_CONNECTIONS, Server, eventually, short_folder, tiny_models
 from tests.translation_folders import write_encoder_decoder
 
 
@@ -49,6 +49,5 @@ def server(shared_server: Server) -> Server:
 @pytest.fixture
 def http(server: Server) -> Iterator[httpx.Client]:
     """A client that opens a connection for every request, so that each may reach another worker."""
-    limits = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=server.url, timeout=30, limits=limits) as client:
+    with httpx.Client(base_url=server.url, timeout=30, headers=NEW_CONNECTIONS) as client:
         yield client

@@ -8,6 +8,7 @@ import pytest
 
 from tests.deployments import Server as StoreServer
 from tests.server import (
+    NEW_CONNECTIONS,
     Server,
     answered,
     eventually,
@@ -52,8 +53,7 @@ def service(master: StoreServer) -> Iterator[Server]:
 
 @pytest.fixture
 def http(service: Server) -> Iterator[httpx.Client]:
-    limits = httpx.Limits(max_keepalive_connections=0)  # each request may reach another worker
-    with httpx.Client(base_url=service.url, timeout=30, limits=limits) as client:
+    with httpx.Client(base_url=service.url, timeout=30, headers=NEW_CONNECTIONS) as client:
         yield client
 
 

@@ -16,7 +16,18 @@ import pytest
 from tests.deployments import Server as StoreServer
 from tests.e2e.rollouts import copy_version, logged_by_all_workers
 from tests.folders import write_language_model
-from tests.server import Server, answered, envelope, eventually, new_session, post, refusal, short_folder, step
+from tests.server import (
+    NEW_CONNECTIONS,
+    Server,
+    answered,
+    envelope,
+    eventually,
+    new_session,
+    post,
+    refusal,
+    short_folder,
+    step,
+)
 
 INPUT = {"input": {"text": "the dog"}}
 ROUTES = ("predict", "score", "generate")
@@ -159,12 +170,11 @@ def request_until(http: httpx.Client, model: str, version: str, stop: threading.
 
 
 def test_no_worker_answers_404_for_a_version_that_another_has_served() -> None:
-    connections = httpx.Limits(max_keepalive_connections=0)
     with short_folder() as folder:
         write_language_model(folder / "models", "busy", seed=40)
         with (
             Server(folder, models=folder / "models", workers=2, models_poll_seconds=FAST_POLL) as server,
-            httpx.Client(base_url=server.url, timeout=30, limits=connections) as http,
+            httpx.Client(base_url=server.url, timeout=30, headers=NEW_CONNECTIONS) as http,
             ThreadPoolExecutor(CLIENTS) as pool,
         ):
             for model, version in (("busy", "2"), ("busy", "3"), ("busy", "4"), ("new", "1")):

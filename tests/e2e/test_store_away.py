@@ -17,7 +17,7 @@ from service.domain.sessions import Durability
 from tests.chaos.automaton import Automaton
 from tests.deployments import Server as StoreServer
 from tests.e2e.traffic import MODEL, Client, all_step, stepping, write_model
-from tests.server import Server, answered, eventually, living_in, post, refusal, short_folder
+from tests.server import NEW_CONNECTIONS, Server, answered, eventually, living_in, post, refusal, short_folder
 
 log = logging.getLogger(__name__)
 TOLD_SECONDS = 2.0
@@ -64,7 +64,7 @@ class Asking:
     seen: int = 0
 
     def run(self, url: str, stop: threading.Event) -> None:
-        with httpx.Client(base_url=url, timeout=10, limits=httpx.Limits(max_keepalive_connections=0)) as http:
+        with httpx.Client(base_url=url, timeout=10, headers=NEW_CONNECTIONS) as http:
             while not stop.is_set():
                 self.call(http)
                 self.seen += 1

@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.rollouts import copy_version, events, logged_by_all_workers
 from tests.folders import WORDS, write_language_model
 from tests.server import (
+    NEW_CONNECTIONS,
     Body,
     Server,
     answered,
@@ -61,7 +62,7 @@ def server(upgraded: Server) -> Server:
 @pytest.fixture
 def http(server: Server) -> Iterator[httpx.Client]:
     """A client that opens a connection for every request, so that each may reach another worker."""
-    with httpx.Client(base_url=server.url, timeout=30, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+    with httpx.Client(base_url=server.url, timeout=30, headers=NEW_CONNECTIONS) as client:
         yield client
 
 
@@ -116,7 +117,7 @@ def load(server: Server, model: str) -> Iterator[Callable[[], list[str]]]:
     """Clients at work; what is given lists the versions of the sessions opened so far."""
     stop = threading.Event()
     with (
-        httpx.Client(base_url=server.url, timeout=10, limits=httpx.Limits(max_keepalive_connections=0)) as http,
+        httpx.Client(base_url=server.url, timeout=10, headers=NEW_CONNECTIONS) as http,
         ThreadPoolExecutor(CLIENTS) as pool,
     ):
         clients = [Client(http, model, number, stop) for number in range(CLIENTS)]

@@ -18,7 +18,7 @@ import httpx
 
 from service.domain.sessions import Durability
 from tests.chaos.automaton import WORDS, Automaton, write_automaton
-from tests.server import Body, Server, answered, eventually, look_up, post
+from tests.server import NEW_CONNECTIONS, Body, Server, answered, eventually, look_up, post
 
 log = logging.getLogger(__name__)
 MODEL = "adder"
@@ -143,10 +143,9 @@ def stepping(
     server: Server, levels: Sequence[Durability], wanted: Sequence[Callable[[str], bool]] = ()
 ) -> Iterator[list[Client]]:
     """A client for each of `levels`, stepping meanwhile, on a session that is as `wanted`; checked at the end."""
-    limits = httpx.Limits(max_keepalive_connections=0)  # each request may reach another worker
     stop = threading.Event()
     with (
-        httpx.Client(base_url=server.url, timeout=SILENCE_SECONDS, limits=limits) as http,
+        httpx.Client(base_url=server.url, timeout=SILENCE_SECONDS, headers=NEW_CONNECTIONS) as http,
         ThreadPoolExecutor(len(levels)) as pool,
     ):
         clients = [Client(number, level, http, stop) for number, level in enumerate(levels)]

@@ -1,0 +1,29 @@
+"""What a worker does not import: compilers and algebra systems take seconds and memory that no request needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.server import ROOT
+
+UNNEEDED = ("sympy", "torch._dynamo", "torch._inductor", "onnxruntime", "service.tooling")
+LOAD = """
+import sys
+from pathlib import Path
+import service.bootstrap
+from service.tasks.architectures import load_task
+from service.tasks.limits import TextLimits
+load_task(Path(sys.argv[1]), TextLimits())
+print(*(name for name in sys.argv[2:] if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(ROOT.glob("models/*/*/config.json")), ids=lambda path: path.parent.parent.name
+)
+def test_a_worker_that_has_loaded_a_model_has_imported_nothing_unneeded(folder: Path) -> None:
+    command = [sys.executable, "-c", LOAD, str(folder), *UNNEEDED]
+    imported = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert imported.split() == []
