@@ -25,7 +25,8 @@ class TokenOutput:
 
     `state` (total,) is the new state, `logits` (V,) are those of the next token, and `log_normaliser` is the log of the
     sum of their exponentials. `logprobs` are the log-probabilities of the tokens that were fed. `top_tokens` are the
-    ids and logits of the most probable next tokens, if the operation requested any.
+    ids and logits of the most probable next tokens, and `chosen` is the token of the operation's sampler, if the
+    operation requested any.
     """
 
     state: Row
@@ -33,6 +34,7 @@ class TokenOutput:
     log_normaliser: float
     logprobs: list[float]
     top_tokens: tuple[list[int], list[float]] | None
+    chosen: int | None
 
 
 class ActiveOperation(Protocol):
@@ -46,6 +48,9 @@ class ActiveOperation(Protocol):
 
     def requested_top_k(self, fed: int) -> int:
         """Return how many of the most probable tokens the output should list after `fed` more tokens."""
+
+    def requested_sampler(self, fed: int) -> Sampler | None:
+        """Return the sampler that should choose the next token after `fed` more tokens, None to choose none."""
 
     def update(self, output: TokenOutput) -> None:
         """Apply the output of a forward pass to the operation."""
@@ -70,6 +75,9 @@ class FeedingOperation:
 
     def requested_top_k(self, fed: int) -> int:  # noqa: ARG002 - the protocol's argument
         return 0
+
+    def requested_sampler(self, fed: int) -> Sampler | None:  # noqa: ARG002 - likewise
+        return None
 
     def update(self, output: TokenOutput) -> None:
         self.state = output.state
@@ -167,7 +175,6 @@ class GenerateOperation(FeedingOperation):
         self._vocabulary = vocabulary
         self._options = options
         self._end_id = end_id
-        self._forbidden = np.array(sorted(vocabulary.special_ids - {end_id}), dtype=np.int64)
         self._sampler = Sampler(options)
         self._generated: list[int] = []
         self._generated_logprobs: list[float] = []
@@ -180,14 +187,20 @@ class GenerateOperation(FeedingOperation):
         generated_fed = len(self._logprobs) - len(self._encoded.ids)
         return super().next_ids(limit) if generated_fed < 0 else self._generated[generated_fed:]
 
+    def requested_sampler(self, fed: int) -> Sampler | None:
+        """Return the sampler if the input ends with these tokens and more tokens are to be generated."""
+        input_ends = len(self._logprobs) + fed >= len(self._encoded.ids)
+        return self._sampler if input_ends and len(self._generated) < self._options.max_tokens else None
+
     def _process_logits(self, output: TokenOutput) -> None:
         if self._options.stop:
             # A copy, since the row is a view that would keep the states of the whole batch in memory.
             self._states.append(output.state.copy())
-        if len(self._generated) == self._options.max_tokens:
+        index = output.chosen
+        if index is None:  # all tokens were generated
             self.finished = True
             return
-        index = self._sampler.choose(output.logits, self._forbidden)
+        self._sampler.advance()
         if index == self._end_id:
             self.finished, self._finish_reason = True, "stop"
             return

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from service.tasks.next_word.operations import (
 )
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.session_state import NextWordStateCodec, Row, stack
+from service.tasks.next_word.token_choice import choose_tokens
 from service.tasks.options import convert_options
 from service.tasks.state_layout import StateLayout
 from service.tasks.vocabulary import EncodedText, Vocabulary
@@ -64,6 +66,8 @@ class NextWordTask:
         self._limits = limits
         begin, end = special_tokens.get("begin"), special_tokens.get("end")
         self._end_id = None if end is None else vocabulary.token_to_id(end)
+        #: The special tokens that are never generated.
+        self._forbidden = np.array(sorted(vocabulary.special_ids - {self._end_id}), dtype=np.int64)
         self._initial = self._make_initial(None if begin is None else vocabulary.token_to_id(begin))
 
     @property
@@ -155,12 +159,13 @@ class NextWordTask:
         """Run the output layer on `rows` (B, total), store its normalisers there, and return the outputs."""
         state = self._layout.split(rows)
         logits = self._network.logits(self._network.features_of(state))
-        normalisers = logits.logsumexp(-1)
+        samplers = [operation.requested_sampler(len(fed)) for operation, fed in zip(batch, logprobs, strict=True)]
+        chosen, normalisers = choose_tokens(samplers, logits, self._forbidden)
         state["log_normaliser"][:, 0] = normalisers  # a view of `rows`, which is changed too
         top_k = [operation.requested_top_k(len(fed)) for operation, fed in zip(batch, logprobs, strict=True)]
         top_tokens = self._top_tokens(top_k, logits)
         outputs = zip(rows.numpy(), logits.numpy(), normalisers.tolist(), logprobs, strict=True)
-        return [TokenOutput(*output, top_tokens.get(index)) for index, output in enumerate(outputs)]
+        return [TokenOutput(*output, top_tokens.get(index), chosen[index]) for index, output in enumerate(outputs)]
 
     def _top_tokens(self, top_k: list[int], logits: Tensor) -> dict[int, tuple[list[int], list[float]]]:
         """Return ids and logits of the most probable tokens by row, for the rows of `logits` (B, V) with a `top_k`."""

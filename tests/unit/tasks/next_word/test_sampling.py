@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 
 from service.domain.operations import GenerateOptions
-from service.tasks.next_word.sampling import Sampler
+from service.tasks.next_word.sampling import Logits, Sampler, draw_plain_tokens, draw_tokens, most_probable_tokens
 
 LOGITS = np.array([1.0, 3.0, -np.inf, 2.0, 3.0, 0.0], dtype=np.float32)
 FORBIDDEN, NONE_FORBIDDEN = np.array([4]), np.array([], dtype=np.int64)
 DRAWS = 20_000
+
+
+def choose(sampler: Sampler, logits: Logits, forbidden: np.ndarray = NONE_FORBIDDEN) -> int:
+    row = logits[None].copy()
+    (index,) = most_probable_tokens(row, forbidden) if sampler.greedy else draw_tokens([sampler], row, forbidden)
+    sampler.advance()
+    return index
 
 
 def softmax(values: dict[int, float]) -> list[float]:
@@ -33,7 +40,7 @@ def softmax(values: dict[int, float]) -> list[float]:
 )
 def test_the_frequency_of_a_token_is_its_probability(options: dict[str, float], expected: list[float]) -> None:
     sampler = Sampler(GenerateOptions(seed=1, **options))  # type: ignore[arg-type]
-    drawn = np.array([sampler.choose(LOGITS, FORBIDDEN) for _ in range(DRAWS)])
+    drawn = np.array([choose(sampler, LOGITS, FORBIDDEN) for _ in range(DRAWS)])
     frequencies = (np.bincount(drawn, minlength=len(LOGITS)) / DRAWS).tolist()
     assert frequencies == pytest.approx(expected, abs=0.015)
     pairs = [*zip(frequencies, expected, strict=True)]
@@ -42,7 +49,7 @@ def test_the_frequency_of_a_token_is_its_probability(options: dict[str, float], 
 
 
 def test_temperature_zero_chooses_the_first_of_the_most_probable_tokens() -> None:
-    assert Sampler(GenerateOptions(temperature=0)).choose(LOGITS, NONE_FORBIDDEN) == 1
+    assert choose(Sampler(GenerateOptions(temperature=0)), LOGITS) == 1
 
 
 @pytest.mark.parametrize(
@@ -58,7 +65,7 @@ def test_of_equally_probable_tokens_the_first_are_kept_and_all_of_these_are_draw
     options: dict[str, float], possible: set[int]
 ) -> None:
     sampler = Sampler(GenerateOptions(seed=1, **options))  # type: ignore[arg-type]
-    assert {sampler.choose(np.zeros(350, dtype=np.float32), NONE_FORBIDDEN) for _ in range(DRAWS)} == possible
+    assert {choose(sampler, np.zeros(350, dtype=np.float32)) for _ in range(DRAWS)} == possible
 
 
 @pytest.mark.parametrize("index", [0, 99, 100, 250])
@@ -66,10 +73,40 @@ def test_a_single_possible_token_is_drawn_at_every_index(index: int) -> None:
     logits = np.full(251, -np.inf, dtype=np.float32)
     logits[index] = -30.0
     sampler = Sampler(GenerateOptions(seed=1))
-    assert {sampler.choose(logits, NONE_FORBIDDEN) for _ in range(100)} == {index}
+    assert {choose(sampler, logits) for _ in range(100)} == {index}
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.5}])
 def test_logits_of_nan_still_give_an_id_of_the_vocabulary(options: dict[str, float]) -> None:
     sampler = Sampler(GenerateOptions(seed=1, **options))  # type: ignore[arg-type]
-    assert 0 <= sampler.choose(np.full(251, np.nan, dtype=np.float32), NONE_FORBIDDEN) < 251
+    assert 0 <= choose(sampler, np.full(251, np.nan, dtype=np.float32)) < 251
+
+
+OPTIONS: list[dict[str, float]] = [{}, {"temperature": 0.7}, {"top_k": 5}, {"top_p": 0.9}, {}]
+
+
+def samplers() -> list[Sampler]:
+    return [Sampler(GenerateOptions(seed=seed, **options)) for seed, options in enumerate(OPTIONS)]  # type: ignore[arg-type]
+
+
+def random_logits() -> Logits:
+    return (3 * np.random.default_rng(1).standard_normal((len(OPTIONS), 1234))).astype(np.float32)
+
+
+def test_a_token_does_not_depend_on_the_other_rows() -> None:
+    together, alone = samplers(), samplers()
+    for logits in (random_logits() + shift for shift in range(10)):
+        ids = draw_tokens(together, logits.copy(), FORBIDDEN)
+        for sampler in together:
+            sampler.advance()
+        assert ids == [choose(sampler, own, FORBIDDEN) for sampler, own in zip(alone, logits, strict=True)]
+
+
+@pytest.mark.parametrize("forbidden_logit", [-np.inf, 0.0, 500.0])
+def test_plain_samplers_choose_the_same_tokens_and_give_the_normalisers_of_all_logits(forbidden_logit: float) -> None:
+    plain, logits = [sampler for sampler in samplers() if sampler.plain], random_logits()[:2]
+    logits[:, FORBIDDEN] = forbidden_logit
+    ids, normalisers = draw_plain_tokens(plain, logits.copy(), FORBIDDEN)
+    assert ids == draw_tokens(plain, logits.copy(), FORBIDDEN)
+    exact = np.logaddexp.reduce(logits.astype(np.float64), axis=1)
+    np.testing.assert_allclose(normalisers, exact, rtol=1e-6)
