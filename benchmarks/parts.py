@@ -16,6 +16,7 @@ SMALL_STATE = str(4 * (2 * 2 * 64 + 1))
 _MANY = ["--steps-only", "--state-bytes", SMALL_STATE]
 #: The arguments of each program, for the full and the quick run.
 PARTS: dict[str, tuple[list[str], list[str]]] = {
+    "bulk_steps": ([], ["--quick"]),
     "forward": ([], ["--batches", "1", "16", "64", "--rounds", "3"]),
     "generations": ([], ["--quick"]),
     "overload": ([], ["--quick"]),
