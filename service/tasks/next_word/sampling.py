@@ -29,11 +29,15 @@ class Sampler:
     def __init__(self, options: GenerateOptions) -> None:
         self.greedy = options.temperature == 0
         self.temperature = np.float32(max(options.temperature, TINY))
-        #: True if tokens are drawn from the distribution of the model as it is.
-        self.plain = options.temperature == 1 and options.top_k is None and options.top_p is None
         self._options = options
         self._random = np.random.Generator(np.random.PCG64(options.seed))
         self.uniform = self._random.random()
+
+    def is_plain(self, vocabulary: int) -> bool:
+        """Return True if the tokens of a vocabulary of this size are drawn with the probabilities of the model."""
+        top_k, top_p = self._options.top_k, self._options.top_p
+        every_token = (top_k is None or top_k >= vocabulary) and (top_p is None or top_p == 1)
+        return every_token and self._options.temperature == 1
 
     def advance(self) -> None:
         """Draw the random number of the token after the next one."""

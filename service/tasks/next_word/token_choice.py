@@ -17,7 +17,7 @@ def choose_tokens(
 
     An id of `forbidden` is never chosen.
     """
-    plain, greedy, others, rest = _group(samplers)
+    plain, greedy, others, rest = _group(samplers, logits.shape[1])
     ids: list[int | None] = [None] * len(samplers)
     normalisers = torch.empty(len(samplers)) if plain else logits.logsumexp(-1)
     if plain:
@@ -34,7 +34,7 @@ def choose_tokens(
 
 
 def _group(
-    samplers: Sequence[Sampler | None],
+    samplers: Sequence[Sampler | None], vocabulary: int
 ) -> tuple[dict[int, Sampler], list[int], dict[int, Sampler], list[int]]:
     """Return the rows with plain samplers, with greedy ones, with others, and those without a sampler."""
     plain: dict[int, Sampler] = {}
@@ -47,7 +47,7 @@ def _group(
         elif sampler.greedy:
             greedy.append(row)
         else:
-            (plain if sampler.plain else others)[row] = sampler
+            (plain if sampler.is_plain(vocabulary) else others)[row] = sampler
     return plain, greedy, others, rest
 
 

@@ -82,7 +82,7 @@ def test_logits_of_nan_still_give_an_id_of_the_vocabulary(options: dict[str, flo
     assert 0 <= choose(sampler, np.full(251, np.nan, dtype=np.float32)) < 251
 
 
-OPTIONS: list[dict[str, float]] = [{}, {"temperature": 0.7}, {"top_k": 5}, {"top_p": 0.9}, {}]
+OPTIONS: list[dict[str, float]] = [{}, {"temperature": 0.7}, {"top_k": 5}, {"top_p": 0.9}, {"top_k": 1234}]
 
 
 def samplers() -> list[Sampler]:
@@ -104,7 +104,7 @@ def test_a_token_does_not_depend_on_the_other_rows() -> None:
 
 @pytest.mark.parametrize("forbidden_logit", [-np.inf, 0.0, 500.0])
 def test_plain_samplers_choose_the_same_tokens_and_give_the_normalisers_of_all_logits(forbidden_logit: float) -> None:
-    plain, logits = [sampler for sampler in samplers() if sampler.plain], random_logits()[:2]
+    plain, logits = [sampler for sampler in samplers() if sampler.is_plain(1234)], random_logits()[:2]
     logits[:, FORBIDDEN] = forbidden_logit
     ids, normalisers = draw_plain_tokens(plain, logits.copy(), FORBIDDEN)
     assert ids == draw_tokens(plain, logits.copy(), FORBIDDEN)
