@@ -115,12 +115,15 @@ class Preprocessor:
         return PreprocessedRows(inputs, filled, np.clip(standard, -MAX_SCALED, MAX_SCALED))
 
     def network_inputs(self, filled: Numbers, missing: NDArray[np.bool_], times: Times | None) -> Numbers:
-        """Return the network's inputs (n, W): filled features (n, F), missing indicators, calendar features."""
+        """Return the network's inputs (n, W): filled features (n, F), missing indicators, calendar features.
+
+        The times are those of the rows, (n,), or one time of all rows, (1,).
+        """
         parts = [filled]
         if self.config.missing_indicator:
             parts.append(np.delete(missing, self.static, axis=1).astype(np.float64))
         if self.config.calendar and times is not None:
-            parts.append(calendar_columns(self.config.calendar, times))
+            parts.append(_for_rows(calendar_columns(self.config.calendar, times), len(filled)))
         return np.concatenate(parts, axis=1)
 
     def advance(self, history: History, filled: Numbers) -> History:
@@ -141,9 +144,14 @@ class Preprocessor:
         return last + 1_000_000 * self.config.step_seconds * np.arange(1, steps + 1, dtype=np.int64)
 
     def future_features(self, times: Times | None, known: Numbers, season: Numbers) -> Numbers:
-        """Return future features (k, K): known covariates, calendar of times (k,), season values (k, T or 0)."""
-        calendar = [calendar_columns(self.config.calendar, times)] if self.config.calendar and times is not None else []
-        return np.concatenate([known, *calendar, season], axis=1)
+        """Return future features (k, K): known covariates, calendar of times (k,), season values (k, T or 0).
+
+        Covariates and times can also be those of all rows, (1, covariates) and (1,).
+        """
+        parts = [known, season]
+        if self.config.calendar and times is not None:
+            parts.insert(1, calendar_columns(self.config.calendar, times))
+        return np.concatenate([_for_rows(part, len(season)) for part in parts], axis=1)
 
     def future_inputs(self, history: History, times: Times | None, known: Numbers) -> tuple[Numbers, Numbers]:
         """Return the future features (k, K) of the next k steps, and the base (k, T) of their forecasts."""
@@ -169,6 +177,11 @@ class Preprocessor:
     def unscale(self, scaled: Numbers) -> Numbers:
         """Return scaled targets (..., T) in the units of the input."""
         return scaled * self.scale[self.target] + self.mean[self.target]
+
+
+def _for_rows(columns: Numbers, rows: int) -> Numbers:
+    """Return columns (n, K) for each of `rows` rows, of which n is the number, or one row for all of them."""
+    return columns if len(columns) == rows else np.broadcast_to(columns, (rows, columns.shape[1]))
 
 
 def read_preprocessor(folder: Path, config: ForecasterConfig) -> Preprocessor:

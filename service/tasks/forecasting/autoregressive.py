@@ -57,17 +57,18 @@ class AutoregressiveForecast(DirectForecast):
         """Return the values (paths, T) that were drawn for a step, limited as the inputs of the network are."""
         return np.clip(self._drawn[:, step], -self._preprocessor.clamp, self._preprocessor.clamp)
 
-    def _times_of(self, step: int) -> Times | None:
-        """Return the time of a step (from 0) for each path: (paths,)."""
-        return None if self._times is None else np.repeat(self._times[step : step + 1], self._path_count)
+    def _time_of(self, step: int) -> Times | None:
+        """Return the time of a step (from 0), the same for all paths: (1,)."""
+        return None if self._times is None else self._times[step : step + 1]
 
     def _path_inputs(self) -> Numbers:
         """Return the inputs (paths, W) of the step that was drawn last."""
         preprocessor, step = self._preprocessor, self._steps - 1
-        filled = np.tile(self._history.last, (self._path_count, 1))
+        filled = np.empty((self._path_count, len(self._history.last)))
+        filled[:] = self._history.last
         filled[:, preprocessor.known] = self._request.known[step]
         filled[:, preprocessor.target] = self._clamped(step)
-        return preprocessor.network_inputs(filled, np.zeros(filled.shape, bool), self._times_of(step))
+        return preprocessor.network_inputs(filled, np.zeros(filled.shape, bool), self._time_of(step))
 
     def _path_future_inputs(self) -> FutureInputs:
         """Return the future inputs of the next step of every path."""
@@ -77,8 +78,7 @@ class AutoregressiveForecast(DirectForecast):
             season_step = step - preprocessor.config.season
             targets = self._history.targets
             season = self._clamped(season_step) if season_step >= 0 else np.tile(targets[step], (count, 1))
-        known = np.tile(self._request.known[step], (count, 1))
-        features = preprocessor.future_features(self._times_of(step), known, season)
+        features = preprocessor.future_features(self._time_of(step), self._request.known[step : step + 1], season)
         return FutureInputs(1, features, preprocessor.base(season, self._clamped(step - 1)))
 
     def _mean(self) -> Numbers:

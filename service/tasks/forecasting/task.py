@@ -66,13 +66,21 @@ class ForecastingTask:
         inputs = [*map(_inputs_of, passes)]
         for timestep in range(max(rows.shape[1] for rows in inputs)):
             feeding = [index for index, rows in enumerate(inputs) if rows.shape[1] > timestep]
-            fed = torch.cat([indices[index] for index in feeding])
-            before = states[fed]
+            x = np.concatenate([inputs[index][:, timestep] for index in feeding])
+            before, states = self._advance(states, torch.cat([indices[index] for index in feeding]), x)
             for index, own in zip(feeding, torch.split(before, [counts[index] for index in feeding]), strict=True):
                 previous[index].append(own)
-            x = np.concatenate([inputs[index][:, timestep] for index in feeding])
-            states = states.index_copy(0, fed, self._step(x, before))
         return [*torch.split(states, counts)], previous
+
+    def _advance(self, states: Tensor, fed: Tensor, x: Numbers) -> tuple[Tensor, Tensor]:
+        """Feed the inputs (n, W) to the states with the indices `fed` (n,), in ascending order.
+
+        Return these states before their row (n, R), and all states after it.
+        """
+        if len(fed) == len(states):  # all of them, in their order: no copies
+            return states, self._step(x, states)
+        before = states[fed]
+        return before, states.index_copy(0, fed, self._step(x, before))
 
     def _step(self, x: Numbers, states: Tensor) -> Tensor:
         """Feed one row of inputs (n, W) to each state (n, R) and return the new states."""
