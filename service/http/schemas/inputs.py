@@ -65,16 +65,18 @@ class Input(Schema):
     )
 
     @model_validator(mode="after")
-    def _check_one_form(self) -> "Input":
+    def _check(self) -> "Input":
         forms = [name for name in FORMS if getattr(self, name) is not None]
-        if len(forms) == 1 or (self.may_be_future_alone and self.future and not forms):
+        if len(forms) == len(self.model_fields_set) == 1:
             return self
-        alone = ", or future alone" if self.may_be_future_alone else ""
-        raise ValueError(f"{' and '.join(forms) or 'nothing'} given: expected exactly one of {', '.join(FORMS)}{alone}")
+        if len(forms) != 1 and not (self.may_be_future_alone and self.future and not forms):
+            alone = ", or future alone" if self.may_be_future_alone else ""
+            count = " and ".join(forms) or "nothing"
+            raise ValueError(f"{count} given: expected exactly one of {', '.join(FORMS)}{alone}")
+        self._check_combination(is_text=bool(forms) and self.values is None)
+        return self
 
-    @model_validator(mode="after")
-    def _check_combination(self) -> "Input":
-        is_text = self.values is None and any(getattr(self, name) is not None for name in FORMS)
+    def _check_combination(self, *, is_text: bool) -> None:
         if self.target is not None and not is_text:
             reject(self.target, "expected it beside text only", "target")
         if self.future is not None and is_text:
@@ -83,7 +85,6 @@ class Input(Schema):
             if self.values is None:
                 reject(to_excerpt(self.timestamps), "expected it beside values only, a time for each row", "timestamps")
             self.timestamps = fit_times(self.timestamps, len(self.values.rows))
-        return self
 
     def to_domain(self) -> DomainInput:
         """Return the input as a TextInput or a SeriesInput."""

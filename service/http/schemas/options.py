@@ -1,6 +1,7 @@
 """Options in request bodies. Each task has its own, and rejects those of other tasks by name."""
 
-from typing import Annotated, Literal, cast
+from functools import lru_cache
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field
 
@@ -11,17 +12,24 @@ MAX_SAMPLES = 1000
 MAX_LEVELS = 99
 
 
-def _reject_duplicates(levels: list[float]) -> list[float]:
+def _distinct_levels(levels: list[float]) -> tuple[float, ...]:
+    """Return the levels as floats. Raises ValueError if one of them stands twice."""
     for index, level in enumerate(levels):
         if level in levels[:index]:
             raise ValueError(f"{level} stands twice: expected each level once")
-    return levels
+    return tuple(map(float, levels))
 
 
 Level = Annotated[float, Field(gt=0, lt=1)]
-Levels = Annotated[list[Level], Field(min_length=1, max_length=MAX_LEVELS), AfterValidator(_reject_duplicates)]
+Levels = Annotated[list[Level], Field(min_length=1, max_length=MAX_LEVELS), AfterValidator(_distinct_levels)]
 #: A tuple, because pydantic copies a default that is a list for every request.
 DEFAULT_LEVELS = cast("list[float]", (0.1, 0.5, 0.9))
+
+
+# Most requests of a client have the same options.
+@lru_cache(256)
+def _predict_options(given: frozenset[str], **options: Any) -> PredictOptions:  # noqa: ANN401 - each has its type
+    return PredictOptions(**options, given=given)
 
 
 class StepOptions(Schema):
@@ -38,8 +46,7 @@ class StepOptions(Schema):
     seed: int | None = Field(None, ge=0, lt=2**63, description="Forecasting: same seed, same samples")
 
     def to_domain(self) -> PredictOptions:
-        options = self.__dict__ | {"quantiles": tuple(map(float, self.quantiles))}
-        return PredictOptions(**options, given=frozenset(self.model_fields_set))
+        return _predict_options(frozenset(self.model_fields_set), **self.__dict__)
 
 
 class Options(StepOptions):

@@ -135,12 +135,15 @@ class PatchSession(Schema):
     ttl_seconds: TtlSeconds
 
 
+NO_STEP_OPTIONS = StepOptions()
+
+
 class StepBody(Schema):
     """What came since the last step: words, or observations in order of time."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"input": {"text": "How are"}, "step": 0}]})
     input: Input
-    options: StepOptions = Field(default_factory=StepOptions)
+    options: StepOptions = Field(default_factory=lambda: NO_STEP_OPTIONS)
     step: StepCount | None = None
 
     def to_domain(self, session_id: str, key: str | None) -> Step:
