@@ -69,7 +69,8 @@ async def reset_at_ping(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 def unretrieved_errors() -> list[BaseException | None]:
     """Return the exceptions of futures that asyncio will report as never retrieved."""
-    futures = [thing for thing in gc.get_objects() if isinstance(thing, asyncio.Future)]
+    # Not by isinstance(), which asks objects of other libraries for their class.
+    futures = [thing for thing in gc.get_objects() if issubclass(type(thing), asyncio.Future)]
     reported = [future for future in futures if getattr(future, "_log_traceback", False)]
     return [future.exception() for future in reported]
 
