@@ -19,6 +19,7 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {
     "bulk_steps": ([], ["--quick"]),
     "forward": ([], ["--batches", "1", "16", "64", "--rounds", "3"]),
     "generations": ([], ["--quick"]),
+    "beams_and_paths": ([], ["--repeats", "5"]),
     "overload": ([], ["--quick"]),
     "many_sessions": (_MANY, [*_MANY, "--sessions", "50000"]),
 }
