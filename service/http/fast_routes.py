@@ -50,7 +50,8 @@ class FastRoute:
         if headers.get(b"content-type", JSON) != JSON or LONG_INTEGER.search(content):
             return None
         try:
-            body = self.schema.model_validate(from_json(content, allow_inf_nan=False))
+            # `model_validate` takes a fifth longer, to handle arguments that are not used here.
+            body = self.schema.__pydantic_validator__.validate_python(from_json(content, allow_inf_nan=False))
         except ValueError:  # of which pydantic's ValidationError is one
             return None
         if not self.takes_key:
