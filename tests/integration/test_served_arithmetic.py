@@ -12,7 +12,7 @@ import pytest
 
 from service.domain.operations import OpenSession, Operation, Outcome, Predict, SeriesInput, TextInput
 from service.engine.loaded_models import ModelRegistry
-from service.nets.layers.packed_linear import MIN_PACKED_SIZE
+from service.nets.layers.float32_linear import MIN_PACKED_SIZE
 from tests.folders import WORDS, load_registry, write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.engine.running_engine import RunningEngine

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from service.domain.operations import ComputeDtype
-from service.nets.layers.packed_linear import PackedMatmul, pack, pack_float32
+from service.nets.layers.float32_linear import pack_float32
+from service.nets.layers.packed_linear import PackedMatmul, pack
 
 CellState: TypeAlias = tuple[Tensor, ...]
 

@@ -7,13 +7,16 @@ import torch
 from torch import Tensor
 
 from service.domain.operations import ComputeDtype
-from service.nets.layers.packed_linear import Float32Linear, OneDnnLinear, PackedMatmul, RowScorer, pack
+from service.nets.layers.float32_linear import Float32Linear, OneDnnLinear
+from service.nets.layers.packed_linear import PackedMatmul, RowScorer, pack
 from service.nets.layers.reduced_precision import (
+    MAX_EXACT_TERMS,
     MAX_QUANTIZED,
     Bf16Linear,
     Fp16WeightLinear,
     Int8Linear,
     PlainInt8Linear,
+    quantize_rows,
 )
 from tests.rounding import ROOM, assert_rounded, bound
 
@@ -105,6 +108,16 @@ def test_int8_has_the_same_results_with_and_without_vnni(shape: tuple[int, int])
     weight, bias, x = numbers(*shape), numbers(shape[0], seed=1), numbers(5, shape[1], seed=2)
     # The sums are integers and equal. They are multiplied by two scales and added to the bias, in any order.
     assert_rounded(Int8Linear(weight, bias)(x), PlainInt8Linear(weight, bias)(x), terms=2)
+
+
+@pytest.mark.parametrize("inputs", [5, 512, MAX_EXACT_TERMS, MAX_EXACT_TERMS + 1, 3 * MAX_EXACT_TERMS + 7])
+@torch.inference_mode()
+def test_int8_sums_are_those_of_integers(inputs: int) -> None:
+    weight, x = numbers(9, inputs), numbers(4, inputs, seed=1)
+    weight[0], x[0] = 1.0, 1.0  # all quantised to the largest number, so that their sums are as large as can be
+    (rows, row_scales), (columns, column_scales) = quantize_rows(x), quantize_rows(weight)
+    sums = (rows.long() @ columns.long().T).float()
+    assert torch.equal(PlainInt8Linear(weight, None)(x), sums * column_scales[:, 0] * row_scales)
 
 
 @pytest.mark.parametrize("shape", [(2048, 512), *SHAPES], ids=str)
