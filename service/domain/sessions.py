@@ -37,7 +37,8 @@ class KeptStep:
     state: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: the fields of a frozen dataclass are set three times as slowly, and every step makes a record.
+@dataclass(slots=True, kw_only=True)
 class SessionMetadata:
     """Properties and progress of a session. Times are milliseconds since 1970."""
 
@@ -55,13 +56,13 @@ class SessionMetadata:
     indexed_until: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Record(SessionMetadata):
     """Everything that the store holds of one session. Digests have 16 bytes.
 
-    `token` are the stored bytes that this record was read from, for compare-and-set; empty before the first write.
-    `origin` is the digest of a keyed create or fork, and random bytes behind it. `keys` are the digests of the last
-    keys, newest last.
+    `token` are the stored bytes of the record that this one is or replaces, for compare-and-set; empty before the first
+    write. The store sets it when it has written the record; no other field of a record changes. `origin` is the digest
+    of a keyed create or fork, and random bytes behind it. `keys` are the digests of the last keys, newest last.
     """
 
     state: bytes
@@ -77,7 +78,7 @@ class Record(SessionMetadata):
         return len(self.state)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SessionSummary(SessionMetadata):
     """Entry of a listing: the part of a session that the first bytes of its record hold."""
 

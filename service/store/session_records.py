@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
@@ -121,7 +120,8 @@ class SessionRecords:
             return _decode_live(existing, owner)
         await self._add_to_index(tenant, session_id, record, deadline)
         _require_durable(record, result)
-        return replace(record, token=data)
+        record.token = data
+        return record
 
     async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
         """Return the result of each write; the sessions lie on one shard and have one durability."""
@@ -136,7 +136,7 @@ class SessionRecords:
         except Unavailable as error:
             return [error] * len(writes)
         return [
-            _capture(self._write_result, key, replace(record, token=encoded), result)
+            _capture(self._write_result, key, record, encoded, result)
             for key, (_, record), encoded, result in zip(keys, writes, data, results, strict=True)
         ]
 
@@ -145,7 +145,7 @@ class SessionRecords:
         arguments = (expected, data, record.ttl_seconds * 1000, TOMBSTONE_MAGIC, HEADER_BYTES)
         return script_command(self._write_script, [key], *arguments)
 
-    def _write_result(self, key: str, written: Record, result: CommandResult) -> Record:
+    def _write_result(self, key: str, record: Record, data: bytes, result: CommandResult) -> Record:
         outcome = result.value()
         if outcome != b"written":
             # If the command was sent twice, the first write may have been applied and then replaced by another one.
@@ -154,9 +154,10 @@ class SessionRecords:
             if self._cache.mark_stale(key):
                 self._observer.session_cache("stale")
             raise WriteConflict(f"{key}: {_text(outcome)}")
-        self._cache.put(key, written.token, written)
-        _require_durable(written, result)
-        return written
+        record.token = data
+        self._cache.put(key, data, record)
+        _require_durable(record, result)
+        return record
 
     async def extend_index(self, session: SessionKey, record: Record) -> None:
         """Write the index entry of a record whose entry would expire before it. Errors are reported, not raised."""

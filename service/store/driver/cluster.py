@@ -46,13 +46,19 @@ class Cluster:
         self._refreshed_at = float("-inf")
 
     def shard_of(self, key: str | None) -> str:
-        owner = self._owner(key)
+        owner = self.known_node(key)
         return owner.name if owner else ""
+
+    def known_node(self, key: str | None) -> Node | None:
+        if key is not None:
+            return self._owners[key_slot(key.encode())]
+        masters = {owner for owner in self._owners if owner is not None}
+        return random.choice(list(masters - self._suspects or masters)) if masters else None
 
     async def node(self, key: str | None, deadline: float) -> Node:
         if self._refreshed_at == float("-inf"):
             await self.refresh(deadline)
-        owner = self._owner(key)
+        owner = self.known_node(key)
         if owner is None:
             raise ReplyLost("no server of the cluster serves the key", sent=False)
         return owner
@@ -89,12 +95,6 @@ class Cluster:
 
     async def aclose(self) -> None:
         await self._nodes.aclose()
-
-    def _owner(self, key: str | None) -> Node | None:
-        if key is not None:
-            return self._owners[key_slot(key.encode())]
-        masters = {owner for owner in self._owners if owner is not None}
-        return random.choice(list(masters - self._suspects or masters)) if masters else None
 
     def _query_order(self) -> list[Node]:
         """Return all known servers in random order, suspects last, so that no server with a stale view prevails."""

@@ -26,7 +26,9 @@ class ReplyLost(Exception):
     @classmethod
     def by(cls, cause: Exception, *, sent: bool) -> "ReplyLost":
         """Return the loss caused by an error of the driver."""
-        lost = cls("timed out" if "Timeout" in type(cause).__name__ else type(cause).__name__, sent=sent)
+        # The driver's own methods raise its ConnectionError in place of an OSError, its parser does not.
+        name = "ConnectionError" if isinstance(cause, OSError) else type(cause).__name__
+        lost = cls("timed out" if "Timeout" in type(cause).__name__ else name, sent=sent)
         lost.__cause__ = cause
         return lost
 

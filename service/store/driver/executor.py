@@ -45,17 +45,40 @@ class CommandExecutor:
     async def run(self, commands: Sequence[Command], deadline: float) -> list[CommandResult]:
         """Return one result per command by `deadline`, in seconds on the event loop's clock."""
         loop = asyncio.get_running_loop()
-        end = deadline - (deadline - loop.time()) * _END_MARGIN_FRACTION
+        now = loop.time()
+        end = deadline - (deadline - now) * _END_MARGIN_FRACTION
+        node = self._common_node(commands)
+        if node is None:
+            return await self._run_rounds([_CommandAttempt(command) for command in commands], 0, end)
+        # Nearly every batch ends here: one server, whose first replies are final.
+        pipeline = [command.wire_arguments() for command in commands]
+        replies, durability = await self._exchange(node, pipeline, _round_deadline(now, end))
+        if not durability.retry and not any(isinstance(reply, Exception) for reply in replies):
+            return [
+                CommandResult(command, reply, durability.failure_reason)
+                for command, reply in zip(commands, replies, strict=True)
+            ]
         attempts = [_CommandAttempt(command) for command in commands]
-        pending = attempts
-        rounds = 0
-        while pending and (not rounds or loop.time() < end):
+        for attempt, reply in zip(attempts, replies, strict=True):
+            attempt.receive(reply, durability, self._topology, node)
+        return await self._run_rounds(attempts, 1, end)
+
+    def _common_node(self, commands: Sequence[Command]) -> Node | None:
+        """Return the server of all commands, or None if it is not known or there are several."""
+        nodes = {self._topology.known_node(command.key) for command in commands}
+        return nodes.pop() if len(nodes) == 1 else None
+
+    async def _run_rounds(self, attempts: Sequence["_CommandAttempt"], rounds: int, end: float) -> list[CommandResult]:
+        """Send commands, of which `rounds` rounds are over, until their results are final or the time is over."""
+        loop = asyncio.get_running_loop()
+        while True:
+            pending = [attempt for attempt in attempts if attempt.retry is not Retry.NO]
+            if pending and rounds:
+                await self._pause(pending, rounds, end)
+            if not pending or (rounds and loop.time() >= end):
+                return [attempt.result() for attempt in attempts]
             await self._run_round(pending, _round_deadline(loop.time(), end))
             rounds += 1
-            pending = [attempt for attempt in pending if attempt.retry is not Retry.NO]
-            if pending:
-                await self._pause(pending, rounds, end)
-        return [attempt.result() for attempt in attempts]
 
     async def _run_round(self, attempts: Sequence["_CommandAttempt"], deadline: float) -> None:
         by_node: dict[Node, list[_CommandAttempt]] = {}
@@ -74,7 +97,6 @@ class CommandExecutor:
 
     async def _send(self, node: Node, attempts: Sequence["_CommandAttempt"], deadline: float) -> None:
         """Send one round's commands of a server in one pipeline, and pass the replies on."""
-        level = self._levels.setdefault(node, self._make_level())
         scripts = [attempt.command.script for attempt in attempts if attempt.load_script]
         sources = {script.source for script in scripts if script}
         pipeline: list[tuple[Argument, ...]] = [("SCRIPT", "LOAD", source) for source in sorted(sources)]
@@ -84,11 +106,20 @@ class CommandExecutor:
                 pipeline.append(("ASKING",))
             reply_indices.append(len(pipeline))
             pipeline.append(attempt.command.wire_arguments())
-        waits = level.commands(_wait_milliseconds(deadline))
-        replies = await execute_pipeline(node, [*pipeline, *waits], deadline)
-        durability = level.evaluate(waits, replies[len(pipeline) :], self._topology.replica_count(node))
+        replies, durability = await self._exchange(node, pipeline, deadline)
         for attempt, index in zip(attempts, reply_indices, strict=True):
             attempt.receive(replies[index], durability, self._topology, node)
+
+    async def _exchange(
+        self, node: Node, pipeline: list[tuple[Argument, ...]], deadline: float
+    ) -> tuple[list[Reply], DurabilityResult]:
+        """Send a pipeline and the level's commands behind it; return the replies and the durability of its writes."""
+        level = self._levels.setdefault(node, self._make_level())
+        waits = level.commands(_wait_milliseconds(deadline))
+        size = len(pipeline)
+        replies = await execute_pipeline(node, pipeline + waits, deadline)
+        durability = level.evaluate(waits, replies[size:], self._topology.replica_count(node))
+        return replies[:size], durability
 
     async def _pause(self, pending: Sequence["_CommandAttempt"], rounds: int, end: float) -> None:
         if any(attempt.retry is Retry.AFTER_REFRESH for attempt in pending):

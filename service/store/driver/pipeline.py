@@ -5,7 +5,7 @@ sends nothing twice, and says of each command without a reply whether the server
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import hiredis
@@ -48,8 +48,10 @@ async def _exchange(
     own_timeout, connection.socket_timeout = connection.socket_timeout, None
     try:
         await connection.send_packed_command([hiredis.pack_command(cast("Any", command)) for command in commands])
+        # The connection's own `read_response` does more for each reply than the parser does to read it.
+        read: Callable[[], Awaitable[Reply]] = cast("Any", connection._parser).read_response
         for _ in commands:
-            replies.append(await _read_reply(connection))  # noqa: PERF401 - replies must survive a later failure
+            replies.append(await _read_reply(read))  # noqa: PERF401 - replies must survive a later failure
     except BaseException:
         # The connection's next user must not read replies to these commands.
         await _close(connection)
@@ -72,8 +74,9 @@ async def _close(connection: AbstractConnection) -> None:
         closed.add_done_callback(lambda future: future.cancelled() or future.exception())
 
 
-async def _read_reply(connection: AbstractConnection) -> Reply:
+async def _read_reply(read: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Return a value, or an error reply as an exception. Raises the driver's errors of the connection."""
     try:
-        return cast("Reply", await connection.read_response(disconnect_on_error=False))
+        return await read()
     except _ERROR_REPLIES as error:
         return error

@@ -35,6 +35,9 @@ class Sentinels:
     def shard_of(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
         return self._name
 
+    def known_node(self, key: str | None) -> Node | None:  # noqa: ARG002 - the protocol's argument
+        return self._master
+
     async def node(self, key: str | None, deadline: float) -> Node:  # noqa: ARG002 - the protocol's argument
         if self._master is None:
             await self.refresh(deadline)

@@ -33,6 +33,9 @@ class Topology(Protocol):
     def shard_of(self, key: str | None) -> str:
         """Return the name of the server of `key` as far as it is known. Commands of one shard share round trips."""
 
+    def known_node(self, key: str | None) -> Node | None:
+        """Return the server of `key` as far as it is known, or None. None as a key means any server."""
+
     async def node(self, key: str | None, deadline: float) -> Node:
         """Return the server of `key`, or any server for None. Raises ReplyLost if there is none."""
 
@@ -62,6 +65,9 @@ class Standalone:
 
     def shard_of(self, key: str | None) -> str:  # noqa: ARG002 - the protocol's argument
         return self._node.name
+
+    def known_node(self, key: str | None) -> Node | None:  # noqa: ARG002 - the protocol's argument
+        return self._node
 
     async def node(self, key: str | None, deadline: float) -> Node:  # noqa: ARG002 - the protocol's arguments
         return self._node
