@@ -1,11 +1,13 @@
 """Log format: one JSON object per line, or coloured lines on a terminal. Logs never contain the text of users."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 
@@ -35,7 +37,7 @@ def configure(level: str, log_format: LogFormat) -> None:
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_message, renderer],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = BatchingHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # No log line names the caller or the thread, so `logging` need not determine them, as its documentation suggests.
@@ -45,6 +47,44 @@ def configure(level: str, log_format: LogFormat) -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+class BatchingHandler(logging.StreamHandler[TextIO]):
+    """Stream handler that writes the access log lines of one turn of the event loop at once.
+
+    A batch of steps is answered in one turn, and each write is a system call. Any other line is written immediately,
+    behind the lines before it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or queue an access log line that is logged within an event loop."""
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+            if (record.name, record.msg) != ACCESS or not self._flush_soon():
+                self.flush()
+        except Exception:  # noqa: BLE001 - as every handler does
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write the queued lines."""
+        with self.lock or contextlib.nullcontext():
+            lines, self._lines = self._lines, []
+            if lines:
+                self.stream.write("".join(lines))
+            super().flush()
+
+    def _flush_soon(self) -> bool:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        if len(self._lines) == 1:
+            loop.call_soon(self.flush)
+        return True
 
 
 class JsonLines(structlog.stdlib.ProcessorFormatter):

@@ -1,5 +1,6 @@
 """The quick lines of the access log say what the slow ones say."""
 
+import asyncio
 import io
 import json
 import logging
@@ -53,3 +54,62 @@ def test_a_crash_in_the_access_log_is_told_without_its_words(lines: io.StringIO)
     told = json.loads(lines.getvalue())
     assert (told["event"], told["error"], told["request_id"]) == ("request crashed", "ValueError", "req_1")
     assert "a user wrote" not in lines.getvalue()
+
+
+class CountedStream(io.StringIO):
+    """A stream that counts its writes."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+def log_request(number: int) -> None:
+    told = {"request_id": f"req_{number}", "method": "GET", "route": "/", "status": 200, "code": None}
+    logging.getLogger("unroll.access").info("request", extra={**told, "milliseconds": 1.0})
+
+
+def batching_handler(lines: io.StringIO) -> CountedStream:
+    """Have the log's handler write to a stream that counts."""
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, logs.BatchingHandler)
+    assert handler.stream is lines
+    handler.setStream(stream := CountedStream())
+    return stream
+
+
+def names(stream: io.StringIO) -> list[str]:
+    logged = [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [line.get("request_id", line["event"]) for line in logged]
+
+
+async def test_the_requests_of_one_turn_are_written_at_once(lines: io.StringIO) -> None:
+    stream = batching_handler(lines)
+    for turn in range(2):
+        for number in range(5):
+            log_request(5 * turn + number)
+        await asyncio.sleep(0)
+    assert stream.writes == 2
+    assert names(stream) == [f"req_{number}" for number in range(10)]
+
+
+async def test_any_other_line_is_written_at_once_behind_the_requests_before_it(lines: io.StringIO) -> None:
+    stream = batching_handler(lines)
+    log_request(1)
+    logging.getLogger("service").warning("trouble")
+    assert names(stream) == ["req_1", "trouble"]
+
+
+def test_a_request_that_ends_outside_of_a_loop_or_with_it_is_logged(lines: io.StringIO) -> None:
+    stream = batching_handler(lines)
+    log_request(1)
+    assert names(stream) == ["req_1"]
+
+    async def last_request() -> None:
+        log_request(2)
+
+    asyncio.run(last_request())
+    logging.getLogger().handlers[0].flush()  # as logging does at exit
+    assert names(stream) == ["req_1", "req_2"]
