@@ -28,6 +28,10 @@ from pathlib import Path
 import torch
 
 from benchmarks import ours, ref_lm
+from service.application.deadlines import Deadline
+from service.application.operation_runner import OperationRunner
+from service.application.request_context import RequestContext
+from service.bootstrap import SystemClock
 from service.domain.operations import Generate, GenerateOptions, TextInput
 from service.engine.engine import BatchingEngine
 from service.engine.loaded_models import ModelRegistry, load_version
@@ -41,6 +45,7 @@ BATCH = 64
 MEAN_LENGTH, MAX_LENGTH = 40, 1000
 LOAD = 0.7
 SEED = 1
+MAX_LATENCY_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -171,10 +176,13 @@ async def compare_batching(model: Path, seconds: float) -> dict[str, float]:
     loaded = load_version(model, TextLimits(generated_tokens=MAX_LENGTH))
     engine = BatchingEngine(ModelRegistry([loaded]), Metrics(), time.monotonic, max_batch=BATCH, max_queue=100_000)
     engine.start()
+    clock = SystemClock()
+    operations = OperationRunner(engine, clock)
 
     async def serve(tokens: int) -> None:
         options = GenerateOptions(max_tokens=tokens, temperature=0)
-        await engine.run(loaded.version, Generate(TextInput(ids=(1,)), options), None)
+        context = RequestContext("public", Deadline.after(clock, MAX_LATENCY_SECONDS))
+        await operations.run(context, loaded.version, Generate(TextInput(ids=(1,)), options))
 
     whole = WholeBatches(serve)
     running = asyncio.create_task(whole.run_forever())

@@ -22,6 +22,7 @@ from service.application.model_versions.resolver import VersionResolver
 from service.application.model_versions.retirement import Retirement
 from service.application.model_versions.retirement_marks import RetirementMarks
 from service.application.model_versions.session_scan import DrainScans
+from service.application.operation_runner import OperationRunner
 from service.application.ports import Clock, Engine, ModelRepository, StateFiles, StateStore
 from service.application.predictions import Predictions
 from service.application.sessions.creation import SessionFactory
@@ -199,6 +200,7 @@ def _wire(
     settings: Settings, engine: Engine, store: StateStore, files: StateFiles, *, metrics: Metrics, clock: Clock
 ) -> Services:
     models, turns = VersionResolver(engine), SessionTurns()
+    operations = OperationRunner(engine, clock)
     admission = Admission(settings.max_requests, clock.monotonic)
     creations = SessionFactory(
         engine=engine, store=store, observer=metrics, clock=clock, durability=settings.durability
@@ -206,6 +208,7 @@ def _wire(
     sessions = Sessions(
         models=models,
         engine=engine,
+        operations=operations,
         store=store,
         turns=turns,
         observer=metrics,
@@ -215,9 +218,9 @@ def _wire(
     pipeline = StepPipeline(models=models, engine=engine, store=store, turns=turns, observer=metrics, clock=clock)
     return Services(
         models=models,
-        predictions=Predictions(models, engine),
+        predictions=Predictions(models, operations),
         sessions=sessions,
-        steps=Steps(sessions=sessions, models=models, engine=engine, pipeline=pipeline),
+        steps=Steps(sessions=sessions, models=models, operations=operations, pipeline=pipeline),
         transfers=StateTransfer(sessions=sessions, creations=creations, models=models, files=files),
         health=Health(engine, store, admission, metrics),
         admission=admission,

@@ -88,25 +88,19 @@ class AddingEngine:
     ) -> None:
         if self.failure is not None:
             raise self.failure
-        task = asyncio.create_task(self._run_job(model, operation, state, job, deliver))
+        task = asyncio.create_task(self._run_job(operation, state, job, deliver))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run_job(
-        self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver
-    ) -> None:
+    async def _run_job(self, operation: Operation, state: bytes | None, job: Job, deliver: Deliver) -> None:
         try:
-            result: Outcome | Exception = await self.run(model, operation, state)
+            result: Outcome | Exception = await self.compute_outcome(operation, state)
         except Exception as error:  # noqa: BLE001 - the engine, too, delivers whatever it is
             result = error
         if not job.abandoned():
             deliver([(job, result)])
 
-    async def run(
-        self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
-    ) -> Outcome:
-        if self.failure is not None:
-            raise self.failure
+    async def compute_outcome(self, operation: Operation, state: bytes | None) -> Outcome:
         self.runs += 1
         if self.hold is not None:
             await self.hold.wait()

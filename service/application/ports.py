@@ -54,15 +54,6 @@ class Engine(Protocol):
         Raises InvalidRequest, StateCorrupted, ModelNotReady and Overloaded, and queues nothing then.
         """
 
-    async def run(
-        self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
-    ) -> Outcome:
-        """Run `operation` from `state`, or from the initial state if it is None.
-
-        `deadline` is on the monotonic clock. Raises InvalidRequest before the operation is queued, ModelNotReady,
-        Overloaded, DeadlineExceeded, StateCorrupted and InternalError.
-        """
-
     def healthy(self) -> bool:
         """Return False once the engine has failed. It does not recover by itself."""
 

@@ -71,28 +71,6 @@ class QueuedOperation:
         return self.job.abandoned()
 
 
-@dataclass(slots=True, eq=False)
-class FutureJob:
-    """A job that awaits its result."""
-
-    future: asyncio.Future[Outcome]
-    deadline: float | None
-
-    def abandoned(self) -> bool:
-        return self.future.done()
-
-
-def set_futures(results: Sequence[tuple[FutureJob, Result]]) -> None:
-    """Settle the futures of jobs with their results, except those that are settled."""
-    for job, result in results:
-        if job.future.done():
-            continue
-        if isinstance(result, Exception):
-            job.future.set_exception(result)
-        else:
-            job.future.set_result(result)
-
-
 class BatchingEngine:
     """Runs timestep after timestep the operations that the batcher selects, as long as there are any."""
 
@@ -152,13 +130,6 @@ class BatchingEngine:
         running = loaded.task.start(operation, initial)
         self._batcher.submit(QueuedOperation(loaded, running, job, deliver, self._monotonic()))
         self._due.set()
-
-    async def run(
-        self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
-    ) -> Outcome:
-        job = FutureJob(asyncio.get_running_loop().create_future(), deadline)
-        self.submit(model, operation, state, job, set_futures)
-        return await job.future
 
     async def _run_forever(self) -> None:
         while True:

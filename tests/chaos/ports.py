@@ -83,14 +83,6 @@ class WatchedEngine:
 
         self.inner.submit(model, operation, state, job, deliver if state is None else deliver_watched)
 
-    async def run(
-        self, model: ModelVersion, operation: Operation, state: bytes | None, deadline: float | None = None
-    ) -> Outcome:
-        outcome = await self.inner.run(model, operation, state, deadline)
-        if state is not None:
-            pass_by(self.control, "forward")
-        return outcome
-
     def healthy(self) -> bool:
         return self.inner.healthy()
 

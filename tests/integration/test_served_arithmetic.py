@@ -111,7 +111,7 @@ async def test_what_shares_a_forward_pass_shows_in_the_last_bits(
 ) -> None:
     async with RunningEngine(registry, max_batch=max_batch) as running:
         version = next(version for version in running.engine.versions() if version.name == model)
-        run = running.engine.run
+        run = running.run
         requests: list[tuple[Operation, bytes | None]] = [(prediction(model, body), None) for body in INPUTS[model]]
         if model == "mt":
             opened = [await run(version, OpenSession(TextInput(**body)), None) for body in INPUTS[model]]

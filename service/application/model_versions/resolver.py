@@ -55,6 +55,12 @@ class VersionResolver:
         """
         return await self._with_refresh(partial(self._version, model, version))
 
+    def find(self, model: str, version: str | None) -> ModelVersion | None:
+        """Return the version that `version` returns if this worker has loaded it, else None."""
+        with contextlib.suppress(NotFound, ModelNotReady):
+            return self._version(model, version)
+        return None
+
     async def version_for_new_session(self, model: str, version: str | None) -> ModelVersion:
         """Return the requested version, or the newest one if `version` is None, for a new session.
 

@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import dataclass, replace
 
 from service.application.model_versions.resolver import VersionResolver
+from service.application.operation_runner import OperationRunner
 from service.application.ports import Clock, Engine, SessionObserver, StateStore
 from service.application.request_context import RequestContext
 from service.application.sessions import serializers
@@ -34,6 +35,7 @@ class Sessions:
 
     models: VersionResolver
     engine: Engine
+    operations: OperationRunner
     store: StateStore
     turns: SessionTurns
     observer: SessionObserver
@@ -68,8 +70,7 @@ class Sessions:
     async def _state_0(self, context: RequestContext, model: ModelVersion, source: Input | None) -> bytes:
         if source is None:
             return self.engine.initial_state(model)
-        async with context.deadline.enforce():
-            return (await self.engine.run(model, OpenSession(source), None, context.deadline.at)).state
+        return (await self.operations.run(context, model, OpenSession(source))).state
 
     async def fork(
         self, context: RequestContext, session_id: str, step: int | None, ttl_seconds: int | None, key: str | None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from service.application.deadlines import DEPARTED
 from service.application.model_versions.resolver import VersionResolver
-from service.application.ports import Engine
+from service.application.operation_runner import OperationRunner
 from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.idempotency import require_expected_step
@@ -23,7 +23,7 @@ class Steps:
 
     sessions: Sessions
     models: VersionResolver
-    engine: Engine
+    operations: OperationRunner
     pipeline: StepPipeline
 
     async def peek(self, context: RequestContext, step: Step) -> StepResponse:
@@ -32,7 +32,7 @@ class Steps:
         require_expected_step(record, step.identity())
         async with context.deadline.enforce():
             model = await self.models.version_for_session(record)
-            outcome = await self.engine.run(model, step.operation, record.state, context.deadline.at)
+        outcome = await self.operations.run(context, model, step.operation, record.state)
         stands = {"step": record.step, "timesteps": record.timesteps, "expires_at": record.expires_at}
         return StepResponse(serializers.step_result(step.session_id, record, outcome.output, **stands))
 

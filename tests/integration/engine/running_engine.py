@@ -1,10 +1,13 @@
 """A running engine over the models of a registry."""
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from service.domain.models import ModelVersion
-from service.domain.operations import Operation
+from service.domain.operations import Operation, Outcome
 from service.engine.engine import BatchingEngine
 from service.engine.loaded_models import LoadedModel, ModelRegistry
 from service.tasks.base import Task
@@ -34,7 +37,34 @@ class RunningEngine:
 
     async def output(self, model: ModelVersion, operation: Operation) -> Body:
         """Run an operation without a state and return its output."""
-        return (await self.engine.run(model, operation, None)).output
+        return (await self.run(model, operation)).output
+
+    async def run(
+        self, model: ModelVersion, operation: Operation, state: bytes | None = None, deadline: float | None = None
+    ) -> Outcome:
+        """Run an operation and return its outcome, or raise its failure."""
+        job = AwaitedJob(asyncio.get_running_loop().create_future(), deadline)
+        self.engine.submit(model, operation, state, job, deliver)
+        return await job.outcome
+
+
+@dataclass(slots=True, eq=False)
+class AwaitedJob:
+    """A job that awaits its outcome."""
+
+    outcome: asyncio.Future[Outcome]
+    deadline: float | None
+
+    def abandoned(self) -> bool:
+        return self.outcome.done()
+
+
+def deliver(results: Sequence[tuple[AwaitedJob, Outcome | Exception]]) -> None:
+    for job, result in results:
+        if isinstance(result, Exception):
+            job.outcome.set_exception(result)
+        else:
+            job.outcome.set_result(result)
 
 
 def registry_with_task(loaded: LoadedModel, task_class: type[Task[Any, Any, Any]]) -> ModelRegistry:

@@ -157,7 +157,7 @@ async def test_an_engine_that_dies_fails_those_who_wait_and_is_not_healthy(regis
 async def test_an_operation_whose_time_is_over_is_not_run(registry: ModelRegistry) -> None:
     async with RunningEngine(registry) as running:
         with pytest.raises(DeadlineExceeded):
-            await running.engine.run(running.first, operations()[0], None, deadline=running.clock.monotonic())
+            await running.run(running.first, operations()[0], None, deadline=running.clock.monotonic())
         assert running.observer.counts["waited"] == 0
 
 
@@ -172,7 +172,7 @@ async def test_past_its_capacity_the_engine_refuses_at_once(registry: ModelRegis
 async def test_a_damaged_state_fails_before_it_joins_a_batch(registry: ModelRegistry) -> None:
     async with RunningEngine(registry) as running:
         with pytest.raises(StateCorrupted):
-            await running.engine.run(running.first, operations()[0], b"short")
+            await running.run(running.first, operations()[0], b"short")
 
 
 def test_a_broken_version_leaves_the_others_serving(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

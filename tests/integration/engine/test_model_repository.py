@@ -157,12 +157,12 @@ async def test_an_answer_under_way_outlives_the_version_and_the_next_one_is_told
     operation = Predict(TextInput(text="the dog is small"))
 
     async with RunningEngine(models.registry) as running:
-        under_way = asyncio.create_task(running.engine.run(version, operation, None))
+        under_way = asyncio.create_task(running.run(version, operation, None))
         await asyncio.sleep(0)
         models.repository.unload(version.version_key)
         assert (await under_way).timesteps == 4
         with pytest.raises(ModelNotReady):
-            await running.engine.run(version, operation, None)
+            await running.run(version, operation, None)
 
 
 async def test_weights_overwritten_on_disk_change_no_answer_of_the_loaded_ones(tmp_path: Path) -> None:
@@ -173,14 +173,14 @@ async def test_weights_overwritten_on_disk_change_no_answer_of_the_loaded_ones(t
     operation = Predict(TextInput(text="the dog is small"))
 
     async with RunningEngine(models.registry) as running:
-        before = await running.engine.run(version, operation, None)
+        before = await running.run(version, operation, None)
         for file in folder.iterdir():
             with file.open("r+b") as overwritten:
                 overwritten.write(os.urandom(file.stat().st_size))
                 overwritten.flush()
-                assert await running.engine.run(version, operation, None) == before
+                assert await running.run(version, operation, None) == before
                 overwritten.truncate(0)
-        assert await running.engine.run(version, operation, None) == before
+        assert await running.run(version, operation, None) == before
 
 
 #: Prints how much memory was resident before, with and after a version, in bytes.

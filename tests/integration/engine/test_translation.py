@@ -53,7 +53,7 @@ async def test_batched_answers_equal_those_given_alone(registry: ModelRegistry) 
 
 async def test_steps_of_many_sessions_equal_those_of_each(registry: ModelRegistry) -> None:
     async with RunningEngine(registry) as running:
-        model, run = running.first, running.engine.run
+        model, run = running.first, running.run
         texts = ["Go.", "Where is Tom?", "Mary sings well, very well today.", "Go."]
         opened = [await run(model, open_request(text), None) for text in texts]
         operations = [accept_request(words) for words in ("Il va", "Où est", None, "Elle")]

@@ -6,6 +6,7 @@ from typing import Any
 
 from service.application.deadlines import Deadline
 from service.application.model_versions.resolver import VersionResolver
+from service.application.operation_runner import OperationRunner
 from service.application.request_context import RequestContext
 from service.application.sessions.creation import Created, SessionFactory
 from service.application.sessions.sessions import NewSession, Sessions
@@ -27,12 +28,14 @@ class World:
         self.engine, self.store = engine or AddingEngine(), store or MemoryStore()
         self.observer, self.clock, self.turns = CountingObserver(), DateClock(), SessionTurns()
         models, self.files = VersionResolver(self.engine), NumberFiles()
+        self.operations = OperationRunner(self.engine, self.clock)
         creations = SessionFactory(
             engine=self.engine, store=self.store, observer=self.observer, clock=self.clock, durability="memory"
         )
         self.sessions = Sessions(
             models=models,
             engine=self.engine,
+            operations=self.operations,
             store=self.store,
             turns=self.turns,
             observer=self.observer,
@@ -48,7 +51,7 @@ class World:
             observer=self.observer,
             clock=self.clock,
         )
-        self.steps = Steps(sessions=self.sessions, models=models, engine=self.engine, pipeline=pipeline)
+        self.steps = Steps(sessions=self.sessions, models=models, operations=self.operations, pipeline=pipeline)
 
     def context(self, tenant: str = "public", seconds: float = 30) -> RequestContext:
         return RequestContext(tenant, Deadline.after(self.clock, seconds))

@@ -165,7 +165,7 @@ async def test_nobody_waits_longer_than_the_deadline_for_a_look_that_hangs() -> 
         await asyncio.Event().wait()
 
     world.sessions.models.refresh = hang
-    predictions, context = Predictions(world.sessions.models, world.engine), world.context(seconds=0.01)
+    predictions, context = Predictions(world.sessions.models, world.operations), world.context(seconds=0.01)
     for refused in (
         world.sessions.create(context, WANTED, None),
         world.sessions.fork(context, session, None, None, None),

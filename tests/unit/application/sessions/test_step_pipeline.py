@@ -35,7 +35,7 @@ class PassEngine(AddingEngine):
     async def compute(self) -> Callable[[], None]:
         """Run what was submitted, and return what delivers it."""
         submitted, self.submitted = self.submitted, []
-        results = [(job, await self.run(model, operation, state)) for model, operation, state, job, _ in submitted]
+        results = [(job, await self.compute_outcome(operation, state)) for _, operation, state, job, _ in submitted]
         return partial(submitted[0][-1], results)
 
     async def run_pass(self) -> None:

@@ -1,0 +1,121 @@
+"""Runs operations that change no session: stateless predictions, peeks and the first states of new sessions.
+
+As steps do, they wait for the engine as plain data, without a task or a timer for each of them.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.application.deadlines import DEPARTED, Deadline, DeadlineSweeper
+from service.application.ports import Clock, Engine
+from service.application.request_context import RequestContext
+from service.domain.errors import ShuttingDown, UnrollError
+from service.domain.models import ModelVersion
+from service.domain.operations import Operation, Outcome
+
+
+class OperationFailed(Exception):
+    """Raised for the operation at `index` of those that were run together; `error` says why."""
+
+    def __init__(self, index: int, error: Exception) -> None:
+        super().__init__(f"operation {index}: {error}")
+        self.index = index
+        self.error = error
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Operations of one request. `done` has their outcomes, or the first failure; then the rest is dropped."""
+
+    time_limit: Deadline
+    done: asyncio.Future[None]
+    outcomes: list[Outcome | None]
+    missing: int
+
+    @property
+    def deadline(self) -> float:
+        return self.time_limit.at
+
+    def expire(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(self.time_limit.exceeded("no"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """One operation of a batch, as the engine sees it."""
+
+    batch: _Batch
+    index: int
+
+    @property
+    def deadline(self) -> float:
+        return self.batch.time_limit.at
+
+    def abandoned(self) -> bool:
+        return self.batch.done.done()
+
+
+class OperationRunner:
+    """Runs operations through the engine until the deadline of their request."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._deadlines: DeadlineSweeper[_Batch] = DeadlineSweeper(clock.monotonic, _Batch.expire)
+
+    async def run(
+        self, context: RequestContext, model: ModelVersion, operation: Operation, state: bytes | None = None
+    ) -> Outcome:
+        """Run one operation from `state`, or from the initial state if it is None.
+
+        Raises DeadlineExceeded, ShuttingDown, and the errors of the engine.
+        """
+        try:
+            (outcome,) = await self.run_all(context, model, [operation], state)
+        except OperationFailed as failed:
+            raise failed.error from failed.error.__cause__
+        return outcome
+
+    async def run_all(
+        self, context: RequestContext, model: ModelVersion, operations: Sequence[Operation], state: bytes | None = None
+    ) -> list[Outcome]:
+        """Run operations concurrently and return their outcomes in order.
+
+        Raises OperationFailed for the first that fails, DeadlineExceeded and ShuttingDown; the others are dropped then.
+        """
+        done = asyncio.get_running_loop().create_future()
+        batch = _Batch(context.deadline, done, [None] * len(operations), len(operations))
+        self._deadlines.add(batch)
+        try:
+            for index, operation in enumerate(operations):
+                self._submit(_Job(batch, index), model, operation, state)
+            await done
+        except asyncio.CancelledError as error:
+            if DEPARTED in error.args:
+                raise
+            raise ShuttingDown("this worker had to stop before the request was done", applied="no") from None
+        finally:
+            done.cancel()
+            self._deadlines.discard(batch)
+        return [outcome for outcome in batch.outcomes if outcome is not None]
+
+    def _submit(self, job: _Job, model: ModelVersion, operation: Operation, state: bytes | None) -> None:
+        try:
+            self._engine.submit(model, operation, state, job, _deliver)
+        except UnrollError as error:
+            raise OperationFailed(job.index, error) from error
+
+
+def _deliver(results: Sequence[tuple[_Job, Outcome | Exception]]) -> None:
+    for job, result in results:
+        batch = job.batch
+        if batch.done.done():
+            continue
+        if isinstance(result, Exception):
+            batch.done.set_exception(OperationFailed(job.index, result))
+            continue
+        batch.outcomes[job.index] = result
+        batch.missing -= 1
+        if not batch.missing:
+            batch.done.set_result(None)
