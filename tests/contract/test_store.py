@@ -90,6 +90,34 @@ async def test_a_staying_session_is_written_unread_and_never_over_anything_else(
     assert observed.cache == ["miss", "hit", "hit", "hit", "hit", "stale"]
 
 
+async def advance(store: RedisStore) -> list[str]:
+    """Apply a step as the pipeline does, from the cached record if there is one; return what it took."""
+    taken: list[str] = []
+    while True:
+        record = store.cached("tenant", "id") if not taken else None
+        if record is None:
+            taken.append("read")
+            record = await store.read("tenant", "id")
+        assert record is not None
+        try:
+            await store.write("tenant", "id", stepped(record))
+        except WriteConflict:
+            taken.append("wasted")
+        else:
+            return taken
+
+
+async def test_a_moving_session_wastes_one_step_of_each_worker_and_a_staying_one_is_not_read(
+    store: RedisStore, make_store: Make
+) -> None:
+    await store.create("tenant", "id", make_record())
+    workers = (store, make_store())
+    moving = [await advance(workers[turn % 2]) for turn in range(10)]
+    assert moving == [["read"], ["read"], ["wasted", "read"], ["wasted", "read"], *[["read"]] * 6]
+    staying = [await advance(store) for _ in range(4)]
+    assert staying == [["read"], ["read"], [], []]
+
+
 async def test_damage_that_leaves_the_header_is_noticed_unread(store: RedisStore, client: Redis, prefix: str) -> None:
     await store.create("tenant", "id", make_record())
     await store.read("tenant", "id")
