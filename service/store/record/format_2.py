@@ -15,6 +15,7 @@ from service.domain.sessions import KeptStep, LastStep, Record, SessionSummary
 from service.store.record.binary_io import Reader
 from service.store.record.codes import dtype_name, durability_of
 from service.store.record.owner import CHECKSUM_BYTES, RecordOwner, verify
+from service.store.record.summaries import record_of
 
 _HEADER = struct.Struct("<4sHBxQQ8s32s8s")
 #: Follows the names of model and version: created at, expires at, TTL, durability, kept steps, indexed until, length of
@@ -34,19 +35,8 @@ def read_record(data: bytes, owner: RecordOwner) -> Record:
     summary, checksum, offset = _read_summary(data, owner)
     verify(checksum, blake2b(memoryview(data)[offset:], digest_size=CHECKSUM_BYTES).digest())
     reader = Reader(data, offset)
-    record = Record(
-        model=summary.model,
-        version=summary.version,
-        fingerprint=summary.fingerprint,
-        dtype=summary.dtype,
-        step=summary.step,
-        timesteps=summary.timesteps,
-        created_at=summary.created_at,
-        expires_at=summary.expires_at,
-        ttl_seconds=summary.ttl_seconds,
-        durability=summary.durability,
-        kept_steps=summary.kept_steps,
-        indexed_until=summary.indexed_until,
+    record = record_of(
+        summary,
         token=data,
         # Keyword arguments are evaluated in this order, which is the order of the body.
         state=reader.raw(summary.state_bytes),

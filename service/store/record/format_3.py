@@ -19,6 +19,7 @@ from service.domain.sessions import KeptStep, LastStep, Record, SessionSummary
 from service.store.record.binary_io import MAX_VARINT_BYTES, Reader, signed_varint, varint
 from service.store.record.codes import dtype_code, dtype_name, durability_code, durability_of
 from service.store.record.owner import CHECKSUM_BYTES, RecordOwner, verify
+from service.store.record.summaries import record_of
 
 VERSION = 3
 
@@ -62,19 +63,8 @@ def read_record(data: bytes, owner: RecordOwner) -> Record:
     summary, parts, checksum, offset = _read_summary(data, owner)
     verify(checksum, crc32(memoryview(data)[offset:]).to_bytes(_BODY_CHECKSUM_BYTES, "little"))
     reader = Reader(data, offset)
-    record = Record(
-        model=summary.model,
-        version=summary.version,
-        fingerprint=summary.fingerprint,
-        dtype=summary.dtype,
-        step=summary.step,
-        timesteps=summary.timesteps,
-        created_at=summary.created_at,
-        expires_at=summary.expires_at,
-        ttl_seconds=summary.ttl_seconds,
-        durability=summary.durability,
-        kept_steps=summary.kept_steps,
-        indexed_until=summary.indexed_until,
+    record = record_of(
+        summary,
         token=data,
         # Keyword arguments are evaluated in this order, which is the order of `_body`.
         state=reader.raw(summary.state_bytes),
