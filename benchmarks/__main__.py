@@ -24,6 +24,7 @@ from benchmarks.generator import GeneratorFailed
 from benchmarks.parts import PARTS
 from benchmarks.servers import SERVERS
 from benchmarks.steps import Plan, measure
+from service.nets.layers.reduced_precision import multiplies_bfloat16, multiplies_int8
 
 CORES = 2
 FULL = Plan(rounds=3, seconds=5, stay=(1, 16, 64, 256), move=(64,))
@@ -54,8 +55,7 @@ def describe_machine(cores: int) -> dict[str, object]:
 
 def supported_instructions() -> dict[str, bool]:
     """Return, for each reduced dtype, whether the processor has the instructions that make it fast."""
-    bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return {"bfloat16": bfloat16, "int8": torch.cpu._is_vnni_supported()}  # type: ignore[no-untyped-call]
+    return {"bfloat16": multiplies_bfloat16(), "int8": multiplies_int8()}
 
 
 def print_progress(line: str) -> None:

@@ -31,7 +31,7 @@ def bfloat16_product(weight: Tensor, bias: Tensor | None) -> ReducedMatmul:
     """Pack a weight (O, I) for the bfloat16 product that is fastest on this machine."""
     if (
         weight.device.type == "cpu"
-        and not _multiplies_bfloat16()
+        and not multiplies_bfloat16()
         and "x86" in torch.backends.quantized.supported_engines
     ):
         return Fp16WeightLinear(weight, bias)
@@ -40,13 +40,19 @@ def bfloat16_product(weight: Tensor, bias: Tensor | None) -> ReducedMatmul:
 
 def int8_product(weight: Tensor, bias: Tensor | None) -> ReducedMatmul:
     """Pack a weight (O, I) for the int8 product that is fastest on this machine."""
-    # Without VNNI oneDNN accumulates in 16 bits, which overflow.
-    vnni = torch.backends.mkldnn.is_available() and torch.cpu._is_vnni_supported()  # type: ignore[no-untyped-call]
-    return Int8Linear(weight, bias) if vnni else PlainInt8Linear(weight, bias)
+    return Int8Linear(weight, bias) if multiplies_int8() else PlainInt8Linear(weight, bias)
 
 
-def _multiplies_bfloat16() -> bool:
+def multiplies_bfloat16() -> bool:
+    """Return whether the processor has instructions for products of bfloat16."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def multiplies_int8() -> bool:
+    """Return whether oneDNN multiplies int8 exactly and fast here."""
+    # Without VNNI oneDNN accumulates in 16 bits, which overflow.
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and torch.cpu._is_vnni_supported()
 
 
 def _packs_bfloat16() -> bool:
