@@ -38,9 +38,7 @@ class StateLayout:
 
     def from_bytes(self, raw: bytes) -> Tensor:
         """Return the row (total,) of `raw`. Raises StateCorrupted for a wrong length or a non-finite number."""
-        if len(raw) != self.state_bytes:
-            size = self.state_bytes
-            raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {size}; the record is kept")
+        require_size(raw, self.state_bytes)
         row = np.frombuffer(bytearray(raw), "<f4")
         if not np.logical_and.reduce(np.isfinite(row)):  # faster than `all()`, which goes through Python
             raise StateCorrupted("the stored state holds a number that is not finite; the record is kept")
@@ -53,3 +51,9 @@ class StateLayout:
     def from_tensors(self, tensors: ImportedTensors) -> Tensor:
         """Return the row (total,) of an imported state. Raises InvalidRequest for a tensor that does not fit."""
         return torch.cat([tensors.take_floats(name, shape).flatten() for name, shape in self._shapes.items()])
+
+
+def require_size(raw: bytes, size: int) -> None:
+    """Raise StateCorrupted unless a stored state has `size` bytes."""
+    if len(raw) != size:
+        raise StateCorrupted(f"the stored state has {len(raw)} bytes, expected {size}; the record is kept")

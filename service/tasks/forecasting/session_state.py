@@ -11,7 +11,7 @@ from service.domain.errors import StateCorrupted
 from service.domain.rfc3339 import BEGIN, END
 from service.nets.forecast_inputs.preprocessor import History
 from service.tasks.imported_tensors import ImportedTensors
-from service.tasks.state_layout import StateLayout
+from service.tasks.state_layout import StateLayout, require_size
 
 #: The number of rows, and the time of the last one in microseconds since 1970 or NO_TIME.
 HEADER = struct.Struct("<qq")
@@ -53,10 +53,7 @@ class StreamStateCodec:
 
     def from_bytes(self, raw: bytes) -> StreamState:
         """Return the state of a session's bytes. Raises StateCorrupted for a wrong length or number."""
-        if len(raw) != self.state_bytes:
-            raise StateCorrupted(
-                f"the stored state has {len(raw)} bytes, expected {self.state_bytes}; the record is kept"
-            )
+        require_size(raw, self.state_bytes)
         count, time = HEADER.unpack_from(raw)
         if count < 0:
             raise StateCorrupted(f"the stored state counts {count} rows; the record is kept")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from service.domain.errors import StateCorrupted
 from service.tasks.imported_tensors import ImportedTensors
-from service.tasks.state_layout import StateLayout
+from service.tasks.state_layout import StateLayout, require_size
 
 #: The state of one session (total,). One that was read from a session is a read-only view of the stored bytes.
 Row: TypeAlias = NDArray[np.float32]
@@ -29,10 +29,7 @@ class NextWordStateCodec:
 
     def from_bytes(self, raw: bytes) -> Row:
         """Return the row of a session's bytes. Raises StateCorrupted for a wrong length; `stack` checks the numbers."""
-        if len(raw) != self.state_bytes:
-            raise StateCorrupted(
-                f"the stored state has {len(raw)} bytes, expected {self.state_bytes}; the record is kept"
-            )
+        require_size(raw, self.state_bytes)
         return np.frombuffer(raw, "<f4")
 
     def to_tensors(self, state: Row) -> dict[str, Tensor]:
