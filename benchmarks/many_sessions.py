@@ -10,6 +10,7 @@ are noisy: compare figures of one run.
 
 import argparse
 import asyncio
+import base64
 import json
 import statistics
 import tempfile
@@ -117,8 +118,8 @@ def make_record(created_at: int, model: str, state_bytes: int) -> Record:
 
 
 def make_session_id(number: int) -> str:
-    """Return an id as long as the service's own."""
-    return f"ses_{number:040}"
+    """Return an id of the form that the service issues."""
+    return "ses_" + base64.b32encode(number.to_bytes(25, "big")).decode().lower()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from service.store.driver.durability import make_level
 from service.store.driver.executor import CommandExecutor
 from service.store.driver.topology import Topology
 from service.store.index.cursor import ListingPosition
+from service.store.index.ranges import merge, read_newer
 from service.store.keys import Keys
 from service.store.record.codec import HEAD_BYTES, decode_head
 from service.store.record.owner import RecordOwner
@@ -108,10 +109,9 @@ class RedisWorkerRegistry:
     async def _page(self, start: IndexPosition) -> tuple[list[IndexPosition], bool]:
         """Return a page of a tenant's index from `start` on, including it, and whether there are more."""
         created, _ = self._keys.index(start.tenant)
-        minimum = b"[" + ListingPosition(start.created_at, start.session_id.encode()).member
-        command = read_command("ZRANGEBYLEX", created, minimum, "+", "LIMIT", 0, _PAGE_SIZE)
-        members = cast("list[bytes]", await self._value(command))
-        entries = [ListingPosition.from_member(member) for member in members]
+        first = ListingPosition(start.created_at, start.session_id.encode())
+        replies = await self._executor.values(read_newer(created, first, _PAGE_SIZE), self._deadline())
+        entries = merge(replies, _PAGE_SIZE, newest_first=False)
         page = [IndexPosition(start.tenant, entry.created_at, entry.session_id.decode()) for entry in entries]
         return page, len(page) == _PAGE_SIZE
 

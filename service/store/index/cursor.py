@@ -1,4 +1,7 @@
-"""Position of a session in its tenant's listing, encoded as a member of the index or as a URL-safe cursor."""
+"""Position of a session in its tenant's listing, encoded as a member of the index or as a URL-safe cursor.
+
+Cursors contain the text form of a member, so that workers of earlier versions accept them, too.
+"""
 
 import base64
 import binascii
@@ -6,11 +9,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from service.domain.errors import InvalidRequest
+from service.store.index.members import TIME_BYTES, compact_bound, parse_member, stored_member, text_member
 
 #: The year 9999, in milliseconds since 1970.
 MAX_CREATED_AT = 253_402_300_800_000
-
-_TIME_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,17 +24,27 @@ class ListingPosition:
 
     @property
     def member(self) -> bytes:
-        """The position as bytes that sort as positions do."""
-        return self.created_at.to_bytes(_TIME_BYTES, "big") + self.session_id
+        """The member of the session as this version writes it."""
+        return stored_member(self.created_at, self.session_id)
+
+    @property
+    def text_member(self) -> bytes:
+        """The member as earlier versions wrote it, which is also a bound in the range of such members."""
+        return text_member(self.created_at, self.session_id)
+
+    @property
+    def compact_bound(self) -> bytes:
+        """The position as a bound in the range of compact members."""
+        return compact_bound(self.created_at, self.session_id)
 
     @classmethod
     def from_member(cls, member: bytes) -> Self:
-        """Return the position of a member of the index."""
-        return cls(int.from_bytes(member[:_TIME_BYTES], "big"), member[_TIME_BYTES:])
+        """Return the position of a member of the index, in either form."""
+        return cls(*parse_member(member))
 
     def cursor(self) -> str:
         """Return the position as opaque text."""
-        return base64.urlsafe_b64encode(self.member).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(self.text_member).rstrip(b"=").decode()
 
     @classmethod
     def parse(cls, cursor: str) -> Self:
@@ -42,9 +54,9 @@ class ListingPosition:
             raw = base64.b64decode(padded, altchars=b"-_", validate=True)
         except (UnicodeEncodeError, binascii.Error) as error:
             raise _invalid_cursor(cursor) from error
-        position = cls.from_member(raw)
+        position = cls(int.from_bytes(raw[:TIME_BYTES], "big"), raw[TIME_BYTES:])
         # No clock shows a later time, so such a cursor is forged.
-        if len(raw) <= _TIME_BYTES or position.created_at > MAX_CREATED_AT or not position.session_id.isascii():
+        if len(raw) <= TIME_BYTES or position.created_at > MAX_CREATED_AT or not position.session_id.isascii():
             raise _invalid_cursor(cursor)
         return position
 

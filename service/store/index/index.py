@@ -24,6 +24,7 @@ from service.store.driver.executor import CommandExecutor
 from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.index.cursor import ListingPosition
 from service.store.index.expiry import ExpirySweep
+from service.store.index.ranges import merge, read_older
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
 from service.store.record.codec import HEAD_BYTES, Tombstone, decode_head
@@ -77,8 +78,9 @@ class SessionIndex:
 
     async def add(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         """Add or renew a session's entry for its TTL and a margin. Raises StoreUnavailable and StoreFull."""
-        member = ListingPosition(record.created_at, session_id.encode()).member
-        arguments = (member, entry_lifetime_ms(record.ttl_seconds), self._limit, _IDLE_INDEX_MS)
+        position = ListingPosition(record.created_at, session_id.encode())
+        lifetime = entry_lifetime_ms(record.ttl_seconds)
+        arguments = (position.member, lifetime, self._limit, _IDLE_INDEX_MS, position.text_member)
         entry = script_command(self._add_script, self._keys.index(tenant), *arguments)
         # The tenant last: a sweep that removes an empty tenant checks again afterwards. The keys may be on two servers.
         for command in (entry, write_command("SADD", self._keys.tenants, tenant)):
@@ -114,10 +116,8 @@ class SessionIndex:
     ) -> list[ListingPosition]:
         """Return the next positions after `after`; fewer than `count` only at the end."""
         created, _ = self._keys.index(tenant)
-        top = b"+" if after is None else b"(" + after.member
-        command = read_command("ZREVRANGEBYLEX", created, top, "-", "LIMIT", 0, count)
-        (members,) = await self._executor.values([command], deadline)
-        return [ListingPosition.from_member(member) for member in cast("list[bytes]", members)]
+        replies = await self._executor.values(read_older(created, after, count), deadline)
+        return merge(replies, count, newest_first=True)
 
     async def _read(
         self, tenant: str, positions: Sequence[ListingPosition], deadline: float
@@ -148,13 +148,14 @@ class SessionIndex:
         return live
 
     async def _remove(self, tenant: str, positions: Sequence[ListingPosition], deadline: float) -> int:
-        """Remove entries; return how many there were."""
+        """Remove entries, in either form; return how many sessions had one."""
         if not positions:
             return 0
-        members = [position.member for position in positions]
+        members = {member for position in positions for member in (position.member, position.text_member)}
         # An interrupted removal must leave the entry by expiry, which the sweep removes.
         commands = [write_command("ZREM", key, *members) for key in self._keys.index(tenant)]
-        return cast("int", (await self._executor.values(commands, deadline))[0])
+        removed = cast("int", (await self._executor.values(commands, deadline))[0])
+        return min(removed, len(positions))
 
     def _report_expired(self, count: int) -> None:
         if count:
