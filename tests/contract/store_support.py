@@ -111,3 +111,9 @@ async def await_replicas(server: EmbeddedServer, count: int) -> None:
             return len((await admin.execute_command("ROLE"))[2]) == count
 
         await eventually(connected)
+
+
+async def process_of(server: EmbeddedServer) -> int:
+    """Return the process id of a server."""
+    async with make_client(server.url) as admin:
+        return int((await admin.info("server"))["process_id"])

@@ -1,13 +1,15 @@
 """Durability levels: waited for on the connection of the write, counted, and told when they are missed."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
-from store_support import await_replicas, follow, listen, make_client, make_record, stepped
+from store_support import await_replicas, follow, listen, make_client, make_record, process_of, stepped
 
 from service.domain.errors import DurabilityNotReached, WriteConflict
 from service.domain.sessions import Record
@@ -117,6 +119,27 @@ async def test_replicated_is_reached_by_real_replicas_as_they_come_and_go(
     second.stop()
     await await_replicas(master, 1)
     assert (await store.create("tenant", "late", make_record(durability="replicated"))).step == 0
+
+
+async def test_replicas_that_are_late_are_counted_whenever_the_server_ends_its_wait(
+    start_server: Start, connected: Connect
+) -> None:
+    master, replica = start_server("master"), start_server("replica")
+    store = connected(master.url)
+    await follow(replica, await listen(master))
+    await await_replicas(master, 1)
+    await store.create("tenant", "early", make_record(durability="replicated"))
+    async with make_client(master.url) as admin:
+        await admin.config_set("hz", 5)  # its timer runs every 200 ms: that much later it notices that a wait is over
+    process = await process_of(replica)
+    os.kill(process, signal.SIGSTOP)
+    try:
+        for number in range(4):
+            await asyncio.sleep(0.053 * number)
+            with pytest.raises(DurabilityNotReached, match="0 replicas confirmed the write in time, expected 1"):
+                await store.create("tenant", f"id{number}", make_record(durability="replicated"))
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 UNKNOWN = ResponseError("unknown command 'WAITAOF', with args beginning with: '1' '0'")

@@ -9,18 +9,23 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
-from store_support import Observed, await_replicas, eventually, follow, listen, make_client, make_record, stepped
+from store_support import (
+    Observed,
+    await_replicas,
+    eventually,
+    follow,
+    listen,
+    make_client,
+    make_record,
+    process_of,
+    stepped,
+)
 
 from service.domain.errors import DurabilityNotReached, StoreFull, StoreUnavailable
 from service.store import EmbeddedServer, RedisStore, connect
 
 Start = Callable[[str], EmbeddedServer]
 Connect = Callable[[str], RedisStore]
-
-
-async def process_of(server: EmbeddedServer) -> int:
-    async with make_client(server.url) as admin:
-        return int((await admin.info("server"))["process_id"])
 
 
 @contextmanager

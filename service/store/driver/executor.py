@@ -23,8 +23,9 @@ from service.store.driver.topology import Retry, Topology
 _ROUND_FRACTION = 0.75
 # The last round ends before the caller's own deadline, which could not say what happened to the command.
 _END_MARGIN_FRACTION = 0.05
-# WAIT and WAITAOF must return before the deadline of their round.
-_WAIT_MARGIN_SECONDS = 0.1
+# WAIT and WAITAOF must return before the deadline of their round. A server notices that their time is over when its
+# timer runs, every tenth of a second (`hz 10`).
+_WAIT_MARGIN_SECONDS = 0.25
 # Pause between rounds while another server takes over, or while redirections form a circle.
 _PAUSE_SECONDS = 0.05
 _MAX_ROUNDS_WITHOUT_PAUSE = 4
