@@ -1,0 +1,67 @@
+"""python -m tests.attack: attack a running service in every way that is known, and judge what its other clients see."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.attack.attackers.catalog import ATTACKERS, QUICK
+from tests.attack.judge import Row
+from tests.attack.report import line_of
+from tests.attack.run import RunOptions, run
+from tests.attack.soak import soak
+
+_QUICK_SCALE = 0.1
+
+
+def main() -> int:
+    """Run once; 0 only if no bound of correctness is broken, with --strict none of timing either."""
+    parser = argparse.ArgumentParser(prog="python -m tests.attack", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long each attack runs")
+    parser.add_argument("--only", nargs="+", choices=ATTACKERS, metavar="NAME", help="run these attacks only")
+    parser.add_argument("--quick", action="store_true", help="one second each, a tenth of the connections, fewer kinds")
+    parser.add_argument("--seed", type=int, default=1, help="decides what is malformed and how")
+    parser.add_argument("--count", type=int, default=1_000_000_000, help="how many malformed requests at most")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--apart", action="store_true", help="attack from another loopback address than the victim's")
+    parser.add_argument("--setting", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the service")
+    parser.add_argument("--strict", action="store_true", help="fail on bounds of timing, too")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as a page, too")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="run at half of peak instead of attacking")
+    parser.add_argument("--list", action="store_true", help="list the attacks and their families")
+    arguments = parser.parse_args()
+    if arguments.list:
+        sys.stdout.writelines(f"{attacker.family:10} {name}\n" for name, attacker in ATTACKERS.items())
+        return 0
+    if arguments.soak is not None:
+        return asyncio.run(soak(arguments.soak, arguments.workers))
+    report = asyncio.run(run(_options(arguments)))
+    text = "\n".join([*report.lines(), ""])
+    sys.stdout.write(text)
+    if arguments.report is not None:
+        arguments.report.write_text(f"# A run of the attack suite\n\n{text}", "utf-8")
+    return 1 if report.failures or (arguments.strict and report.missed) else 0
+
+
+def _options(arguments: argparse.Namespace) -> RunOptions:
+    names = arguments.only or (QUICK if arguments.quick else list(ATTACKERS))
+    settings = dict(setting.lower().split("=", 1) for setting in arguments.setting)
+    return RunOptions(
+        names,
+        1.0 if arguments.quick else arguments.seconds,
+        arguments.seed,
+        _QUICK_SCALE if arguments.quick else 1.0,
+        arguments.count,
+        arguments.workers,
+        "127.0.0.2" if arguments.apart else None,
+        settings,
+        _show,
+    )
+
+
+def _show(row: Row) -> None:
+    sys.stderr.write(f"{line_of(row)}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""All attackers by name, in the order of the table."""
+
+from tests.attack.attackers.base import Attacker
+from tests.attack.attackers.fleets import Fleets, OneSession
+from tests.attack.attackers.folders import HostileFolders
+from tests.attack.attackers.imports import MutatedImports
+from tests.attack.attackers.keys import WrongKeys
+from tests.attack.attackers.load import loads
+from tests.attack.attackers.malformed import malformed
+from tests.attack.attackers.sockets import sockets
+from tests.attack.attackers.tenants import Creating, Forking, Importing, Keeping
+from tests.attack.attackers.workers import StoppedWorker
+
+
+def _all() -> list[Attacker]:
+    return [
+        *loads(),
+        Fleets(),
+        OneSession(),
+        WrongKeys(),
+        *sockets(),
+        Creating(),
+        Forking(),
+        Importing(),
+        Keeping(),
+        *malformed(),
+        MutatedImports(),
+        HostileFolders(),
+        StoppedWorker(),
+    ]
+
+
+ATTACKERS: dict[str, Attacker] = {attacker.name: attacker for attacker in _all()}
+#: The attacks of the short run in `make test`: one or two of each family.
+QUICK = [
+    "predictions", "megabytes", "dots", "paths", "scrapes", "wrong-keys", "header-value", "header-lines", "half-heads",
+    "unfinished-bodies", "unread-answers", "forks", "imports", "bodies", "heads", "session-files",
+]  # fmt: skip

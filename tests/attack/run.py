@@ -1,0 +1,183 @@
+"""One run: start the service, then for each attack a calm interval, the attack, and the recovery."""
+
+import asyncio
+import contextlib
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.attack.attackers.base import Attacker, Target
+from tests.attack.attackers.catalog import ATTACKERS
+from tests.attack.expected import Script, write_scripts
+from tests.attack.judge import Phase, Row
+from tests.attack.launch import launch
+from tests.attack.measure import Sampler, complaints
+from tests.attack.report import Report
+from tests.attack.victim import STREAMS, Victim
+from tests.attack.wire import Connection, pack
+from tests.server import ROOT, Server, short_folder
+
+KEYS = {"alice": "alice-key-1", "bob": "bob-key-2"}
+_RECOVERY_SECONDS = 30.0
+_WARM_UP: list[tuple[str, object]] = [
+    ("/v1/models/translate-en-fr/predict", {"input": {"text": "Where is it?"}, "options": {"beam_size": 16}}),
+    ("/v1/models/taxi-forecast/predict", {"input": {"values": [9000], "timestamps": ["2015-01-05T00:00:00Z"]}}),
+    ("/v1/models/next-word/generate", {"input": {"text": "I"}}),
+    ("/openapi.json", None),
+    ("/metrics", None),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of a run; `source` is the attackers' loopback address."""
+
+    names: Sequence[str] = tuple(ATTACKERS)
+    seconds: float = 5.0
+    seed: int = 1
+    scale: float = 1.0
+    count: int = 1_000_000_000
+    workers: int = 1
+    source: str | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    show: Callable[[Row], None] = lambda row: None
+
+
+async def run(options: RunOptions) -> Report:
+    """Run the named attacks, each on the same service as long as that recovers, and return the report."""
+    rows, verified = list[Row](), 0
+    names = list(options.names)
+    with short_folder() as folder:
+        models = link_models(folder)
+        scripts = write_scripts(models, STREAMS)
+        while names:
+            async with running_arena(folder, models, scripts, options) as arena:
+                while names:
+                    row = await arena.attack(ATTACKERS[names.pop(0)])
+                    rows.append(row)
+                    options.show(row)
+                    if row.recovery is None:
+                        break
+                verified += arena.victim.evidence.verified
+    return Report(rows, options.seconds, options.seed, commit(), verified)
+
+
+@dataclass(slots=True, eq=False)
+class Arena:
+    """The running service with its victim and its sampler."""
+
+    server: Server
+    options: RunOptions
+    models: Path
+    port: int
+    victim: Victim
+    sampler: Sampler
+
+    async def attack(self, attacker: Attacker) -> Row:
+        """Measure the victim undisturbed, then attacked, and wait until the service has recovered."""
+        evidence, log = self.victim.evidence, len(self.server.log)
+        refusals, violations = evidence.refusals.copy(), len(evidence.violations)
+        before, calm_from = self.sampler.start_interval(), time.monotonic()
+        await asyncio.sleep(max(1.0, self.options.seconds / 2))
+        child = await launch(attacker.name, self._target())
+        during, attacked_from = self.sampler.start_interval(), time.monotonic()
+        tally = await child.tally()
+        attacked_until = time.monotonic()
+        recovery = await self._recovery()
+        return Row(
+            attacker.name,
+            attacker.family,
+            self._phase(calm_from, attacked_from),
+            self._phase(attacked_from, attacked_until),
+            before,
+            during,
+            tally.labels,
+            list(tally.examples.values()),
+            evidence.refusals - refusals,
+            evidence.violations[violations:],
+            list(complaints(self.server.log[log:])),
+            recovery,
+        )
+
+    def _phase(self, since: float, until: float) -> Phase:
+        samples = [sample for sample in self.victim.evidence.samples if sample.sent < until and sample.ended > since]
+        return Phase(until - since, samples)
+
+    def _target(self) -> Target:
+        options = self.options
+        return Target(
+            port=self.port,
+            key=KEYS["alice"],
+            models=self.models,
+            workers=tuple(self.server.worker_pids()),
+            seconds=options.seconds,
+            seed=options.seed,
+            scale=options.scale,
+            count=options.count,
+            source=options.source,
+        )
+
+    async def _recovery(self) -> float | None:
+        """Return after how many seconds the victim's steps are answered again, None if they never are."""
+        ended = time.monotonic()
+        while (waited := time.monotonic() - ended) < _RECOVERY_SECONDS:
+            await asyncio.sleep(0.1)
+            recent = [sample for sample in self.victim.evidence.samples[-STREAMS:] if sample.sent > ended]
+            if len(recent) == STREAMS and all(sample.answered for sample in recent):
+                return waited
+        return None
+
+
+@contextlib.asynccontextmanager
+async def running_arena(
+    folder: Path, models: Path, scripts: Sequence[Script], options: RunOptions
+) -> AsyncIterator[Arena]:
+    """Start the service, warm it up, and start the victim and the sampler."""
+    keys = ",".join(f"{tenant}:{key}" for tenant, key in KEYS.items())
+    settings: dict[str, Any] = {"api_keys": keys, "access_log": "off"} | options.settings
+    server = Server(folder, models=models, workers=options.workers, **settings)
+    await asyncio.to_thread(server.__enter__)
+    try:
+        port = urlsplit(server.url).port or 0
+        await warm_up(port)
+        victim, sampler = Victim(port, KEYS["bob"], scripts), Sampler(server, port)
+        tasks = [asyncio.create_task(victim.run()), asyncio.create_task(sampler.run())]
+        try:
+            yield Arena(server, options, models, port, victim, sampler)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        await asyncio.to_thread(server.__exit__, None, None, None)
+
+
+async def warm_up(port: int) -> None:
+    """Use each model once, so that memory that is allocated once does not count as growth."""
+    connection = Connection(port)
+    try:
+        for path, body in _WARM_UP:
+            await connection.send(pack("GET" if body is None else "POST", path, body, KEYS["alice"]))
+    finally:
+        connection.close()
+
+
+def link_models(folder: Path) -> Path:
+    """Return a folder of models to which an attacker can add: the bundled ones are links."""
+    models = folder / "models"
+    models.mkdir()
+    for bundled in (ROOT / "models").iterdir():
+        if (bundled / "1").is_dir():
+            (models / bundled.name).symlink_to(bundled)
+    return models
+
+
+def commit() -> str:
+    """Return the commit that runs, or `unknown` outside a work tree."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return completed.stdout.strip() or "unknown"

@@ -1,0 +1,136 @@
+"""The innocent client: four streams of small steps by a key of its own, verified and measured."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.attack.expected import MODEL, Script
+from tests.attack.wire import Connection, Response, pack
+
+STREAMS = 4
+#: One stream opens a connection for each request, so that it also sees what happens to new connections.
+FRESH = 3
+PAUSE = 0.02
+RETRY_PAUSE = 0.1
+TIMEOUT = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One attempt at a step: when it was sent, when it ended, and whether it was answered by 200."""
+
+    sent: float
+    ended: float
+    answered: bool
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.sent
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Everything that the victim saw: attempts, labels of refusals, and broken promises."""
+
+    samples: list[Sample] = field(default_factory=list)
+    refusals: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    verified: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Victim:
+    """Steps sessions by their scripts until it is cancelled; each step is retried until it is answered by 200."""
+
+    port: int
+    key: str
+    scripts: Sequence[Script]
+    pause: float = PAUSE
+    evidence: Evidence = field(default_factory=Evidence)
+
+    async def run(self) -> None:
+        """Run all streams until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number, script in enumerate(self.scripts):
+                group.create_task(_Stream(self, script, number == FRESH).run())
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    victim: Victim
+    script: Script
+    fresh: bool
+    connection: Connection = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.connection = Connection(self.victim.port)
+
+    async def run(self) -> None:
+        try:
+            while True:
+                session = await self._create()
+                if all([await self._step(session, step) for step in range(len(self.script.bodies))]):
+                    await self._finish(session)
+        finally:
+            self.connection.close()
+
+    async def _send(self, method: str, path: str, body: object = None) -> Response | None:
+        """Send a request; None if there was no response, which is counted by the error's name."""
+        if self.fresh:
+            self.connection.close()
+        try:
+            response = await self.connection.send(pack(method, path, body, self.victim.key), TIMEOUT)
+        except (OSError, EOFError, ValueError) as error:
+            self.victim.evidence.refusals[f"{method} {type(error).__name__}"] += 1
+            return None
+        if response.status >= 400:
+            self.victim.evidence.refusals[response.label] += 1
+        return response
+
+    async def _create(self) -> str:
+        while True:
+            response = await self._send("POST", "/v1/sessions", {"model": MODEL})
+            if response is not None and response.status == 201:
+                return str(response.json["id"])
+            await asyncio.sleep(RETRY_PAUSE)
+
+    async def _step(self, session: str, step: int) -> bool:
+        """Apply one step, however often it takes; returns whether the session can go on."""
+        effects = set[str | None]()
+        while True:
+            sent = time.monotonic()
+            response = await self._send("POST", f"/v1/sessions/{session}/steps", self.script.bodies[step])
+            answered = response is not None and response.status == 200
+            self.victim.evidence.samples.append(Sample(sent, time.monotonic(), answered))
+            if response is not None and (answered or response.status in {404, 409, 410}):
+                await asyncio.sleep(self.victim.pause)
+                return self._judge(session, step, response, effects)
+            effects.add("unknown" if response is None else response.json.get("error", {}).get("applied"))
+            await asyncio.sleep(RETRY_PAUSE)
+
+    def _judge(self, session: str, step: int, response: Response, effects: set[str | None]) -> bool:
+        """Verify a final answer; False ends the session."""
+        violation = f"answered {response.label}" if response.status != 200 else None
+        if violation is None:
+            replayed = response.headers.get("unroll-replayed") == "true"
+            violation = self.script.violation(step, response.json)
+            if replayed and effects <= {"no"}:
+                violation = f"step {step} was applied although all refusals said no"
+            if not replayed and "yes" in effects:
+                violation = f"step {step} was not applied although a refusal said yes"
+        if violation is not None:
+            self.victim.evidence.violations.append(f"{session}, step {step}: {violation}")
+            return False
+        self.victim.evidence.verified += 1
+        return True
+
+    async def _finish(self, session: str) -> None:
+        """Read a finished session once more and delete it."""
+        response = await self._send("GET", f"/v1/sessions/{session}")
+        if response is not None and response.status == 200 and response.json.get("step") != len(self.script.bodies):
+            self.victim.evidence.violations.append(f"{session} is at step {response.json.get('step')} at its end")
+        if response is not None and response.status in {404, 410}:
+            self.victim.evidence.violations.append(f"{session} is gone: {response.label}")
+        await self._send("DELETE", f"/v1/sessions/{session}")
