@@ -14,12 +14,17 @@ WORKERS ?=
 MODELS ?=
 
 # What `make chaos` runs: the plan follows from the seed alone. BROKEN names a build that breaks a promise,
-# REPORT a file that takes the report as a page.
+# REPORT a file that takes the report as a page; HOSTILE=1 adds a tenant that attacks meanwhile.
 SEED ?= 1
 MINUTES ?= 1
 BROKEN ?=
 REPORT ?=
+HOSTILE ?=
 # `make model-tests` counts on from SEED, for MINUTES.
+
+# What `make attack` does: each attack for SECONDS; ONLY names some of them; REPORT as above. `make soak` runs for MINUTES.
+SECONDS ?= 5
+ONLY ?=
 
 # What `make bench` does: QUICK=1 takes two minutes, not half an hour; RESULTS takes the figures, CURVES the drawing.
 QUICK ?=
@@ -27,7 +32,7 @@ RESULTS ?= build/bench.json
 CURVES ?= build/bench.svg
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint chaos model-tests openapi bench bench-forecast clean
+.PHONY: help serve install dev test test-all check lint chaos attack soak model-tests openapi bench bench-forecast clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,7 +59,14 @@ lint: $(VENV)/.dev
 
 chaos: $(VENV)/.dev ## Kill, stop, cut and roll back everything for MINUTES by SEED; count the broken promises
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES) $(if $(BROKEN),--broken $(BROKEN)) \
+		$(if $(HOSTILE),--hostile) $(if $(REPORT),--report $(REPORT))
+
+attack: $(VENV)/.dev ## Attack a running service in every known way; print what its other clients see (SECONDS, ONLY)
+	@$(BIN)/python -m tests.attack --seed $(SEED) --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(REPORT),--report $(REPORT))
+
+soak: $(VENV)/.dev ## Step sessions at half of the peak rate for MINUTES; memory and open files must stay flat
+	@$(BIN)/python -m tests.attack --soak $(MINUTES)
 
 model-tests: $(VENV)/.dev ## Live sessions by random stories for MINUTES from SEED, against a simple reference
 	@$(BIN)/python -m tests.life --seed $(SEED) --minutes $(MINUTES)

@@ -18,10 +18,20 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--clients", type=int, default=len(CLIENTS))
     parser.add_argument("--broken", choices=BROKEN, default="", help="run a build that breaks a promise")
+    parser.add_argument("--hostile", action="store_true", help="let another tenant attack meanwhile")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as markdown, too")
     arguments = parser.parse_args()
     report = asyncio.run(
-        run(RunOptions(arguments.seed, arguments.minutes, arguments.workers, arguments.clients, arguments.broken))
+        run(
+            RunOptions(
+                arguments.seed,
+                arguments.minutes,
+                arguments.workers,
+                arguments.clients,
+                arguments.broken,
+                hostile=arguments.hostile,
+            )
+        )
     )
     if arguments.report is not None:
         arguments.report.write_text(report.markdown(), "utf-8")

@@ -62,6 +62,7 @@ class Connections:
     """Connections to one port of this machine; a lost or late reply is NOTHING, whatever the reason."""
 
     port: int
+    api_key: str = ""
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def send(
@@ -75,7 +76,7 @@ class Connections:
         fresh: bool = False,
     ) -> Reply:
         """Send a request and wait for its reply so long at most."""
-        content = pack(method, path, body, key)
+        content = pack(method, path, body, key, self.api_key)
         streams = self._idle.pop() if self._idle and not fresh else None
         try:
             async with asyncio.timeout(seconds):
@@ -99,7 +100,7 @@ class Connections:
 
     async def abandon(self, path: str, body: object, key: str | None, share: float, seconds: float) -> None:
         """Send a share of a request and go away, after some seconds."""
-        content = pack("POST", path, body, key)
+        content = pack("POST", path, body, key, self.api_key)
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:
@@ -115,11 +116,12 @@ class Connections:
         self._idle.clear()
 
 
-def pack(method: str, path: str, body: object, key: str | None) -> bytes:
+def pack(method: str, path: str, body: object, key: str | None, api_key: str = "") -> bytes:
     """A request as bytes."""
     content = b"" if body is None else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(content)}"]
     lines += ["Content-Type: application/json"] if body is not None else []
+    lines += [f"Authorization: Bearer {api_key}"] if api_key else []
     lines += [f"Idempotency-Key: {key}"] if key is not None else []
     return "\r\n".join([*lines, "", ""]).encode() + content
 

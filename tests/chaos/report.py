@@ -23,12 +23,15 @@ class Report:
     operations: Counter[str]
     faults: Counter[str]
     verified: Counter[str]
+    hostile: Counter[str]
     broken_promises: list[str]
     complaints: list[str]
 
     @property
     def violations(self) -> list[str]:
-        return [*self.broken_promises, *self.complaints]
+        errors = self.hostile["answers of 500"]
+        told = [f"the hostile tenant got {errors} answers of 500"] if errors else []
+        return [*self.broken_promises, *self.complaints, *told]
 
     @property
     def rate(self) -> float:
@@ -53,7 +56,7 @@ class Report:
 
     def markdown(self) -> str:
         """The report as a page; it says nothing of the machine."""
-        build = f" BROKEN={self.broken}" if self.broken else ""
+        build = (f" BROKEN={self.broken}" if self.broken else "") + (" HOSTILE=1" if self.hostile else "")
         lines = [
             "# A run of the fault suite",
             "",
@@ -71,4 +74,6 @@ class Report:
     def _tables(self) -> Iterator[tuple[str, list[tuple[str, int]]]]:
         yield "operations", sorted(self.operations.items())
         yield "faults", [(name, self.faults[name]) for name in (*KINDS, *CLIENT_KINDS)]
+        if self.hostile:
+            yield "attacks of the hostile tenant", sorted(self.hostile.items())
         yield "verified", sorted(self.verified.items())

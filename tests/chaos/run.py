@@ -14,6 +14,7 @@ from tests.chaos.client import Client
 from tests.chaos.driver import Driver, Shared
 from tests.chaos.faults import DOING
 from tests.chaos.faults.workers import put_in_place
+from tests.chaos.hostile import API_KEYS, CLIENT_KEY, harass
 from tests.chaos.http1 import Connections
 from tests.chaos.judge import Judge
 from tests.chaos.pair import Pair
@@ -33,7 +34,7 @@ _LOOK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run; `until_caught` ends it at the first broken promise."""
+    """The options of a run; `until_caught` ends it at the first broken promise, `hostile` adds an attacking tenant."""
 
     seed: int
     minutes: float
@@ -41,6 +42,7 @@ class RunOptions:
     clients: int = len(CLIENTS)
     broken: str = ""
     until_caught: bool = False
+    hostile: bool = False
 
 
 async def run(options: RunOptions) -> Report:
@@ -60,6 +62,7 @@ async def run(options: RunOptions) -> Report:
             operations=world.shared.operations,
             faults=world.counts + world.shared.faults,
             verified=verified,
+            hostile=world.hostile,
             broken_promises=violations,
             complaints=[f"the log has an error: {line}" for line in world.service.complaints()],
         )
@@ -73,6 +76,8 @@ async def _work(options: RunOptions, world: World, judge: Judge) -> float:
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(conduct(world, plan(options.seed, 60 * options.minutes), started))
+            if options.hostile:
+                group.create_task(harass(world.service.port, world.models, options.seed, world.shared, world.hostile))
             for client in clients:
                 group.create_task(client.run())
             if options.until_caught:
@@ -115,7 +120,8 @@ async def _do(world: World, fault: Fault) -> None:
 
 
 def _client(number: int, options: RunOptions, world: World) -> Client:
-    driver = Driver(Connections(world.service.port), world.shared, f"{options.seed} {number}")
+    api_key = CLIENT_KEY if options.hostile else ""
+    driver = Driver(Connections(world.service.port, api_key), world.shared, f"{options.seed} {number}")
     return Client(number, options.seed, CLIENTS[number % len(CLIENTS)], driver, world.shared)
 
 
@@ -125,6 +131,8 @@ async def _world(options: RunOptions, folder: Path) -> AsyncIterator[World]:
     store = Pair(folder)
     proxy = Proxy(folder / "proxy.sock", store.master.socket, on_disk=store.on_disk)
     service = Service(folder, models, proxy.address, options.workers, options.broken)
+    if options.hostile:
+        service.api_keys = API_KEYS
     sampling = asyncio.create_task(store.sample_forever())
     try:
         await store.start()

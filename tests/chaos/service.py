@@ -30,6 +30,7 @@ class Service:
     store: Path
     workers: int = 2
     broken: str = ""
+    api_keys: str = ""
     port: int = field(default_factory=free_port)
     control: Control = field(init=False)
     _process: "subprocess.Popen[bytes] | None" = None
@@ -52,6 +53,7 @@ class Service:
             UNROLL_LOG_LEVEL="warning",
             UNROLL_STORE_TIMEOUT_SECONDS=str(STORE_TIMEOUT),
             UNROLL_GRACE_SECONDS="3",
+            UNROLL_API_KEYS=self.api_keys,
             REDIS_URL=f"unix://{self.store}",
             CHAOS_CONTROL=str(self.control.folder),
             CHAOS_BROKEN=self.broken,

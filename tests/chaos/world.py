@@ -36,6 +36,7 @@ class World:
     shared: Shared
     risks: Risks = field(default_factory=Risks)
     counts: Counter[str] = field(default_factory=Counter)
+    hostile: Counter[str] = field(default_factory=Counter)
     variants: int = 1
     calm: asyncio.Lock = field(default_factory=asyncio.Lock)
     lives: asyncio.Lock = field(default_factory=asyncio.Lock)
