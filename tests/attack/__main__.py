@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def main() -> int:
     if arguments.list:
         sys.stdout.writelines(f"{attacker.family:10} {name}\n" for name, attacker in ATTACKERS.items())
         return 0
+    # SIGTERM ends a run as Ctrl-C does, so that nothing outlives it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if arguments.soak is not None:
         return asyncio.run(soak(arguments.soak, arguments.workers))
     report = asyncio.run(run(_options(arguments)))

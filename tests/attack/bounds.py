@@ -28,5 +28,6 @@ BOUNDS: dict[str, Bounds] = {
     "store": Bounds(memory=256 * MIB),
     "malformed": Bounds(memory=100 * MIB),
     "folders": Bounds(memory=256 * MIB),
+    "files": Bounds(memory=100 * MIB, median_ratio=None, worst=None, goodput=None),
     "hang": Bounds(memory=256 * MIB, median_ratio=None, worst=None, goodput=None, restarts=1),
 }

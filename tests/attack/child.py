@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.attack.attackers.base import Attacker, Tally, Target
+from tests.attack.attackers.base import Attacker, Prepared, Tally, Target
 from tests.attack.attackers.catalog import ATTACKERS
 
 #: An attack that is over may wait this long for the answers to its last requests.
@@ -40,10 +40,15 @@ def main() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.nice(_NICE)
+    attacker = ATTACKERS[sys.argv[1]]
+    if isinstance(attacker, Prepared):
+        attacker.prepare()
     sys.stdout.write("started\n")
     sys.stdout.flush()
-    tally = asyncio.run(attack(ATTACKERS[sys.argv[1]], parse_target(json.loads(sys.argv[2]))))
-    sys.stdout.write(json.dumps({"labels": tally.labels, "examples": tally.examples}) + "\n")
+    tally = asyncio.run(attack(attacker, parse_target(json.loads(sys.argv[2]))))
+    sys.stdout.write(
+        json.dumps({"labels": tally.labels, "failures": tally.failures, "examples": tally.examples}) + "\n"
+    )
     return 0
 
 

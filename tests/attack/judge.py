@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.attack.attackers.base import Tally
 from tests.attack.bounds import BOUNDS
 from tests.attack.measure import MIB, Figures
 from tests.attack.victim import Sample
@@ -50,8 +51,7 @@ class Row:
     attacked: Phase
     before: Figures
     during: Figures
-    labels: Counter[str] = field(default_factory=Counter)
-    examples: list[str] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
     refusals: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -69,18 +69,18 @@ class Row:
     def failures(self) -> list[str]:
         """Return the bounds of correctness that are broken; they are never due to a slow machine."""
         bounds = BOUNDS[self.family]
-        errors = sum(count for label, count in self.labels.items() if label.startswith("500"))
+        errors = sum(count for label, count in self.tally.labels.items() if label.startswith("500"))
         checks = {
             f"{len(self.violations)} broken promises": bool(self.violations),
             f"{errors} answers of 500": errors > 0,
-            f"{self.labels['let in by a wrong key']} let in": self.labels["let in by a wrong key"] > 0,
             f"{self.restarts} workers replaced": self.restarts > bounds.restarts,
             f"memory +{self.memory // MIB} MB": self.memory > bounds.memory,
             "killed by the suite for its memory": self.during.killed,
             f"{len(self.complaints)} tracebacks": bool(self.complaints),
             "no recovery": self.recovery is None,
         }
-        return [what for what, broken in checks.items() if broken]
+        own = [f"{what} ({count} times)" for what, count in self.tally.failures.items()]
+        return [*(what for what, broken in checks.items() if broken), *own]
 
     def missed(self) -> list[str]:
         """Return the bounds of timing that are not reached."""

@@ -31,11 +31,12 @@ class Child:
                 output, _ = await self.process.communicate()
             counted = json.loads(output.splitlines()[-1])
             tally.labels.update(counted["labels"])
+            tally.failures.update(counted["failures"])
             tally.examples.update(counted["examples"])
         except TimeoutError:
-            tally.labels["the attacker did not end"] += 1
+            tally.failures["the attacker did not end"] += 1
         except (IndexError, ValueError):
-            tally.labels["the attacker failed"] += 1
+            tally.failures["the attacker failed"] += 1
         finally:
             await self.end()
         return tally

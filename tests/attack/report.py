@@ -53,7 +53,7 @@ class Report:
         for row in self.rows:
             found = [
                 *row.violations[:_SHOWN_EXAMPLES],
-                *row.examples[:_SHOWN_EXAMPLES],
+                *list(row.tally.examples.values())[:_SHOWN_EXAMPLES],
                 *row.complaints[:_SHOWN_EXAMPLES],
             ]
             yield from (f"- {row.name}: `{line[:700].replace('`', ' ')}`" for line in found)
@@ -77,7 +77,7 @@ def line_of(row: Row) -> str:
         f"+{row.memory // MIB} ({row.during.memory // MIB})",
         f"+{max(0, row.during.store_memory - row.before.store_memory) // MIB}",
         f"+{max(0, row.during.files - row.before.files)}",
-        _counts(dict(row.labels)) or "none",
+        _counts(dict(row.tally.labels)) or "none",
         "; ".join(row.failures()) or "yes",
         "; ".join(row.missed()) or "reached",
     ]

@@ -23,6 +23,8 @@ from tests.server import ROOT, Server, short_folder
 
 KEYS = {"alice": "alice-key-1", "bob": "bob-key-2"}
 _RECOVERY_SECONDS = 30.0
+#: The default would be longer than most attacks.
+_WATCHDOG_SECONDS = 2
 _WARM_UP: list[tuple[str, object]] = [
     ("/v1/models/translate-en-fr/predict", {"input": {"text": "Where is it?"}, "options": {"beam_size": 16}}),
     ("/v1/models/taxi-forecast/predict", {"input": {"values": [9000], "timestamps": ["2015-01-05T00:00:00Z"]}}),
@@ -95,8 +97,7 @@ class Arena:
             self._phase(attacked_from, attacked_until),
             before,
             during,
-            tally.labels,
-            list(tally.examples.values()),
+            tally,
             evidence.refusals - refusals,
             evidence.violations[violations:],
             list(complaints(self.server.log[log:])),
@@ -138,7 +139,11 @@ async def running_arena(
 ) -> AsyncIterator[Arena]:
     """Start the service, warm it up, and start the victim and the sampler."""
     keys = ",".join(f"{tenant}:{key}" for tenant, key in KEYS.items())
-    settings: dict[str, Any] = {"api_keys": keys, "access_log": "off"} | options.settings
+    settings: dict[str, Any] = {
+        "api_keys": keys,
+        "access_log": "off",
+        "watchdog_seconds": _WATCHDOG_SECONDS,
+    } | options.settings
     server = Server(folder, models=models, workers=options.workers, **settings)
     await asyncio.to_thread(server.__enter__)
     try:

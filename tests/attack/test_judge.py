@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.attack.attackers.base import Tally
 from tests.attack.judge import Phase, Row
 from tests.attack.measure import MIB, Figures, complaints
 from tests.attack.victim import Sample
@@ -27,8 +28,8 @@ def test_a_row_within_all_bounds_has_neither_failures_nor_missed_figures() -> No
 @pytest.mark.parametrize(
     ("changes", "failure"),
     [
-        ({"labels": Counter({"500 internal_error": 2, "200": 1})}, "2 answers of 500"),
-        ({"labels": Counter({"let in by a wrong key": 1})}, "1 let in"),
+        ({"tally": Tally(Counter({"500 internal_error": 2, "200": 1}))}, "2 answers of 500"),
+        ({"tally": Tally(failures=Counter({"let in by a wrong key": 1}))}, "let in by a wrong key (1 times)"),
         ({"violations": ["ses_x: step 1 was answered as step 3"]}, "1 broken promises"),
         ({"complaints": ["Traceback (most recent call last):"]}, "1 tracebacks"),
         ({"during": Figures(memory=1000 * MIB, pids={1})}, "memory +600 MB"),

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tests.attack.wire import Connection, Response, connect, pack
 
@@ -41,9 +41,13 @@ class Target:
 
 @dataclass(slots=True)
 class Tally:
-    """What an attacker sent and got back, by label; `examples` hold the bodies of responses that should not be."""
+    """What an attacker sent and got back, by label.
+
+    `failures` is what the attacker itself knows to be wrong, and `examples` hold responses that should not be.
+    """
 
     labels: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     until: float = float("inf")
 
@@ -79,6 +83,14 @@ class Attacker(Protocol):
 
     async def run(self, target: Target, tally: Tally) -> None:
         """Attack until `tally.running()` is false; the caller cancels what takes longer."""
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """An attacker that needs time before it can attack."""
+
+    def prepare(self) -> None:
+        """Get ready; the time of the attack begins afterwards."""
 
 
 FAILURES = (OSError, EOFError, ValueError)

@@ -4,6 +4,7 @@ from tests.attack.attackers.base import Attacker
 from tests.attack.attackers.fleets import Fleets, OneSession
 from tests.attack.attackers.folders import HostileFolders
 from tests.attack.attackers.imports import MutatedImports
+from tests.attack.attackers.inspected import HostileFiles
 from tests.attack.attackers.keys import WrongKeys
 from tests.attack.attackers.load import loads
 from tests.attack.attackers.malformed import malformed
@@ -26,6 +27,7 @@ def _all() -> list[Attacker]:
         *malformed(),
         MutatedImports(),
         HostileFolders(),
+        HostileFiles(),
         StoppedWorker(),
     ]
 

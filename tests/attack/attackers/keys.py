@@ -33,7 +33,7 @@ class WrongKeys:
                 continue
             tally.note(response)
             if response.status == 200:
-                tally.labels["let in by a wrong key"] += 1
+                tally.failures["let in by a wrong key"] += 1
         connection.close()
 
     def _request(self, target: Target, choose: random.Random) -> bytes:
