@@ -29,5 +29,6 @@ BOUNDS: dict[str, Bounds] = {
     "malformed": Bounds(memory=100 * MIB),
     "folders": Bounds(memory=256 * MIB),
     "files": Bounds(memory=100 * MIB, median_ratio=None, worst=None, goodput=None),
+    "outage": Bounds(memory=256 * MIB, median_ratio=None, worst=None, goodput=None, restarts=1),
     "hang": Bounds(memory=256 * MIB, median_ratio=None, worst=None, goodput=None, restarts=1),
 }

@@ -32,7 +32,8 @@ async def attack(attacker: Attacker, target: Target) -> Tally:
 
 
 def parse_target(fields: dict[str, Any]) -> Target:
-    return Target(**(fields | {"models": Path(fields["models"]), "workers": tuple(fields["workers"])}))
+    paths = {name: Path(fields[name]) for name in ("models", "state")}
+    return Target(**(fields | paths))
 
 
 def main() -> int:

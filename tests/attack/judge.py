@@ -91,7 +91,7 @@ class Row:
             f"worst {self.attacked.worst * 1e3:.0f} ms": bounds.worst is not None
             and self.attacked.worst > bounds.worst,
             f"goodput {goodput:.0%}": bounds.goodput is not None and goodput < bounds.goodput,
-            f"liveness failed {self.during.liveness_failures} times": self.family != "hang"
+            f"liveness failed {self.during.liveness_failures} times": self.family not in {"hang", "outage"}
             and self.during.liveness_failures > 0,
         }
         return [what for what, broken in checks.items() if broken]

@@ -49,8 +49,7 @@ class Child:
 
 async def launch(name: str, target: Target) -> Child:
     """Start the named attack in a process of its own, and return once it attacks."""
-    fields = dataclasses.asdict(target) | {"models": str(target.models)}
-    command = [sys.executable, "-m", "tests.attack.child", name, json.dumps(fields)]
+    command = [sys.executable, "-m", "tests.attack.child", name, json.dumps(dataclasses.asdict(target), default=str)]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     child = Child(process, target.seconds + LAST_ANSWERS_SECONDS + _END_SECONDS)
     try:

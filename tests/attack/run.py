@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,7 +16,7 @@ from tests.attack.attackers.catalog import ATTACKERS
 from tests.attack.expected import Script, write_scripts
 from tests.attack.judge import Phase, Row
 from tests.attack.launch import launch
-from tests.attack.measure import Sampler, complaints
+from tests.attack.measure import MIB, Sampler, complaints
 from tests.attack.report import Report
 from tests.attack.victim import STREAMS, Victim
 from tests.attack.wire import Connection, pack
@@ -23,8 +24,9 @@ from tests.server import ROOT, Server, short_folder
 
 KEYS = {"alice": "alice-key-1", "bob": "bob-key-2"}
 _RECOVERY_SECONDS = 30.0
-#: The default would be longer than most attacks.
-_WATCHDOG_SECONDS = 2
+#: The defaults need longer than most attacks last: to notice a worker that hangs, and to be full.
+_SETTINGS = {"watchdog_seconds": 2, "store_max_bytes": 64 * MIB}
+_FILLING = {"store", "outage"}
 _WARM_UP: list[tuple[str, object]] = [
     ("/v1/models/translate-en-fr/predict", {"input": {"text": "Where is it?"}, "options": {"beam_size": 16}}),
     ("/v1/models/taxi-forecast/predict", {"input": {"values": [9000], "timestamps": ["2015-01-05T00:00:00Z"]}}),
@@ -52,20 +54,25 @@ class RunOptions:
 async def run(options: RunOptions) -> Report:
     """Run the named attacks, each on the same service as long as that recovers, and return the report."""
     rows, verified = list[Row](), 0
-    names = list(options.names)
+    attackers = [ATTACKERS[name] for name in options.names]
     with short_folder() as folder:
         models = link_models(folder)
         scripts = write_scripts(models, STREAMS)
-        while names:
+        while attackers:
             async with running_arena(folder, models, scripts, options) as arena:
-                while names:
-                    row = await arena.attack(ATTACKERS[names.pop(0)])
-                    rows.append(row)
-                    options.show(row)
-                    if row.recovery is None:
+                while attackers:
+                    rows.append(await arena.attack(attackers.pop(0)))
+                    options.show(rows[-1])
+                    if attackers and _needs_new_service(rows[-1], attackers[0]):
                         break
                 verified += arena.victim.evidence.verified
+            shutil.rmtree(arena.server.state_dir, ignore_errors=True)
     return Report(rows, options.seconds, options.seed, commit(), verified)
+
+
+def _needs_new_service(row: Row, following: Attacker) -> bool:
+    """Whether the service did not recover, or its store is full of what the attacks on it left behind."""
+    return row.recovery is None or (row.family in _FILLING and following.family not in _FILLING)
 
 
 @dataclass(slots=True, eq=False)
@@ -109,13 +116,15 @@ class Arena:
         return Phase(until - since, samples)
 
     def _target(self) -> Target:
-        options = self.options
+        options, workers = self.options, self.server.worker_pids()
         return Target(
             port=self.port,
             key=KEYS["alice"],
-            models=self.models,
-            workers=tuple(self.server.worker_pids()),
             seconds=options.seconds,
+            models=self.models,
+            state=self.server.state_dir,
+            workers=tuple(workers),
+            store=tuple(self.server.processes() - {*workers, self.server.pid}),
             seed=options.seed,
             scale=options.scale,
             count=options.count,
@@ -123,12 +132,12 @@ class Arena:
         )
 
     async def _recovery(self) -> float | None:
-        """Return after how many seconds the victim's steps are answered again, None if they never are."""
+        """Return after how many seconds all of the victim's streams are answered again, None if that takes too long."""
         ended = time.monotonic()
         while (waited := time.monotonic() - ended) < _RECOVERY_SECONDS:
             await asyncio.sleep(0.1)
-            recent = [sample for sample in self.victim.evidence.samples[-STREAMS:] if sample.sent > ended]
-            if len(recent) == STREAMS and all(sample.answered for sample in recent):
+            later = [sample for sample in self.victim.evidence.samples if sample.sent > ended]
+            if len({sample.stream for sample in later if sample.answered}) == STREAMS:
                 return waited
         return None
 
@@ -139,11 +148,7 @@ async def running_arena(
 ) -> AsyncIterator[Arena]:
     """Start the service, warm it up, and start the victim and the sampler."""
     keys = ",".join(f"{tenant}:{key}" for tenant, key in KEYS.items())
-    settings: dict[str, Any] = {
-        "api_keys": keys,
-        "access_log": "off",
-        "watchdog_seconds": _WATCHDOG_SECONDS,
-    } | options.settings
+    settings: dict[str, Any] = {"api_keys": keys, "access_log": "off"} | _SETTINGS | options.settings
     server = Server(folder, models=models, workers=options.workers, **settings)
     await asyncio.to_thread(server.__enter__)
     try:
@@ -156,7 +161,9 @@ async def running_arena(
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended
     finally:
         await asyncio.to_thread(server.__exit__, None, None, None)
 

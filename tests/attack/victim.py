@@ -19,11 +19,12 @@ TIMEOUT = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One attempt at a step: when it was sent, when it ended, and whether it was answered by 200."""
+    """One attempt at a step: when it was sent, when it ended, whether it was answered by 200, and by which stream."""
 
     sent: float
     ended: float
     answered: bool
+    stream: int = 0
 
     @property
     def seconds(self) -> float:
@@ -54,14 +55,14 @@ class Victim:
         """Run all streams until cancelled."""
         async with asyncio.TaskGroup() as group:
             for number, script in enumerate(self.scripts):
-                group.create_task(_Stream(self, script, number == FRESH).run())
+                group.create_task(_Stream(self, number, script).run())
 
 
 @dataclass(slots=True, eq=False)
 class _Stream:
     victim: Victim
+    number: int
     script: Script
-    fresh: bool
     connection: Connection = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +79,7 @@ class _Stream:
 
     async def _send(self, method: str, path: str, body: object = None) -> Response | None:
         """Send a request; None if there was no response, which is counted by the error's name."""
-        if self.fresh:
+        if self.number == FRESH:
             self.connection.close()
         try:
             response = await self.connection.send(pack(method, path, body, self.victim.key), TIMEOUT)
@@ -103,7 +104,7 @@ class _Stream:
             sent = time.monotonic()
             response = await self._send("POST", f"/v1/sessions/{session}/steps", self.script.bodies[step])
             answered = response is not None and response.status == 200
-            self.victim.evidence.samples.append(Sample(sent, time.monotonic(), answered))
+            self.victim.evidence.samples.append(Sample(sent, time.monotonic(), answered, self.number))
             if response is not None and (answered or response.status in {404, 409, 410}):
                 await asyncio.sleep(self.victim.pause)
                 return self._judge(session, step, response, effects)

@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter
-from pathlib import Path
 
 from tests.attack.attackers.base import Target
 from tests.attack.attackers.catalog import ATTACKERS
@@ -15,17 +14,17 @@ API_KEYS = f"clients:{CLIENT_KEY},hostile:{HOSTILE_KEY}"
 _SECONDS = 5.0
 _SOURCE = "127.0.0.2"
 #: The faults of the suite itself do what these families do.
-_LEFT_OUT = {"folders", "files", "hang"}
+_LEFT_OUT = {"folders", "files", "outage", "hang"}
 _NAMES = [name for name, attacker in ATTACKERS.items() if attacker.family not in _LEFT_OUT]
 
 
-async def harass(port: int, models: Path, seed: int, shared: Shared, counts: Counter[str]) -> None:
+async def harass(port: int, seed: int, shared: Shared, counts: Counter[str]) -> None:
     """Attack until the run ends; counts attacks by name, and answers of 500 among their responses."""
     choose, number = random.Random(f"hostile {seed}"), 0
     while not shared.stopping():
         number += 1
         name = choose.choice(_NAMES)
-        child = await launch(name, Target(port, HOSTILE_KEY, models, (), _SECONDS, number, source=_SOURCE))
+        child = await launch(name, Target(port, HOSTILE_KEY, _SECONDS, seed=number, source=_SOURCE))
         tally = await child.tally()
         counts[name] += 1
         counts["answers of 500"] += sum(count for label, count in tally.labels.items() if label.startswith("500"))

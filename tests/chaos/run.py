@@ -77,7 +77,7 @@ async def _work(options: RunOptions, world: World, judge: Judge) -> float:
         async with asyncio.TaskGroup() as group:
             group.create_task(conduct(world, plan(options.seed, 60 * options.minutes), started))
             if options.hostile:
-                group.create_task(harass(world.service.port, world.models, options.seed, world.shared, world.hostile))
+                group.create_task(harass(world.service.port, options.seed, world.shared, world.hostile))
             for client in clients:
                 group.create_task(client.run())
             if options.until_caught:

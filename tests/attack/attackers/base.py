@@ -13,16 +13,18 @@ from tests.attack.wire import Connection, Response, connect, pack
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The service under attack, as an attacker on the same machine knows it.
+    """The service under attack, as an attacker on the same machine knows it: its port, folders and processes.
 
     `scale` shrinks the numbers of connections in a short run; `source` is the attacker's own loopback address.
     """
 
     port: int
     key: str
-    models: Path
-    workers: tuple[int, ...]
     seconds: float
+    models: Path = Path()
+    state: Path = Path()
+    workers: tuple[int, ...] = ()
+    store: tuple[int, ...] = ()
     seed: int = 1
     scale: float = 1.0
     count: int = 1_000_000_000

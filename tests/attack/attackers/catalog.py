@@ -8,9 +8,9 @@ from tests.attack.attackers.inspected import HostileFiles
 from tests.attack.attackers.keys import WrongKeys
 from tests.attack.attackers.load import loads
 from tests.attack.attackers.malformed import malformed
+from tests.attack.attackers.outages import KilledStore, RemovedSocket, StoppedWorkers
 from tests.attack.attackers.sockets import sockets
 from tests.attack.attackers.tenants import Creating, Forking, Importing, Keeping
-from tests.attack.attackers.workers import StoppedWorker
 
 
 def _all() -> list[Attacker]:
@@ -24,11 +24,13 @@ def _all() -> list[Attacker]:
         Forking(),
         Importing(),
         Keeping(),
+        KilledStore(),
+        RemovedSocket(),
         *malformed(),
         MutatedImports(),
         HostileFolders(),
         HostileFiles(),
-        StoppedWorker(),
+        StoppedWorkers(),
     ]
 
 
