@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.attack.attackers.catalog import ATTACKERS, QUICK
+from tests.attack.attackers.keys import WrongKeys
 from tests.attack.judge import Row
 from tests.attack.report import line_of
 from tests.attack.run import RunOptions, run
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1_000_000_000, help="how many malformed requests at most")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--apart", action="store_true", help="attack from another loopback address than the victim's")
+    parser.add_argument("--keyless", action="store_true", help="without keys, so that addresses tell clients apart")
     parser.add_argument("--setting", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the service")
     parser.add_argument("--strict", action="store_true", help="fail on bounds of timing, too")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as a page, too")
@@ -48,6 +50,8 @@ def main() -> int:
 
 def _options(arguments: argparse.Namespace) -> RunOptions:
     names = arguments.only or (QUICK if arguments.quick else list(ATTACKERS))
+    if arguments.keyless:
+        names = [name for name in names if name != WrongKeys.name]
     settings = dict(setting.lower().split("=", 1) for setting in arguments.setting)
     return RunOptions(
         names,
@@ -56,7 +60,8 @@ def _options(arguments: argparse.Namespace) -> RunOptions:
         _QUICK_SCALE if arguments.quick else 1.0,
         arguments.count,
         arguments.workers,
-        "127.0.0.2" if arguments.apart else None,
+        "127.0.0.2" if arguments.apart or arguments.keyless else None,
+        arguments.keyless,
         settings,
         _show,
     )

@@ -22,7 +22,8 @@ from tests.attack.victim import STREAMS, Victim
 from tests.attack.wire import Connection, pack
 from tests.server import ROOT, Server, short_folder
 
-KEYS = {"alice": "alice-key-1", "bob": "bob-key-2"}
+ATTACKER_KEY, VICTIM_KEY = "alice-key-1", "bob-key-2"
+_API_KEYS = f"alice:{ATTACKER_KEY},bob:{VICTIM_KEY}"
 _RECOVERY_SECONDS = 30.0
 #: The defaults need longer than most attacks last: to notice a worker that hangs, and to be full.
 _SETTINGS = {"watchdog_seconds": 2, "store_max_bytes": 64 * MIB}
@@ -38,7 +39,7 @@ _WARM_UP: list[tuple[str, object]] = [
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run; `source` is the attackers' loopback address."""
+    """The options of a run; `source` is the attackers' loopback address, which tells them apart without keys."""
 
     names: Sequence[str] = tuple(ATTACKERS)
     seconds: float = 5.0
@@ -47,6 +48,7 @@ class RunOptions:
     count: int = 1_000_000_000
     workers: int = 1
     source: str | None = None
+    keyless: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     show: Callable[[Row], None] = lambda row: None
 
@@ -119,7 +121,7 @@ class Arena:
         options, workers = self.options, self.server.worker_pids()
         return Target(
             port=self.port,
-            key=KEYS["alice"],
+            key="" if options.keyless else ATTACKER_KEY,
             seconds=options.seconds,
             models=self.models,
             state=self.server.state_dir,
@@ -147,14 +149,15 @@ async def running_arena(
     folder: Path, models: Path, scripts: Sequence[Script], options: RunOptions
 ) -> AsyncIterator[Arena]:
     """Start the service, warm it up, and start the victim and the sampler."""
-    keys = ",".join(f"{tenant}:{key}" for tenant, key in KEYS.items())
-    settings: dict[str, Any] = {"api_keys": keys, "access_log": "off"} | _SETTINGS | options.settings
+    api_keys = "" if options.keyless else _API_KEYS
+    settings: dict[str, Any] = {"api_keys": api_keys, "access_log": "off"} | _SETTINGS | options.settings
     server = Server(folder, models=models, workers=options.workers, **settings)
     await asyncio.to_thread(server.__enter__)
     try:
         port = urlsplit(server.url).port or 0
-        await warm_up(port)
-        victim, sampler = Victim(port, KEYS["bob"], scripts), Sampler(server, port)
+        key = "" if options.keyless else VICTIM_KEY
+        await warm_up(port, key)
+        victim, sampler = Victim(port, key, scripts), Sampler(server, port)
         tasks = [asyncio.create_task(victim.run()), asyncio.create_task(sampler.run())]
         try:
             yield Arena(server, options, models, port, victim, sampler)
@@ -168,12 +171,12 @@ async def running_arena(
         await asyncio.to_thread(server.__exit__, None, None, None)
 
 
-async def warm_up(port: int) -> None:
+async def warm_up(port: int, key: str) -> None:
     """Use each model once, so that memory that is allocated once does not count as growth."""
     connection = Connection(port)
     try:
         for path, body in _WARM_UP:
-            await connection.send(pack("GET" if body is None else "POST", path, body, KEYS["alice"]))
+            await connection.send(pack("GET" if body is None else "POST", path, body, key))
     finally:
         connection.close()
 
