@@ -24,6 +24,7 @@ from tests.server import ROOT, Server, short_folder
 
 ATTACKER_KEY, VICTIM_KEY = "alice-key-1", "bob-key-2"
 _API_KEYS = f"alice:{ATTACKER_KEY},bob:{VICTIM_KEY}"
+_CALM_SECONDS = 0.4
 _RECOVERY_SECONDS = 30.0
 #: The defaults need longer than most attacks last: to notice a worker that hangs, and to be full.
 _SETTINGS = {"watchdog_seconds": 2, "store_max_bytes": 64 * MIB}
@@ -93,7 +94,7 @@ class Arena:
         evidence, log = self.victim.evidence, len(self.server.log)
         refusals, violations = evidence.refusals.copy(), len(evidence.violations)
         before, calm_from = self.sampler.start_interval(), time.monotonic()
-        await asyncio.sleep(max(1.0, self.options.seconds / 2))
+        await asyncio.sleep(max(_CALM_SECONDS, self.options.seconds / 2))
         child = await launch(attacker.name, self._target())
         during, attacked_from = self.sampler.start_interval(), time.monotonic()
         tally = await child.tally()
