@@ -36,6 +36,18 @@ class Settings(BaseSettings):
         "starts a private server",
     )
     state_dir: Path = Field(Path(".unroll"), description="Where the private server keeps its data")
+    store_max_bytes: int | None = Field(
+        None,
+        ge=8 * 2**20,
+        description="Memory of the private server; unset: 45 % of what the machine or the control group has beside the "
+        "workers",
+    )
+    store_min_free_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Free space of the private server's disk under which it refuses writes; unset: 10 % of the disk, "
+        "at most 256 MiB",
+    )
     key_prefix: str = Field("unroll", min_length=1, pattern=r"^[^{}*\s]+$", description="First part of every store key")
     api_keys: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,

@@ -137,7 +137,7 @@ class StateStore(Protocol):
         """Return the number of live sessions of all tenants. Removes expired index entries and reports their number."""
 
     async def ping(self) -> None:
-        """Return when the store replies."""
+        """Return when the store replies and accepts writes."""
 
 
 class ModelRepository(Protocol):

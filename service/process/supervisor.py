@@ -19,10 +19,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.domain.errors import SettingsError
-from service.process.worker_pool import BACKOFF, WorkerPool
+from service.process.worker_pool import WorkerPool
 from service.process.worker_process import EX_CONFIG, WorkerProcess
 from service.settings import Settings, to_environment
+from service.store.embedded.memory import default_max_bytes
 from service.store.embedded.server import EmbeddedServer
+from service.store.embedded.watcher import ServerWatcher
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,6 @@ class Supervisor:
     _stopping: bool = False
     _skip_drain: bool = False
     _restart_workers: bool = False
-    _restart_store_at: float = 0.0
 
     def run(self) -> int:
         """Start the store and the workers, supervise them, and stop them. Raises SettingsError."""
@@ -69,8 +70,6 @@ class Supervisor:
             stack.callback(self._stop_workers, pool, listener, wake)
             while not self._stopping and not pool.misconfigured:
                 self._supervise(pool)
-                if store is not None and not store.alive():
-                    self._restart_store(store)
                 _sleep(wake)
         return EX_CONFIG if pool.misconfigured else 0
 
@@ -108,23 +107,14 @@ class Supervisor:
         if self.settings.redis_url is not None:
             yield None
             return
-        store = EmbeddedServer(self.settings.state_dir)
+        max_bytes = self.settings.store_max_bytes or default_max_bytes(self.settings.workers)
+        store = EmbeddedServer(self.settings.state_dir, max_bytes=max_bytes)
         store.start()
         try:
-            yield store
+            with ServerWatcher(store, self.settings.store_min_free_bytes):
+                yield store
         finally:
             store.stop()
-
-    def _restart_store(self, store: EmbeddedServer) -> None:
-        if time.monotonic() < self._restart_store_at:
-            return
-        log.error("private store died; restarting it")
-        try:
-            store.restart()
-        except SettingsError as error:
-            # Predictions without a session are still served.
-            log.error("private store failed to restart", extra={"reason": str(error)})
-            self._restart_store_at = time.monotonic() + BACKOFF[-1]
 
     def _supervise(self, pool: WorkerPool) -> None:
         now = time.monotonic()

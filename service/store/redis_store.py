@@ -15,6 +15,7 @@ from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.driver.topology import Topology
 from service.store.index.index import SessionIndex, extend_indexed_until
 from service.store.keys import Keys
+from service.store.memory_usage import MemoryUsage
 from service.store.observer import StoreObserver
 from service.store.record.cache import RecordCache
 from service.store.session_records import ReadResult, SessionRecords, WriteResult, value_or_raise, was_written
@@ -151,9 +152,17 @@ class RedisStore:
         return await self._operations.shield(self._operations.observe("active", self._index.active()))
 
     async def ping(self) -> None:
-        """Return when the store replies. Raises StoreUnavailable."""
+        """Return when the store replies and accepts writes. Raises StoreUnavailable and StoreFull."""
+        await self._operations.observe("ping", self._ping())
+
+    async def _ping(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._timeout
-        await self._operations.observe("ping", self._executor.values([read_command("PING")], deadline))
+        commands = [read_command("PING"), read_command("INFO", "memory")]
+        ping, info = await self._executor.run(commands, deadline)
+        ping.value()
+        usage = MemoryUsage.parse(info.reply)  # a user of the store may lack the right to ask
+        if usage is not None:
+            usage.require_space()
 
     async def aclose(self) -> None:
         """Return when no call is running any more. The caller closes the topology."""

@@ -1,6 +1,7 @@
 """The store away, full, hung, restarted, or its replies lost on the way."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -117,8 +118,48 @@ async def test_a_full_store_refuses_writes_loses_nothing_and_lets_sessions_end(
             await store.create("tenant", "new", make_record())
         assert await store.end("tenant", "ending")
         assert await store.active() == 1
+        with pytest.raises(StoreFull, match="disk"):
+            await store.ping()
+        await admin.config_set("maxmemory", 1000)
+        with pytest.raises(StoreFull, match="of 1000"):
+            await store.ping()
         await admin.config_set("maxmemory", 0)
+        await store.ping()
     assert (await store.write("tenant", "id", stepped(created))).step == 1
+
+
+async def fill(store: RedisStore) -> list[str]:
+    """Create sessions of 100 kB each until the store is full; return their ids."""
+    stored: list[str] = []
+    with contextlib.suppress(StoreFull):
+        while True:
+            await store.create("tenant", f"id{len(stored)}", make_record(state=bytes(100_000)))
+            stored.append(f"id{len(stored)}")
+    return stored
+
+
+async def test_a_filled_store_ends_in_refusals_and_comes_back_whole(
+    tmp_path: Path, connected: Connect, observed: Observed
+) -> None:
+    server = EmbeddedServer(tmp_path / "small", max_bytes=8 * 2**20)
+    server.start()
+    try:
+        store = connected(server.url)
+        stored = await fill(store)
+        assert 40 < len(stored) < 100
+        assert await store.end("tenant", stored.pop())
+        server.replace()
+        again = connected(server.url)
+        for session_id in stored:
+            record = await again.read("tenant", session_id)
+            assert record is not None
+            assert len(record.state) == 100_000
+        assert await again.active() == len(stored)
+        for session_id in stored[:10]:
+            assert await again.end("tenant", session_id)
+        assert await again.create("tenant", "another", make_record())
+    finally:
+        server.stop()
 
 
 async def test_a_replica_refuses_writes_and_none_is_applied(start_server: Start, connected: Connect) -> None:

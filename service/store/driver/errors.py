@@ -2,7 +2,7 @@
 
     no connection         ReplyLost(sent=False)  -> StoreUnavailable, applied "no"
     no reply              ReplyLost(sent=True)   -> StoreUnavailable, applied "unknown"
-    OOM                   -> StoreFull, applied "no"
+    OOM, disk full        -> StoreFull, applied "no"
     WRONGTYPE             -> StateCorrupted
     any other error reply -> StoreUnavailable, applied "no"   (READONLY, LOADING, MASTERDOWN, NOAUTH, NOPERM, ...)
 
@@ -46,6 +46,9 @@ def _translated(error: Exception, no: Applied | None, unknown: Applied | None) -
     # Before Redis 7, an OOM within a script comes with another prefix.
     if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):
         return StoreFull("the store refuses writes for lack of memory", applied=no)
+    # MISCONF of a server that cannot write its append-only file.
+    if "No space left on device" in str(error):
+        return StoreFull("the store refuses writes for lack of space on its disk", applied=no)
     if str(error).startswith("WRONGTYPE"):
         return StateCorrupted("the session's key holds another type of value, expected a string")
     return StoreUnavailable(f"the store refuses commands: {_reason(error)}", applied=no)

@@ -1,0 +1,35 @@
+"""Use of a server's memory, from its reply to INFO."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from service.domain.errors import StoreFull
+from service.store.driver.commands import Reply
+from service.store.embedded.server import NO_WRITES_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUsage:
+    """Memory that a server uses and its limit `maxmemory`, in bytes; 0 is no limit."""
+
+    used: int
+    limit: int
+
+    @classmethod
+    def parse(cls, reply: Reply) -> Self | None:
+        """Return the usage that INFO memory reports, or None if the server does not tell it."""
+        if not isinstance(reply, bytes):
+            return None
+        fields = dict(line.split(b":", 1) for line in reply.split() if b":" in line)
+        if b"used_memory" not in fields or b"maxmemory" not in fields:
+            return None
+        # Buffers of replicas and of the append-only file do not count against the limit.
+        used = int(fields[b"used_memory"]) - int(fields.get(b"mem_not_counted_for_evict", 0))
+        return cls(used, int(fields[b"maxmemory"]))
+
+    def require_space(self) -> None:
+        """Raise StoreFull if the server refuses writes."""
+        if self.limit == NO_WRITES_BYTES:
+            raise StoreFull("the store refuses writes: its disk is nearly full")
+        if 0 < self.limit <= self.used:
+            raise StoreFull(f"the store is full: it uses {self.used} bytes of {self.limit}")
