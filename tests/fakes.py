@@ -175,6 +175,9 @@ class MemoryStore:
     def cached(self, tenant: str, session_id: str) -> Record | None:
         return self.held.get((tenant, session_id))
 
+    async def require_reachable(self, session: SessionKey, durability: Durability, *, repeatable: bool) -> None:
+        self._maybe_fail()
+
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         self._maybe_fail()
         there = self._live(tenant, session_id)

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 from service.domain.errors import UnrollError, WriteConflict
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import Operation, Outcome
-from service.domain.sessions import IndexPosition, Record, SessionKey, SessionPage
+from service.domain.sessions import Durability, IndexPosition, Record, SessionKey, SessionPage
 
 
 class Clock(Protocol):
@@ -109,6 +109,12 @@ class StateStore(Protocol):
         """Write several records of one server and durability; one result each, as `write` returns or raises it.
 
         What has begun is finished, whether anyone waits or not.
+        """
+
+    async def require_reachable(self, session: SessionKey, durability: Durability, *, repeatable: bool) -> None:
+        """Raise DurabilityNotReached if a session cannot be created at a durability level now.
+
+        A `repeatable` creation is refused only if no repetition is likely to reach the level either.
         """
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:

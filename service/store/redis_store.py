@@ -10,6 +10,7 @@ from service.domain.errors import WriteConflict
 from service.domain.sessions import Durability, Record, SessionKey, SessionPage
 from service.store.driver.commands import read_command
 from service.store.driver.durability import make_level
+from service.store.driver.durability_check import require_reachable
 from service.store.driver.executor import CommandExecutor
 from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.driver.topology import Topology
@@ -50,6 +51,7 @@ class RedisStore:
         now: Callable[[], int] = _milliseconds,
     ) -> None:
         keys = Keys(prefix)
+        self._topology = topology
         self._timeout = timeout
         self._operations = Operations(observer)
         self._group_commits = _make_group_commits(topology)
@@ -85,6 +87,14 @@ class RedisStore:
     def cached(self, tenant: str, session_id: str) -> Record | None:
         """Return the last known record of a session that only this worker writes, or None if it must be read."""
         return self._records.cached(tenant, session_id)
+
+    async def require_reachable(self, session: SessionKey, durability: Durability, *, repeatable: bool) -> None:
+        """Raise DurabilityNotReached with `applied: "no"` if a session cannot be created at a durability level now.
+
+        A `repeatable` creation is refused only if no repetition is likely to reach the level either.
+        """
+        key, deadline = self._records.key_of(session), asyncio.get_running_loop().time() + self._timeout
+        await require_reachable(self._topology, key, durability, deadline, repeatable=repeatable)
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         """Store a first record, or return the existing one.

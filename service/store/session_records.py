@@ -76,7 +76,11 @@ class SessionRecords:
 
     def shard_of(self, session: SessionKey) -> str:
         """Return the shard of a session's record. Several records are read and written by the shard."""
-        return self._group_commits["memory"].shard_of(self._keys.session(*session))
+        return self._group_commits["memory"].shard_of(self.key_of(session))
+
+    def key_of(self, session: SessionKey) -> str:
+        """Return the key of a session's record."""
+        return self._keys.session(*session)
 
     async def read(self, session: SessionKey) -> Record | None:
         """Return the record, or None. Raises SessionEnded, StateCorrupted and StoreUnavailable."""

@@ -12,7 +12,7 @@ from service.application.ports import Deliver, Engine, Job, ReadResult, StateSto
 from service.domain.errors import UnrollError, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
-from service.domain.sessions import Record, SessionKey, SessionPage
+from service.domain.sessions import Durability, Record, SessionKey, SessionPage
 from tests.chaos.control import Control
 
 T = TypeVar("T")
@@ -102,6 +102,9 @@ class WatchedStore:
 
     def cached(self, tenant: str, session_id: str) -> Record | None:
         return self.inner.cached(tenant, session_id)
+
+    async def require_reachable(self, session: SessionKey, durability: Durability, *, repeatable: bool) -> None:
+        await self.inner.require_reachable(session, durability, repeatable=repeatable)
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         return await self.inner.create(tenant, session_id, record)

@@ -84,6 +84,30 @@ def test_settings_that_break_promises_are_warned_of_though_the_store_came_late(s
         eventually(lambda warning=warning: service.log.count(warning) == service.workers)
 
 
+def test_a_session_that_cannot_be_replicated_is_refused_and_none_is_left(
+    http: httpx.Client, master: StoreServer
+) -> None:
+    for key in (None, "never"):
+        response = post(http, "/v1/sessions", {"model": "tiny"}, key=key)
+        assert refusal(response, 503, "durability_not_reached", "no replica")["applied"] == "no"
+        assert int(response.headers["retry-after"]) >= 1
+    parent = new_session(http, durability="memory")
+    state = http.get(f"/v1/sessions/{parent}/state").content
+    imported = http.post("/v1/sessions/import", content=state, headers={"Content-Type": "application/octet-stream"})
+    assert refusal(imported, 503, "durability_not_reached")["applied"] == "no"
+    assert [session["id"] for session in answered(http.get("/v1/sessions"))["data"]] == [parent]
+    assert http.delete(f"/v1/sessions/{parent}").status_code == 204
+
+
+def test_a_session_that_cannot_be_fsynced_is_refused_and_none_is_left(http: httpx.Client, master: StoreServer) -> None:
+    master.ask("CONFIG", "SET", "appendonly", "no")
+    for key in (None, "never"):
+        response = post(http, "/v1/sessions", {"model": "tiny", "durability": "fsynced"}, key=key)
+        assert refusal(response, 503, "durability_not_reached", "append-only")["applied"] == "no"
+    assert answered(http.get("/v1/sessions"))["data"] == []
+    master.ask("CONFIG", "SET", "appendonly", "yes")
+
+
 def test_a_replicated_step_without_a_replica_is_applied_and_answered_when_there_is_one(
     http: httpx.Client, master: StoreServer, replica: StoreServer
 ) -> None:

@@ -101,6 +101,11 @@ class SessionFactory:
         return await self._store(context, session_id, replace(await make(), origin=origin))
 
     async def _store(self, context: RequestContext, session_id: str, record: Record) -> Created:
+        if record.durability != "memory":
+            async with context.deadline.enforce():
+                await self.store.require_reachable(
+                    (context.tenant, session_id), record.durability, repeatable=bool(record.origin)
+                )
         async with context.deadline.enforce("unknown"):
             stored = await self.store.create(context.tenant, session_id, record)
         if stored.origin != record.origin:

@@ -72,7 +72,7 @@ class Replicated:
     def evaluate(self, sent: WaitCommands, replies: Sequence[Reply], replica_count: ReplicaCount) -> DurabilityResult:
         """Return success if as many replicas confirmed as are connected and as may be promoted."""
         acknowledged, role = replies
-        self._connected = _connected_replicas(role, self._connected)
+        self._connected = connected_replicas(role, self._connected)
         if not isinstance(acknowledged, int):
             return DurabilityResult("the store does not answer WAIT")
         connected = self._connected or 0
@@ -110,7 +110,7 @@ class Fsynced:
         if isinstance(counts, list):
             return DurabilityResult(None if counts[0] == 1 else "the append-only file was not synced in time")
         if len(replies) > 1:
-            synced = _always_synced(replies[1])
+            synced = always_synced(replies[1])
             return DurabilityResult(None if synced else "the store has neither WAITAOF nor AOF always")
         if isinstance(counts, ResponseError) and "unknown command" in str(counts).lower():
             self._lacks_waitaof = True
@@ -118,14 +118,15 @@ class Fsynced:
         return DurabilityResult("the store does not answer WAITAOF, is its append-only file on?")
 
 
-def _connected_replicas(role: Reply, default: int | None) -> int | None:
+def connected_replicas(role: Reply, default: int | None) -> int | None:
     """Return the number of replicas in a master's reply to ROLE, or `default` for any other reply."""
     if isinstance(role, list) and len(role) == 3 and isinstance(role[2], list):
         return len(role[2])
     return default
 
 
-def _always_synced(config: Reply) -> bool:
+def always_synced(config: Reply) -> bool:
+    """Return whether a reply to CONFIG GET says that the server syncs every write before it replies."""
     if not isinstance(config, list):
         return False
     settings = dict(zip(config[::2], config[1::2], strict=False))
