@@ -25,6 +25,7 @@ from service.application.model_versions.session_scan import DrainScans
 from service.application.operation_runner import OperationRunner
 from service.application.ports import Clock, Engine, ModelRepository, StateFiles, StateStore
 from service.application.predictions import Predictions
+from service.application.rate_limits import RateLimits
 from service.application.sessions.creation import SessionFactory
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
@@ -32,6 +33,7 @@ from service.application.sessions.step_pipeline import StepPipeline
 from service.application.sessions.steps import Steps
 from service.application.sessions.turns import SessionTurns
 from service.domain.errors import SettingsError, UnrollError
+from service.domain.limits import LimitsOfTenants
 from service.domain.operations import ComputeDtype, Device, Operation, Outcome
 from service.domain.sessions import Durability
 from service.engine.engine import BatchingEngine
@@ -48,6 +50,7 @@ from service.store.driver.connect import connect
 from service.store.driver.topology import Topology
 from service.store.redis_store import RedisStore
 from service.store.server_checks import warnings
+from service.store.token_buckets import RedisTokenBuckets
 from service.store.worker_registry import RedisWorkerRegistry
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
@@ -64,6 +67,8 @@ SESSION_COUNT_SECONDS = 5.0
 GC_THRESHOLD = 10_000
 #: Time without a heartbeat, beside three poll intervals, after which a worker counts as gone.
 HEARTBEAT_TIMEOUT_SECONDS = 8.0
+#: Longest wait of a request for the tokens of a rate limit. After it the worker limits its requests by itself.
+MAX_RATE_LIMIT_SECONDS = 0.25
 #: Minimum interval between refreshes from folder and store, which requests for unknown models and versions cause.
 MIN_REFRESH_SECONDS = 0.1
 
@@ -116,16 +121,15 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         stack.callback(metrics.flush)
         topology = connect(settings.redis_url, settings.store_timeout_seconds)
         stack.push_async_callback(_stop, "connections", topology.aclose)
-        store = RedisStore(
-            topology, metrics, prefix=settings.key_prefix, timeout=settings.store_timeout_seconds, now=clock.now
-        )
+        store = _make_store(settings, topology, metrics, clock)
         stack.push_async_callback(_stop, "store", store.aclose)
         # The number of rows changes the rounding of a matrix product. It is constant for an operation that runs alone.
         max_batch = 1 if settings.deterministic else settings.max_batch
         engine = BatchingEngine(registry, metrics, clock.monotonic, max_batch=max_batch, max_queue=settings.max_queue)
         stack.push_async_callback(_stop, "engine", engine.stop)
         ports = overrides.engine(engine), overrides.store(store), SafetensorsStateFiles(registry)
-        services = _wire(settings, *ports, metrics=metrics, clock=clock)
+        rate_limits = _make_rate_limits(settings, topology, clock)
+        services = _wire(settings, *ports, rate_limits=rate_limits, metrics=metrics, clock=clock)
         stack.push_async_callback(_stop, "steps", services.steps.drain)
         repository = FolderModelRepository(
             settings.models,
@@ -196,14 +200,47 @@ def text_limits(settings: Settings) -> TextLimits:
     return TextLimits(settings.max_input_tokens, settings.max_generated_tokens)
 
 
+def _make_store(settings: Settings, topology: Topology, metrics: Metrics, clock: Clock) -> RedisStore:
+    return RedisStore(
+        topology,
+        metrics,
+        prefix=settings.key_prefix,
+        timeout=settings.store_timeout_seconds,
+        limits=LimitsOfTenants(settings.tenant_limits),
+        several_tenants=len(set(settings.api_keys.values())) > 1,
+        now=clock.now,
+    )
+
+
+def _make_rate_limits(settings: Settings, topology: Topology, clock: Clock) -> RateLimits | None:
+    limits = LimitsOfTenants(settings.tenant_limits)
+    if not limits.limits_rates:
+        return None
+    timeout = min(settings.store_timeout_seconds, MAX_RATE_LIMIT_SECONDS)
+    buckets = RedisTokenBuckets(topology, prefix=settings.key_prefix, timeout=timeout)
+    return RateLimits(limits, buckets, clock.monotonic)
+
+
 def _wire(
-    settings: Settings, engine: Engine, store: StateStore, files: StateFiles, *, metrics: Metrics, clock: Clock
+    settings: Settings,
+    engine: Engine,
+    store: StateStore,
+    files: StateFiles,
+    *,
+    rate_limits: RateLimits | None,
+    metrics: Metrics,
+    clock: Clock,
 ) -> Services:
     models, turns = VersionResolver(engine), SessionTurns()
     operations = OperationRunner(engine, clock)
     admission = Admission(settings.max_requests, clock.monotonic)
     creations = SessionFactory(
-        engine=engine, store=store, observer=metrics, clock=clock, durability=settings.durability
+        engine=engine,
+        store=store,
+        observer=metrics,
+        clock=clock,
+        durability=settings.durability,
+        limits=LimitsOfTenants(settings.tenant_limits),
     )
     sessions = Sessions(
         models=models,
@@ -227,6 +264,7 @@ def _wire(
         observer=metrics,
         clock=clock,
         exposition=metrics.exposition,
+        rate_limits=rate_limits,
     )
 
 

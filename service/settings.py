@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.domain.errors import SettingsError
+from service.domain.limits import format_limits, parse_limits
 from service.domain.operations import ComputeDtype, Device
 from service.domain.sessions import Durability
 
@@ -52,6 +53,11 @@ class Settings(BaseSettings):
     api_keys: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
         description="`TENANT:KEY,TENANT:KEY`: who may call; a tenant sees its own sessions only. Empty: anyone",
+    )
+    tenant_limits: Annotated[dict[str, dict[str, int | float]], NoDecode] = Field(
+        default_factory=dict,
+        description="Limits of tenants: `NAME=VALUE` of each, `TENANT:NAME=VALUE` of one; NAME is requests_per_second, "
+        "cost_per_second, sessions, state_bytes, ttl_seconds or kept_steps",
     )
     durability: Durability = Field("memory", description="Durability of sessions that name none")
     dtype: Annotated[dict[str, ComputeDtype], NoDecode] = Field(
@@ -109,6 +115,11 @@ class Settings(BaseSettings):
             raise ValueError("expected one dtype for each model, and at most one without a model")
         return dtypes
 
+    @field_validator("tenant_limits", mode="before")
+    @classmethod
+    def _split_limits(cls, value: object) -> object:
+        return parse_limits(value) if isinstance(value, str) else value
+
     def dtype_of(self, model: str) -> ComputeDtype | None:
         """Return the compute dtype of a model, or None for the model's own."""
         return self.dtype.get(model, self.dtype.get(""))
@@ -142,6 +153,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
     """Return the variables by which another process loads the same settings."""
     values = settings.model_dump() | {
         "api_keys": ",".join(f"{name}:{key}" for key, name in settings.api_keys.items()),
+        "tenant_limits": format_limits(settings.tenant_limits),
         "dtype": ",".join(f"{model}={dtype}" if model else dtype for model, dtype in settings.dtype.items()),
     }
     return {variable(name): str(value) for name, value in values.items() if value is not None}

@@ -5,6 +5,7 @@
                             UnsupportedMediaType
       NotFound              ModelNotFound, VersionNotFound, SessionNotFound, MethodNotAllowed
       Unauthorized          MissingApiKey, InvalidApiKey
+      RateLimited
       Gone                  SessionExpired, SessionEnded, ModelVersionGone
       StepConflict
       Unavailable           Overloaded, StoreUnavailable, StoreFull, DurabilityNotReached, ShuttingDown,
@@ -155,6 +156,12 @@ class InvalidApiKey(Unauthorized):
     """The request's API key is not configured."""
 
     code = "invalid_api_key"
+
+
+class RateLimited(UnrollError):
+    """The client exceeded one of its limits. `retry_after` is the time until it may try again."""
+
+    code = "rate_limited"
 
 
 class Gone(UnrollError):

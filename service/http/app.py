@@ -44,7 +44,12 @@ def create_app(services: Services, settings: RequestSettings) -> ASGIApp:
     api = create_api()
     api.state.services = services
     return RequestMiddleware(
-        FastRouteMiddleware(api, services), settings, services.admission, services.observer, services.clock
+        FastRouteMiddleware(api, services),
+        settings,
+        services.admission,
+        services.observer,
+        services.clock,
+        rate_limits=services.rate_limits,
     )
 
 

@@ -14,6 +14,7 @@ from service.application.health import Health
 from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, Observer
 from service.application.predictions import Predictions
+from service.application.rate_limits import RateLimits
 from service.application.request_context import RequestContext
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
@@ -34,6 +35,7 @@ class Services:
     observer: Observer
     clock: Clock
     exposition: Callable[[], bytes]
+    rate_limits: RateLimits | None = None
 
 
 async def get_services(request: Request) -> Services:

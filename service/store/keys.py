@@ -29,6 +29,19 @@ class Keys:
         tag = f"{self.prefix}:{{index:{_percent_encode(tenant)}}}"
         return f"{tag}:created", f"{tag}:expiry"
 
+    def reservations(self, tenant: str) -> tuple[str, str]:
+        """Return the keys of a tenant's sorted set by expiry, and of the sum of the bytes that its sessions reserve."""
+        expiry = self.index(tenant)[1]
+        return expiry, expiry.removesuffix("expiry") + "bytes"
+
+    def index_scripts(self, tenant: str) -> tuple[str, str, str]:
+        """Return the keys of the scripts that change an index: by creation, by expiry, reserved bytes."""
+        return self.index(tenant)[0], *self.reservations(tenant)
+
+    def bucket(self, tenant: str, name: str) -> str:
+        """Return the key of a bucket of tokens, by which a rate of a tenant is limited."""
+        return f"{self.prefix}:{{rate:{_percent_encode(tenant)}}}:{name}"
+
     @property
     def tenants(self) -> str:
         """Key of the set of tenants that have an index."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import get_args
 
 from service.domain.errors import WriteConflict
+from service.domain.limits import LimitsOfTenants
 from service.domain.sessions import Durability, Record, SessionKey, SessionPage
 from service.store.driver.commands import read_command
 from service.store.driver.durability import make_level
@@ -15,6 +16,7 @@ from service.store.driver.executor import CommandExecutor
 from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.driver.topology import Topology
 from service.store.index.index import SessionIndex, extend_indexed_until
+from service.store.index.reservations import Reservations
 from service.store.keys import Keys
 from service.store.memory_usage import MemoryUsage
 from service.store.observer import StoreObserver
@@ -36,7 +38,8 @@ class RedisStore:
 
     Every call ends within `timeout` seconds; of `active`, every round trip does. `index_limit` bounds the number of
     sessions listed for a tenant, `recent_bytes` the size of the record cache. `now` returns milliseconds since 1970 and
-    dates tombstones; expiry follows the store's clock. Raises SettingsError for a prefix with braces.
+    dates tombstones; expiry follows the store's clock. `limits` are those of the tenants' sessions; `several_tenants`
+    says whether there is more than one. Raises SettingsError for a prefix with braces.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class RedisStore:
         timeout: float = 2.0,
         index_limit: int = 1_000_000,
         recent_bytes: int = 32 * 2**20,
+        limits: LimitsOfTenants | None = None,
+        several_tenants: bool = False,
         now: Callable[[], int] = _milliseconds,
     ) -> None:
         keys = Keys(prefix)
@@ -59,7 +64,10 @@ class RedisStore:
         self._executor = CommandExecutor(topology, partial(make_level, "memory"))
         memory, fsynced = self._group_commits["memory"], self._group_commits["fsynced"]
         self._secret = SharedSecret(keys.secret, self._executor, fsynced, timeout=timeout)
-        self._index = SessionIndex(self._executor, memory, keys, observer, timeout=timeout, limit=index_limit)
+        reservations = Reservations(memory, keys, limits or LimitsOfTenants(), several_tenants=several_tenants)
+        self._index = SessionIndex(
+            self._executor, memory, keys, observer, reservations=reservations, timeout=timeout, limit=index_limit
+        )
         self._records = SessionRecords(
             keys, RecordCache(recent_bytes), self._group_commits, self._index, observer, timeout=timeout, now=now
         )
@@ -99,7 +107,7 @@ class RedisStore:
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         """Store a first record, or return the existing one.
 
-        Raises SessionEnded, StateCorrupted, StoreFull, StoreUnavailable and DurabilityNotReached.
+        Raises SessionEnded, StateCorrupted, RateLimited, StoreFull, StoreUnavailable and DurabilityNotReached.
         """
         create = self._records.create(tenant, session_id, record)
         return await self._operations.shield(self._operations.observe("create", create))
@@ -107,7 +115,7 @@ class RedisStore:
     async def write(self, tenant: str, session_id: str, record: Record) -> Record:
         """Replace the record whose token `record` carries; return it with its new token.
 
-        Raises WriteConflict, StoreFull, StoreUnavailable and DurabilityNotReached.
+        Raises WriteConflict, RateLimited, StoreFull, StoreUnavailable and DurabilityNotReached.
         """
         if not record.token:
             raise WriteConflict(f"session {session_id} was never stored")

@@ -20,6 +20,7 @@ from service.store.driver.commands import Command, CommandResult, Reply, Script,
 from service.store.driver.errors import ReplyLost, translate
 from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.index.index import SessionIndex, extend_indexed_until
+from service.store.index.reservations import reserved_bytes
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
 from service.store.record.cache import MAX_COMPARED_BYTES, RecordCache
@@ -114,14 +115,29 @@ class SessionRecords:
         """Store a first record, or return the existing one. Raises as `RedisStore.create`."""
         deadline = self._deadline()
         record, _ = extend_indexed_until(record)
-        owner = RecordOwner(tenant, session_id)
-        data = encode(record, owner)
+        data = encode(record, RecordOwner(tenant, session_id))
+        size = max(len(data), reserved_bytes(record))
+        try:
+            await self._index.reserve(tenant, session_id, record, size, deadline)
+        except StoreUnavailable as error:
+            raise error.with_applied("no") from error.__cause__
+        try:
+            stored = await self._create(tenant, session_id, record, data, deadline)
+        except UnrollError as error:
+            if error.applied == "no":
+                await self._remove_from_index(tenant, session_id, record, deadline)
+            raise
+        if stored.created_at != record.created_at:
+            await self._remove_from_index(tenant, session_id, record, deadline)
+        return stored
+
+    async def _create(self, tenant: str, session_id: str, record: Record, data: bytes, deadline: float) -> Record:
         key = self._keys.session(tenant, session_id)
         command = script_command(self._create_script, [key], data, record.ttl_seconds * 1000)
         result = await self._group_commits[record.durability].submit(command, deadline)
         existing = result.value()
         if isinstance(existing, bytes):
-            return _decode_live(existing, owner)
+            return _decode_live(existing, RecordOwner(tenant, session_id))
         await self._add_to_index(tenant, session_id, record, deadline)
         _require_durable(record, result)
         record.token = data
@@ -129,8 +145,35 @@ class SessionRecords:
 
     async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
         """Return the result of each write; the sessions lie on one shard and have one durability."""
-        keys = [self._keys.session(*session) for session, _ in writes]
         data = [encode(record, RecordOwner(*session)) for session, record in writes]
+        for (_, record), encoded in zip(writes, data, strict=True):
+            if len(encoded) > reserved_bytes(record):
+                return await self._write_grown(writes, data)
+        return await self._write_all(writes, data)
+
+    async def _write_grown(
+        self, writes: Sequence[tuple[SessionKey, Record]], data: Sequence[bytes]
+    ) -> list[WriteResult]:
+        """Write records, some of which are larger than what their sessions reserved when they were created."""
+        deadline = self._deadline()
+        refused: dict[int, UnrollError] = {}
+        for index, ((session, record), encoded) in enumerate(zip(writes, data, strict=True)):
+            if len(encoded) > reserved_bytes(record):
+                try:
+                    await self._index.reserve_growth(*session, record, len(encoded), deadline)
+                except UnrollError as error:
+                    refused[index] = error.with_applied("no")
+        indices = [index for index in range(len(writes)) if index not in refused]
+        written = (
+            await self._write_all([writes[index] for index in indices], [data[index] for index in indices])
+            if indices
+            else []
+        )
+        results = refused | dict(zip(indices, written, strict=True))
+        return [results[index] for index in range(len(writes))]
+
+    async def _write_all(self, writes: Sequence[tuple[SessionKey, Record]], data: Sequence[bytes]) -> list[WriteResult]:
+        keys = [self._keys.session(*session) for session, _ in writes]
         commands = [
             self._write_command(key, record, encoded)
             for key, (_, record), encoded in zip(keys, writes, data, strict=True)
@@ -196,10 +239,13 @@ class SessionRecords:
             raise SessionEnded(f"session {session_id} was ended before")
         if outcome == b"missing":
             return False
-        with self._best_effort():
-            await self._index.remove(tenant, session_id, record, deadline)
+        await self._remove_from_index(tenant, session_id, record, deadline)
         _require_durable(record, result)
         return True
+
+    async def _remove_from_index(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
+        with self._best_effort():
+            await self._index.remove(tenant, session_id, record, deadline)
 
     async def _add_to_index(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         with self._best_effort():

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 from service.application.ports import Clock, Engine, SessionObserver, StateStore
@@ -10,10 +10,14 @@ from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.request_digest import SIZE
-from service.domain.errors import IdempotencyKeyReused, Unavailable, WriteConflict
+from service.domain.errors import IdempotencyKeyReused, InvalidRequest, Unavailable, WriteConflict
+from service.domain.limits import LIMITS_SETTING, LimitsOfTenants
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.domain.sessions import Durability, Record
+
+#: TTL of sessions whose client names none.
+DEFAULT_TTL_SECONDS = 3600
 
 MakeRecord: TypeAlias = Callable[[], Awaitable[Record]]
 
@@ -54,6 +58,7 @@ class SessionFactory:
     observer: SessionObserver
     clock: Clock
     durability: Durability
+    limits: LimitsOfTenants = field(default_factory=LimitsOfTenants)
 
     async def ids(self) -> SessionIds:
         """Return the generator of session ids. Raises StoreUnavailable with `applied: "no"`."""
@@ -100,7 +105,27 @@ class SessionFactory:
         origin = repeatable.body + secrets.token_bytes(8)
         return await self._store(context, session_id, replace(await make(), origin=origin))
 
+    def _with_allowed_ttl(self, tenant: str, record: Record) -> Record:
+        """Return a first record with the tenant's largest TTL if its own is the default. Raises InvalidRequest."""
+        limit = self.limits.of(tenant).ttl_seconds
+        if record.ttl_seconds == DEFAULT_TTL_SECONDS and limit is not None and limit < DEFAULT_TTL_SECONDS:
+            return replace(record, ttl_seconds=limit, expires_at=record.created_at + 1000 * limit)
+        self.require_ttl(tenant, record.ttl_seconds)
+        return record
+
+    def require_ttl(self, tenant: str, ttl_seconds: int) -> None:
+        """Raise InvalidRequest if a tenant's sessions must not live that long without a step."""
+        self._require_at_most("ttl_seconds", ttl_seconds, self.limits.of(tenant).ttl_seconds)
+
+    def _require_at_most(self, name: str, value: int, limit: int | None) -> None:
+        if limit is not None and value > limit:
+            raise InvalidRequest(
+                f"{name} is {value}: expected at most {limit} ({name} in {LIMITS_SETTING})", param=name, applied="no"
+            )
+
     async def _store(self, context: RequestContext, session_id: str, record: Record) -> Created:
+        record = self._with_allowed_ttl(context.tenant, record)
+        self._require_at_most("kept_steps", record.kept_steps, self.limits.of(context.tenant).kept_steps)
         if record.durability != "memory":
             async with context.deadline.enforce():
                 await self.store.require_reachable(

@@ -115,7 +115,8 @@ class Sessions:
         return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     async def renew(self, context: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
-        """Set a new time to live, counted from now."""
+        """Set a new time to live, counted from now. Raises InvalidRequest beyond the tenant's limit."""
+        self.creations.require_ttl(context.tenant, ttl_seconds)
         async with self.turns.hold((context.tenant, session_id), context.deadline):
             while True:
                 record = await self.record(context, session_id)

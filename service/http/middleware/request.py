@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.application.admission import Admission
 from service.application.deadlines import Deadline, DeadlineSweeper
 from service.application.ports import Clock, RequestObserver
+from service.application.rate_limits import RateLimits, Rates
 from service.application.request_context import RequestContext
 from service.http.middleware import access_log, error_responses
 from service.http.middleware.access_log import AccessLog
@@ -33,13 +34,21 @@ class RequestMiddleware:
     """ASGI middleware around the whole application. Each request is answered, counted and logged exactly once."""
 
     def __init__(
-        self, app: ASGIApp, settings: RequestSettings, admission: Admission, observer: RequestObserver, clock: Clock
+        self,
+        app: ASGIApp,
+        settings: RequestSettings,
+        admission: Admission,
+        observer: RequestObserver,
+        clock: Clock,
+        *,
+        rate_limits: RateLimits | None = None,
     ) -> None:
         self.app = app
         self.settings = settings
         self.admission = admission
         self.observer = observer
         self.clock = clock
+        self.rate_limits = rate_limits
         self._sweeper = DeadlineSweeper(clock.monotonic, RequestBody.expire)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,6 +80,9 @@ class RequestMiddleware:
         self.admission.acquire(client_seconds, opens_session=opens_session(scope))
         try:
             tenant = authenticate(headers, self.settings.keys)
+            rates = None if self.rate_limits is None else self.rate_limits.of(tenant)
+            if rates is not None:
+                await self._check_rates(rates, response)
             seconds = self.settings.request_timeout_seconds if client_seconds is None else client_seconds
             deadline = Deadline.after(self.clock, seconds)
             scope["state"]["context"] = RequestContext(tenant, deadline)
@@ -78,3 +90,10 @@ class RequestMiddleware:
             await self.app(scope, body.receive, response.send)
         finally:
             self.admission.release(answered=HTTPStatus.OK <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    async def _check_rates(self, rates: Rates, response: ResponseStart) -> None:
+        """Spend one request of a tenant, and show in the response what is left. Raises RateLimited."""
+        try:
+            await rates.admit()
+        finally:
+            response.headers = (*response.headers, *rates.headers())

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
+from service.application.sessions.creation import DEFAULT_TTL_SECONDS
 from service.application.sessions.sessions import NewSession
 from service.application.sessions.state_transfer import StateImport
 from service.application.sessions.step_item import Step
@@ -106,7 +107,7 @@ class CreateSession(Schema):
     model_config = ConfigDict(json_schema_extra={"examples": [{"model": "next-word"}]})
     model: str = Field(min_length=1, description="Which model to run")
     version: Version | None = None
-    ttl_seconds: TtlSeconds = 3600
+    ttl_seconds: TtlSeconds = DEFAULT_TTL_SECONDS
     durability: DurabilityLevel = None
     kept_steps: KeptSteps = 0
     input: Input | None = Field(None, description="Translation only: the source sentence")
@@ -120,7 +121,7 @@ class ImportQuery(Schema):
     """What is asked of a session beside its state."""
 
     model_config = ConfigDict(strict=False)
-    ttl_seconds: TtlSeconds = 3600
+    ttl_seconds: TtlSeconds = DEFAULT_TTL_SECONDS
     durability: DurabilityLevel = None
     kept_steps: KeptSteps = 0
 

@@ -20,9 +20,10 @@ class Script:
     digest: str
 
     @classmethod
-    def read(cls, name: str) -> Self:
-        """Read a script of `service/store/scripts` by its name without the suffix."""
-        source = (files("service.store") / "scripts" / f"{name}.lua").read_text()
+    def read(cls, name: str, library: str | None = None) -> Self:
+        """Read a script of `service/store/scripts` by its name without the suffix, behind the functions of another."""
+        names = (name,) if library is None else (library, name)
+        source = "\n".join((files("service.store") / "scripts" / f"{part}.lua").read_text() for part in names)
         return cls(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

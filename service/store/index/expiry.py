@@ -20,7 +20,7 @@ class ExpirySweep:
         self._run = run
         self._keys = keys
         self._on_expired = on_expired
-        self._script = Script.read("prune")
+        self._script = Script.read("prune", "sizes")
 
     async def prune_and_count(self) -> int:
         """Return the number of live entries of all tenants.
@@ -40,7 +40,7 @@ class ExpirySweep:
         pending = list(tenants)
         for _ in range(_MAX_ROUNDS):
             batch = max(1, _MAX_BATCH // len(pending))
-            commands = [script_command(self._script, self._keys.index(tenant), batch) for tenant in pending]
+            commands = [script_command(self._script, self._keys.index_scripts(tenant), batch) for tenant in pending]
             replies = cast("list[tuple[int, int, int]]", await self._run(commands))
             counts = dict(zip(pending, replies, strict=True))
             self._on_expired(sum(dropped for dropped, _, _ in replies))

@@ -25,6 +25,7 @@ from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.index.cursor import ListingPosition
 from service.store.index.expiry import ExpirySweep
 from service.store.index.ranges import merge, read_older
+from service.store.index.reservations import Reservations, reserved_bytes, size_class
 from service.store.keys import Keys
 from service.store.observer import StoreObserver
 from service.store.record.codec import HEAD_BYTES, Tombstone, decode_head
@@ -62,6 +63,7 @@ class SessionIndex:
         keys: Keys,
         observer: StoreObserver,
         *,
+        reservations: Reservations,
         timeout: float,
         limit: int,
     ) -> None:
@@ -71,17 +73,31 @@ class SessionIndex:
         self._observer = observer
         self._timeout = timeout
         self._limit = limit
-        self._add_script = Script.read("index")
+        self._add_script, self._remove_script = (Script.read(name, "sizes") for name in ("index", "remove"))
+        self._reservations = reservations
         self._sweep = ExpirySweep(
             lambda commands: self._executor.values(commands, self._deadline()), keys, self._report_expired
         )
 
+    async def reserve(self, tenant: str, session_id: str, record: Record, size: int, deadline: float) -> None:
+        """Reserve memory for a session, new or not. Raises as `Reservations.reserve`."""
+        member = ListingPosition(record.created_at, session_id.encode()).member
+        lifetime = entry_lifetime_ms(record.ttl_seconds)
+        await self._reservations.reserve(tenant, member, size=size, lifetime_ms=lifetime, deadline=deadline)
+
+    async def reserve_growth(self, tenant: str, session_id: str, record: Record, size: int, deadline: float) -> None:
+        """Reserve memory for a session that outgrows its first reservation, unless this worker has. Raises likewise."""
+        member = ListingPosition(record.created_at, session_id.encode()).member
+        if not self._reservations.covers(member, size):
+            await self.reserve(tenant, session_id, record, size, deadline)
+            self._reservations.remember(member, size)
+
     async def add(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         """Add or renew a session's entry for its TTL and a margin. Raises StoreUnavailable and StoreFull."""
         position = ListingPosition(record.created_at, session_id.encode())
-        lifetime = entry_lifetime_ms(record.ttl_seconds)
-        arguments = (position.member, lifetime, self._limit, _IDLE_INDEX_MS, position.text_member)
-        entry = script_command(self._add_script, self._keys.index(tenant), *arguments)
+        lifetime, size = entry_lifetime_ms(record.ttl_seconds), size_class(reserved_bytes(record))
+        arguments = (position.member, lifetime, self._limit, _IDLE_INDEX_MS, position.text_member, size)
+        entry = script_command(self._add_script, self._keys.index_scripts(tenant), *arguments)
         # The tenant last: a sweep that removes an empty tenant checks again afterwards. The keys may be on two servers.
         for command in (entry, write_command("SADD", self._keys.tenants, tenant)):
             (await self._group_commit.submit(command, deadline)).value()
@@ -152,9 +168,8 @@ class SessionIndex:
         if not positions:
             return 0
         members = {member for position in positions for member in (position.member, position.text_member)}
-        # An interrupted removal must leave the entry by expiry, which the sweep removes.
-        commands = [write_command("ZREM", key, *members) for key in self._keys.index(tenant)]
-        removed = cast("int", (await self._executor.values(commands, deadline))[0])
+        command = script_command(self._remove_script, self._keys.index_scripts(tenant), *members)
+        removed = cast("int", (await self._executor.values([command], deadline))[0])
         return min(removed, len(positions))
 
     def _report_expired(self, count: int) -> None:
