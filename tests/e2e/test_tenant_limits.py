@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.traffic import MODEL, write_model
 from tests.server import NEW_CONNECTIONS, Server, answered, new_session, post, refusal, short_folder, step
 
-LIMITS = "slow:requests_per_second=10,few:sessions=2,small:state_bytes=5000,small:kept_steps=4,small:ttl_seconds=600"
+LIMITS = "slow:requests_per_second=10,few:sessions=2,small:state_bytes=7000,small:kept_steps=4,small:ttl_seconds=600"
 
 
 @pytest.fixture(scope="module")
@@ -73,4 +73,4 @@ def test_bytes_kept_steps_and_times_to_live_are_limited(service: Server) -> None
         renewal = small.patch(f"/v1/sessions/{session['id']}", json={"ttl_seconds": 601})
         refusal(renewal, 422, "invalid_request", "600", "ttl_seconds in UNROLL_TENANT_LIMITS")
         new_session(small, MODEL)
-        refusal(post(small, "/v1/sessions", {"model": MODEL}), 429, "rate_limited", "5000", "state_bytes")
+        refusal(post(small, "/v1/sessions", {"model": MODEL}), 429, "rate_limited", "7000", "state_bytes")
