@@ -5,6 +5,7 @@
                             UnsupportedMediaType
       NotFound              ModelNotFound, VersionNotFound, SessionNotFound, MethodNotAllowed
       Unauthorized          MissingApiKey, InvalidApiKey
+      NotAllowed
       RateLimited
       Gone                  SessionExpired, SessionEnded, ModelVersionGone
       StepConflict
@@ -156,6 +157,12 @@ class InvalidApiKey(Unauthorized):
     """The request's API key is not configured."""
 
     code = "invalid_api_key"
+
+
+class NotAllowed(UnrollError):
+    """The request comes from a web page, or names a host, that may not use this service."""
+
+    code = "not_allowed"
 
 
 class RateLimited(UnrollError):

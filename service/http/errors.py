@@ -31,6 +31,7 @@ STATUS: dict[type[UnrollError], int] = {
     errors.Unauthorized: 401,
     errors.MissingApiKey: 401,
     errors.InvalidApiKey: 401,
+    errors.NotAllowed: 403,
     errors.RateLimited: 429,
     errors.Gone: 410,
     errors.SessionExpired: 410,
