@@ -11,7 +11,9 @@ from fastapi.routing import APIRoute
 
 from service.domain.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 
+JSON = "application/json"
 OCTETS = "application/octet-stream"
+UTF_8 = frozenset({"utf-8", "utf8"})
 #: The beginning of pydantic's messages about a type.
 EXPECTED = re.compile(r"^(?:Input|List|String) should")
 
@@ -23,7 +25,7 @@ class StrictRequest(Request):
         """Return the parsed body. Raises InvalidJson, UnsupportedMediaType."""
         if hasattr(self, "_json"):
             return self._json
-        _require_media_type(self, "application/json")
+        _require_media_type(self.headers.get("content-type"), JSON)
         self._json: Any = parse(await self.body())
         return self._json
 
@@ -45,15 +47,24 @@ class StrictRoute(APIRoute):
 
 async def octets(request: Request) -> bytes:
     """Return the body of a request that uploads a file; a dependency of routes. Raises UnsupportedMediaType."""
-    _require_media_type(request, OCTETS)
+    _require_media_type(request.headers.get("content-type", OCTETS), OCTETS)
     return await request.body()
 
 
-def _require_media_type(request: Request, expected: str) -> None:
-    """Raise UnsupportedMediaType if the request declares another type than `expected`."""
-    media_type = request.headers.get("content-type", expected).split(";")[0].strip().lower()
+def _require_media_type(content_type: str | None, expected: str) -> None:
+    """Raise UnsupportedMediaType if the Content-Type of a request is another than `expected`, or JSON is not in UTF-8.
+
+    A browser lets any web page send a body of no type, or of that of a form, but asks the service about JSON.
+    """
+    if content_type is None:
+        raise UnsupportedMediaType(f"Content-Type is missing: expected {expected}")
+    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if media_type != expected:
-        raise UnsupportedMediaType(f"Content-Type is {media_type!r}: expected {expected}")
+        raise UnsupportedMediaType(f"Content-Type is {media_type[:100]!r}: expected {expected}")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip('"') not in UTF_8:
+            raise UnsupportedMediaType(f"the charset of Content-Type is {value[:100]!r}: expected utf-8")
 
 
 def parse(raw: bytes) -> Any:  # noqa: ANN401 - likewise

@@ -435,16 +435,39 @@ def test_another_content_type_is_refused(
     assert_refused(http, session, case, **{"Content-Type": media_type})
 
 
-@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"])
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+        "Application/JSON",
+        "application/json ;x=y",
+    ],
+)
 def test_json_is_known_with_parameters_and_in_any_case(http: httpx.Client, media_type: str) -> None:
     answered(post(http, PREDICT, {"input": TEXT}, **{"Content-Type": media_type}))
 
 
-def test_a_body_without_a_content_type_is_json_or_refused_as_none(http: httpx.Client) -> None:
-    response = http.post(PREDICT, content=json.dumps({"input": TEXT}).encode())
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_body_without_a_content_type_is_refused(http: httpx.Client, session: str, method: str, path: str) -> None:
+    content = json.dumps({"input": TEXT}).encode()
+    response = http.request(method, path.replace("{s}", session), content=content)
     assert "content-type" not in response.request.headers
-    if response.status_code != 200:
-        refusal(response, 415, "unsupported_media_type", "Content-Type", "application/json")
+    refusal(response, 415, "unsupported_media_type", "Content-Type is missing", "application/json")
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=latin-1", 'application/json;x=y;charset="utf-16"'])
+def test_json_in_another_charset_than_utf_8_is_refused(http: httpx.Client, media_type: str) -> None:
+    response = post(http, PREDICT, {"input": TEXT}, **{"Content-Type": media_type})
+    refusal(response, 415, "unsupported_media_type", "charset", "utf-8")
+
+
+@pytest.mark.parametrize("media_type", [None, "text/plain"])
+def test_a_body_that_is_left_out_needs_no_content_type(
+    http: httpx.Client, session: str, media_type: str | None
+) -> None:
+    headers = {} if media_type is None else {"Content-Type": media_type}
+    assert http.post(f"/v1/sessions/{session}/predict", headers=headers).status_code == 200
 
 
 # Bodies that are too large.
