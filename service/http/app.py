@@ -1,6 +1,6 @@
 """The ASGI application: routes, error handlers and middleware."""
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from service import __version__
 from service.domain.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, UnrollError
 from service.http import errors
+from service.http.api import Api
 from service.http.dependencies import Services
 from service.http.fast_routes import FastRouteMiddleware
 from service.http.json_body import invalid_request
@@ -24,11 +25,9 @@ every step applied exactly once.
 ROUTERS = (models.router, sessions.router, operations.router)
 
 
-def create_api() -> FastAPI:
+def create_api() -> Api:
     """Return the FastAPI application with its routes; `create_app` adds the use cases."""
-    api = FastAPI(
-        title="Unroll", version=__version__, description=DESCRIPTION, redoc_url=None, strict_content_type=False
-    )
+    api = Api(title="Unroll", version=__version__, description=DESCRIPTION, openapi_url=None, strict_content_type=False)
     api.router.redirect_slashes = False
     for router in ROUTERS:
         api.include_router(router)

@@ -1,12 +1,14 @@
-"""/health and /metrics, for operators."""
+"""/health, /metrics and the documentation, for operators."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from service.application.sessions.serializers import encode
 from service.http.dependencies import ServicesDependency
+from service.http.documentation import DOCS_PATH, OPENAPI_PATH, PAGE
+from service.http.json_response import JsonResponse
 from service.http.schemas import responses
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], responses=responses.COMMON_ERRORS)
 
 
 @router.head("/health/live", include_in_schema=False)
@@ -29,7 +31,27 @@ async def ready(services: ServicesDependency) -> Response:
     return Response(encode(readiness.report), 200 if readiness.ready else 503, media_type="application/json")
 
 
-@router.get("/metrics", response_class=Response, summary="Prometheus metrics")
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses=responses.GUARDED_ERRORS
+    | {200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    summary="Prometheus metrics",
+)
 async def metrics(services: ServicesDependency) -> Response:
     """All workers of this supervisor together, in Prometheus' text format."""
     return Response(services.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.head(OPENAPI_PATH, include_in_schema=False)
+@router.get(OPENAPI_PATH, include_in_schema=False)
+async def openapi(request: Request) -> Response:
+    """The contract."""
+    return JsonResponse(request.app.openapi_json)
+
+
+@router.head(DOCS_PATH, include_in_schema=False)
+@router.get(DOCS_PATH, include_in_schema=False)
+async def docs() -> Response:
+    """The contract as a page for people."""
+    return Response(PAGE, media_type="text/html; charset=utf-8")

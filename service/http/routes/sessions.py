@@ -52,7 +52,6 @@ async def step_many(body: requests.StepsBody, services: ServicesDependency, cont
     "/import",
     status_code=201,
     response_model=responses.Session,
-    responses=responses.UNSUPPORTED,
     openapi_extra={"requestBody": {"required": True, **responses.STATE_FILE}},
     summary="Open a session from an exported state",
 )

@@ -4,7 +4,7 @@ The names and docstrings of the classes are published there. No response passes 
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
@@ -243,21 +243,40 @@ class Readiness(BaseModel):
     checks: dict[str, str]
 
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Error, "description": description}
-    for status, description in {
+Responses: TypeAlias = dict[int | str, dict[str, Any]]
+
+
+def _errors(descriptions: dict[int, str]) -> Responses:
+    return {status: {"model": Error, "description": description} for status, description in descriptions.items()}
+
+
+#: Of all paths.
+COMMON_ERRORS = _errors({405: "The path has no such method; Allow has its methods", 500: "The service failed"})
+#: Of all paths that may require an API key.
+GUARDED_ERRORS = COMMON_ERRORS | _errors(
+    {
+        401: "The API key is missing or wrong",
+        403: "A web page, or a request to another host, that may not use this service",
+        429: "This client sends too much; try again after Retry-After seconds",
+    }
+)
+#: Of all paths under /v1; `api.py` leaves 400 and 415 out where there is no body.
+ERRORS = GUARDED_ERRORS | _errors(
+    {
         400: "The body is not JSON",
         404: "No such model, version or session",
         413: "The body or the input is too long",
+        415: "The body is of another type",
         422: "A field is wrong",
         503: "Try again after Retry-After seconds",
-    }.items()
-}
-SESSION_ERRORS: dict[int | str, dict[str, Any]] = ERRORS | {
-    409: {"model": Error, "description": "The session stands at another step"},
-    410: {"model": Error, "description": "The session expired or was ended, or its model version is gone"},
-}
-UNSUPPORTED: dict[int | str, dict[str, Any]] = {415: {"model": Error, "description": "The body is of another type"}}
+    }
+)
+SESSION_ERRORS = ERRORS | _errors(
+    {
+        409: "The session stands at another step",
+        410: "The session expired or was ended, or its model version is gone",
+    }
+)
 #: A safetensors file, as the body of a request or of a response.
 STATE_FILE: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}

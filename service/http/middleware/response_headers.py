@@ -1,0 +1,17 @@
+"""Headers that every response carries, precomputed for each kind of response."""
+
+from typing import Final, TypeAlias
+
+ResponseHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+#: Responses are neither stored by caches nor interpreted as another type than their own.
+_ALWAYS: Final[ResponseHeaders] = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+
+
+def with_policy(content_security_policy: bytes) -> ResponseHeaders:
+    """Return the headers of a response with a Content-Security-Policy."""
+    return (*_ALWAYS, (b"content-security-policy", content_security_policy))
+
+
+#: The response is data. A browser that shows it as a page loads nothing and does not show it in a frame.
+DATA_HEADERS: Final = with_policy(b"default-src 'none'; frame-ancestors 'none'")
