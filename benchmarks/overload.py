@@ -36,7 +36,7 @@ CONNECTIONS = 2000
 SESSIONS = 3000
 IN_TIME_SECONDS = 1.0
 LATE_SECONDS = 5.0
-HEADERS = f"Host: x\r\nContent-Type: application/json\r\nX-Request-Timeout-Ms: {1000 * IN_TIME_SECONDS:.0f}\r\n"
+HEADERS = f"Host: localhost\r\nContent-Type: application/json\r\nX-Request-Timeout-Ms: {1000 * IN_TIME_SECONDS:.0f}\r\n"
 SEED = 1
 
 

@@ -43,6 +43,8 @@ from service.engine.runner import run_operation
 from service.engine.state_export import SafetensorsStateFiles
 from service.http.app import create_app
 from service.http.dependencies import Services
+from service.http.middleware.browser_policy import BrowserSettings
+from service.http.middleware.host_names import is_wildcard
 from service.http.middleware.request import RequestSettings
 from service.nets.device import require_device
 from service.settings import Settings
@@ -290,8 +292,21 @@ def _wire_reconciler(
 
 
 def _request_settings(settings: Settings) -> RequestSettings:
+    open_to_all = not settings.api_keys
+    browser = BrowserSettings(
+        loopback_hosts=open_to_all and not is_wildcard(settings.host),
+        same_origin=open_to_all,
+        hosts=settings.allowed_hosts,
+        origins=settings.allowed_origins,
+    )
     return RequestSettings(
-        settings.max_body_bytes, settings.request_timeout_seconds, settings.api_keys, settings.access_log
+        settings.max_body_bytes,
+        settings.request_timeout_seconds,
+        settings.api_keys,
+        settings.access_log,
+        browser,
+        settings.public_operations,
+        settings.max_wrong_keys,
     )
 
 

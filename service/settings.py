@@ -4,6 +4,7 @@ Each has a variable UNROLL_<NAME>; `REDIS_URL` is read without the prefix. The c
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,6 +60,19 @@ class Settings(BaseSettings):
         description="Limits of tenants: `NAME=VALUE` of each, `TENANT:NAME=VALUE` of one; NAME is requests_per_second, "
         "cost_per_second, sessions, state_bytes, ttl_seconds or kept_steps",
     )
+    max_wrong_keys: int = Field(30, ge=1, description="Most wrong API keys of an address within a minute; past it 429")
+    public_operations: bool = Field(
+        False, description="Serve `/metrics`, `/docs` and `/openapi.json` without a key where API keys are configured"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names, separated by commas, that requests may be sent to beside loopback names; `*` is any, "
+        "`*.NAME` those below NAME. Empty: without API keys a service on a loopback address has loopback names only",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins, `https://NAME` separated by commas, whose web pages may use the service; `*` is any",
+    )
     durability: Durability = Field("memory", description="Durability of sessions that name none")
     dtype: Annotated[dict[str, ComputeDtype], NoDecode] = Field(
         default_factory=dict,
@@ -102,6 +116,30 @@ class Settings(BaseSettings):
         if len({key for _, _, key in pairs}) < len(pairs):
             raise ValueError("one key stands twice: expected a key of its own for every entry")
         return {key: tenant for tenant, _, key in pairs}
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        """Parse names that are separated by commas."""
+        return (
+            tuple(name.strip().lower() for name in value.split(",") if name.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"\*|(\*\.)?[a-z0-9._-]+|[0-9a-f:.]+", host) for host in hosts):
+            raise ValueError("expected host names or addresses without ports, or *")
+        return hosts
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s*]+", origin) for origin in origins):
+            raise ValueError("expected origins such as https://app.example.com, without a path, or *")
+        return origins
 
     @field_validator("dtype", mode="before")
     @classmethod
@@ -154,6 +192,8 @@ def to_environment(settings: Settings) -> dict[str, str]:
     values = settings.model_dump() | {
         "api_keys": ",".join(f"{name}:{key}" for key, name in settings.api_keys.items()),
         "tenant_limits": format_limits(settings.tenant_limits),
+        "allowed_hosts": ",".join(settings.allowed_hosts),
+        "allowed_origins": ",".join(settings.allowed_origins),
         "dtype": ",".join(f"{model}={dtype}" if model else dtype for model, dtype in settings.dtype.items()),
     }
     return {variable(name): str(value) for name, value in values.items() if value is not None}

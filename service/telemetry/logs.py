@@ -16,7 +16,7 @@ FRAMES = 10
 
 #: Logger and event of requests, and the fields of their log lines.
 ACCESS = ("unroll.access", "request")
-ACCESS_FIELDS = ("request_id", "method", "route", "status", "code", "milliseconds")
+ACCESS_FIELDS = ("request_id", "tenant", "method", "route", "status", "code", "milliseconds")
 
 LogFormat = Literal["json", "text", "auto"]
 
@@ -93,7 +93,8 @@ class JsonLines(structlog.stdlib.ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
         if (record.name, record.msg) != ACCESS:
             return super().format(record)
-        line = {name: getattr(record, name) for name in ACCESS_FIELDS}
+        fields = vars(record)
+        line = {name: fields[name] for name in ACCESS_FIELDS if name in fields}
         timestamp = (
             datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         )

@@ -54,6 +54,9 @@ def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         redis_url="unix:///s",
         dtype="a=int8,float32",
         deterministic=True,
+        allowed_hosts="a.example,*.b.example",
+        allowed_origins="https://a.example",
+        public_operations=True,
     )
     for name, value in settings.to_environment(given).items():
         monkeypatch.setenv(name, value)
@@ -79,3 +82,31 @@ def test_a_dtype_holds_for_all_models_or_for_the_one_that_it_names(
 def test_variables_that_are_no_settings_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNROLL_WORKER", "4")
     assert "UNROLL_WORKER" in settings.unknown_variables()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("UNROLL_ALLOWED_HOSTS", "a.example:8000", "expected host names or addresses without ports"),
+        ("UNROLL_ALLOWED_HOSTS", "http://a.example", "expected host names"),
+        ("UNROLL_ALLOWED_HOSTS", "a.*.example", "expected host names"),
+        ("UNROLL_ALLOWED_ORIGINS", "app.example", "expected origins such as https://app.example.com, without a path"),
+        ("UNROLL_ALLOWED_ORIGINS", "https://app.example/", "without a path"),
+        ("UNROLL_ALLOWED_ORIGINS", "https://*.example", "expected origins"),
+        ("UNROLL_ALLOWED_ORIGINS", "null", "expected origins"),
+    ],
+)
+def test_a_wrong_host_or_origin_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=variable) as refusal:
+        settings.load()
+    assert message in str(refusal.value)
+
+
+def test_hosts_and_origins_are_lists_in_lower_case() -> None:
+    found = settings.load(allowed_hosts=" A.example, *.b.example ,::1,*", allowed_origins="https://App.example:8443")
+    assert found.allowed_hosts == ("a.example", "*.b.example", "::1", "*")
+    assert found.allowed_origins == ("https://app.example:8443",)
+    assert settings.load().allowed_hosts == ()

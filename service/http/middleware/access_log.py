@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from starlette.types import Scope
 
 from service.application.ports import RequestObserver
-from service.domain.errors import DeadlineExceeded, Overloaded, ShuttingDown
+from service.domain.errors import DeadlineExceeded, Overloaded, RateLimited, ShuttingDown
 from service.http.middleware.response import ResponseStart
 
 log = logging.getLogger("unroll.access")
@@ -15,8 +15,8 @@ log = logging.getLogger("unroll.access")
 #: Which requests are logged: all, those that were answered with a status of 400 or more, or none.
 AccessLog: TypeAlias = Literal["all", "errors", "off"]
 
-#: Codes of requests that were refused for lack of room or of time.
-SHED_CODES = frozenset({Overloaded.code, ShuttingDown.code, DeadlineExceeded.code})
+#: Codes of requests that were refused for lack of room or of time, or because their client sends too many.
+SHED_CODES = frozenset({Overloaded.code, ShuttingDown.code, DeadlineExceeded.code, RateLimited.code})
 #: Other methods share one label, for clients choose the method's name.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 #: Polled every few seconds by machines; logged at DEBUG.
@@ -37,7 +37,8 @@ def report(
         return
     level = _level(route, response.status, code)
     if log.isEnabledFor(level):
-        request = {"request_id": response.request_id.decode(), "method": method, "route": route}
+        request = {"request_id": response.request_id.decode(), "tenant": scope["state"].get("tenant")}
+        request |= {"method": method, "route": route}
         outcome = {"status": response.status, "code": code, "milliseconds": round(seconds * 1000, 3)}
         log.log(level, "request", extra=request | outcome)
 

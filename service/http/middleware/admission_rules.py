@@ -1,19 +1,26 @@
-"""Admission rules: which paths need no permit, and which requests open a session."""
+"""Admission rules: which paths need no permit or no API key, and which requests open a session."""
 
 import re
 
 from starlette.types import Scope
 
-#: Open to everyone, also on a worker that is full: operators and load balancers ask here.
-EXEMPT_PATHS = ("/health/", "/metrics", "/docs", "/openapi.json")
+#: Open to everyone, also on a worker that is full: load balancers ask here.
+HEALTH_PREFIX = "/health/"
+#: Served without a permit, and to everyone if no API keys are configured or the operator says so.
+OPERATIONS_PATHS = frozenset({"/metrics", "/docs", "/openapi.json"})
 #: A POST to one of these paths opens a session.
 SESSION_OPENING_PATHS = re.compile(r"/v1/sessions(?:/import|/[^/]+/fork)?")
 
 
 def is_exempt(scope: Scope) -> bool:
-    """Return whether a request is served without permit, API key and deadline."""
+    """Return whether a request is served without permit and deadline."""
+    return is_health(scope) or scope["path"] in OPERATIONS_PATHS
+
+
+def is_health(scope: Scope) -> bool:
+    """Return whether a request asks for the health of the worker, which is served to everyone."""
     path: str = scope["path"]
-    return path.startswith(EXEMPT_PATHS)
+    return path.startswith(HEALTH_PREFIX)
 
 
 def opens_session(scope: Scope) -> bool:

@@ -1,33 +1,54 @@
 """Authentication by API key: Authorization: Bearer KEY, or X-Api-Key: KEY."""
 
+import hashlib
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+
+from starlette.types import Scope
 
 from service.domain.errors import InvalidApiKey, MissingApiKey
 from service.http.middleware.headers import Headers
+from service.http.middleware.key_failures import KeyFailures
 
 #: The only tenant of a service without keys.
 PUBLIC = "public"
 
 
-def authenticate(headers: Headers, keys: Mapping[str, str]) -> str:
-    """Return the tenant of a request's API key. Raises MissingApiKey, InvalidApiKey.
+class Authenticator:
+    """Finds the tenant of a request by its API key.
 
-    `keys` maps API keys to tenants. Without any, every request belongs to the tenant PUBLIC.
+    `keys` maps API keys to tenants; without any, every request belongs to the tenant PUBLIC. An address that sends more
+    than `max_failures` wrong keys within a minute is told to wait, while right keys are accepted from everywhere.
+
+    Keys are found by their digest under a secret of this process. The time taken depends neither on how much of a
+    wrong key is right nor on the number of keys.
     """
-    if not keys:
-        return PUBLIC
-    request_key = _request_key(headers)
-    if not request_key:
-        raise MissingApiKey("no API key: expected the header Authorization: Bearer KEY, or X-Api-Key: KEY")
-    # Every key is compared, so that the time taken does not depend on which one matches.
-    tenants = [tenant for key, tenant in keys.items() if secrets.compare_digest(key.encode(), request_key)]
-    if not tenants:
-        raise InvalidApiKey("the API key is not one of those configured: expected one of them")
-    return tenants[0]
+
+    def __init__(
+        self, keys: Mapping[str, str], max_failures: int, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._secret = secrets.token_bytes(32)
+        self._tenants = {self._digest(key.encode("latin-1")): tenant for key, tenant in keys.items()}
+        self._failures = KeyFailures(max_failures, monotonic)
+
+    def authenticate(self, scope: Scope, headers: Headers) -> str:
+        """Return the tenant of a request. Raises MissingApiKey, InvalidApiKey, RateLimited."""
+        if not self._tenants:
+            return PUBLIC
+        key = _request_key(headers)
+        if not key:
+            raise MissingApiKey("no API key: expected the header Authorization: Bearer KEY, or X-Api-Key: KEY")
+        tenant = self._tenants.get(self._digest(key))
+        if tenant is None:
+            self._failures.record(scope)
+            raise InvalidApiKey("the API key is not one of those configured: expected one of them")
+        return tenant
+
+    def _digest(self, key: bytes) -> bytes:
+        return hashlib.blake2b(key, digest_size=16, key=self._secret).digest()
 
 
 def _request_key(headers: Headers) -> bytes:
-    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    key = token.strip() if scheme.lower() == "bearer" else headers.get(b"x-api-key", b"").decode("latin-1")
-    return key.encode()
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")

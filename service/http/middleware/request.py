@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.application.admission import Admission
@@ -11,23 +12,32 @@ from service.application.deadlines import Deadline, DeadlineSweeper
 from service.application.ports import Clock, RequestObserver
 from service.application.rate_limits import RateLimits, Rates
 from service.application.request_context import RequestContext
+from service.http.documentation import DOCS_HEADERS, DOCS_PATH
 from service.http.middleware import access_log, error_responses
 from service.http.middleware.access_log import AccessLog
-from service.http.middleware.admission_rules import is_exempt, opens_session
-from service.http.middleware.authentication import authenticate
+from service.http.middleware.admission_rules import is_exempt, is_health, opens_session
+from service.http.middleware.authentication import Authenticator
 from service.http.middleware.body import RequestBody
+from service.http.middleware.browser_policy import BrowserPolicy, BrowserSettings
 from service.http.middleware.headers import Headers, request_id, timeout
 from service.http.middleware.response import ResponseStart
 
 
 @dataclass(frozen=True, slots=True)
 class RequestSettings:
-    """Limits of a request; `keys` maps API keys to tenants, and without any the service needs no key."""
+    """Limits of a request, and who may send one.
+
+    `keys` maps API keys to tenants, and without any the service needs no key. `public_operations` serves metrics and
+    documentation without one in any case. `max_wrong_keys` bounds the wrong keys of an address within a minute.
+    """
 
     max_body_bytes: int
     request_timeout_seconds: float
     keys: dict[str, str] = field(default_factory=dict)
     access_log: AccessLog = "errors"
+    browser: BrowserSettings = field(default_factory=BrowserSettings)
+    public_operations: bool = False
+    max_wrong_keys: int = 30
 
 
 class RequestMiddleware:
@@ -50,6 +60,8 @@ class RequestMiddleware:
         self.clock = clock
         self.rate_limits = rate_limits
         self._sweeper = DeadlineSweeper(clock.monotonic, RequestBody.expire)
+        self._authenticator = Authenticator(settings.keys, settings.max_wrong_keys, clock.monotonic)
+        self._browser_policy = BrowserPolicy(settings.browser)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,8 +74,11 @@ class RequestMiddleware:
         response = ResponseStart(send, request_id(headers), body, self.admission)
         self.observer.in_flight(1)
         try:
-            if is_exempt(scope):
-                await self.app(scope, receive, response.send)
+            response.headers += self._browser_policy.cors_headers(scope, headers)
+            if not is_health(scope):
+                self._browser_policy.check(scope, headers)
+            if is_exempt(scope) or self._browser_policy.allows_preflight(scope, headers):
+                await self._serve_exempt(scope, receive, headers, response)
             else:
                 await self._admit(scope, headers, body, response)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the client gets an envelope
@@ -74,12 +89,23 @@ class RequestMiddleware:
             seconds = self.clock.monotonic() - started
             access_log.report(self.observer, scope, response, seconds, self.settings.access_log)
 
+    async def _serve_exempt(self, scope: Scope, receive: Receive, headers: Headers, response: ResponseStart) -> None:
+        """Serve a request that needs neither permit nor deadline: health, operations, or the preflight of another."""
+        if self._browser_policy.allows_preflight(scope, headers):
+            await Response(status_code=HTTPStatus.NO_CONTENT)(scope, receive, response.send)
+            return
+        if not (is_health(scope) or self.settings.public_operations):
+            scope["state"]["tenant"] = self._authenticator.authenticate(scope, headers)
+        if scope["path"] == DOCS_PATH:
+            response.headers = DOCS_HEADERS
+        await self.app(scope, receive, response.send)
+
     async def _admit(self, scope: Scope, headers: Headers, body: RequestBody, response: ResponseStart) -> None:
         """Run the application under a permit, on behalf of the request's tenant and until its deadline."""
         client_seconds = timeout(headers)
         self.admission.acquire(client_seconds, opens_session=opens_session(scope))
         try:
-            tenant = authenticate(headers, self.settings.keys)
+            tenant = scope["state"]["tenant"] = self._authenticator.authenticate(scope, headers)
             rates = None if self.rate_limits is None else self.rate_limits.of(tenant)
             if rates is not None:
                 await self._check_rates(rates, response)

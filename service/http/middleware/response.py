@@ -1,9 +1,10 @@
-"""The headers that every response carries, and its status."""
+"""The headers that every response carries beside its own, and its status."""
 
 from starlette.types import Message, Send
 
 from service.application.admission import Admission
 from service.http.middleware.body import RequestBody
+from service.http.middleware.response_headers import DATA_HEADERS
 
 
 class ResponseStart:
@@ -19,7 +20,7 @@ class ResponseStart:
         self.request_id = request_id
         self._body = body
         self._admission = admission
-        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.headers = DATA_HEADERS
         self.status = 0
 
     async def send(self, message: Message) -> None:

@@ -1,5 +1,6 @@
 """Paths, methods, ids, keys, headers and deadlines that are not as they should be."""
 
+import json
 import socket
 from typing import Any
 
@@ -7,7 +8,7 @@ import httpx
 import pytest
 
 from tests.integration.conftest import KEYS
-from tests.server import Server, answered, look_up, new_session, post, refusal, send, step
+from tests.server import Server, answered, eventually, look_up, new_session, post, refusal, send, step
 
 BODY = {"input": {"text": "the dog"}}
 #: The routes of one session: method, what follows the id, body.
@@ -55,6 +56,8 @@ def test_an_unknown_path_is_told(http: httpx.Client, path: str) -> None:
         ("PUT", "/v1/sessions/import", {"POST", "GET", "PATCH", "DELETE"}),
         ("POST", "/health/live", {"GET"}),
         ("POST", "/metrics", {"GET"}),
+        ("POST", "/docs", {"GET"}),
+        ("DELETE", "/openapi.json", {"GET"}),
     ],
 )
 def test_a_wrong_method_is_told_with_the_right_ones(
@@ -172,6 +175,9 @@ def test_a_request_without_a_key_is_asked_for_one(anonymous: httpx.Client, heade
         {"Authorization": "Bearer alice"},
         {"X-Api-Key": "key-of-nobody"},
         {"X-Api-Key": "schlüssel"},
+        {"X-Api-Key": "é"},
+        {"Authorization": "Bearer é"},
+        {"X-Api-Key": "x" * 8_000},
     ],
 )
 def test_a_wrong_key_is_refused_and_not_repeated(anonymous: httpx.Client, headers: dict[str, str]) -> None:
@@ -197,9 +203,32 @@ def test_a_key_is_taken_from_either_header(
     assert answered(anonymous.get(f"/v1/sessions/{session}", headers=headers))["id"] == session
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"])
-def test_operations_need_no_key(anonymous: httpx.Client, path: str) -> None:
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_health_needs_no_key(anonymous: httpx.Client, path: str) -> None:
     assert anonymous.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/docs"])
+def test_metrics_and_documentation_need_any_key_where_keys_are_configured(
+    anonymous: httpx.Client, bob: httpx.Client, path: str
+) -> None:
+    refusal(anonymous.get(path), 401, "missing_api_key")
+    refusal(anonymous.get(path, headers={"X-Api-Key": "no key"}), 401, "invalid_api_key")
+    assert bob.get(path).status_code == 200
+
+
+def test_lines_of_requests_name_the_tenant(server: Server, bob: httpx.Client, anonymous: httpx.Client) -> None:
+    bob.get("/v1/nothing", headers={"X-Request-Id": "bobs"})
+    anonymous.get("/v1/nothing", headers={"X-Request-Id": "anyones"})
+    lines = eventually(lambda: tenants_by_request(server, {"bobs", "anyones"}))
+    assert lines == {"bobs": "bob", "anyones": None}
+
+
+def tenants_by_request(server: Server, requests: set[str]) -> dict[str, str | None] | None:
+    """The tenants in the lines of these requests, once all are logged."""
+    lines = (json.loads(line) for line in server.log.splitlines() if '"event": "request"' in line)
+    tenants = {line["request_id"]: line["tenant"] for line in lines if line["request_id"] in requests}
+    return tenants if tenants.keys() == requests else None
 
 
 def test_a_step_without_a_key_is_not_applied(http: httpx.Client, anonymous: httpx.Client) -> None:

@@ -30,6 +30,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 def test_a_line_of_a_request_is_the_same_by_the_short_way(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     told = {
         "request_id": "req_1",
+        "tenant": "alice",
         "method": "POST",
         "route": "/v1/ü",
         "status": 200,

@@ -24,13 +24,20 @@ async def _no_send(_message: Message) -> None:
 
 
 def _report(
-    route: str, status: int, code: str | None = None, method: str = "POST", access_log: AccessLog = "all"
+    route: str,
+    status: int,
+    code: str | None = None,
+    method: str = "POST",
+    access_log: AccessLog = "all",
+    tenant: str | None = None,
 ) -> CountingObserver:
     observer = CountingObserver()
     sweeper = DeadlineSweeper(ManualClock().monotonic, RequestBody.expire)
     response = ResponseStart(_no_send, b"req_1", RequestBody(_no_receive, {}, 0, sweeper), Admission(1))
     response.status = status
     scope: dict[str, Any] = {"method": method, "route": SimpleNamespace(path=route), "state": {"error_code": code}}
+    if tenant is not None:
+        scope["state"]["tenant"] = tenant
     report(observer, scope, response, 0.0123456, access_log)
     return observer
 
@@ -59,13 +66,21 @@ def test_the_level_of_a_line_follows_route_and_outcome(
 
 def test_a_line_has_the_documented_fields(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", logger="unroll.access")
-    _report("/v1/models", 404, "not_found")
-    fields = ("request_id", "method", "route", "status", "code", "milliseconds")
-    values = ("req_1", "POST", "/v1/models", 404, "not_found", 12.346)
+    _report("/v1/models", 404, "not_found", tenant="alice")
+    fields = ("request_id", "tenant", "method", "route", "status", "code", "milliseconds")
+    values = ("req_1", "alice", "POST", "/v1/models", 404, "not_found", 12.346)
     assert tuple(getattr(caplog.records[0], name) for name in fields) == values
 
 
-@pytest.mark.parametrize("code", ["overloaded", "shutting_down", "deadline_exceeded"])
+def test_a_request_that_was_refused_before_its_tenant_was_known_is_logged_without_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", logger="unroll.access")
+    _report("/v1/models", 401, "missing_api_key")
+    assert caplog.records[0].__dict__["tenant"] is None
+
+
+@pytest.mark.parametrize("code", ["overloaded", "shutting_down", "deadline_exceeded", "rate_limited"])
 def test_a_request_refused_for_lack_of_room_or_time_is_counted_as_shed(code: str) -> None:
     assert _report("/v1/models", 503, code).counts[f"shed {code}"] == 1
 

@@ -1,0 +1,61 @@
+"""Wrong keys are counted by address."""
+
+import logging
+
+import pytest
+
+from service.domain.errors import RateLimited
+from service.http.middleware import key_failures
+from service.http.middleware.key_failures import KeyFailures
+from tests.fakes import ManualClock
+
+
+def fails(failures: KeyFailures, address: str | None) -> bool:
+    """Record a wrong key, and return whether it was one too many."""
+    try:
+        failures.record({"type": "http", "client": None if address is None else (address, 1)})
+    except RateLimited:
+        return True
+    return False
+
+
+def test_addresses_are_counted_apart() -> None:
+    failures = KeyFailures(1, ManualClock().monotonic)
+    assert [fails(failures, address) for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1")] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("", None, True),
+    ],
+)
+def test_an_ipv6_network_counts_as_one_address(first: str, second: str | None, same: bool) -> None:
+    failures = KeyFailures(1, ManualClock().monotonic)
+    assert not fails(failures, first)
+    assert fails(failures, second) is same
+
+
+def test_the_number_of_counted_addresses_is_bounded_and_the_oldest_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(key_failures, "MAX_ADDRESSES", 2)
+    failures = KeyFailures(1, ManualClock().monotonic)
+    for number in range(3):
+        assert not fails(failures, f"192.0.2.{number}")
+    assert fails(failures, "192.0.2.2")
+    assert not fails(failures, "192.0.2.0")
+
+
+def test_an_address_is_logged_once_in_a_window(caplog: pytest.LogCaptureFixture) -> None:
+    failures = KeyFailures(1, ManualClock().monotonic)
+    for _ in range(5):
+        fails(failures, "192.0.2.1")
+    (line,) = caplog.records
+    assert (line.message, line.levelno) == ("many wrong API keys", logging.WARNING)
+    assert line.__dict__["address"] == "192.0.2.1"
