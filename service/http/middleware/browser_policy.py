@@ -21,7 +21,7 @@ MAX_KNOWN_HOSTS = 64
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 PREFLIGHT_SECONDS = 600
 #: Headers of a response that a page of an allowed origin may read, beside those that any page may.
-EXPOSED = b"Allow, Location, Retry-After, Unroll-Replayed, X-Request-Id"
+EXPOSED = b"Allow, Location, RateLimit, RateLimit-Policy, Retry-After, Unroll-Replayed, X-Request-Id"
 PREFLIGHT_HEADERS: Final[ResponseHeaders] = (
     (b"access-control-allow-methods", b"GET, POST, PATCH, DELETE"),
     (
