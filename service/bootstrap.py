@@ -304,9 +304,9 @@ def _request_settings(settings: Settings) -> RequestSettings:
         settings.request_timeout_seconds,
         settings.api_keys,
         settings.access_log,
-        browser,
-        settings.public_operations,
-        settings.max_wrong_keys,
+        browser=browser,
+        public_operations=settings.public_operations,
+        max_wrong_keys=settings.max_wrong_keys,
     )
 
 

@@ -24,7 +24,7 @@ async def respond(
     if isinstance(error, ClientDisconnect) or (isinstance(error, asyncio.CancelledError) and body.client_gone):
         response.status = CLIENT_GONE
         return
-    domain_error = _to_domain(error, response.request_id)
+    domain_error = _to_domain(error, scope, response.request_id)
     if response.status:
         return
     if draining:
@@ -32,11 +32,12 @@ async def respond(
     await errors.error_response(domain_error, scope)(scope, body.receive, response.send)
 
 
-def _to_domain(error: BaseException, request_id: bytes) -> UnrollError:
+def _to_domain(error: BaseException, scope: Scope, request_id: bytes) -> UnrollError:
     if isinstance(error, UnrollError):
         return error
     if isinstance(error, asyncio.CancelledError):
         # A worker that stops cancels the request wherever it is, so it is not known what took effect.
         return ShuttingDown("this worker had to stop before the request was done", applied="unknown")
-    log.error("request crashed", extra={"request_id": request_id.decode()}, exc_info=error)
+    request = {"request_id": request_id.decode(), "tenant": scope["state"].get("tenant")}
+    log.error("request crashed", extra=request, exc_info=error)
     return InternalError("something failed here; the log tells why under this request's id")
