@@ -58,7 +58,7 @@ class BrowserPolicy:
     def check(self, scope: Scope, headers: Headers) -> None:
         """Check a request or the handshake of a WebSocket. Raises NotAllowed."""
         host = headers.get(b"host")
-        if self._checks_host and host not in self._known_hosts:
+        if self._checks_host and (host not in self._known_hosts or len(headers) < len(scope["headers"])):
             self._check_host(scope, host)
         if self._settings.same_origin and (b"origin" in headers or b"sec-fetch-site" in headers):
             self._check_origin(scope, headers)
@@ -83,6 +83,8 @@ class BrowserPolicy:
         server = scope.get("server")
         if not self._settings.hosts and not (server and is_loopback(server[0])):
             return
+        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise NotAllowed("the header Host is there more than once: expected it once", param="Host")
         authority = None if host is None else parse_authority(host)
         if authority is None or not (is_loopback(authority.host) or matches(authority.host, self._settings.hosts)):
             raise NotAllowed(f"the header Host is {_excerpt(host)}: expected {self._expected_hosts()}", param="Host")
@@ -96,7 +98,7 @@ class BrowserPolicy:
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         origin = headers.get(b"origin")
         if origin is None:
-            if headers[b"sec-fetch-site"] == b"cross-site" and not _is_navigation(scope, headers):
+            if headers[b"sec-fetch-site"].lower() == b"cross-site" and not _is_navigation(scope, headers):
                 raise NotAllowed(
                     "the header Sec-Fetch-Site is 'cross-site': expected no page of another site, as this service "
                     "requires no API key",

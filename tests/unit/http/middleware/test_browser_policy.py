@@ -17,12 +17,16 @@ def allowed(
 ) -> bool:
     """Whether a request, which is a GET of /v1/models unless told, is allowed."""
     try:
-        BrowserPolicy(settings).check(
-            {"type": "http", "method": "GET", "path": "/v1/models", "server": server} | scope, headers
-        )
+        BrowserPolicy(settings).check(request(headers, server=server, **scope), headers)
     except NotAllowed:
         return False
     return True
+
+
+def request(known: dict[bytes, bytes], **scope: Any) -> dict[str, Any]:
+    """The scope of a GET of /v1/models on a loopback address, unless told."""
+    usual = {"type": "http", "method": "GET", "path": "/v1/models", "server": ("127.0.0.1", 8000)}
+    return usual | {"headers": list(known.items())} | scope
 
 
 # Hosts.
@@ -76,17 +80,31 @@ def test_an_asterisk_accepts_any_name() -> None:
 
 
 def test_a_refusal_names_the_host_and_what_was_expected() -> None:
-    scope = {"type": "http", "method": "GET", "path": "/v1", "server": ("127.0.0.1", 8000)}
+    headers = {b"host": b"evil.example:80"}
     with pytest.raises(NotAllowed, match=r"'evil\.example:80': expected .*localhost.*UNROLL_ALLOWED_HOSTS") as refused:
-        BrowserPolicy(LOCAL).check(scope, {b"host": b"evil.example:80"})
+        BrowserPolicy(LOCAL).check(request(headers), headers)
     assert (refused.value.param, refused.value.code) == ("Host", "not_allowed")
+
+
+@pytest.mark.parametrize("hosts", [(b"evil.example", b"localhost"), (b"localhost", b"localhost")])
+def test_a_host_that_is_there_twice_is_refused_also_if_its_last_value_is_known(hosts: tuple[bytes, bytes]) -> None:
+    policy = BrowserPolicy(LOCAL)
+    headers = {b"host": b"localhost"}
+    policy.check(request(headers), headers)
+    with pytest.raises(NotAllowed, match="more than once"):
+        policy.check(request(headers, headers=[(b"host", host) for host in hosts]), headers)
+
+
+def test_another_header_may_be_there_twice() -> None:
+    headers = {b"host": b"localhost", b"x": b"2"}
+    BrowserPolicy(LOCAL).check(request(headers, headers=[(b"x", b"1"), *headers.items()]), headers)
 
 
 def test_only_so_many_accepted_names_are_remembered() -> None:
     policy = BrowserPolicy(LOCAL)
-    scope = {"type": "http", "method": "GET", "path": "/v1", "server": ("127.0.0.1", 8000)}
     for port in range(MAX_KNOWN_HOSTS * 2):
-        policy.check(scope, {b"host": b"localhost:%d" % port})
+        headers = {b"host": b"localhost:%d" % port}
+        policy.check(request(headers), headers)
     assert len(policy._known_hosts) == MAX_KNOWN_HOSTS
 
 
