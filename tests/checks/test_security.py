@@ -8,7 +8,9 @@ from service.settings import Settings, variable
 from tests.checks.places import ROOT
 
 DOCUMENT = (ROOT / "docs" / "security.md").read_text("utf-8")
-SETTINGS = {variable(name): field.default for name, field in Settings.model_fields.items()}
+SETTINGS = {
+    variable(name): field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()
+}
 #: Setting and default of each row of the table of bounds.
 BOUNDS = re.findall(r"^\| [^|]+ \| [^|]+ \| `(UNROLL_\w+)` \| ([^|]+) \| [^|]+ \|$", DOCUMENT, re.MULTILINE)
 
