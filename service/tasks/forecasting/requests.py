@@ -73,6 +73,12 @@ def read_request(
     values = _read_values(series, state, preprocessor, max_rows)
     times = read_times(series, state, preprocessor)
     rows = regularize_rows(values, times, state, preprocessor, max_rows)
+    if config.calendar and rows.last_time is None:
+        raise InvalidRequest(
+            "input.timestamps is missing: expected rows with times, since the model reads the calendar "
+            f"({', '.join(config.calendar)}) and the time of this session's last row is unknown",
+            param="input.timestamps",
+        )
     flat = len(config.features) == 1 if series.values is None else series.flat
     return ForecastRequest(rows, _read_known(series, horizon, preprocessor), horizon, flat, options)
 

@@ -294,6 +294,14 @@ def test_a_wrong_file_is_refused_by_name_and_makes_no_session(
     assert error["param"] == param
 
 
+def test_a_stream_without_the_time_of_its_last_row_forecasts_after_a_row_with_a_time(http: httpx.Client) -> None:
+    session = imported(http, with_tensors(export(http, opened(http, "sensor", 2)), time=None))
+    error = refusal(post(http, f"/v1/sessions/{session}/predict", {}), 422, "invalid_request", "last row is unknown")
+    assert error["param"] == "input.timestamps"
+    assert advance(http, session, "sensor", 2)["step"] == 3
+    answered(post(http, f"/v1/sessions/{session}/predict", {}))
+
+
 def test_a_wrong_file_does_not_use_up_its_key(http: httpx.Client) -> None:
     content = export(http, new_session(http, "lstm"))
     refusal(bring(http, content[:-1], key="later right"), 422, "invalid_request")

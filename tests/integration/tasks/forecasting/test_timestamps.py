@@ -1,5 +1,6 @@
 """Timestamps of rows, and the missing rows of regular series."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,14 @@ def test_a_row_before_the_last_one_is_refused(tmp_path: Path) -> None:
     state = model.run(Predict(SeriesInput(rows_of(1.0), timestamps=(START,)))).state
     earlier = SeriesInput(rows_of(1.0), timestamps=(START - HALF_HOUR,))
     assert "expected a time after 2025-06-22T22:30:00Z" in refusal(model, earlier, state)
+
+
+def test_a_forecast_needs_the_time_of_the_last_row_if_the_model_reads_the_calendar(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"])
+    codec = model.task.state_codec
+    stream = codec.from_bytes(model.run(Predict(SeriesInput(rows_of(1.0), timestamps=(START,)))).state)
+    state = codec.to_bytes(replace(stream, time=None))
+    assert "the time of this session's last row is unknown" in refusal(model, None, state)
+    later = SeriesInput(rows_of(2.0), timestamps=(START + HALF_HOUR,))
+    state = model.run(Predict(later), state).state
+    assert model.run(Predict(None), state).timesteps == 0

@@ -1,9 +1,11 @@
 """Small models of every task and cell, each with the state of a session and its file."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from service.domain.errors import InvalidRequest
 from service.domain.operations import Operation, Outcome, Predict, SeriesInput, TextInput
 from service.domain.rfc3339 import parse_rfc3339
 from service.engine.loaded_models import LoadedModel
@@ -69,7 +71,12 @@ def make_step(loaded: LoadedModel, count: int = 1, start: int = 0) -> Predict:
 
 
 def assert_continues(model: Model, state: bytes) -> None:
-    """Assert that two steps from a state have outputs of finite numbers and states that can be stored."""
+    """Assert that a prediction and two steps from a state have outputs of finite numbers and states to store.
+
+    A prediction without input may be refused, for example before the first row of a stream.
+    """
+    with contextlib.suppress(InvalidRequest):
+        json.dumps(run(model.loaded, Predict(None), state).output, allow_nan=False)
     for number in range(2):
         outcome = run(model.loaded, make_step(model.loaded, 2, 4 + 2 * number), state)
         json.dumps(outcome.output, allow_nan=False)
