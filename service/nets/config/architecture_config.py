@@ -2,10 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import RnnConfig, StateEntry, StrictModel, Violation
+from service.nets.config.sections import MAX_LAYERS, RnnConfig, StateEntry, StrictModel, Violation
 
 
 class ArchitectureConfig(StrictModel):
@@ -19,7 +21,7 @@ class ArchitectureConfig(StrictModel):
     architecture: str
     dtype: DType = "float32"
     #: Stated, although it follows from the sizes: a changed layout must be noticed, since stored sessions outlive it.
-    state: list[StateEntry] | None = None
+    state: Annotated[list[StateEntry], Field(max_length=4 * MAX_LAYERS + 8)] | None = None
 
     @property
     def companion_files(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sections import HeadConfig, HeadLayerConfig, RnnConfig, Violation
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
+Names = Annotated[list[Name], Field(max_length=4096)]
 Decoding = Literal["direct", "autoregressive"]
 Distribution = Literal["point", "gaussian", "student_t", "quantiles"]
 Calendar = Literal["hour_of_day", "day_of_week", "day_of_year"]
@@ -29,16 +30,16 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
 
     task: Literal["forecasting"]
     architecture: Literal["forecaster"]
-    features: Annotated[list[Name], Field(min_length=1, max_length=4096)]
-    target: Annotated[list[Name], Field(min_length=1)]
-    known: list[Name] = Field(default=[])
-    static: list[Name] = Field(default=[])
-    calendar: list[Calendar] = Field(default=[])
+    features: Annotated[Names, Field(min_length=1)]
+    target: Annotated[Names, Field(min_length=1)]
+    known: Names = Field(default=[])
+    static: Names = Field(default=[])
+    calendar: Annotated[list[Calendar], Field(max_length=16)] = Field(default=[])
     frequency: str | None = None
     horizon: Annotated[int, Field(ge=1, le=65536)]
     decoding: Decoding = "direct"
     distribution: Distribution
-    quantiles: list[float] = Field(default=[])
+    quantiles: Annotated[list[float], Field(max_length=1024)] = Field(default=[])
     missing_indicator: bool = False
     season: Annotated[int, Field(ge=0, le=65536)] = 0
     context: HeadLayerConfig | None = None
@@ -115,7 +116,7 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
             if len(set(names)) != len(names):
                 yield field, names, "each name once"
             elif foreign := [name for name in names if name not in self.features]:
-                yield field, foreign[0], f"only names of features ({', '.join(self.features)})"
+                yield field, foreign[0], f"only names of features ({', '.join(self.features)[:200]})"
             elif names != [name for name in self.features if name in names]:
                 yield field, names, "the order of features"
         yield from self._role_violations()

@@ -11,26 +11,30 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from service.domain.errors import ModelFolderError
+from service.domain.files import read_file
 from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.bounded_json import parse_json
 from service.nets.config.sections import Violation
+
+#: Enough for a forecaster of thousands of features.
+MAX_CONFIG_BYTES = 2**20
+#: Violations, and characters of a value, that an error message shows.
+MAX_VIOLATIONS = 20
+MAX_SHOWN = 200
 
 ConfigT = TypeVar("ConfigT", bound=ArchitectureConfig)
 
 
 def read_config_bytes(folder: Path) -> bytes:
     """Return the bytes of `folder`/config.json. Raises ModelFolderError."""
-    path = folder / "config.json"
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected the network's config") from error
+    return read_file(folder / "config.json", MAX_CONFIG_BYTES, "the network's config")
 
 
 def read_json(content: bytes, place: str) -> dict[str, Any]:
     """Parse a JSON object, unchecked. Raises ModelFolderError."""
     try:
-        raw = json.loads(content, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        raw = parse_json(content)
+    except ValueError as error:
         raise ModelFolderError(f"{place}: found no readable JSON ({error}), expected one object") from error
     if not isinstance(raw, dict):
         raise ModelFolderError(f"{place}: found {quote(raw)}, expected a JSON object")
@@ -59,15 +63,24 @@ def with_state(config_class: type[ArchitectureConfig], raw: dict[str, Any], plac
 
 
 def config_error(place: str, violations: list[Violation]) -> ModelFolderError:
-    """Return the error of a config.json with these violations."""
-    parts = [f"{field}: found {value}, expected {expected}" for field, value, expected in violations]
+    """Return the error of a config.json with these violations; of many, the message has the first ones."""
+    parts = [
+        f"{field[:MAX_SHOWN]}: found {shorten(str(value))}, expected {expected}"
+        for field, value, expected in violations[:MAX_VIOLATIONS]
+    ]
+    if further := len(violations) - len(parts):
+        parts.append(f"and {further} more")
     return ModelFolderError(f"{place}: {'; '.join(parts)}")
 
 
 def quote(value: object) -> str:
     """Return a value of a config.json as error messages show it."""
-    text = value if value == "nothing" else json.dumps(value, default=repr)
-    return str(text) if len(str(text)) <= 200 else f"{str(text)[:200]}..."
+    return "nothing" if value == "nothing" else shorten(json.dumps(value, default=repr))
+
+
+def shorten(text: str) -> str:
+    """Return the beginning of a text that error messages show."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _validated(config_class: type[ConfigT], raw: dict[str, Any], place: str) -> ConfigT:
@@ -92,12 +105,3 @@ def _violation(detail: Any, schema: type[BaseModel]) -> Violation:  # noqa: ANN4
     if kind == "value_error":
         return field, value, str(detail["ctx"]["error"])
     return field, value, detail["msg"].removeprefix("Input should be ").removeprefix("Input should ")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build a JSON object, and refuse a key that occurs twice."""
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the field {next(name for name in names if names.count(name) > 1)!r} stands twice")
-    return unique

@@ -9,6 +9,8 @@ from service.nets.config.rnn_spec import Cell, Connection, DType, RnnSpec
 
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Activation = Literal["none", "tanh", "relu", "sigmoid", "gelu"]
+#: Recurrent layers, and linear layers behind them.
+MAX_LAYERS = 256
 ROLES = ("unknown", "begin", "end", "pad")
 #: A field, its value, and what was expected.
 Violation: TypeAlias = tuple[str, object, str]
@@ -30,8 +32,8 @@ class HeadLayerConfig(StrictModel):
 class StateEntry(StrictModel):
     """One tensor that a session stores; the shape is without the batch."""
 
-    name: str
-    shape: list[int]
+    name: Annotated[str, Field(max_length=256)]
+    shape: Annotated[list[int], Field(max_length=16)]
     dtype: DType
 
 
@@ -44,7 +46,7 @@ def _hidden_size(value: object) -> int | list[int]:
 
 def _known_roles(tokens: dict[str, str]) -> dict[str, str]:
     if unknown := sorted(tokens.keys() - set(ROLES)):
-        raise ValueError(f"only the roles {', '.join(ROLES)}, not {', '.join(unknown)}")
+        raise ValueError(f"only the roles {', '.join(ROLES)}, not {', '.join(unknown)[:200]}")
     return tokens
 
 
@@ -56,7 +58,7 @@ class RnnConfig(StrictModel):
     """Recurrent layers."""
 
     cell: Cell
-    num_layers: Annotated[int, Field(ge=1, le=256)]
+    num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)]
     input_size: Size
     hidden_size: Annotated[int | list[int], PlainValidator(_hidden_size)]
     proj_size: Annotated[int, Field(ge=0, le=2**24)] = 0
@@ -115,7 +117,7 @@ class HeadConfig(RnnConfig):
     """Recurrent layers with linear layers before and after them. The features are the output of the last layer."""
 
     input_projection: bool = False
-    head: list[HeadLayerConfig] = Field(default=[])
+    head: Annotated[list[HeadLayerConfig], Field(max_length=MAX_LAYERS)] = Field(default=[])
     output_residual: bool = False
 
     @property

@@ -1,0 +1,76 @@
+"""Strict parsing of JSON that others wrote: bounded depth and numbers, no duplicate fields, no NaN."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+#: Deeper than any file of a model folder.
+MAX_DEPTH = 32
+#: Digits of an integer. Python converts more of them in quadratic time, and refuses more than 4,300.
+MAX_DIGITS = 100
+
+
+def parse_json(content: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a JSON document. Raises ValueError, whose message says what is wrong.
+
+    The number of elements is bounded by the number of bytes, which callers bound.
+    """
+    try:
+        text = content.decode(json.detect_encoding(content))
+        value = json.loads(
+            text.removeprefix("\ufeff"), object_pairs_hook=_unique, parse_int=_integer, parse_constant=_no_constant
+        )
+    except RecursionError as error:
+        raise ValueError(f"more than {MAX_DEPTH} levels") from error
+    if "\\" in text:
+        _require_whole_characters(value)
+    _require_depth(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object, and refuse a key that occurs twice."""
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the field {name[:80]!r} stands twice")
+            seen.add(name)
+    return unique
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"the number {digits[:20]}... is out of range")
+    return int(digits)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _require_whole_characters(value: object) -> None:
+    """Raise ValueError for half of a surrogate pair, which no UTF-8 text can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a text holds half of a surrogate pair") from error
+
+
+def _require_depth(value: object) -> None:
+    """Raise ValueError for a value with more than MAX_DEPTH levels."""
+    levels = [iter([value])]
+    while levels:
+        for item in levels[-1]:
+            if isinstance(item, dict | list):
+                levels.append(_items(item))
+                break
+        else:
+            levels.pop()
+        if len(levels) > MAX_DEPTH + 1:
+            raise ValueError(f"more than {MAX_DEPTH} levels")
+
+
+def _items(value: dict[str, Any] | list[Any]) -> Iterator[Any]:
+    return iter(value.values() if isinstance(value, dict) else value)
