@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from service.domain.errors import InvalidRequest
 from service.domain.models import ModelVersion
 from service.engine.loaded_models import ModelRegistry
-from service.model_folder.safetensors_io import TensorFile, TensorFileError, parse_tensor_file, tensor_file
+from service.model_folder.safetensors_header import TensorFileError
+from service.model_folder.safetensors_io import TensorFile, parse_tensor_file, tensor_file
 from service.tasks.imported_tensors import ImportedTensors
 
 #: Enough for the names of a thousand tensors. A longer header takes long to parse, and no state needs it.

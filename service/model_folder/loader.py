@@ -8,6 +8,7 @@ broken weights from the rounding of a reduced dtype.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,12 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from service.domain.errors import ModelFolderError
+from service.domain.files import read_file
 from service.domain.operations import ComputeDtype, Device, Json
 from service.model_folder.folder_spec import FolderSpec
 from service.model_folder.golden.comparison import Replay
 from service.model_folder.golden.replay import replay_golden
+from service.model_folder.memory import require_memory
 from service.model_folder.model_card import read_card
-from service.model_folder.safetensors_io import StoredTensor, read_tensor_file
+from service.model_folder.safetensors_header import TensorEntry
+from service.model_folder.safetensors_io import StoredTensor, open_tensor_file
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.loader import read_config_bytes
 from service.nets.device import require_device, wrap_for_device
@@ -29,6 +33,8 @@ from service.nets.network_spec import ConfigT, NetworkSpec, NetworkT, parse_conf
 
 #: Files that belong to the fingerprint of any folder that has them, before those that its configuration names.
 PREPROCESSING = ("tokenizer.json", "preprocessor.json")
+MAX_PREPROCESSING_BYTES = 2**27
+FLOAT_BYTES = 4
 STORED = ("F32", "F16", "BF16")
 SpecT = TypeVar("SpecT", bound=FolderSpec[Any, Any, Any])
 
@@ -72,16 +78,15 @@ def read_checkpoint(
         raise ModelFolderError(f"{folder}: found no folder, expected one with config.json and model.safetensors")
     raw = read_config_bytes(folder)
     spec, config = parse_config(raw, str(folder / "config.json"), specs)
-    path = folder / "model.safetensors"
-    stored = read_tensor_file(path).tensors
-    weights = _weights(expected_shapes(spec, config), path, stored)
+    stored, weights = _read_weights(folder / "model.safetensors", _expected_shapes(spec, config, folder))
     description, metrics = read_card(folder)
     companions = spec.read_companions(folder, config)
     network = assemble(spec, config, weights, config.dtype, device)
-    golden = replay_golden(folder, spec, network, companions)
+    parameters = sum(weight.numel() for weight in weights.values())
+    golden = replay_golden(folder, spec, network, companions, parameters=parameters)
     if dtype is not None and dtype != config.dtype:
         network = assemble(spec, config, weights, dtype, device)
-        golden = replay_golden(folder, spec, network, companions, reduced=dtype)
+        golden = replay_golden(folder, spec, network, companions, parameters=parameters, reduced=dtype)
     return Checkpoint(
         path=folder,
         spec=spec,
@@ -90,7 +95,7 @@ def read_checkpoint(
         companions=companions,
         dtype=dtype or config.dtype,
         fingerprint=_fingerprint(folder, raw, stored, config),
-        parameters=sum(weight.numel() for weight in weights.values()),
+        parameters=parameters,
         description=description,
         metrics=metrics,
         golden=golden,
@@ -115,6 +120,16 @@ def assemble(
     return network
 
 
+def _expected_shapes(spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT, folder: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        return expected_shapes(spec, config)
+    except (RuntimeError, ArithmeticError, ValueError, TypeError) as error:  # as torch raises for huge sizes
+        reason = str(error).splitlines()[0][:200]
+        raise ModelFolderError(
+            f"{folder / 'config.json'}: found sizes that no network can have ({reason}), expected smaller ones"
+        ) from error
+
+
 def expected_shapes(spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of the tensors of model.safetensors."""
     return {name: tuple(tensor.shape) for name, tensor in _empty(spec, config).state_dict().items()}
@@ -126,8 +141,22 @@ def _empty(spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT) -> NetworkT:
         return spec.make_network(config).eval().requires_grad_(False)
 
 
-def _weights(shapes: dict[str, tuple[int, ...]], path: Path, stored: dict[str, StoredTensor]) -> dict[str, Tensor]:
-    """Return the stored weights as float32 after all of them were checked. Raises ModelFolderError."""
+def _read_weights(path: Path, shapes: dict[str, tuple[int, ...]]) -> tuple[dict[str, StoredTensor], dict[str, Tensor]]:
+    """Return the tensors of a file as stored, and as float32. All are checked before one is read.
+
+    Raises ModelFolderError.
+    """
+    with open_tensor_file(path) as file:
+        _check_entries(path, shapes, file.header.entries)
+        # The stored tensors, the same as float32, and their packed copies.
+        parameters = sum(map(prod, shapes.values()))
+        require_memory(path, file.data_bytes + 2 * FLOAT_BYTES * parameters)
+        stored = file.read().tensors
+    return stored, {name: _finite(path, name, stored[name].tensor()).float() for name in shapes}
+
+
+def _check_entries(path: Path, shapes: dict[str, tuple[int, ...]], stored: dict[str, TensorEntry]) -> None:
+    """Check names, shapes and dtypes of the tensors of a file. Raises ModelFolderError."""
     if missing := [name for name in shapes if name not in stored]:
         expected = f"{missing[0]} of shape {[*shapes[missing[0]]]}"
         raise ModelFolderError(f"{path}: {_abbreviate(missing)}: found no such tensor, expected {expected}")
@@ -138,10 +167,9 @@ def _weights(shapes: dict[str, tuple[int, ...]], path: Path, stored: dict[str, S
         )
     for name, shape in shapes.items():
         _check(path, name, stored[name], shape)
-    return {name: _finite(path, name, stored[name].tensor()).float() for name in shapes}
 
 
-def _check(path: Path, name: str, stored: StoredTensor, shape: tuple[int, ...]) -> None:
+def _check(path: Path, name: str, stored: TensorEntry, shape: tuple[int, ...]) -> None:
     if stored.shape != shape:
         raise ModelFolderError(f"{path}: {name}: found shape {[*stored.shape]}, expected {[*shape]}")
     if stored.dtype not in STORED:
@@ -175,5 +203,5 @@ def _fingerprint(folder: Path, raw: bytes, stored: dict[str, StoredTensor], conf
         add(f"{name} {tensor.dtype} {[*tensor.shape]}", tensor.data)
     for name in dict.fromkeys((*PREPROCESSING, *config.companion_files)):
         if (folder / name).is_file():
-            add(name, (folder / name).read_bytes())
+            add(name, read_file(folder / name, MAX_PREPROCESSING_BYTES, "a file that the fingerprint covers"))
     return digest.hexdigest()

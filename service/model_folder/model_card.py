@@ -2,11 +2,30 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from service.domain.errors import ModelFolderError
+from service.domain.files import read_file
 from service.domain.operations import Json
+from service.nets.config.bounded_json import parse_json
+
+MAX_CARD_BYTES = 2**22
+MAX_FRONT_MATTER = 2**16
+#: Levels of nested lists and mappings, and tokens of all, in the front matter.
+MAX_DEPTH = 16
+MAX_TOKENS = 10_000
+#: Characters of a value that an error message shows.
+MAX_SHOWN = 200
+
+_OPENING = (
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 
 
 def read_card(folder: Path) -> tuple[str, dict[str, Json]]:
@@ -15,38 +34,80 @@ def read_card(folder: Path) -> tuple[str, dict[str, Json]]:
     if not path.exists():
         return "", {}
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_file(path, MAX_CARD_BYTES, "a model card in UTF-8").decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
         raise ModelFolderError(f"{path}: cannot be read: {error}; expected a model card in UTF-8") from error
     if not lines or lines[0].rstrip() != "---":
         return "", {}
     front = _front_matter(path, [line.rstrip() for line in lines])
     description, metrics = front.get("description", ""), front.get("metrics", {})
     if not isinstance(description, str):
-        raise ModelFolderError(f"{path}: front matter description: found {description!r}, expected a text")
+        raise ModelFolderError(f"{path}: front matter description: found {_shown(description)}, expected a text")
     if not isinstance(metrics, dict):
-        raise ModelFolderError(f"{path}: front matter metrics: found {metrics!r}, expected names with values")
-    return description.strip(), _as_json(path, metrics)
+        raise ModelFolderError(f"{path}: front matter metrics: found {_shown(metrics)}, expected names with values")
+    return _encodable(path, "description", description.strip()), _as_json(path, metrics)
 
 
 def _front_matter(path: Path, lines: list[str]) -> dict[str, object]:
     if "---" not in lines[1:]:
         raise ModelFolderError(f"{path}: front matter: found no closing line ---, expected one")
+    text = "\n".join(lines[1 : lines.index("---", 1)])
+    if len(text) > MAX_FRONT_MATTER:
+        raise ModelFolderError(
+            f"{path}: front matter: found {len(text)} characters, expected at most {MAX_FRONT_MATTER}"
+        )
     try:
-        front = yaml.safe_load("\n".join(lines[1 : lines.index("---", 1)]))
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
+        _check_tokens(text)
+        front = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError, TypeError) as error:
+        # PyYAML lets pass what the constructors of numbers and dates raise.
+        reason = " ".join(str(error).split())[:MAX_SHOWN]
         raise ModelFolderError(f"{path}: front matter: found broken YAML ({reason}), expected key: value") from error
     if front is not None and not isinstance(front, dict):
-        raise ModelFolderError(f"{path}: front matter: found {front!r}, expected key: value")
+        raise ModelFolderError(f"{path}: front matter: found {_shown(front)}, expected key: value")
     return front or {}
+
+
+def _check_tokens(text: str) -> None:
+    """Raise ValueError for aliases, with which a short text can be an endless value, and for too much of anything."""
+    depth = 0
+    for count, token in enumerate(yaml.scan(text, yaml.SafeLoader)):
+        if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
+            raise ValueError("anchors and aliases, which are not read")
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} levels")
+        if count > MAX_TOKENS:
+            raise ValueError(f"more than {MAX_TOKENS} tokens")
 
 
 def _as_json(path: Path, metrics: dict[str, object]) -> dict[str, Json]:
     try:
-        values: dict[str, Json] = json.loads(json.dumps(metrics, allow_nan=False))
+        text = json.dumps(metrics, allow_nan=False, ensure_ascii=False)
+        values: dict[str, Json] = parse_json(_encodable(path, "metrics", text).encode())
     except (TypeError, ValueError) as error:
         raise ModelFolderError(
-            f"{path}: front matter metrics: found {metrics!r} ({error}), expected numbers, texts, lists and mappings"
+            f"{path}: front matter metrics: found {_shown(metrics)} ({error}), expected numbers, texts, lists and "
+            "mappings"
         ) from error
     return values
+
+
+def _encodable(path: Path, field: str, text: str) -> str:
+    """Return a text that answers can hold. Raises ModelFolderError for half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ModelFolderError(
+            f"{path}: front matter {field}: found half of a surrogate pair, expected whole characters"
+        ) from error
+    return text
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - any YAML value
+    """Return the beginning of a value as error messages show it."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -4,30 +4,33 @@ A file is read once and whole, so that the hashed bytes are the served ones. It 
 mapped file that shrinks ends the process.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import torch
-from safetensors import SafetensorError, deserialize
 from safetensors.torch import save
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
+from service.domain.files import changed, file_size, open_file, unreadable
+from service.model_folder.safetensors_header import (
+    DTYPES,
+    TensorEntry,
+    TensorFileError,
+    TensorHeader,
+    header_size,
+    parse_header,
+)
 
-DTYPES: dict[str, torch.dtype] = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "I16": torch.int16,
-    "I32": torch.int32,
-    "I64": torch.int64,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-}
+if TYPE_CHECKING:
+    import io
+
+EXPECTED = "a safetensors file"
+#: The bytes by which other kinds of files are recognised.
+MAGIC_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +60,73 @@ class TensorFile:
     metadata: dict[str, str]
 
 
-class TensorFileError(Exception):
-    """Raised for bytes that are no safetensors file; the message says what they are."""
+@dataclass(frozen=True, slots=True)
+class OpenTensorFile:
+    """A file whose header was read and checked against its size. No memory was allocated for its tensors yet."""
+
+    path: Path
+    header: TensorHeader
+    file: BinaryIO
+
+    @property
+    def data_bytes(self) -> int:
+        """The size of all tensors."""
+        return sum(entry.end - entry.begin for entry in self.header.entries.values())
+
+    def read(self) -> TensorFile:
+        """Read all tensors, each into memory of its own. Raises ModelFolderError."""
+        tensors = {
+            name: StoredTensor(entry.dtype, entry.shape, self._read_data(entry))
+            for name, entry in self.header.entries.items()
+        }
+        return TensorFile(tensors, self.header.metadata)
+
+    def _read_data(self, entry: TensorEntry) -> bytearray:
+        data = bytearray(entry.end - entry.begin)
+        try:
+            self.file.seek(self.header.size + entry.begin)
+            count = cast("io.BufferedReader", self.file).readinto(data)
+        except OSError as error:
+            raise unreadable(self.path, error, EXPECTED) from error
+        if count != len(data):
+            raise changed(self.path)
+        return data
+
+
+@contextmanager
+def open_tensor_file(path: Path) -> Iterator[OpenTensorFile]:
+    """Open a safetensors file and read its header. Raises ModelFolderError, which says what another file is."""
+    with open_file(path, EXPECTED) as file:
+        size = file_size(file)
+        try:
+            magic = file.read(MAGIC_BYTES)
+            with _described(magic):
+                length = header_size(magic, size)
+                file.seek(0)
+                header = parse_header(file.read(length), size)
+        except OSError as error:
+            raise unreadable(path, error, EXPECTED) from error
+        except TensorFileError as error:
+            raise ModelFolderError(f"{path}: {error}") from error
+        yield OpenTensorFile(path, header, file)
 
 
 def read_tensor_file(path: Path) -> TensorFile:
     """Read a safetensors file. Raises ModelFolderError, which says what another file is."""
-    try:
-        return parse_tensor_file(path.read_bytes())
-    except OSError as error:
-        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a safetensors file") from error
-    except TensorFileError as error:
-        raise ModelFolderError(f"{path}: {error}") from error
+    with open_tensor_file(path) as file:
+        return file.read()
 
 
 def parse_tensor_file(content: bytes) -> TensorFile:
     """Parse the bytes of a safetensors file. Raises TensorFileError."""
-    try:
-        entries = deserialize(content)  # type: ignore[no-untyped-call]
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    except (SafetensorError, ValueError) as error:
-        # The library's message quotes the content, which can be long.
-        raise TensorFileError(f"found {_nature(content)} ({str(error)[:200]}), expected a safetensors file") from error
-    tensors = {name: StoredTensor(entry["dtype"], tuple(entry["shape"]), entry["data"]) for name, entry in entries}
-    for name, stored in tensors.items():
-        if stored.dtype not in DTYPES:
-            raise TensorFileError(f"{name[:80]}: found dtype {stored.dtype}, expected one of {', '.join(DTYPES)}")
-    return TensorFile(tensors, header.get("__metadata__") or {})
+    with _described(content[:MAGIC_BYTES]):
+        size = header_size(content, len(content))
+        header = parse_header(content[:size], len(content))
+    tensors = {
+        name: StoredTensor(entry.dtype, entry.shape, bytearray(content[size + entry.begin : size + entry.end]))
+        for name, entry in header.entries.items()
+    }
+    return TensorFile(tensors, header.metadata)
 
 
 def write_tensor_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -97,11 +140,22 @@ def tensor_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | Non
     return save(plain, dict(metadata) if metadata else None)
 
 
-def _nature(content: bytes) -> str:
-    if not content:
+@contextmanager
+def _described(magic: bytes) -> Iterator[None]:
+    """Raise TensorFileError with the kind of file that starts with `magic`, for a ValueError of the block."""
+    try:
+        yield
+    except ValueError as error:
+        # A message can quote the content, which can be long.
+        reason = str(error)[:200]
+        raise TensorFileError(f"found {_nature(magic)} ({reason}), expected {EXPECTED}") from error
+
+
+def _nature(magic: bytes) -> str:
+    if not magic:
         return "an empty file"
-    if content[:1] == b"\x80" or content[:2] == b"PK":
+    if magic[:1] == b"\x80" or magic[:2] == b"PK":
         return "a pickle as torch.save writes it, which a server never opens (`unroll pack` converts it)"
-    if content.startswith(b"version https://git-lfs"):
+    if magic.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself (`git lfs pull` fetches it)"
     return "a truncated or damaged file"

@@ -172,5 +172,7 @@ def read_tolerance(path: Path, file: TensorFile) -> float:
     except ValueError:
         tolerance = math.nan
     if not 0 < tolerance <= 1:
-        raise ModelFolderError(f"{path}: metadata tolerance: found {stated!r}, expected a number above 0 and up to 1")
+        raise ModelFolderError(
+            f"{path}: metadata tolerance: found {stated[:80]!r}, expected a number above 0 and up to 1"
+        )
     return tolerance

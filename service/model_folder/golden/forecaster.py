@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
+from service.domain.rfc3339 import BEGIN, END
 from service.model_folder.golden.comparison import Replay, Tolerance, check_names, check_shapes, compare, unstack
 from service.nets.forecast_inputs.preprocessor import Preprocessor
 from service.nets.layers.rnn_stack import State
@@ -49,7 +50,20 @@ def _split_inputs(path: Path, tensors: dict[str, Tensor], network: Forecaster) -
     rows, times, _ = values.shape
     shapes = {"inputs.timestamps": (rows, times), "inputs.future": (rows, config.steps, len(config.known))}
     check_shapes(path, inputs, {name: shape for name, shape in shapes.items() if name in inputs})
+    if "inputs.timestamps" in inputs:
+        _check_times(path, inputs["inputs.timestamps"])
     return inputs
+
+
+def _check_times(path: Path, times: Tensor) -> None:
+    dtype = str(times.dtype).removeprefix("torch.")
+    if times.dtype != torch.int64:
+        raise ModelFolderError(f"{path}: inputs.timestamps: found {dtype}, expected int64")
+    first, last = int(times.min()), int(times.max())
+    if first < BEGIN or last >= END:
+        raise ModelFolderError(
+            f"{path}: inputs.timestamps: found {first} to {last}, expected microseconds of the years 1 to 9999"
+        )
 
 
 def _output_shapes(rows: int, network: Forecaster) -> dict[str, tuple[int, ...]]:

@@ -15,10 +15,12 @@ from typing import Any
 
 import torch
 
+from service.domain.errors import ModelFolderError
 from service.domain.operations import ComputeDtype
 from service.model_folder.folder_spec import CompanionsT, FolderSpec
+from service.model_folder.golden.amount import check_amount
 from service.model_folder.golden.comparison import Replay, Tolerance, read_tolerance
-from service.model_folder.safetensors_io import read_tensor_file
+from service.model_folder.safetensors_io import open_tensor_file
 from service.nets.network_spec import NetworkT
 
 FILE = "golden.safetensors"
@@ -31,17 +33,27 @@ def replay_golden(
     spec: FolderSpec[Any, NetworkT, CompanionsT],
     network: NetworkT,
     companions: CompanionsT,
+    *,
+    parameters: int,
     reduced: ComputeDtype = "float32",
 ) -> Replay | None:
     """Replay the golden vectors of a folder on a network, or return None if it has none.
 
-    `reduced` is the compute dtype of a network whose weights reproduced them before in the model's own dtype. Raises
-    ModelFolderError for a file that does not fit the network, and for a larger difference than is allowed.
+    `parameters` is the number of the network's parameters, by which the work is bounded. `reduced` is the compute dtype
+    of a network whose weights reproduced them before in the model's own dtype. Raises ModelFolderError for a file that does not fit the network, and for a larger difference than is allowed.
     """
     path = folder / FILE
     if not path.exists():
         return None
-    file = read_tensor_file(path)
+    with open_tensor_file(path) as opened:
+        check_amount(path, opened, parameters)
+        file = opened.read()
     tensors = {name: stored.tensor() for name, stored in file.tensors.items()}
     tolerance = Tolerance(read_tolerance(path, file), MAX_FRACTION[reduced])
-    return spec.replay(path, tensors, network, companions, tolerance)
+    try:
+        return spec.replay(path, tensors, network, companions, tolerance)
+    except (RuntimeError, ArithmeticError, ValueError, TypeError, LookupError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ModelFolderError(
+            f"{path}: found tensors that the network cannot compute with ({reason}), expected the trainer's own"
+        ) from error
