@@ -10,6 +10,7 @@ from tokenizers import models as tokenizer_models
 
 from service.domain.errors import InvalidRequest, ModelFolderError, OutOfVocabulary
 from service.domain.operations import TextInput
+from service.tasks.tokenizer_file import is_library_error, read_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,20 @@ class Vocabulary:
         if text_input.tokens is not None:
             return self._encode_words(list(text_input.tokens), "input.tokens")
         text = text_input.text or ""
+        try:
+            if self.word_level:
+                words = self.split_words(text)
+            else:
+                encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        except BaseException as error:
+            if not is_library_error(error):
+                raise
+            raise InvalidRequest(
+                f"{field} cannot be tokenized ({str(error)[:200]}): expected text that the model's tokenizer reads",
+                param=field,
+            ) from error
         if self.word_level:
-            return self._encode_words(self.split_words(text), field)
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            return self._encode_words(words, field)
         unknown = [
             text[start:end]
             for index, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
@@ -142,12 +154,9 @@ def read_vocabulary(
     Raises ModelFolderError if the file is missing or malformed, or does not fit `vocab_size` or `special_tokens`.
     """
     path = folder / file
-    if not path.is_file():
+    if not path.exists():
         raise ModelFolderError(f"{path}: not found; a text model needs its tokenizer")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises plain Exception for any malformed file
-        raise ModelFolderError(f"{path}: not a Hugging Face tokenizers file: {error}") from error
+    tokenizer = read_tokenizer(path, vocab_size)
     vocabulary = Vocabulary(tokenizer, special_tokens.values(), special_tokens.get("unknown"))
     ids = set(tokenizer.get_vocab().values())
     if vocabulary.size != vocab_size or ids != set(range(vocab_size)):
