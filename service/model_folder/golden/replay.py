@@ -40,7 +40,8 @@ def replay_golden(
     """Replay the golden vectors of a folder on a network, or return None if it has none.
 
     `parameters` is the number of the network's parameters, by which the work is bounded. `reduced` is the compute dtype
-    of a network whose weights reproduced them before in the model's own dtype. Raises ModelFolderError for a file that does not fit the network, and for a larger difference than is allowed.
+    of a network whose weights reproduced the vectors before in the model's own dtype. Raises ModelFolderError for a
+    file that does not fit the network, for too much work, and for a larger difference than is allowed.
     """
     path = folder / FILE
     if not path.exists():
