@@ -67,8 +67,9 @@ ROOMS = {
     "tasks/next_word": ".",
     "tasks/translation": ".",
     "tooling/architectures": ". inspect pack predict verify",
-    "tooling/inspect": ".",
+    "tooling/inspect": ". pickles",
     "tooling/pack": ". inspect verify",
+    "tooling/pickles": "",
     "tooling/predict": ".",
     "tooling/verify": ". predict",
 }

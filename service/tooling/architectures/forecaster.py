@@ -1,19 +1,19 @@
 """Offline tools of forecasters."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import Predict, SeriesInput
 from service.nets.config.forecaster_config import PREPROCESSOR_FILE, ForecasterConfig
+from service.nets.forecast_inputs.preprocessor import MAX_FILE_BYTES
 from service.tasks.base import AnyTask
 from service.tasks.forecasting.task import ForecastingTask
 from service.tooling.architecture_tools import ArchitectureTools
 from service.tooling.inspect.inventory import Inventory, Proposal
 from service.tooling.inspect.proposal_forecaster import find_input_projection, propose_forecaster
-from service.tooling.pack.companion_files import CompanionFiles
+from service.tooling.pack.companion_files import CompanionFiles, copy_file
 from service.tooling.predict.arguments import PredictionArguments
 from service.tooling.predict.forecast_table import forecast_table
 from service.tooling.predict.series_file import read_future, read_series
@@ -56,7 +56,7 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
         if files.preprocessor == IDENTITY:
             _write_identity(folder / PREPROCESSOR_FILE, config)
         elif files.preprocessor is not None:
-            shutil.copyfile(files.preprocessor, folder / PREPROCESSOR_FILE)
+            copy_file(files.preprocessor, folder / PREPROCESSOR_FILE, MAX_FILE_BYTES, "a preprocessor")
 
     def explain_shape(self, name: str, config: ForecasterConfig) -> str:
         """Explain the rows of the output layer."""

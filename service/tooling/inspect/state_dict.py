@@ -5,22 +5,35 @@ instructions without running them. Training checkpoints are searched for state d
 """
 
 import argparse
-import pickle
-import pickletools
 import re
 import warnings
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import torch
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
+from service.domain.files import file_size, open_file, unreadable
+from service.model_folder.memory import require_memory
+from service.model_folder.safetensors_header import MAX_NAME_CHARACTERS
 from service.model_folder.safetensors_io import read_tensor_file
+from service.tooling.pickles.address_space import limited_address_space
+from service.tooling.pickles.pickle_scan import scan_pickles
 
+EXPECTED = "a checkpoint file"
+#: Memory for loading a pickle: some for the library, and some for each byte of the file.
+MEMORY_BYTES = 2**29
+MEMORY_PER_BYTE = 4
+#: Dictionaries, and entries beside the weights, that are looked at.
+MAX_DICTIONARIES = 10_000
+MAX_ENTRIES = 500
+#: Characters of a value, and digits of a number in a name, that a report shows and orders names by.
+MAX_SHOWN = 500
+MAX_DIGITS = 18
 HARMLESS = {"collections", "torch._utils", "torch._tensor", "torch.nn.parameter", "torch.storage", "argparse"}
 PLAIN_BUILTINS = {"dict", "set", "list", "tuple", "int", "float", "bool", "str", "bytes", "bytearray", "complex"}
 StateDicts: TypeAlias = dict[str, dict[str, Tensor]]
@@ -39,48 +52,61 @@ class StateDict:
 
 def read_state_dict(path: Path) -> StateDict:
     """Read the tensors of a file. Raises ModelFolderError for what cannot be read without running foreign code."""
-    try:
-        with path.open("rb") as file:
+    with open_file(path, EXPECTED) as file:
+        require_memory(path, file_size(file))
+        try:
             start = file.read(9)
-    except OSError as error:
-        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a checkpoint file") from error
-    if start[8:] == b"{":
-        stored = read_tensor_file(path).tensors
-        # safetensors files have no order; that of the names is the order of the layers.
-        tensors = {name: stored[name].tensor() for name in sorted(stored, key=_by_number)}
-        return _merge("safetensors file", {"": tensors}, (), ())
+        except OSError as error:
+            raise unreadable(path, error, EXPECTED) from error
+        if start[8:] != b"{":
+            return _read_pickled(path, file)
+    stored = read_tensor_file(path).tensors
+    # safetensors files have no order; that of the names is the order of the layers.
+    tensors = {name: stored[name].tensor() for name in sorted(stored, key=_by_number)}
+    return _merge("safetensors file", {"": tensors}, (), ())
+
+
+def _read_pickled(path: Path, file: BinaryIO) -> StateDict:
     devices: set[str] = set()
 
     def to_cpu(storage: torch.UntypedStorage, device: str) -> torch.UntypedStorage:
         devices.add(device)
         return storage
 
-    saved = _load(path, to_cpu)
-    state_dicts = dict(_find_state_dicts(saved, ()))
+    saved = _load(path, file, to_cpu)
+    state_dicts = dict(_find_state_dicts(path, saved))
     if not state_dicts:
         raise ModelFolderError(f"{path}: found {_brief(saved)}, expected a state dict: names with tensors")
+    for tensors in state_dicts.values():
+        _check_tensors(path, tensors)
     kind = "state dict" if "" in state_dicts else "training checkpoint"
     return _merge(kind, state_dicts, tuple(sorted(devices)), tuple(_describe_others(saved, state_dicts)))
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
     """Return a sort key that puts `head.2` before `head.10`."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() and len(part) <= MAX_DIGITS else (0, part) for part in parts]
 
 
-def _load(path: Path, to_cpu: Any) -> object:  # noqa: ANN401 torch's type of map_location is no public name
+def _load(path: Path, file: BinaryIO, to_cpu: Any) -> object:  # noqa: ANN401 torch's type of map_location is no public name
+    imports = scan_pickles(path, file)
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        with (
+            torch.serialization.safe_globals([argparse.Namespace]),
+            warnings.catch_warnings(),
+            limited_address_space(MEMORY_PER_BYTE * file_size(file) + MEMORY_BYTES),
+        ):
             # Such as of an unusual pickle protocol: the file can be read, or the error says why not.
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location=to_cpu, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, LookupError, OSError) as error:
-        if foreign := foreign_classes(path):
+            return torch.load(file, map_location=to_cpu, weights_only=True)
+    except Exception as error:
+        if foreign := sorted({name for name in imports if not _harmless(name)}):
             raise ModelFolderError(
-                f"{path}: found a pickle of foreign classes ({', '.join(foreign)}), expected plain tensors. Opening it "
-                "would run code out of the file, so it is not opened here. In the environment of its own software: "
-                "load it there, take the network's weights, and save them alone, with torch.save({k: v for k, v in "
-                "network.state_dict().items()}, 'weights.pt') or safetensors.torch.save_file"
+                f"{path}: found a pickle of foreign classes ({', '.join(foreign)[:1000]}), expected plain tensors. "
+                "Opening it would run code out of the file, so it is not opened here. In the environment of its own "
+                "software: load it there, take the network's weights, and save them alone, with torch.save({k: v for "
+                "k, v in network.state_dict().items()}, 'weights.pt') or safetensors.torch.save_file"
                 "(dict(network.state_dict()), 'weights.safetensors')"
             ) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -90,40 +116,6 @@ def _load(path: Path, to_cpu: Any) -> object:  # noqa: ANN401 torch's type of ma
         ) from error
 
 
-def foreign_classes(path: Path) -> list[str]:
-    """Return the classes that a pickle would import beyond tensors and plain values, without running it."""
-    names: set[str] = set()
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                for entry in archive.namelist():
-                    if entry.endswith("data.pkl"):
-                        names.update(_globals(archive.read(entry)))
-        else:
-            names.update(_globals(path.read_bytes()))
-    except (ValueError, zipfile.BadZipFile, OSError):
-        # The rest of the file is damaged; the names read so far are valid.
-        pass
-    return sorted(name for name in names if not _harmless(name))
-
-
-def _globals(content: bytes) -> Iterator[str]:
-    """Yield `module.name` of every import in the pickles that follow each other at the start of `content`."""
-    rest = content
-    while rest[:1] == b"\x80":
-        texts: list[str] = []
-        length = 0
-        for opcode, argument, position in pickletools.genops(rest):
-            length = (position or 0) + 1
-            if opcode.name == "GLOBAL":
-                yield str(argument).replace(" ", ".")
-            elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
-                yield f"{texts[-2]}.{texts[-1]}"
-            elif isinstance(argument, str):
-                texts.append(argument)
-        rest = rest[length:]
-
-
 def _harmless(name: str) -> bool:
     module, _, attribute = name.rpartition(".")
     if module in {"builtins", "__builtin__"}:
@@ -131,16 +123,53 @@ def _harmless(name: str) -> bool:
     return module in HARMLESS or (module == "torch" and (attribute.endswith("Storage") or attribute == "Size"))
 
 
-def _find_state_dicts(value: object, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield the path and tensors of every dictionary of tensors by name, except those of an optimizer."""
-    if not isinstance(value, dict) or (path and "optim" in path[-1].lower()) or {"state", "param_groups"} <= {*value}:
-        return
-    tensors = {key: item for key, item in value.items() if isinstance(key, str) and isinstance(item, Tensor)}
-    if tensors:
-        yield ".".join(path), tensors
-        return
-    for key, item in value.items():
-        yield from _find_state_dicts(item, (*path, str(key)))
+def _find_state_dicts(path: Path, saved: object) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield the path and tensors of every dictionary of tensors by name, except those of an optimizer.
+
+    Raises ModelFolderError for too many dictionaries: each can stand in many places, and contain others.
+    """
+    waiting: list[tuple[tuple[str, ...], object]] = [((), saved)]
+    for _ in range(MAX_DICTIONARIES):
+        if not waiting:
+            return
+        names, value = waiting.pop()
+        if not isinstance(value, dict) or _belongs_to_optimizer(names, value):
+            continue
+        tensors = {key: item for key, item in value.items() if isinstance(key, str) and isinstance(item, Tensor)}
+        if tensors:
+            yield ".".join(names), tensors
+        else:
+            inner = [((*names, _shown(key)), item) for key, item in value.items() if isinstance(item, dict)]
+            waiting += reversed(inner)
+    raise ModelFolderError(f"{path}: found more than {MAX_DICTIONARIES} dictionaries, expected a state dict")
+
+
+def _belongs_to_optimizer(names: tuple[str, ...], value: dict[object, object]) -> bool:
+    return bool(names and "optim" in names[-1].lower()) or {"state", "param_groups"} <= {*value}
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what is no dense tensor in memory, or larger than its storage, and names that no file can hold."""
+    for name, tensor in tensors.items():
+        shown = repr(name[:80])
+        if len(name) > MAX_NAME_CHARACTERS or not _encodable(name):
+            raise ModelFolderError(f"{path}: found the name {shown}, expected at most {MAX_NAME_CHARACTERS} characters")
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_nested:
+            raise ModelFolderError(
+                f"{path}: {shown}: found another kind of tensor, expected a dense one with its values"
+            )
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ModelFolderError(
+                f"{path}: {shown}: found shape {str([*tensor.shape])[:80]}, expected no more numbers than are stored"
+            )
+
+
+def _encodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _merge(kind: str, parts: StateDicts, devices: tuple[str, ...], beside: tuple[str, ...]) -> StateDict:
@@ -163,14 +192,23 @@ def _describe_others(saved: object, parts: StateDicts) -> Iterator[str]:
     """Describe the content of a training checkpoint beside its state dicts, an entry each."""
     if not isinstance(saved, dict) or "" in parts:
         return
-    for key, value in saved.items():
-        if not any(path == str(key) or path.startswith(f"{key}.") for path in parts):
-            yield f"{key}: {_brief(value)}"
+    for key, value in islice(saved.items(), MAX_ENTRIES):
+        name = _shown(key)
+        if not any(path == name or path.startswith(f"{name}.") for path in parts):
+            yield f"{name}: {_brief(value)}"
 
 
 def _brief(value: object) -> str:
     """Return a short description of a value."""
     if isinstance(value, argparse.Namespace):
         plain = {k: v for k, v in vars(value).items() if isinstance(v, str | int | float | bool | None)}
-        return "argparse.Namespace(" + ", ".join(f"{key}={item!r}" for key, item in plain.items()) + ")"
-    return repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
+        parts = [f"{_shown(key)}={_shown(repr(item))}" for key, item in islice(plain.items(), MAX_ENTRIES)]
+        return "argparse.Namespace(" + ", ".join(parts) + ")"
+    plain_value = isinstance(value, str | int | float | bool | None)
+    return _shown(repr(value)) if plain_value else f"a {type(value).__name__}"
+
+
+def _shown(value: object) -> str:
+    """Return a value of a checkpoint as reports show it: a text as it is, of other objects only simple ones."""
+    text = str(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

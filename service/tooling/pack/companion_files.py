@@ -1,13 +1,19 @@
 """The files given to `pack` that a model folder holds beside config.json and the weights."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from service.domain.errors import ModelFolderError
+from service.domain.files import read_file
+from service.model_folder.golden.amount import MAX_BYTES
 from service.model_folder.golden.replay import FILE as GOLDEN
+from service.model_folder.loader import MAX_PREPROCESSING_BYTES as MAX_TOKENIZER_BYTES
+from service.model_folder.model_card import MAX_CARD_BYTES
+from service.model_folder.safetensors_header import MAX_HEADER_BYTES
+
+MAX_GOLDEN_BYTES = MAX_BYTES + MAX_HEADER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +30,11 @@ class CompanionFiles:
     card: Path | None = None
 
     def write_common(self, folder: Path) -> None:
-        """Copy the files that do not depend on the architecture. Raises OSError for a file that cannot be read."""
-        for path, name in ((self.golden, GOLDEN), (self.card, "README.md")):
-            if path is not None:
-                shutil.copyfile(path, folder / name)
+        """Copy the files that do not depend on the architecture. Raises ModelFolderError."""
+        if self.golden is not None:
+            copy_file(self.golden, folder / GOLDEN, MAX_GOLDEN_BYTES, "golden vectors")
+        if self.card is not None:
+            copy_file(self.card, folder / "README.md", MAX_CARD_BYTES, "a model card")
 
 
 def copy_tokenizers(source: Path, folder: Path, names: Sequence[str]) -> None:
@@ -42,4 +49,9 @@ def copy_tokenizers(source: Path, folder: Path, names: Sequence[str]) -> None:
     elif len(names) > 1:
         raise ModelFolderError(f"{source}: found one tokenizer, expected a folder with {' and '.join(names)}")
     for name in names:
-        shutil.copyfile(source / name if source.is_dir() else source, folder / name)
+        copy_file(source / name if source.is_dir() else source, folder / name, MAX_TOKENIZER_BYTES, "a tokenizer")
+
+
+def copy_file(source: Path, target: Path, max_bytes: int, expected: str) -> None:
+    """Copy a regular file of at most `max_bytes`. Raises ModelFolderError, and OSError if it cannot be written."""
+    target.write_bytes(read_file(source, max_bytes, expected))

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from service.domain.errors import ModelFolderError
-from service.nets.config.loader import read_json
+from service.domain.files import read_file
+from service.nets.config.loader import MAX_CONFIG_BYTES, read_json
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tooling.inspect.report import inspect_state_dict
 from service.tooling.inspect.state_dict import StateDict
@@ -62,7 +63,4 @@ def _states(settings: Mapping[str, object], field: str) -> bool:
 
 
 def _read_fields(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path.read_bytes(), str(path))
-    except OSError as error:
-        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}; expected a config.json") from error
+    return read_json(read_file(path, MAX_CONFIG_BYTES, "a config.json"), str(path))

@@ -5,8 +5,10 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from service.domain.errors import ModelFolderError
+from service.domain.files import read_file
 
 UNKNOWN = "<unk>"
+MAX_LIST_BYTES = 2**26
 #: Entries of word lists that are no words and are never predicted.
 SPECIAL_TOKENS = frozenset({"<pad>", "<unk>", "<s>", "</s>", "<bos>", "<eos>"})
 #: A word with inner apostrophes and hyphens, or one punctuation mark; typographic quotes are replaced before.
@@ -16,17 +18,18 @@ QUOTES = {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "`": "'"}
 
 def read_words(path: Path) -> list[str]:
     """Read the list; line n is token n - 1. Raises ModelFolderError for an empty or repeated line."""
+    expected = "one word per line in UTF-8"
     try:
-        lines = path.read_text("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFolderError(f"{path}: cannot be read: {error}; expected one word per line in UTF-8") from error
-    words = [line.removesuffix("\r") for line in lines]
+        text = read_file(path, MAX_LIST_BYTES, expected).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFolderError(f"{path}: cannot be read: {error}; expected {expected}") from error
+    words = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if words[-1] == "":
         words.pop()
     seen: dict[str, int] = {}
     for number, word in enumerate(words, 1):
         if not word or word in seen:
-            found = f"{word!r} again, first on line {seen[word]}" if word else "an empty line"
+            found = f"{word[:80]!r} again, first on line {seen[word]}" if word else "an empty line"
             raise ModelFolderError(f"{path}: line {number}: found {found}, expected one word that stands only once")
         seen[word] = number
     return words

@@ -1,17 +1,20 @@
 """Series in CSV files. The header names the features, a row is a timestep, an empty cell is a missing value."""
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Protocol
 
-from service.domain.errors import InvalidRequest
+from service.domain.errors import InvalidRequest, ModelFolderError
+from service.domain.files import read_file
 from service.domain.operations import MAX_ABS, SeriesInput
 from service.domain.rfc3339 import format_rfc3339, parse_rfc3339
 
 TIME = "timestamp"
+MAX_SERIES_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,10 @@ def read_future(path: Path, known: Sequence[str], after: int | None) -> tuple[tu
 def read_table(path: Path, columns: Sequence[str]) -> Table:
     """Read the named columns and, if present, `timestamp`. Raises InvalidRequest naming file, line and column."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _read(csv.reader(file, strict=True), str(path), columns)
-    except OSError as error:
-        raise InvalidRequest(f"{path}: cannot be read: {error.strerror}; expected a CSV file") from None
+        text = read_file(path, MAX_SERIES_BYTES, "a CSV file").decode("utf-8-sig")
+        return _read(csv.reader(io.StringIO(text, newline=""), strict=True), str(path), columns)
+    except ModelFolderError as error:
+        raise InvalidRequest(str(error)) from None
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{path}: byte {error.start} is no UTF-8: expected a CSV file in UTF-8") from None
     except csv.Error as error:

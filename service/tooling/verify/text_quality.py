@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from service.domain.errors import InvalidRequest
+from service.domain.errors import InvalidRequest, ModelFolderError
+from service.domain.files import read_file
 from service.domain.operations import Observation, Predict, Score, TextInput
 from service.tasks.base import AnyTask
 from service.tasks.numbers import perplexity, round_digits
@@ -13,6 +14,7 @@ from service.tooling.offline_runner import LocatedOperation, run_all
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
 
+MAX_DATA_BYTES = 2**28
 SENTENCES = "text in UTF-8, a sentence a line"
 PAIRS = "text in UTF-8, a source sentence, a TAB and its translation a line"
 
@@ -84,9 +86,9 @@ class Line:
 def read_lines(data: Path, expected: str) -> list[Line]:
     """Return the lines that are not blank, at least one. Raises InvalidRequest naming file and line."""
     try:
-        text = data.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InvalidRequest(f"{data}: cannot be read: {error.strerror}; expected {expected}") from error
+        text = read_file(data, MAX_DATA_BYTES, expected).decode("utf-8-sig")
+    except ModelFolderError as error:
+        raise InvalidRequest(str(error)) from error
     except UnicodeDecodeError as error:
         number_of_line = error.object.count(b"\n", 0, error.start) + 1
         raise InvalidRequest(

@@ -1,0 +1,1 @@
+"""Bounds on files of `torch.save` before and while they are loaded."""
