@@ -2,7 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -56,10 +58,32 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OnDevice = Annotated[DeviceChoice | None, typer.Option("--device", help="Where to run it; default: cpu.")]
 
 
-def _fail(error: Exception, status: int = 1) -> NoReturn:
+def _print(text: str, *, err: bool = False) -> None:
+    """Print a text. File names and checkpoints can hold half characters, which no stream takes."""
+    typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=err)
+
+
+def _fail(error: Exception | str, status: int = 1) -> NoReturn:
     """Print the error and exit with `status`."""
-    typer.echo(f"unroll: {error}", err=True)
+    _print(f"unroll: {error}", err=True)
     raise typer.Exit(status)
+
+
+@contextmanager
+def _failing_with_one_line() -> Iterator[None]:
+    """Exit with the message of any error of the block, without a traceback; Python's development mode shows it."""
+    try:
+        yield
+    except (typer.Exit, typer.BadParameter):
+        raise
+    except (ModelFolderError, SettingsError, UnrollError, OSError) as error:
+        _fail(error)
+    except MemoryError:
+        _fail("found more than the memory of this machine holds, expected less")
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        _fail(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:500]}")
 
 
 @app.callback(invoke_without_command=True)
@@ -130,7 +154,7 @@ def predict(
 
     values: dict[str, Any] = {"top_k": top_k, "horizon": horizon}
     options = {name: value for name, value in values.items() if value is not None}
-    try:
+    with _failing_with_one_line():
         settings = configuration.load(models=models, device=device)
         prediction = prepare(
             model,
@@ -143,9 +167,7 @@ def predict(
             limits = replace(limits, input_tokens=max(limits.input_tokens, MAX_ROWS))
         dtype = settings.dtype_of(prediction.folder.parent.name)
         outcome = run_once(prediction.folder, prediction.operation, limits, dtype, settings.device)
-    except (SettingsError, ModelFolderError, UnrollError) as error:
-        _fail(error)
-    typer.echo(json.dumps(outcome.output, ensure_ascii=False) if as_json else prediction.render(outcome.output))
+    _print(json.dumps(outcome.output, ensure_ascii=False) if as_json else prediction.render(outcome.output))
 
 
 @app.command()
@@ -235,11 +257,9 @@ def verify(
 
 def _report(make_report: Callable[[], Report], as_json: bool) -> None:
     """Print a report, or fail with the message of its error."""
-    try:
+    with _failing_with_one_line():
         report = make_report()
-    except (ModelFolderError, SettingsError, UnrollError, OSError) as error:
-        _fail(error)
-    typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.render())
+    _print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.render())
 
 
 def _preprocessor(argument: str | None) -> Path | Literal["identity"] | None:

@@ -78,7 +78,9 @@ def read_checkpoint(
         raise ModelFolderError(f"{folder}: found no folder, expected one with config.json and model.safetensors")
     raw = read_config_bytes(folder)
     spec, config = parse_config(raw, str(folder / "config.json"), specs)
-    stored, weights = _read_weights(folder / "model.safetensors", _expected_shapes(spec, config, folder))
+    stored, weights = _read_weights(
+        folder / "model.safetensors", expected_shapes(spec, config, str(folder / "config.json"))
+    )
     description, metrics = read_card(folder)
     companions = spec.read_companions(folder, config)
     network = assemble(spec, config, weights, config.dtype, device)
@@ -120,19 +122,20 @@ def assemble(
     return network
 
 
-def _expected_shapes(spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT, folder: Path) -> dict[str, tuple[int, ...]]:
+def expected_shapes(
+    spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT, place: str = "config.json"
+) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of the tensors of model.safetensors; `place` names the configuration in messages.
+
+    No memory is allocated for them. Raises ModelFolderError for sizes that no tensor can have.
+    """
     try:
-        return expected_shapes(spec, config)
+        return {name: tuple(tensor.shape) for name, tensor in _empty(spec, config).state_dict().items()}
     except (RuntimeError, ArithmeticError, ValueError, TypeError) as error:  # as torch raises for huge sizes
-        reason = str(error).splitlines()[0][:200]
+        reason = str(error).partition("\n")[0][:200]
         raise ModelFolderError(
-            f"{folder / 'config.json'}: found sizes that no network can have ({reason}), expected smaller ones"
+            f"{place}: found sizes that no network can have ({reason}), expected smaller ones"
         ) from error
-
-
-def expected_shapes(spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT) -> dict[str, tuple[int, ...]]:
-    """Return the names and shapes of the tensors of model.safetensors."""
-    return {name: tuple(tensor.shape) for name, tensor in _empty(spec, config).state_dict().items()}
 
 
 def _empty(spec: NetworkSpec[ConfigT, NetworkT], config: ConfigT) -> NetworkT:

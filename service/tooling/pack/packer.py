@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 
 from service.domain.errors import ModelFolderError
+from service.model_folder.memory import require_memory
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config, with_state
 from service.nets.network_spec import find_spec
@@ -90,6 +91,8 @@ def pack(
     built = build_config(spec.config_class, raw, place)
     tools.check_companions(target, built, companions)
     tensors, notes = conform(source, rename_tensors(source, saved.tensors, maps, names), spec, built)
+    # In another dtype, and as the bytes of the file.
+    require_memory(source, sum(2 * tensor.numel() * tensor.element_size() for tensor in tensors.values()))
     stored = {key: cast(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")

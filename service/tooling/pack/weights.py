@@ -14,6 +14,8 @@ from service.tasks.architecture_spec import AnyArchitecture
 from service.tooling.architecture_tools import tools_of
 from service.tooling.pack.weight_conversion import transpose_marked
 
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+
 
 def parse_map(text: str) -> tuple[re.Pattern[str], str]:
     """Split OLD=NEW; OLD is a regular expression. Raises ModelFolderError."""
@@ -84,7 +86,7 @@ def conform(
 
 def cast(source: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the tensor in `dtype`. Raises ModelFolderError if the dtype cannot represent its numbers."""
-    if not tensor.is_floating_point():
+    if tensor.dtype not in FLOATS:
         raise ModelFolderError(f"{source}: {name}: found {tensor.dtype}, expected floating-point weights")
     stored = tensor.to(dtype)
     if bool((torch.isinf(stored) & torch.isfinite(tensor)).any()):
