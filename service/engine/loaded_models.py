@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.domain.errors import ModelNotReady
+from service.domain.errors import ModelFolderError, ModelNotReady
 from service.domain.models import ModelVersion, VersionKey
 from service.domain.operations import ComputeDtype, Device
 from service.model_folder.loader import Checkpoint
@@ -16,6 +16,9 @@ from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
 
 log = logging.getLogger(__name__)
+
+#: As many as the metadata of an exported state can hold of a name.
+MAX_NAME_CHARACTERS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,20 @@ def load_version(
     Raises ModelFolderError, and SettingsError for the device.
     """
     started = time.perf_counter()
+    _require_name(folder)
     checkpoint, task = load_task(folder, limits, dtype, device, architectures)
     if checkpoint.dtype != checkpoint.config.dtype:
         _log_dtype_difference(checkpoint)
     return LoadedModel(_describe(checkpoint, task.state_codec.state_bytes, time.perf_counter() - started), task)
+
+
+def _require_name(folder: Path) -> None:
+    """Refuse names that answers, logs and the store's keys cannot hold. Raises ModelFolderError."""
+    for name in (folder.parent.name, folder.name):
+        if not name.isprintable() or len(name) > MAX_NAME_CHARACTERS:
+            raise ModelFolderError(
+                f"{folder}: found the name {name!r}, expected at most {MAX_NAME_CHARACTERS} printable characters"
+            )
 
 
 def _log_dtype_difference(checkpoint: Checkpoint[AnyArchitecture]) -> None:

@@ -2,9 +2,9 @@
 
 import asyncio
 import ctypes
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,13 @@ import torch
 from service.domain.errors import ModelFolderError
 from service.domain.models import ModelVersion, VersionFolder, VersionKey
 from service.domain.operations import ComputeDtype, Device
+from service.engine.folder_signature import folder_signature
 from service.engine.loaded_models import LoadedModel, ModelRegistry, load_version
+from service.model_folder.memory import NotEnoughMemory, available_memory
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES, version_folders
 from service.tasks.limits import TextLimits
+from service.tasks.tokenizer_file import is_library_error
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +58,8 @@ class FolderModelRepository:
         self._device = device
         self._architectures = architectures
         self._last_signatures: dict[Name, str] | None = None
-        # Fingerprints of the folders that were loaded in their present content, None for refused ones.
-        self._fingerprints: dict[tuple[Name, str], str | None] = {}
+        # By the folders that were loaded or refused in their present content.
+        self._outcomes: dict[tuple[Name, str], _Outcome] = {}
 
     async def scan(self) -> list[VersionFolder]:
         """Return the version folders, newest first. A folder is settled if two scans found it unchanged.
@@ -68,9 +71,9 @@ class FolderModelRepository:
         previous = current if self._last_signatures is None else self._last_signatures
         self._last_signatures = current
         signatures = previous | current
-        self._fingerprints = {
-            (name, signature): fingerprint
-            for (name, signature), fingerprint in self._fingerprints.items()
+        self._outcomes = {
+            (name, signature): outcome
+            for (name, signature), outcome in self._outcomes.items()
             if signatures.get(name) == signature
         }
         folders = [
@@ -85,9 +88,10 @@ class FolderModelRepository:
         return [self._folder(name, signature, settled=False) for name, signature in signatures.items()]
 
     def _folder(self, name: Name, signature: str, *, settled: bool) -> VersionFolder:
-        fingerprint = self._fingerprints.get((name, signature))
-        refused = fingerprint is None and (name, signature) in self._fingerprints
-        return VersionFolder(*name, signature, fingerprint, refused, settled)
+        outcome = self._outcomes.get((name, signature))
+        if outcome is None:
+            return VersionFolder(*name, signature, None, refused=False, settled=settled)
+        return VersionFolder(*name, signature, outcome.fingerprint, outcome.refused(), settled)
 
     async def load(
         self, folder: VersionFolder, announce: Callable[[VersionKey], Awaitable[None]] | None = None
@@ -101,13 +105,11 @@ class FolderModelRepository:
         results: list[LoadedModel] = []
         dtype = self._dtype_of(folder.model)
         load = partial(load_version, path, self._limits, dtype, self._device, self._architectures)
-        await asyncio.to_thread(_load_into, results, path, load)
+        outcome = await asyncio.to_thread(_load_into, results, path, load)
         loaded = results.pop() if results else None
-        if await asyncio.to_thread(_signature, path) != folder.signature:
+        if await asyncio.to_thread(folder_signature, path) != folder.signature:
             return None
-        self._fingerprints[(folder.model, folder.version), folder.signature] = (
-            None if loaded is None else loaded.version.fingerprint
-        )
+        self._outcomes[(folder.model, folder.version), folder.signature] = outcome
         if loaded is None:
             return None
         if announce is not None:
@@ -126,25 +128,40 @@ class FolderModelRepository:
         asyncio.get_running_loop().run_in_executor(None, TRIM, 0)
 
 
-def _load_into(results: list[LoadedModel], path: Path, load: Callable[[], LoadedModel]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The fingerprint of a loaded folder; None for a refused one, with the bytes that it lacked, if it was that."""
+
+    fingerprint: str | None = None
+    needed_bytes: int | None = None
+
+    def refused(self) -> bool:
+        """Return whether it is of no use to load the folder, again or at all."""
+        if self.fingerprint is not None or self.needed_bytes is None:
+            return self.fingerprint is None
+        return (available_memory() or 0) < self.needed_bytes
+
+
+def _load_into(results: list[LoadedModel], path: Path, load: Callable[[], LoadedModel]) -> _Outcome:
+    """Load a version into `results`, or log why it is refused. Whatever a folder contains, the other versions serve."""
     torch.set_num_threads(1)  # this setting of torch applies to one thread
     try:
-        results.append(load())
-    except ModelFolderError as error:
+        loaded = load()
+    except NotEnoughMemory as error:
         log.error("model version refused", extra={"folder": str(path), "reason": str(error)})
-    except Exception as error:  # whatever a folder contains, the other versions serve
+        return _Outcome(needed_bytes=error.needed)
+    except (ModelFolderError, OSError, MemoryError) as error:
+        reason = str(error) or "found more than the memory of this machine holds, expected less"
+        log.error("model version refused", extra={"folder": str(path), "reason": reason})
+    except BaseException as error:
+        if not is_library_error(error):
+            raise
         log.error("model version refused", extra={"folder": str(path)}, exc_info=error)
+    else:
+        results.append(loaded)
+        return _Outcome(loaded.version.fingerprint)
+    return _Outcome()
 
 
 def _signatures(models: Path) -> dict[Name, str]:
-    return {(folder.parent.name, folder.name): _signature(folder) for folder in version_folders(models)}
-
-
-def _signature(folder: Path) -> str:
-    """Return a digest of the names, sizes and modification times of a folder's files."""
-    try:
-        files = sorted((file.name, file.stat()) for file in folder.iterdir())
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
-    properties = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
-    return hashlib.blake2b(repr(properties).encode(), digest_size=16).hexdigest()
+    return {(folder.parent.name, folder.name): folder_signature(folder) for folder in version_folders(models)}

@@ -76,11 +76,9 @@ def read_checkpoint(
     require_device(device, dtype)
     if not folder.is_dir():
         raise ModelFolderError(f"{folder}: found no folder, expected one with config.json and model.safetensors")
-    raw = read_config_bytes(folder)
-    spec, config = parse_config(raw, str(folder / "config.json"), specs)
-    stored, weights = _read_weights(
-        folder / "model.safetensors", expected_shapes(spec, config, str(folder / "config.json"))
-    )
+    raw, place = read_config_bytes(folder), str(folder / "config.json")
+    spec, config = parse_config(raw, place, specs)
+    stored, weights = _read_weights(folder / "model.safetensors", expected_shapes(spec, config, place))
     description, metrics = read_card(folder)
     companions = spec.read_companions(folder, config)
     network = assemble(spec, config, weights, config.dtype, device)
