@@ -27,7 +27,7 @@ _MARK = -1
 
 
 def scan_pickles(path: Path, file: BinaryIO) -> list[str]:
-    """Return `module.name` of every import in the pickles of a file, in the order of the file.
+    """Return `module.name` of every import in the pickles of a file whose protocol is 2 or newer, in their order.
 
     Raises ModelFolderError for pickles and zip files that take much more memory or time than their size suggests. The
     end of a damaged file is ignored.
@@ -75,11 +75,14 @@ def _members(path: Path, file: BinaryIO) -> Iterator[BinaryIO]:
 def _imports(amounts: "_Amounts", pickle: BinaryIO) -> Iterator[str]:
     """Yield the imports of one pickle."""
     texts: list[str] = []
+    binary = False  # a text that is no pickle at all looks like one of protocol 0
     depths = _TupleDepths(amounts.path)
     for opcode, argument, _ in pickletools.genops(_BoundedReader(amounts, pickle)):
         amounts.count_instruction()
         depths.follow(opcode, argument)
-        if opcode.name == "GLOBAL":
+        if opcode.name == "PROTO":
+            binary = True
+        elif opcode.name == "GLOBAL" and binary:
             yield str(argument).replace(" ", ".")
         elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
             yield f"{texts[-2]}.{texts[-1]}"
