@@ -140,6 +140,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             settings.dtype_of,
             settings.device,
             architectures=overrides.architectures,
+            load_seconds=settings.model_load_seconds,
         )
         reconciler = _wire_reconciler(settings, services, engine, repository, topology)
         services.models.refresh = refresh = RefreshLimiter(reconciler.refresh, MIN_REFRESH_SECONDS)

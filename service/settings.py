@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=256, description="Worker processes on the port")
     models: Path = Field(Path("models"), description="Folder of model folders, `<name>/<version>/` each")
     models_poll_seconds: float = Field(2, gt=0, le=60, description="How often a worker looks for new model versions")
+    model_load_seconds: float = Field(300, gt=0, description="Longest load of a model version; then it is refused")
     model_grace_seconds: float = Field(
         3600, ge=0, description="How long sessions go on with a version that was superseded or removed"
     )

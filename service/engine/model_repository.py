@@ -35,10 +35,25 @@ M_ARENA_MAX = -8
 MALLOPT(M_ARENA_MAX, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The fingerprint of a loaded folder; None for a refused one, with the bytes that it lacked, if it was that."""
+
+    fingerprint: str | None = None
+    needed_bytes: int | None = None
+
+    def refused(self) -> bool:
+        """Return whether it is of no use to load the folder, again or at all."""
+        if self.fingerprint is not None or self.needed_bytes is None:
+            return self.fingerprint is None
+        return (available_memory() or 0) < self.needed_bytes
+
+
 class FolderModelRepository:
     """Repository of the versions in the folder `models`, which it loads into and removes from `registry`.
 
-    `dtype_of` returns the compute dtype of a model, or None for its own. All models run on `device`.
+    `dtype_of` returns the compute dtype of a model, or None for its own. All models run on `device`. A version that takes
+    longer than `load_seconds` to load is refused.
     """
 
     def __init__(
@@ -50,6 +65,7 @@ class FolderModelRepository:
         device: Device = "cpu",
         *,
         architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
+        load_seconds: float = 300,
     ) -> None:
         self._models = models
         self._registry = registry
@@ -57,6 +73,7 @@ class FolderModelRepository:
         self._dtype_of = dtype_of
         self._device = device
         self._architectures = architectures
+        self._load_seconds = load_seconds
         self._last_signatures: dict[Name, str] | None = None
         # By the folders that were loaded or refused in their present content.
         self._outcomes: dict[tuple[Name, str], _Outcome] = {}
@@ -103,10 +120,8 @@ class FolderModelRepository:
         path = self._models / folder.model / folder.version
         # A list, because a result of the thread would stay in memory: the executor's futures are reference cycles.
         results: list[LoadedModel] = []
-        dtype = self._dtype_of(folder.model)
-        load = partial(load_version, path, self._limits, dtype, self._device, self._architectures)
-        outcome = await asyncio.to_thread(_load_into, results, path, load)
-        loaded = results.pop() if results else None
+        outcome = await self._load_in_thread(results, path)
+        loaded = results.pop() if outcome.fingerprint is not None else None
         if await asyncio.to_thread(folder_signature, path) != folder.signature:
             return None
         self._outcomes[(folder.model, folder.version), folder.signature] = outcome
@@ -118,6 +133,18 @@ class FolderModelRepository:
         self._trim_memory()
         return loaded.version
 
+    async def _load_in_thread(self, results: list[LoadedModel], path: Path) -> _Outcome:
+        """Load a version into `results`. A load that takes too long is refused, and its thread is left behind."""
+        dtype = self._dtype_of(path.parent.name)
+        load = partial(load_version, path, self._limits, dtype, self._device, self._architectures)
+        thread = asyncio.ensure_future(asyncio.to_thread(_load_into, results, path, load))
+        done, _ = await asyncio.wait([thread], timeout=self._load_seconds)
+        if done:
+            return thread.result()
+        reason = f"found no end of loading after {self._load_seconds:g} s, expected one: does its disk answer?"
+        log.error("model version refused", extra={"folder": str(path), "reason": reason})
+        return _Outcome()
+
     def unload(self, version_key: VersionKey) -> None:
         """Unregister a version and return its memory to the system."""
         self._registry.unregister(version_key)
@@ -126,20 +153,6 @@ class FolderModelRepository:
     def _trim_memory(self) -> None:
         """Return freed memory to the system. By itself, glibc keeps most of it."""
         asyncio.get_running_loop().run_in_executor(None, TRIM, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """The fingerprint of a loaded folder; None for a refused one, with the bytes that it lacked, if it was that."""
-
-    fingerprint: str | None = None
-    needed_bytes: int | None = None
-
-    def refused(self) -> bool:
-        """Return whether it is of no use to load the folder, again or at all."""
-        if self.fingerprint is not None or self.needed_bytes is None:
-            return self.fingerprint is None
-        return (available_memory() or 0) < self.needed_bytes
 
 
 def _load_into(results: list[LoadedModel], path: Path, load: Callable[[], LoadedModel]) -> _Outcome:
