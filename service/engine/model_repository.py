@@ -52,8 +52,8 @@ class _Outcome:
 class FolderModelRepository:
     """Repository of the versions in the folder `models`, which it loads into and removes from `registry`.
 
-    `dtype_of` returns the compute dtype of a model, or None for its own. All models run on `device`. A version that takes
-    longer than `load_seconds` to load is refused.
+    `dtype_of` returns the compute dtype of a model, or None for its own. All models run on `device`. A version
+    that takes longer than `load_seconds` to load is refused.
     """
 
     def __init__(

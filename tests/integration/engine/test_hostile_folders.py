@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,10 @@ import pytest
 from service.engine.loaded_models import ModelRegistry
 from service.engine.model_repository import FolderModelRepository
 from service.model_folder import memory
+from service.nets.config.language_model_config import LanguageModelConfig
 from service.tasks.limits import TextLimits
+from service.tasks.next_word.architecture import LANGUAGE_MODEL
+from service.tasks.vocabulary import Vocabulary
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.hostile import FOLDERS, FORECASTERS, Spoil
@@ -124,6 +129,31 @@ async def test_a_change_is_noticed_beside_a_link_that_leads_nowhere(tmp_path: Pa
     before = (await repository.scan())[0].signature
     (folder / "config.json").write_text("{}")
     assert (await repository.scan())[0].signature != before
+
+
+async def test_a_load_that_does_not_end_is_left_behind(
+    tmp_path: Path, good: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "hangs", "z"):
+        shutil.copytree(good / "words", tmp_path / name)
+    ended = threading.Event()
+
+    def read_companions(folder: Path, config: LanguageModelConfig) -> Vocabulary:
+        if folder.parent.name == "hangs":
+            ended.wait(60)
+        return LANGUAGE_MODEL.read_companions(folder, config)
+
+    registry, architectures = ModelRegistry(), [replace(LANGUAGE_MODEL, read_companions=read_companions)]
+    repository = FolderModelRepository(tmp_path, registry, TextLimits(), architectures=architectures, load_seconds=2.0)
+    try:
+        for folder in await repository.scan():
+            await repository.load(folder)
+        assert [version.name for version in registry.versions()] == ["a", "z"]
+        assert reasons(caplog)[str(tmp_path / "hangs" / "1")].startswith("found no end of loading after 2 s")
+        assert [folder.refused for folder in await repository.scan()] == [False, True, False]
+    finally:
+        ended.set()
+    assert [version.name for version in registry.versions()] == ["a", "z"]
 
 
 #: Loads all folders and prints the largest memory, in KB, before and after.
