@@ -12,6 +12,8 @@ from service.tasks.imported_tensors import ImportedTensors
 
 #: Enough for the names of a thousand tensors. A longer header takes long to parse, and no state needs it.
 MAX_HEADER_BYTES = 131_072
+#: Two for each of 256 layers, and some more.
+MAX_TENSORS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,6 @@ class SafetensorsStateFiles:
                 f"the body's safetensors header has {header} bytes: expected at most {MAX_HEADER_BYTES}", param="body"
             )
         try:
-            return SafetensorsStateFile(self.registry, parse_tensor_file(content))
+            return SafetensorsStateFile(self.registry, parse_tensor_file(content, MAX_TENSORS))
         except TensorFileError as error:
             raise InvalidRequest(f"the body is no state of a session: {error}", param="body") from error

@@ -69,13 +69,15 @@ def header_size(start: bytes, file_size: int) -> int:
     return LENGTH_BYTES + length
 
 
-def parse_header(start: bytes, file_size: int) -> TensorHeader:
-    """Parse the bytes before the data of a file of `file_size` bytes.
+def parse_header(start: bytes, file_size: int, max_tensors: int | None = None) -> TensorHeader:
+    """Parse the bytes before the data of a file of `file_size` bytes with at most `max_tensors`.
 
     Raises ValueError, and TensorFileError for a dtype that this release does not read.
     """
     fields = _read_json(start[LENGTH_BYTES:])
     metadata = _read_metadata(fields.pop("__metadata__", None))
+    if max_tensors is not None and len(fields) > max_tensors:
+        raise ValueError(f"it has {len(fields)} tensors, expected at most {max_tensors}")
     entries = {name: _read_entry(name, value) for name, value in fields.items()}
     _check_places(entries, file_size - len(start))
     return TensorHeader(entries, metadata, len(start))
@@ -134,7 +136,8 @@ def _are_counts(value: object, max_length: int, min_length: int = 0) -> bool:
 def _check_size(name: str, entry: TensorEntry) -> None:
     itemsize = DTYPES[entry.dtype].itemsize
     # A tensor without elements has strides too, which are products of the other dimensions.
-    if itemsize * prod(max(size, 1) for size in entry.shape) > MAX_TENSOR_BYTES:
+    elements = prod(entry.shape) or prod(max(size, 1) for size in entry.shape)
+    if itemsize * elements > MAX_TENSOR_BYTES:
         raise ValueError(f"{name[:80]}: the shape {str([*entry.shape])[:80]} overflows")
     size, expected = entry.end - entry.begin, itemsize * prod(entry.shape)
     if size != expected:
@@ -144,9 +147,9 @@ def _check_size(name: str, entry: TensorEntry) -> None:
 def _check_places(entries: Mapping[str, TensorEntry], data_bytes: int) -> None:
     """Raise ValueError unless the tensors follow each other without a gap and fill the data."""
     position = 0
-    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
-        if entry.begin != position:
-            raise ValueError(f"{name[:80]}: the offset {entry.begin} is wrong, expected {position}")
-        position = entry.end
+    for begin, end, name in sorted((entry.begin, entry.end, name) for name, entry in entries.items()):
+        if begin != position:
+            raise ValueError(f"{name[:80]}: the offset {begin} is wrong, expected {position}")
+        position = end
     if position != data_bytes:
         raise ValueError(f"its tensors have {position} bytes, the data {data_bytes}: the last offset is wrong")

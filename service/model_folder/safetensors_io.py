@@ -117,11 +117,11 @@ def read_tensor_file(path: Path) -> TensorFile:
         return file.read()
 
 
-def parse_tensor_file(content: bytes) -> TensorFile:
-    """Parse the bytes of a safetensors file. Raises TensorFileError."""
+def parse_tensor_file(content: bytes, max_tensors: int | None = None) -> TensorFile:
+    """Parse the bytes of a safetensors file of at most `max_tensors`. Raises TensorFileError."""
     with _described(content[:MAGIC_BYTES]):
         size = header_size(content, len(content))
-        header = parse_header(content[:size], len(content))
+        header = parse_header(content[:size], len(content), max_tensors)
     tensors = {
         name: StoredTensor(entry.dtype, entry.shape, bytearray(content[size + entry.begin : size + entry.end]))
         for name, entry in header.entries.items()

@@ -1,5 +1,7 @@
 """Registry of the architectures that are served, and loading of a model folder as a task."""
 
+import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +39,27 @@ def version_folders(models: Path) -> list[Path]:
 
     Folders whose name is no integer are no versions. Raises ModelFolderError if `models` does not exist.
     """
-    if not models.is_dir():
-        raise ModelFolderError(f"{models}: found no folder, expected one that holds <name>/<version>/config.json")
-    folders = [folder for folder in models.glob("*/*") if folder.is_dir() and folder.name.isdecimal()]
+    try:
+        names = _folders(models)
+    except OSError as error:
+        raise ModelFolderError(
+            f"{models}: found no folder, expected one that holds <name>/<version>/config.json"
+        ) from error
+    folders: list[Path] = []
+    for name in names:
+        with contextlib.suppress(OSError):  # one that cannot be listed; the others serve
+            folders += [folder for folder in _folders(name) if folder.name.isdecimal()]
     return sorted(folders, key=lambda folder: (folder.parent.name, int(folder.name)))
+
+
+def _folders(path: Path) -> list[Path]:
+    """Return the folders in a folder. Raises OSError."""
+    with os.scandir(path) as entries:
+        return [path / entry.name for entry in entries if _is_folder(entry)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link that leads to itself
+        return False

@@ -5,6 +5,7 @@ the memory, or end the process. The trial loads the file, and encodes and decode
 memory. It exits with 0 if the tokenizer is usable, and with REFUSED after it has written the reason to standard output.
 """
 
+import contextlib
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sized
@@ -83,13 +84,19 @@ def _require_growth(name: str, size: int, characters: int) -> None:
         raise Unusable(f"it makes a {name} of {size} from {characters} characters, expected at most {limit}")
 
 
+def _limit(kind: int, value: int) -> None:
+    """Lower a limit of this process, where the system has it."""
+    hard = resource.getrlimit(kind)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
 def main() -> int:
     """Try the tokenizer on standard input, and return the exit status."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CPU, MAX_SECONDS)
     content = sys.stdin.buffer.read()
-    max_bytes = memory_limit(len(content))
-    resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+    _limit(resource.RLIMIT_AS, memory_limit(len(content)))
     try:
         try_tokenizer(content)
     except BaseException as error:  # noqa: BLE001 - a panic of the library is no Exception

@@ -17,7 +17,7 @@ from service.nets.config.sections import (
 )
 
 #: The name of a file in the model folder; no path.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.json$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.json$", max_length=200)]
 Attention = Literal["dot", "general", "additive"]
 Bridge = Literal["concat", "linear"]
 
