@@ -7,7 +7,7 @@ import pickletools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from service.domain.errors import ModelFolderError
 from service.domain.files import file_size
@@ -77,7 +77,7 @@ def _imports(amounts: "_Amounts", pickle: BinaryIO) -> Iterator[str]:
     texts: list[str] = []
     binary = False  # a text that is no pickle at all looks like one of protocol 0
     depths = _TupleDepths(amounts.path)
-    for opcode, argument, _ in pickletools.genops(_BoundedReader(amounts, pickle)):
+    for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", _BoundedReader(amounts, pickle))):
         amounts.count_instruction()
         depths.follow(opcode, argument)
         if opcode.name == "PROTO":
