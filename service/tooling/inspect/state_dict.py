@@ -99,7 +99,7 @@ def _load(path: Path, file: BinaryIO, to_cpu: Any) -> object:  # noqa: ANN401 to
         ):
             # Such as of an unusual pickle protocol: the file can be read, or the error says why not.
             warnings.simplefilter("ignore")
-            return torch.load(file, map_location=to_cpu, weights_only=True)
+            return torch.load(path, map_location=to_cpu, weights_only=True)
     except Exception as error:
         if foreign := sorted({name for name in imports if not _harmless(name)}):
             raise ModelFolderError(
