@@ -72,7 +72,7 @@ def unreadable(path: Path, error: Exception, expected: str) -> ModelFolderError:
 
 def _require_regular(path: Path, status: os.stat_result, expected: str) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     for is_kind, kind in _KINDS:
         if is_kind(status.st_mode):
             raise ModelFolderError(f"{path}: found {kind}, expected a regular file: {expected}")

@@ -30,7 +30,7 @@ class CompanionFiles:
     card: Path | None = None
 
     def write_common(self, folder: Path) -> None:
-        """Copy the files that do not depend on the architecture. Raises ModelFolderError."""
+        """Copy the files that do not depend on the architecture. Raises ModelFolderError, OSError."""
         if self.golden is not None:
             copy_file(self.golden, folder / GOLDEN, MAX_GOLDEN_BYTES, "golden vectors")
         if self.card is not None:
@@ -53,5 +53,14 @@ def copy_tokenizers(source: Path, folder: Path, names: Sequence[str]) -> None:
 
 
 def copy_file(source: Path, target: Path, max_bytes: int, expected: str) -> None:
-    """Copy a regular file of at most `max_bytes`. Raises ModelFolderError, and OSError if it cannot be written."""
-    target.write_bytes(read_file(source, max_bytes, expected))
+    """Copy a regular file of at most `max_bytes`.
+
+    Raises ModelFolderError for any other file, OSError for one that cannot be read or written.
+    """
+    try:
+        content = read_file(source, max_bytes, expected)
+    except ModelFolderError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise
+    target.write_bytes(content)

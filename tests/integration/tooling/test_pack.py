@@ -236,7 +236,7 @@ def test_a_version_is_never_replaced(tmp_path: Path) -> None:
         ({"vocab": None}, "expected exactly one of them"),
         ({"tokenizer": Path("x")}, "expected exactly one of them"),
         ({"dtype": "int8"}, "dtype: found 'int8', expected one of float16, float32"),
-        ({"golden": Path("nowhere")}, "nowhere: cannot be read: No such file"),
+        ({"golden": Path("nowhere")}, "cannot be packed: .*nowhere"),
         ({"config": Path("nowhere")}, "nowhere: cannot be read: No such file"),
         ({"source": Path("nowhere")}, "nowhere: cannot be read: No such file"),
         ({"settings": {"hidden_size": 17}}, "rnn.weight_ih_l0: found shape|tie_weights: found true"),
