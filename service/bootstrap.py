@@ -156,12 +156,29 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
 
 
 async def _stop(part: str, stop: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Stop a part. A failure is logged, because an exit stack raises only the last one of several."""
+    """Stop a part, even if the caller is cancelled meanwhile.
+
+    A failure is logged, because an exit stack raises only the last one of several.
+    """
     try:
-        await stop()
+        await _finish(stop())
     except Exception as error:
         log.error("part failed to stop", extra={"part": part}, exc_info=error)
         raise
+
+
+async def _finish(coroutine: Coroutine[None, None, None]) -> None:
+    """Await a coroutine to its end, and only then raise a cancellation of the caller."""
+    task = asyncio.ensure_future(coroutine)
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    task.result()
+    if cancellation is not None:
+        raise cancellation
 
 
 def _tune_garbage_collection() -> None:
@@ -175,7 +192,7 @@ def _run_in_background(stack: contextlib.AsyncExitStack, name: str, coroutine: C
     """Run a coroutine as a task until the stack unwinds; an error that ends it is logged."""
     task = asyncio.create_task(coroutine, name=name)
     task.add_done_callback(_log_failure)
-    stack.push_async_callback(_cancel, task)
+    stack.push_async_callback(_stop, name, lambda: _cancel(task))
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -253,6 +253,28 @@ async def test_all_parts_stop_when_the_start_is_cancelled(
     assert connections(store_url) == 0
 
 
+async def test_all_parts_stop_however_often_the_stop_is_cancelled(
+    settings: Settings, store_url: str, stopped: list[str]
+) -> None:
+    tasks, begun = asyncio.all_tasks(), asyncio.Event()
+
+    async def work() -> None:
+        async with running_worker(settings) as worker:
+            await asyncio.gather(*(open_session(worker) for _ in range(8)))
+            begun.set()
+            await asyncio.sleep(3600)
+
+    working = asyncio.create_task(work())
+    await begun.wait()
+    while not working.done():
+        working.cancel()
+        await asyncio.sleep(0)
+    assert working.cancelled()
+    assert asyncio.all_tasks() == tasks
+    assert stopped == PARTS
+    assert connections(store_url) == 0
+
+
 @pytest.mark.parametrize("port", ["engine", "store"])
 def test_the_parts_stop_when_an_override_fails(settings: Settings, stopped: list[str], port: str) -> None:
     with pytest.raises(PartFailure):
