@@ -95,6 +95,17 @@ class Settings(BaseSettings):
         2, ge=0, description="How long a worker that stops still serves those who look for another one; inside the next"
     )
     grace_seconds: float = Field(25, gt=0, description="Time for requests under way when the service stops")
+    watchdog_seconds: float = Field(
+        30,
+        ge=0,
+        description="Time without a heartbeat of its event loop after which a worker is killed and replaced; 0: never",
+    )
+    worker_max_memory_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Resident memory above which a worker drains and is replaced; unset: its part of what the machine "
+        "or the control group has; 0: unlimited",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
     access_log: Literal["all", "errors", "off"] = Field(
         "errors", description="Requests that are logged: `all`, those answered 400 or above, or none"

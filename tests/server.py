@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -74,12 +74,14 @@ class Server:
         workers: int = 1,
         redis_url: str | None = None,
         await_ready: bool = True,
+        program: Sequence[str] = ("-m", "service.cli", "serve"),
         **settings: object,
     ) -> None:
         self.state_dir = folder / "state"
         self.workers = workers
         self.url = ""
         self._await_ready = await_ready
+        self._program = program
         self._log_path = folder / "server.log"
         self._seen: set[int] = set()
         own = {name: value for name, value in os.environ.items() if not name.startswith(("UNROLL_", "REDIS_"))}
@@ -124,7 +126,7 @@ class Server:
     def start(self, *, ready: bool = True) -> None:
         """Start the service, again on the port it had; returns when it is ready, or at least alive."""
         before, port = len(self.log), self.url.rpartition(":")[2] or "0"
-        command = [sys.executable, "-m", "service.cli", "serve"]
+        command = [sys.executable, *self._program]
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=self._environment | {"UNROLL_PORT": port}, stdout=log, stderr=log

@@ -1,8 +1,8 @@
 """Supervisor: the process of `unroll serve`, which starts, watches and stops all others.
 
-It starts the private store if none is configured, opens the port, starts the workers on it and replaces those that die.
-On SIGUSR1 it restarts all workers one by one. On SIGTERM or Ctrl-C it stops the workers first and the store last. It
-does not import torch, so it starts at once and stays small.
+It starts the private store if none is configured, opens the port, starts the workers on it and replaces those that die,
+hang or use too much memory. On SIGUSR1 it restarts all workers one by one. On SIGTERM or Ctrl-C it stops the workers
+first and the store last. It does not import torch, so it starts at once and stays small.
 """
 
 import contextlib
@@ -15,16 +15,20 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from service.domain.errors import SettingsError
+from service.process.draining_workers import kill_all
+from service.process.memory_limit import MemoryLimit, default_limit
+from service.process.watchdog import Watchdog
 from service.process.worker_pool import WorkerPool
-from service.process.worker_process import EX_CONFIG, WorkerProcess
+from service.process.worker_process import EX_CONFIG, KILL_MARGIN_SECONDS, WorkerProcess
 from service.settings import Settings, to_environment
-from service.store.embedded.memory import default_max_bytes
+from service.store.embedded.memory import default_max_bytes, total_memory
 from service.store.embedded.server import EmbeddedServer
 from service.store.embedded.watcher import ServerWatcher
+from service.telemetry.supervisor_metrics import SupervisorMetrics
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +36,6 @@ log = logging.getLogger(__name__)
 WORKER = ("-P", "-m", "service.process.worker")
 PORT_SECONDS = 15.0
 POLL_SECONDS = 0.5
-#: Time beyond the grace time before a worker is killed.
-KILL_MARGIN_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -48,6 +50,12 @@ class Supervisor:
     _stopping: bool = False
     _skip_drain: bool = False
     _restart_workers: bool = False
+    _watchdog: Watchdog = field(init=False)
+    _memory_limit: MemoryLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._watchdog = Watchdog(self.settings.watchdog_seconds)
+        self._memory_limit = MemoryLimit(_max_worker_bytes(self.settings))
 
     def run(self) -> int:
         """Start the store and the workers, supervise them, and stop them. Raises SettingsError."""
@@ -66,7 +74,7 @@ class Supervisor:
             command = [sys.executable, *self.worker]
             host, port = listener.getsockname()[:2]
             log.info("starting", extra={"url": f"http://{host}:{port}", "workers": self.settings.workers})
-            pool = WorkerPool(self.settings.workers, lambda: WorkerProcess(command, environment, listener))
+            pool = self._pool(lambda: WorkerProcess(command, environment, listener))
             stack.callback(self._stop_workers, pool, listener, wake)
             while not self._stopping and not pool.misconfigured:
                 self._supervise(pool)
@@ -107,8 +115,7 @@ class Supervisor:
         if self.settings.redis_url is not None:
             yield None
             return
-        max_bytes = self.settings.store_max_bytes or default_max_bytes(self.settings.workers)
-        store = EmbeddedServer(self.settings.state_dir, max_bytes=max_bytes)
+        store = EmbeddedServer(self.settings.state_dir, max_bytes=_max_store_bytes(self.settings))
         store.start()
         try:
             with ServerWatcher(store, self.settings.store_min_free_bytes):
@@ -116,12 +123,24 @@ class Supervisor:
         finally:
             store.stop()
 
+    def _pool(self, start: Callable[[], WorkerProcess]) -> WorkerPool:
+        return WorkerPool(
+            self.settings.workers,
+            start,
+            drain_seconds=self.settings.grace_seconds + KILL_MARGIN_SECONDS,
+            on_replace=SupervisorMetrics().worker_replaced,
+        )
+
     def _supervise(self, pool: WorkerPool) -> None:
         now = time.monotonic()
         if self._restart_workers:
             self._restart_workers = False
             log.info("renewing workers")
             pool.rolling_restart(now)
+        pool.kill_hung(self._watchdog.hung(pool.workers(), now))
+        grown = self._memory_limit.exceeding(pool.serving(), now)
+        if grown is not None:
+            pool.renew(grown, "memory")
         pool.supervise(now)
 
     def _stop_workers(self, pool: WorkerPool, listener: socket.socket, wake: socket.socket) -> None:
@@ -136,11 +155,22 @@ class Supervisor:
                 skipped = True
                 for worker in left:
                     worker.skip_drain()
+            pool.kill_hung(self._watchdog.hung(left, time.monotonic()))
             _sleep(wake)
-        for worker in left:
-            log.warning("worker did not stop in time; killing it", extra={"pid": worker.pid})
-            worker.kill()
+        kill_all(left)
         log.info("stopped")
+
+
+def _max_store_bytes(settings: Settings) -> int:
+    return settings.store_max_bytes or default_max_bytes(settings.workers)
+
+
+def _max_worker_bytes(settings: Settings) -> int:
+    """Return the limit of a worker's memory; 0 is none."""
+    if settings.worker_max_memory_bytes is not None:
+        return settings.worker_max_memory_bytes
+    store = _max_store_bytes(settings) if settings.redis_url is None else 0
+    return default_limit(total_memory() - store, settings.workers)
 
 
 def _sleep(wake: socket.socket) -> None:

@@ -1,14 +1,14 @@
 """Entry point of a worker process: uvicorn on the supervisor's socket. Only `service/process/supervisor.py` starts it.
 
-    python -m service.process.worker LISTEN_FD CONTROL_FD
+    python -m service.process.worker LISTEN_FD CONTROL_FD SUPERVISOR_PID
 
 CONTROL_FD is the worker's end of the control socket to the supervisor, see service/process/worker_process.py.
 """
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,9 @@ from service.bootstrap import NO_OVERRIDES, Overrides, Worker, running_worker
 from service.domain.errors import SettingsError
 from service.process.graceful_shutdown import GracefulShutdown
 from service.process.http_protocol import HttpProtocol, duplicate_listeners
-from service.process.worker_process import DRAINING, EX_CONFIG, EX_SOFTWARE, READY, SKIP_DRAIN, STOP
+from service.process.orphan_guard import guard
+from service.process.supervisor_link import SupervisorLink
+from service.process.worker_process import DUMP_STACKS, EX_CONFIG, EX_SOFTWARE, KILL_MARGIN_SECONDS
 from service.settings import Settings
 from service.telemetry import logs
 
@@ -87,7 +89,7 @@ async def serve(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=CANCEL_SECONDS,
         )
-        server = Server(config, lambda: _connect_control(shutdown, control_socket))
+        server = Server(config, SupervisorLink(control_socket, shutdown, settings.watchdog_seconds).open)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_shut_down(server, shutdown))
             watching = tasks.create_task(_stop_with_engine(worker, shutdown))
@@ -120,54 +122,17 @@ async def _stop_with_engine(worker: Worker, shutdown: GracefulShutdown) -> None:
     shutdown.skip_drain()
 
 
-def _connect_control(shutdown: GracefulShutdown, control_socket: socket.socket) -> None:
-    """Handle signals and commands of the supervisor, and report to it that this worker is ready."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if shutdown.begun:
-            shutdown.skip_drain()
-        else:
-            _send(control_socket, DRAINING)
-            shutdown.begin(alone=True)
-
-    def on_command() -> None:
-        commands = _receive(control_socket)
-        if not commands:
-            loop.remove_reader(control_socket)
-            log.warning("supervisor exited")
-            shutdown.begin(alone=True)
-        if STOP in commands:
-            shutdown.begin(alone=False)
-        if SKIP_DRAIN in commands:
-            shutdown.skip_drain()
-
-    loop.add_signal_handler(signal.SIGTERM, on_signal)
-    loop.add_signal_handler(signal.SIGINT, on_signal)
-    loop.add_reader(control_socket, on_command)
-    _send(control_socket, READY)
-    log.info("worker ready")
-
-
-def _receive(control_socket: socket.socket) -> bytes:
-    try:
-        return control_socket.recv(16)
-    except ConnectionError:
-        return b""
-
-
-def _send(control_socket: socket.socket, message: bytes) -> None:
-    with contextlib.suppress(OSError):  # a supervisor that died is noticed by `on_command`
-        control_socket.send(message)
-
-
 def main(overrides: Overrides = NO_OVERRIDES) -> int:
     """Run the worker and return its exit status."""
+    # Crashes and DUMP_STACKS write the stacks of all threads, whatever the event loop does.
+    faulthandler.enable()
+    faulthandler.register(DUMP_STACKS)
     listener, control_socket = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:3])
     control_socket.setblocking(False)
     try:
         settings = configuration.load()
         logs.configure(settings.log_level, settings.log_format)
+        guard(int(sys.argv[3]), settings.grace_seconds + KILL_MARGIN_SECONDS)
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
             return runner.run(serve(settings, listener, control_socket, overrides))
     except SettingsError as error:

@@ -4,6 +4,8 @@ Each worker has a control socket to the supervisor. Both send single bytes on it
 """
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -18,25 +20,39 @@ EX_CONFIG = 78
 READY = b"r"
 #: The worker drains after a signal that the supervisor did not send: it needs a replacement.
 DRAINING = b"g"
+#: The worker's event loop runs.
+HEARTBEAT = b"b"
 #: The whole service stops. No other worker accepts connections, so this one does until its drain time is over.
 STOP = b"s"
 #: The drain time ends now.
 SKIP_DRAIN = b"h"
 
+#: Signal at which a worker that is ready writes the stacks of its threads to standard error.
+DUMP_STACKS = signal.SIGUSR2
+#: Time beyond the grace time before a worker is killed.
+KILL_MARGIN_SECONDS = 2.0
+#: Maximum wait for the end of a killed process. The kernel ends one that waits for a disk only after that wait.
+KILL_SECONDS = 1.0
+
 
 class WorkerProcess:
-    """A worker process: `command`, followed by the file descriptors of the listening and of the control socket."""
+    """A worker process: `command`, followed by the listening and the control descriptor and the supervisor's pid.
+
+    Raises OSError if the process cannot be started.
+    """
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], listener: socket.socket) -> None:
         self._control_socket, worker_end = socket.socketpair()
         self._control_socket.setblocking(False)
         self._messages = b""
-        with worker_end:
+        with contextlib.ExitStack() as on_failure, worker_end:
+            on_failure.enter_context(self._control_socket)
             fds = (listener.fileno(), worker_end.fileno())
             # A session of its own: Ctrl-C at the terminal reaches the supervisor alone.
             self._process = subprocess.Popen(
-                [*command, *map(str, fds)], env=environment, pass_fds=fds, start_new_session=True
+                [*command, *map(str, (*fds, os.getpid()))], env=environment, pass_fds=fds, start_new_session=True
             )
+            on_failure.pop_all()
 
     @property
     def pid(self) -> int:
@@ -51,10 +67,16 @@ class WorkerProcess:
         return status
 
     def ready(self) -> bool:
-        return READY in self._received()
+        return READY in self._receive()
 
     def draining(self) -> bool:
-        return DRAINING in self._received()
+        return DRAINING in self._receive()
+
+    def heartbeat(self) -> bool:
+        """Return whether a heartbeat has arrived since the last call."""
+        received = self._receive()
+        self._messages = received.replace(HEARTBEAT, b"")
+        return HEARTBEAT in received
 
     def drain(self) -> None:
         """Drain this worker while the others go on. A worker that is still starting ends at once."""
@@ -68,17 +90,23 @@ class WorkerProcess:
         """End the drain time of a worker that drains."""
         self._send(SKIP_DRAIN)
 
+    def dump_stacks(self) -> None:
+        """Have a worker that is ready write the stacks of its threads to standard error, even if it hangs."""
+        self._process.send_signal(DUMP_STACKS)
+
     def kill(self) -> None:
-        """Kill the process and wait for its end."""
+        """Kill the process and wait for its end, at most KILL_SECONDS."""
         self._process.kill()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(KILL_SECONDS)
         self.exit_status()
 
     def _send(self, command: bytes) -> None:
         with contextlib.suppress(OSError):  # the process died
             self._control_socket.send(command)
 
-    def _received(self) -> bytes:
+    def _receive(self) -> bytes:
+        """Read what has arrived. Return all messages without the heartbeats that were counted."""
         with contextlib.suppress(OSError):  # nothing new, or the process died
-            self._messages += self._control_socket.recv(16)
+            self._messages += self._control_socket.recv(4096)
         return self._messages

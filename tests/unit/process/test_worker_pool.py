@@ -3,7 +3,9 @@
 import itertools
 from dataclasses import dataclass, field
 
-from service.process.worker_pool import BACKOFF, HEALTHY_SECONDS, WorkerPool
+import pytest
+
+from service.process.worker_pool import BACKOFF, HEALTHY_SECONDS, Reason, WorkerPool
 from service.process.worker_process import EX_CONFIG
 
 PIDS = itertools.count(1)
@@ -31,21 +33,34 @@ class FakeWorker:
     def drain(self) -> None:
         self.drained = True
 
+    def heartbeat(self) -> bool:
+        return True
+
+    def dump_stacks(self) -> None: ...
     def stop(self) -> None: ...
     def skip_drain(self) -> None: ...
-    def kill(self) -> None: ...
+
+    def kill(self) -> None:
+        self.status = -9
+
+
+DRAIN_SECONDS = 30.0
 
 
 class Pool:
-    """Pool of such workers, with all that were ever started."""
+    """Pool of such workers, with all that were ever started, and the reasons of all replacements."""
 
     def __init__(self, size: int) -> None:
         self.started: list[FakeWorker] = []
-        self.tested = WorkerPool(size, self._start)
+        self.reasons: list[Reason] = []
+        self.failing = False
+        self.tested = WorkerPool(size, self._start, drain_seconds=DRAIN_SECONDS, on_replace=self.reasons.append)
         self.now = 100.0
         self.supervise()
 
     def _start(self) -> FakeWorker:
+        if self.failing:
+            raise BlockingIOError("no processes left")
         self.started.append(FakeWorker())
         return self.started[-1]
 
@@ -166,3 +181,97 @@ def test_a_replacement_that_is_not_needed_any_more_is_drained() -> None:
     pool.supervise()
     assert [worker.drained for worker in pool.started] == [False, True, False]
     assert replacement in pool.tested.workers()
+
+
+def test_a_worker_that_drains_longer_than_its_time_is_killed() -> None:
+    pool = Pool(1)
+    pool.all_up()
+    pool.started[0].leaves = True
+    pool.supervise()
+    pool.supervise(DRAIN_SECONDS - 1)
+    assert pool.started[0].status is None
+    pool.supervise(1)
+    assert pool.started[0].status == -9
+    pool.supervise()
+    assert [worker.pid for worker in pool.tested.workers()] == [pool.started[1].pid]
+
+
+def test_a_hung_worker_is_killed_and_replaced() -> None:
+    pool = Pool(2)
+    pool.all_up()
+    pool.tested.kill_hung({pool.started[0].pid})
+    pool.supervise()
+    assert [worker.status for worker in pool.started] == [-9, None, None]
+    assert pool.reasons == ["hung"]
+
+
+@pytest.mark.parametrize("others_up", [True, False])
+def test_one_worker_is_renewed_as_in_a_rolling_restart(others_up: bool) -> None:
+    pool = Pool(2)
+    pool.all_up()
+    pool.started[1].up = others_up
+    pool.tested.renew(pool.started[0].pid, "memory")
+    pool.supervise()
+    assert (len(pool.started), pool.started[0].drained) == (3, False)
+    pool.started[2].up = True
+    pool.supervise()
+    assert [worker.drained for worker in pool.started] == [True, False, False]
+    assert pool.reasons == ["memory"]
+    pool.started[0].status = 0
+    pool.supervise()
+    pool.supervise()
+    assert len(pool.started) == 3
+
+
+def test_a_worker_that_dies_before_its_renewal_is_replaced_once() -> None:
+    pool = Pool(1)
+    pool.all_up()
+    pool.tested.renew(pool.started[0].pid, "memory")
+    pool.supervise()
+    pool.started[0].status = -9
+    pool.supervise()
+    pool.all_up()
+    pool.supervise()
+    assert [worker.drained for worker in pool.started] == [False, True, False]
+    assert pool.reasons == ["died"]
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_after_growing_pauses() -> None:
+    pool = Pool(1)
+    pool.all_up()
+    pool.started[0].status, pool.failing = -9, True
+    pool.supervise()
+    pool.supervise(sum(BACKOFF))
+    assert pool.tested.workers() == []
+    pool.failing = False
+    pool.supervise(BACKOFF[-1])
+    assert len(pool.tested.workers()) == 1
+    assert pool.reasons == ["died"]
+
+
+def test_a_rolling_restart_ends_if_no_worker_can_be_started() -> None:
+    pool = Pool(1)
+    pool.all_up()
+    pool.failing = True
+    pool.tested.rolling_restart(pool.now + 0.5)
+    pool.supervise()
+    pool.failing = False
+    pool.supervise()
+    assert (len(pool.started), pool.serving()) == (1, 1)
+
+
+def test_the_reasons_of_replacements_are_counted() -> None:
+    pool = Pool(3)
+    pool.all_up()
+    pool.started[0].leaves = True
+    pool.started[1].status = 1
+    pool.supervise()
+    pool.all_up()
+    pool.tested.rolling_restart(pool.now + 0.5)
+    pool.started[0].status = 0
+    for _ in range(20):
+        pool.all_up()
+        pool.supervise()
+        for worker in pool.started:
+            worker.status = 0 if worker.drained else worker.status
+    assert sorted(pool.reasons) == ["died", "drained", "restart", "restart", "restart"]
