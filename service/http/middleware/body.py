@@ -1,13 +1,14 @@
-"""The request body: its deadline and its size limit."""
+"""The request body: its deadline, the rate at which it must arrive, and its size limit."""
 
 import asyncio
 import contextlib
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 from starlette.types import Message, Receive
 
 from service.application.deadlines import Deadline, DeadlineSweeper
-from service.domain.errors import BodyTooLarge, ShuttingDown, UnrollError
+from service.domain.errors import BodyTooLarge, DeadlineExceeded, ShuttingDown, UnrollError
 from service.http.middleware import disconnects
 from service.http.middleware.disconnects import DisconnectWatcher
 from service.http.middleware.headers import Headers
@@ -20,24 +21,37 @@ _LATE = "the body is late"
 BodySweeper: TypeAlias = "DeadlineSweeper[RequestBody]"
 
 
+class BodyLimits(NamedTuple):
+    """Limits of a body. After `grace_seconds` it must have arrived at `min_bytes_per_second`, on average."""
+
+    max_bytes: int
+    min_bytes_per_second: int = 500
+    grace_seconds: float = 10.0
+
+
 class RequestBody:
     """Wraps the `receive` of one request; some time after the body is complete, a DisconnectWatcher receives beside it.
 
-    `complete` is true if the body was received to its end, or if the headers declare none. `deadline` is the time on
-    the monotonic clock at which `sweeper` calls `expire`.
+    `complete` is true if the body was received to its end, or if the headers declare none. `broken` is true if it will
+    never be, because it was late or cannot be parsed. `deadline` is the time on the monotonic clock at which `sweeper`
+    calls `expire`. `state` is the state of the request's scope, where the connection puts the error `body_error`.
     """
 
     __slots__ = (
-        "_length", "_max_bytes", "_receive", "_received", "_request", "_sweeper", "_time_limit", "_watcher",
-        "complete", "deadline",
+        "_length", "_limits", "_receive", "_received", "_request", "_state", "_sweeper", "_time_limit", "_watcher",
+        "broken", "complete", "deadline",
     )  # fmt: skip
 
-    def __init__(self, receive: Receive, headers: Headers, max_bytes: int, sweeper: BodySweeper) -> None:
+    def __init__(
+        self, receive: Receive, headers: Headers, limits: BodyLimits, sweeper: BodySweeper, state: Mapping[str, Any]
+    ) -> None:
         self._receive = receive
         self._length = headers.get(b"content-length", b"0")
         self.complete = self._length == b"0" and b"transfer-encoding" not in headers
-        self._max_bytes = max_bytes
+        self.broken = False
+        self._limits = limits
         self._sweeper = sweeper
+        self._state = state
         self._received = 0
         self._time_limit: Deadline | None = None
         self._watcher: DisconnectWatcher | None = None
@@ -49,11 +63,11 @@ class RequestBody:
 
     def bound(self, time_limit: Deadline) -> None:
         """Receive the body by `time_limit`. Raises BodyTooLarge if the declared length is over the limit."""
-        if self._length.isdigit() and int(self._length) > self._max_bytes:
+        if self._length.isdigit() and int(self._length) > self._limits.max_bytes:
             raise self._too_large(f"{self._length.decode()} bytes")
         self._time_limit = time_limit
         self._request: asyncio.Task[Any] | None = asyncio.current_task()
-        self.deadline = time_limit.at
+        self.deadline = self._due(time_limit)
 
     def release(self) -> None:
         """Stop bounding the body and watching the client: the response has started, or the request has ended."""
@@ -63,7 +77,10 @@ class RequestBody:
             self._watcher.stop()
 
     async def receive(self) -> Message:
-        """Receive the next part of the body. Raises BodyTooLarge, DeadlineExceeded, ShuttingDown."""
+        """Receive the next part of the body.
+
+        Raises BodyTooLarge, DeadlineExceeded, ShuttingDown, and the `body_error` of the connection.
+        """
         time_limit = self._time_limit
         if time_limit is None:
             return await self._receive()
@@ -76,12 +93,14 @@ class RequestBody:
             self._sweeper.discard(self)
         self.complete = not message.get("more_body", False)
         self._received += len(message.get("body", b""))
-        if self._received > self._max_bytes:
+        if self._received > self._limits.max_bytes:
             raise self._too_large(f"{self._received} bytes or more")
         if self.complete:
             self._time_limit = None
             self.deadline = time_limit.clock.monotonic() + disconnects.WATCH_DELAY_SECONDS
             self._sweeper.add(self)
+        else:
+            self._check_rest(time_limit)
         return message
 
     def expire(self) -> None:
@@ -92,21 +111,41 @@ class RequestBody:
         else:
             self._request.cancel(_LATE)
 
+    def _check_rest(self, time_limit: Deadline) -> None:
+        """Set the time for the next part of the body. Raises the error for which there is none."""
+        self.deadline = self._due(time_limit)
+        if "body_error" in self._state:
+            self.broken = True
+            raise self._state["body_error"]
+
+    def _due(self, time_limit: Deadline) -> float:
+        """Return the time by which the next part must arrive: the deadline, or when the rate would be missed."""
+        granted = self._limits.grace_seconds + self._received / self._limits.min_bytes_per_second
+        return time_limit.at - max(0.0, time_limit.budget - granted)
+
     def _interruption(self, error: asyncio.CancelledError, time_limit: Deadline) -> UnrollError:
         """Return the error of a request that was cancelled while its body was received."""
         if _LATE not in error.args:
             return ShuttingDown("this worker had to stop before the request was done", applied="no")
         assert self._request is not None  # noqa: S101 - `expire` has cancelled it
         self._request.uncancel()
-        return time_limit.exceeded("no")
+        self.broken = True
+        return self._too_slow() if time_limit.remaining() else time_limit.exceeded("no")
 
     async def discard(self) -> None:
         """Receive the rest of the body and drop it, so that the connection can be closed after the response."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_SECONDS):
-                while not self.complete:
+                while not (self.complete or self.broken):
                     message = await self._receive()
                     self.complete = not message.get("more_body", False)
 
+    def _too_slow(self) -> DeadlineExceeded:
+        _, rate, grace = self._limits
+        return DeadlineExceeded(
+            f"{self._received} bytes of the body have arrived: expected at least {rate} a second after {grace:g} s",
+            applied="no",
+        )
+
     def _too_large(self, size: str) -> BodyTooLarge:
-        return BodyTooLarge(f"the body has {size}: expected at most {self._max_bytes} bytes")
+        return BodyTooLarge(f"the body has {size}: expected at most {self._limits.max_bytes} bytes")

@@ -17,7 +17,7 @@ from service.http.middleware import access_log, error_responses
 from service.http.middleware.access_log import AccessLog
 from service.http.middleware.admission_rules import is_exempt, is_health, opens_session
 from service.http.middleware.authentication import Authenticator
-from service.http.middleware.body import RequestBody
+from service.http.middleware.body import BodyLimits, RequestBody
 from service.http.middleware.browser_policy import BrowserPolicy, BrowserSettings
 from service.http.middleware.headers import Headers, request_id, timeout
 from service.http.middleware.response import ResponseStart
@@ -38,6 +38,8 @@ class RequestSettings:
     browser: BrowserSettings = field(default_factory=BrowserSettings)
     public_operations: bool = False
     max_wrong_keys: int = 30
+    min_body_bytes_per_second: int = 500
+    body_grace_seconds: float = 10.0
 
 
 class RequestMiddleware:
@@ -59,6 +61,9 @@ class RequestMiddleware:
         self.observer = observer
         self.clock = clock
         self.rate_limits = rate_limits
+        self._body_limits = BodyLimits(
+            settings.max_body_bytes, settings.min_body_bytes_per_second, settings.body_grace_seconds
+        )
         self._sweeper = DeadlineSweeper(clock.monotonic, RequestBody.expire)
         self._authenticator = Authenticator(settings.keys, settings.max_wrong_keys, clock.monotonic)
         self._browser_policy = BrowserPolicy(settings.browser)
@@ -70,7 +75,7 @@ class RequestMiddleware:
         started = self.clock.monotonic()
         headers: Headers = dict(scope["headers"])
         scope.setdefault("state", {})["headers"] = headers
-        body = RequestBody(receive, headers, self.settings.max_body_bytes, self._sweeper)
+        body = RequestBody(receive, headers, self._body_limits, self._sweeper, scope["state"])
         response = ResponseStart(send, request_id(headers), body, self.admission)
         self.observer.in_flight(1)
         try:

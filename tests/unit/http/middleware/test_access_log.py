@@ -10,7 +10,7 @@ from starlette.types import Message
 from service.application.admission import Admission
 from service.application.deadlines import DeadlineSweeper
 from service.http.middleware.access_log import AccessLog, report
-from service.http.middleware.body import RequestBody
+from service.http.middleware.body import BodyLimits, RequestBody
 from service.http.middleware.response import ResponseStart
 from tests.fakes import CountingObserver, ManualClock
 
@@ -33,7 +33,7 @@ def _report(
 ) -> CountingObserver:
     observer = CountingObserver()
     sweeper = DeadlineSweeper(ManualClock().monotonic, RequestBody.expire)
-    response = ResponseStart(_no_send, b"req_1", RequestBody(_no_receive, {}, 0, sweeper), Admission(1))
+    response = ResponseStart(_no_send, b"req_1", RequestBody(_no_receive, {}, BodyLimits(0), sweeper, {}), Admission(1))
     response.status = status
     scope: dict[str, Any] = {"method": method, "route": SimpleNamespace(path=route), "state": {"error_code": code}}
     if tenant is not None:

@@ -1,13 +1,14 @@
 """The body of a request has until the request's deadline to arrive."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from starlette.types import Message
 
 from service.application.deadlines import Deadline, DeadlineSweeper
-from service.domain.errors import BodyTooLarge, DeadlineExceeded, ShuttingDown
-from service.http.middleware.body import RequestBody
+from service.domain.errors import BodyTooLarge, DeadlineExceeded, InvalidJson, ShuttingDown
+from service.http.middleware.body import BodyLimits, RequestBody
 from tests.fakes import ManualClock
 
 
@@ -16,22 +17,29 @@ class Upload:
 
     def __init__(self, declared: bytes = b"4") -> None:
         self.clock = ManualClock()
+        self.state: dict[str, Any] = {}
         self.parts: asyncio.Queue[Message] = asyncio.Queue()
         sweeper = DeadlineSweeper(self.clock.monotonic, RequestBody.expire)
-        self.body = RequestBody(self.parts.get, {b"content-length": declared}, 8, sweeper)
+        self.body = RequestBody(
+            self.parts.get,
+            {b"content-length": declared},
+            BodyLimits(8, min_bytes_per_second=1, grace_seconds=40),
+            sweeper,
+            self.state,
+        )
 
     async def send(self, part: bytes, *, more: bool) -> None:
         await self.parts.put({"type": "http.request", "body": part, "more_body": more})
 
-    async def receive_all(self) -> bytes:
-        self.body.bound(Deadline.after(self.clock, 30))
+    async def receive_all(self, seconds: float = 30) -> bytes:
+        self.body.bound(Deadline.after(self.clock, seconds))
         received = b""
         while not self.body.complete:
             received += (await self.body.receive())["body"]
         return received
 
-    async def begin(self) -> "asyncio.Task[bytes]":
-        task = asyncio.create_task(self.receive_all())
+    async def begin(self, seconds: float = 30) -> "asyncio.Task[bytes]":
+        task = asyncio.create_task(self.receive_all(seconds))
         await asyncio.sleep(0)
         return task
 
@@ -53,6 +61,32 @@ async def test_a_body_that_is_late_ends_its_request() -> None:
         await receiving
     assert late.value.applied == "no"
     assert receiving.cancelling() == 0
+
+
+async def test_a_body_that_arrives_too_slowly_ends_its_request() -> None:
+    upload = Upload()
+    receiving = await upload.begin(600)
+    upload.clock.seconds += 39
+    await upload.send(b"ab", more=True)
+    await asyncio.sleep(0.1)
+    upload.clock.seconds += 2.5
+    await asyncio.sleep(0.1)
+    assert not receiving.done(), "two bytes are worth two seconds"
+    upload.clock.seconds += 1
+    with pytest.raises(DeadlineExceeded, match=r"2 bytes of the body .* at least 1 a second") as late:
+        await receiving
+    assert late.value.applied == "no"
+    assert upload.body.broken
+
+
+async def test_a_body_that_cannot_be_read_ends_its_request() -> None:
+    upload = Upload(declared=b"?")
+    receiving = await upload.begin()
+    upload.state["body_error"] = InvalidJson("no chunk size")
+    await upload.send(b"", more=True)
+    with pytest.raises(InvalidJson, match="no chunk size"):
+        await receiving
+    assert upload.body.broken
 
 
 async def test_a_worker_that_stops_says_of_an_unfinished_body_that_nothing_was_applied() -> None:
