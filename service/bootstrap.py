@@ -42,6 +42,7 @@ from service.engine.model_repository import FolderModelRepository
 from service.engine.runner import run_operation
 from service.engine.state_export import SafetensorsStateFiles
 from service.http.app import create_app
+from service.http.connection_refusals import ConnectionRefusals
 from service.http.dependencies import Services
 from service.http.middleware.browser_policy import BrowserSettings
 from service.http.middleware.host_names import is_wildcard
@@ -100,9 +101,12 @@ NO_OVERRIDES = Overrides()
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Running worker: its ASGI application, its admission, which a shutdown closes, and a wait for the engine's end."""
+    """Running worker: its ASGI application and what answers requests that never reach it, its admission, which a
+    shutdown closes, and a wait for the engine's end.
+    """
 
     app: ASGIApp
+    refusals: ConnectionRefusals
     admission: Admission
     engine_ended: Callable[[], Coroutine[None, None, None]]
 
@@ -152,7 +156,11 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         _tune_garbage_collection()
         _run_in_background(stack, "model reconciler", reconciler.run(settings.models_poll_seconds))
         _run_in_background(stack, "store watcher", _watch_store(topology, store, services.health, settings.durability))
-        yield Worker(create_app(services, _request_settings(settings)), services.admission, engine.ended)
+        app, refusals = (
+            create_app(services, _request_settings(settings)),
+            ConnectionRefusals(metrics, settings.access_log),
+        )
+        yield Worker(app, refusals, services.admission, engine.ended)
 
 
 async def _stop(part: str, stop: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -325,6 +333,8 @@ def _request_settings(settings: Settings) -> RequestSettings:
         browser=browser,
         public_operations=settings.public_operations,
         max_wrong_keys=settings.max_wrong_keys,
+        min_body_bytes_per_second=settings.min_body_bytes_per_second,
+        body_grace_seconds=settings.header_timeout_seconds,
     )
 
 

@@ -87,6 +87,20 @@ class Settings(BaseSettings):
     max_queue: int = Field(4096, ge=1, description="Most operations under way in a worker's engine")
     max_requests: int = Field(1024, ge=1, description="Most requests under way in a worker; past it 503")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Longest request body")
+    min_body_bytes_per_second: int = Field(
+        500, ge=1, description="Least rate at which a client sends a body or reads an answer, after the first seconds"
+    )
+    max_header_bytes: int = Field(16_384, ge=1024, description="Longest request line and headers together")
+    max_headers: int = Field(100, ge=10, description="Most headers of a request")
+    header_timeout_seconds: float = Field(
+        10, gt=0, le=600, description="Longest time for request line and headers, and until the rate of a body counts"
+    )
+    write_timeout_seconds: float = Field(10, gt=0, le=600, description="Longest time until the rate of reading counts")
+    keep_alive_seconds: float = Field(75, gt=0, description="How long an idle connection stays open")
+    max_connections: int = Field(4096, ge=1, description="Most connections of a worker; past it 503")
+    max_connections_per_address: int | None = Field(
+        None, ge=1, description="Most of them from one address; unset: half of them"
+    )
     max_input_tokens: int = Field(4096, ge=1, description="Most tokens, or rows of observations, in one input")
     max_generated_tokens: int = Field(1024, ge=1, description="Largest `max_tokens` of a generation")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="A request's time, unless it names its own")

@@ -8,18 +8,24 @@ CONTROL_FD is the worker's end of the control socket to the supervisor, see serv
 import asyncio
 import contextlib
 import faulthandler
+import functools
 import logging
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import uvicorn
 
 from service import settings as configuration
 from service.bootstrap import NO_OVERRIDES, Overrides, Worker, running_worker
 from service.domain.errors import SettingsError
+from service.process.connections import open_files
+from service.process.connections.limits import connection_limits
+from service.process.connections.listeners import duplicate_listeners
+from service.process.connections.protocol import HttpProtocol
+from service.process.connections.table import ConnectionTable
 from service.process.graceful_shutdown import GracefulShutdown
-from service.process.http_protocol import HttpProtocol, duplicate_listeners
 from service.process.orphan_guard import guard
 from service.process.supervisor_link import SupervisorLink
 from service.process.worker_process import DUMP_STACKS, EX_CONFIG, EX_SOFTWARE, KILL_MARGIN_SECONDS
@@ -28,9 +34,6 @@ from service.telemetry import logs
 
 log = logging.getLogger(__name__)
 
-#: Longer than load balancers usually keep an idle connection (60 s), so that they close it first. If the worker did, it
-#: would reset a request on its way.
-KEEP_ALIVE_SECONDS = 75
 #: Maximum wait for cancelled requests to be answered, and again for these answers to be read.
 CANCEL_SECONDS = 1
 
@@ -78,18 +81,8 @@ async def serve(
         shutdown = GracefulShutdown(
             worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds
         )
-        config = uvicorn.Config(
-            worker.app,
-            http=HttpProtocol,
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            lifespan="off",
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=CANCEL_SECONDS,
-        )
-        server = Server(config, SupervisorLink(control_socket, shutdown, settings.watchdog_seconds).open)
+        link = SupervisorLink(control_socket, shutdown, settings.watchdog_seconds)
+        server = Server(_uvicorn_config(settings, worker), link.open)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_shut_down(server, shutdown))
             watching = tasks.create_task(_stop_with_engine(worker, shutdown))
@@ -98,6 +91,24 @@ async def serve(
             watching.cancel()
     log.info("worker stopped")
     return status
+
+
+def _uvicorn_config(settings: Settings, worker: Worker) -> uvicorn.Config:
+    limits = connection_limits(settings, open_files.raise_limit())
+    if limits.max_connections < settings.max_connections:
+        log.warning("the limit of open files allows fewer connections", extra={"connections": limits.max_connections})
+    protocol = functools.partial(HttpProtocol, table=ConnectionTable(limits), refusals=worker.refusals)
+    return uvicorn.Config(
+        worker.app,
+        http=cast("type[asyncio.Protocol]", protocol),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=CANCEL_SECONDS,
+    )
 
 
 async def _serve_on(listeners: Sequence[socket.socket], server: uvicorn.Server) -> None:

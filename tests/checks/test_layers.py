@@ -42,7 +42,7 @@ LAYERS = {
     "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette"),
-    "process": layer("settings bootstrap store application telemetry", "prometheus_client uvicorn"),
+    "process": layer("settings bootstrap store application telemetry", "httptools prometheus_client uvicorn"),
     "cli": layer("settings bootstrap process tasks tooling telemetry", "typer"),
 }
 
@@ -59,6 +59,7 @@ ROOMS = {
     "nets/forecast_inputs": "config",
     "nets/layers": "config",
     "nets/models": "config layers",
+    "process/connections": "",
     "store/driver": "",
     "store/embedded": "",
     "store/index": ". driver record",

@@ -43,6 +43,15 @@ def report(
         log.log(level, "request", extra=request | outcome)
 
 
+def report_refusal(observer: RequestObserver, code: str, status: int, request_id: bytes, access_log: AccessLog) -> None:
+    """Count a request that its connection refused before its route was known, and log it if `access_log` says so."""
+    observer.request("unmatched", "other", status, 0.0)
+    level = _level("unmatched", status, code)
+    if access_log != "off" and log.isEnabledFor(level):
+        request = {"request_id": request_id.decode(), "tenant": None, "method": "other", "route": "unmatched"}
+        log.log(level, "request", extra=request | {"status": status, "code": code, "milliseconds": 0.0})
+
+
 def _level(route: str, status: int, code: str | None) -> int:
     if route in UNLOGGED_PATHS or code == Overloaded.code:
         return logging.DEBUG  # an overloaded worker has no time for lines; its refusals are counted

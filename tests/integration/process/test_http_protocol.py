@@ -10,8 +10,14 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service.process.http_protocol import ACCEPTS_PER_TURN, HeadBufferingTransport, HttpProtocol, duplicate_listeners
+from service.http.connection_refusals import ConnectionRefusals
+from service.process.connections.limits import ConnectionLimits
+from service.process.connections.listeners import ACCEPTS_PER_TURN, duplicate_listeners
+from service.process.connections.protocol import HttpProtocol
+from service.process.connections.table import ConnectionTable
+from service.process.connections.transport import HeadBufferingTransport
 from tests.conftest import UVLOOP
+from tests.fakes import CountingObserver
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"body"
 START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
@@ -84,8 +90,9 @@ async def connection_to(
     """A client's connection to an application."""
     config = uvicorn.Config(app, log_config=None, lifespan="off")
     config.load()
+    table, refusals = ConnectionTable(ConnectionLimits()), ConnectionRefusals(CountingObserver(), "off")
     server = await asyncio.get_running_loop().create_server(
-        lambda: HttpProtocol(config, ServerState(), {}), "127.0.0.1", 0
+        lambda: HttpProtocol(config, ServerState(), {}, table=table, refusals=refusals), "127.0.0.1", 0
     )
     async with server, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())

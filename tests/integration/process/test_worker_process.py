@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.process.http_protocol import duplicate_listeners
+from service.process.connections.listeners import duplicate_listeners
 from service.process.worker_process import WorkerProcess
 from tests.server import eventually
 
