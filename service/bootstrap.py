@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from service.application.operation_runner import OperationRunner
 from service.application.ports import Clock, Engine, ModelRepository, StateFiles, StateStore
 from service.application.predictions import Predictions
 from service.application.rate_limits import RateLimits
+from service.application.request_cost import CostLimits
 from service.application.sessions.creation import SessionFactory
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
@@ -34,6 +36,7 @@ from service.application.sessions.steps import Steps
 from service.application.sessions.turns import SessionTurns
 from service.domain.errors import SettingsError, UnrollError
 from service.domain.limits import LimitsOfTenants
+from service.domain.loop_stalls import STALLS
 from service.domain.operations import ComputeDtype, Device, Operation, Outcome
 from service.domain.sessions import Durability
 from service.engine.engine import BatchingEngine
@@ -42,6 +45,7 @@ from service.engine.model_repository import FolderModelRepository
 from service.engine.runner import run_operation
 from service.engine.state_export import SafetensorsStateFiles
 from service.http.app import create_app
+from service.http.body_sizes import SizeLimits
 from service.http.connection_refusals import ConnectionRefusals
 from service.http.dependencies import Services
 from service.http.middleware.browser_policy import BrowserSettings
@@ -58,6 +62,7 @@ from service.store.worker_registry import RedisWorkerRegistry
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
 from service.tasks.limits import TextLimits
+from service.telemetry.exposition import SharedExposition
 from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -68,6 +73,8 @@ CANCEL_RETRY_SECONDS = 0.1
 SESSION_COUNT_SECONDS = 5.0
 #: Number of new objects that starts a garbage collection. Python's default of 700, a few requests, costs 3 % of a step.
 GC_THRESHOLD = 10_000
+#: How long a thread that computes keeps the event loop waiting for Python. Python's default is ten times as long.
+SWITCH_SECONDS = 0.0005
 #: Time without a heartbeat, beside three poll intervals, after which a worker counts as gone.
 HEARTBEAT_TIMEOUT_SECONDS = 8.0
 #: Longest wait of a request for the tokens of a rate limit. After it the worker limits its requests by itself.
@@ -125,6 +132,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
     metrics, clock, registry = Metrics(), overrides.clock, ModelRegistry()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(metrics.flush)
+        stack.enter_context(STALLS.sampled(metrics.event_loop_lag))
         topology = connect(settings.redis_url, settings.store_timeout_seconds)
         stack.push_async_callback(_stop, "connections", topology.aclose)
         store = _make_store(settings, topology, metrics, clock)
@@ -154,6 +162,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         _warn_about_unknown_models(settings, engine)
         engine.start()
         _tune_garbage_collection()
+        sys.setswitchinterval(SWITCH_SECONDS)
         _run_in_background(stack, "model reconciler", reconciler.run(settings.models_poll_seconds))
         _run_in_background(stack, "store watcher", _watch_store(topology, store, services.health, settings.durability))
         app, refusals = (
@@ -291,7 +300,7 @@ def _wire(
         admission=admission,
         observer=metrics,
         clock=clock,
-        exposition=metrics.exposition,
+        exposition=SharedExposition(metrics.flush, metrics.render),
         rate_limits=rate_limits,
     )
 
@@ -335,6 +344,8 @@ def _request_settings(settings: Settings) -> RequestSettings:
         max_wrong_keys=settings.max_wrong_keys,
         min_body_bytes_per_second=settings.min_body_bytes_per_second,
         body_grace_seconds=settings.header_timeout_seconds,
+        cost_limits=CostLimits(settings.max_request_timesteps, settings.max_answer_numbers, settings.max_pending_bytes),
+        size_limits=SizeLimits(settings.max_input_tokens, settings.max_input_characters),
     )
 
 

@@ -85,7 +85,20 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(64, ge=1, le=4096, description="Most operations in one forward pass")
     max_queue: int = Field(4096, ge=1, description="Most operations under way in a worker's engine")
-    max_requests: int = Field(1024, ge=1, description="Most requests under way in a worker; past it 503")
+    max_requests: int = Field(
+        1024,
+        ge=1,
+        description="Most requests under way in a worker; its clients share them, and past that get 429 or 503",
+    )
+    max_pending_bytes: int = Field(
+        536_870_912,
+        ge=1_048_576,
+        description="Most memory of requests under way in a worker and their answers, shared likewise",
+    )
+    max_request_timesteps: int = Field(
+        4_194_304, ge=1, description="Most timesteps of one request, over its inputs, beams and sample paths"
+    )
+    max_answer_numbers: int = Field(1_000_000, ge=1, description="Most numbers or tokens in the answer to one request")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Longest request body")
     min_body_bytes_per_second: int = Field(
         500, ge=1, description="Least rate at which a client sends a body or reads an answer, after the first seconds"
@@ -102,6 +115,7 @@ class Settings(BaseSettings):
         None, ge=1, description="Most of them from one address; unset: half of them"
     )
     max_input_tokens: int = Field(4096, ge=1, description="Most tokens, or rows of observations, in one input")
+    max_input_characters: int = Field(65_536, ge=1, description="Most characters in the text of one input")
     max_generated_tokens: int = Field(1024, ge=1, description="Largest `max_tokens` of a generation")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="A request's time, unless it names its own")
     store_timeout_seconds: float = Field(1.5, gt=0, le=60, description="Longest wait for the store")

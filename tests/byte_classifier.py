@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from service.domain.cost import Cost
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import Operation, Outcome, Predict, TextInput
 from service.model_folder.golden.comparison import Replay, Tolerance, check_names, check_shapes, compare
@@ -104,6 +105,8 @@ class Classification:
         self._bytes, self._labels = text.encode(), labels
         self._fed, self._logits = 0, torch.empty(0)
 
+    next_cost, outcome_cost = 1, 0
+
     @property
     def next_byte(self) -> int:
         return self._bytes[self._fed]
@@ -123,6 +126,10 @@ class ClassificationTask:
         self._network, self._labels, self._limits = network, labels, limits
         self.state_codec = StateLayout([(spec.name, spec.shape) for spec in network.config.session_state()])
         self.initial_state = torch.zeros(self.state_codec.size)
+
+    def cost(self, operation: Operation, *, in_session: bool) -> Cost:
+        size = len(operation.input.text or "") if isinstance(operation.input, TextInput) else 0
+        return Cost(size, self._network.config.classes, size)
 
     def start(self, operation: Operation, state: Tensor) -> Classification:
         if not isinstance(operation, Predict) or operation.input is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from service.application.ports import Deliver, Job, ReadResult, WriteResult
+from service.domain.cost import Cost
 from service.domain.errors import InvalidRequest, SessionEnded, UnrollError, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Generate, Operation, Outcome, Predict
@@ -66,6 +67,7 @@ class AddingEngine:
         self.known = list(versions) or [model_version()]
         self.alive = True
         self.runs = 0
+        self.costs = Cost(1, 1, 1)
         self.before_answer: Callable[[], None] | None = None
         self.failure: UnrollError | None = None
         self.hold: asyncio.Event | None = None
@@ -82,6 +84,9 @@ class AddingEngine:
 
     def find(self, model: str, version: str) -> ModelVersion | None:
         return next((known for known in self.known if (known.name, known.version) == (model, version)), None)
+
+    def cost(self, model: ModelVersion, operation: Operation, *, in_session: bool) -> Cost:
+        return self.costs
 
     def submit(
         self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from service.application.deadlines import DEPARTED, Deadline, DeadlineSweeper
 from service.application.ports import Clock, Engine
 from service.application.request_context import RequestContext
+from service.application.time_slices import TimeSlices
 from service.domain.errors import ShuttingDown, UnrollError
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
@@ -28,6 +29,7 @@ class OperationFailed(Exception):
 class _Batch:
     """Operations of one request. `done` has their outcomes, or the first failure; then the rest is dropped."""
 
+    client: str
     time_limit: Deadline
     done: asyncio.Future[None]
     outcomes: list[Outcome | None]
@@ -48,6 +50,10 @@ class _Job:
 
     batch: _Batch
     index: int
+
+    @property
+    def client(self) -> str:
+        return self.batch.client
 
     @property
     def deadline(self) -> float:
@@ -83,13 +89,20 @@ class OperationRunner:
         """Run operations concurrently and return their outcomes in order.
 
         Raises OperationFailed for the first that fails, DeadlineExceeded and ShuttingDown; the others are dropped then.
+        Raises as `RequestCost.add`, before any of them starts.
         """
+        for operation in operations:
+            context.cost.add(self._engine.cost(model, operation, in_session=state is not None))
         done = asyncio.get_running_loop().create_future()
-        batch = _Batch(context.deadline, done, [None] * len(operations), len(operations))
+        batch = _Batch(context.cost.client, context.deadline, done, [None] * len(operations), len(operations))
         self._deadlines.add(batch)
         try:
+            slices = TimeSlices()
             for index, operation in enumerate(operations):
                 self._submit(_Job(batch, index), model, operation, state)
+                await slices.pause()
+                if done.done():
+                    break
             await done
         except asyncio.CancelledError as error:
             if DEPARTED in error.args:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from service.domain.cost import Cost
 from service.domain.errors import UnrollError, WriteConflict
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import Operation, Outcome
@@ -21,6 +22,10 @@ class Clock(Protocol):
 
 class Job(Protocol):
     """What the engine sees of whoever waits for an operation."""
+
+    @property
+    def client(self) -> str:
+        """Whoever the operation runs for; clients are served fairly."""
 
     @property
     def deadline(self) -> float | None:
@@ -45,6 +50,9 @@ class Engine(Protocol):
 
     def find(self, model: str, version: str) -> ModelVersion | None:
         """Return a loaded version, or None."""
+
+    def cost(self, model: ModelVersion, operation: Operation, *, in_session: bool) -> Cost:
+        """Return what an operation takes at most, from sizes alone. Raises ModelNotReady."""
 
     def submit(
         self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver

@@ -1,13 +1,15 @@
-"""Context of a request: its tenant and its deadline."""
+"""Context of a request: its tenant, its deadline and its cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.application.deadlines import Deadline
+from service.application.request_cost import UNBOUNDED, RequestCost
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Tenant and deadline of one request."""
+    """Tenant, deadline and cost of one request."""
 
     tenant: str
     deadline: Deadline
+    cost: RequestCost = field(default_factory=lambda: UNBOUNDED.request("public"))

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from service.domain.cost import Cost
 from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
+from service.domain.fair_thread import THREAD
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
 from service.engine.batcher import Batcher
@@ -23,6 +25,10 @@ log = logging.getLogger(__name__)
 #: How many turns of the event loop without a new operation end the gathering of a batch, and how many do at the most.
 GATHER_QUIET_TURNS = 3
 MAX_GATHER_TURNS = 12
+#: Outcomes that cost more, some milliseconds, are made in a thread.
+MAX_OUTCOME_COST = 8
+#: A client rests for so many times as long as the making of its large outcome took.
+OUTCOME_REST = 1.0
 
 
 class EngineObserver(Protocol):
@@ -37,6 +43,8 @@ class EngineObserver(Protocol):
 class Job(Protocol):
     """Whoever waits for an operation."""
 
+    @property
+    def client(self) -> str: ...
     @property
     def deadline(self) -> float | None: ...
     def abandoned(self) -> bool: ...
@@ -62,6 +70,14 @@ class QueuedOperation:
     @property
     def group(self) -> str:
         return self.loaded.version.fingerprint
+
+    @property
+    def client(self) -> str:
+        return self.job.client
+
+    @property
+    def next_cost(self) -> int:
+        return self.operation.next_cost
 
     @property
     def deadline(self) -> float | None:
@@ -90,6 +106,7 @@ class BatchingEngine:
         self._due = asyncio.Event()
         self._running: list[QueuedOperation] = []
         self._task: asyncio.Task[None] | None = None
+        self._outcomes: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Start the engine's asyncio task. Call it within the event loop."""
@@ -104,8 +121,10 @@ class BatchingEngine:
     async def stop(self) -> None:
         """Stop the engine. Operations that are not finished fail with ModelNotReady."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            tasks = [self._task, *self._outcomes]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def healthy(self) -> bool:
         return self._task is not None and not self._task.done()
@@ -120,11 +139,15 @@ class BatchingEngine:
     def find(self, model: str, version: str) -> ModelVersion | None:
         return self._registry.find(model, version)
 
+    def cost(self, model: ModelVersion, operation: Operation, *, in_session: bool) -> Cost:
+        return self._registry.get(model).task.cost(operation, in_session=in_session)
+
     def submit(
         self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver
     ) -> None:
         if not self.healthy():
             raise _stopped()
+        self._batcher.require_place(job.client)
         loaded = self._registry.get(model)
         initial = loaded.task.initial_state if state is None else loaded.task.state_codec.from_bytes(state)
         running = loaded.task.start(operation, initial)
@@ -174,16 +197,43 @@ class BatchingEngine:
                 self._observer.waited(version.name, version.version, now - entry.submitted)
         failures = run_timestep(members[0].loaded.task, [entry.operation for entry in members])
         self._observer.batch(version.name, version.version, len(members), self._monotonic() - now)
-        unfinished, finished = [], []
+        unfinished: list[QueuedOperation] = []
+        ended: list[QueuedOperation] = []
+        finished = []
         for entry, failure in zip(members, failures, strict=True):
             if failure is None and not entry.operation.finished:
                 unfinished.append(entry)
-            elif not entry.abandoned():
+                continue
+            ended.append(entry)
+            if entry.abandoned():
+                continue
+            if failure is None and entry.operation.outcome_cost > MAX_OUTCOME_COST:
+                self._finish_in_thread(entry)
+            else:
                 finished.append((entry, _result_of(entry, failure)))
         self._batcher.requeue(unfinished)
-        self._count(version, [result for _, result in finished if isinstance(result, Outcome)])
+        self._batcher.release(ended)
         self._running = unfinished
+        self._finish(version, finished)
+
+    def _finish(self, version: ModelVersion, finished: Sequence[tuple[QueuedOperation, Result]]) -> None:
+        self._count(version, [result for _, result in finished if isinstance(result, Outcome)])
         _deliver(finished)
+
+    def _finish_in_thread(self, entry: QueuedOperation) -> None:
+        """Make a large outcome in a thread, while the engine goes on."""
+        self._batcher.charge(entry, entry.operation.outcome_cost)
+        task = asyncio.create_task(self._make_outcome(entry))
+        self._outcomes.add(task)
+        task.add_done_callback(self._outcomes.discard)
+
+    async def _make_outcome(self, entry: QueuedOperation) -> None:
+        try:
+            result = await THREAD.run(entry.client, lambda: _result_of(entry, None), rest=OUTCOME_REST)
+        except asyncio.CancelledError:
+            result = _stopped()
+        if not entry.abandoned():
+            self._finish(entry.loaded.version, [(entry, result)])
 
     def _count(self, version: ModelVersion, outcomes: list[Outcome]) -> None:
         try:

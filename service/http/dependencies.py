@@ -3,7 +3,7 @@
 The functions are coroutines because FastAPI runs plain functions in a thread pool.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -34,7 +34,7 @@ class Services:
     admission: Admission
     observer: Observer
     clock: Clock
-    exposition: Callable[[], bytes]
+    exposition: Callable[[], Awaitable[bytes]]
     rate_limits: RateLimits | None = None
 
 

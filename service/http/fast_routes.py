@@ -4,18 +4,22 @@ Both take longer than a step of a small network. A valid request is passed strai
 request is passed on to FastAPI, which alone responds to invalid ones.
 """
 
-import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.routing import APIRoute
+from pydantic import ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.domain.fair_thread import THREAD
+from service.http.body_sizes import check_sizes
 from service.http.dependencies import Services
+from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST, LONG_INTEGER, invalid_request
 from service.http.middleware.headers import Headers
 from service.http.routes import models, sessions
 from service.http.schemas import requests
@@ -24,8 +28,6 @@ from service.http.schemas.strict import Schema
 #: Valid lengths of an Idempotency-Key, as the routes declare them.
 KEY_LENGTHS = range(1, 256)
 JSON = b"application/json"
-#: Integers that are read as floats elsewhere, see `json_body`.
-LONG_INTEGER = re.compile(rb"[0-9]{400}")
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 
@@ -45,13 +47,15 @@ class FastRoute:
         return cls(next(route for route in api_routes if route.endpoint is endpoint), schema, takes_key)
 
     def arguments(self, content: bytes, scope: Scope) -> dict[str, Any] | None:
-        """Return the arguments that a request brings for the route's function, or None if one of them is invalid."""
+        """Return the arguments that a request brings for the route's function, or None if one of them is invalid.
+
+        Raises InvalidRequest and InputTooLong for a large body.
+        """
         headers: Headers = scope["state"]["headers"]
         if headers.get(b"content-type") != JSON or LONG_INTEGER.search(content):
             return None
         try:
-            # `model_validate` takes a fifth longer, to handle arguments that are not used here.
-            body = self.schema.__pydantic_validator__.validate_python(from_json(content, allow_inf_nan=False))
+            body = self._body(content, scope)
         except ValueError:  # of which pydantic's ValidationError is one
             return None
         if not self.takes_key:
@@ -60,6 +64,21 @@ class FastRoute:
             return {"body": body, "key": None}
         key = next(value for name, value in scope["headers"] if name == b"idempotency-key")  # FastAPI takes the first
         return {"body": body, "key": key.decode("latin-1")} if len(key) in KEY_LENGTHS else None
+
+    def _body(self, content: bytes, scope: Scope) -> Schema:
+        """Return the validated body. Raises ValueError, for a large body InvalidRequest and InputTooLong."""
+        parsed = from_json(content, allow_inf_nan=False)
+        # `model_validate` takes a fifth longer, to handle arguments that are not used here.
+        validator = self.schema.__pydantic_validator__
+        if len(content) <= LARGE_BODY_BYTES:
+            body: Schema = validator.validate_python(parsed)
+            return body
+        check_sizes(parsed, scope["state"]["size_limits"])
+        try:
+            body = validator.validate_python(parsed)
+        except ValidationError as error:  # FastAPI would validate it again on the event loop
+            raise invalid_request(error) from None
+        return body
 
 
 class FastRouteMiddleware:
@@ -72,6 +91,7 @@ class FastRouteMiddleware:
             FastRoute.to(sessions.router, sessions.step, requests.StepBody, takes_key=True),
             FastRoute.to(sessions.router, sessions.step_many, requests.StepsBody),
             FastRoute.to(models.router, models.predict, requests.PredictBody),
+            FastRoute.to(models.router, models.score, requests.ScoreBody),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +107,11 @@ class FastRouteMiddleware:
         self, fast_route: FastRoute, path: dict[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
         content = await _read_body(receive)
-        arguments = fast_route.arguments(content, scope)
+        if len(content) <= LARGE_BODY_BYTES:
+            arguments = fast_route.arguments(content, scope)
+        else:
+            client = scope["state"]["context"].cost.client
+            arguments = await THREAD.run(client, partial(fast_route.arguments, content, scope), rest=LARGE_BODY_REST)
         if arguments is None:
             await self._api(scope, _replaying(content, receive), send)
             return

@@ -4,8 +4,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor
 
+from service.domain.cost import Cost
 from service.domain.operations import Operation, Outcome
 from service.tasks.imported_tensors import ImportedTensors
+
+#: Numbers of an answer that take as long as one row of a network of the reference size.
+NUMBERS_PER_ROW = 1024
 
 #: The task's own types of session state, running operation and step output. The engine treats them as opaque.
 StateT = TypeVar("StateT")
@@ -19,6 +23,17 @@ class RunningOperation(Protocol):
     #: The session state after the operation; None if the operation leaves none.
     state: Any
     finished: bool
+
+    @property
+    def next_cost(self) -> int:
+        """The cost of the next timestep, at least 1: about the number of rows that it feeds.
+
+        It decides how many operations share a forward pass, and is what their clients are charged.
+        """
+
+    @property
+    def outcome_cost(self) -> int:
+        """The cost of `outcome`, in the same unit. That of a small answer is 0."""
 
     def update(self, step_output: Any, /) -> None:  # noqa: ANN401 each task hands its own type to its own operations
         """Apply the output of a timestep to the operation."""
@@ -57,6 +72,12 @@ class Task(Protocol[StateT, OperationT, StepOutputT]):
     @property
     def initial_state(self) -> StateT:
         """The state before any input; None if a session of the task has no state without input."""
+
+    def cost(self, operation: Operation, *, in_session: bool) -> Cost:
+        """Return what an operation takes at most, from sizes alone; `in_session` if it starts from a session's state.
+
+        It never raises: an operation that `start` rejects may have any cost.
+        """
 
     def start(self, operation: Operation, state: StateT) -> OperationT:
         """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""

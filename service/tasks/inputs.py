@@ -11,6 +11,13 @@ def require_text(model_input: Input) -> TextInput:
     raise InvalidRequest("input.values is given: expected text, since the model reads words", param="input.values")
 
 
+def text_size(model_input: TextInput) -> int:
+    """Return the largest number of tokens that a text can have, known without tokenizing it."""
+    if model_input.text is not None:
+        return len(model_input.text)
+    return len(model_input.tokens or model_input.ids or ())
+
+
 def require_series(model_input: Input) -> SeriesInput:
     """Return `model_input` if it is a series of observations. Raises InvalidRequest if it is text."""
     if isinstance(model_input, SeriesInput):

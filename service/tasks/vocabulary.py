@@ -12,6 +12,11 @@ from service.domain.errors import InvalidRequest, ModelFolderError, OutOfVocabul
 from service.domain.operations import TextInput
 from service.tasks.tokenizer_file import is_library_error, read_tokenizer
 
+#: Texts up to this number of characters are encoded at once, which takes about 10 ms.
+PART_CHARACTERS = 8192
+#: The most tokens by which the encoding of a part can be longer than what the whole text has of it.
+CUT_TOKENS = 32
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
@@ -86,6 +91,28 @@ class Vocabulary:
             if index == self.unknown_id
         ]
         return EncodedText(encoding.ids, encoding.tokens, unknown)
+
+    def exceeds(self, text: str, limit: int) -> bool:
+        """Return whether a long text has more than `limit` tokens, without encoding much more than these.
+
+        Parts of it are counted one by one. A text that is a little longer than the limit may pass; a text of up to
+        PART_CHARACTERS always passes.
+        """
+        if len(text) <= PART_CHARACTERS:
+            return False
+        tokens = 0
+        for start in range(0, len(text), PART_CHARACTERS):
+            tokens += self._count(text[start : start + PART_CHARACTERS])
+            # A part that begins or ends inside a word may have more tokens than the whole word.
+            if tokens > limit + CUT_TOKENS:
+                return True
+            limit += CUT_TOKENS
+        return False
+
+    def _count(self, text: str) -> int:
+        if self.word_level:
+            return len(self.split_words(text))
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def split_words(self, text: str) -> list[str]:
         """Return the words and punctuation marks of a text, as the tokenizer separates them."""

@@ -65,6 +65,12 @@ class Metrics:
             "request_duration_seconds", "From the door and back", ("route",), SECONDS_BUCKETS
         )
         self._in_flight = self._gauge("requests_in_flight", "Requests under way", (), "livesum")
+        self._loop_lag = BatchHistogram(
+            "unroll_event_loop_lag_seconds",
+            "How late the event loop ran, sampled 20 times a second",
+            registry=self._registry,
+            buckets=SECONDS_BUCKETS,
+        )
         self._shed = self._counter("shed", "Requests refused for lack of room or time", ("reason",))
 
     def _make_engine(self) -> None:
@@ -109,6 +115,10 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""
         self.flush()
+        return self.render()
+
+    def render(self) -> bytes:
+        """Return the metrics as they were last flushed. It may run in another thread."""
         registry = CollectorRegistry()
         collector = MultiProcessCollector(None) if self._shared else self._registry  # type: ignore[no-untyped-call]
         registry.register(LiveSubjects(collector))
@@ -124,6 +134,9 @@ class Metrics:
 
     def in_flight(self, change: int) -> None:
         self._batch.count(self._in_flight, change)
+
+    def event_loop_lag(self, seconds: float) -> None:
+        self._batch.observe(self._loop_lag, seconds)
 
     def shed(self, reason: str) -> None:
         self._shed(reason).inc()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service.application.ports import Deliver, Engine, Job, ReadResult, StateStore, WriteResult
+from service.domain.cost import Cost
 from service.domain.errors import UnrollError, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
@@ -73,6 +74,9 @@ class WatchedEngine:
 
     def initial_state(self, model: ModelVersion) -> bytes:
         return self.inner.initial_state(model)
+
+    def cost(self, model: ModelVersion, operation: Operation, *, in_session: bool) -> Cost:
+        return self.inner.cost(model, operation, in_session=in_session)
 
     def submit(
         self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver

@@ -1,12 +1,13 @@
 """Serialization of sessions and step results to the JSON that clients get."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from service.application.time_slices import TimeSlices
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.domain.sessions import Record, SessionSummary
@@ -32,6 +33,20 @@ def encode(value: Json) -> bytes:
         return _encode_strict(value)
     # Someone's text may hold such a word, too.
     return _encode_strict(value) if any(word in encoded for word in _NOT_FINITE) else encoded
+
+
+async def encode_with_list(answer: dict[str, Json], field: str, items: Sequence[Json]) -> bytes:
+    """Return `answer` as JSON, in which the list `field` holds `items`. The event loop runs between many of them.
+
+    Raises ValueError for a number that is not finite.
+    """
+    slices, parts = TimeSlices(), []
+    for item in items:
+        parts.append(encode(item))
+        await slices.pause()
+    # Inside a text the quotation marks would be escaped.
+    head, empty, tail = encode({**answer, field: []}).partition(b'"%s":[]' % field.encode())
+    return b"".join((head, empty[:-1], b",".join(parts), b"]", tail))
 
 
 def _encode_strict(value: Json) -> bytes:

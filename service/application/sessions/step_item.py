@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.application.deadlines import Deadline
+from service.application.request_cost import RequestCost
 from service.application.sessions.idempotency import RequestIdentity
 from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import StepResponse
@@ -39,6 +40,7 @@ class StepItem:
 
     Attributes:
         time_limit: the deadline of the request.
+        cost: the account of the request, to which the operation's cost is added.
         on_result: called once, when `result` is set.
         applied: whether the step took effect, as far as is known.
         in_turn: whether the item holds the turn of its session.
@@ -52,6 +54,7 @@ class StepItem:
     operation: Predict | Generate
     identity: RequestIdentity
     time_limit: Deadline
+    cost: RequestCost
     on_result: Callable[[], None]
     result: StepResponse | UnrollError | None = None
     applied: Applied = "no"
@@ -61,6 +64,11 @@ class StepItem:
     model: ModelVersion | None = None
     next_record: Record | None = None
     answer: bytes = b""
+
+    @property
+    def client(self) -> str:
+        """The client of the request, for the engine's fairness."""
+        return self.cost.client
 
     @property
     def deadline(self) -> float:

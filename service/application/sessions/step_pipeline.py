@@ -23,6 +23,7 @@ from service.application.sessions.serializers import StepResponse
 from service.application.sessions.sessions import require_live
 from service.application.sessions.step_item import StepItem
 from service.application.sessions.turns import SessionTurns
+from service.application.time_slices import TimeSlices
 from service.domain.errors import (
     DurabilityNotReached,
     IdempotencyKeyReused,
@@ -126,11 +127,15 @@ class StepPipeline:
 
     async def _load(self, items: Sequence[StepItem]) -> None:
         ids = SessionIds(await self._store.secret())
-        genuine = [item for item in items if self._attempt(item, partial(ids.require, *item.session))]
+        genuine, slices = (
+            [item for item in items if self._attempt(item, partial(ids.require, *item.session))],
+            TimeSlices(),
+        )
         records = await self._store.read_many([item.session for item in genuine]) if genuine else []
         for item, record in zip(genuine, records, strict=True):
             if item.result is None:
                 self._attempt(item, partial(self._decide, item, record))
+                await slices.pause()
 
     # decide
 
@@ -177,6 +182,8 @@ class StepPipeline:
     # run
 
     def _run(self, item: StepItem, record: Record, model: ModelVersion) -> None:
+        if item.model is None:  # else the step lost a race and runs again
+            item.cost.add(self._engine.cost(model, item.operation, in_session=True))
         item.record, item.model = record, model
         self._engine.submit(model, item.operation, record.state, item, self._ran)
 

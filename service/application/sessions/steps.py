@@ -14,6 +14,7 @@ from service.application.sessions.serializers import StepResponse
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.step_item import Step, StepItem
 from service.application.sessions.step_pipeline import StepPipeline
+from service.application.time_slices import TimeSlices
 from service.domain.errors import ShuttingDown, UnrollError
 
 
@@ -45,16 +46,13 @@ class Steps:
 
     async def apply_all(self, context: RequestContext, steps: Sequence[Step]) -> list[StepResponse | UnrollError]:
         """Apply steps of many sessions concurrently; steps of one session run in their order."""
-        countdown = _Countdown(len(steps))
-        items = [
-            StepItem(
-                (context.tenant, step.session_id), step.operation, step.identity(), context.deadline, countdown.count
-            )
-            for step in steps
-        ]
-        for item in items:
-            self.pipeline.admit(item)
+        countdown, slices = _Countdown(len(steps)), TimeSlices()
+        items: list[StepItem] = []
         try:
+            for step in steps:
+                items.append(_item(context, step, countdown))
+                self.pipeline.admit(items[-1])
+                await slices.pause()
             await countdown.future
         except asyncio.CancelledError as error:
             departed = DEPARTED in error.args
@@ -63,11 +61,18 @@ class Steps:
                 self.pipeline.abandon(item, why, counted=not departed)
             if departed:
                 raise
-        return [item.result for item in items if item.result is not None]
+        results = [item.result for item in items if item.result is not None]
+        stopped = ShuttingDown("this worker had to stop before the request was done", applied="no")
+        return results + [stopped] * (len(steps) - len(items))
 
     async def drain(self) -> None:
         """Return when nothing is being read or written for a step any more."""
         await self.pipeline.drain()
+
+
+def _item(context: RequestContext, step: Step, countdown: "_Countdown") -> StepItem:
+    session, identity = (context.tenant, step.session_id), step.identity()
+    return StepItem(session, step.operation, identity, context.deadline, context.cost, countdown.count)
 
 
 class _Countdown:

@@ -17,6 +17,8 @@ AccessLog: TypeAlias = Literal["all", "errors", "off"]
 
 #: Codes of requests that were refused for lack of room or of time, or because their client sends too many.
 SHED_CODES = frozenset({Overloaded.code, ShuttingDown.code, DeadlineExceeded.code, RateLimited.code})
+#: Refusals of these codes are logged at DEBUG: a flood of requests must not become a flood of lines.
+UNLOGGED_CODES = frozenset({Overloaded.code, RateLimited.code})
 #: Other methods share one label, for clients choose the method's name.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 #: Polled every few seconds by machines; logged at DEBUG.
@@ -53,6 +55,6 @@ def report_refusal(observer: RequestObserver, code: str, status: int, request_id
 
 
 def _level(route: str, status: int, code: str | None) -> int:
-    if route in UNLOGGED_PATHS or code == Overloaded.code:
-        return logging.DEBUG  # an overloaded worker has no time for lines; its refusals are counted
+    if route in UNLOGGED_PATHS or code in UNLOGGED_CODES:
+        return logging.DEBUG
     return logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO

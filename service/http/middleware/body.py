@@ -7,7 +7,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from starlette.types import Message, Receive
 
+from service.application.admission import Permit
 from service.application.deadlines import Deadline, DeadlineSweeper
+from service.application.request_cost import RequestCost
 from service.domain.errors import BodyTooLarge, DeadlineExceeded, ShuttingDown, UnrollError
 from service.http.middleware import disconnects
 from service.http.middleware.disconnects import DisconnectWatcher
@@ -38,8 +40,8 @@ class RequestBody:
     """
 
     __slots__ = (
-        "_length", "_limits", "_receive", "_received", "_request", "_state", "_sweeper", "_time_limit", "_watcher",
-        "broken", "complete", "deadline",
+        "_cost", "_length", "_limits", "_permit", "_receive", "_received", "_request", "_state", "_sweeper",
+        "_time_limit", "_watcher", "broken", "complete", "deadline",
     )  # fmt: skip
 
     def __init__(
@@ -61,11 +63,15 @@ class RequestBody:
         """Whether the client disconnected after its body was complete and before the response started."""
         return self._watcher is not None and self._watcher.gone
 
-    def bound(self, time_limit: Deadline) -> None:
-        """Receive the body by `time_limit`. Raises BodyTooLarge if the declared length is over the limit."""
+    def bound(self, time_limit: Deadline, permit: Permit, cost: RequestCost) -> None:
+        """Receive the body by `time_limit`, and add its size to `cost`; `permit` begins to run when it is complete.
+
+        Raises BodyTooLarge if the declared length is over the limit.
+        """
         if self._length.isdigit() and int(self._length) > self._limits.max_bytes:
             raise self._too_large(f"{self._length.decode()} bytes")
         self._time_limit = time_limit
+        self._permit, self._cost = permit, cost
         self._request: asyncio.Task[Any] | None = asyncio.current_task()
         self.deadline = self._due(time_limit)
 
@@ -79,7 +85,8 @@ class RequestBody:
     async def receive(self) -> Message:
         """Receive the next part of the body.
 
-        Raises BodyTooLarge, DeadlineExceeded, ShuttingDown, and the `body_error` of the connection.
+        Raises BodyTooLarge, DeadlineExceeded, ShuttingDown, and the `body_error` of the connection; RateLimited and
+        Overloaded if there is no memory for it, or if it is complete and cannot run.
         """
         time_limit = self._time_limit
         if time_limit is None:
@@ -92,13 +99,16 @@ class RequestBody:
         finally:
             self._sweeper.discard(self)
         self.complete = not message.get("more_body", False)
-        self._received += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._received += size
         if self._received > self._limits.max_bytes:
             raise self._too_large(f"{self._received} bytes or more")
+        self._cost.add_memory(size)
         if self.complete:
             self._time_limit = None
             self.deadline = time_limit.clock.monotonic() + disconnects.WATCH_DELAY_SECONDS
             self._sweeper.add(self)
+            self._permit.run()
         else:
             self._check_rest(time_limit)
         return message

@@ -12,9 +12,13 @@ from service.application.deadlines import Deadline, DeadlineSweeper
 from service.application.ports import Clock, RequestObserver
 from service.application.rate_limits import RateLimits, Rates
 from service.application.request_context import RequestContext
+from service.application.request_cost import CostBudget, CostLimits
+from service.application.turn_quota import TurnQuota
+from service.http.body_sizes import SizeLimits
 from service.http.documentation import DOCS_HEADERS, DOCS_PATH
 from service.http.middleware import access_log, error_responses
 from service.http.middleware.access_log import AccessLog
+from service.http.middleware.addresses import client_address
 from service.http.middleware.admission_rules import is_exempt, is_health, opens_session
 from service.http.middleware.authentication import Authenticator
 from service.http.middleware.body import BodyLimits, RequestBody
@@ -40,6 +44,8 @@ class RequestSettings:
     max_wrong_keys: int = 30
     min_body_bytes_per_second: int = 500
     body_grace_seconds: float = 10.0
+    cost_limits: CostLimits = field(default_factory=CostLimits)
+    size_limits: SizeLimits = field(default_factory=SizeLimits)
 
 
 class RequestMiddleware:
@@ -64,6 +70,8 @@ class RequestMiddleware:
         self._body_limits = BodyLimits(
             settings.max_body_bytes, settings.min_body_bytes_per_second, settings.body_grace_seconds
         )
+        self._budget = CostBudget(settings.cost_limits)
+        self._quota = TurnQuota(clock.monotonic)
         self._sweeper = DeadlineSweeper(clock.monotonic, RequestBody.expire)
         self._authenticator = Authenticator(settings.keys, settings.max_wrong_keys, clock.monotonic)
         self._browser_policy = BrowserPolicy(settings.browser)
@@ -108,19 +116,26 @@ class RequestMiddleware:
     async def _admit(self, scope: Scope, headers: Headers, body: RequestBody, response: ResponseStart) -> None:
         """Run the application under a permit, on behalf of the request's tenant and until its deadline."""
         client_seconds = timeout(headers)
-        self.admission.acquire(client_seconds, opens_session=opens_session(scope))
+        tenant = scope["state"]["tenant"] = self._authenticator.authenticate(scope, headers)
+        client = tenant if self.settings.keys else client_address(scope)
+        permit = self.admission.acquire(
+            client, client_seconds, opens_session=opens_session(scope), has_body=not body.complete
+        )
+        cost = self._budget.request(client)
         try:
-            tenant = scope["state"]["tenant"] = self._authenticator.authenticate(scope, headers)
             rates = None if self.rate_limits is None else self.rate_limits.of(tenant)
             if rates is not None:
                 await self._check_rates(rates, response)
             seconds = self.settings.request_timeout_seconds if client_seconds is None else client_seconds
             deadline = Deadline.after(self.clock, seconds)
-            scope["state"]["context"] = RequestContext(tenant, deadline)
-            body.bound(deadline)
+            scope["state"]["context"] = RequestContext(tenant, deadline, cost)
+            scope["state"]["size_limits"] = self.settings.size_limits
+            body.bound(deadline, permit, cost)
+            await self._quota.start(client)
             await self.app(scope, body.receive, response.send)
         finally:
-            self.admission.release(answered=HTTPStatus.OK <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR)
+            cost.release()
+            permit.release(answered=HTTPStatus.OK <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR)
 
     async def _check_rates(self, rates: Rates, response: ResponseStart) -> None:
         """Spend one request of a tenant, and show in the response what is left. Raises RateLimited."""

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from service.application.request_context import RequestContext
-from service.application.sessions.serializers import encode
+from service.application.sessions.serializers import encode, encode_with_list
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.http.dependencies import ContextDependency, Services, ServicesDependency
@@ -64,7 +64,9 @@ async def _one_or_many(
     operation = body.one()
     if operation is not None:
         return _json(await services.predictions.predict_one(context, model, body.version, operation))
-    return _json(await services.predictions.predict_many(context, model, body.version, [*body.many()]))
+    answer = await services.predictions.predict_many(context, model, body.version, [*body.many()])
+    outputs = answer["outputs"]
+    return JsonResponse(await encode_with_list(answer, "outputs", outputs if isinstance(outputs, list) else []))
 
 
 def _json(value: Json) -> Response:

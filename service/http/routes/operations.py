@@ -40,7 +40,7 @@ async def ready(services: ServicesDependency) -> Response:
 )
 async def metrics(services: ServicesDependency) -> Response:
     """All workers of this supervisor together, in Prometheus' text format."""
-    return Response(services.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(await services.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.head(OPENAPI_PATH, include_in_schema=False)

@@ -47,10 +47,11 @@ class Input(Schema):
     may_be_future_alone: ClassVar[bool] = False
 
     text: Text | None = Field(None, description="Text as people type it", examples=["How are you"])
+    # Of the errors of a request the first one is reported, and to collect those of all tokens takes seconds.
     tokens: list[Annotated[Text, Field(min_length=1)]] | None = Field(
-        None, min_length=1, description="Words and marks, already separated"
+        None, min_length=1, fail_fast=True, description="Words and marks, already separated"
     )
-    ids: list[int] | None = Field(None, min_length=1, description="Ids of the model's vocabulary")
+    ids: list[int] | None = Field(None, min_length=1, fail_fast=True, description="Ids of the model's vocabulary")
     target: Text | None = Field(None, description="Scores of translations only: the translation of `text`")
     values: Values | None = Field(
         None,

@@ -33,7 +33,7 @@ Key = Annotated[str, Field(min_length=1, max_length=255)]
 
 class _OneOrMany(Schema):
     input: Input | None = None
-    inputs: list[Input] | None = Field(None, min_length=1, max_length=MAX_ITEMS)
+    inputs: list[Input] | None = Field(None, min_length=1, max_length=MAX_ITEMS, fail_fast=True)
     version: Version | None = None
 
     @model_validator(mode="after")
@@ -165,7 +165,7 @@ class StepItem(StepBody):
 class StepsBody(Schema):
     """Steps of many sessions at once; those of one session are applied in their order."""
 
-    steps: list[StepItem] = Field(min_length=1, max_length=MAX_ITEMS)
+    steps: list[StepItem] = Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)
 
 
 class LookBody(Schema):

@@ -1,8 +1,11 @@
 """Base schema of request bodies: rejects unknown fields, numbers in strings and numbers that are not finite."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
+
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Schema(BaseModel):
@@ -12,9 +15,11 @@ class Schema(BaseModel):
 
 
 def _reject_surrogates(text: str) -> str:
-    for index, character in enumerate(text):
-        if "\ud800" <= character <= "\udfff":
-            raise ValueError(f"lone surrogate at character {index}: expected Unicode text")
+    if text.isascii():
+        return text
+    surrogate = SURROGATE.search(text)
+    if surrogate is not None:
+        raise ValueError(f"lone surrogate at character {surrogate.start()}: expected Unicode text")
     return text
 
 

@@ -8,9 +8,10 @@ serves all deadlines, because hundreds of commands per second would each set and
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
+from service.domain.loop_stalls import STALLS
 from service.store.driver.commands import Command, CommandResult
 from service.store.driver.errors import ReplyLost, translate
 
@@ -25,6 +26,12 @@ class _Submission:
     deadline: float
     results: asyncio.Future[list[CommandResult]]
     sent: bool = False
+    stalled: float = field(default_factory=lambda: STALLS.total)
+
+    @property
+    def end(self) -> float:
+        """The deadline, later by the time that the event loop has not run since the submission."""
+        return self.deadline + STALLS.total - self.stalled
 
     @property
     def writes(self) -> bool:
@@ -87,10 +94,10 @@ class GroupCommit:
     def _fail_overdue(self) -> None:
         now = asyncio.get_running_loop().time()
         for submission in self._unsettled:
-            if submission.deadline <= now:
+            if submission.end <= now:
                 submission.fail("no answer in time", sent=submission.sent)
         unsettled = (submission for submission in self._unsettled if not submission.results.done())
-        self._set_timer(min((submission.deadline for submission in unsettled), default=inf))
+        self._set_timer(min((submission.end for submission in unsettled), default=inf))
 
     def _start_batches(self) -> None:
         self._scheduled = False
@@ -108,7 +115,7 @@ class GroupCommit:
         commands = 0
         while self._waiting and commands < self._max_batch:
             submission = self._waiting.popleft()
-            if submission.deadline <= now:
+            if submission.end <= now:
                 submission.fail("its turn did not come in time", sent=False)
             elif not submission.results.done() or submission.writes:  # a cancelled read needs no reply
                 submission.sent = True
@@ -124,7 +131,7 @@ class GroupCommit:
     async def _run_batch(self, batch: Sequence[_Submission]) -> None:
         try:
             # The latest deadline: a command with little time left must not shorten the time of the others.
-            deadline = max(submission.deadline for submission in batch)
+            deadline = max(submission.end for submission in batch)
             results = await self._run([command for submission in batch for command in submission.commands], deadline)
             start = 0
             for submission in batch:

@@ -12,6 +12,7 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import AuthenticationError, AuthorizationError, BusyLoadingError, RedisError, ResponseError
 
+from service.domain.loop_stalls import STALLS
 from service.store.driver.commands import Argument, Reply
 from service.store.driver.errors import ReplyLost
 from service.store.driver.nodes import Node
@@ -29,7 +30,7 @@ async def execute_pipeline(node: Node, commands: Sequence[tuple[Argument, ...]],
     sent = False
     pool = node.client.connection_pool
     try:
-        async with asyncio.timeout_at(deadline):
+        async with STALLS.timeout_at(deadline):
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
             sent = True
             await _exchange(pool, connection, commands, replies)

@@ -14,6 +14,8 @@ from service.tasks.forecasting.session_state import StreamState
 
 #: The smallest number of paths that mean and quantiles are computed from.
 MIN_PATHS = 100
+#: Paths that take as long as one row that is fed by itself.
+PATHS_PER_ROW = 16
 
 
 class AutoregressiveForecast(DirectForecast):
@@ -28,6 +30,13 @@ class AutoregressiveForecast(DirectForecast):
         self._drawn: Numbers = np.empty(shape)
         self._times = preprocessor.times_after(request.rows.last_time, request.horizon)
         self._steps = 0
+
+    @property
+    def next_cost(self) -> int:
+        """The cost of the next timestep: a path takes less than a row of its own, since paths share the batch."""
+        if not self._steps:
+            return super().next_cost
+        return max(1, self._path_count // PATHS_PER_ROW)
 
     def next_pass(self) -> ForwardPass:
         """Return the work of the next timestep: rows of the input, then the last step of every path."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from service.domain.operations import ForecastCheck, Json, Outcome
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
+from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.forecasting.distributions import UNIFORM_MARGIN, Distribution, anomaly_scores, round_to_scale
 from service.tasks.forecasting.requests import ForecastRequest
 from service.tasks.forecasting.session_state import StreamState
@@ -92,6 +93,18 @@ class DirectForecast:
         self._scored: list[Numbers] = []
         self._levels = np.array(preprocessor.config.quantiles)
         self._forecast: Distribution | None = None
+
+    @property
+    def next_cost(self) -> int:
+        """The number of rows that the next timestep feeds."""
+        return min(max(1, len(self._rows.filled) - self._fed), CHUNK)
+
+    @property
+    def outcome_cost(self) -> int:
+        """The cost of the outcome, by its numbers."""
+        options = self._request.options
+        series = 1 + len(options.quantiles) + options.samples
+        return series * self._request.horizon * len(self._preprocessor.target) // NUMBERS_PER_ROW
 
     def next_pass(self) -> ForwardPass:
         """Return the work of the next timestep."""

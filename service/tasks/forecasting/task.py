@@ -4,10 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from service.domain.cost import Cost
 from service.domain.operations import Operation
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.nets.models.forecaster import Forecaster
 from service.tasks.forecasting.autoregressive import AutoregressiveForecast
+from service.tasks.forecasting.cost import forecasting_cost
 from service.tasks.forecasting.direct import DirectForecast, ForecastOutputs, ForwardPass, FutureInputs
 from service.tasks.forecasting.requests import read_request
 from service.tasks.forecasting.session_state import StreamState, StreamStateCodec
@@ -30,6 +32,10 @@ class ForecastingTask:
         self.state_codec = StreamStateCodec(session_layout, len(config.features), config.season, len(config.target))
         self._operation_type = DirectForecast if config.decoding == "direct" else AutoregressiveForecast
         self.initial_state = StreamState(0, None, torch.zeros(self._layout.size), preprocessor.initial_history())
+
+    def cost(self, operation: Operation, *, in_session: bool) -> Cost:  # noqa: ARG002 - the same in a session
+        """Return what an operation takes at most."""
+        return forecasting_cost(operation, self._network.config, self.state_codec.state_bytes)
 
     def start(self, operation: Operation, state: StreamState) -> DirectForecast:
         """Validate and scale the input of an operation on `state`.

@@ -18,6 +18,13 @@ from service.tasks.next_word.session_state import Row
 from service.tasks.numbers import perplexity, round_digits
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
+#: The most tokens that one forward pass feeds to an operation, alone or in a batch. More of them make better use of the
+#: output layer's weights, but operations in the same batch, and those that arrive meanwhile, wait longer.
+CHUNK_ALONE = 16
+CHUNK_SHARED = 4
+#: Generated tokens that take as long to decode as one row of the network.
+TOKENS_PER_ROW = 256
+
 
 @dataclass(frozen=True, slots=True)
 class TokenOutput:
@@ -42,6 +49,14 @@ class ActiveOperation(Protocol):
 
     state: Row
     finished: bool
+
+    @property
+    def next_cost(self) -> int:
+        """The cost of the next timestep."""
+
+    @property
+    def outcome_cost(self) -> int:
+        """The cost of the outcome."""
 
     def next_ids(self, limit: int) -> Sequence[int]:
         """Return the tokens to feed next, at most `limit`; none to use the state as it is."""
@@ -68,6 +83,16 @@ class FeedingOperation:
         self._encoded = encoded
         #: The log-probabilities of the tokens that were fed.
         self._logprobs: list[float] = []
+
+    @property
+    def next_cost(self) -> int:
+        """The number of tokens that the next timestep feeds beside those of other operations."""
+        return min(max(1, len(self._encoded.ids) - len(self._logprobs)), CHUNK_SHARED)
+
+    @property
+    def outcome_cost(self) -> int:
+        """The cost of the outcome, which holds a few numbers per token."""
+        return 0
 
     def next_ids(self, limit: int) -> Sequence[int]:
         fed = len(self._logprobs)
@@ -182,6 +207,12 @@ class GenerateOperation(FeedingOperation):
         self._states: list[Row] = []
         self._text: str | None = None
         self._finish_reason = "length"
+
+    @property
+    def next_cost(self) -> int:
+        """The cost of the next timestep: with stop texts, it also decodes all that was generated."""
+        decoded = len(self._generated) // TOKENS_PER_ROW if self._options.stop else 0
+        return super().next_cost + decoded
 
     def next_ids(self, limit: int) -> Sequence[int]:
         generated_fed = len(self._logprobs) - len(self._encoded.ids)

@@ -6,12 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from service.domain.cost import Cost
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Generate, OpenSession, Operation, Predict, Score, TextInput
 from service.tasks.inputs import require_text
 from service.tasks.limits import TextLimits
+from service.tasks.next_word.cost import next_word_cost
 from service.tasks.next_word.feeding import LanguageNetwork, feed
 from service.tasks.next_word.operations import (
+    CHUNK_ALONE,
+    CHUNK_SHARED,
     ActiveOperation,
     GenerateOperation,
     PredictOperation,
@@ -26,10 +30,6 @@ from service.tasks.state_layout import StateLayout
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
 NO_INPUT = EncodedText([], [], [])
-#: The most tokens that one forward pass feeds to an operation, alone or in a batch. More of them make better use of the
-#: output layer's weights, but operations in the same batch, and those that arrive meanwhile, wait longer.
-CHUNK_ALONE = 16
-CHUNK_SHARED = 4
 
 
 def empty_input(field: str) -> InvalidRequest:
@@ -75,6 +75,10 @@ class NextWordTask:
         """The state before any input: zeros, or the state after the begin token if there is one."""
         return self._initial
 
+    def cost(self, operation: Operation, *, in_session: bool) -> Cost:  # noqa: ARG002 - the same in a session
+        """Return what an operation takes at most."""
+        return next_word_cost(operation, self._limits, self._layout.state_bytes)
+
     def start(self, operation: Operation, state: Row) -> ActiveOperation:
         """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""
         if isinstance(operation, OpenSession):
@@ -112,6 +116,7 @@ class NextWordTask:
             )
         if text_input.tokens is not None:
             return list(text_input.tokens[:-1]), text_input.tokens[-1]
+        self._check_length(text_input.text or "")
         words = self._vocabulary.split_words(text_input.text or "")
         if not words:
             raise empty_input("text")
@@ -122,12 +127,19 @@ class NextWordTask:
     def _encode(self, text_input: TextInput) -> EncodedText:
         if text_input.target is not None:
             raise InvalidRequest("input.target is given: expected it of translation models only", param="input.target")
+        self._check_length(text_input.text or "")
         encoded = self._vocabulary.encode(text_input)
         field = "text" if text_input.text is not None else "tokens" if text_input.tokens is not None else "ids"
         if not encoded.ids:
             raise empty_input(field)
         self._check_count(f"input.{field}", len(encoded.ids), self._limits.input_tokens)
         return encoded
+
+    def _check_length(self, text: str) -> None:
+        """Raise InputTooLong for a text of far more tokens than the limit, before all of it is encoded."""
+        limit = self._limits.input_tokens
+        if self._vocabulary.exceeds(text, limit):
+            raise InputTooLong(f"input.text has more than {limit} tokens: expected at most {limit}", param="input.text")
 
     def _check_count(self, field: str, count: int, limit: int) -> None:
         if count <= limit:

@@ -51,6 +51,17 @@ class TranslationOperation:
         self.sources: list[tuple[int, ...]] = []
         self.searches: list[ActiveSearch] = []
 
+    @property
+    def next_cost(self) -> int:
+        """The number of tokens to encode and of rows to decode in the next timestep."""
+        rows = sum(map(len, self.sources)) + sum(len(active.search.ids) for active in self.searches)
+        return max(1, rows)
+
+    @property
+    def outcome_cost(self) -> int:
+        """The cost of the outcome, which is small for most operations."""
+        return 0
+
     def update(self, output: TranslationOutput) -> None:
         """Apply the output of a timestep to the operation."""
         for active, search_output in zip(self.searches, output.searches, strict=True):

@@ -5,6 +5,7 @@ break. A full stop does not end one after an initial or a common abbreviation, n
 """
 
 import re
+from collections.abc import Iterator
 
 SPACE = re.compile(r"\s+")
 ENDING = re.compile(r"(?:[.!?\u2026]+|[\u3002\uff01\uff1f]+)[\"'\u2019\u201d\u00bb)\]]*$")
@@ -16,17 +17,17 @@ ABBREVIATED = re.compile(
 TAIL = 32
 
 
-def split_sentences(text: str) -> list[tuple[str, str]]:
-    """Return the sentences of `text`, each with the white space that follows it; none for a blank text."""
-    sentences: list[tuple[str, str]] = []
+def split_sentences(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the sentences of `text`, each with the white space that follows it; none for a blank text."""
     text, start = text.strip(), 0
     for space in SPACE.finditer(text):
         # The tail is short, since searching from the start each time would take quadratic time.
         tail = text[max(start, space.start() - TAIL) : space.start()]
         if _ends_sentence(tail, space.group(), text[space.end()]):
-            sentences.append((text[start : space.start()], space.group()))
+            yield text[start : space.start()], space.group()
             start = space.end()
-    return [*sentences, (text[start:], "")] if text else []
+    if text:
+        yield text[start:], ""
 
 
 def _ends_sentence(tail: str, space: str, following: str) -> bool:

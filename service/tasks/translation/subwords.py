@@ -50,6 +50,10 @@ class SubwordCodec:
         """Return the token with this id, or an empty text if there is none."""
         return self._vocabulary.id_to_token(index)
 
+    def exceeds(self, text: str, limit: int) -> bool:
+        """Return whether a long text has more than `limit` tokens, see `Vocabulary.exceeds`."""
+        return self._vocabulary.exceeds(text, limit)
+
     def encode(self, text: str, field: str, *, after_prefix: bool = False) -> EncodedText:
         """Encode a text, without special tokens; with `after_prefix` it follows other words.
 

@@ -1,15 +1,17 @@
 """Translation task: texts, scores of given translations, and interactive sessions with an encoder-decoder."""
 
-from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice, pairwise
 from typing import TypeVar
 
+from service.domain.cost import Cost
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Operation
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.tasks.limits import TextLimits
 from service.tasks.state_layout import StateLayout
 from service.tasks.translation.batched_decoder import BatchedDecoder
+from service.tasks.translation.cost import translation_cost
 from service.tasks.translation.encoder_cache import EncoderCache
 from service.tasks.translation.operations import (
     EncodedSource,
@@ -32,6 +34,9 @@ from service.tasks.translation.session_state import TranslationState, Translatio
 from service.tasks.translation.subwords import SubwordCodec
 from service.tasks.translation.text_translation import Sentence, TextTranslation
 from service.tasks.vocabulary import EncodedText, Vocabulary
+
+#: Sentences of a text that are encoded at once, which takes a few milliseconds.
+EAGER_SENTENCES = 128
 
 T = TypeVar("T")
 
@@ -61,6 +66,10 @@ class TranslationTask:
         """None, since a session has no state before its source is encoded."""
         return None
 
+    def cost(self, operation: Operation, *, in_session: bool) -> Cost:
+        """Return what an operation takes at most."""
+        return translation_cost(operation, self._limits, self.state_codec.state_bytes, in_session=in_session)
+
     def start(self, operation: Operation, state: TranslationState | None) -> TranslationOperation:
         """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""
         request = read_request(operation, in_session=state is not None)
@@ -79,22 +88,30 @@ class TranslationTask:
     def _start_text(self, operation: Translate) -> TextTranslation:
         options = operation.options
         self._check_options(options)
-        parts = [(self._encode_sentence(text), separator) for text, separator in self._sentences(operation.text)]
+        sentences = self._encode_sentences(operation)
+        first = [*islice(sentences, EAGER_SENTENCES)]
+        if not first:
+            raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
+        return TextTranslation(first, sentences, self._target, self._constraints, options)
+
+    def _encode_sentences(self, operation: Translate) -> Iterator[Sentence]:
+        """Yield the encoded sentences of a text. Raises InputTooLong if they have more tokens than the limit."""
+        options = operation.options
         subject, limit = "input.text", self._limits.input_tokens
         if options.attention:  # the size of the output is quadratic in the length of the text
             subject = f"{subject}, with options.attention,"
             limit = self._limits.sentence_tokens // (1 + options.alternatives)
-        self._check_length(subject, sum(len(encoded.ids) for encoded, _ in parts), limit)
-        sentences = [
-            Sentence(
+        tokens = 0
+        for text, separator in split_sentences(operation.text):
+            encoded = self._encode_sentence(text)
+            tokens += len(encoded.ids)
+            self._check_length(subject, tokens, limit)
+            yield Sentence(
                 (*encoded.ids, self._end_of_source),
                 [*encoded.tokens, self._source.id_to_token(self._end_of_source)],
                 self._max_target_tokens(options.max_tokens, len(encoded.ids)),
                 separator,
             )
-            for encoded, separator in parts
-        ]
-        return TextTranslation(sentences, self._target, self._constraints, options)
 
     def _check_options(self, options: TranslateOptions) -> None:
         if options.alternatives >= options.beam_size:
@@ -128,21 +145,18 @@ class TranslationTask:
             limit=limit,
         )
 
-    def _sentences(self, text: str) -> list[tuple[str, str]]:
-        sentences = split_sentences(text)
-        if not sentences:
-            raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
-        return sentences
-
     def _encode_source(self, text: str) -> tuple[int, ...]:
         if not text.strip():
             raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
         return (*self._encode_sentence(text).ids, self._end_of_source)
 
     def _encode_sentence(self, text: str) -> EncodedText:
-        encoded = self._source.encode(text, "input.text")
+        limit = self._max_sentence_tokens
         subject = f"input.text has a sentence ({text[:30]!r}...) that"
-        self._check_length(subject, len(encoded.ids), self._max_sentence_tokens)
+        if self._source.exceeds(text, limit):
+            raise InputTooLong(f"{subject} has more than {limit} tokens: expected at most {limit}", param="input.text")
+        encoded = self._source.encode(text, "input.text")
+        self._check_length(subject, len(encoded.ids), limit)
         return encoded
 
     @property
@@ -150,11 +164,13 @@ class TranslationTask:
         return min(self._limits.sentence_tokens, self._limits.input_tokens)
 
     def _encode_target(self, text: str, field: str, *, after_prefix: bool = False) -> EncodedText:
+        limit = self._limits.generated_tokens
+        if self._target.exceeds(text, limit):
+            raise InputTooLong(f"{field} has more than {limit} tokens: expected at most {limit}", param=field)
         encoded = self._target.encode(text, field, after_prefix=after_prefix)
         if not encoded.ids:
             raise InvalidRequest(f"{field} has no token: expected at least one word", param=field)
-        if len(encoded.ids) > self._limits.generated_tokens:
-            limit = self._limits.generated_tokens
+        if len(encoded.ids) > limit:
             raise InputTooLong(f"{field} has {len(encoded.ids)} tokens: expected at most {limit}", param=field)
         return encoded
 

@@ -1,12 +1,15 @@
 """Translation of a text: a beam search for each sentence, a few at a time, and the joined results."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 
 import torch
 from torch import Tensor
 
 from service.domain.operations import Json, Outcome
+from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.numbers import round_digits
 from service.tasks.translation.beam_search import BeamSearch, Hypothesis
 from service.tasks.translation.operations import ActiveSearch, EncodedSource, TranslationOperation
@@ -15,6 +18,8 @@ from service.tasks.translation.subwords import SubwordCodec, TokenConstraints
 
 #: Decoder rows that one operation may occupy, so that a long text does not slow the others down.
 MAX_ROWS = 16
+#: Sentences of a long text that are encoded with each timestep.
+SENTENCES_PER_TIMESTEP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,17 @@ class Sentence:
     separator: str
 
 
+@dataclass(frozen=True, slots=True)
+class SentenceResult:
+    """A hypothesis of a sentence with its text and its score."""
+
+    text: str
+    hypothesis: Hypothesis
+    score: float
+
+
 class TextTranslation(TranslationOperation):
-    """Translates the sentences of a text.
+    """Translates the sentences of a text. Of a long text, `more` yields those that are encoded between timesteps.
 
     Alternatives differ in one sentence or several. They are ranked by the sum of their sentences' scores, after those
     with fewer sentences that the limit cut off.
@@ -40,18 +54,28 @@ class TextTranslation(TranslationOperation):
     def __init__(
         self,
         sentences: list[Sentence],
+        more: Iterator[Sentence],
         codec: SubwordCodec,
         constraints: TokenConstraints,
         options: TranslateOptions,
     ) -> None:
         super().__init__(None)
         self._sentences = sentences
+        self._more = more
+        self._complete = False
         self._codec = codec
         self._constraints = constraints
         self._options = options
         self._beams: list[BeamSearch] = []
         self._max_searches = max(1, MAX_ROWS // options.beam_size)
         self._request_sources()
+
+    def _encode_more(self) -> None:
+        """Encode the next sentences. Raises InputTooLong if the text turns out to be too long."""
+        if not self._complete:
+            count = len(self._sentences)
+            self._sentences += islice(self._more, SENTENCES_PER_TIMESTEP)
+            self._complete = len(self._sentences) - count < SENTENCES_PER_TIMESTEP
 
     def _request_sources(self) -> None:
         """Set the next sources to encode, as many as may be searched."""
@@ -60,8 +84,9 @@ class TextTranslation(TranslationOperation):
         self.sources = [sentence.ids for sentence in self._sentences[start:end]]
 
     def _continue(self) -> None:
+        self._encode_more()
         self._request_sources()
-        self.finished = not self.sources and not self.searches
+        self.finished = self._complete and not self.sources and not self.searches
 
     def _start_searches(self, sources: list[EncodedSource]) -> None:
         constraints, options = self._constraints, self._options
@@ -78,27 +103,35 @@ class TextTranslation(TranslationOperation):
             self._beams.append(beam)
             self.searches.append(ActiveSearch(beam, source.memory))
 
+    @property
+    def outcome_cost(self) -> int:
+        """The cost of the outcome: it holds every sentence for each alternative, and ranks their combinations."""
+        results, sentences = 1 + self._options.alternatives, len(self._sentences)
+        cost = results * sentences * self._options.beam_size
+        if self._options.attention:
+            cost += results * sum(len(sentence.ids) * sentence.limit for sentence in self._sentences)
+        return cost // NUMBERS_PER_ROW
+
     def outcome(self, state: bytes) -> Outcome:
         results = [self._distinct(beam.results()) for beam in self._beams]
         combinations = _best_combinations(results, 1 + self._options.alternatives)
-        translations: list[Json] = [self._translation(hypotheses) for hypotheses in combinations]
+        translations: list[Json] = [self._translation(combination) for combination in combinations]
         encoded = sum(len(sentence.ids) for sentence in self._sentences)
-        generated = sum(len(hypotheses[0].pieces) for hypotheses in results)
+        generated = sum(len(sentence_results[0].hypothesis.pieces) for sentence_results in results)
         return Outcome({"translations": translations}, state, timesteps=encoded + generated, generated=generated)
 
-    def _distinct(self, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+    def _distinct(self, hypotheses: list[Hypothesis]) -> list[SentenceResult]:
         """Return the hypotheses with different texts, of equal ones the best."""
-        by_text: dict[str, Hypothesis] = {}
+        by_text: dict[str, SentenceResult] = {}
         for hypothesis in hypotheses:
-            by_text.setdefault(self._codec.decode(hypothesis.pieces), hypothesis)
+            text = self._codec.decode(hypothesis.pieces)
+            by_text.setdefault(text, SentenceResult(text, hypothesis, hypothesis.score))
         return list(by_text.values())
 
-    def _translation(self, hypotheses: Sequence[Hypothesis]) -> dict[str, Json]:
-        """Return the output for one hypothesis per sentence."""
-        parts = [
-            f"{self._codec.decode(hypothesis.pieces)}{sentence.separator}"
-            for hypothesis, sentence in zip(hypotheses, self._sentences, strict=True)
-        ]
+    def _translation(self, results: Sequence[SentenceResult]) -> dict[str, Json]:
+        """Return the output for one result per sentence."""
+        parts = [f"{result.text}{item.separator}" for result, item in zip(results, self._sentences, strict=True)]
+        hypotheses = [result.hypothesis for result in results]
         pieces = [piece for hypothesis in hypotheses for piece in hypothesis.pieces]
         logprob = sum(hypothesis.logprob for hypothesis in hypotheses)
         translation: dict[str, Json] = {
@@ -112,17 +145,36 @@ class TextTranslation(TranslationOperation):
         return translation
 
 
-def _best_combinations(results: list[list[Hypothesis]], count: int) -> list[tuple[Hypothesis, ...]]:
-    """Return the `count` best combinations of one hypothesis per sentence, given those of each sentence."""
-    best: list[tuple[Hypothesis, ...]] = [()]
-    for hypotheses in results:
-        longer = [(*combination, hypothesis) for combination in best for hypothesis in hypotheses]
-        best = sorted(longer, key=_rank, reverse=True)[:count]
-    return best
+@dataclass(frozen=True, slots=True)
+class _Combination:
+    """One result for each of the first sentences: how many ended, their scores, the last result and those before."""
+
+    ended: int
+    score: float
+    last: SentenceResult | None = None
+    before: "_Combination | None" = None
+
+    def results(self) -> list[SentenceResult]:
+        """Return the results in the order of the sentences."""
+        results: list[SentenceResult] = []
+        combination: _Combination | None = self
+        while combination is not None and combination.last is not None:
+            results.append(combination.last)
+            combination = combination.before
+        return results[::-1]
 
 
-def _rank(combination: Sequence[Hypothesis]) -> tuple[int, float]:
-    return sum(hypothesis.ended for hypothesis in combination), sum(hypothesis.score for hypothesis in combination)
+def _best_combinations(results: list[list[SentenceResult]], count: int) -> list[list[SentenceResult]]:
+    """Return the `count` best combinations of one result per sentence, given those of each sentence."""
+    best = [_Combination(0, 0.0)]
+    for sentence_results in results:
+        longer = [
+            _Combination(before.ended + result.hypothesis.ended, before.score + result.score, result, before)
+            for before in best
+            for result in sentence_results
+        ]
+        best = sorted(longer, key=attrgetter("ended", "score"), reverse=True)[:count]
+    return [combination.results() for combination in best]
 
 
 def _attention(hypotheses: Sequence[Hypothesis]) -> Json:

@@ -40,12 +40,21 @@ class RunningEngine:
         return (await self.run(model, operation)).output
 
     async def run(
-        self, model: ModelVersion, operation: Operation, state: bytes | None = None, deadline: float | None = None
+        self,
+        model: ModelVersion,
+        operation: Operation,
+        state: bytes | None = None,
+        deadline: float | None = None,
+        client: str = "client",
     ) -> Outcome:
         """Run an operation and return its outcome, or raise its failure."""
-        job = AwaitedJob(asyncio.get_running_loop().create_future(), deadline)
+        job = AwaitedJob(asyncio.get_running_loop().create_future(), deadline, client)
         self.engine.submit(model, operation, state, job, deliver)
         return await job.outcome
+
+    def passes(self) -> int:
+        """Return the number of forward passes so far."""
+        return sum(count for kind, count in self.observer.counts.items() if kind.startswith("batch "))
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +63,7 @@ class AwaitedJob:
 
     outcome: asyncio.Future[Outcome]
     deadline: float | None
+    client: str
 
     def abandoned(self) -> bool:
         return self.outcome.done()

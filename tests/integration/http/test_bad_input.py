@@ -114,7 +114,7 @@ INPUTS: list[tuple[str, Any, str, str, int, str]] = [
     ("too long a text", {"text": "dog " * 65}, ".text", "65", 413, "input_too_long"),
     ("too many tokens", {"tokens": ["dog"] * 65}, ".tokens", "65", 413, "input_too_long"),
     ("too many ids", {"ids": [3] * 65}, ".ids", "65", 413, "input_too_long"),
-    ("far too long a text", {"text": "dog " * 20_000}, ".text", "20000", 413, "input_too_long"),
+    ("far too long a text", {"text": "dog " * 20_000}, ".text", "80000 characters", 413, "input_too_long"),
 ]
 
 

@@ -38,7 +38,7 @@ class EchoServices:
         return {"asked": [model, version, repr(operation)]}
 
     async def predict_many(self, caller: Any, model: str, version: str | None, operations: list[Any]) -> dict[str, Any]:
-        return {"asked": [model, version, repr(operations)]}
+        return {"asked": [model, version], "outputs": [repr(operation) for operation in operations]}
 
     def _echo(self, step: Step) -> bytes:
         return json.dumps([repr(step), digest("step", step.operation, step.step).hex()]).encode()

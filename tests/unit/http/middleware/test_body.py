@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from service.application.admission import Admission
 from service.application.deadlines import Deadline, DeadlineSweeper
+from service.application.request_cost import UNBOUNDED
 from service.domain.errors import BodyTooLarge, DeadlineExceeded, InvalidJson, ShuttingDown
 from service.http.middleware.body import BodyLimits, RequestBody
 from tests.fakes import ManualClock
@@ -32,7 +34,8 @@ class Upload:
         await self.parts.put({"type": "http.request", "body": part, "more_body": more})
 
     async def receive_all(self, seconds: float = 30) -> bytes:
-        self.body.bound(Deadline.after(self.clock, seconds))
+        permit = Admission(1).acquire("", has_body=True)
+        self.body.bound(Deadline.after(self.clock, seconds), permit, UNBOUNDED.request(""))
         received = b""
         while not self.body.complete:
             received += (await self.body.receive())["body"]

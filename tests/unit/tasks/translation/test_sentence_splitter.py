@@ -60,5 +60,5 @@ def characters_read(text: str) -> int:
         def strip(self, characters: str | None = None) -> "Counted":  # type: ignore[override]
             return Counted(str(self).strip(characters))
 
-    split_sentences(Counted(text))
+    list(split_sentences(Counted(text)))
     return count

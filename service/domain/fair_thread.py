@@ -1,0 +1,76 @@
+"""A thread for long computations, such as the parsing of large bodies and the making of large answers.
+
+They take up to a second. In a thread, Python takes turns between them and the event loop.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+ResultT = TypeVar("ResultT")
+
+
+class FairThread:
+    """One thread that serves many clients in turn: of each client it runs one function at a time.
+
+    After each function the client rests for `rest` times its processor time. A thread that computes all the time slows
+    the event loop down, which has to wait for Python whenever a forward pass has finished an operation on tensors.
+    Several threads would slow it down further.
+    """
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="computation")
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, client: str, function: Callable[[], ResultT], *, rest: float = 0) -> ResultT:
+        """Return what `function` returns, or raise what it raises."""
+        await self._enter(client)
+        loop, seconds = asyncio.get_running_loop(), 0.0
+
+        def measured() -> ResultT:
+            nonlocal seconds
+            started = time.thread_time()
+            try:
+                return function()
+            finally:
+                seconds = time.thread_time() - started
+
+        try:
+            return await loop.run_in_executor(self._executor, measured)
+        finally:
+            loop.call_later(rest * seconds, self._leave, client)
+
+    async def _enter(self, client: str) -> None:
+        """Wait for the client's turn."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # turns that a former event loop of this process did not end
+            self._loop, self._waiting = loop, {}
+        if client not in self._waiting:
+            self._waiting[client] = deque()
+            return
+        turn = loop.create_future()
+        self._waiting[client].append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave(client)
+            raise
+
+    def _leave(self, client: str) -> None:
+        """End a turn of a client and begin its next one."""
+        waiting = self._waiting[client]
+        while waiting:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._waiting[client]
+
+
+#: The thread of this process.
+THREAD = FairThread()

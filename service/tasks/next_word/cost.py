@@ -1,0 +1,22 @@
+"""Cost of operations on a language model."""
+
+from service.domain.cost import NUMBER_BYTES, TOKEN_BYTES, Cost
+from service.domain.operations import Generate, Operation, Predict, Score, TextInput
+from service.tasks.inputs import text_size
+from service.tasks.limits import TextLimits
+
+
+def next_word_cost(operation: Operation, limits: TextLimits, state_bytes: int) -> Cost:
+    """Return the cost of an operation. One that the model rejects may have any cost."""
+    text_input = operation.input
+    tokens = min(text_size(text_input), limits.input_tokens) if isinstance(text_input, TextInput) else 0
+    memory = state_bytes + TOKEN_BYTES * tokens
+    if isinstance(operation, Score):
+        return Cost(tokens, 3 * tokens, memory + 2 * NUMBER_BYTES * tokens)
+    if not isinstance(operation, Generate):
+        top_k = operation.options.top_k if isinstance(operation, Predict) else 0
+        return Cost(tokens, 3 * top_k + tokens, memory)
+    generated = min(operation.options.max_tokens, limits.generated_tokens)
+    # With stop texts, the state after each token is kept.
+    states = generated * state_bytes if operation.options.stop else 0
+    return Cost(tokens + generated, 3 * generated, memory + states + (TOKEN_BYTES + NUMBER_BYTES) * generated)
