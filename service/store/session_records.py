@@ -39,6 +39,8 @@ ReadResult: TypeAlias = "Record | WriteConflict | UnrollError | None"
 WriteResult: TypeAlias = "Record | WriteConflict | UnrollError"
 
 _TOMBSTONE_MS = 24 * 60 * 60 * 1000
+# While the server uses more than 80 % of its memory.
+_SHORT_TOMBSTONE_MS = 60 * 1000
 
 
 class SessionRecords:
@@ -138,7 +140,8 @@ class SessionRecords:
         existing = result.value()
         if isinstance(existing, bytes):
             return _decode_live(existing, RecordOwner(tenant, session_id))
-        await self._add_to_index(tenant, session_id, record, deadline)
+        with self._best_effort():
+            await self._index.add_reserved(tenant, session_id, record, deadline)
         _require_durable(record, result)
         record.token = data
         return record
@@ -156,20 +159,17 @@ class SessionRecords:
     ) -> list[WriteResult]:
         """Write records, some of which are larger than what their sessions reserved when they were created."""
         deadline = self._deadline()
-        refused: dict[int, UnrollError] = {}
+        results: dict[int, WriteResult] = {}
         for index, ((session, record), encoded) in enumerate(zip(writes, data, strict=True)):
             if len(encoded) > reserved_bytes(record):
                 try:
                     await self._index.reserve_growth(*session, record, len(encoded), deadline)
                 except UnrollError as error:
-                    refused[index] = error.with_applied("no")
-        indices = [index for index in range(len(writes)) if index not in refused]
-        written = (
-            await self._write_all([writes[index] for index in indices], [data[index] for index in indices])
-            if indices
-            else []
-        )
-        results = refused | dict(zip(indices, written, strict=True))
+                    results[index] = error.with_applied("no")
+        left = [index for index in range(len(writes)) if index not in results]
+        if left:
+            written = await self._write_all([writes[index] for index in left], [data[index] for index in left])
+            results |= zip(left, written, strict=True)
         return [results[index] for index in range(len(writes))]
 
     async def _write_all(self, writes: Sequence[tuple[SessionKey, Record]], data: Sequence[bytes]) -> list[WriteResult]:
@@ -208,7 +208,8 @@ class SessionRecords:
 
     async def extend_index(self, session: SessionKey, record: Record) -> None:
         """Write the index entry of a record whose entry would expire before it. Errors are reported, not raised."""
-        await self._add_to_index(*session, record, self._deadline())
+        with self._best_effort():
+            await self._index.add(*session, record, self._deadline())
 
     async def confirm(self, tenant: str, session_id: str, record: Record) -> None:
         """Wait until a record that was read is durable. Raises as `RedisStore.confirm`."""
@@ -232,7 +233,8 @@ class SessionRecords:
         deadline = self._deadline()
         tombstone = encode_tombstone(self._now(), record.created_at, RecordOwner(tenant, session_id))
         key = self._keys.session(tenant, session_id)
-        command = script_command(self._end_script, [key], tombstone, _TOMBSTONE_MS, TOMBSTONE_MAGIC)
+        arguments = (tombstone, _TOMBSTONE_MS, TOMBSTONE_MAGIC, _SHORT_TOMBSTONE_MS)
+        command = script_command(self._end_script, [key], *arguments)
         result = await self._group_commits[record.durability].submit(command, deadline)
         outcome = result.value()
         if outcome == b"ended" and not result.repeated:
@@ -246,10 +248,6 @@ class SessionRecords:
     async def _remove_from_index(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         with self._best_effort():
             await self._index.remove(tenant, session_id, record, deadline)
-
-    async def _add_to_index(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
-        with self._best_effort():
-            await self._index.add(tenant, session_id, record, deadline)
 
     @contextlib.contextmanager
     def _best_effort(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from store_support import Observed, make_record, stepped
+from store_support import Observed, make_client, make_record, stepped
 
 from service.domain.errors import RateLimited, StoreFull
 from service.domain.limits import LimitsOfTenants
@@ -97,3 +97,15 @@ async def test_the_only_tenant_is_told_that_the_store_is_full(tmp_path: Path) ->
         assert isinstance(refusal, StoreFull)
         assert refusal.applied == "no"
         await store.ping()
+
+
+async def test_tombstones_are_short_lived_while_the_store_is_nearly_full(tmp_path: Path) -> None:
+    async with small_store(tmp_path, several_tenants=False) as store:
+        await store.create("tenant", "early", make_record())
+        await store.end("tenant", "early")
+        await fill(store, "public", state=bytes(100_000))
+        await store.create("tenant", "late", make_record())
+        await store.end("tenant", "late")
+        async with make_client(f"unix://{tmp_path}/small/store.sock") as admin:
+            assert await admin.pttl("test:tenant:{early}") > 60 * 60 * 1000
+            assert 0 < await admin.pttl("test:tenant:{late}") <= 60 * 1000

@@ -14,6 +14,7 @@ from typing import cast
 from service.domain.errors import StateCorrupted
 from service.domain.sessions import Record, SessionPage, SessionSummary
 from service.store.driver.commands import (
+    Command,
     CommandResult,
     Script,
     read_command,
@@ -94,13 +95,25 @@ class SessionIndex:
 
     async def add(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         """Add or renew a session's entry for its TTL and a margin. Raises StoreUnavailable and StoreFull."""
+        # The tenant last: a sweep that removes an empty tenant checks again afterwards. The keys may be on two servers.
+        for command in (self._entry_command(tenant, session_id, record), self._tenant_command(tenant)):
+            (await self._group_commit.submit(command, deadline)).value()
+
+    async def add_reserved(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
+        """Add the entry of a session whose memory is reserved. Raises as `add`."""
+        # The tenant is not empty, so no sweep removes it meanwhile.
+        commands = (self._entry_command(tenant, session_id, record), self._tenant_command(tenant))
+        for result in await asyncio.gather(*(self._group_commit.submit(command, deadline) for command in commands)):
+            result.value()
+
+    def _entry_command(self, tenant: str, session_id: str, record: Record) -> Command:
         position = ListingPosition(record.created_at, session_id.encode())
         lifetime, size = entry_lifetime_ms(record.ttl_seconds), size_class(reserved_bytes(record))
         arguments = (position.member, lifetime, self._limit, _IDLE_INDEX_MS, position.text_member, size)
-        entry = script_command(self._add_script, self._keys.index_scripts(tenant), *arguments)
-        # The tenant last: a sweep that removes an empty tenant checks again afterwards. The keys may be on two servers.
-        for command in (entry, write_command("SADD", self._keys.tenants, tenant)):
-            (await self._group_commit.submit(command, deadline)).value()
+        return script_command(self._add_script, self._keys.index_scripts(tenant), *arguments)
+
+    def _tenant_command(self, tenant: str) -> Command:
+        return write_command("SADD", self._keys.tenants, tenant)
 
     async def remove(self, tenant: str, session_id: str, record: Record, deadline: float) -> None:
         """Remove a session's entry. Raises StoreUnavailable."""
