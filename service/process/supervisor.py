@@ -50,6 +50,7 @@ class Supervisor:
     _stopping: bool = False
     _skip_drain: bool = False
     _restart_workers: bool = False
+    _starting_store: EmbeddedServer | None = None
     _watchdog: Watchdog = field(init=False)
     _memory_limit: MemoryLimit = field(init=False)
 
@@ -59,6 +60,14 @@ class Supervisor:
 
     def run(self) -> int:
         """Start the store and the workers, supervise them, and stop them. Raises SettingsError."""
+        try:
+            return self._run()
+        except SettingsError:
+            if self._stopping:
+                return 0  # the start was interrupted
+            raise
+
+    def _run(self) -> int:
         with contextlib.ExitStack() as stack:
             wake = stack.enter_context(self._signals())
             listener = stack.enter_context(_listen(self.settings))
@@ -109,6 +118,8 @@ class Supervisor:
             # At a terminal no load balancer needs the drain time, and a second signal asks to skip it.
             self._skip_drain = self._stopping or number == signal.SIGINT
             self._stopping = True
+            if self._starting_store is not None:
+                self._starting_store.interrupt()
 
     @contextlib.contextmanager
     def _store(self) -> Iterator[EmbeddedServer | None]:
@@ -116,7 +127,9 @@ class Supervisor:
             yield None
             return
         store = EmbeddedServer(self.settings.state_dir, max_bytes=_max_store_bytes(self.settings))
+        self._starting_store = store
         store.start()
+        self._starting_store = None
         try:
             with ServerWatcher(store, self.settings.store_min_free_bytes):
                 yield store

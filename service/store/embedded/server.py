@@ -138,7 +138,7 @@ class EmbeddedServer:
         return self._data
 
     def interrupt(self) -> None:
-        """End a `restart` of another thread, which raises SettingsError, because `stop` follows."""
+        """End a `start` or a `restart` in progress, which raises SettingsError."""
         self._interrupted.set()
 
     def stop(self) -> None:
@@ -180,7 +180,7 @@ class EmbeddedServer:
         """Use the recorded socket if the server of this folder's data replies there; wait while it loads."""
         with contextlib.suppress(FileNotFoundError):
             self._socket = Path((self._folder / "socket").read_text())
-            return self._await_ready(self._data_is_free) and self._is_ours()
+            return self._await_ready(lambda: self._data_is_free() or self._interrupted.is_set()) and self._is_ours()
         return False
 
     def _is_ours(self) -> bool:
