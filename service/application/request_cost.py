@@ -1,5 +1,6 @@
 """Bounds on the cost of requests: of each by itself, and of all that a worker has under way."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain.cost import Cost
@@ -32,12 +33,16 @@ class CostBudget:
 
 
 class RequestCost:
-    """Account of one request: the sum of what its operations cost, and the memory that it holds until `release`."""
+    """Account of one request: the sum of what its operations cost, and the memory that it holds until `release`.
 
-    __slots__ = ("_accounted", "_budget", "_memory", "_numbers", "_timesteps", "client")
+    `charge` is called with the timesteps of each operation, if the tenant's cost per second is limited.
+    """
+
+    __slots__ = ("_accounted", "_budget", "_memory", "_numbers", "_timesteps", "charge", "client")
 
     def __init__(self, budget: CostBudget, client: str) -> None:
         self.client = client
+        self.charge: Callable[[float], None] | None = None
         self._budget = budget
         self._timesteps = self._numbers = self._memory = self._accounted = 0
 
@@ -63,6 +68,8 @@ class RequestCost:
             )
         self.add_memory(cost.memory)
         self._timesteps, self._numbers = timesteps, numbers
+        if self.charge is not None:
+            self.charge(cost.timesteps)
 
     def add_memory(self, size: int) -> None:
         """Hold `size` more bytes until the request has ended. Raises as `add`."""

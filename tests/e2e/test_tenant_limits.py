@@ -9,15 +9,22 @@ import pytest
 from tests.e2e.traffic import MODEL, write_model
 from tests.server import NEW_CONNECTIONS, Server, answered, new_session, post, refusal, short_folder, step
 
-LIMITS = "slow:requests_per_second=10,few:sessions=2,small:state_bytes=7000,small:kept_steps=4,small:ttl_seconds=600"
+LIMITS = [
+    "costly:cost_per_second=20",
+    "slow:requests_per_second=10",
+    "few:sessions=2",
+    "small:state_bytes=7000",
+    "small:kept_steps=4",
+    "small:ttl_seconds=600",
+]
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Server]:
     with short_folder() as folder:
         models = write_model(folder / "models")
-        keys = ",".join(f"{tenant}:{tenant}-key" for tenant in ("free", "slow", "few", "small"))
-        with Server(folder, models=models, workers=2, api_keys=keys, tenant_limits=LIMITS) as running:
+        keys = ",".join(f"{tenant}:{tenant}-key" for tenant in ("free", "slow", "costly", "few", "small"))
+        with Server(folder, models=models, workers=2, api_keys=keys, tenant_limits=",".join(LIMITS)) as running:
             yield running
 
 
@@ -43,6 +50,19 @@ def test_a_tenant_beyond_its_rate_gets_429_and_may_come_back(service: Server) ->
         assert "ratelimit" not in unlimited[0].headers
         time.sleep(1.0)
         assert slow.get("/v1/models").status_code == 200
+
+
+def test_a_tenant_that_spent_its_timesteps_waits_until_they_are_paid(service: Server) -> None:
+    with client(service, "costly") as costly:
+        session = new_session(costly, MODEL)
+        words = " ".join(["a"] * 30)
+        assert answered(step(costly, session, words))["timesteps"] == 30
+        responses = [step(costly, session, "a") for _ in range(4)]
+        error = refusal(responses[-1], 429, "rate_limited", "20.0", "cost_per_second")
+        assert error["applied"] == "no"
+        assert responses[-1].headers["ratelimit-policy"] == '"cost";q=20;w=1'
+        time.sleep(2.0)
+        assert answered(step(costly, session, "a"))["step"] == 2 + sum(response.is_success for response in responses)
 
 
 def test_a_tenant_with_all_its_sessions_gets_429_for_more_of_any_kind(service: Server) -> None:

@@ -126,6 +126,7 @@ class RequestMiddleware:
             rates = None if self.rate_limits is None else self.rate_limits.of(tenant)
             if rates is not None:
                 await self._check_rates(rates, response)
+                cost.charge = rates.charge
             seconds = self.settings.request_timeout_seconds if client_seconds is None else client_seconds
             deadline = Deadline.after(self.clock, seconds)
             scope["state"]["context"] = RequestContext(tenant, deadline, cost)
