@@ -26,6 +26,7 @@ ATTACKER_KEY, VICTIM_KEY = "alice-key-1", "bob-key-2"
 _API_KEYS = f"alice:{ATTACKER_KEY},bob:{VICTIM_KEY}"
 _CALM_SECONDS = 0.4
 _RECOVERY_SECONDS = 30.0
+_CLEANUP_SECONDS = 10.0
 #: The defaults need longer than most attacks last: to notice a worker that hangs, and to be full.
 _SETTINGS = {"watchdog_seconds": 2, "store_max_bytes": 64 * MIB}
 _FILLING = {"store", "outage"}
@@ -66,6 +67,8 @@ async def run(options: RunOptions) -> Report:
                 while attackers:
                     rows.append(await arena.attack(attackers.pop(0)))
                     options.show(rows[-1])
+                    if attackers and rows[-1].family == attackers[0].family == "store":
+                        await arena.delete_sessions()
                     if attackers and _needs_new_service(rows[-1], attackers[0]):
                         break
                 verified += arena.victim.evidence.verified
@@ -113,6 +116,16 @@ class Arena:
             list(complaints(self.server.log[log:])),
             recovery,
         )
+
+    async def delete_sessions(self) -> None:
+        """Delete what the attacker left in the store, as far as there is time for it."""
+        connection, key = Connection(self.port), self._target().key
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            async with asyncio.timeout(_CLEANUP_SECONDS):
+                while listed := (await connection.send(pack("GET", "/v1/sessions?limit=100", None, key))).json["data"]:
+                    for session in listed:
+                        await connection.send(pack("DELETE", f"/v1/sessions/{session['id']}", None, key))
+        connection.close()
 
     def _phase(self, since: float, until: float) -> Phase:
         samples = [sample for sample in self.victim.evidence.samples if sample.sent < until and sample.ended > since]

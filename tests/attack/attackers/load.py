@@ -65,13 +65,17 @@ def _filled(before: str, unit: str, after: str, size: int = 1_040_000) -> str:
 
 
 def loads() -> list[Load]:
-    """The loads that the figures of the issue name, and others of their kind."""
+    """Loads of each kind of request; `allowed` are those just below the limits of one request."""
     many_ids = json.dumps({"inputs": [{"ids": [1] * 4096}] * 125}, separators=(",", ":"))
     short = {"inputs": [{"text": "tea"}] * 1024}
     long_text = {"input": {"text": f"{_SENTENCE}. " * 40}, "options": _BEAMS}
     paths = {"inputs": [_SERIES] * 1024, "options": {"samples": 1000}}
     quantiles = {"inputs": [_SERIES] * 256, "options": {"quantiles": [round(n / 100, 2) for n in range(1, 100)]}}
     generation = {"input": {"text": "I"}, "options": {"max_tokens": 1024, "temperature": 2}}
+    allowed_paths = {"inputs": [_SERIES] * 20, "options": {"samples": 1000, "horizon": 48}}
+    allowed_quantiles = {"inputs": [_SERIES] * 200, "options": quantiles["options"]}
+    allowed_text = {"input": {"text": f"{_SENTENCE}. " * 600}}
+    allowed_tokens = {"inputs": [{"tokens": ["tea"] * 4000}] * 32}
     return [
         Load("predictions", PREDICT, {"input": {"text": "tea"}}, 256),
         Load("generations", GENERATE, generation, 200),
@@ -82,6 +86,10 @@ def loads() -> list[Load]:
         Load("dots", TRANSLATE, _filled('{"input":{"text":"', ". ", '"}}'), 3),
         Load("paths", FORECAST, paths, 4),
         Load("path", FORECAST, {"input": _SERIES, "options": {"samples": 1000, "horizon": 48}}, 64),
+        Load("allowed-paths", FORECAST, allowed_paths, 16),
+        Load("allowed-quantiles", FORECAST, allowed_quantiles, 16),
+        Load("allowed-text", TRANSLATE, allowed_text, 16),
+        Load("allowed-tokens", PREDICT, allowed_tokens, 16),
         Load("scrapes", "/metrics", None, 64, method="GET"),
         Load("texts", PREDICT, short, 32),
         Load("combining", PREDICT, _filled('{"input":{"text":"', "a\u0301\u0323", '"}}'), 3),
@@ -90,7 +98,7 @@ def loads() -> list[Load]:
         Load("quantiles", FORECAST, quantiles, 16),
         Load("rows", FORECAST, {"inputs": [_ROWS] * 60}, 8),
         Load("scores", SCORE, {"inputs": [{"text": f"{_SENTENCE} " * 30}] * 64}, 16),
-        Load("attention", TRANSLATE, {"input": {"text": f"{_SENTENCE}. " * 10}, "options": {"attention": True}}, 32),
+        Load("attention", TRANSLATE, {"input": {"text": _SENTENCE}, "options": {"attention": True}}, 32),
         Load("nesting", PREDICT, _filled('{"input":', "[", "1}", 900_000), 3),
         Load("fields", PREDICT, _filled('{"input":{"text":"tea"}', ',"x":1', "}"), 3),
         Load("numbers", FORECAST, _filled('{"input":{"values":[1', ",1e5", "]}}"), 3),
