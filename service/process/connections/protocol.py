@@ -7,7 +7,6 @@ connections compares deadlines with the clock, so that no request needs a timer,
 
 import asyncio
 import math
-from collections.abc import Iterable
 from typing import Any, cast
 
 import httptools
@@ -16,8 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.process.connections import refusals as refused
+from service.process.connections.chunk_pace import ChunkPace
+from service.process.connections.headers import content_length
 from service.process.connections.reading import ReadingProgress
-from service.process.connections.refusals import Header, Refusals, Refused
+from service.process.connections.refusals import Refusals, Refused
 from service.process.connections.table import MAX_PIPELINED_BYTES, ConnectionTable
 from service.process.connections.transport import HeadBufferingTransport
 
@@ -67,6 +68,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._busy = False  # a request is in progress and was received whole: what follows waits
         self._held = False  # so does the rest of this one: its answer is not read
         self._discards = False  # what the client still sends is dropped
+        self._pace = ChunkPace(self.loop, table, self._read_on)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(cast("asyncio.Transport", HeadBufferingTransport(transport, self._client_sends)))
@@ -81,7 +83,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.client_sends = bool  # each has a reference to the other
 
     def data_received(self, data: bytes) -> None:
-        if self._busy or self._discards:
+        if self._busy or self._discards or self._pace.waits:
             self._hold(data)
         elif self._in_head and not self._overhead and self._has_one_head(data):
             self._parse_whole(data)
@@ -103,12 +105,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         """Feed data to the parser, not beyond the end of a request."""
-        start, size = 0, len(data)
+        start, size, self._pace.count = 0, len(data), 0
         try:
             while start < size and not (self._busy or self._discards):
                 end = self._slice_end(data, start)
                 self._feed(memoryview(data)[start:end])
                 start = end
+                if start < size and self._pace.must_wait():
+                    self.flow.pause_reading()
+                    break
         except (httptools.HttpParserError, Refused) as error:
             self._refuse(error)
         if start < size:
@@ -116,15 +121,21 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _slice_end(self, data: bytes, start: int) -> int:
         """Return the end of the next slice for the parser. No request ends within a slice, but one with chunks."""
-        if not self._in_head and (length := _content_length(self.cycle.scope["headers"])) is not None:
+        if not self._in_head and (length := content_length(self.cycle.scope["headers"])) is not None:
             return min(start + length - self._body_bytes, len(data))
         end = min(start + self._limits.max_header_bytes + 1 - self._overhead, len(data))
         if not self._in_head:
-            return end
+            return self._pace.slice_end(start, end)
         if self._overhead and start < len(HEAD_END) - 1:
             return start + 1  # the end of the head may have begun in what was received before
         found = data.find(HEAD_END, max(0, start - len(HEAD_END) + 1), end)
         return end if found < 0 else found + len(HEAD_END)
+
+    def _read_on(self) -> None:
+        """Read the rest of what was received of a body, after its wait."""
+        if not (self._busy or self._discards or self.transport.is_closing()):
+            self.flow.resume_reading()
+            self._parse(self._take_pipelined())
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Feed a slice to the parser. Raises Refused, and HttpParserError."""
@@ -153,7 +164,7 @@ class HttpProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in VERSIONS:
             raise refused.version(version)
-        if self.parser.should_upgrade() and _content_length(self.headers) != 0:
+        if self.parser.should_upgrade() and content_length(self.headers) != 0:
             raise refused.upgrade()
         if self.spare and not self.url.startswith(HEALTH_PREFIX):
             raise refused.connections()
@@ -161,6 +172,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.headers = []  # what follows are trailers, which are no headers
         self._in_head = False
         self._overhead = self._body_bytes = 0
+        self._pace.reset()
         self.deadline = math.inf
         if self.spare:
             self.cycle.keep_alive = False
@@ -168,6 +180,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         size = len(body)
         self._body_bytes += size
+        self._pace.count += 1
         if self._overhead:
             self._overhead = max(0, self._overhead - (1 + FRAMING_PER_BYTE) * size)
         super().on_body(body)
@@ -200,7 +213,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.deadline = self.loop.time() + (limits.keep_alive_seconds if idle else limits.header_timeout_seconds)
         self._busy = False
         self.flow.resume_reading()
-        if self._pipelined:
+        if self._pipelined and not self._pace.waits:
             self._parse(self._take_pipelined())
 
     def _hold(self, data: bytes) -> None:
@@ -288,13 +301,3 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
             self.deadline = self.loop.time() + CLOSE_SECONDS
         return sending
-
-
-def _content_length(headers: Iterable[Header]) -> int | None:
-    """Return the length of a request's body, or None if it comes in chunks."""
-    for name, value in headers:
-        if name == b"content-length":
-            return int(value)
-        if name == b"transfer-encoding":
-            return None
-    return 0

@@ -1,13 +1,12 @@
 """Refusals of what a client sends before it is a request, and the reasons under which they are counted."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import httptools
 
 from service.domain.errors import DeadlineExceeded, InvalidJson, InvalidRequest, Overloaded, UnrollError
-
-Header: TypeAlias = tuple[bytes, bytes]
+from service.process.connections.headers import Header
 
 #: Labels of the metric `unroll_shed_total`.
 MALFORMED = "malformed_request"

@@ -63,6 +63,7 @@ class ConnectionTable:
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self.pipelined_bytes = 0
+        self.waiting_bodies = 0
         self._loop = asyncio.get_running_loop()
         self._connections: dict[Connection, Hashable] = {}
         self._peers: dict[Hashable, Peers] = {}

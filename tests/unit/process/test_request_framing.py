@@ -68,15 +68,21 @@ class MemoryTransport(asyncio.Transport):
         return 0
 
 
-async def converse(pieces: list[bytes]) -> tuple[bytes, bool]:
-    """Send pieces on a connection; return what was answered, and whether the connection was closed."""
+def connect(table: ConnectionTable, state: ServerState) -> tuple[HttpProtocol, MemoryTransport]:
+    """Open a connection to the echo."""
     middleware = RequestMiddleware(echo, RequestSettings(1000, 30), Admission(8), CountingObserver(), ManualClock())
     config = uvicorn.Config(middleware, log_config=None, lifespan="off", ws="none")
-    table, refusals = ConnectionTable(LIMITS), ConnectionRefusals(CountingObserver(), "off")
-    state = ServerState()
+    refusals = ConnectionRefusals(CountingObserver(), "off")
     protocol = HttpProtocol(config, state, {}, table=table, refusals=refusals)
     transport = MemoryTransport()
     protocol.connection_made(transport)
+    return protocol, transport
+
+
+async def converse(pieces: list[bytes]) -> tuple[bytes, bool]:
+    """Send pieces on a connection; return what was answered, and whether the connection was closed."""
+    table, state = ConnectionTable(LIMITS), ServerState()
+    protocol, transport = connect(table, state)
     for piece in pieces:
         if transport.closed:
             break
@@ -155,6 +161,38 @@ def test_chunks_are_read_however_they_are_cut(parts: list[bytes], places: list[i
     data = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nTrailer: x\r\n\r\n"
     written, _ = asyncio.run(converse(cut(data, places)))
     assert answers(written) == [(200, ["POST", "/a", b"".join(parts).decode("latin-1")])]
+
+
+async def test_a_body_of_many_chunks_is_read_in_parts_between_which_others_are_served() -> None:
+    table, state = ConnectionTable(LIMITS), ServerState()
+    protocol, transport = connect(table, state)
+    other, other_transport = connect(table, state)
+    head = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    protocol.data_received(head + b"1\r\nx\r\n" * 900)
+    protocol.data_received(b"0\r\n\r\n")
+    assert table.waiting_bodies == 1
+    other.data_received(as_bytes("GET", "/b", b""))
+    async with asyncio.timeout(20):
+        while not transport.written:  # noqa: ASYNC110 - the transport has no event
+            await asyncio.sleep(0.001)
+    assert answers(other_transport.written) == [(200, ["GET", "/b", ""])]
+    assert answers(transport.written) == [(200, ["POST", "/a", "x" * 900])]
+    assert table.waiting_bodies == table.pipelined_bytes == 0
+    for connection in (protocol, other):
+        connection.connection_lost(None)
+    await asyncio.gather(*state.tasks)
+
+
+async def test_a_body_of_many_chunks_whose_client_leaves_does_not_go_on() -> None:
+    table, state = ConnectionTable(LIMITS), ServerState()
+    protocol, _ = connect(table, state)
+    protocol.data_received(b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 900)
+    protocol.connection_lost(None)
+    async with asyncio.timeout(20):
+        while table.waiting_bodies:  # noqa: ASYNC110 - the table has no event
+            await asyncio.sleep(0.001)
+    await asyncio.gather(*state.tasks)
+    assert table.pipelined_bytes == 0
 
 
 def mutated(source: random.Random) -> bytes:
