@@ -145,12 +145,12 @@ async def test_a_load_that_does_not_end_is_left_behind(
         return LANGUAGE_MODEL.read_companions(folder, config)
 
     registry, architectures = ModelRegistry(), [replace(LANGUAGE_MODEL, read_companions=read_companions)]
-    repository = FolderModelRepository(tmp_path, registry, TextLimits(), architectures=architectures, load_seconds=2.0)
+    repository = FolderModelRepository(tmp_path, registry, TextLimits(), architectures=architectures, load_seconds=5.0)
     try:
         for folder in await repository.scan():
             await repository.load(folder)
         assert [version.name for version in registry.versions()] == ["a", "z"]
-        assert reasons(caplog)[str(tmp_path / "hangs" / "1")].startswith("found no end of loading after 2 s")
+        assert reasons(caplog)[str(tmp_path / "hangs" / "1")].startswith("found no end of loading after 5 s")
         assert [folder.refused for folder in await repository.scan()] == [False, True, False]
     finally:
         ended.set()
