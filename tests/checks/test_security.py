@@ -33,4 +33,5 @@ def test_no_bound_stands_in_the_table_twice() -> None:
 @pytest.mark.parametrize(("name", "shown"), BOUNDS)
 def test_a_bound_has_the_default_that_its_setting_has(name: str, shown: str) -> None:
     default = SETTINGS[name]
-    assert shown.strip().split(":")[0] == ("unset" if default is None else f"`{default}`")
+    value = f"{default:g}" if isinstance(default, float) else str(default)
+    assert shown.strip().split(":")[0] == ("unset" if default is None else f"`{value}`")

@@ -75,6 +75,7 @@ class RequestMiddleware:
         self._sweeper = DeadlineSweeper(clock.monotonic, RequestBody.expire)
         self._authenticator = Authenticator(settings.keys, settings.max_wrong_keys, clock.monotonic)
         self._browser_policy = BrowserPolicy(settings.browser)
+        self._allows_origins = bool(settings.browser.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,12 +88,12 @@ class RequestMiddleware:
         response = ResponseStart(send, request_id(headers), body, self.admission)
         self.observer.in_flight(1)
         try:
-            response.headers += self._browser_policy.cors_headers(scope, headers)
-            if not is_health(scope):
-                self._browser_policy.check(scope, headers)
-            if is_exempt(scope) or self._browser_policy.allows_preflight(scope, headers):
+            if self._allows_origins:
+                response.headers += self._browser_policy.cors_headers(scope, headers)
+            if is_exempt(scope) or (self._allows_origins and self._browser_policy.allows_preflight(scope, headers)):
                 await self._serve_exempt(scope, receive, headers, response)
             else:
+                self._browser_policy.check(scope, headers)
                 await self._admit(scope, headers, body, response)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the client gets an envelope
             await error_responses.respond(error, scope, body, response, draining=self.admission.draining)
@@ -104,6 +105,8 @@ class RequestMiddleware:
 
     async def _serve_exempt(self, scope: Scope, receive: Receive, headers: Headers, response: ResponseStart) -> None:
         """Serve a request that needs neither permit nor deadline: health, operations, or the preflight of another."""
+        if not is_health(scope):
+            self._browser_policy.check(scope, headers)
         if self._browser_policy.allows_preflight(scope, headers):
             await Response(status_code=HTTPStatus.NO_CONTENT)(scope, receive, response.send)
             return
