@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.traffic import MODEL, write_model
-from tests.server import Server, answered, eventually, living_in, new_session, short_folder, step
+from tests.server import START_SECONDS, Server, answered, eventually, living_in, new_session, short_folder, step
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_removed_socket_is_back_before_a_replaced_worker_needs_it(service: Ser
     socket_of(service).unlink()
     (worker,) = service.worker_pids()
     os.kill(worker, signal.SIGKILL)
-    eventually(service.is_ready)
+    eventually(service.is_ready, START_SECONDS)
     with service.client() as http:
         assert answered(step(http, session, "c", step=1))["step"] == 2
 
@@ -48,7 +48,7 @@ def test_a_store_that_hangs_is_replaced_and_its_sessions_go_on(service: Server) 
         hanging = store_of(service)
         os.kill(hanging, signal.SIGSTOP)
         eventually(lambda: living_in(service.state_dir / "store") - {hanging}, 30)
-        eventually(service.is_ready)
+        eventually(service.is_ready, START_SECONDS)
         assert answered(step(http, session, "c", step=1))["step"] == 2
 
 

@@ -50,6 +50,7 @@ class ServerWatcher:
         self._thread = threading.Thread(target=self._run, name="store watcher", daemon=True)
         self._ping_at = 0.0
         self._silent_pings = 0
+        self._failure = ""
         self._disk_low = False
         self._compact_at = 0.0
 
@@ -68,8 +69,11 @@ class ServerWatcher:
                 self._check_server(time.monotonic())
                 if not self._silent_pings:
                     self._check_disk(time.monotonic())
+                self._failure = ""
             except (RedisError, OSError) as error:
-                log.warning("private store cannot be watched", extra={"reason": str(error)})
+                if str(error) != self._failure:
+                    self._failure = str(error)
+                    log.warning("private store cannot be watched", extra={"reason": self._failure})
 
     def _check_server(self, now: float) -> None:
         if now < self._ping_at and self._server.alive():
