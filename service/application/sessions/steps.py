@@ -17,6 +17,9 @@ from service.application.sessions.step_pipeline import StepPipeline
 from service.application.time_slices import TimeSlices
 from service.domain.errors import ShuttingDown, UnrollError
 
+#: Steps of one request that begin in one turn of the event loop, and whose records are read together.
+STEPS_AT_ONCE = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
@@ -52,7 +55,8 @@ class Steps:
             for step in steps:
                 items.append(_item(context, step, countdown))
                 self.pipeline.admit(items[-1])
-                await slices.pause()
+                if len(items) % STEPS_AT_ONCE == 0:
+                    await slices.pause()
             await countdown.future
         except asyncio.CancelledError as error:
             departed = DEPARTED in error.args
