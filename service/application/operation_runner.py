@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from service.application.deadlines import DEPARTED, Deadline, DeadlineSweeper
 from service.application.ports import Clock, Engine
 from service.application.request_context import RequestContext
-from service.application.time_slices import TimeSlices
+from service.application.time_slices import TurnSlices
 from service.domain.errors import ShuttingDown, UnrollError
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
@@ -68,6 +68,7 @@ class OperationRunner:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
+        self._slices = TurnSlices()
         self._deadlines: DeadlineSweeper[_Batch] = DeadlineSweeper(clock.monotonic, _Batch.expire)
 
     async def run(
@@ -97,12 +98,11 @@ class OperationRunner:
         batch = _Batch(context.cost.client, context.deadline, done, [None] * len(operations), len(operations))
         self._deadlines.add(batch)
         try:
-            slices = TimeSlices()
             for index, operation in enumerate(operations):
-                self._submit(_Job(batch, index), model, operation, state)
-                await slices.pause()
+                await self._slices.pause()
                 if done.done():
                     break
+                self._submit(_Job(batch, index), model, operation, state)
             await done
         except asyncio.CancelledError as error:
             if DEPARTED in error.args:

@@ -20,3 +20,27 @@ class TimeSlices:
         if time.monotonic() >= self._end:
             await asyncio.sleep(0)
             self._end = time.monotonic() + SLICE_SECONDS
+
+
+class TurnSlices:
+    """Bounds the time that the computations of many requests take in one turn of the event loop together."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self) -> None:
+        self._end: float | None = None
+
+    async def pause(self) -> None:
+        """Wait for a turn of the event loop with time left, before a part of a computation."""
+        while not self._has_time():  # noqa: ASYNC110 - an event would wake all at once
+            await asyncio.sleep(0)
+
+    def _has_time(self) -> bool:
+        now = time.monotonic()
+        if self._end is None:  # the first one in this turn
+            self._end = now + SLICE_SECONDS
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        return now < self._end
+
+    def _end_turn(self) -> None:
+        self._end = None

@@ -36,7 +36,7 @@ from service.tasks.translation.text_translation import Sentence, TextTranslation
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
 #: Sentences of a text that are encoded at once, which takes a few milliseconds.
-EAGER_SENTENCES = 128
+EAGER_SENTENCES = 16
 
 T = TypeVar("T")
 
@@ -96,22 +96,27 @@ class TranslationTask:
 
     def _encode_sentences(self, operation: Translate) -> Iterator[Sentence]:
         """Yield the encoded sentences of a text. Raises InputTooLong if they have more tokens than the limit."""
-        options = operation.options
-        subject, limit = "input.text", self._limits.input_tokens
-        if options.attention:  # the size of the output is quadratic in the length of the text
-            subject = f"{subject}, with options.attention,"
-            limit = self._limits.sentence_tokens // (1 + options.alternatives)
-        tokens = 0
+        options, tokens = operation.options, 0
+        # Every word is a token at least.
+        self._check_text(options, len(operation.text.split()))
         for text, separator in split_sentences(operation.text):
             encoded = self._encode_sentence(text)
             tokens += len(encoded.ids)
-            self._check_length(subject, tokens, limit)
+            self._check_text(options, tokens)
             yield Sentence(
                 (*encoded.ids, self._end_of_source),
                 [*encoded.tokens, self._source.id_to_token(self._end_of_source)],
                 self._max_target_tokens(options.max_tokens, len(encoded.ids)),
                 separator,
             )
+
+    def _check_text(self, options: TranslateOptions, tokens: int) -> None:
+        """Raise InputTooLong for a text of too many tokens."""
+        subject, limit = "input.text", self._limits.input_tokens
+        if options.attention:  # the size of the output is quadratic in the length of the text
+            subject = f"{subject}, with options.attention,"
+            limit = self._limits.sentence_tokens // (1 + options.alternatives)
+        self._check_length(subject, tokens, limit)
 
     def _check_options(self, options: TranslateOptions) -> None:
         if options.alternatives >= options.beam_size:

@@ -19,7 +19,7 @@ from service.tasks.translation.subwords import SubwordCodec, TokenConstraints
 #: Decoder rows that one operation may occupy, so that a long text does not slow the others down.
 MAX_ROWS = 16
 #: Sentences of a long text that are encoded with each timestep.
-SENTENCES_PER_TIMESTEP = 32
+SENTENCES_PER_TIMESTEP = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 
 from service.application import time_slices
 from service.application.sessions.serializers import encode, encode_with_list
-from service.application.time_slices import TimeSlices
+from service.application.time_slices import TimeSlices, TurnSlices
 from service.domain.operations import Json
 
 pytestmark = pytest.mark.anyio
@@ -45,3 +45,26 @@ async def test_an_answer_encoded_in_parts_is_the_same_as_at_once(items: list[Jso
     encoded = await encode_with_list(answer, "outputs", items)
     assert encoded == encode(answer)
     assert json.loads(encoded) == answer
+
+
+async def test_computations_of_many_requests_share_the_time_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices, parts = TurnSlices(), 0
+
+    async def compute() -> None:
+        nonlocal parts
+        await slices.pause()
+        parts += 1
+
+    async def parts_after_a_turn() -> int:
+        nonlocal parts
+        parts = 0
+        tasks = [asyncio.create_task(compute()) for _ in range(20)]
+        await asyncio.sleep(0)
+        counted = parts
+        monkeypatch.setattr(time_slices, "SLICE_SECONDS", 60.0)
+        await asyncio.gather(*tasks)
+        return counted
+
+    monkeypatch.setattr(time_slices, "SLICE_SECONDS", 0.0)
+    assert await parts_after_a_turn() == 0
+    assert await parts_after_a_turn() == 20
