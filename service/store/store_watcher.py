@@ -1,0 +1,36 @@
+"""Background work on the store: its secret, its settings and the count of its sessions."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from service.domain.errors import UnrollError
+from service.domain.sessions import Durability
+from service.store.driver.topology import Topology
+from service.store.redis_store import RedisStore
+from service.store.server_checks import warnings
+
+log = logging.getLogger(__name__)
+
+#: Interval at which live sessions are counted, and expired ones removed from the store's index.
+SESSION_COUNT_SECONDS = 5.0
+
+
+async def watch_store(
+    topology: Topology, store: RedisStore, count_sessions: Callable[[], Awaitable[None]], durability: Durability
+) -> None:
+    """Share the secret, check the servers' settings once, and count the sessions from time to time."""
+    checked = False
+    while True:
+        with contextlib.suppress(UnrollError):
+            # A store that lost its data gets the secret back, so that the ids of lost sessions are still recognised.
+            await store.share_secret()
+            if not checked:
+                for warning in await warnings(topology, durability):
+                    log.warning("store setting", extra={"reason": warning})
+                checked = True
+        # A master that was replaced may still reply to workers that do not refresh the topology.
+        await topology.refresh(asyncio.get_running_loop().time() + SESSION_COUNT_SECONDS)
+        await count_sessions()
+        await asyncio.sleep(SESSION_COUNT_SECONDS)
