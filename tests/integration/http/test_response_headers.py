@@ -91,3 +91,17 @@ def test_headers_are_written_once_each(server: Server) -> None:
         head = connection.recv(65_536).partition(b"\r\n\r\n")[0].decode()
     names = [line.partition(":")[0] for line in head.split("\r\n")[1:]]
     assert len(names) == len(set(names)), head
+
+
+def test_a_refusal_of_what_is_no_request_has_the_headers(server: Server) -> None:
+    url = httpx.URL(server.url)
+    with socket.create_connection((url.host, url.port or 80), timeout=5) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        head = connection.recv(65_536).partition(b"\r\n\r\n")[0].decode().lower()
+    assert head.startswith("http/1.1 400 ")
+    for line in (
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+        f"content-security-policy: {NOTHING_ELSE}",
+    ):
+        assert head.count(f"\r\n{line}") == 1, head
