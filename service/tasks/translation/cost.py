@@ -9,6 +9,8 @@ from service.tasks.limits import TextLimits
 SENTENCE_ENDS = ".!?\u2026\u3002\uff01\uff1f\n\r"
 #: Target tokens that the search for the rest of a session's sentence takes, unless the request says how many.
 REST_TOKENS = 64
+#: Characters of a token, on the low side. The tokens of an answer share their texts, so that an estimate is enough.
+CHARACTERS_PER_TOKEN = 3
 #: Next words that a session's step searches for beside those it lists.
 EXTRA_WORDS = 4
 
@@ -35,7 +37,7 @@ def _text_cost(text: str, tokens: int, max_tokens: int | None, options: PredictO
     sentences = 1 + min(tokens, sum(map(text.count, SENTENCE_ENDS)))
     targets = 2 * tokens + 10 * sentences if max_tokens is None else max_tokens * sentences
     results = 1 + options.alternatives
-    numbers = results * (tokens + sentences + targets)
+    numbers = results * (tokens + sentences + targets) // CHARACTERS_PER_TOKEN
     weights = results * tokens * targets if options.attention else 0
     memory = NUMBER_BYTES * (numbers + weights) + TOKEN_BYTES * tokens + 2 * options.beam_size * state_bytes
     return Cost(tokens + sentences + options.beam_size * targets, numbers + weights, memory)
