@@ -31,9 +31,9 @@ from service.domain.errors import SettingsError
 from service.store.embedded.binary import find_server
 from service.store.embedded.file_lock import FileLock, make_private
 from service.store.embedded.memory import default_max_bytes
+from service.store.embedded.polling import POLL_SECONDS, poll
 
 _MAX_SOCKET_BYTES = 100  # the kernel allows 107
-_POLL_SECONDS = 0.02
 _REPLY_SECONDS = 2.0
 _LOADING_SECONDS = 600.0
 #: Time in which the server must shut down. It writes what is not written yet, less than a second's worth.
@@ -154,9 +154,9 @@ class EmbeddedServer:
         """End the process of the server by signals, which it needs no socket for. Kill it if it does not shut down."""
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)  # a stopped process
-        if not _poll(self._ended, min(self._timeout, _STOP_SECONDS)):
+        if not poll(self._ended, min(self._timeout, _STOP_SECONDS)):
             self._signal(signal.SIGKILL)
-            _poll(self._ended, _REPLY_SECONDS)
+            poll(self._ended, _REPLY_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pid and not self._ended():
@@ -216,7 +216,7 @@ class EmbeddedServer:
     def _claim_data(self) -> FileLock:
         """Acquire the lock that the server inherits. Until then, the socket of another server must stay."""
         lock = FileLock(self._data / "lock")
-        if not _poll(lambda: self._interrupted.is_set() or lock.acquire(), self._timeout) or not lock.acquire():
+        if not poll(lambda: self._interrupted.is_set() or lock.acquire(), self._timeout) or not lock.acquire():
             raise SettingsError(
                 f"a server that does not answer still uses {self._data}: process {lock.holder()} started it"
             )
@@ -274,7 +274,7 @@ class EmbeddedServer:
                 return True
             if time.monotonic() - started > (_LOADING_SECONDS if state == "loading" else self._timeout):
                 return False
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         return False
 
     def _ping(self) -> Literal["ready", "loading", "silent"]:
@@ -294,13 +294,3 @@ class EmbeddedServer:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
-
-
-def _poll(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return whether the condition becomes true within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True
