@@ -16,16 +16,13 @@ from uvicorn.server import ServerState
 
 from service.process.connections import refusals as refused
 from service.process.connections.chunk_pace import ChunkPace
+from service.process.connections.framing import FRAMING_PER_BYTE, HEAD_END, VERSIONS, has_one_head
 from service.process.connections.headers import content_length
 from service.process.connections.reading import ReadingProgress
 from service.process.connections.refusals import Refusals, Refused
 from service.process.connections.table import MAX_PIPELINED_BYTES, ConnectionTable
 from service.process.connections.transport import HeadBufferingTransport
 
-VERSIONS = frozenset({"1.1", "1.0"})
-HEAD_END = b"\r\n\r\n"
-#: Bytes of chunk sizes and chunk extensions that each byte of a body allows for. Chunks of one byte need 5.
-FRAMING_PER_BYTE = 8
 #: Paths that are served also on spare connections.
 HEALTH_PREFIX = b"/health/"
 #: Time that a spare connection has for its request.
@@ -35,6 +32,8 @@ IDLE_SECONDS = 5.0
 PENDING_SECONDS = 1.0
 #: Time in which a client that is still sending can read why its request was refused, before its connection is closed.
 CLOSE_SECONDS = 1.0
+#: Bytes that such a client may send meanwhile. What exceeds them is not read any more.
+MAX_DISCARDED_BYTES = 2**20
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -68,6 +67,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._busy = False  # a request is in progress and was received whole: what follows waits
         self._held = False  # so does the rest of this one: its answer is not read
         self._discards = False  # what the client still sends is dropped
+        self._discarded = 0  # bytes of that
         self._pace = ChunkPace(self.loop, table, self._read_on)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -85,14 +85,10 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._busy or self._discards or self._pace.waits:
             self._hold(data)
-        elif self._in_head and not self._overhead and self._has_one_head(data):
+        elif self._in_head and not self._overhead and has_one_head(data, self._limits.max_header_bytes):
             self._parse_whole(data)
         else:
             self._parse(data)
-
-    def _has_one_head(self, data: bytes) -> bool:
-        """Return whether no more than one head ends in data that begins with a head, as is usual."""
-        return len(data) <= self._limits.max_header_bytes and data.count(HEAD_END) <= 1
 
     def _parse_whole(self, data: bytes) -> None:
         """Feed data to the parser at once."""
@@ -178,11 +174,12 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        size = len(body)
-        self._body_bytes += size
+        self._body_bytes += (size := len(body))
         self._pace.count += 1
         if self._overhead:
             self._overhead = max(0, self._overhead - (1 + FRAMING_PER_BYTE) * size)
+        if self.cycle.response_complete:
+            self._discard(size)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -211,14 +208,20 @@ class HttpProtocol(HttpToolsProtocol):
         limits = self._limits
         idle = self._in_head and not self._overhead
         self.deadline = self.loop.time() + (limits.keep_alive_seconds if idle else limits.header_timeout_seconds)
-        self._busy = False
         self.flow.resume_reading()
-        if self._pipelined and not self._pace.waits:
+        self._busy = bool(self._pipelined) and not self._pace.waits
+        if self._busy:
+            self._table.resume_soon(self)
+
+    def resume(self) -> None:
+        if not self.transport.is_closing():
+            self._busy = False
             self._parse(self._take_pipelined())
 
     def _hold(self, data: bytes) -> None:
         """Keep what was received behind a request in progress."""
         if self._discards:
+            self._discard(len(data))
             return
         self._pipelined += data
         self._table.pipelined_bytes += len(data)
@@ -226,6 +229,14 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
         if self._table.pipelined_bytes > MAX_PIPELINED_BYTES:
             self.abort(refused.PIPELINED)
+
+    def _discard(self, size: int) -> None:
+        """Note that so many bytes of the client are dropped, and stop reading if they are too many."""
+        self._discarded += size
+        if self._discarded > MAX_DISCARDED_BYTES:
+            if not self.transport.is_closing():
+                self.transport.close()
+            self.flow.pause_reading()
 
     def _take_pipelined(self) -> bytes:
         data, self._pipelined = self._pipelined, b""

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+from collections import deque
 from collections.abc import Hashable
 from itertools import islice
 from typing import Protocol, TypeAlias
@@ -13,10 +14,13 @@ from service.process.connections.refusals import UNREAD
 #: Interval at which all connections are compared with the clock. A timer for each of them would cost more.
 SWEEP_SECONDS = 0.5
 #: Maximum number of connections that expire at once, and the time until the next ones do: each may need an answer.
-EXPIRE_AT_ONCE = 32
+EXPIRE_AT_ONCE = 8
 EXPIRE_SECONDS = 0.02
 #: Number of connections that are examined to find one whose place a new connection can take.
 MAX_EXAMINED = 16
+#: Maximum number of connections that begin with a pipelined request in one turn of the event loop. Between two turns,
+#: clients that wait for their answers are served.
+RESUME_PER_TURN = 8
 #: Maximum number of bytes of answers that clients have not read, of all connections together.
 MAX_UNREAD_BYTES = 64 * 2**20
 #: Maximum number of bytes that wait behind requests in progress, of all connections together.
@@ -35,6 +39,9 @@ class Connection(Protocol):
 
     def expire(self) -> None:
         """End what has lasted until `deadline`."""
+
+    def resume(self) -> None:
+        """Begin with the next request of those that were received behind another one."""
 
     def may_be_evicted(self, now: float) -> bool:
         """Return whether the client has sent no request for so long that another one may have its place."""
@@ -69,7 +76,9 @@ class ConnectionTable:
         self._peers: dict[Hashable, Peers] = {}
         self._admitted = 0
         self._spare: Peers = {}
+        self._resuming: deque[Connection] = deque()
         self._sweeping = False
+        self._bound_unread_at = 0.0
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -96,6 +105,18 @@ class ConnectionTable:
         self._release(connection)
         self._connections.pop(connection, None)
         self._spare.pop(connection, None)
+
+    def resume_soon(self, connection: Connection) -> None:
+        """Have a connection begin with its next request when its turn comes."""
+        if not self._resuming:
+            self._loop.call_soon(self._resume_some)
+        self._resuming.append(connection)
+
+    def _resume_some(self) -> None:
+        for _ in range(min(RESUME_PER_TURN, len(self._resuming))):
+            self._resuming.popleft().resume()
+        if self._resuming:
+            self._loop.call_soon(self._resume_some)
 
     def _has_room(self, address: Hashable) -> bool:
         """Return whether there is room for another connection of a client, perhaps in the place of one that is idle."""
@@ -138,7 +159,9 @@ class ConnectionTable:
         self._loop.call_later(EXPIRE_SECONDS if len(expired) > EXPIRE_AT_ONCE else SWEEP_SECONDS, self._sweep)
         for connection in expired[:EXPIRE_AT_ONCE]:
             connection.expire()
-        self._bound_unread(now)
+        if now >= self._bound_unread_at:
+            self._bound_unread_at = now + SWEEP_SECONDS / 2
+            self._bound_unread(now)
 
     def _bound_unread(self, now: float) -> None:
         """Abort connections of clients that read too slowly, and of those that stall if all have too much to read."""

@@ -33,10 +33,14 @@ class FakeConnection:
         self.idle = idle
         self.unread = unread
         self.end = ""
+        self.resumed = 0
 
     def expire(self) -> None:
         self.deadline = math.inf
         self.end = "expired"
+
+    def resume(self) -> None:
+        self.resumed += 1
 
     def may_be_evicted(self, _: float) -> bool:
         return self.idle
@@ -125,6 +129,16 @@ async def test_deadlines_are_noticed_a_few_at_a_time(monkeypatch: pytest.MonkeyP
     await asyncio.sleep(0.5)
     assert all(connection.end for connection in late)
     assert not in_time[0].end
+
+
+async def test_pipelined_requests_begin_a_few_a_turn() -> None:
+    clients = Clients(most=100, per_address=100)
+    connections = clients.open(3 * connection_table.RESUME_PER_TURN)
+    for connection in connections:
+        clients.table.resume_soon(connection)
+    for turn in range(4):
+        assert sum(connection.resumed for connection in connections) == turn * connection_table.RESUME_PER_TURN
+        await asyncio.sleep(0)
 
 
 async def test_the_clients_that_have_not_read_for_longest_are_dropped_when_all_have_too_much_to_read(
