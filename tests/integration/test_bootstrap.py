@@ -19,7 +19,7 @@ from service.engine.engine import BatchingEngine
 from service.process.worker import serve
 from service.process.worker_process import READY
 from service.settings import Settings
-from service.store import EmbeddedServer
+from service.store import EmbeddedServer, store_watcher
 from service.store.driver.topology import Standalone
 from service.store.redis_store import RedisStore
 from tests.server import short_folder, tiny_models
@@ -293,7 +293,7 @@ def test_a_failure_of_the_server_is_reported_beside_that_of_a_part(
     assert stopped == PARTS
 
 
-@pytest.mark.parametrize(("owner", "name"), [(ModelReconciler, "run"), (bootstrap, "warnings")])
+@pytest.mark.parametrize(("owner", "name"), [(ModelReconciler, "run"), (store_watcher, "warnings")])
 def test_a_background_task_that_fails_is_logged_and_the_worker_serves_on(
     settings: Settings,
     stopped: list[str],
