@@ -131,6 +131,7 @@ async def _start(world: World, stack: contextlib.AsyncExitStack, models: Path, u
         redis_url=url,
         key_prefix=PREFIX,
         store_timeout_seconds=10,
+        public_operations=True,
         api_keys=",".join(f"{tenant}:key-of-{tenant}" for tenant in TENANTS),
     )
 
