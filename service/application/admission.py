@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from service.application.throughput import ThroughputEstimator
-from service.domain.errors import Overloaded, RateLimited, ShuttingDown, UnrollError
+from service.domain.errors import Overloaded, ShuttingDown, UnrollError
 from service.domain.shares import Shares
 
 #: Maximum part of a client's timeout that a request may wait. The rest is for its own work.
@@ -116,12 +116,4 @@ class Admission:
 
 
 def _refusal(shares: Shares, client: str, subject: str) -> UnrollError:
-    """Return the error for a client that is granted no part of `shares`."""
-    if shares.is_shared(client) and shares.held(client) and shares.used < shares.capacity:
-        return RateLimited(
-            f"{shares.held(client)} of your {subject}, as many as your share of the {shares.capacity} of this worker "
-            "(UNROLL_MAX_REQUESTS) beside other clients: wait for their answers",
-            applied="no",
-            retry_after=1,
-        )
-    return Overloaded(f"{shares.used} {subject}, as many as this worker admits", applied="no")
+    return shares.refusal(client, subject, "UNROLL_MAX_REQUESTS", "this worker")

@@ -1,5 +1,7 @@
 """Shares of a capacity among clients, by dynamic thresholds."""
 
+from service.domain.errors import Overloaded, RateLimited, UnrollError
+
 #: How many times the free capacity one client may hold. A client alone gets 8/9 of the capacity, two get 8/17 each.
 THRESHOLD_FACTOR = 8
 
@@ -56,3 +58,17 @@ class Shares:
     def is_shared(self, client: str) -> bool:
         """Return whether clients other than this one hold a part."""
         return self.used > self.held(client)
+
+    def refusal(self, client: str, subject: str, setting: str, owner: str) -> UnrollError:
+        """Return the error for a client that is granted no part: its own share is taken, or the capacity is.
+
+        `subject` says what is counted, and `owner` whose capacity it is, which `setting` sets.
+        """
+        if self.is_shared(client) and self.held(client) and self.used < self.capacity:
+            return RateLimited(
+                f"{self.held(client)} of your {subject}, as many as your share of the {self.capacity} of this worker "
+                f"({setting}) beside other clients: wait for their answers",
+                applied="no",
+                retry_after=1,
+            )
+        return Overloaded(f"{self.used} {subject}, as many as {owner} admits", applied="no")

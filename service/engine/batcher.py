@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from service.domain.errors import Overloaded, RateLimited, UnrollError
+from service.domain.errors import UnrollError
 from service.domain.shares import Shares
 from service.engine.fair_clock import FairClock
 
@@ -110,15 +110,7 @@ class Batcher(Generic[OperationT]):
         self._groups.setdefault(operation.group, {}).setdefault(operation.client, deque()).append(operation)
 
     def _refusal(self, client: str) -> UnrollError:
-        places = self._places
-        if places.is_shared(client) and places.held(client) and places.used < places.capacity:
-            return RateLimited(
-                f"{places.held(client)} of your operations are under way, as many as your share of the {self.capacity} "
-                "of this worker (UNROLL_MAX_QUEUE) beside other clients: wait for their answers",
-                applied="no",
-                retry_after=1,
-            )
-        return Overloaded(f"{places.used} operations are under way, as many as the engine admits", applied="no")
+        return self._places.refusal(client, "operations are under way", "UNROLL_MAX_QUEUE", "the engine")
 
     def next(self, now: float) -> Batch[OperationT]:
         """Remove and return the operations that run next; their group moves behind the other groups.
