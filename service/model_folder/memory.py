@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from service.domain.control_groups import GROUPS, PROC, memory_groups, read_lines, read_number
 from service.domain.errors import ModelFolderError
 
-PROC = Path("/proc")
-GROUPS = Path("/sys/fs/cgroup")
 #: Left for everything else that the process does meanwhile.
 RESERVE_BYTES = 64 * 2**20
+
+#: Files of limit and usage, and the field of `memory.stat` that can be reclaimed, by the version of control groups.
+_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
 
 
 class NotEnoughMemory(ModelFolderError):
@@ -37,42 +42,17 @@ def available_memory(proc: Path = PROC, groups: Path = GROUPS) -> int | None:
 
 
 def _machine(proc: Path) -> Iterator[int]:
-    for line in _lines(proc / "meminfo"):
+    for line in read_lines(proc / "meminfo"):
         if line.startswith("MemAvailable:"):
             yield 1024 * int(line.split()[1])
 
 
 def _control_groups(proc: Path, groups: Path) -> Iterator[int]:
-    """Yield what is left in each control group of this process, in the layouts of version 2 and 1."""
-    for line in _lines(proc / "self" / "cgroup"):
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            yield from _left(groups, path, "memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            yield from _left(groups / "memory", path, *names)
-
-
-def _left(root: Path, path: str, limit: str, usage: str, reclaimable: str) -> Iterator[int]:
-    """Yield what is left in a control group and in each of its ancestors. In a container only the root may exist."""
-    group = root / path.lstrip("/")
-    for folder in (group, *group.parents):
-        limits, used = _number(folder / limit), _number(folder / usage)
+    """Yield what is left in each control group of this process."""
+    for version, folder in memory_groups(proc, groups):
+        limit, usage, reclaimable = _FILES[version]
+        limits, used = read_number(folder / limit), read_number(folder / usage)
         if limits is not None and used is not None:
-            cache = [line.split()[1] for line in _lines(folder / "memory.stat") if line.startswith(f"{reclaimable} ")]
+            lines = read_lines(folder / "memory.stat")
+            cache = [line.split()[1] for line in lines if line.startswith(f"{reclaimable} ")]
             yield max(0, limits - used + sum(map(int, cache)))
-        if folder == root:
-            return
-
-
-def _number(file: Path) -> int | None:
-    """Return the number that a file of the system holds; None for no file, and for `max`."""
-    text = "".join(_lines(file)).strip()
-    return int(text) if text.isdecimal() else None
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text().splitlines()
-    except OSError:
-        return []

@@ -1,8 +1,9 @@
 """Memory that the embedded server may use: a part of what the machine or the control group of the service has."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+
+from service.domain.control_groups import GROUPS, PROC, memory_groups, read_number
 
 #: Part of the memory left by the workers. While the server rewrites its append-only file, a forked child shares its
 #: pages, and each page that is written meanwhile exists twice: twice the data must fit.
@@ -22,41 +23,10 @@ def default_max_bytes(workers: int, total: int | None = None) -> int:
     return int(STORE_FRACTION * max(total - workers * WORKER_BYTES, MIN_FRACTION * total))
 
 
-def total_memory(processes: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
+def total_memory(proc: Path = PROC, groups: Path = GROUPS) -> int:
     """Return the memory in bytes that this process and its children may use: the machine's, or a control group's."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min([machine, *_group_limits(processes / "self" / "cgroup", groups)])
-
-
-def _group_limits(membership: Path, groups: Path) -> Iterator[int]:
-    """Yield the limits of the control groups that this process belongs to, with all their ancestors."""
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:  # no control groups
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            yield from _limits(groups, path, _LIMITS[2])
-        elif "memory" in controllers.split(","):
-            yield from _limits(groups / "memory", path, _LIMITS[1])
-
-
-def _limits(root: Path, path: str, names: tuple[str, ...]) -> Iterator[int]:
-    # In a container the path can be that of the host, and only the root exists.
-    group = root / path.lstrip("/")
-    for folder in (group, *group.parents):
-        for name in names:
-            limit = _read_limit(folder / name)
-            if limit is not None:
-                yield limit
-        if folder == root:
-            return
-
-
-def _read_limit(file: Path) -> int | None:
-    try:
-        text = file.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None  # "max" is no limit
+    limits = [
+        read_number(folder / name) for version, folder in memory_groups(proc, groups) for name in _LIMITS[version]
+    ]
+    return min([machine, *(limit for limit in limits if limit is not None)])
