@@ -67,7 +67,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._busy = False  # a request is in progress and was received whole: what follows waits
         self._held = False  # so does the rest of this one: its answer is not read
         self._discards = False  # what the client still sends is dropped
-        self._discarded = 0  # bytes of that
+        self._discarded = 0  # bytes of that, of one request
         self._pace = ChunkPace(self.loop, table, self._read_on)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -167,7 +167,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.headers = []  # what follows are trailers, which are no headers
         self._in_head = False
-        self._overhead = self._body_bytes = 0
+        self._overhead = self._body_bytes = self._discarded = 0
         self._pace.reset()
         self.deadline = math.inf
         if self.spare:

@@ -3,14 +3,16 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.integration.conftest import MAX_BODY_BYTES, MAX_GENERATED_TOKENS, MAX_INPUT_TOKENS
-from tests.server import Body, answered, look_up, new_session, post, refusal, send, step
+from tests.integration.conftest import KEYS, MAX_BODY_BYTES, MAX_GENERATED_TOKENS, MAX_INPUT_TOKENS
+from tests.server import Body, Server, answered, look_up, new_session, post, refusal, send, step
 
 EXPECTATION = re.compile(r"expected|should|must|is not|has no|too deeply", re.IGNORECASE)
 HUGE = 10**30
@@ -491,6 +493,19 @@ def test_a_body_that_is_too_large_is_refused(
     if path in {STEP, CONTINUE, "/v1/sessions/steps"}:
         assert error["applied"] == "no"
     assert look_up(http, session) == before
+
+
+def test_bodies_that_are_too_large_are_refused_one_after_the_other_on_one_connection(server: Server) -> None:
+    body = b" " * (MAX_BODY_BYTES + 1)
+    headers = {"Authorization": f"Bearer {KEYS['alice']}", "Content-Type": "application/json"}
+    with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=30)) as connection:
+        connection.connect()
+        connection.auto_open = False
+        for _ in range(10):
+            connection.request("POST", PREDICT, body, headers)
+            response = connection.getresponse()
+            assert json.load(response)["error"]["code"] == "body_too_large"
+            assert response.status == 413
 
 
 def test_a_body_of_just_the_limit_is_read(http: httpx.Client) -> None:
