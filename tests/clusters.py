@@ -7,7 +7,7 @@ from pathlib import Path
 from redis import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from tests.deployments import OPEN, Deployment, Guard, Server, eventually, free_port, is_master
+from tests.deployments import OPEN, Deployment, Guard, Server, eventually, free_port, has_replicas, is_master
 
 _AT_A_TIME = 64
 _KEYS = 10
@@ -35,7 +35,7 @@ def clustered(
             master = deployment.servers[number % masters]
             replica.ask("CLUSTER", "REPLICATE", node_id(master))
         for master in deployment.servers[:masters]:
-            eventually(lambda master=master: len(master.ask("ROLE")[2]) == replicas)
+            eventually(lambda master=master: has_replicas(master, replicas))
         eventually(lambda: all(_sees_replicas(server, masters * replicas) for server in deployment.servers))
         deployment.url = guard.url("+cluster", deployment.servers)
         yield deployment

@@ -143,6 +143,12 @@ def is_replica(server: Server) -> bool:
     return _role(server) == "slave"
 
 
+def has_replicas(master: Server, count: int) -> bool:
+    """Whether so many replicas follow it and have confirmed something: they are listed before that."""
+    replicas = master.ask("ROLE")[2]
+    return len(replicas) == count and all(int(offset) > 0 for _, _, offset in replicas)
+
+
 def master_of(servers: Sequence[Server]) -> Server:
     """The first of them that is a master, as soon as there is one."""
     found: list[Server] = []
@@ -235,7 +241,7 @@ def watched_by_sentinels(
         for number in range(replicas):
             replica = deployment.add(Server(folder / f"replica{number}", guard=guard))
             replica.ask("REPLICAOF", "127.0.0.1", master.port)
-        eventually(lambda: len(master.ask("ROLE")[2]) == replicas)
+        eventually(lambda: has_replicas(master, replicas))
         for number in range(3):
             sentinel = SentinelServer(folder / f"sentinel{number}", master, sentinel_guard or guard)
             deployment.sentinels.append(sentinel)

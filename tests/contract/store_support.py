@@ -104,11 +104,12 @@ async def follow(server: EmbeddedServer, port: int) -> None:
 
 
 async def await_replicas(server: EmbeddedServer, count: int) -> None:
-    """Return when so many replicas are connected."""
+    """Return when so many replicas are connected and have confirmed something: they are listed before that."""
     async with make_client(server.url) as admin:
 
         async def connected() -> bool:
-            return len((await admin.execute_command("ROLE"))[2]) == count
+            replicas = (await admin.execute_command("ROLE"))[2]
+            return len(replicas) == count and all(int(offset) > 0 for _, _, offset in replicas)
 
         await eventually(connected)
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.deployments import Server as StoreServer
+from tests.deployments import has_replicas
 from tests.server import (
     NEW_CONNECTIONS,
     Server,
@@ -60,9 +61,7 @@ def http(service: Server) -> Iterator[httpx.Client]:
 def follow(replica: StoreServer, master: StoreServer) -> None:
     replica.start()
     replica.ask("REPLICAOF", "127.0.0.1", master.port)
-    eventually(lambda: len(master.ask("ROLE")[2]) == 1)
-    # A replica is listed before it has confirmed anything.
-    eventually(lambda: master.ask("INFO", "replication").get("slave0", {}).get("offset", 0) > 0)
+    eventually(lambda: has_replicas(master, 1))
 
 
 def assert_missed_then_reached(send: Callable[[], httpx.Response], mend: Callable[[], None]) -> Any:
