@@ -56,7 +56,7 @@ class LoopStalls:
 
         def extend() -> None:
             nonlocal deadline, before, timer
-            if self.total > before:
+            if self.total > before and not timeout.expired():
                 deadline, before = deadline + self.total - before, self.total
                 timeout.reschedule(deadline)
                 timer = loop.call_at(deadline - LEAD_SECONDS, extend)

@@ -47,3 +47,20 @@ async def test_a_timeout_without_stalls_ends_in_time() -> None:
         async with stalls.timeout_at(loop.time() + 0.1):
             await asyncio.sleep(20)
     assert loop.time() - started < 15
+
+
+async def test_a_stall_is_ignored_once_the_time_is_over() -> None:
+    stalls, loop, problems = LoopStalls(), asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, context: problems.append(context["message"]))
+
+    def stall() -> None:
+        stalls.total += 0.001
+
+    with pytest.raises(TimeoutError):
+        async with stalls.timeout_at(loop.time() + 0.02):
+            stall()
+            time.sleep(0.1)  # noqa: ASYNC251 - the extended deadline is over, too
+            loop.call_soon(loop.call_soon, stall)  # it runs when the time was extended once, before it is over
+            await asyncio.sleep(20)
+    await asyncio.sleep(0.01)
+    assert not problems
