@@ -127,10 +127,8 @@ class StepPipeline:
 
     async def _load(self, items: Sequence[StepItem]) -> None:
         ids = SessionIds(await self._store.secret())
-        genuine, slices = (
-            [item for item in items if self._attempt(item, partial(ids.require, *item.session))],
-            TimeSlices(),
-        )
+        slices = TimeSlices()
+        genuine = [item for item in items if self._attempt(item, partial(ids.require, *item.session))]
         records = await self._store.read_many([item.session for item in genuine]) if genuine else []
         for item, record in zip(genuine, records, strict=True):
             if item.result is None:
