@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,12 @@ EVERY = [
 #: The stand-in's device: of those that fake tensors know the only one that needs no build of its own.
 STAND_IN = torch.device("meta")
 
-every_network = pytest.mark.parametrize(("write", "settings"), EVERY, ids=lambda one: json.dumps(one, default=repr))
+
+def _name(parameter: object) -> str:
+    return parameter.__name__ if isfunction(parameter) else json.dumps(parameter)
+
+
+every_network = pytest.mark.parametrize(("write", "settings"), EVERY, ids=_name)
 either_arithmetic = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 
 
