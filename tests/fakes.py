@@ -275,6 +275,9 @@ class CountingObserver:
     def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None:
         self.counts["timesteps"] += sum(outcome.timesteps for outcome in outcomes)
 
+    def first_token(self, model: str, version: str, seconds: float) -> None:
+        self.counts["first token"] += 1
+
     def step(self, outcome: str) -> None:
         self.counts[f"step {outcome}"] += 1
 

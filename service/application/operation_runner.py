@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.application.deadlines import DEPARTED, Deadline, DeadlineSweeper
-from service.application.ports import Clock, Engine
+from service.application.ports import Clock, Engine, TokenReceiver
 from service.application.request_context import RequestContext
 from service.application.time_slices import TurnSlices
 from service.domain.errors import ShuttingDown, UnrollError
@@ -50,6 +50,7 @@ class _Job:
 
     batch: _Batch
     index: int
+    receiver: TokenReceiver | None = None
 
     @property
     def client(self) -> str:
@@ -72,20 +73,30 @@ class OperationRunner:
         self._deadlines: DeadlineSweeper[_Batch] = DeadlineSweeper(clock.monotonic, _Batch.expire)
 
     async def run(
-        self, context: RequestContext, model: ModelVersion, operation: Operation, state: bytes | None = None
+        self,
+        context: RequestContext,
+        model: ModelVersion,
+        operation: Operation,
+        state: bytes | None = None,
+        receiver: TokenReceiver | None = None,
     ) -> Outcome:
-        """Run one operation from `state`, or from the initial state if it is None.
+        """Run one operation from `state`, or from the initial state if it is None; `receiver` gets its tokens.
 
         Raises DeadlineExceeded, ShuttingDown, and the errors of the engine.
         """
         try:
-            (outcome,) = await self.run_all(context, model, [operation], state)
+            (outcome,) = await self.run_all(context, model, [operation], state, receiver)
         except OperationFailed as failed:
             raise failed.error from failed.error.__cause__
         return outcome
 
     async def run_all(
-        self, context: RequestContext, model: ModelVersion, operations: Sequence[Operation], state: bytes | None = None
+        self,
+        context: RequestContext,
+        model: ModelVersion,
+        operations: Sequence[Operation],
+        state: bytes | None = None,
+        receiver: TokenReceiver | None = None,
     ) -> list[Outcome]:
         """Run operations concurrently and return their outcomes in order.
 
@@ -102,7 +113,7 @@ class OperationRunner:
                 await self._slices.pause()
                 if done.done():
                     break
-                self._submit(_Job(batch, index), model, operation, state)
+                self._submit(_Job(batch, index, receiver), model, operation, state)
             await done
         except asyncio.CancelledError as error:
             if DEPARTED in error.args:

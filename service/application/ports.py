@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 from service.domain.cost import Cost
 from service.domain.errors import UnrollError, WriteConflict
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
-from service.domain.operations import Operation, Outcome
+from service.domain.operations import GeneratedToken, Operation, Outcome
 from service.domain.sessions import Durability, IndexPosition, Record, SessionKey, SessionPage
 
 
@@ -20,8 +20,27 @@ class Clock(Protocol):
         """Return seconds of a clock that never goes back, for durations and deadlines."""
 
 
+class TokenReceiver(Protocol):
+    """Receives the tokens of a generation while it runs."""
+
+    @property
+    def started(self) -> float:
+        """The time on the monotonic clock at which the tokens were requested."""
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any token has come yet."""
+
+    def put(self, tokens: Sequence[GeneratedToken]) -> None:
+        """Receive the next tokens. All together are those of the outcome; the last ones come before it."""
+
+
 class Job(Protocol):
     """What the engine sees of whoever waits for an operation."""
+
+    @property
+    def receiver(self) -> TokenReceiver | None:
+        """Whatever receives the tokens of a generation as they come, None for most jobs."""
 
     @property
     def client(self) -> str:

@@ -2,10 +2,12 @@
 
 from service.application.model_versions.resolver import VersionResolver
 from service.application.operation_runner import OperationFailed, OperationRunner
+from service.application.ports import TokenReceiver
 from service.application.request_context import RequestContext
+from service.application.token_stream import TokenBuffer, TokenStream
 from service.domain.errors import UnrollError
 from service.domain.models import ModelVersion
-from service.domain.operations import Json, Operation, Outcome
+from service.domain.operations import Generate, Json, Operation, Outcome
 
 
 class Predictions:
@@ -16,15 +18,30 @@ class Predictions:
         self._operations = operations
 
     async def predict_one(
-        self, context: RequestContext, model: str, version: str | None, operation: Operation
+        self,
+        context: RequestContext,
+        model: str,
+        version: str | None,
+        operation: Operation,
+        receiver: TokenReceiver | None = None,
     ) -> dict[str, Json]:
-        """Run one operation and return the answer.
+        """Run one operation and return the answer; `receiver` gets the tokens of a generation.
 
         Raises ModelNotFound, VersionNotFound, ModelNotReady, InvalidRequest.
         """
         loaded = await self._version(context, model, version)
-        outcome = await self._operations.run(context, loaded, operation)
+        outcome = await self._operations.run(context, loaded, operation, receiver=receiver)
         return {**_version_fields(loaded), "output": outcome.output, "usage": _usage([outcome])}
+
+    def stream(
+        self, context: RequestContext, model: str, version: str | None, operation: Generate
+    ) -> TokenStream[dict[str, Json]]:
+        """Return a stream of the tokens of a generation. Its answer, and what it raises, are those of `predict_one`."""
+
+        async def generate(buffer: TokenBuffer) -> dict[str, Json]:
+            return await self.predict_one(context, model, version, operation, buffer)
+
+        return TokenStream(context.deadline.clock.monotonic(), generate)
 
     async def predict_many(
         self, context: RequestContext, model: str, version: str | None, operations: list[Operation]

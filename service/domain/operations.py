@@ -130,6 +130,15 @@ class ForecastCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratedToken:
+    """A token of a stream: `text` is what it adds to the text of the tokens before it."""
+
+    token: str
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """Result of an operation: the JSON output, the state after it, and the timesteps and tokens counted."""
 

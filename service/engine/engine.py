@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from service.domain.cost import Cost
-from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
+from service.domain.errors import DeadlineExceeded, InternalError, InvalidRequest, ModelNotReady, UnrollError
 from service.domain.fair_thread import THREAD
 from service.domain.models import ModelVersion
-from service.domain.operations import Operation, Outcome
+from service.domain.operations import GeneratedToken, Operation, Outcome
 from service.engine.batcher import Batcher
 from service.engine.loaded_models import LoadedModel, ModelRegistry
 from service.engine.runner import outcome_of, run_timestep
-from service.tasks.base import RunningOperation
+from service.tasks.base import RunningOperation, TokenSource
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,17 @@ class EngineObserver(Protocol):
     def batch(self, model: str, version: str, size: int, seconds: float) -> None: ...
     def waited(self, model: str, version: str, seconds: float) -> None: ...
     def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None: ...
+    def first_token(self, model: str, version: str, seconds: float) -> None: ...
+
+
+class TokenReceiver(Protocol):
+    """Receives the tokens of a generation while it runs; `started` is the time at which they were requested."""
+
+    @property
+    def started(self) -> float: ...
+    @property
+    def has_tokens(self) -> bool: ...
+    def put(self, tokens: Sequence[GeneratedToken]) -> None: ...
 
 
 class Job(Protocol):
@@ -47,6 +58,8 @@ class Job(Protocol):
     def client(self) -> str: ...
     @property
     def deadline(self) -> float | None: ...
+    @property
+    def receiver(self) -> TokenReceiver | None: ...
     def abandoned(self) -> bool: ...
 
 
@@ -65,6 +78,7 @@ class QueuedOperation:
     job: Job
     deliver: Deliver
     submitted: float
+    receiver: TokenReceiver | None
     started: bool = field(default=False)
 
     @property
@@ -151,7 +165,10 @@ class BatchingEngine:
         loaded = self._registry.get(model)
         initial = loaded.task.initial_state if state is None else loaded.task.state_codec.from_bytes(state)
         running = loaded.task.start(operation, initial)
-        self._batcher.submit(QueuedOperation(loaded, running, job, deliver, self._monotonic()))
+        receiver = job.receiver
+        if receiver is not None and not isinstance(running, TokenSource):
+            raise InvalidRequest(f"the answers of model {model.name} cannot be streamed", param="options.stream")
+        self._batcher.submit(QueuedOperation(loaded, running, job, deliver, self._monotonic(), receiver))
         self._due.set()
 
     async def _run_forever(self) -> None:
@@ -201,6 +218,8 @@ class BatchingEngine:
         ended: list[QueuedOperation] = []
         finished = []
         for entry, failure in zip(members, failures, strict=True):
+            if entry.receiver is not None and failure is None:
+                failure = self._hand_out(entry, entry.receiver)  # noqa: PLW2901 - whatever it was
             if failure is None and not entry.operation.finished:
                 unfinished.append(entry)
                 continue
@@ -215,6 +234,19 @@ class BatchingEngine:
         self._batcher.release(ended)
         self._running = unfinished
         self._finish(version, finished)
+
+    def _hand_out(self, entry: QueuedOperation, receiver: TokenReceiver) -> Exception | None:
+        """Hand the new tokens of a streamed operation to their receiver; return the failure, or None."""
+        assert isinstance(entry.operation, TokenSource)  # noqa: S101 - `submit` has refused others
+        try:
+            tokens = entry.operation.new_tokens()
+        except Exception as error:  # noqa: BLE001 - one operation's failure must not end the engine
+            return error
+        if tokens and not receiver.has_tokens:
+            version = entry.loaded.version
+            self._observer.first_token(version.name, version.version, self._monotonic() - receiver.started)
+        receiver.put(tokens)
+        return None
 
     def _finish(self, version: ModelVersion, finished: Sequence[tuple[QueuedOperation, Result]]) -> None:
         self._count(version, [result for _, result in finished if isinstance(result, Outcome)])

@@ -1,11 +1,11 @@
 """Interfaces through which the engine runs the operations of any task."""
 
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from torch import Tensor
 
 from service.domain.cost import Cost
-from service.domain.operations import Operation, Outcome
+from service.domain.operations import GeneratedToken, Operation, Outcome
 from service.tasks.imported_tensors import ImportedTensors
 
 #: Numbers of an answer that take as long as one row of a network of the reference size.
@@ -40,6 +40,17 @@ class RunningOperation(Protocol):
 
     def outcome(self, state: bytes) -> Outcome:
         """Return the outcome of a finished operation, with `state` as its encoded state."""
+
+
+@runtime_checkable
+class TokenSource(Protocol):
+    """An operation that generates tokens, which can be streamed."""
+
+    def new_tokens(self) -> list[GeneratedToken]:
+        """Return the tokens that were not returned before and are certain to be in the outcome.
+
+        Those of all calls until the operation is finished are the tokens of the outcome.
+        """
 
 
 class StateCodec(Protocol[StateT]):

@@ -78,6 +78,12 @@ class Metrics:
         self._queue_wait = self._histogram(
             "queue_wait_seconds", "From submission to the first timestep", PER_VERSION, SECONDS_BUCKETS
         )
+        self._first_token = self._histogram(
+            "time_to_first_token_seconds",
+            "From a request for a stream, once its body is read, to its first token",
+            PER_VERSION,
+            SECONDS_BUCKETS,
+        )
         self._batch_size = self._histogram("batch_size", "Operations sharing a forward pass", PER_VERSION, SIZE_BUCKETS)
         self._forward = self._histogram(
             "forward_duration_seconds", "One forward pass of a batch", PER_VERSION, SECONDS_BUCKETS
@@ -163,6 +169,9 @@ class Metrics:
 
     def waited(self, model: str, version: str, seconds: float) -> None:
         self._batch.observe(self._queue_wait(model, version), seconds)
+
+    def first_token(self, model: str, version: str, seconds: float) -> None:
+        self._batch.observe(self._first_token(model, version), seconds)
 
     def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None:
         names = (model.name, model.version)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.application.deadlines import Deadline
+from service.application.ports import TokenReceiver
 from service.application.request_cost import RequestCost
 from service.application.sessions.idempotency import RequestIdentity
 from service.application.sessions.request_digest import digest
@@ -42,6 +43,7 @@ class StepItem:
         time_limit: the deadline of the request.
         cost: the account of the request, to which the operation's cost is added.
         on_result: called once, when `result` is set.
+        receiver: whatever receives the tokens of a generation as they come.
         applied: whether the step took effect, as far as is known.
         in_turn: whether the item holds the turn of its session.
         committing: whether its record is being written. Until the store has answered, the turn is not given up.
@@ -56,6 +58,7 @@ class StepItem:
     time_limit: Deadline
     cost: RequestCost
     on_result: Callable[[], None]
+    receiver: TokenReceiver | None = None
     result: StepResponse | UnrollError | None = None
     applied: Applied = "no"
     in_turn: bool = False

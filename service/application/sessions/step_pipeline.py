@@ -152,6 +152,12 @@ class StepPipeline:
         if replay is not None:
             item.applied = "yes"
             self._spawn([item], self._confirm(item, record, StepResponse(replay, replayed=True)))
+        elif item.receiver is not None and item.receiver.has_tokens:
+            raise StepConflict(
+                f"another step was applied to the session while this one streamed; it is at step {record.step}",
+                applied="no",
+                step=record.step,
+            )
         elif model is not None:
             self._run(item, record, model)
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from service.application.deadlines import DEPARTED
 from service.application.model_versions.resolver import VersionResolver
 from service.application.operation_runner import OperationRunner
+from service.application.ports import TokenReceiver
 from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.idempotency import require_expected_step
@@ -15,6 +16,7 @@ from service.application.sessions.sessions import Sessions
 from service.application.sessions.step_item import Step, StepItem
 from service.application.sessions.step_pipeline import StepPipeline
 from service.application.time_slices import TimeSlices
+from service.application.token_stream import TokenBuffer, TokenStream, replay_tokens
 from service.domain.errors import ShuttingDown, UnrollError
 
 #: Steps of one request that begin in one turn of the event loop, and whose records are read together.
@@ -30,30 +32,49 @@ class Steps:
     operations: OperationRunner
     pipeline: StepPipeline
 
-    async def peek(self, context: RequestContext, step: Step) -> StepResponse:
+    async def peek(self, context: RequestContext, step: Step, receiver: TokenReceiver | None = None) -> StepResponse:
         """Return the answer that a step would get, without advancing the session. Raises StepConflict."""
         record = await self.sessions.record(context, step.session_id)
         require_expected_step(record, step.identity())
         async with context.deadline.enforce():
             model = await self.models.version_for_session(record)
-        outcome = await self.operations.run(context, model, step.operation, record.state)
+        outcome = await self.operations.run(context, model, step.operation, record.state, receiver)
         stands = {"step": record.step, "timesteps": record.timesteps, "expires_at": record.expires_at}
         return StepResponse(serializers.step_result(step.session_id, record, outcome.output, **stands))
 
-    async def apply(self, context: RequestContext, step: Step) -> StepResponse:
+    def stream(self, context: RequestContext, step: Step, *, commit: bool) -> TokenStream[StepResponse]:
+        """Return a stream of the tokens of a step that generates. Its answer is that of `apply`, or else of `peek`.
+
+        Beside what these raise, a stream raises StepConflict if another worker advanced the session after the first
+        token: an ordinary step is computed again then, but its tokens would be others.
+        """
+
+        async def generate(buffer: TokenBuffer) -> StepResponse:
+            if not commit:
+                return await self.peek(context, step, buffer)
+            response = await self.apply(context, step, buffer)
+            if response.replayed:
+                replay_tokens(response.body, buffer)
+            return response
+
+        return TokenStream(context.deadline.clock.monotonic(), generate)
+
+    async def apply(self, context: RequestContext, step: Step, receiver: TokenReceiver | None = None) -> StepResponse:
         """Apply a step, or replay its answer. `applied` of an error states whether the step took effect."""
-        result = (await self.apply_all(context, [step]))[0]
+        result = (await self.apply_all(context, [step], receiver))[0]
         if isinstance(result, UnrollError):
             raise result
         return result
 
-    async def apply_all(self, context: RequestContext, steps: Sequence[Step]) -> list[StepResponse | UnrollError]:
+    async def apply_all(
+        self, context: RequestContext, steps: Sequence[Step], receiver: TokenReceiver | None = None
+    ) -> list[StepResponse | UnrollError]:
         """Apply steps of many sessions concurrently; steps of one session run in their order."""
         countdown, slices = _Countdown(len(steps)), TimeSlices()
         items: list[StepItem] = []
         try:
             for step in steps:
-                items.append(_item(context, step, countdown))
+                items.append(_item(context, step, countdown, receiver))
                 self.pipeline.admit(items[-1])
                 if len(items) % STEPS_AT_ONCE == 0:
                     await slices.pause()
@@ -74,9 +95,9 @@ class Steps:
         await self.pipeline.drain()
 
 
-def _item(context: RequestContext, step: Step, countdown: "_Countdown") -> StepItem:
+def _item(context: RequestContext, step: Step, countdown: "_Countdown", receiver: TokenReceiver | None) -> StepItem:
     session, identity = (context.tenant, step.session_id), step.identity()
-    return StepItem(session, step.operation, identity, context.deadline, context.cost, countdown.count)
+    return StepItem(session, step.operation, identity, context.deadline, context.cost, countdown.count, receiver)
 
 
 class _Countdown:

@@ -11,10 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from service.domain.operations import GenerateOptions, Json, Observation, Outcome
+from service.domain.operations import GeneratedToken, GenerateOptions, Json, Observation, Outcome
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.sampling import Logits, Sampler
 from service.tasks.next_word.session_state import Row
+from service.tasks.next_word.token_pieces import TokenPieces
 from service.tasks.numbers import perplexity, round_digits
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
@@ -207,6 +208,9 @@ class GenerateOperation(FeedingOperation):
         self._states: list[Row] = []
         self._text: str | None = None
         self._finish_reason = "length"
+        #: Of a streamed generation: the pieces of its text, and the number of tokens that were handed out.
+        self._pieces: TokenPieces | None = None
+        self._handed_out = 0
 
     @property
     def next_cost(self) -> int:
@@ -254,10 +258,33 @@ class GenerateOperation(FeedingOperation):
         self.state = self._states[len(self._generated)]
         self.finished, self._finish_reason = True, "stop"
 
+    def new_tokens(self) -> list[GeneratedToken]:
+        """Return the tokens that were not returned before and are certain to be in the outcome."""
+        if self._pieces is None:
+            self._pieces = TokenPieces(self._vocabulary, self._options.stop)
+        for index in self._generated[self._pieces.count :]:
+            self._pieces.add(index)
+        if self.finished:
+            text = self._output_text()
+            if text and not self._generated:  # what the first token has before a stop text
+                return [GeneratedToken("", text, 0.0)]
+            texts = self._pieces.rest(len(self._generated), text)
+        else:
+            texts = self._pieces.certain()
+        start, self._handed_out = self._handed_out, self._handed_out + len(texts)
+        tokens = zip(self._generated[start:], self._generated_logprobs[start:], texts, strict=False)
+        return [
+            GeneratedToken(self._vocabulary.id_to_token(index), piece, round_digits(logprob))
+            for index, logprob, piece in tokens
+        ]
+
+    def _output_text(self) -> str:
+        return self._vocabulary.decode(self._generated) if self._text is None else self._text
+
     def outcome(self, state: bytes) -> Outcome:
         count = len(self._generated)
         output: dict[str, Json] = {
-            "text": self._vocabulary.decode(self._generated) if self._text is None else self._text,
+            "text": self._output_text(),
             "tokens": [self._vocabulary.id_to_token(index) for index in self._generated],
             "logprobs": [round_digits(logprob) for logprob in self._generated_logprobs[:count]],
             "finish_reason": self._finish_reason,

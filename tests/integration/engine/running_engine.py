@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from service.application.token_stream import TokenBuffer
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
 from service.engine.engine import BatchingEngine
@@ -46,9 +47,10 @@ class RunningEngine:
         state: bytes | None = None,
         deadline: float | None = None,
         client: str = "client",
+        receiver: TokenBuffer | None = None,
     ) -> Outcome:
         """Run an operation and return its outcome, or raise its failure."""
-        job = AwaitedJob(asyncio.get_running_loop().create_future(), deadline, client)
+        job = AwaitedJob(asyncio.get_running_loop().create_future(), deadline, client, receiver)
         self.engine.submit(model, operation, state, job, deliver)
         return await job.outcome
 
@@ -64,6 +66,7 @@ class AwaitedJob:
     outcome: asyncio.Future[Outcome]
     deadline: float | None
     client: str
+    receiver: TokenBuffer | None = None
 
     def abandoned(self) -> bool:
         return self.outcome.done()
