@@ -4,12 +4,10 @@ Where there is no GPU, torch's fake tensors stand for one: they compute nothing,
 refuse to be mixed, as a GPU's do.
 """
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from service.tasks.architectures import ARCHITECTURES
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.nets import test_encoder_decoder, test_forecaster, test_language_model
+from tests.integration.nets.case_ids import case_id
 from tests.registered import read_checkpoint
 from tests.translation_folders import write_encoder_decoder
 
@@ -47,11 +46,7 @@ EVERY = [
 STAND_IN = torch.device("meta")
 
 
-def _name(parameter: object) -> str:
-    return parameter.__name__ if isfunction(parameter) else json.dumps(parameter)
-
-
-every_network = pytest.mark.parametrize(("write", "settings"), EVERY, ids=_name)
+every_network = pytest.mark.parametrize(("write", "settings"), EVERY, ids=case_id)
 either_arithmetic = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 
 

@@ -16,6 +16,7 @@ from service.nets.config.rnn_spec import RnnSpec
 from tests.folders import make_trainer, write_golden, write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.integration.nets import test_encoder_decoder, test_forecaster, test_language_model
+from tests.integration.nets.case_ids import case_id
 from tests.integration.nets.layers import test_rnn_stack
 from tests.integration.nets.layers.test_rnn_stack import (
     HIDDEN,
@@ -114,7 +115,7 @@ FOLDERS: list[tuple[Callable[..., Path], dict[str, Any], float]] = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-@pytest.mark.parametrize(("write", "settings", "allowed"), FOLDERS, ids=lambda one: json.dumps(one, default=repr))
+@pytest.mark.parametrize(("write", "settings", "allowed"), FOLDERS, ids=case_id)
 def test_a_mistake_in_a_network_is_far_beyond_rounding(
     tmp_path: Path, write: Callable[..., Path], settings: dict[str, Any], allowed: float, mistake: str
 ) -> None:
