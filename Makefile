@@ -94,8 +94,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.installed
-	@$(PIP) --editable '.[dev]'
+$(VENV)/.dev: $(VENV)/.installed clients/python/pyproject.toml
+	@$(PIP) --editable '.[dev]' --editable clients/python
 	@touch $@
 
 # A peer that there is no wheel of is told in its row. nvidia-pytriton asks for an older numpy than the service's; only

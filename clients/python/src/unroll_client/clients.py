@@ -1,0 +1,118 @@
+"""The synchronous and the asynchronous client."""
+
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from unroll_client import client_flows, opening_flows
+from unroll_client.client_state import ClientState, headers_of
+from unroll_client.flow import awaiting, blocking
+from unroll_client.retry import RetryPolicy
+from unroll_client.sessions import AsyncSession, Session
+from unroll_client.transport import LIMITS, Http
+
+DEFAULT_URL = "http://localhost:8000"
+Timeout = float | httpx.Timeout | None
+
+
+class Client(ClientState[Session]):
+    """A client of an Unroll service that blocks. Threads may share it; each session belongs to one thread at a time.
+
+    Args:
+        base_url: the address of the service.
+        api_key: the API key, if the service requires one.
+        timeout: seconds to wait for the connection and for each answer.
+        retry: how often and for how long requests are repeated.
+        http_client: the httpx client to use, for proxies and certificates. It must have no `base_url` of its own.
+    """
+
+    session_class = Session
+
+    models = blocking(client_flows.models)
+    model = blocking(client_flows.model)
+    predict = blocking(client_flows.predict)
+    predict_many = blocking(client_flows.predict_many)
+    translate = blocking(client_flows.translate)
+    forecast = blocking(client_flows.forecast)
+    score = blocking(client_flows.score)
+    score_many = blocking(client_flows.score_many)
+    generate = blocking(client_flows.generate)
+    list_sessions = blocking(client_flows.list_sessions)
+    create_session = blocking(opening_flows.create_session)
+    import_state = blocking(opening_flows.import_state)
+    session = blocking(opening_flows.session)
+    resume = blocking(opening_flows.resume)
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout: Timeout = 30.0,
+        retry: RetryPolicy | None = None,
+        http_client: httpx.Client | None = None,
+    ) -> None:
+        self._http = http_client or httpx.Client(limits=LIMITS)
+        self._http.base_url, self._http.timeout = base_url, timeout
+        self._http.headers.update(headers_of(api_key))
+        super().__init__(Http(sync=self._http), retry)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(ClientState[AsyncSession]):
+    """A client of an Unroll service for asyncio. Its arguments are those of `Client`."""
+
+    session_class = AsyncSession
+
+    models = awaiting(client_flows.models)
+    model = awaiting(client_flows.model)
+    predict = awaiting(client_flows.predict)
+    predict_many = awaiting(client_flows.predict_many)
+    translate = awaiting(client_flows.translate)
+    forecast = awaiting(client_flows.forecast)
+    score = awaiting(client_flows.score)
+    score_many = awaiting(client_flows.score_many)
+    generate = awaiting(client_flows.generate)
+    list_sessions = awaiting(client_flows.list_sessions)
+    create_session = awaiting(opening_flows.create_session)
+    import_state = awaiting(opening_flows.import_state)
+    session = awaiting(opening_flows.session)
+    resume = awaiting(opening_flows.resume)
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout: Timeout = 30.0,
+        retry: RetryPolicy | None = None,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._http = http_client or httpx.AsyncClient(limits=LIMITS)
+        self._http.base_url, self._http.timeout = base_url, timeout
+        self._http.headers.update(headers_of(api_key))
+        super().__init__(Http(asynchronous=self._http), retry)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

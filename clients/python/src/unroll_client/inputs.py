@@ -1,0 +1,74 @@
+"""Inputs and options of requests."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+from unroll_client import arrays
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+#: A text, tokens, observations (numbers, or rows of numbers; None or NaN if missing), or the JSON of an input.
+Input: TypeAlias = (
+    "str | Mapping[str, Any] | Sequence[str] | Sequence[float | None] | Sequence[Sequence[float | None]] "
+    "| np.ndarray[Any, Any] | pd.Series[Any] | pd.DataFrame"
+)
+
+
+class PredictOptions(TypedDict, total=False):
+    """Options of predictions and steps. docs/api.md tells which task has which."""
+
+    top_k: int
+    complete: bool
+    beam_size: int
+    max_tokens: int
+    alternatives: int
+    attention: bool
+    horizon: int
+    quantiles: Sequence[float]
+    samples: int
+    seed: int
+
+
+class GenerateOptions(TypedDict, total=False):
+    """Options of a generation."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+    stop: Sequence[str]
+
+
+def to_input(value: "Input") -> dict[str, Any]:
+    """Return an input as JSON.
+
+    A mapping is sent as it is, such as `{"ids": [3, 4]}`. A pandas object with a DatetimeIndex brings its timestamps.
+    """
+    if isinstance(value, str):
+        return {"text": value}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if arrays.is_pandas(value):
+        times = arrays.times_of(value)
+        return {"values": arrays.to_values(value)} | ({} if times is None else {"timestamps": times})
+    if not arrays.is_numpy(value) and len(value) > 0 and all(isinstance(item, str) for item in value):
+        return {"tokens": list(value)}
+    return {"values": arrays.to_values(value)}
+
+
+def to_series(values: "Input", timestamps: Any = None, future: Any = None) -> dict[str, Any]:  # noqa: ANN401
+    """Return observations with their times and the covariates known in advance as JSON."""
+    fields = to_input(values)
+    if timestamps is not None:
+        fields["timestamps"] = arrays.to_times(timestamps)
+    if future is not None:
+        fields["future"] = arrays.to_values(future)
+    return fields
+
+
+def to_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as a member of a request; without any, nothing."""
+    return {"options": dict(options)} if options else {}

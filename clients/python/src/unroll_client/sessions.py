@@ -1,0 +1,65 @@
+"""Sessions of the synchronous and of the asynchronous client."""
+
+from types import TracebackType
+from typing import Self
+
+from unroll_client import session_flows
+from unroll_client.flow import awaiting, blocking
+from unroll_client.session_state import SessionState
+
+
+class Session(SessionState):
+    """A session of `Client`.
+
+    In a `with` block, the session is deleted at the end; if an exception leaves the block, it is kept to be resumed.
+    """
+
+    step = blocking(session_flows.step)
+    generate = blocking(session_flows.generate)
+    reset = blocking(session_flows.reset)
+    peek = blocking(session_flows.peek)
+    fork = blocking(session_flows.fork)
+    info = blocking(session_flows.info)
+    renew = blocking(session_flows.renew)
+    delete = blocking(session_flows.delete)
+    export_state = blocking(session_flows.export_state)
+    recover = blocking(session_flows.recover)
+    resync = blocking(session_flows.resync)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.delete()
+
+
+class AsyncSession(SessionState):
+    """A session of `AsyncClient`.
+
+    In an `async with` block, the session is deleted at the end; if an exception leaves the block, it is kept to be
+    resumed.
+    """
+
+    step = awaiting(session_flows.step)
+    generate = awaiting(session_flows.generate)
+    reset = awaiting(session_flows.reset)
+    peek = awaiting(session_flows.peek)
+    fork = awaiting(session_flows.fork)
+    info = awaiting(session_flows.info)
+    renew = awaiting(session_flows.renew)
+    delete = awaiting(session_flows.delete)
+    export_state = awaiting(session_flows.export_state)
+    recover = awaiting(session_flows.recover)
+    resync = awaiting(session_flows.resync)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self.delete()

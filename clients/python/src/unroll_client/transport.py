@@ -1,0 +1,144 @@
+"""HTTP requests as commands, over httpx."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from unroll_client.error_answers import error_of
+from unroll_client.errors import Applied, ConnectionFailed
+from unroll_client.flow import Command
+
+MAX_TIMEOUT_MS = 600_000
+Params = Mapping[str, str | int]
+#: Without a limit: httpx may close a connection over its limit that another thread has just been given.
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
+#: Failures before the request was sent.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NOT_TEMPORARY = (httpx.UnsupportedProtocol, httpx.TooManyRedirects)
+
+
+def encode(body: object) -> bytes:
+    """Return a body as JSON. Raises ValueError for NaN and infinite numbers, TypeError for what is no JSON."""
+    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of the service. `body` is sent as JSON; `content` is sent as it is."""
+
+    method: str
+    path: str
+    body: object = None
+    content: bytes | None = None
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of `httpx.Client.build_request`."""
+        headers = dict(self.headers)
+        content = encode(self.body) if self.body is not None else self.content
+        if content is not None:
+            headers["Content-Type"] = self.content_type
+        return {
+            "method": self.method,
+            "url": self.path,
+            "content": content,
+            "headers": headers,
+            "params": dict(self.params),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer of the service."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:  # noqa: ANN401 - JSON
+        """Return the body as JSON. Raises ConnectionFailed if it is none, as after a proxy cut it."""
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            raise ConnectionFailed("the answer is not JSON: expected a whole answer of the service") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """The HTTP clients of a client; one of them is there."""
+
+    sync: httpx.Client | None = None
+    asynchronous: httpx.AsyncClient | None = None
+
+    @property
+    def base_url(self) -> httpx.URL:
+        """The address of the service."""
+        return self._any.base_url
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers of all requests."""
+        return self._any.headers
+
+    @property
+    def timeout(self) -> httpx.Timeout:
+        """The timeouts of all requests."""
+        return self._any.timeout
+
+    @property
+    def _any(self) -> httpx.Client | httpx.AsyncClient:
+        client = self.sync or self.asynchronous
+        assert client is not None  # noqa: S101 - for mypy
+        return client
+
+
+@dataclass(frozen=True, slots=True)
+class Send(Command[Response]):
+    """Send a request and read its whole answer. Raises UnrollError unless the answer is a success."""
+
+    http: Http
+    request: Request
+
+    def run(self) -> Response:
+        assert self.http.sync is not None  # noqa: S101 - for mypy
+        with transport_errors():
+            return _success(self.http.sync.request(**self._arguments()))
+
+    async def run_async(self) -> Response:
+        assert self.http.asynchronous is not None  # noqa: S101 - for mypy
+        with transport_errors():
+            return _success(await self.http.asynchronous.request(**self._arguments()))
+
+    def _arguments(self) -> dict[str, Any]:
+        """The service stops its work when this client stops waiting."""
+        arguments, seconds = self.request.arguments(), self.http.timeout.read
+        if seconds is not None:
+            arguments["headers"].setdefault(
+                "X-Request-Timeout-Ms", str(min(max(1, int(seconds * 1000)), MAX_TIMEOUT_MS))
+            )
+        return arguments
+
+
+def _success(answer: httpx.Response) -> Response:
+    if not answer.is_success:
+        raise error_of(answer.status_code, answer.headers, answer.content)
+    return Response(answer.status_code, answer.headers, answer.content)
+
+
+@contextlib.contextmanager
+def transport_errors() -> Iterator[None]:
+    """Raise the errors of httpx as ConnectionFailed."""
+    try:
+        yield
+    except _NOT_TEMPORARY:
+        raise
+    except (httpx.RequestError, httpx.StreamError) as error:
+        applied: Applied = "no" if isinstance(error, _NOT_SENT) else "unknown"
+        description = str(error) or type(error).__name__
+        raise ConnectionFailed(f"no whole answer from the service: {description}", applied=applied) from error

@@ -1,0 +1,40 @@
+"""Fixtures of the client's tests: a scripted server, and the real service with one small model of each task."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripted_server import ScriptedServer
+from tests.folders import write_language_model
+from tests.forecast_folders import write_forecaster
+from tests.server import Server, short_folder
+from tests.translation_folders import write_encoder_decoder
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
+        assert not server.script, "the client sent fewer requests than the script has answers"
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    with short_folder() as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def service(folder: Path) -> Iterator[Server]:
+    models = folder / "models"
+    write_language_model(models, "tiny", hidden_size=32, seed=3)
+    write_encoder_decoder(models, "mt")
+    write_forecaster(models, "sensor", calendar=["hour_of_day"], missing_indicator=True, distribution="student_t")
+    with Server(folder, models=models, workers=2) as running:
+        yield running
