@@ -92,6 +92,11 @@ class TokenStream(Generic[AnswerT]):
         return self._task.done()
 
     @property
+    def succeeded(self) -> bool:
+        """Whether there is an answer."""
+        return self.ended and not self._task.cancelled() and self._task.exception() is None
+
+    @property
     def answer(self) -> AnswerT:
         """The answer of a generation that has ended. Raises the error of one that has failed."""
         return self._task.result()
@@ -108,6 +113,10 @@ class TokenStream(Generic[AnswerT]):
             return tokens
         self._task.result()
         return None
+
+    def rest(self) -> list[GeneratedToken]:
+        """Return the tokens that have come, without waiting."""
+        return self._buffer.take()
 
     async def __aiter__(self) -> AsyncIterator[GeneratedToken]:
         while (tokens := await self.take()) is not None:

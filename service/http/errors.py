@@ -72,17 +72,23 @@ def envelope(error: UnrollError) -> dict[str, Json]:
     }
 
 
-def error_response(error: UnrollError, scope: Scope) -> Response:
-    """Return the response to a request that failed, and note the error's code for the access log.
+def with_effect(error: UnrollError, scope: Scope) -> UnrollError:
+    """Return an error that states of a step whether it took effect, and note its code for the access log.
 
     A step that was refused before it reached its session was not applied.
     """
+    scope.setdefault("state", {})["error_code"] = error.code
     if error.applied is None and STEP_PATH.fullmatch(scope["path"]):
-        error = error.with_applied("unknown" if isinstance(error, errors.InternalError) else "no")
+        return error.with_applied("unknown" if isinstance(error, errors.InternalError) else "no")
+    return error
+
+
+def error_response(error: UnrollError, scope: Scope) -> Response:
+    """Return the response to a request that failed, see `with_effect`."""
+    error = with_effect(error, scope)
     headers = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
     if isinstance(error, errors.Unauthorized):
         headers["www-authenticate"] = "Bearer"
-    scope.setdefault("state", {})["error_code"] = error.code
     return Response(encode(envelope(error)), status_of(error), headers, media_type="application/json")

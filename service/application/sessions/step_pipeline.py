@@ -104,7 +104,8 @@ class StepPipeline:
         return item.in_turn
 
     def _start(self, item: StepItem) -> None:
-        record = self._store.cached(*item.session)
+        # A stream whose record turned out to be outdated could not take its tokens back.
+        record = None if item.receiver is not None else self._store.cached(*item.session)
         model = None if record is None else self._models.loaded(record)
         # Replays and conflicts are decided on the stored record.
         if record is None or model is None or not is_new_step(record, item.identity):

@@ -12,7 +12,8 @@ from service.http.middleware.response import ResponseStart
 
 log = logging.getLogger("unroll.access")
 
-#: Which requests are logged: all, those that were answered with a status of 400 or more, or none.
+#: Which requests are logged: all, those that were answered with a status of 400 or more or with an error in their
+#: stream, or none.
 AccessLog: TypeAlias = Literal["all", "errors", "off"]
 
 #: Codes of requests that were refused for lack of room or of time, or because their client sends too many.
@@ -35,7 +36,7 @@ def report(
     observer.request(route, method, response.status, seconds)
     if code in SHED_CODES:
         observer.shed(code)
-    if access_log == "off" or (access_log == "errors" and response.status < HTTPStatus.BAD_REQUEST):
+    if access_log == "off" or (access_log == "errors" and response.status < HTTPStatus.BAD_REQUEST and code is None):
         return
     level = _level(route, response.status, code)
     if log.isEnabledFor(level):

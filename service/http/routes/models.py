@@ -7,6 +7,7 @@ from service.application.sessions.serializers import encode, encode_with_list
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.http.dependencies import ContextDependency, Services, ServicesDependency
+from service.http.event_stream import EventStreamResponse, NativeEvents
 from service.http.json_body import StrictRoute
 from service.http.json_response import JsonResponse
 from service.http.schemas import requests, responses
@@ -50,11 +51,19 @@ async def score(
     return await _one_or_many(services, context, model, body)
 
 
-@router.post("/{model}/generate", response_model=responses.GenerateAnswer, summary="Continue a text")
+@router.post(
+    "/{model}/generate",
+    response_model=responses.GenerateAnswer,
+    responses=responses.TOKEN_EVENTS,
+    summary="Continue a text",
+)
 async def generate(
     model: str, body: requests.GenerateBody, services: ServicesDependency, context: ContextDependency
 ) -> Response:
-    """A continuation of the text, token after token."""
+    """A continuation of the text, token after token; with `stream` as Server-Sent Events."""
+    if body.options.stream:
+        stream = services.predictions.stream(context, model, body.version, body.to_domain())
+        return EventStreamResponse(stream, NativeEvents())
     return _json(await services.predictions.predict_one(context, model, body.version, body.to_domain()))
 
 

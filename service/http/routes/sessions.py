@@ -10,6 +10,7 @@ from service.application.sessions.step_item import Step
 from service.domain.errors import UnrollError
 from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.errors import envelope
+from service.http.event_stream import EventStreamResponse, NativeEvents
 from service.http.json_body import OCTETS, StrictRoute, octets
 from service.http.json_response import JsonResponse
 from service.http.schemas import requests, responses
@@ -108,7 +109,12 @@ async def peek(
     return _step_response(await services.steps.peek(context, Step(session_id, operation)))
 
 
-@router.post("/{session_id}/generate", response_model=responses.StepResult, summary="Continue a session's text")
+@router.post(
+    "/{session_id}/generate",
+    response_model=responses.StepResult,
+    responses=responses.TOKEN_EVENTS,
+    summary="Continue a session's text",
+)
 async def generate(
     session_id: str,
     services: ServicesDependency,
@@ -116,10 +122,16 @@ async def generate(
     body: requests.SessionGenerateBody | None = None,
     key: Key = None,
 ) -> Response:
-    """Generate from the session's state; with `commit` it is one step of as many timesteps as tokens generated."""
+    """Generate from the session's state; with `commit` it is one step of as many timesteps as tokens generated.
+
+    With `stream`, the answer is Server-Sent Events; the step is applied when the event `done` comes.
+    """
     body = body or requests.SessionGenerateBody()
+    generation = Step(session_id, body.to_domain(), body.step, key)
+    if body.options.stream:
+        return EventStreamResponse(services.steps.stream(context, generation, commit=body.commit), NativeEvents())
     run = services.steps.apply if body.commit else services.steps.peek
-    return _step_response(await run(context, Step(session_id, body.to_domain(), body.step, key)))
+    return _step_response(await run(context, generation))
 
 
 @router.post("/{session_id}/fork", status_code=201, response_model=responses.Session, summary="Copy a session")

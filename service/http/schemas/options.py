@@ -1,7 +1,7 @@
 """Options in request bodies. Each task has its own, and rejects those of other tasks by name."""
 
 from functools import lru_cache
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, Field
 
@@ -68,7 +68,7 @@ class GenerationOptions(Schema):
     stop: list[Annotated[Text, Field(min_length=1)]] = Field(
         default_factory=list, max_length=16, description="Texts that end the output and are left out of it"
     )
-    stream: Literal[False] = Field(False, description="Streamed answers are not served by this release")
+    stream: bool = Field(False, description="Answer with Server-Sent Events: the tokens as they come, then the answer")
 
     def to_domain(self) -> GenerateOptions:
         return GenerateOptions(

@@ -281,3 +281,11 @@ SESSION_ERRORS = ERRORS | _errors(
 STATE_FILE: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 }
+#: The answer to a generation with `stream`. It has the status of an answer without one, which FastAPI describes.
+TOKEN_EVENTS: Responses = {
+    200: {
+        "description": "The answer; with `stream` as events: `token` with `{token, text, logprob}` for each one, then "
+        "`done` with the whole answer, or `error` with the envelope of an error",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
