@@ -25,6 +25,11 @@ log = logging.getLogger(__name__)
 #: How many turns of the event loop without a new operation end the gathering of a batch, and how many do at the most.
 GATHER_QUIET_TURNS = 3
 MAX_GATHER_TURNS = 12
+#: Time after which a batch is gathered for no more than MIN_GATHER_TURNS. Turns usually take less than a millisecond;
+#: those that parse large requests take more, and what is queued already does not wait for them. A few turns pass in any
+#: case: steps that have ended need them to be written and answered.
+GATHER_SECONDS = 0.004
+MIN_GATHER_TURNS = 4
 #: Outcomes that cost more, some milliseconds, are made in a thread.
 MAX_OUTCOME_COST = 8
 #: A client rests for so many times as long as the making of its large outcome took.
@@ -185,12 +190,12 @@ class BatchingEngine:
         A request needs several turns of the event loop from its socket to the queue; without these turns it would
         miss the next forward pass.
         """
-        quiet = 0
-        for _ in range(MAX_GATHER_TURNS):
+        quiet, end = 0, self._monotonic() + GATHER_SECONDS
+        for turn in range(MAX_GATHER_TURNS):
             before = len(self._batcher)
             await asyncio.sleep(0)
             quiet = quiet + 1 if len(self._batcher) == before else 0
-            if quiet == GATHER_QUIET_TURNS:
+            if quiet == GATHER_QUIET_TURNS or (turn >= MIN_GATHER_TURNS - 1 and self._monotonic() >= end):
                 break
 
     def _run_once(self) -> None:

@@ -1,5 +1,6 @@
 """Authentication by API key: Authorization: Bearer KEY, or X-Api-Key: KEY."""
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -19,7 +20,8 @@ class Authenticator:
     """Finds the tenant of a request by its API key.
 
     `keys` maps API keys to tenants; without any, every request belongs to the tenant PUBLIC. An address that sends more
-    than `max_failures` wrong keys within a minute is told to wait, while right keys are accepted from everywhere.
+    than `max_failures` wrong keys within a minute is told to wait, and its refusals are held back, while right keys are
+    accepted from everywhere at once.
 
     Keys are found by their digest under a secret of this process. The time taken depends neither on how much of a
     wrong key is right nor on the number of keys.
@@ -38,12 +40,18 @@ class Authenticator:
             return PUBLIC
         key = _request_key(headers)
         if not key:
+            self._failures.record_missing(scope)
             raise MissingApiKey("no API key: expected the header Authorization: Bearer KEY, or X-Api-Key: KEY")
         tenant = self._tenants.get(self._digest(key))
         if tenant is None:
-            self._failures.record(scope)
+            self._failures.record_wrong(scope)
             raise InvalidApiKey("the API key is not one of those configured: expected one of them")
         return tenant
+
+    async def hold_back(self, scope: Scope) -> None:
+        """Wait before a request is refused that `authenticate` raised for, if its address has sent many of them."""
+        if delay := self._failures.delay(scope):
+            await asyncio.sleep(delay)
 
     def _digest(self, key: bytes) -> bytes:
         return hashlib.blake2b(key, digest_size=16, key=self._secret).digest()

@@ -63,12 +63,17 @@ class RequestBody:
         """Whether the client disconnected after its body was complete and before the response started."""
         return self._watcher is not None and self._watcher.gone
 
+    @property
+    def declared_bytes(self) -> int:
+        """The length that the headers declare; 0 if they declare none."""
+        return int(self._length) if self._length.isdigit() else 0
+
     def bound(self, time_limit: Deadline, permit: Permit, cost: RequestCost) -> None:
         """Receive the body by `time_limit`, and add its size to `cost`; `permit` begins to run when it is complete.
 
         Raises BodyTooLarge if the declared length is over the limit.
         """
-        if self._length.isdigit() and int(self._length) > self._limits.max_bytes:
+        if self.declared_bytes > self._limits.max_bytes:
             raise self._too_large(f"{self._length.decode()} bytes")
         self._time_limit = time_limit
         self._permit, self._cost = permit, cost

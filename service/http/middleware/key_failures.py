@@ -1,8 +1,9 @@
-"""Count of the wrong API keys that each address sent within the last minute."""
+"""Count of the requests without a right API key that each address sent within the last minute."""
 
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from starlette.types import Scope
 
@@ -16,34 +17,70 @@ WINDOW_SECONDS = 60.0
 MAX_ADDRESSES = 4096
 
 
+#: Beyond the limit, the refusals of one address are this many seconds apart.
+REFUSAL_SECONDS = 0.02
+#: The longest time that a refusal is held back. The number of connections of an address is bounded, too.
+MAX_DELAY_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class _Window:
+    """Requests of one address without a right key: `wrong` of them had a wrong one, `missing` had none."""
+
+    end: float
+    wrong: int = 0
+    missing: int = 0
+    next_refusal: float = 0.0
+
+
 class KeyFailures:
-    """Counter of wrong keys by address. Each address has `limit` of them in a window of WINDOW_SECONDS."""
+    """Counter of requests without a right key by address, each of which may have `limit` in WINDOW_SECONDS.
+
+    Beyond it, wrong keys are refused with RateLimited, and every refusal is held back by `delay`, so that a flood of
+    them takes no time from other clients.
+    """
 
     def __init__(self, limit: int, monotonic: Callable[[], float]) -> None:
         self._limit = limit
         self._monotonic = monotonic
-        #: Count and end of the window by address, in the order of the windows.
-        self._windows: dict[str, tuple[int, float]] = {}
+        #: In the order of their ends.
+        self._windows: dict[str, _Window] = {}
 
-    def record(self, scope: Scope) -> None:
+    def record_missing(self, scope: Scope) -> None:
+        """Count a request without a key."""
+        self._window(client_address(scope)).missing += 1
+
+    def record_wrong(self, scope: Scope) -> None:
         """Count a wrong key of the client of a request. Raises RateLimited if the client has sent too many."""
-        address, now = client_address(scope), self._monotonic()
-        count, end = self._windows.get(address, (0, 0.0))
-        if now >= end:
-            count, end = 0, now + WINDOW_SECONDS
-            self._windows.pop(address, None)
-            self._make_room()
-        self._windows[address] = (count + 1, end)
-        if count < self._limit:
+        address = client_address(scope)
+        window = self._window(address)
+        window.wrong += 1
+        if window.wrong <= self._limit:
             return
-        if count == self._limit:
-            log.warning("many wrong API keys", extra={"address": address, "seconds": math.ceil(end - now)})
+        wait = window.end - self._monotonic()
+        if window.wrong == self._limit + 1:
+            log.warning("many wrong API keys", extra={"address": address, "seconds": math.ceil(wait)})
         raise RateLimited(
-            f"this address has sent {count + 1} wrong API keys within {WINDOW_SECONDS:.0f} s: expected at most "
+            f"this address has sent {window.wrong} wrong API keys within {WINDOW_SECONDS:.0f} s: expected at most "
             f"{self._limit} (UNROLL_MAX_WRONG_KEYS)",
-            retry_after=max(1, math.ceil(end - now)),
+            retry_after=max(1, math.ceil(wait)),
         )
 
-    def _make_room(self) -> None:
-        while len(self._windows) >= MAX_ADDRESSES:
-            del self._windows[next(iter(self._windows))]
+    def delay(self, scope: Scope) -> float:
+        """Return for how many seconds the refusal of a counted request should be held back."""
+        window, now = self._window(client_address(scope)), self._monotonic()
+        if window.wrong + window.missing <= self._limit:
+            return 0.0
+        due = max(now, window.next_refusal)
+        window.next_refusal = min(due + REFUSAL_SECONDS, now + MAX_DELAY_SECONDS)
+        return due - now
+
+    def _window(self, address: str) -> _Window:
+        """Return the current window of an address."""
+        window, now = self._windows.get(address), self._monotonic()
+        if window is None or now >= window.end:
+            self._windows.pop(address, None)
+            while len(self._windows) >= MAX_ADDRESSES:
+                del self._windows[next(iter(self._windows))]
+            window = self._windows[address] = _Window(now + WINDOW_SECONDS)
+        return window

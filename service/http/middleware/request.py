@@ -14,6 +14,7 @@ from service.application.rate_limits import RateLimits, Rates
 from service.application.request_context import RequestContext
 from service.application.request_cost import CostBudget, CostLimits
 from service.application.turn_quota import TurnQuota
+from service.domain.errors import UnrollError
 from service.http.body_sizes import SizeLimits
 from service.http.documentation import DOCS_HEADERS, DOCS_PATH
 from service.http.middleware import access_log, error_responses
@@ -111,7 +112,7 @@ class RequestMiddleware:
             await Response(status_code=HTTPStatus.NO_CONTENT)(scope, receive, response.send)
             return
         if not (is_health(scope) or self.settings.public_operations):
-            scope["state"]["tenant"] = self._authenticator.authenticate(scope, headers)
+            await self._authenticate(scope, headers)
         if scope["path"] == DOCS_PATH:
             response.headers = DOCS_HEADERS
         await self.app(scope, receive, response.send)
@@ -119,7 +120,7 @@ class RequestMiddleware:
     async def _admit(self, scope: Scope, headers: Headers, body: RequestBody, response: ResponseStart) -> None:
         """Run the application under a permit, on behalf of the request's tenant and until its deadline."""
         client_seconds = timeout(headers)
-        tenant = scope["state"]["tenant"] = self._authenticator.authenticate(scope, headers)
+        tenant = await self._authenticate(scope, headers)
         client = tenant if self.settings.keys else client_address(scope)
         permit = self.admission.acquire(
             client, client_seconds, opens_session=opens_session(scope), has_body=not body.complete
@@ -135,11 +136,20 @@ class RequestMiddleware:
             scope["state"]["context"] = RequestContext(tenant, deadline, cost)
             scope["state"]["size_limits"] = self.settings.size_limits
             body.bound(deadline, permit, cost)
-            await self._quota.start(client)
+            await self._quota.start(client, body.declared_bytes)
             await self.app(scope, body.receive, response.send)
         finally:
             cost.release()
             permit.release(answered=HTTPStatus.OK <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    async def _authenticate(self, scope: Scope, headers: Headers) -> str:
+        """Find and return the tenant of a request. Raises as `Authenticator.authenticate`."""
+        try:
+            tenant = scope["state"]["tenant"] = self._authenticator.authenticate(scope, headers)
+        except UnrollError:
+            await self._authenticator.hold_back(scope)
+            raise
+        return tenant
 
     async def _check_rates(self, rates: Rates, response: ResponseStart) -> None:
         """Spend one request of a tenant, and show in the response what is left. Raises RateLimited."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.application.turn_quota import REQUESTS_PER_TURN, SHARED_SECONDS, TurnQuota
+from service.application.turn_quota import BYTES_PER_REQUEST, REQUESTS_PER_TURN, SHARED_SECONDS, TurnQuota
 from tests.fakes import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -58,3 +58,13 @@ async def test_a_client_is_alone_again_some_time_after_the_others_have_gone() ->
     await quota.start("a")
     clock.seconds += SHARED_SECONDS
     assert await turns_of(quota, "a" * 500) < 8
+
+
+async def test_a_large_request_counts_as_several() -> None:
+    quota = TurnQuota(ManualClock().monotonic)
+    await quota.start("b")
+    await quota.start("a", 20 * BYTES_PER_REQUEST)
+    assert await turns_of(quota, "ab") >= 20 / REQUESTS_PER_TURN
+    assert await order_of(quota, "ab") == "ab"
+    await quota.start("a", 20 * BYTES_PER_REQUEST)
+    assert await order_of(quota, "ab") == "ba"

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from starlette.types import Scope
 
 from service.domain.errors import RateLimited
 from service.http.middleware import key_failures
@@ -10,10 +11,14 @@ from service.http.middleware.key_failures import KeyFailures
 from tests.fakes import ManualClock
 
 
+def scope(address: str | None) -> Scope:
+    return {"type": "http", "client": None if address is None else (address, 1)}
+
+
 def fails(failures: KeyFailures, address: str | None) -> bool:
     """Record a wrong key, and return whether it was one too many."""
     try:
-        failures.record({"type": "http", "client": None if address is None else (address, 1)})
+        failures.record_wrong(scope(address))
     except RateLimited:
         return True
     return False
@@ -59,3 +64,25 @@ def test_an_address_is_logged_once_in_a_window(caplog: pytest.LogCaptureFixture)
     (line,) = caplog.records
     assert (line.message, line.levelno) == ("many wrong API keys", logging.WARNING)
     assert line.__dict__["address"] == "192.0.2.1"
+
+
+def test_refusals_beyond_the_limit_are_held_back_further_and_further() -> None:
+    clock = ManualClock()
+    failures = KeyFailures(2, clock.monotonic)
+    delays = []
+    for number in range(5):
+        fails(failures, "192.0.2.1") if number % 2 else failures.record_missing(scope("192.0.2.1"))
+        delays.append(failures.delay(scope("192.0.2.1")))
+    assert delays == pytest.approx([0, 0, 0, 0.02, 0.04])
+    assert failures.delay(scope("192.0.2.2")) == 0
+    clock.seconds += 1
+    failures.record_missing(scope("192.0.2.1"))
+    assert failures.delay(scope("192.0.2.1")) == 0
+
+
+def test_no_refusal_is_held_back_for_longer_than_ten_seconds() -> None:
+    failures = KeyFailures(0, ManualClock().monotonic)
+    for _ in range(1000):
+        failures.record_missing(scope("192.0.2.1"))
+        delay = failures.delay(scope("192.0.2.1"))
+    assert delay == pytest.approx(10)
