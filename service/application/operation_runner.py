@@ -15,6 +15,9 @@ from service.domain.errors import ShuttingDown, UnrollError
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
 
+#: The most operations of one request that are in the engine at a time: enough to fill a batch.
+MAX_CONCURRENT = 64
+
 
 class OperationFailed(Exception):
     """Raised for the operation at `index` of those that were run together; `error` says why."""
@@ -34,14 +37,42 @@ class _Batch:
     done: asyncio.Future[None]
     outcomes: list[Outcome | None]
     missing: int
+    submitted: int = 0
+    room: asyncio.Future[None] | None = None
 
     @property
     def deadline(self) -> float:
         return self.time_limit.at
 
     def expire(self) -> None:
+        self.fail(self.time_limit.exceeded("no"))
+
+    def fail(self, error: Exception) -> None:
+        """End the batch with its first failure."""
         if not self.done.done():
-            self.done.set_exception(self.time_limit.exceeded("no"))
+            self.done.set_exception(error)
+            self._signal()
+
+    def complete(self, index: int, outcome: Outcome) -> None:
+        """Take the outcome of one operation, unless the batch has ended."""
+        if self.done.done():
+            return
+        self.outcomes[index] = outcome
+        self.missing -= 1
+        if not self.missing:
+            self.done.set_result(None)
+        self._signal()
+
+    async def wait_for_room(self) -> None:
+        """Wait until fewer than MAX_CONCURRENT operations are in the engine, or the batch has ended."""
+        completed = len(self.outcomes) - self.missing
+        if self.submitted - completed >= MAX_CONCURRENT and not self.done.done():
+            self.room = asyncio.get_running_loop().create_future()
+            await self.room
+
+    def _signal(self) -> None:
+        if self.room is not None and not self.room.done():
+            self.room.set_result(None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,10 +141,12 @@ class OperationRunner:
         self._deadlines.add(batch)
         try:
             for index, operation in enumerate(operations):
+                await batch.wait_for_room()
                 await self._slices.pause()
                 if done.done():
                     break
                 self._submit(_Job(batch, index, receiver), model, operation, state)
+                batch.submitted += 1
             await done
         except asyncio.CancelledError as error:
             if DEPARTED in error.args:
@@ -133,13 +166,7 @@ class OperationRunner:
 
 def _deliver(results: Sequence[tuple[_Job, Outcome | Exception]]) -> None:
     for job, result in results:
-        batch = job.batch
-        if batch.done.done():
-            continue
         if isinstance(result, Exception):
-            batch.done.set_exception(OperationFailed(job.index, result))
-            continue
-        batch.outcomes[job.index] = result
-        batch.missing -= 1
-        if not batch.missing:
-            batch.done.set_result(None)
+            job.batch.fail(OperationFailed(job.index, result))
+        else:
+            job.batch.complete(job.index, result)

@@ -5,6 +5,8 @@ import time
 
 #: Longest time that a computation holds the event loop at once, as long as its parts are short.
 SLICE_SECONDS = 0.005
+#: Longest time that the computations of many requests hold it in one turn together.
+TURN_SECONDS = 0.002
 
 
 class TimeSlices:
@@ -38,7 +40,7 @@ class TurnSlices:
     def _has_time(self) -> bool:
         now = time.monotonic()
         if self._end is None:  # the first one in this turn
-            self._end = now + SLICE_SECONDS
+            self._end = now + TURN_SECONDS
             asyncio.get_running_loop().call_soon(self._end_turn)
         return now < self._end
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from service.application.deadlines import DEPARTED, Deadline
-from service.application.operation_runner import OperationFailed, OperationRunner
+from service.application.operation_runner import MAX_CONCURRENT, OperationFailed, OperationRunner
 from service.application.ports import Deliver, Job
 from service.application.request_context import RequestContext
 from service.domain.errors import DeadlineExceeded, InvalidRequest, Overloaded, ShuttingDown
@@ -67,6 +67,28 @@ async def test_outcomes_are_in_the_order_of_the_operations_whichever_ends_first(
     task = await running.start(operations(1, 2, 3))
     await running.engine.deliver(2, 0, 1)
     assert [outcome.output["value"] for outcome in await task] == [1, 2, 3]
+
+
+async def test_a_large_request_has_a_bounded_number_of_operations_in_the_engine() -> None:
+    running = Running()
+    task = await running.start(operations(*range(20, 20 + 2 * MAX_CONCURRENT)))
+    await asyncio.sleep(0.01)
+    assert len(running.engine.queue) == MAX_CONCURRENT
+    await running.engine.deliver(0, 1, 2)
+    await asyncio.sleep(0.01)
+    assert len(running.engine.queue) == MAX_CONCURRENT + 3
+    for index in range(3, 2 * MAX_CONCURRENT):
+        await running.engine.deliver(index)
+        await asyncio.sleep(0)
+    assert [outcome.output["value"] for outcome in await task] == [*range(20, 20 + 2 * MAX_CONCURRENT)]
+
+
+async def test_a_request_that_waits_for_room_ends_with_its_deadline() -> None:
+    running = Running(seconds=0.02)
+    with pytest.raises(DeadlineExceeded):
+        await (await running.start(operations(*range(20, 20 + 2 * MAX_CONCURRENT))))
+    assert len(running.engine.queue) == MAX_CONCURRENT
+    assert all(running.engine.dropped())
 
 
 async def test_a_refused_operation_is_named_by_its_index_and_the_others_are_dropped() -> None:

@@ -61,10 +61,10 @@ async def test_computations_of_many_requests_share_the_time_of_a_turn(monkeypatc
         tasks = [asyncio.create_task(compute()) for _ in range(20)]
         await asyncio.sleep(0)
         counted = parts
-        monkeypatch.setattr(time_slices, "SLICE_SECONDS", 60.0)
+        monkeypatch.setattr(time_slices, "TURN_SECONDS", 60.0)
         await asyncio.gather(*tasks)
         return counted
 
-    monkeypatch.setattr(time_slices, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(time_slices, "TURN_SECONDS", 0.0)
     assert await parts_after_a_turn() == 0
     assert await parts_after_a_turn() == 20
