@@ -154,7 +154,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         run_in_background(
             stack, "store watcher", watch_store(topology, store, services.health.count_sessions, settings.durability)
         )
-        app = create_app(services, _request_settings(settings))
+        app = create_app(services, _request_settings(settings), settings.protocols)
         refusals = ConnectionRefusals(metrics, settings.access_log)
         yield Worker(app, refusals, services.admission, engine.ended)
 

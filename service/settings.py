@@ -6,7 +6,7 @@ Each has a variable UNROLL_<NAME>; `REDIS_URL` is read without the prefix. The c
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,6 +15,9 @@ from service.domain.errors import SettingsError
 from service.domain.limits import format_limits, parse_limits
 from service.domain.operations import ComputeDtype, Device
 from service.domain.sessions import Durability
+
+#: Protocols that are served beside the native API, `/v1`.
+Protocol = Literal["libretranslate", "open-inference", "openai", "websocket"]
 
 
 class Settings(BaseSettings):
@@ -73,6 +76,11 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Origins, `https://NAME` separated by commas, whose web pages may use the service; `*` is any",
+    )
+    protocols: Annotated[tuple[Protocol, ...], NoDecode] = Field(
+        get_args(Protocol),
+        description="Protocols beside the native API, separated by commas: `libretranslate`, `open-inference`, "
+        "`openai`, `websocket`; unset: all, empty: none",
     )
     durability: Durability = Field("memory", description="Durability of sessions that name none")
     dtype: Annotated[dict[str, ComputeDtype], NoDecode] = Field(
@@ -157,7 +165,7 @@ class Settings(BaseSettings):
             raise ValueError("one key stands twice: expected a key of its own for every entry")
         return {key: tenant for tenant, _, key in pairs}
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "protocols", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         """Parse names that are separated by commas."""
@@ -234,6 +242,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
         "tenant_limits": format_limits(settings.tenant_limits),
         "allowed_hosts": ",".join(settings.allowed_hosts),
         "allowed_origins": ",".join(settings.allowed_origins),
+        "protocols": ",".join(settings.protocols),
         "dtype": ",".join(f"{model}={dtype}" if model else dtype for model, dtype in settings.dtype.items()),
     }
     return {variable(name): str(value) for name, value in values.items() if value is not None}

@@ -1,6 +1,9 @@
 """The ASGI application: routes, error handlers and middleware."""
 
-from fastapi import Request, Response
+from collections.abc import Collection
+from itertools import chain
+
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -14,7 +17,7 @@ from service.http.dependencies import Services
 from service.http.fast_routes import FastRouteMiddleware
 from service.http.json_body import invalid_request
 from service.http.middleware.request import RequestMiddleware, RequestSettings
-from service.http.routes import models, operations, sessions
+from service.http.routes import models, open_inference, operations, sessions
 
 DESCRIPTION = """
 Serves recurrent networks. Predictions without a session are answered from the model's initial state; a session keeps
@@ -23,14 +26,22 @@ every step applied exactly once.
 """
 
 ROUTERS = (models.router, sessions.router, operations.router)
+#: The routers of the protocols beside the native API, by the name that the setting UNROLL_PROTOCOLS has for each.
+PROTOCOL_ROUTERS: dict[str, tuple[APIRouter, ...]] = {"open-inference": open_inference.ROUTERS}
 
 
-def create_api() -> Api:
-    """Return the FastAPI application with its routes; `create_app` adds the use cases."""
+def _routers(protocols: Collection[str]) -> list[APIRouter]:
+    """Return the routers of the native API and of `protocols`."""
+    return [*ROUTERS, *chain.from_iterable(PROTOCOL_ROUTERS.get(name, ()) for name in protocols)]
+
+
+def create_api(protocols: Collection[str] = PROTOCOL_ROUTERS.keys()) -> Api:
+    """Return the FastAPI application with its routes and those of `protocols`; `create_app` adds the use cases."""
     api = Api(title="Unroll", version=__version__, description=DESCRIPTION, openapi_url=None, strict_content_type=False)
     api.router.redirect_slashes = False
-    for router in ROUTERS:
+    for router in _routers(protocols):
         api.include_router(router)
+    api.state.protocols = protocols
     api.add_exception_handler(UnrollError, _on_domain_error)
     api.add_exception_handler(RequestValidationError, _on_domain_error)
     api.add_exception_handler(HTTPException, _on_domain_error)
@@ -38,9 +49,11 @@ def create_api() -> Api:
     return api
 
 
-def create_app(services: Services, settings: RequestSettings) -> ASGIApp:
+def create_app(
+    services: Services, settings: RequestSettings, protocols: Collection[str] = PROTOCOL_ROUTERS.keys()
+) -> ASGIApp:
     """Return the whole application: the routes over the use cases, behind the request middleware."""
-    api = create_api()
+    api = create_api(protocols)
     api.state.services = services
     return RequestMiddleware(
         FastRouteMiddleware(api, services),
@@ -62,7 +75,7 @@ async def _on_domain_error(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Return the methods that the path of `request` allows."""
-    all_routes = [route for router in ROUTERS for route in router.routes]
+    all_routes = [route for router in _routers(request.app.state.protocols) for route in router.routes]
     routes = [route for route in all_routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 

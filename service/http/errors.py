@@ -14,6 +14,9 @@ from service.domain.operations import Json
 #: Paths whose errors say whether the step took effect.
 STEP_PATH = re.compile(r"/v1/sessions/(?:[^/]+/)?(?:steps|generate)")
 
+#: Paths whose errors are `{"error": message}`, as their protocols have them.
+PLAIN_ERROR_PATH = re.compile(r"/v2(?:/.*)?", re.DOTALL)
+
 STATUS: dict[type[UnrollError], int] = {
     errors.UnrollError: 500,
     errors.InvalidRequest: 422,
@@ -72,6 +75,11 @@ def envelope(error: UnrollError) -> dict[str, Json]:
     }
 
 
+def body_for(error: UnrollError, path: str) -> dict[str, Json]:
+    """Return the error as the JSON body of a response at `path`, in the format of its protocol."""
+    return {"error": error.message} if PLAIN_ERROR_PATH.fullmatch(path) else envelope(error)
+
+
 def with_effect(error: UnrollError, scope: Scope) -> UnrollError:
     """Return an error that states of a step whether it took effect, and note its code for the access log.
 
@@ -91,4 +99,4 @@ def error_response(error: UnrollError, scope: Scope) -> Response:
         headers["retry-after"] = str(error.retry_after)
     if isinstance(error, errors.Unauthorized):
         headers["www-authenticate"] = "Bearer"
-    return Response(encode(envelope(error)), status_of(error), headers, media_type="application/json")
+    return Response(encode(body_for(error, scope["path"])), status_of(error), headers, media_type="application/json")

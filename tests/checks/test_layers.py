@@ -54,6 +54,7 @@ ROOMS = {
     "application/sessions": ". model_versions",
     "http/middleware": ".",
     "http/routes": ". schemas",
+    "http/routes/open_inference": ". schemas",
     "http/schemas": "",
     "model_folder/golden": ".",
     "nets/config": "",

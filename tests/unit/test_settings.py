@@ -56,6 +56,7 @@ def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         deterministic=True,
         allowed_hosts="a.example,*.b.example",
         allowed_origins="https://a.example",
+        protocols="openai,websocket",
         public_operations=True,
     )
     for name, value in settings.to_environment(given).items():
@@ -110,3 +111,12 @@ def test_hosts_and_origins_are_lists_in_lower_case() -> None:
     assert found.allowed_hosts == ("a.example", "*.b.example", "::1", "*")
     assert found.allowed_origins == ("https://app.example:8443",)
     assert settings.load().allowed_hosts == ()
+
+
+def test_protocols_are_named_one_by_one_and_none_of_them_need_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.load().protocols == ("libretranslate", "open-inference", "openai", "websocket")
+    assert settings.load(protocols="openai, open-inference").protocols == ("openai", "open-inference")
+    monkeypatch.setenv("UNROLL_PROTOCOLS", "")
+    assert settings.load().protocols == ()
+    with pytest.raises(SettingsError, match="UNROLL_PROTOCOLS is wrong, 'grpc'"):
+        settings.load(protocols="grpc")

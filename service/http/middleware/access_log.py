@@ -23,7 +23,7 @@ UNLOGGED_CODES = frozenset({Overloaded.code, RateLimited.code})
 #: Other methods share one label, for clients choose the method's name.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 #: Polled every few seconds by machines; logged at DEBUG.
-UNLOGGED_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+UNLOGGED_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready"})
 
 
 def report(

@@ -5,7 +5,7 @@ import re
 from starlette.types import Scope
 
 #: Open to everyone, also on a worker that is full: load balancers ask here.
-HEALTH_PREFIX = "/health/"
+HEALTH_PREFIXES = ("/health/", "/v2/health/")
 #: Served without a permit, and to everyone if no API keys are configured or the operator says so.
 OPERATIONS_PATHS = frozenset({"/metrics", "/docs", "/openapi.json"})
 #: A POST to one of these paths opens a session.
@@ -20,7 +20,7 @@ def is_exempt(scope: Scope) -> bool:
 def is_health(scope: Scope) -> bool:
     """Return whether a request asks for the health of the worker, which is served to everyone."""
     path: str = scope["path"]
-    return path.startswith(HEALTH_PREFIX)
+    return path.startswith(HEALTH_PREFIXES)
 
 
 def opens_session(scope: Scope) -> bool:

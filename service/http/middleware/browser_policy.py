@@ -138,7 +138,7 @@ def _is_same_origin(origin: bytes, host: bytes) -> bool:
 def _is_navigation(scope: Scope, headers: Headers) -> bool:
     """Return whether a request opens a page for people, such as /docs, from a link on another site."""
     path: str = scope["path"]
-    return not path.startswith("/v1") and headers.get(b"sec-fetch-dest") == b"document"
+    return not path.startswith(("/v1", "/v2")) and headers.get(b"sec-fetch-dest") == b"document"
 
 
 def _excerpt(value: bytes | None) -> str:

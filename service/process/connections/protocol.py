@@ -24,7 +24,7 @@ from service.process.connections.table import MAX_PIPELINED_BYTES, ConnectionTab
 from service.process.connections.transport import HeadBufferingTransport
 
 #: Paths that are served also on spare connections.
-HEALTH_PREFIX = b"/health/"
+HEALTH_PREFIXES = (b"/health/", b"/v2/health/")
 #: Time that a spare connection has for its request.
 SPARE_SECONDS = 2.0
 #: Time after which a connection may give its place to a new one: that was used, and that has never sent a request.
@@ -162,7 +162,7 @@ class HttpProtocol(HttpToolsProtocol):
             raise refused.version(version)
         if self.parser.should_upgrade() and content_length(self.headers) != 0:
             raise refused.upgrade()
-        if self.spare and not self.url.startswith(HEALTH_PREFIX):
+        if self.spare and not self.url.startswith(HEALTH_PREFIXES):
             raise refused.connections()
         super().on_headers_complete()
         self.headers = []  # what follows are trailers, which are no headers

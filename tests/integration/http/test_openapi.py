@@ -6,12 +6,13 @@ import httpx
 import pytest
 
 from service.http.app import create_api
+from service.http.schemas.open_inference import OpenInferenceError
 from service.http.schemas.responses import Error
 from tests.integration.conftest import KEYS, MAX_BODY_BYTES
 
 DOCUMENT: dict[str, Any] = create_api().openapi()
 OPERATIONS = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
-GUARDED = [(method, path) for method, path in OPERATIONS if not path.startswith("/health")]
+GUARDED = [(method, path) for method, path in OPERATIONS if not path.startswith(("/health", "/v2/health"))]
 UNDER_V1 = [(method, path) for method, path in OPERATIONS if path.startswith("/v1")]
 WITH_BODY = [(method, path) for method, path in UNDER_V1 if "requestBody" in DOCUMENT["paths"][path][method]]
 JSON_BODY = [(method, path) for method, path in WITH_BODY if path != "/v1/sessions/import"]
@@ -27,8 +28,14 @@ def assert_documented(response: httpx.Response, method: str, path: str, status: 
     assert response.status_code == status, response.text
     documented = DOCUMENT["paths"][path][method]["responses"]
     assert str(status) in documented
-    assert documented[str(status)]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
-    Error.model_validate_json(response.content, strict=True)
+    assert documented[str(status)]["content"]["application/json"]["schema"] == schema_of_errors(path)
+    schema = OpenInferenceError if path.startswith("/v2") else Error
+    schema.model_validate_json(response.content, strict=True, extra="forbid")
+
+
+def schema_of_errors(path: str) -> dict[str, str]:
+    name = "OpenInferenceError" if path.startswith("/v2") else "Error"
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
@@ -73,7 +80,7 @@ def test_what_no_request_here_provokes_is_documented_in_the_envelope(method: str
     assert statuses <= responses.keys()
     for status in statuses:
         schema = responses[status]["content"]["application/json"]["schema"]
-        assert schema == {"$ref": "#/components/schemas/Error"}
+        assert schema == schema_of_errors(path)
 
 
 @pytest.mark.parametrize(("method", "path"), [item for item in UNDER_V1 if item not in WITH_BODY])
