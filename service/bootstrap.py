@@ -257,6 +257,7 @@ def _wire(
         clock=clock,
         exposition=SharedExposition(metrics.flush, metrics.render),
         rate_limits=rate_limits,
+        max_unanswered_frames=settings.max_unanswered_frames,
     )
 
 

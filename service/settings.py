@@ -122,6 +122,12 @@ class Settings(BaseSettings):
     max_connections_per_address: int | None = Field(
         None, ge=1, description="Most of them from one address; unset: half of them"
     )
+    websocket_ping_seconds: float = Field(
+        20, gt=0, description="Silence after which a WebSocket gets a ping; after as much more it is closed"
+    )
+    max_unanswered_frames: int = Field(
+        256, ge=1, description="Most frames of a WebSocket that are not answered; past it the socket is not read"
+    )
     max_input_tokens: int = Field(4096, ge=1, description="Most tokens, or rows of observations, in one input")
     max_input_characters: int = Field(65_536, ge=1, description="Most characters in the text of one input")
     max_generated_tokens: int = Field(1024, ge=1, description="Largest `max_tokens` of a generation")

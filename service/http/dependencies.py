@@ -36,6 +36,7 @@ class Services:
     clock: Clock
     exposition: Callable[[], Awaitable[bytes]]
     rate_limits: RateLimits | None = None
+    max_unanswered_frames: int = 256
 
 
 async def get_services(request: Request) -> Services:

@@ -25,6 +25,7 @@ from service.process.connections.limits import connection_limits
 from service.process.connections.listeners import duplicate_listeners
 from service.process.connections.protocol import HttpProtocol
 from service.process.connections.table import ConnectionTable
+from service.process.connections.websocket import WebSocket
 from service.process.graceful_shutdown import GracefulShutdown
 from service.process.orphan_guard import guard
 from service.process.supervisor_link import SupervisorLink
@@ -64,6 +65,11 @@ class Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
 
+    def close_websockets(self) -> None:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, WebSocket):
+                connection.shutdown()
+
     async def cancel_requests(self) -> None:
         tasks = list(self.server_state.tasks)
         for task in tasks:
@@ -97,11 +103,20 @@ def _uvicorn_config(settings: Settings, worker: Worker) -> uvicorn.Config:
     limits = connection_limits(settings, open_files.raise_limit())
     if limits.max_connections < settings.max_connections:
         log.warning("the limit of open files allows fewer connections", extra={"connections": limits.max_connections})
-    protocol = functools.partial(HttpProtocol, table=ConnectionTable(limits), refusals=worker.refusals)
+    table = ConnectionTable(limits)
+    websockets = functools.partial(
+        WebSocket, table, worker.refusals, settings.max_body_bytes, settings.websocket_ping_seconds
+    )
+    protocol = functools.partial(
+        HttpProtocol,
+        table=table,
+        refusals=worker.refusals,
+        websockets=websockets if "websocket" in settings.protocols else None,
+    )
     return uvicorn.Config(
         worker.app,
         http=cast("type[asyncio.Protocol]", protocol),
-        ws="none",
+        ws="none",  # HttpProtocol serves WebSockets
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -65,6 +65,7 @@ class Metrics:
             "request_duration_seconds", "From the door and back", ("route",), SECONDS_BUCKETS
         )
         self._in_flight = self._gauge("requests_in_flight", "Requests under way", (), "livesum")
+        self._websockets = self._gauge("websockets", "Open WebSockets", (), "livesum")
         self._loop_lag = BatchHistogram(
             "unroll_event_loop_lag_seconds",
             "How late the event loop ran, sampled 20 times a second",
@@ -140,6 +141,10 @@ class Metrics:
 
     def in_flight(self, change: int) -> None:
         self._batch.count(self._in_flight, change)
+
+    def websocket(self, change: int) -> None:
+        self._websockets.inc(change)
+        self.in_flight(-change)  # an open WebSocket is no request under way
 
     def event_loop_lag(self, seconds: float) -> None:
         self._batch.observe(self._loop_lag, seconds)

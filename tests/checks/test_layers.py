@@ -43,7 +43,9 @@ LAYERS = {
     "settings": layer("", "pydantic pydantic_settings"),
     "lifecycle": layer(),
     "bootstrap": layer("http application engine tasks nets store telemetry settings lifecycle", "torch starlette"),
-    "process": layer("settings bootstrap store application telemetry", "httptools prometheus_client uvicorn"),
+    "process": layer(
+        "settings bootstrap store application telemetry", "httptools prometheus_client uvicorn websockets"
+    ),
     "cli": layer("settings bootstrap process tasks tooling telemetry", "typer"),
 }
 
@@ -53,9 +55,10 @@ ROOMS = {
     "application/model_versions": ".",
     "application/sessions": ". model_versions",
     "http/middleware": ".",
-    "http/routes": ". schemas",
+    "http/routes": ". middleware schemas websocket",
     "http/routes/open_inference": ". schemas",
     "http/schemas": "",
+    "http/websocket": ". middleware schemas",
     "model_folder/golden": ".",
     "nets/config": "",
     "nets/forecast_inputs": "config",

@@ -15,6 +15,7 @@ from service.application.sessions.serializers import StepResponse
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.step_item import Step, StepItem
 from service.application.sessions.step_pipeline import StepPipeline
+from service.application.sessions.step_stream import StepStream
 from service.application.time_slices import TimeSlices
 from service.application.token_stream import TokenBuffer, TokenStream, replay_tokens
 from service.domain.errors import ShuttingDown, UnrollError
@@ -89,6 +90,10 @@ class Steps:
         results = [item.result for item in items if item.result is not None]
         stopped = ShuttingDown("this worker had to stop before the request was done", applied="no")
         return results + [stopped] * (len(steps) - len(items))
+
+    def step_stream(self) -> StepStream:
+        """Return a new stream for the steps of one session."""
+        return StepStream(self.pipeline)
 
     async def drain(self) -> None:
         """Return when nothing is being read or written for a step any more."""

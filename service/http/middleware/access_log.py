@@ -36,7 +36,9 @@ def report(
     observer.request(route, method, response.status, seconds)
     if code in SHED_CODES:
         observer.shed(code)
-    if access_log == "off" or (access_log == "errors" and response.status < HTTPStatus.BAD_REQUEST and code is None):
+    # A stream that an error has ended has a code, and the status with which it began.
+    failed = response.status >= HTTPStatus.BAD_REQUEST or code is not None
+    if access_log == "off" or (access_log == "errors" and not failed):
         return
     level = _level(route, response.status, code)
     if log.isEnabledFor(level):

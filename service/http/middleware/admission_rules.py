@@ -8,6 +8,8 @@ from starlette.types import Scope
 HEALTH_PREFIXES = ("/health/", "/v2/health/")
 #: Served without a permit, and to everyone if no API keys are configured or the operator says so.
 OPERATIONS_PATHS = frozenset({"/metrics", "/docs", "/openapi.json"})
+#: WebSockets of sessions. Their handshake is a GET.
+STREAM_PATHS = re.compile(r"/v1/(?:sessions/[^/]+/)?stream")
 #: A POST to one of these paths opens a session.
 SESSION_OPENING_PATHS = re.compile(r"/v1/sessions(?:/import|/[^/]+/fork)?")
 
@@ -24,5 +26,7 @@ def is_health(scope: Scope) -> bool:
 
 
 def opens_session(scope: Scope) -> bool:
-    """Return whether a request opens a session, which a draining worker refuses."""
-    return scope["method"] == "POST" and SESSION_OPENING_PATHS.fullmatch(scope["path"]) is not None
+    """Return whether a request opens a session or a stream, which a draining worker refuses."""
+    if scope["method"] == "POST":
+        return SESSION_OPENING_PATHS.fullmatch(scope["path"]) is not None
+    return "extensions" in scope and STREAM_PATHS.fullmatch(scope["path"]) is not None

@@ -1,4 +1,4 @@
-"""Authentication by API key: Authorization: Bearer KEY, or X-Api-Key: KEY."""
+"""Authentication by API key: Authorization: Bearer KEY, X-Api-Key: KEY, or a subprotocol of a WebSocket."""
 
 import asyncio
 import hashlib
@@ -12,6 +12,8 @@ from service.domain.errors import InvalidApiKey, MissingApiKey
 from service.http.middleware.headers import Headers
 from service.http.middleware.key_failures import KeyFailures
 
+#: Beginning of a subprotocol that is an API key. The pages of a browser can set no other header of a WebSocket.
+KEY_SUBPROTOCOL = b"bearer."
 #: The only tenant of a service without keys.
 PUBLIC = "public"
 
@@ -57,6 +59,17 @@ class Authenticator:
         return hashlib.blake2b(key, digest_size=16, key=self._secret).digest()
 
 
+def offered_subprotocols(headers: Headers) -> list[bytes]:
+    """Return the subprotocols that the client of a WebSocket offers."""
+    offered = headers.get(b"sec-websocket-protocol", b"")
+    return [name for part in offered.split(b",") if (name := part.strip())]
+
+
 def _request_key(headers: Headers) -> bytes:
     scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-    return token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
+    if scheme.lower() == b"bearer":
+        return token.strip()
+    if b"x-api-key" in headers or b"sec-websocket-protocol" not in headers:
+        return headers.get(b"x-api-key", b"")
+    keys = [name for name in offered_subprotocols(headers) if name.startswith(KEY_SUBPROTOCOL)]
+    return keys[0].removeprefix(KEY_SUBPROTOCOL) if keys else b""

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.application.admission import Admission
 from service.application.deadlines import Deadline, DeadlineSweeper
+from service.application.frame_admission import FrameAdmission
 from service.application.ports import Clock, RequestObserver
 from service.application.rate_limits import RateLimits, Rates
 from service.application.request_context import RequestContext
@@ -135,6 +136,19 @@ class RequestMiddleware:
             deadline = Deadline.after(self.clock, seconds)
             scope["state"]["context"] = RequestContext(tenant, deadline, cost)
             scope["state"]["size_limits"] = self.settings.size_limits
+            if "extensions" in scope:
+                scope["state"]["frames"] = FrameAdmission(
+                    client,
+                    tenant,
+                    seconds,
+                    client_seconds,
+                    handshake=permit,
+                    clock=self.clock,
+                    admission=self.admission,
+                    budget=self._budget,
+                    quota=self._quota,
+                    rates=rates,
+                )
             body.bound(deadline, permit, cost)
             await self._quota.start(client, body.declared_bytes)
             await self.app(scope, body.receive, response.send)

@@ -29,6 +29,7 @@ DurabilityLevel = Annotated[
 ]
 KeptSteps = Annotated[int, Field(ge=0, le=64, description="How many earlier states a fork may start from")]
 Key = Annotated[str, Field(min_length=1, max_length=255)]
+FrameId = Annotated[str, Field(max_length=256)] | Annotated[int, Field(ge=-(2**62), le=2**62)]
 
 
 class _OneOrMany(Schema):
@@ -166,6 +167,21 @@ class StepsBody(Schema):
     """Steps of many sessions at once; those of one session are applied in their order."""
 
     steps: list[StepItem] = Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)
+
+
+class StreamFrame(StepBody):
+    """A step that is sent over the WebSocket of its session. `id` is returned with its answer."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": []})
+    idempotency_key: Key | None = None
+    id: FrameId | None = None
+
+
+class SessionFrame(StepItem):
+    """A step that is sent over a WebSocket for many sessions."""
+
+    session_id: str = Field(min_length=1, max_length=256)
+    id: FrameId | None = None
 
 
 class LookBody(Schema):

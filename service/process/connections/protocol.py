@@ -7,6 +7,7 @@ connections compares deadlines with the clock, so that no request needs a timer,
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
@@ -17,11 +18,13 @@ from uvicorn.server import ServerState
 from service.process.connections import refusals as refused
 from service.process.connections.chunk_pace import ChunkPace
 from service.process.connections.framing import FRAMING_PER_BYTE, HEAD_END, VERSIONS, has_one_head
+from service.process.connections.handshake import EXTENSION, Handshake, accept_value
 from service.process.connections.headers import content_length
 from service.process.connections.reading import ReadingProgress
 from service.process.connections.refusals import Refusals, Refused
 from service.process.connections.table import MAX_PIPELINED_BYTES, ConnectionTable
 from service.process.connections.transport import HeadBufferingTransport
+from service.process.connections.websocket import WebSocket
 
 #: Paths that are served also on spare connections.
 HEALTH_PREFIXES = (b"/health/", b"/v2/health/")
@@ -50,6 +53,7 @@ class HttpProtocol(HttpToolsProtocol):
         *,
         table: ConnectionTable,
         refusals: Refusals,
+        websockets: Callable[[], WebSocket] | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.deadline = math.inf
@@ -60,6 +64,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._table = table
         self._limits = table.limits
         self._refusals = refusals
+        self._websockets = websockets
+        self._successor: WebSocket | None = None
         self._in_head = True  # the head of the next request is not complete
         self._overhead = 0  # bytes of it, or of the framing of a chunked body
         self._body_bytes = 0  # bytes of the body that were received
@@ -165,6 +171,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self.spare and not self.url.startswith(HEALTH_PREFIXES):
             raise refused.connections()
         super().on_headers_complete()
+        if self._websockets is not None and self.parser.should_upgrade():
+            self._offer_websocket(self._websockets)
         self.headers = []  # what follows are trailers, which are no headers
         self._in_head = False
         self._overhead = self._body_bytes = self._discarded = 0
@@ -172,6 +180,18 @@ class HttpProtocol(HttpToolsProtocol):
         self.deadline = math.inf
         if self.spare:
             self.cycle.keep_alive = False
+
+    def _offer_websocket(self, websockets: Callable[[], WebSocket]) -> None:
+        """Let the application answer a handshake with status 101, after which a WebSocket has the connection."""
+        accept = accept_value(self.cycle.scope["method"], self.cycle.scope["headers"])  # type: ignore[arg-type]
+        if accept is not None:
+            handshake = Handshake(accept, websockets(), self._hand_over)
+            self.cycle.scope["extensions"] = {EXTENSION: cast("dict[object, object]", handshake)}
+
+    def _hand_over(self, websocket: WebSocket) -> None:
+        """Hand the connection over to a WebSocket when the response, which has no body, is written."""
+        self._successor = websocket
+        self.cycle.chunked_encoding = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += (size := len(body))
@@ -192,10 +212,26 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        if self.flow.write_paused:
+        if self._successor is not None:
+            self._switch(self._successor)
+        elif self.flow.write_paused:
             self._busy = self._held = True
         elif not self.transport.is_closing():
             self._continue()
+
+    def _switch(self, websocket: WebSocket) -> None:
+        self._successor = None
+        if self.transport.is_closing():
+            return
+        self._table.replace(self, websocket)
+        self.connections.discard(self)
+        self.connections.add(websocket)  # type: ignore[arg-type]  # uvicorn only shuts it down
+        self.transport.client_sends = bool
+        self.transport.set_protocol(websocket)
+        self.flow.resume_reading()
+        if self.flow.write_paused:
+            websocket.pause_writing()
+        websocket.connect(self.transport, self.client, self._take_pipelined(), self.connections.discard)
 
     def resume_writing(self) -> None:
         super().resume_writing()

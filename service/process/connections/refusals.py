@@ -14,6 +14,7 @@ HEADER_TOO_LARGE = "header_too_large"
 HEADER_TIMEOUT = "header_timeout"
 CONNECTIONS = "connections"
 UNREAD = "unread_answer"
+UNANSWERED_PING = "unanswered_ping"
 PIPELINED = "pipelined_requests"
 
 

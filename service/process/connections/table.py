@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from itertools import islice
 from typing import Protocol, TypeAlias
 
+from service.domain.shares import Shares
 from service.process.connections.limits import SPARE_CONNECTIONS, ConnectionLimits
 from service.process.connections.reading import ReadingProgress
 from service.process.connections.refusals import UNREAD
@@ -25,6 +26,9 @@ RESUME_PER_TURN = 8
 MAX_UNREAD_BYTES = 64 * 2**20
 #: Maximum number of bytes that wait behind requests in progress, of all connections together.
 MAX_PIPELINED_BYTES = 16 * 2**20
+#: Maximum number of bytes of long WebSocket messages that are not complete, of all connections together. Addresses of
+#: clients share them.
+MAX_MESSAGE_BYTES = 64 * 2**20
 
 
 class Connection(Protocol):
@@ -71,6 +75,7 @@ class ConnectionTable:
         self.limits = limits
         self.pipelined_bytes = 0
         self.waiting_bodies = 0
+        self.message_bytes = Shares(MAX_MESSAGE_BYTES)
         self._loop = asyncio.get_running_loop()
         self._connections: dict[Connection, Hashable] = {}
         self._peers: dict[Hashable, Peers] = {}
@@ -105,6 +110,14 @@ class ConnectionTable:
         self._release(connection)
         self._connections.pop(connection, None)
         self._spare.pop(connection, None)
+
+    def replace(self, connection: Connection, successor: Connection) -> None:
+        """Give the place of a connection to the protocol that takes it over."""
+        address = self._connections.pop(connection)
+        self._connections[successor] = address
+        peers = self._peers[address]
+        del peers[connection]
+        peers[successor] = None
 
     def resume_soon(self, connection: Connection) -> None:
         """Have a connection begin with its next request when its turn comes."""

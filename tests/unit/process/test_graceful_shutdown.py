@@ -31,6 +31,9 @@ class Fake:
     def connected(self) -> bool:
         return self.idle + self.busy > 0
 
+    def close_websockets(self) -> None:
+        self._note("close websockets")
+
     def close_idle(self) -> None:
         self._note("close idle")
         self.idle = 0
@@ -59,10 +62,10 @@ async def test_a_worker_alone_stops_accepting_at_once_and_ends_with_its_last_con
     drain.begin(alone=True)
     assert (admission.draining, admission.closed) == (True, False)
     await fake.accepts_no_more.wait()
-    assert fake.done == [("stop accepting", True)]
+    assert fake.done == [("stop accepting", True), ("close websockets", True)]
     fake.busy = 0
     await running
-    assert [name for name, _ in fake.done[1:]] == ["stop accepting", "close idle", "cancel"]
+    assert [name for name, _ in fake.done[2:]] == ["stop accepting", "close websockets", "close idle", "cancel"]
     assert admission.closed
 
 
@@ -77,7 +80,12 @@ async def test_a_worker_that_goes_with_all_others_accepts_until_its_drain_time_i
     assert fake.done == []
     drain.skip_drain()
     await running
-    assert fake.done == [("stop accepting", True), ("close idle", False), ("cancel", False)]
+    assert fake.done == [
+        ("stop accepting", True),
+        ("close websockets", True),
+        ("close idle", False),
+        ("cancel", False),
+    ]
 
 
 @within(30)

@@ -1,0 +1,1 @@
+"""WebSockets of sessions: their frames, and the streams of steps that these make."""
