@@ -239,3 +239,16 @@ def test_a_request_tells_the_service_how_long_the_client_waits(scripted: Scripte
     scripted.will(result(1))
     session.step("a")
     assert sent(scripted)[0].headers["x-request-timeout-ms"] == "1000"
+
+
+def test_the_methods_of_both_clients_are_the_same() -> None:
+    for sync, asynchronous in [
+        (Client, unroll_client.AsyncClient),
+        (Session, unroll_client.AsyncSession),
+        (unroll_client.TokenStream, unroll_client.AsyncTokenStream),
+    ]:
+        assert public(sync) == public(asynchronous)
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}

@@ -19,6 +19,7 @@ from unroll_client.answers import (
     SessionPage,
     StepResult,
     Suggestions,
+    Token,
     TokenPrediction,
     Translation,
     Translations,
@@ -51,6 +52,7 @@ from unroll_client.errors import (
     StepConflict,
     StoreFull,
     StoreUnavailable,
+    StreamChanged,
     Unauthorized,
     Unavailable,
     UnrollError,
@@ -58,12 +60,14 @@ from unroll_client.errors import (
 )
 from unroll_client.retry import RetryPolicy
 from unroll_client.sessions import AsyncSession, Session
+from unroll_client.token_stream import AsyncTokenStream, TokenStream
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
     "AsyncSession",
+    "AsyncTokenStream",
     "Client",
     "Completion",
     "ConnectionFailed",
@@ -109,8 +113,11 @@ __all__ = [
     "StepResult",
     "StoreFull",
     "StoreUnavailable",
+    "StreamChanged",
     "Suggestions",
+    "Token",
     "TokenPrediction",
+    "TokenStream",
     "Translation",
     "Translations",
     "Unauthorized",

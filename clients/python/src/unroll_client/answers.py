@@ -166,6 +166,15 @@ Output = NextWords | Translations | Suggestions | Forecast | Generated | dict[st
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token of a stream, with the text that it adds."""
+
+    token: str
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """The timesteps and generated tokens of a request."""
 

@@ -1,15 +1,19 @@
 """The synchronous and the asynchronous client."""
 
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 import httpx
 
 from unroll_client import client_flows, opening_flows
+from unroll_client.answers import Generation
 from unroll_client.client_state import ClientState, headers_of
 from unroll_client.flow import awaiting, blocking
+from unroll_client.generations import from_text
+from unroll_client.inputs import GenerateOptions, Input
 from unroll_client.retry import RetryPolicy
 from unroll_client.sessions import AsyncSession, Session
+from unroll_client.token_stream import AsyncTokenStream, TokenStream
 from unroll_client.transport import LIMITS, Http
 
 DEFAULT_URL = "http://localhost:8000"
@@ -58,6 +62,17 @@ class Client(ClientState[Session]):
         self._http.headers.update(headers_of(api_key))
         super().__init__(Http(sync=self._http), retry)
 
+    def generate_stream(
+        self,
+        model: str,
+        input: "Input",  # noqa: A002
+        *,
+        version: str | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> TokenStream[Generation]:
+        """Continue a text, token by token."""
+        return TokenStream(from_text(self.service, model, input, version, options))
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -104,6 +119,17 @@ class AsyncClient(ClientState[AsyncSession]):
         self._http.base_url, self._http.timeout = base_url, timeout
         self._http.headers.update(headers_of(api_key))
         super().__init__(Http(asynchronous=self._http), retry)
+
+    def generate_stream(
+        self,
+        model: str,
+        input: "Input",  # noqa: A002
+        *,
+        version: str | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncTokenStream[Generation]:
+        """Continue a text, token by token."""
+        return AsyncTokenStream(from_text(self.service, model, input, version, options))
 
     async def close(self) -> None:
         """Close the connections."""

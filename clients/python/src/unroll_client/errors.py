@@ -12,6 +12,7 @@ UnrollError
                         DeadlineExceeded
   ServerError           StateCorrupted
   RequestPending
+  StreamChanged
 """
 
 from typing import ClassVar, Literal, Self
@@ -190,6 +191,10 @@ class StateCorrupted(ServerError):
 
 class RequestPending(UnrollError):
     """The session has another request whose outcome is unknown: call `recover()` or `resync()` first."""
+
+
+class StreamChanged(UnrollError):
+    """A stream broke, and its repetition has other tokens than those that were read."""
 
 
 CODES: dict[str, type[UnrollError]] = {

@@ -1,11 +1,15 @@
 """Sessions of the synchronous and of the asynchronous client."""
 
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from unroll_client import session_flows
+from unroll_client.answers import StepResult
 from unroll_client.flow import awaiting, blocking
+from unroll_client.generations import from_session, preview_of_session
+from unroll_client.inputs import GenerateOptions
 from unroll_client.session_state import SessionState
+from unroll_client.token_stream import AsyncTokenStream, TokenStream
 
 
 class Session(SessionState):
@@ -25,6 +29,15 @@ class Session(SessionState):
     export_state = blocking(session_flows.export_state)
     recover = blocking(session_flows.recover)
     resync = blocking(session_flows.resync)
+
+    def generate_stream(self, *, commit: bool = True, **options: Unpack[GenerateOptions]) -> TokenStream[StepResult]:
+        """Generate text from the session's state, token by token. With `commit` the session advances at the end.
+
+        If the stream is left before its end, `resync()` or `recover()` has to follow. A broken stream is repeated with
+        the same seed. If its tokens differ nevertheless, it raises StreamChanged, and `recover()` returns the answer.
+        """
+        generation = from_session(self, options) if commit else preview_of_session(self, options)
+        return TokenStream(generation)
 
     def __enter__(self) -> Self:
         return self
@@ -54,6 +67,17 @@ class AsyncSession(SessionState):
     export_state = awaiting(session_flows.export_state)
     recover = awaiting(session_flows.recover)
     resync = awaiting(session_flows.resync)
+
+    def generate_stream(
+        self, *, commit: bool = True, **options: Unpack[GenerateOptions]
+    ) -> AsyncTokenStream[StepResult]:
+        """Generate text from the session's state, token by token. With `commit` the session advances at the end.
+
+        If the stream is left before its end, `resync()` or `recover()` has to follow. A broken stream is repeated with
+        the same seed. If its tokens differ nevertheless, it raises StreamChanged, and `recover()` returns the answer.
+        """
+        generation = from_session(self, options) if commit else preview_of_session(self, options)
+        return AsyncTokenStream(generation)
 
     async def __aenter__(self) -> Self:
         return self

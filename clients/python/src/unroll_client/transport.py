@@ -77,25 +77,21 @@ class Http:
     asynchronous: httpx.AsyncClient | None = None
 
     @property
-    def base_url(self) -> httpx.URL:
-        """The address of the service."""
-        return self._any.base_url
+    def blocking_client(self) -> httpx.Client:
+        """The client of blocking requests."""
+        assert self.sync is not None  # noqa: S101 - for mypy
+        return self.sync
 
     @property
-    def headers(self) -> httpx.Headers:
-        """The headers of all requests."""
-        return self._any.headers
+    def async_client(self) -> httpx.AsyncClient:
+        """The client of asynchronous requests."""
+        assert self.asynchronous is not None  # noqa: S101 - for mypy
+        return self.asynchronous
 
     @property
-    def timeout(self) -> httpx.Timeout:
-        """The timeouts of all requests."""
-        return self._any.timeout
-
-    @property
-    def _any(self) -> httpx.Client | httpx.AsyncClient:
-        client = self.sync or self.asynchronous
-        assert client is not None  # noqa: S101 - for mypy
-        return client
+    def any_client(self) -> httpx.Client | httpx.AsyncClient:
+        """The client that is there, for what both have."""
+        return self.sync or self.async_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +102,23 @@ class Send(Command[Response]):
     request: Request
 
     def run(self) -> Response:
-        assert self.http.sync is not None  # noqa: S101 - for mypy
+        arguments = request_arguments(self.http, self.request)
         with transport_errors():
-            return _success(self.http.sync.request(**self._arguments()))
+            return _success(self.http.blocking_client.request(**arguments))
 
     async def run_async(self) -> Response:
-        assert self.http.asynchronous is not None  # noqa: S101 - for mypy
+        arguments = request_arguments(self.http, self.request)
         with transport_errors():
-            return _success(await self.http.asynchronous.request(**self._arguments()))
+            return _success(await self.http.async_client.request(**arguments))
 
-    def _arguments(self) -> dict[str, Any]:
-        """The service stops its work when this client stops waiting."""
-        arguments, seconds = self.request.arguments(), self.http.timeout.read
-        if seconds is not None:
-            arguments["headers"].setdefault(
-                "X-Request-Timeout-Ms", str(min(max(1, int(seconds * 1000)), MAX_TIMEOUT_MS))
-            )
-        return arguments
+
+def request_arguments(http: Http, request: Request) -> dict[str, Any]:
+    """Return the arguments of a request, with the time after which the service may stop its work."""
+    arguments, seconds = request.arguments(), http.any_client.timeout.read
+    if seconds is not None:
+        milliseconds = min(max(1, int(seconds * 1000)), MAX_TIMEOUT_MS)
+        arguments["headers"].setdefault("X-Request-Timeout-Ms", str(milliseconds))
+    return arguments
 
 
 def _success(answer: httpx.Response) -> Response:
