@@ -118,13 +118,17 @@ def response(status: bytes, content: bytes) -> bytes:
 
 
 def read_message(source: socket.socket) -> bytes:
-    """A whole request or answer, by its Content-Length; empty at the end of the connection."""
+    """A whole request or answer, by its length or its last chunk; empty at the end of the connection."""
     message = b""
     while b"\r\n\r\n" not in message:
         if not (chunk := source.recv(CHUNK)):
             return b""
         message += chunk
     head, _, _ = message.partition(b"\r\n\r\n")
+    if b"\r\ntransfer-encoding: chunked" in head.lower():
+        while not message.endswith(b"\r\n0\r\n\r\n"):
+            message += source.recv(CHUNK)
+        return message
     lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
     while len(message) < len(head) + 4 + int(lengths[0] if lengths else 0):
         if not (chunk := source.recv(CHUNK)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,28 @@ class Crash(Exception):
     """The client's process died."""
 
 
+class Other(Enum):
+    """Steps without input."""
+
+    GENERATE = "generate"
+    STREAM = "generate_stream"
+
+
 @dataclass(frozen=True)
 class Move:
-    """A step, or a generation without input, with its faults; the client dies after so many commands, if at all."""
+    """A step of this text, a generation or a streamed one, with its faults.
 
-    text: str | None
+    The client dies before the result of a command with one of these numbers.
+    """
+
+    text: str | Other
     faults: tuple[Fault, ...]
     dies: tuple[int, ...]
 
 
 MOVES = st.builds(
     Move,
-    st.one_of(st.sampled_from(WORDS), st.none()),
+    st.sampled_from([*WORDS, *Other]),
     st.lists(st.sampled_from(Fault), max_size=5).map(tuple),
     st.lists(st.integers(0, 6), max_size=2).map(tuple),
 )
@@ -91,9 +102,23 @@ class Story:
                 return
 
     def _flow(self, move: Move) -> Flow[StepResult]:
-        if move.text is None:
+        if isinstance(move.text, str):
+            return session_flows.step(self.session, move.text)
+        if move.text is Other.GENERATE:
             return session_flows.generate(self.session, max_tokens=2, seed=len(self.answers))
-        return session_flows.step(self.session, move.text)
+        return self._stream()
+
+    def _stream(self) -> Flow[StepResult]:
+        stream = self.session.generate_stream(max_tokens=2, seed=len(self.answers))
+        try:
+            texts = []
+            while (token := (yield from stream._next())) is not None:
+                texts.append(token.text)
+            assert stream.result is not None
+            assert "".join(texts) == stream.result.output.text  # type: ignore[union-attr]
+            return stream.result
+        finally:
+            stream._generation.end()  # a process that dies closes nothing
 
     def _resume(self, dies: list[int]) -> StepResult | None:
         """Start again as a new process does, from the file; returns the answer to this move, if it was recovered."""
@@ -118,7 +143,7 @@ def reference(url: str, moves: Sequence[Move]) -> tuple[list[StepResult], dict[s
     """The answers and the state of a session that nothing happens to."""
     with Client(url) as client, client.create_session("tiny") as session:
         answers = [
-            session.generate(max_tokens=2, seed=index) if move.text is None else session.step(move.text)
+            session.step(move.text) if isinstance(move.text, str) else session.generate(max_tokens=2, seed=index)
             for index, move in enumerate(moves)
         ]
         info = session.info()

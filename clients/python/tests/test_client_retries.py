@@ -245,6 +245,7 @@ def test_the_methods_of_both_clients_are_the_same() -> None:
     for sync, asynchronous in [
         (Client, unroll_client.AsyncClient),
         (Session, unroll_client.AsyncSession),
+        (unroll_client.SessionPool, unroll_client.AsyncSessionPool),
         (unroll_client.TokenStream, unroll_client.AsyncTokenStream),
     ]:
         assert public(sync) == public(asynchronous)

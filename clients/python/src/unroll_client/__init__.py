@@ -58,6 +58,7 @@ from unroll_client.errors import (
     UnrollError,
     VersionNotFound,
 )
+from unroll_client.pool import AsyncSessionPool, SessionPool
 from unroll_client.retry import RetryPolicy
 from unroll_client.sessions import AsyncSession, Session
 from unroll_client.token_stream import AsyncTokenStream, TokenStream
@@ -67,6 +68,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncClient",
     "AsyncSession",
+    "AsyncSessionPool",
     "AsyncTokenStream",
     "Client",
     "Completion",
@@ -107,6 +109,7 @@ __all__ = [
     "SessionInfo",
     "SessionNotFound",
     "SessionPage",
+    "SessionPool",
     "ShuttingDown",
     "StateCorrupted",
     "StepConflict",

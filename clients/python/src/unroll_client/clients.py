@@ -1,5 +1,6 @@
 """The synchronous and the asynchronous client."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -11,6 +12,7 @@ from unroll_client.client_state import ClientState, headers_of
 from unroll_client.flow import awaiting, blocking
 from unroll_client.generations import from_text
 from unroll_client.inputs import GenerateOptions, Input
+from unroll_client.pool import AsyncSessionPool, SessionPool
 from unroll_client.retry import RetryPolicy
 from unroll_client.sessions import AsyncSession, Session
 from unroll_client.token_stream import AsyncTokenStream, TokenStream
@@ -73,6 +75,10 @@ class Client(ClientState[Session]):
         """Continue a text, token by token."""
         return TokenStream(from_text(self.service, model, input, version, options))
 
+    def pool(self, sessions: "Mapping[str, Session] | None" = None) -> SessionPool:
+        """Return a pool of sessions, by names of your own, that advance by one request."""
+        return SessionPool(self.service, sessions or {})
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -130,6 +136,10 @@ class AsyncClient(ClientState[AsyncSession]):
     ) -> AsyncTokenStream[Generation]:
         """Continue a text, token by token."""
         return AsyncTokenStream(from_text(self.service, model, input, version, options))
+
+    def pool(self, sessions: "Mapping[str, AsyncSession] | None" = None) -> AsyncSessionPool:
+        """Return a pool of sessions, by names of your own, that advance by one request."""
+        return AsyncSessionPool(self.service, sessions or {})
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,0 +1,103 @@
+"""Steps of many sessions by one request."""
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from unroll_client.answers import StepResult
+from unroll_client.commands import Sleep
+from unroll_client.error_answers import error_of_envelope
+from unroll_client.errors import InvalidRequest, UnrollError
+from unroll_client.flow import Flow, execute
+from unroll_client.pending import PendingRequest
+from unroll_client.retry import Attempts, Service, unexpected
+from unroll_client.session_state import SessionState
+from unroll_client.transport import Request, Send
+
+#: The most steps of a request.
+MAX_ITEMS = 1024
+_ITEM_OF_PARAM = re.compile(r"steps\.(\d+)\.")
+Result = StepResult | UnrollError
+
+
+@dataclass(slots=True)
+class Item:
+    """The step of one session, and the attempts at it."""
+
+    name: str
+    session: SessionState
+    pending: PendingRequest
+    attempts: Attempts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.attempts = self.session.attempts(self.pending)
+
+    def body(self) -> dict[str, Any]:
+        """Return the step as a part of a request."""
+        return {**self.pending.body, "session_id": self.session.id, "idempotency_key": self.pending.key}
+
+    def read(self, answer: object) -> Result:
+        """Return the result in an answer, or its error."""
+        if isinstance(answer, dict) and "error" in answer:
+            return error_of_envelope(answer)
+        try:
+            result = self.pending.parse_json(self.session.id, answer)
+        except UnrollError as error:
+            return error
+        assert isinstance(result, StepResult)  # noqa: S101 - for mypy
+        return result
+
+    def settle(self, result: Result) -> float | None:
+        """Note a result. Returns the seconds until the next attempt, or None if it is final."""
+        if isinstance(result, StepResult):
+            self.session.succeed(result)
+            return None
+        self.attempts.fail(result)
+        delay = self.attempts.delay(result)
+        if delay is None:
+            self.session.fail(result, self.attempts)
+        return delay
+
+
+def complete(service: Service, items: Sequence[Item]) -> Flow[dict[str, Result]]:
+    """Send steps until the outcome of each is known or its attempts are used up."""
+    outcomes: dict[str, Result] = {}
+    for item in items:
+        yield from item.session.autosave()
+    while items:
+        again, delays = [], []
+        for start in range(0, len(items), MAX_ITEMS):
+            batch = items[start : start + MAX_ITEMS]
+            for item, result in zip(batch, (yield from _send(service, batch)), strict=True):
+                delay = 0.0 if result is None else item.settle(result)
+                if delay is not None:
+                    again.append(item)
+                    delays.append(delay)
+                elif result is not None:
+                    outcomes[item.name] = result
+        items = again
+        if items:
+            yield from execute(Sleep(max(delays)))
+    return outcomes
+
+
+def _send(service: Service, items: Sequence[Item]) -> Flow[list[Result | None]]:
+    """Send steps once, and return the result of each; None for one that was refused because of another."""
+    request = Request("POST", "/v1/sessions/steps", {"steps": [item.body() for item in items]})
+    try:
+        body = (yield from execute(Send(service.http, request))).json()
+        results = body.get("results") if isinstance(body, dict) else None
+        if not isinstance(results, list) or len(results) != len(items):
+            raise unexpected(f"it has other results than those of {len(items)} steps")
+    except UnrollError as error:
+        invalid = _invalid_item(error)
+        return [copy.copy(error) if invalid in {None, index} else None for index in range(len(items))]
+    return [item.read(result) for item, result in zip(items, results, strict=True)]
+
+
+def _invalid_item(error: UnrollError) -> int | None:
+    """Return the number of the step that made the service refuse the whole request, if it was a certain one."""
+    found = _ITEM_OF_PARAM.match(error.param or "") if isinstance(error, InvalidRequest) else None
+    return None if found is None else int(found[1])
