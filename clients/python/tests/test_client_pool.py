@@ -86,7 +86,7 @@ def test_steps_in_doubt_are_recovered_together(scripted: ScriptedServer, pool: S
 
 def test_one_invalid_step_does_not_stop_the_others(scripted: ScriptedServer, pool: SessionPool) -> None:
     refusal = failure("invalid_request", "no")
-    refusal["error"]["param"] = "steps.1.input.text"
+    refusal["error"]["param"] = "steps[1].input.text"
     scripted.will(Answer(422, refusal), results(result("a"), result("c")))
     found = pool.step({"a": "x", "b": "", "c": "z"})
     assert isinstance(found["b"], unroll_client.InvalidRequest)

@@ -28,7 +28,7 @@ def test_models_are_listed_and_described(client: Client) -> None:
     assert tasks == {"tiny": "next-word", "mt": "translation", "sensor": "forecasting"}
     assert client.model("tiny").default_version == "1"
     with pytest.raises(unroll_client.ModelNotFound) as caught:
-        client.model("other/model")
+        client.model("other")
     assert caught.value.request_id
 
 

@@ -18,7 +18,7 @@ from unroll_client.transport import Request, Send
 
 #: The most steps of a request.
 MAX_ITEMS = 1024
-_ITEM_OF_PARAM = re.compile(r"steps\.(\d+)\.")
+_ITEM_OF_PARAM = re.compile(r"steps\[(\d+)\]")
 Result = StepResult | UnrollError
 
 
