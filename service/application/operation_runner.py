@@ -116,7 +116,7 @@ class OperationRunner:
         Raises DeadlineExceeded, ShuttingDown, and the errors of the engine.
         """
         try:
-            (outcome,) = await self.run_all(context, model, [operation], state, receiver)
+            (outcome,) = await self.run_all(context, model, [operation], state, (receiver,))
         except OperationFailed as failed:
             raise failed.error from failed.error.__cause__
         return outcome
@@ -127,9 +127,9 @@ class OperationRunner:
         model: ModelVersion,
         operations: Sequence[Operation],
         state: bytes | None = None,
-        receiver: TokenReceiver | None = None,
+        receivers: Sequence[TokenReceiver | None] = (),
     ) -> list[Outcome]:
-        """Run operations concurrently and return their outcomes in order.
+        """Run operations concurrently and return their outcomes in order; `receivers` get the tokens of each, if given.
 
         Raises OperationFailed for the first that fails, DeadlineExceeded and ShuttingDown; the others are dropped then.
         Raises as `RequestCost.add`, before any of them starts.
@@ -145,7 +145,7 @@ class OperationRunner:
                 await self._slices.pause()
                 if done.done():
                     break
-                self._submit(_Job(batch, index, receiver), model, operation, state)
+                self._submit(_Job(batch, index, receivers[index] if receivers else None), model, operation, state)
                 batch.submitted += 1
             await done
         except asyncio.CancelledError as error:

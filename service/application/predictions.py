@@ -1,10 +1,12 @@
 """Stateless predictions, scores and generations, which start from the initial state and store nothing."""
 
+from collections.abc import Sequence
+
 from service.application.model_versions.resolver import VersionResolver
 from service.application.operation_runner import OperationFailed, OperationRunner
 from service.application.ports import TokenReceiver
 from service.application.request_context import RequestContext
-from service.application.token_stream import TokenBuffer, TokenStream
+from service.application.token_stream import IndexedReceiver, TokenBuffer, TokenStream
 from service.domain.errors import UnrollError
 from service.domain.models import ModelVersion
 from service.domain.operations import Generate, Json, Operation, Outcome
@@ -43,13 +45,32 @@ class Predictions:
 
         return TokenStream(context.deadline.clock.monotonic(), generate)
 
+    def stream_many(
+        self, context: RequestContext, model: str, version: str | None, operations: Sequence[Generate]
+    ) -> TokenStream[dict[str, Json]]:
+        """Return a stream of the tokens of several generations, told apart by their `index`.
+
+        Its answer, and what it raises, are those of `predict_many`.
+        """
+
+        async def generate(buffer: TokenBuffer) -> dict[str, Json]:
+            receivers = [IndexedReceiver(buffer, index) for index in range(len(operations))]
+            return await self.predict_many(context, model, version, operations, receivers)
+
+        return TokenStream(context.deadline.clock.monotonic(), generate)
+
     async def predict_many(
-        self, context: RequestContext, model: str, version: str | None, operations: list[Operation]
+        self,
+        context: RequestContext,
+        model: str,
+        version: str | None,
+        operations: Sequence[Operation],
+        receivers: Sequence[TokenReceiver] = (),
     ) -> dict[str, Json]:
         """Run several operations concurrently and return `outputs` in their order. If one fails, all fail."""
         loaded = await self._version(context, model, version)
         try:
-            outcomes = await self._operations.run_all(context, loaded, operations)
+            outcomes = await self._operations.run_all(context, loaded, operations, receivers=receivers)
         except OperationFailed as failed:
             raise _name_input(failed.error, failed.index) from failed.error.__cause__
         return {

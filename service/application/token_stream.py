@@ -18,6 +18,7 @@ stop text are held back until it is clear that they do not, and so are the bytes
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -67,6 +68,28 @@ class TokenBuffer:
         """End a wait."""
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedReceiver:
+    """Receives the tokens of one of several generations that share a buffer."""
+
+    buffer: TokenBuffer
+    index: int
+
+    @property
+    def started(self) -> float:
+        """The time at which the stream was requested."""
+        return self.buffer.started
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any token of any of the generations has come yet."""
+        return self.buffer.has_tokens
+
+    def put(self, tokens: Sequence[GeneratedToken]) -> None:
+        """Add tokens to the buffer with the index of their generation."""
+        self.buffer.put([replace(token, index=self.index) for token in tokens])
 
 
 class TokenStream(Generic[AnswerT]):
@@ -171,10 +194,10 @@ def replay_tokens(answer: bytes, buffer: TokenBuffer) -> None:
             "it for their answer",
             applied="yes",
         )
-    buffer.put(_align(output["text"][len(text) :], output["tokens"][count:], output["logprobs"][count:]))
+    buffer.put(align_tokens(output["text"][len(text) :], output["tokens"][count:], output["logprobs"][count:]))
 
 
-def _align(text: str, tokens: Sequence[str], logprobs: Sequence[float]) -> list[GeneratedToken]:
+def align_tokens(text: str, tokens: Sequence[str], logprobs: Sequence[float]) -> list[GeneratedToken]:
     """Return tokens with the pieces of `text` that end with them. Text in which no token is found follows later."""
     start, aligned = 0, []
     for index, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True)):

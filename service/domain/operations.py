@@ -69,7 +69,12 @@ class PredictOptions:
 
 @dataclass(frozen=True, slots=True)
 class GenerateOptions:
-    """Sampling options. Temperature 0 is greedy. `stop` texts end the output, which does not contain them."""
+    """Sampling options. Temperature 0 is greedy. `stop` texts end the output, which does not contain them.
+
+    With `logprobs`, the output has for each token the text that it adds, and so many of the most probable tokens in its
+    place. With `echo`, the output has the input's tokens too, and its text begins with the space that separates it from
+    the input's.
+    """
 
     max_tokens: int = 32
     temperature: float = 1.0
@@ -77,6 +82,8 @@ class GenerateOptions:
     top_p: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +138,17 @@ class ForecastCheck:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedToken:
-    """A token of a stream: `text` is what it adds to the text of the tokens before it."""
+    """A token of a stream: `text` is what it adds to the text of the tokens before it.
+
+    `alternatives` are the most probable tokens in its place and their log-probabilities, if they were requested.
+    `index` is that of its generation, if several share the stream.
+    """
 
     token: str
     text: str
     logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

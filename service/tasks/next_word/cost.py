@@ -19,4 +19,6 @@ def next_word_cost(operation: Operation, limits: TextLimits, state_bytes: int) -
     generated = min(operation.options.max_tokens, limits.generated_tokens)
     # With stop texts, the state after each token is kept.
     states = generated * state_bytes if operation.options.stop else 0
-    return Cost(tokens + generated, 3 * generated, memory + states + (TOKEN_BYTES + NUMBER_BYTES) * generated)
+    alternatives = (1 + (operation.options.logprobs or 0)) * generated
+    numbers = 3 * alternatives + (2 * tokens if operation.options.echo else 0)
+    return Cost(tokens + generated, numbers, memory + states + (TOKEN_BYTES + NUMBER_BYTES) * alternatives)

@@ -11,11 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
-from service.domain.operations import GeneratedToken, GenerateOptions, Json, Observation, Outcome
+from service.domain.operations import Json, Observation, Outcome
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.sampling import Logits, Sampler
 from service.tasks.next_word.session_state import Row
-from service.tasks.next_word.token_pieces import TokenPieces
 from service.tasks.numbers import perplexity, round_digits
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
@@ -23,8 +22,6 @@ from service.tasks.vocabulary import EncodedText, Vocabulary
 #: output layer's weights, but operations in the same batch, and those that arrive meanwhile, wait longer.
 CHUNK_ALONE = 16
 CHUNK_SHARED = 4
-#: Generated tokens that take as long to decode as one row of the network.
-TOKENS_PER_ROW = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,108 +183,3 @@ class ScoreOperation(FeedingOperation):
             "unknown": list(self._encoded.unknown),
         }
         return Outcome(output, state, timesteps=len(self._logprobs), observation=self._observation())
-
-
-class GenerateOperation(FeedingOperation):
-    """Feeds the input, then samples tokens and feeds each of them.
-
-    The final state is the one after all returned tokens, without the end-of-sequence token and without a stop text.
-    """
-
-    def __init__(
-        self, encoded: EncodedText, state: Row, vocabulary: Vocabulary, options: GenerateOptions, end_id: int | None
-    ) -> None:
-        super().__init__(encoded, state)
-        self._vocabulary = vocabulary
-        self._options = options
-        self._end_id = end_id
-        self._sampler = Sampler(options)
-        self._generated: list[int] = []
-        self._generated_logprobs: list[float] = []
-        #: With stop texts: the states after the input and after each generated token.
-        self._states: list[Row] = []
-        self._text: str | None = None
-        self._finish_reason = "length"
-        #: Of a streamed generation: the pieces of its text, and the number of tokens that were handed out.
-        self._pieces: TokenPieces | None = None
-        self._handed_out = 0
-
-    @property
-    def next_cost(self) -> int:
-        """The cost of the next timestep: with stop texts, it also decodes all that was generated."""
-        decoded = len(self._generated) // TOKENS_PER_ROW if self._options.stop else 0
-        return super().next_cost + decoded
-
-    def next_ids(self, limit: int) -> Sequence[int]:
-        generated_fed = len(self._logprobs) - len(self._encoded.ids)
-        return super().next_ids(limit) if generated_fed < 0 else self._generated[generated_fed:]
-
-    def requested_sampler(self, fed: int) -> Sampler | None:
-        """Return the sampler if the input ends with these tokens and more tokens are to be generated."""
-        input_ends = len(self._logprobs) + fed >= len(self._encoded.ids)
-        return self._sampler if input_ends and len(self._generated) < self._options.max_tokens else None
-
-    def _process_logits(self, output: TokenOutput) -> None:
-        if self._options.stop:
-            # A copy, since the row is a view that would keep the states of the whole batch in memory.
-            self._states.append(output.state.copy())
-        index = output.chosen
-        if index is None:  # all tokens were generated
-            self.finished = True
-            return
-        self._sampler.advance()
-        if index == self._end_id:
-            self.finished, self._finish_reason = True, "stop"
-            return
-        self._generated.append(index)
-        self._generated_logprobs.append(float(output.logits[index]) - output.log_normaliser)
-        self._check_stop_texts()
-
-    def _check_stop_texts(self) -> None:
-        """Finish if the generated text contains a stop text, and remove that from tokens, text and state."""
-        if not self._options.stop:
-            return
-        text = self._vocabulary.decode(self._generated)
-        starts = [start for stop in self._options.stop if (start := text.find(stop)) >= 0]
-        if not starts:
-            return
-        end = min(starts)
-        self._text = text[:end].rstrip() if self._vocabulary.word_level else text[:end]
-        while self._generated and len(self._vocabulary.decode(self._generated)) > end:
-            self._generated.pop()
-        self.state = self._states[len(self._generated)]
-        self.finished, self._finish_reason = True, "stop"
-
-    def new_tokens(self) -> list[GeneratedToken]:
-        """Return the tokens that were not returned before and are certain to be in the outcome."""
-        if self._pieces is None:
-            self._pieces = TokenPieces(self._vocabulary, self._options.stop)
-        for index in self._generated[self._pieces.count :]:
-            self._pieces.add(index)
-        if self.finished:
-            text = self._output_text()
-            if text and not self._generated:  # what the first token has before a stop text
-                return [GeneratedToken("", text, 0.0)]
-            texts = self._pieces.rest(len(self._generated), text)
-        else:
-            texts = self._pieces.certain()
-        start, self._handed_out = self._handed_out, self._handed_out + len(texts)
-        tokens = zip(self._generated[start:], self._generated_logprobs[start:], texts, strict=False)
-        return [
-            GeneratedToken(self._vocabulary.id_to_token(index), piece, round_digits(logprob))
-            for index, logprob, piece in tokens
-        ]
-
-    def _output_text(self) -> str:
-        return self._vocabulary.decode(self._generated) if self._text is None else self._text
-
-    def outcome(self, state: bytes) -> Outcome:
-        count = len(self._generated)
-        output: dict[str, Json] = {
-            "text": self._output_text(),
-            "tokens": [self._vocabulary.id_to_token(index) for index in self._generated],
-            "logprobs": [round_digits(logprob) for logprob in self._generated_logprobs[:count]],
-            "finish_reason": self._finish_reason,
-        }
-        timesteps = len(self._encoded.ids) + count
-        return Outcome(output, state, timesteps, generated=count, observation=self._observation())

@@ -13,11 +13,11 @@ from service.tasks.inputs import require_text
 from service.tasks.limits import TextLimits
 from service.tasks.next_word.cost import next_word_cost
 from service.tasks.next_word.feeding import LanguageNetwork, feed
+from service.tasks.next_word.generation import GenerateOperation
 from service.tasks.next_word.operations import (
     CHUNK_ALONE,
     CHUNK_SHARED,
     ActiveOperation,
-    GenerateOperation,
     PredictOperation,
     ScoreOperation,
     TokenOutput,

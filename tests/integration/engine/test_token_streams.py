@@ -8,7 +8,7 @@ from service.application.token_stream import TokenBuffer
 from service.domain.errors import InternalError, InvalidRequest
 from service.domain.operations import Generate, GeneratedToken, GenerateOptions, Predict, TextInput
 from service.engine.loaded_models import ModelRegistry
-from service.tasks.next_word.operations import GenerateOperation
+from service.tasks.next_word.generation import GenerateOperation
 from tests.folders import load_registry, write_language_model
 from tests.integration.engine.running_engine import RunningEngine
 

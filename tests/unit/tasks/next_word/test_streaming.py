@@ -8,7 +8,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from service.domain.operations import GeneratedToken, GenerateOptions, Outcome
-from service.tasks.next_word.operations import GenerateOperation, TokenOutput
+from service.tasks.next_word.generation import GenerateOperation
+from service.tasks.next_word.operations import TokenOutput
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
 END = 0
