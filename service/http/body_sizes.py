@@ -29,6 +29,7 @@ def check_sizes(body: object, limits: SizeLimits) -> None:
     """Raise InputTooLong or InvalidRequest for the first list, text or object of a body that is too large."""
     if not isinstance(body, dict):
         return
+    _check_prompts(body.get("prompt"), limits)
     for name, fields in _objects(body):
         if len(fields) > MAX_FIELDS:
             subject = f"{name} has" if name else "the body has"
@@ -67,6 +68,22 @@ def _check_input(name: str, fields: dict[str, object], limits: SizeLimits) -> No
         if isinstance(text, str) and len(text) > limits.characters:
             expected = f"{limits.characters} (UNROLL_MAX_INPUT_CHARACTERS)"
             raise _too_long(f"{name}.{field}", f"{len(text)} characters", expected)
+
+
+def _check_prompts(prompt: object, limits: SizeLimits) -> None:
+    """Check the prompt of a completion: a text, token ids, or a list of either."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        for index, item in enumerate(prompt):
+            _check_prompt(f"prompt[{index}]", item, limits)
+    else:
+        _check_prompt("prompt", prompt, limits)
+
+
+def _check_prompt(name: str, prompt: object, limits: SizeLimits) -> None:
+    if isinstance(prompt, list) and len(prompt) > limits.items:
+        raise _too_long(name, f"{len(prompt)} tokens", f"{limits.items}")
+    if isinstance(prompt, str) and len(prompt) > limits.characters:
+        raise _too_long(name, f"{len(prompt)} characters", f"{limits.characters} (UNROLL_MAX_INPUT_CHARACTERS)")
 
 
 def _too_long(field: str, size: str, expected: str) -> InputTooLong:

@@ -57,6 +57,7 @@ ROOMS = {
     "http/middleware": ".",
     "http/routes": ". middleware schemas websocket",
     "http/routes/open_inference": ". schemas",
+    "http/routes/openai": ". schemas",
     "http/schemas": "",
     "http/websocket": ". middleware schemas",
     "model_folder/golden": ".",

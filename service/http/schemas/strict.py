@@ -14,7 +14,8 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def _reject_surrogates(text: str) -> str:
+def require_unicode(text: str) -> str:
+    """Return a text. Raises ValueError for one with a lone surrogate."""
     if text.isascii():
         return text
     surrogate = SURROGATE.search(text)
@@ -23,4 +24,4 @@ def _reject_surrogates(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_reject_surrogates)]
+Text = Annotated[str, AfterValidator(require_unicode)]
