@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.chaos import contents
 from tests.chaos.acting import Acting
-from tests.chaos.contents import Generation
+from tests.chaos.contents import Generation, Reset
 from tests.chaos.driver import Item
 from tests.chaos.http1 import NOTHING
 from tests.chaos.journal import Attempt, Kind, Part, Request
@@ -41,6 +41,16 @@ async def duplicate(client: Acting, stream: Stream) -> None:
     stream.note("twin", *twins)
 
 
+async def reset(client: Acting, stream: Stream) -> None:
+    """Go back to state 0 or to a kept step, now and then twice at once; only a key can mark it."""
+    lowest = max(stream.base, stream.step - stream.session.kept)
+    at = client.choose.randint(lowest, stream.step) if stream.session.kept and client.choose.random() < 0.6 else None
+    request = Request(Reset(at), key=client.key())
+    twins = [Part(request) for _ in range(client.choose.choice([1, 1, 2]))]
+    await asyncio.gather(*(client.driver.send(twin, *stream.to_step(twin.request)) for twin in twins))
+    stream.note("twin" if len(twins) == 2 else "step", *twins)
+
+
 async def again(client: Acting, stream: Stream) -> None:
     """The last request again, as a client does that lost the answer."""
     if not stream.stepped:
@@ -66,6 +76,8 @@ async def group(client: Acting, stream: Stream) -> None:
     """Different requests at once: their order is the server's choice, and every one tells its place."""
     client.shared.faults["requests reordered"] += 1
     parts = [Part(request_of(client, stream, marks="key")) for _ in range(client.choose.randint(2, 3))]
+    if client.choose.random() < 0.2:
+        parts.append(Part(Request(Reset(), key=client.key())))
     await asyncio.gather(*(client.driver.send(part, *stream.to_step(part.request)) for part in parts))
     stream.note("group", *parts)
 
@@ -153,7 +165,8 @@ async def _ask(
 Act = Callable[[Acting, Stream], Awaitable[None]]
 #: What a client does next with a session, and how often; beginnings.py adds to it.
 ACTS: dict[str, tuple[float, Act]] = {
-    "step": (0.53, step),
+    "step": (0.49, step),
+    "reset": (0.04, reset),
     "duplicate": (0.08, duplicate),
     "again": (0.04, again),
     "group": (0.07, group),

@@ -79,7 +79,7 @@ async def fork(client: Acting, stream: Stream) -> None:
 async def _go_on(client: Acting, stream: Stream, parts: list[Part], made: dict[str, Any]) -> None:
     parent, role, last = stream.session, client.role, parts[-1]
     child = Session(made["id"], role.model, role.durability, role.ttl, last.sent, last.at, client.number)
-    child.parent, child.kept = parent.id, parent.kept
+    child.parent, child.kept, child.source = parent.id, parent.kept, parent.source
     # A copy of a request that got lost may fork once more, from where the parent stands by then.
     child.loose = any(part.lost for part in parts)
     client.shared.sessions.append(child)

@@ -82,7 +82,14 @@ class Series:
     values: tuple[float | None, ...]
 
 
-Content: TypeAlias = Words | Generation | Series
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Nothing to feed: back to state 0, or to a step that the session keeps."""
+
+    step: int | None = None
+
+
+Content: TypeAlias = Words | Generation | Series | Reset
 
 
 def choose(model: str, luck: random.Random, serial: int, *, generate: bool = True) -> Content:
@@ -104,6 +111,8 @@ def body_of(content: Content, model: str) -> dict[str, Any]:
         case Generation(texts, tokens):
             given = {"input": {"text": " ".join(texts)}} if texts else {}
             return given | {"options": {"max_tokens": tokens, "temperature": 0}}
+        case Reset(step):
+            return {} if step is None else {"step": step}
         case Series(start, values):
             first = _FIRST_HALF_HOUR + timedelta(minutes=30 * start)
             times = {"start": first.isoformat(), "step_seconds": 1800}
@@ -112,4 +121,6 @@ def body_of(content: Content, model: str) -> dict[str, Any]:
 
 def route_of(content: Content) -> str:
     """The end of the path that takes it."""
+    if isinstance(content, Reset):
+        return "reset"
     return "generate" if isinstance(content, Generation) else "steps"

@@ -1,9 +1,10 @@
 """The log of a session as its acknowledged steps make it, and what the store may have lost of it."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.chaos.contents import Content, Reset
 from tests.chaos.journal import Event, Part, Request, Session
 from tests.chaos.replay import Network, Standing
 from tests.chaos.risks import Risks
@@ -91,8 +92,15 @@ class Ledger:
     def enter(self, request: Request, sent: float, at: float, body: bytes = b"", *, seen: bool = False) -> None:
         """Add a step, committed somewhere between these times."""
         assert request.content is not None
-        self.steps.append(Applied(request, sent, at, body, self.network.after(self.standing, request.content), seen))
+        self.steps.append(Applied(request, sent, at, body, self._after(request.content), seen))
         self.renewals.append(Renewal(sent, at, self.ttl))
+
+    def _after(self, content: Content) -> Standing:
+        """Where the session stands after a step; a reset feeds nothing, and answers with the Session."""
+        if not isinstance(content, Reset):
+            return self.network.after(self.standing, content)
+        start = self.network.start(self.session.source) if content.step is None else self.standing_at(content.step)
+        return replace(start, timesteps=self.standing.timesteps, answer={})
 
     def check(self, body: dict[str, Any], expected: dict[str, Any] | None = None) -> None:
         """Whether an answer tells of the session as it stands here, and shows what is expected. Raises Violation."""

@@ -7,6 +7,7 @@ only if the service said so, and what a rollback of the store may have undone mu
 
 from dataclasses import dataclass, field
 
+from tests.chaos.contents import Reset
 from tests.chaos.journal import LOOKS, Event, Part, Session
 from tests.chaos.ledger import Ledger, Renewal, Undecided, Violation
 from tests.chaos.replay import Network, Standing
@@ -77,7 +78,7 @@ class Replay:
             self._strange(event.parts[0])
             return True
         for part in event.parts:
-            if part.reply.status not in _GOES_ON and not self._refused_fork(event, part):
+            if part.reply.status not in _GOES_ON and not self._refused_kept_step(event, part):
                 self._end(part)
                 return False
         if event.kind in {"group", "queue"}:
@@ -101,6 +102,8 @@ class Replay:
 
     def _stepped(self, event: Event) -> None:
         part = event.parts[0]
+        if self._refused_kept_step(event, part):
+            return
         if len(event.parts) == 2:
             self._twins(*event.parts)
         if part.reply.status == 200:
@@ -214,11 +217,13 @@ class Replay:
         self.children[made[-1]["id"]] = Beginning(self.ledger.standing_at(step), step)
         self.ledger.counts["forks"] += 1
 
-    def _refused_fork(self, event: Event, part: Part) -> bool:
-        """Whether this refuses to fork from a step that is not kept, as may be where the store lost some."""
-        if event.kind != "fork" or part.reply.status != 422 or part.request.step is None:
+    def _refused_kept_step(self, event: Event, part: Part) -> bool:
+        """Whether this refuses a fork from a step that is not kept, or a reset to one, as where the store lost some."""
+        content = part.request.content
+        step = part.request.step if event.kind == "fork" else content.step if isinstance(content, Reset) else None
+        if part.reply.status != 422 or step is None:
             return False
-        return any(self.ledger.risky(one) for one in self.ledger.since(part.request.step))
+        return any(self.ledger.risky(one) for one in self.ledger.since(step))
 
     def _end(self, part: Part) -> None:
         """The session is over, or something failed: is that what had to come?"""

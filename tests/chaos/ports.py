@@ -72,6 +72,9 @@ class WatchedEngine:
     def find(self, model: str, version: str) -> ModelVersion | None:
         return self.inner.find(model, version)
 
+    def has_initial_state(self, model: ModelVersion) -> bool:
+        return self.inner.has_initial_state(model)
+
     def initial_state(self, model: ModelVersion) -> bytes:
         return self.inner.initial_state(model)
 

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.sessions import Durability
 from tests.chaos.automaton import Automaton
-from tests.chaos.contents import Generation, Words
+from tests.chaos.contents import Generation, Reset, Words
 from tests.chaos.http1 import NOTHING, Reply
 from tests.chaos.journal import Attempt, Event, Kind, Part, Request, Session
 from tests.chaos.oracle import Beginning, Replay
@@ -270,3 +270,46 @@ def test_a_session_that_never_was_is_told_among_others() -> None:
     told = Story().tell("stranger", (request("a"), unknown)).tell("step", (request("a", 0), answer("a")))
     assert told.verdict() == ""
     assert "never was" in Story().tell("stranger", (request("a"), answer("a"))).verdict()
+
+
+def reset(step: int, fed: int, *, replayed: bool = False, created: str = "") -> Reply:
+    """The Session after a reset, which was its step `step`."""
+    body = {"id": "ses_x", "model": "adder", "step": step, "timesteps": fed, "ttl_seconds": 3600, "created_at": created}
+    return Reply(200, json.dumps(body).encode(), replayed)
+
+
+def after_reset(fed: int, *words: str) -> Reply:
+    """The honest answer to the last of these words, which are all that count of `fed` timesteps."""
+    return Reply(
+        200, json.dumps(json.loads(answer("".join(words)).body) | {"step": fed + 1, "timesteps": fed}).encode()
+    )
+
+
+def test_a_session_goes_on_from_its_start_or_from_the_kept_step_after_a_reset() -> None:
+    for at, words in ((None, "d"), (1, "ad")):
+        asked = Request(Reset(at), key="k")
+        story = Story().steps("a", "b", "c").tell("twin", (asked, reset(4, 3)), (asked, reset(4, 3, replayed=True)))
+        assert story.tell("step", (request("d", 4), after_reset(4, *words))).verdict() == ""
+
+
+def test_a_reset_that_is_lost_doubled_or_goes_elsewhere_is_found() -> None:
+    asked = Request(Reset(), key="k")
+    lost = Story().steps("a", "b").tell("step", (asked, reset(3, 2)))
+    assert "at step 4" in lost.tell("step", (request("c", 3), after_reset(3, *"abc"))).verdict()
+    twice = [(asked, reset(3, 2)), (asked, reset(3, 2, created="later", replayed=True))]
+    assert "answered differently" in Story().steps("a", "b").tell("twin", *twice).verdict()
+    both = [(asked, reset(3, 2)), (asked, reset(3, 2))]
+    assert "applied twice" in Story().steps("a", "b").tell("twin", *both).verdict()
+    assert "timesteps" in Story().steps("a", "b").tell("step", (asked, reset(3, 0))).verdict()
+    kept = Story().steps("a", "b").tell("step", (Request(Reset(1), key="k"), reset(3, 2)))
+    assert "at step 4" in kept.tell("step", (request("c", 3), after_reset(3, "c"))).verdict()
+
+
+def test_a_reset_among_requests_at_once_has_its_place() -> None:
+    parts = [(request("b", None, "m"), after_reset(3, "b")), (Request(Reset(), key="l"), reset(3, 2))]
+    assert Story().steps("a", "c").tell("group", *parts).verdict() == ""
+
+
+def test_a_reset_to_a_step_that_is_kept_is_not_refused() -> None:
+    refused = Reply(422, b'{"error": {"code": "invalid_request", "applied": "no", "step": null}}')
+    assert "422" in Story().steps("a", "b").tell("step", (Request(Reset(1), key="k"), refused)).verdict()

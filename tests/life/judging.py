@@ -122,7 +122,8 @@ class Judging(RuleBasedStateMachine):
             error = envelope(result["error"], expected.status, expected.code)
             assert error["applied"] in expected.applied, (error, expected)
             assert expected.step is None or error["step"] == expected.step, (error, expected)
-            self.outcomes["conflict" if expected.status in {409, 422} else "failed"] += 1
+            conflict = expected.code in {"step_conflict", "idempotency_key_reused"}
+            self.outcomes["conflict" if conflict else "failed"] += 1
             self.saw(f"step {expected.code} {error['applied']}")
             return
         if isinstance(expected, Applied):
@@ -130,8 +131,11 @@ class Judging(RuleBasedStateMachine):
             self.outcomes["replayed"] += 1
             self.saw("step replayed")
             return
-        fed = self.same_result(result, session, request, advanced=True)
+        fed = () if request.reset else self.same_result(result, session, request, advanced=True)
         session.advance(request, fed, content, self.now(worker))
+        if request.reset:
+            assert result == self.view(session)
+            self.saw("reset")
         assert result["expires_at"] == timestamp(session.expires_at)
         self.renewed(session)
         self.outcomes["applied"] += 1
@@ -174,7 +178,7 @@ class Judging(RuleBasedStateMachine):
             "version": session.version,
             "step": session.step + advanced,
         }
-        assert result["timesteps"] == len(fed if advanced else session.words)
+        assert result["timesteps"] == session.undone + len(fed if advanced else session.words)
         return fed[len(session.words) :]
 
     def page(self, worker: int, tenant: str, model: str | None, limit: int, after: Paging | None) -> None:
@@ -257,7 +261,7 @@ class Judging(RuleBasedStateMachine):
             "version": session.version,
             "task": "next-word",
             "step": session.step,
-            "timesteps": len(session.words),
+            "timesteps": session.timesteps,
             "created_at": timestamp(session.created_at),
             "expires_at": timestamp(session.expires_at),
             "ttl_seconds": session.ttl_seconds,
@@ -283,6 +287,8 @@ class Judging(RuleBasedStateMachine):
 
 def sent(session: Session, request: Request) -> tuple[str, Body]:
     """The path and the body of a request."""
+    if request.reset:
+        return f"/{session.id}/reset", {} if request.back is None else {"step": request.back}
     given = " ".join(request.words) if request.form == "text" else list(request.words)
     body: Body = {"input": {request.form: given}} if request.words else {}
     if request.max_tokens:

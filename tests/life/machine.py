@@ -171,6 +171,8 @@ class SessionLife(Judging):
         told = [one for one in self.reference.sessions.values() if one.history]
         session = told[place % len(told)]
         known = session.history[max(0, len(session.history) - back)].request
+        if known.reset and change not in {"key", "no key"}:
+            change = "back" if change else ""
         changes: dict[str, dict[str, Any]] = {
             "words": {"words": (*known.words, "she")},
             "options": {"max_tokens": known.max_tokens + 1} if known.max_tokens else {"top_k": known.top_k + 1},
@@ -178,6 +180,7 @@ class SessionLife(Judging):
             "step": {"step": session.step if known.step is None else None},
             "key": {"key": "k5"},
             "no key": {"key": None},
+            "back": {"back": session.step if known.back is None else None},
         }
         self.apply(worker, session, replace(known, **changes.get(change, {})))
 
@@ -272,6 +275,18 @@ class SessionLife(Judging):
         for at in order:
             self.judge(at, session, requests[at], session.expected(requests[at]), responses[at])
         self.saw(f"overlapped: {marked}")
+
+    @precondition(lambda self: self.reference.sessions)
+    @rule(worker=workers, place=places, edge=st.sampled_from([None, None, -1, 0, 0, 1]), key=keys, again=st.booleans())
+    def reset(self, worker: int, place: int, edge: int | None, key: str | None, again: bool) -> None:
+        """Back to the beginning, or to a step about the oldest that is kept."""
+        session = self.pick(place)
+        oldest = session.kept[0][0] if session.kept else session.step
+        back = None if edge is None else max(0, oldest + edge)
+        request = Request((), key=key, reset=True, back=back)
+        self.apply(worker, session, request)
+        if again:
+            self.apply(1 - worker, session, request)
 
     # Everything else that clients do.
 

@@ -17,7 +17,10 @@ STATUSES = {"session_ended": 410, "session_expired": 410, "state_corrupted": 500
 
 @dataclass(frozen=True)
 class Request:
-    """A step as its client sends it. `seed` and `max_tokens` belong to generations: seed 0 is greedy."""
+    """A step as its client sends it. `seed` and `max_tokens` belong to generations: seed 0 is greedy.
+
+    A `reset` goes to the beginning, or to the kept step `back`.
+    """
 
     words: Words
     form: Literal["text", "tokens"] = "text"
@@ -26,6 +29,8 @@ class Request:
     seed: int = 0
     step: int | None = None
     key: str | None = None
+    reset: bool = False
+    back: int | None = None
 
     @property
     def body(self) -> "Request":
@@ -57,7 +62,10 @@ NOT_FOUND = Refusal(404, "session_not_found")
 
 @dataclass
 class Session:
-    """One session: the words that it was fed, what was applied, and where its copies may begin."""
+    """One session: the words that it was fed, what was applied, and where its copies may begin.
+
+    `undone` counts the words that resets took back: they stay timesteps.
+    """
 
     id: str
     tenant: str
@@ -73,7 +81,8 @@ class Session:
     step: int = 0
     ending: Ending | None = None
     history: list[Applied] = field(default_factory=list)
-    kept: list[tuple[int, Words]] = field(default_factory=list)
+    kept: list[tuple[int, Words, int]] = field(default_factory=list)
+    undone: int = 0
     hidden: bool = False
     left_ms: int = 0
     left_at: float = 0.0
@@ -82,6 +91,16 @@ class Session:
     def place(self) -> tuple[int, str]:
         """Newer sessions are greater."""
         return self.created_at, self.id
+
+    @property
+    def timesteps(self) -> int:
+        """How many words it was fed, those included that a reset took back."""
+        return len(self.words) + self.undone
+
+    @property
+    def starts(self) -> dict[int, tuple[Words, int]]:
+        """What a copy at each step begins with, or a reset goes back to."""
+        return {step: (words, undone) for step, words, undone in self.kept} | {self.step: (self.words, self.undone)}
 
     @property
     def last(self) -> Applied | None:
@@ -109,8 +128,14 @@ class Session:
                 return Refusal(409, "step_conflict", frozenset({"yes"}), self.step)
         elif request.step is not None and last is not None and last.request.body == request.body:
             return last
+        return self._misplaced(request)
+
+    def _misplaced(self, request: Request) -> Refusal | None:
+        """The refusal of a step that is not the session's, or of a reset to one that it does not keep."""
         if request.step is not None and request.step != self.step:
             return Refusal(409, "step_conflict", self._truth(request), self.step)
+        if request.back is not None and request.back not in self.starts:
+            return Refusal(422, "invalid_request", frozenset({"no"}))
         return None
 
     def _truth(self, request: Request) -> frozenset[str | None]:
@@ -125,9 +150,14 @@ class Session:
     def advance(self, request: Request, words: Words, answer: bytes, now: int) -> None:
         """Apply a request that fed `words`."""
         self.history.append(Applied(request, self.step, answer))
-        self.kept = [*self.kept, (self.step, self.words)][-self.kept_steps :] if self.kept_steps else []
+        fed, starts = self.timesteps, self.starts
+        kept = [*self.kept, (self.step, self.words, self.undone)]
+        if request.reset:
+            self.words = () if request.back is None else starts[request.back][0]
+            self.undone = fed - len(self.words)
         self.words += words
         self.step += 1
+        self.kept = kept[-self.kept_steps :] if self.kept_steps else []
         self.renew(now)
 
     def renew(self, now: int) -> None:
@@ -136,7 +166,7 @@ class Session:
 
     def fork(self, child: str, step: int | None, ttl_seconds: int | None, now: int, origin: Any) -> "Session | None":
         """The copy that stands where this session stood at `step`; None where that state is not kept."""
-        starts = {**dict(self.kept), self.step: self.words}
+        starts = self.starts
         at = self.step if step is None else step
         if at not in starts:
             return None
@@ -147,7 +177,8 @@ class Session:
             ttl_seconds=ttl_seconds or self.ttl_seconds,
             expires_at=now + 1000 * (ttl_seconds or self.ttl_seconds),
             origin=origin,
-            words=starts[at],
+            words=starts[at][0],
+            undone=starts[at][1],
             step=at,
             history=[],
             kept=[one for one in self.kept if one[0] < at],
