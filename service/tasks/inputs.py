@@ -1,14 +1,33 @@
 """Checks that an input is of the kind that a model reads: text or a series of observations."""
 
+import re
+from dataclasses import replace
+
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Input, SeriesInput, TextInput
 
+#: Controls but for tab and the ends of lines, soft hyphen, zero-width characters, word joiner, byte order mark.
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b-\u200d\u2060\ufeff]")
+
 
 def require_text(model_input: Input) -> TextInput:
-    """Return `model_input` if it is text. Raises InvalidRequest if it is a series."""
+    """Return `model_input` if it is text, without the characters that print nothing.
+
+    Tokens are entries of the vocabulary and stay as they are. Raises InvalidRequest if it is a series.
+    """
     if isinstance(model_input, TextInput):
-        return model_input
+        text, target = _visible(model_input.text), _visible(model_input.target)
+        if text is model_input.text and target is model_input.target:
+            return model_input
+        return replace(model_input, text=text, target=target)
     raise InvalidRequest("input.values is given: expected text, since the model reads words", param="input.values")
+
+
+def _visible(text: str | None) -> str | None:
+    """Return a text without the characters that print nothing; most texts have none and are returned themselves."""
+    if text is None or text.isprintable():
+        return text
+    return _INVISIBLE.sub("", text)
 
 
 def text_size(model_input: TextInput) -> int:

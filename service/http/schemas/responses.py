@@ -81,12 +81,18 @@ class NextWords(BaseModel):
 
 
 class Translated(BaseModel):
-    """One translation; the score is its log-probability divided by the number of target tokens, end included."""
+    """One translation; the score is its log-probability divided by the number of target tokens, end included.
+
+    `finish_reason` is `length` if a sentence was cut off at `max_tokens`; `unknown` are source words that the
+    vocabulary lacks.
+    """
 
     text: str
     score: float
     tokens: list[str]
     source_tokens: list[str]
+    finish_reason: Literal["stop", "length"]
+    unknown: list[str]
     attention: list[list[float]] | None = None
 
 
@@ -129,13 +135,17 @@ Path = list[float] | list[list[float]]
 
 
 class Forecast(BaseModel):
-    """What comes next, in the units of the input; quantiles by level, as many sampled paths as asked for."""
+    """What comes next, in the units of the input; quantiles by level, as many sampled paths as asked for.
+
+    `timestamps` are there if the time of the last row is known, and the time from each row to the next.
+    """
 
     horizon: int
     features: list[str]
     mean: Path
     quantiles: dict[str, Path]
     samples: list[Path] | None = None
+    timestamps: list[datetime] | None = None
     observed: ObservedValues | None
 
 

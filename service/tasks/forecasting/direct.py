@@ -13,6 +13,7 @@ from scipy import special
 from torch import Tensor
 
 from service.domain.operations import ForecastCheck, Json, Outcome
+from service.domain.rfc3339 import format_rfc3339
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.forecasting.distributions import UNIFORM_MARGIN, Distribution, anomaly_scores, round_to_scale
@@ -162,6 +163,9 @@ class DirectForecast:
             "features": [*self._preprocessor.config.target],
             **self._forecast_output(),
         }
+        times = self._request.rows.times_after(self._request.horizon)
+        if times is not None:
+            output["timestamps"] = [format_rfc3339(time) for time in times]
         indices = self._request.rows.indices
         check = self._check()
         output["observed"] = None

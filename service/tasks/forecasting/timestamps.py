@@ -55,13 +55,21 @@ class RegularizedRows:
     """The rows of a series, with rows of NaN inserted for the steps that a regular series left out.
 
     `values` is (n, F) and `times` is (n,) or None. `indices` are those of the client's rows. `last_time` is the time of
-    the last row, for a regular series that of its step, from which a row's own time may differ.
+    the last row, for a regular series that of its step, from which a row's own time may differ. `interval` is the time
+    from each row to the next: the model's frequency, else that of the rows if they are evenly spaced, else None.
     """
 
     values: Numbers
     times: Times | None
     indices: list[int]
     last_time: int | None
+    interval: int | None
+
+    def times_after(self, steps: int) -> list[int] | None:
+        """Return the times of the next rows, or None if they are not known."""
+        if self.last_time is None or self.interval is None:
+            return None
+        return [self.last_time + self.interval * step for step in range(1, steps + 1)]
 
 
 def regularize_rows(
@@ -75,9 +83,9 @@ def regularize_rows(
     if times is None:
         known = state.time is not None and (step or not indices)
         last_time = (state.time or 0) + step * len(indices) if known else None
-        return RegularizedRows(values, None, indices, last_time)
+        return RegularizedRows(values, None, indices, last_time, step or None)
     if not step:
-        return RegularizedRows(values, times, indices, int(times[-1]))
+        return RegularizedRows(values, times, indices, int(times[-1]), _even_interval(times, state.time))
     before = int(times[0]) - step if state.time is None else state.time
     # The number of each row's step, from 1.
     steps = np.rint((times - before) / step).astype(np.int64)
@@ -85,7 +93,13 @@ def regularize_rows(
     all_values = np.full((int(steps[-1]), values.shape[1]), np.nan)
     all_times = before + step * np.arange(1, len(all_values) + 1, dtype=np.int64)
     all_values[steps - 1], all_times[steps - 1] = values, times
-    return RegularizedRows(all_values, all_times, (steps - 1).tolist(), before + step * int(steps[-1]))
+    return RegularizedRows(all_values, all_times, (steps - 1).tolist(), before + step * int(steps[-1]), step)
+
+
+def _even_interval(times: Times, before: int | None) -> int | None:
+    """Return the interval between all rows, the one before them included, or None if there is none."""
+    intervals = np.diff(times if before is None else np.insert(times, 0, before))
+    return int(intervals[0]) if len(intervals) and (intervals == intervals[0]).all() else None
 
 
 def _check_steps(steps: Times, times: Times, before: int, preprocessor: Preprocessor, max_rows: int) -> None:
@@ -103,6 +117,7 @@ def _check_steps(steps: Times, times: Times, before: int, preprocessor: Preproce
         index = int(gaps.argmax())
         raise InputTooLong(
             f"input.timestamps[{index}] is {format_rfc3339(int(times[index]))}, {gaps[index]} steps of {frequency} "
-            f"after the observation before: expected at most {max_rows} steps in one request",
+            f"after the observation before: expected at most {max_rows} steps in one request. To go on, feed rows of "
+            "nulls in between to a session, in several steps, or begin a new session with this row",
             param=f"input.timestamps[{index}]",
         )

@@ -26,11 +26,12 @@ SENTENCES_PER_TIMESTEP = 8
 class Sentence:
     """A source sentence: its ids and tokens with the end of sequence, and the white space `separator` after it.
 
-    `limit` is the largest number of target tokens.
+    `unknown` are its words outside the vocabulary. `limit` is the largest number of target tokens.
     """
 
     ids: tuple[int, ...]
     tokens: list[str]
+    unknown: list[str]
     limit: int
     separator: str
 
@@ -139,6 +140,8 @@ class TextTranslation(TranslationOperation):
             "score": round_digits(logprob / max(1, len(pieces))),
             "tokens": [self._codec.id_to_token(piece) for piece in pieces],
             "source_tokens": [token for sentence in self._sentences for token in sentence.tokens],
+            "finish_reason": "stop" if all(hypothesis.ended for hypothesis in hypotheses) else "length",
+            "unknown": [word for sentence in self._sentences for word in sentence.unknown],
         }
         if self._options.attention:
             translation["attention"] = _attention(hypotheses)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.operations import Predict, SeriesInput
-from service.domain.rfc3339 import BEGIN, END
+from service.domain.operations import Predict, PredictOptions, SeriesInput
+from service.domain.rfc3339 import BEGIN, END, format_rfc3339
 from tests.forecast_folders import START
 from tests.forecast_trainer import Row
 from tests.integration.tasks.forecasting.forecast_model import HALF_HOUR, Model, assert_same_forecast, refusal, rows_of
@@ -58,6 +58,53 @@ def test_rows_at_another_interval_are_placed_on_the_regular_steps(tmp_path: Path
     assert_same_forecast(outcome.output, at_once.output)
     stream = model.task.state_codec.from_bytes(at_once.state)
     assert (stream.count, stream.time) == (13, START + 12 * 30 * minute)
+
+
+def test_a_forecast_has_the_times_of_the_steps_ahead(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True)
+    first = model.run(Predict(SeriesInput(rows_of(110.0), timestamps=(START,)), PredictOptions(horizon=2)))
+    assert first.output["timestamps"] == [format_rfc3339(START + HALF_HOUR * step) for step in (1, 2)]
+    later = SeriesInput(rows_of(95.0), timestamps=(START + 3 * HALF_HOUR + 40_000_000,))
+    second = model.run(Predict(later), first.state)
+    expected = [format_rfc3339(START + HALF_HOUR * step) for step in (4, 5, 6, 7)]
+    assert second.output["timestamps"] == expected
+    assert model.run(Predict(None), second.state).output["timestamps"] == expected
+
+
+def test_a_forecast_goes_on_in_time_after_rows_that_had_none(tmp_path: Path) -> None:
+    model = Model(tmp_path)
+    assert "timestamps" not in model.run(Predict(SeriesInput(rows_of(110.0)))).output
+    timed = model.run(Predict(SeriesInput(rows_of(110.0), timestamps=(START,))))
+    untimed = model.run(Predict(SeriesInput(rows_of(95.0, 96.0)), PredictOptions(horizon=1)), timed.state)
+    assert untimed.output["timestamps"] == [format_rfc3339(START + 3 * HALF_HOUR)]
+
+
+def test_evenly_spaced_rows_tell_the_interval_of_a_model_without_a_frequency(tmp_path: Path) -> None:
+    model, minute = Model(tmp_path, frequency=None), 60_000_000
+
+    def times(*minutes: int, state: bytes | None = None) -> object:
+        series = SeriesInput(rows_of(*[100.0] * len(minutes)), timestamps=tuple(START + minute * at for at in minutes))
+        return model.run(Predict(series, PredictOptions(horizon=2)), state).output.get("timestamps")
+
+    assert times(0, 7, 14) == [format_rfc3339(START + minute * at) for at in (21, 28)]
+    assert times(0, 7, 15) is times(0) is None
+    state = model.run(Predict(SeriesInput(rows_of(100.0), timestamps=(START,)))).state
+    assert times(7, state=state) == [format_rfc3339(START + minute * at) for at in (14, 21)]
+
+
+def test_a_gap_that_is_too_long_says_how_to_go_on(tmp_path: Path) -> None:
+    model = Model(tmp_path, calendar=["hour_of_day"], missing_indicator=True)
+    state = model.run(Predict(SeriesInput(rows_of(110.0), timestamps=(START,)))).state
+    late = SeriesInput(rows_of(95.0), timestamps=(START + 120 * HALF_HOUR,))
+    message = refusal(model, late, state)
+    assert "120 steps of 30min after the observation before: expected at most 50 steps in one request" in message
+    assert (
+        "feed rows of nulls in between to a session, in several steps, or begin a new session with this row" in message
+    )
+    for steps in (50, 100):
+        filler = SeriesInput(((None,),), timestamps=(START + steps * HALF_HOUR,))
+        state = model.run(Predict(filler), state).state
+    assert model.run(Predict(late), state).timesteps == 1
 
 
 def test_rows_without_times_are_refused_by_a_model_that_reads_the_calendar(tmp_path: Path) -> None:

@@ -66,11 +66,28 @@ def test_attention_is_target_by_source_and_each_sentence_attends_to_itself(task:
     assert not weights[target_end:, :source_end].any()
 
 
-@pytest.mark.parametrize("text", ["日本語のテキスト", "Привет, мир!", "🙂", "\u200b", "x" * 30, "</s> <s> <unk>"])
+@pytest.mark.parametrize("text", ["日本語のテキスト", "Привет, мир!", "🙂", "x" * 30, "</s> <s> <unk>"])
 def test_a_source_in_another_script_is_translated(task: TranslationTask, text: str) -> None:
     translations = translate(task, text, alternatives=1)
     assert translations[0]["text"]
     assert not any(set(translation["tokens"][:-1]) & set(MARKS) for translation in translations)
+
+
+def test_a_translation_that_reaches_its_end_has_stopped_and_one_that_is_cut_off_has_not(task: TranslationTask) -> None:
+    for text in ("I am hungry.", SENTENCES):
+        for limit in (1, 3, 40):
+            for translation in translate(task, text, max_tokens=limit, alternatives=2):
+                ends = translation["tokens"].count("</s>")
+                whole = ends == translation["source_tokens"].count("</s>")
+                assert translation["finish_reason"] == ("stop" if whole else "length")
+    reasons = {translate(task, SENTENCES, max_tokens=limit)[0]["finish_reason"] for limit in (1, 60)}
+    assert "length" in reasons
+
+
+def test_a_translation_lists_the_source_words_that_the_vocabulary_lacks(task: TranslationTask) -> None:
+    for translation in translate(task, "I am 🙂 hungry. Where is ☃?", alternatives=1):
+        assert translation["unknown"] == ["🙂", "☃"]
+    assert translate(task, "I am hungry.")[0]["unknown"] == []
 
 
 def test_a_network_without_attention_translates(tmp_path: Path) -> None:
