@@ -67,6 +67,7 @@ class AddingEngine:
         self.known = list(versions) or [model_version()]
         self.alive = True
         self.runs = 0
+        self.has_start = True
         self.costs = Cost(1, 1, 1)
         self.before_answer: Callable[[], None] | None = None
         self.failure: UnrollError | None = None
@@ -75,6 +76,9 @@ class AddingEngine:
 
     def versions(self) -> list[ModelVersion]:
         return self.known
+
+    def has_initial_state(self, model: ModelVersion) -> bool:
+        return self.has_start
 
     def initial_state(self, model: ModelVersion) -> bytes:
         return (0).to_bytes(8, "little")

@@ -64,6 +64,9 @@ class Engine(Protocol):
     def versions(self) -> list[ModelVersion]:
         """Return all loaded versions. Those of one model are adjacent, the newest last."""
 
+    def has_initial_state(self, model: ModelVersion) -> bool:
+        """Return whether state 0 of a session is the same for all; else it depends on the session's input."""
+
     def initial_state(self, model: ModelVersion) -> bytes:
         """Return the encoded initial state of a session."""
 

@@ -111,9 +111,19 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """Read the input of a new session; the state of the outcome is its state 0."""
+    """Read the input of a new session; the state of the outcome is its state 0.
 
-    input: Input
+    Without an input, read that of an existing session again, from whose state it starts.
+    """
+
+    input: Input | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Return a session to its state 0, or to the state that it keeps of an earlier `step`."""
+
+    step: int | None = None
 
 
 Operation: TypeAlias = Predict | Score | Generate | OpenSession

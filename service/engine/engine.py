@@ -151,6 +151,9 @@ class BatchingEngine:
     def versions(self) -> list[ModelVersion]:
         return self._registry.versions()
 
+    def has_initial_state(self, model: ModelVersion) -> bool:
+        return self._registry.get(model).task.initial_state is not None
+
     def initial_state(self, model: ModelVersion) -> bytes:
         task = self._registry.get(model).task
         return task.state_codec.to_bytes(task.initial_state)

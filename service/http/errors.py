@@ -12,7 +12,7 @@ from service.domain.errors import UnrollError
 from service.domain.operations import Json
 
 #: Paths whose errors say whether the step took effect.
-STEP_PATH = re.compile(r"/v1/sessions/(?:[^/]+/)?(?:steps|generate)")
+STEP_PATH = re.compile(r"/v1/sessions/(?:[^/]+/)?(?:steps|generate|reset)")
 
 #: Paths whose errors are `{"error": message}`, as their protocols have them.
 PLAIN_ERROR_PATH = re.compile(r"/v2(?:/.*)?", re.DOTALL)

@@ -81,7 +81,7 @@ class Sessions:
             parent = await self.record(context, session_id)
             async with context.deadline.enforce():
                 await self.models.version_for_session(parent)
-            return self._child(_at_step(parent, step), ttl_seconds or parent.ttl_seconds)
+            return self._child(at_step(parent, step), ttl_seconds or parent.ttl_seconds)
 
         repeatable = None
         if key is not None:
@@ -151,7 +151,7 @@ def require_live(session_id: str, record: Record | None) -> Record:
     return record
 
 
-def _at_step(parent: Record, step: int | None) -> Record:
+def at_step(parent: Record, step: int | None) -> Record:
     """Return the parent as of `step`. Raises InvalidRequest if that state is not kept."""
     if step is None or step == parent.step:
         return parent

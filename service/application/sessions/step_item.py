@@ -11,7 +11,7 @@ from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import StepResponse
 from service.domain.errors import Applied, UnrollError
 from service.domain.models import ModelVersion
-from service.domain.operations import Generate, Predict
+from service.domain.operations import Generate, Predict, Reset
 from service.domain.sessions import Record, SessionKey
 
 
@@ -35,6 +35,21 @@ class Step:
         return RequestIdentity(self.step, key, digest("step", self.operation, self.step))
 
 
+@dataclass(frozen=True, slots=True)
+class ResetStep:
+    """Request to reset a session, by a step that feeds nothing. `key` is the Idempotency-Key."""
+
+    session_id: str
+    operation: Reset
+    key: str | None = None
+
+    def identity(self) -> RequestIdentity:
+        """Return the identity by which a repetition of this request is recognised; without a key there is none."""
+        if self.key is None:
+            return RequestIdentity(None, b"", b"")
+        return RequestIdentity(None, digest("key", self.key), digest("reset", self.operation))
+
+
 @dataclass(slots=True, eq=False)
 class StepItem:
     """A step in the pipeline. Stages fill it in; `result` is set once, by whichever stage ends it.
@@ -53,7 +68,7 @@ class StepItem:
     """
 
     session: SessionKey
-    operation: Predict | Generate
+    operation: Predict | Generate | Reset
     identity: RequestIdentity
     time_limit: Deadline
     cost: RequestCost

@@ -16,11 +16,11 @@ from typing import TypeVar
 from service.application.deadlines import DeadlineSweeper
 from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, Engine, ReadResult, SessionObserver, StateStore
-from service.application.sessions import serializers
-from service.application.sessions.idempotency import find_replay, is_new_step, next_record
+from service.application.sessions.idempotency import find_replay, is_new_step
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.serializers import StepResponse
-from service.application.sessions.sessions import require_live
+from service.application.sessions.sessions import at_step, require_live
+from service.application.sessions.step_encoding import encode_step
 from service.application.sessions.step_item import StepItem
 from service.application.sessions.turns import SessionTurns
 from service.application.time_slices import TimeSlices
@@ -34,7 +34,7 @@ from service.domain.errors import (
     WriteConflict,
 )
 from service.domain.models import ModelVersion
-from service.domain.operations import Outcome
+from service.domain.operations import Generate, OpenSession, Outcome, Predict, Reset
 from service.domain.sessions import Record
 
 log = logging.getLogger(__name__)
@@ -104,8 +104,10 @@ class StepPipeline:
         return item.in_turn
 
     def _start(self, item: StepItem) -> None:
-        # A stream whose record turned out to be outdated could not take its tokens back.
-        record = None if item.receiver is not None else self._store.cached(*item.session)
+        # A stream whose record turned out to be outdated could not take its tokens back, and a reset to a step that an
+        # outdated record does not keep would be refused.
+        must_read = item.receiver is not None or isinstance(item.operation, Reset)
+        record = None if must_read else self._store.cached(*item.session)
         model = None if record is None else self._models.loaded(record)
         # Replays and conflicts are decided on the stored record.
         if record is None or model is None or not is_new_step(record, item.identity):
@@ -187,10 +189,27 @@ class StepPipeline:
     # run
 
     def _run(self, item: StepItem, record: Record, model: ModelVersion) -> None:
+        if isinstance(item.operation, Reset):
+            self._reset(item, item.operation, record, model)
+        else:
+            self._submit(item, item.operation, record, model)
+
+    def _submit(
+        self, item: StepItem, operation: Predict | Generate | OpenSession, record: Record, model: ModelVersion
+    ) -> None:
         if item.model is None:  # else the step lost a race and runs again
-            item.cost.add(self._engine.cost(model, item.operation, in_session=True))
+            item.cost.add(self._engine.cost(model, operation, in_session=True))
         item.record, item.model = record, model
-        self._engine.submit(model, item.operation, record.state, item, self._ran)
+        self._engine.submit(model, operation, record.state, item, self._ran)
+
+    def _reset(self, item: StepItem, reset: Reset, record: Record, model: ModelVersion) -> None:
+        """Run a reset. Only a state 0 that depends on the session's input has to be computed."""
+        if reset.step is None and not self._engine.has_initial_state(model):
+            self._submit(item, OpenSession(None), record, model)
+            return
+        state = self._engine.initial_state(model) if reset.step is None else at_step(record, reset.step).state
+        item.record, item.model = record, model
+        asyncio.get_running_loop().call_soon(self._ran, [(item, Outcome({}, state, timesteps=0))])
 
     # encode
 
@@ -211,19 +230,7 @@ class StepPipeline:
         if isinstance(outcome, Exception):
             raise outcome
         item.time_limit.check()
-        record = item.record
-        assert record is not None and item.model is not None  # noqa: S101, PT018 - `_run` has set them
-        expires_at = self._clock.now() + 1000 * record.ttl_seconds
-        progress = {"step": record.step + 1, "timesteps": record.timesteps + outcome.timesteps}
-        try:
-            item.answer = serializers.step_result(
-                item.session[1], record, outcome.output, **progress, expires_at=expires_at
-            )
-        except ValueError:
-            raise InternalError("the network answered with a number that is not finite", applied="no") from None
-        item.next_record = next_record(
-            record, item.model.dtype, outcome, item.identity, answer=item.answer, expires_at=expires_at
-        )
+        encode_step(item, outcome, self._clock.now())
 
     # commit
 

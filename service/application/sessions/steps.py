@@ -13,7 +13,7 @@ from service.application.sessions import serializers
 from service.application.sessions.idempotency import require_expected_step
 from service.application.sessions.serializers import StepResponse
 from service.application.sessions.sessions import Sessions
-from service.application.sessions.step_item import Step, StepItem
+from service.application.sessions.step_item import ResetStep, Step, StepItem
 from service.application.sessions.step_pipeline import StepPipeline
 from service.application.sessions.step_stream import StepStream
 from service.application.time_slices import TimeSlices
@@ -60,15 +60,17 @@ class Steps:
 
         return TokenStream(context.deadline.clock.monotonic(), generate)
 
-    async def apply(self, context: RequestContext, step: Step, receiver: TokenReceiver | None = None) -> StepResponse:
-        """Apply a step, or replay its answer. `applied` of an error states whether the step took effect."""
+    async def apply(
+        self, context: RequestContext, step: Step | ResetStep, receiver: TokenReceiver | None = None
+    ) -> StepResponse:
+        """Apply a step or a reset, or replay its answer. `applied` of an error states whether the step took effect."""
         result = (await self.apply_all(context, [step], receiver))[0]
         if isinstance(result, UnrollError):
             raise result
         return result
 
     async def apply_all(
-        self, context: RequestContext, steps: Sequence[Step], receiver: TokenReceiver | None = None
+        self, context: RequestContext, steps: Sequence[Step | ResetStep], receiver: TokenReceiver | None = None
     ) -> list[StepResponse | UnrollError]:
         """Apply steps of many sessions concurrently; steps of one session run in their order."""
         countdown, slices = _Countdown(len(steps)), TimeSlices()
@@ -100,7 +102,9 @@ class Steps:
         await self.pipeline.drain()
 
 
-def _item(context: RequestContext, step: Step, countdown: "_Countdown", receiver: TokenReceiver | None) -> StepItem:
+def _item(
+    context: RequestContext, step: Step | ResetStep, countdown: "_Countdown", receiver: TokenReceiver | None
+) -> StepItem:
     session, identity = (context.tenant, step.session_id), step.identity()
     return StepItem(session, step.operation, identity, context.deadline, context.cost, countdown.count, receiver)
 

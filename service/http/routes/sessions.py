@@ -134,6 +134,23 @@ async def generate(
     return _step_response(await run(context, generation))
 
 
+@router.post("/{session_id}/reset", response_model=responses.Session, summary="Reset a session")
+async def reset(
+    session_id: str,
+    services: ServicesDependency,
+    context: ContextDependency,
+    body: requests.ResetBody | None = None,
+    key: Key = None,
+) -> Response:
+    """Back to state 0, or to a kept step, under the same id: a step of no timesteps, which an Idempotency-Key repeats.
+
+    A translation's session keeps its source.
+    """
+    return _step_response(
+        await services.steps.apply(context, (body or requests.ResetBody()).to_domain(session_id, key))
+    )
+
+
 @router.post("/{session_id}/fork", status_code=201, response_model=responses.Session, summary="Copy a session")
 async def fork(
     session_id: str,

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field, model_validator
 from service.application.sessions.creation import DEFAULT_TTL_SECONDS
 from service.application.sessions.sessions import NewSession
 from service.application.sessions.state_transfer import StateImport
-from service.application.sessions.step_item import Step
-from service.domain.operations import Generate, Predict, Score
+from service.application.sessions.step_item import ResetStep, Step
+from service.domain.operations import Generate, Predict, Reset, Score
 from service.domain.sessions import Durability
 from service.http.schemas.inputs import Input, LookInput
 from service.http.schemas.options import GenerationOptions, Options, StepOptions
@@ -206,6 +206,16 @@ class SessionGenerateBody(Schema):
 
     def to_domain(self) -> Generate:
         return Generate(None if self.input is None else self.input.to_domain(), self.options.to_domain())
+
+
+class ResetBody(Schema):
+    """Back to where the session began, or to an earlier step that it keeps."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+    step: Annotated[int, Field(ge=0, le=2**62, description="A step whose state the session keeps")] | None = None
+
+    def to_domain(self, session_id: str, key: str | None) -> ResetStep:
+        return ResetStep(session_id, Reset(self.step), key)
 
 
 class ForkBody(Schema):

@@ -1,7 +1,7 @@
 """Cost of operations on a translation model."""
 
 from service.domain.cost import NUMBER_BYTES, TOKEN_BYTES, Cost
-from service.domain.operations import Operation, Predict, PredictOptions, TextInput
+from service.domain.operations import OpenSession, Operation, Predict, PredictOptions, TextInput
 from service.tasks.inputs import text_size
 from service.tasks.limits import TextLimits
 
@@ -24,6 +24,8 @@ def translation_cost(operation: Operation, limits: TextLimits, state_bytes: int,
             return _step_cost(tokens, _max_tokens(operation.options, limits), operation.options, state_bytes)
         text = text_input.text if text_input is not None else None
         return _text_cost(text or "", tokens, _max_tokens(operation.options, limits), operation.options, state_bytes)
+    if isinstance(operation, OpenSession) and operation.input is None:
+        tokens = min(limits.sentence_tokens, limits.input_tokens)  # the session's own source
     target = 0 if text_input is None else min(len(text_input.target or ""), limits.generated_tokens)
     timesteps = tokens + target
     return Cost(timesteps, 3 * target, state_bytes + (TOKEN_BYTES + NUMBER_BYTES) * timesteps)

@@ -40,9 +40,12 @@ class ScoreTranslation:
 
 @dataclass(frozen=True, slots=True)
 class OpenTranslation:
-    """Encoding of the source sentence of a new session; the state of the outcome is its state 0."""
+    """Encoding of the source sentence of a session; the state of the outcome is its state 0.
 
-    text: str
+    The text is that of a new session; None stands for the source of the session whose state it starts from.
+    """
+
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ def read_request(operation: Operation, *, in_session: bool) -> Request:
                 raise InvalidRequest("input.target is missing: expected the translation to score", param="input.target")
             return ScoreTranslation(_read_text(text_input, with_target=True), text_input.target)
         case OpenSession():
-            return OpenTranslation(_read_text(operation.input))
+            again = in_session and operation.input is None
+            return OpenTranslation(None if again else _read_text(operation.input))
     raise InvalidRequest("the model translates and generates no free text: expected predict, score or a step")
 
 

@@ -81,7 +81,7 @@ class TranslationTask:
                 target = self._encode_target(request.target, "input.target")
                 return ScoreOperation(source, target, self._target, self._constraints)
             case OpenTranslation():
-                return OpenOperation(self._encode_source(request.text), self._constraints.begin)
+                return OpenOperation(self._source_of(request, state), self._constraints.begin)
             case AcceptTranslation():
                 return self._start_prefix(request, state)
 
@@ -106,6 +106,7 @@ class TranslationTask:
             yield Sentence(
                 (*encoded.ids, self._end_of_source),
                 [*encoded.tokens, self._source.id_to_token(self._end_of_source)],
+                encoded.unknown,
                 self._max_target_tokens(options.max_tokens, len(encoded.ids)),
                 separator,
             )
@@ -149,6 +150,12 @@ class TranslationTask:
             options=operation.options,
             limit=limit,
         )
+
+    def _source_of(self, request: OpenTranslation, state: TranslationState | None) -> tuple[int, ...]:
+        """Return the source ids of a session: those of the request's text, else those of the session's state."""
+        if request.text is not None or state is None:
+            return self._encode_source(request.text or "")
+        return state.source
 
     def _encode_source(self, text: str) -> tuple[int, ...]:
         if not text.strip():

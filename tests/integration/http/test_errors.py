@@ -20,6 +20,7 @@ OF_A_SESSION: list[tuple[str, str, Any]] = [
     ("POST", "/predict", {}),
     ("POST", "/generate", {}),
     ("POST", "/fork", {}),
+    ("POST", "/reset", {}),
     ("GET", "/state", None),
 ]
 

@@ -143,6 +143,7 @@ def test_an_ended_session_is_gone_for_every_route(http: httpx.Client) -> None:
         ("POST", "/predict", {}),
         ("POST", "/generate", {}),
         ("POST", "/fork", {}),
+        ("POST", "/reset", {}),
         ("GET", "/state", None),
     ):
         refusal(send(http, method, path + suffix, body), 410, "session_ended")
@@ -159,6 +160,7 @@ def test_a_session_expires_after_its_ttl(http: httpx.Client) -> None:
         ("POST", "/predict", {}),
         ("POST", "/generate", {}),
         ("POST", "/fork", {}),
+        ("POST", "/reset", {}),
     ):
         refusal(send(http, method, path + suffix, body), 410, "session_expired", session)
     error = refusal(step(http, session, "the"), 410, "session_expired", session)

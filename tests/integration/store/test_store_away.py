@@ -38,6 +38,7 @@ NEEDING_IT: list[tuple[str, str, Any]] = [
     ("POST", "/v1/sessions/{s}/predict", {}),
     ("POST", "/v1/sessions/{s}/generate", {}),
     ("POST", "/v1/sessions/{s}/fork", {}),
+    ("POST", "/v1/sessions/{s}/reset", {}),
     ("GET", "/v1/sessions/{s}/state", None),
 ]
 
@@ -70,7 +71,7 @@ def assert_told(response: httpx.Response, path: str) -> None:
     error = refusal(response, 503, "store_unavailable")
     assert int(response.headers["retry-after"]) >= 1
     assert response.elapsed.total_seconds() < SECONDS
-    if path.endswith(("/steps", "/generate")):
+    if path.endswith(("/steps", "/generate", "/reset")):
         assert error["applied"] in {"no", "unknown"}
 
 
@@ -105,7 +106,7 @@ def test_without_its_store_the_service_predicts_and_refuses_sessions(
             # What came in while the store was frozen may take effect afterwards, where `applied` says "unknown".
             if how == "frozen" and method in {"DELETE", "PATCH"}:
                 continue
-            if how == "frozen" and path.endswith(("/steps", "/generate")):
+            if how == "frozen" and path.endswith(("/steps", "/generate", "/reset")):
                 continue
             assert_told(send(http, method, path.replace("{s}", session), body), path)
         assert_goes_on(http)
@@ -171,7 +172,7 @@ def test_a_frozen_store_does_not_hold_a_request_past_its_deadline(
             assert response.status_code == 503, response.text
             assert response.json()["error"]["code"] in {"deadline_exceeded", "store_unavailable"}
             assert response.elapsed.total_seconds() < 1.0, (method, path, response.elapsed)
-            if path.endswith(("/steps", "/generate")):
+            if path.endswith(("/steps", "/generate", "/reset")):
                 assert response.json()["error"]["applied"] in {"no", "unknown"}
 
 

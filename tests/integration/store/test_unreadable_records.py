@@ -38,6 +38,7 @@ CALLS: list[tuple[str, str, Any, str | None]] = [
     ("POST", "/generate", {}, "no"),
     ("POST", "/predict", {}, None),
     ("POST", "/fork", {}, None),
+    ("POST", "/reset", {}, "no"),
 ]
 #: Those that need the session's model.
 RUNNING = [(rest, body) for method, rest, body, _ in CALLS if method == "POST"]
