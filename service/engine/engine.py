@@ -7,18 +7,18 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
 from service.domain.cost import Cost
-from service.domain.errors import DeadlineExceeded, InternalError, InvalidRequest, ModelNotReady, UnrollError
+from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
 from service.domain.fair_thread import THREAD
 from service.domain.models import ModelVersion
-from service.domain.operations import GeneratedToken, Operation, Outcome
+from service.domain.operations import Operation, Outcome
 from service.engine.batcher import Batcher
-from service.engine.loaded_models import LoadedModel, ModelRegistry
+from service.engine.loaded_models import ModelRegistry
+from service.engine.queued_operation import Deliver, Job, QueuedOperation, Result, TokenReceiver, token_source
 from service.engine.runner import outcome_of, run_timestep
-from service.tasks.base import RunningOperation, TokenSource
+from service.tasks.base import TokenSource
 
 log = logging.getLogger(__name__)
 
@@ -44,66 +44,6 @@ class EngineObserver(Protocol):
     def waited(self, model: str, version: str, seconds: float) -> None: ...
     def ran(self, model: ModelVersion, outcomes: Sequence[Outcome]) -> None: ...
     def first_token(self, model: str, version: str, seconds: float) -> None: ...
-
-
-class TokenReceiver(Protocol):
-    """Receives the tokens of a generation while it runs; `started` is the time at which they were requested."""
-
-    @property
-    def started(self) -> float: ...
-    @property
-    def has_tokens(self) -> bool: ...
-    def put(self, tokens: Sequence[GeneratedToken]) -> None: ...
-
-
-class Job(Protocol):
-    """Whoever waits for an operation."""
-
-    @property
-    def client(self) -> str: ...
-    @property
-    def deadline(self) -> float | None: ...
-    @property
-    def receiver(self) -> TokenReceiver | None: ...
-    def abandoned(self) -> bool: ...
-
-
-#: The outcome of an operation, or its failure.
-Result: TypeAlias = "Outcome | Exception"
-#: Receives the jobs whose operations ended with one forward pass, and their results.
-Deliver: TypeAlias = "Callable[[Sequence[tuple[Any, Result]]], None]"
-
-
-@dataclass(slots=True, eq=False)
-class QueuedOperation:
-    """A running operation, the job that waits for it, and what delivers its result."""
-
-    loaded: LoadedModel
-    operation: RunningOperation
-    job: Job
-    deliver: Deliver
-    submitted: float
-    receiver: TokenReceiver | None
-    started: bool = field(default=False)
-
-    @property
-    def group(self) -> str:
-        return self.loaded.version.fingerprint
-
-    @property
-    def client(self) -> str:
-        return self.job.client
-
-    @property
-    def next_cost(self) -> int:
-        return self.operation.next_cost
-
-    @property
-    def deadline(self) -> float | None:
-        return self.job.deadline
-
-    def abandoned(self) -> bool:
-        return self.job.abandoned()
 
 
 class BatchingEngine:
@@ -173,10 +113,8 @@ class BatchingEngine:
         loaded = self._registry.get(model)
         initial = loaded.task.initial_state if state is None else loaded.task.state_codec.from_bytes(state)
         running = loaded.task.start(operation, initial)
-        receiver = job.receiver
-        if receiver is not None and not isinstance(running, TokenSource):
-            raise InvalidRequest(f"the answers of model {model.name} cannot be streamed", param="options.stream")
-        self._batcher.submit(QueuedOperation(loaded, running, job, deliver, self._monotonic(), receiver))
+        stream = None if job.receiver is None else (token_source(model, running), job.receiver)
+        self._batcher.submit(QueuedOperation(loaded, running, job, deliver, self._monotonic(), stream))
         self._due.set()
 
     async def _run_forever(self) -> None:
@@ -226,8 +164,8 @@ class BatchingEngine:
         ended: list[QueuedOperation] = []
         finished = []
         for entry, failure in zip(members, failures, strict=True):
-            if entry.receiver is not None and failure is None:
-                failure = self._hand_out(entry, entry.receiver)  # noqa: PLW2901 - whatever it was
+            if entry.stream is not None and failure is None:
+                failure = self._hand_out(version, *entry.stream)  # noqa: PLW2901 - whatever it was
             if failure is None and not entry.operation.finished:
                 unfinished.append(entry)
                 continue
@@ -243,15 +181,13 @@ class BatchingEngine:
         self._running = unfinished
         self._finish(version, finished)
 
-    def _hand_out(self, entry: QueuedOperation, receiver: TokenReceiver) -> Exception | None:
+    def _hand_out(self, version: ModelVersion, source: TokenSource, receiver: TokenReceiver) -> Exception | None:
         """Hand the new tokens of a streamed operation to their receiver; return the failure, or None."""
-        assert isinstance(entry.operation, TokenSource)  # noqa: S101 - `submit` has refused others
         try:
-            tokens = entry.operation.new_tokens()
+            tokens = source.new_tokens()
         except Exception as error:  # noqa: BLE001 - one operation's failure must not end the engine
             return error
         if tokens and not receiver.has_tokens:
-            version = entry.loaded.version
             self._observer.first_token(version.name, version.version, self._monotonic() - receiver.started)
         receiver.put(tokens)
         return None

@@ -84,7 +84,9 @@ class Driver:
 
     async def _send(self, method: str, path: str, body: object, key: str | None) -> Reply:
         fresh, seconds = self.luck.random() < 0.3, self.luck.uniform(2.5, 5.0)
-        return await self.http.send(method, path, body, key=key, seconds=seconds, fresh=fresh)
+        reply = await self.http.send(method, path, body, key=key, seconds=seconds, fresh=fresh)
+        self.shared.operations["answers streamed"] += reply.streamed
+        return reply
 
     async def _pause(self, reply: Reply) -> None:
         """As long as the service asks for; after silence, a moment."""

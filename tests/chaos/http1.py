@@ -12,12 +12,16 @@ _STATUS_OF = {error.code: status for error, status in STATUS.items()}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: status 0 is nothing at all; `retry_after` is in seconds."""
+    """What came back: status 0 is nothing at all; `retry_after` is in seconds.
+
+    One that was `streamed` has the body and the status of the same reply without a stream.
+    """
 
     status: int
     body: bytes = b""
     replayed: bool = False
     retry_after: float = 1.0
+    streamed: bool = False
 
     @property
     def json(self) -> dict[str, Any]:
@@ -132,6 +136,32 @@ async def read_reply(reader: asyncio.StreamReader) -> tuple[Reply, bool]:
     status = int(head[0].split(" ")[1])
     pairs = (line.partition(":") for line in head[1:] if line)
     headers = {name.lower(): value.strip() for name, _, value in pairs}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
     replayed, pause = headers.get("unroll-replayed") == "true", float(headers.get("retry-after", "1"))
-    return Reply(status, body, replayed, pause), headers.get("connection") != "close"
+    goes_on = headers.get("connection") != "close"
+    if headers.get("content-type", "").startswith("text/event-stream"):
+        return _read_events(await _read_chunks(reader), replayed), goes_on
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Reply(status, body, replayed, pause), goes_on
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    """Read a chunked body to its end."""
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return body
+
+
+def _read_events(body: bytes, replayed: bool) -> Reply:
+    """Return the reply that the last event of a stream holds. Raises AssertionError if its tokens are others."""
+    events = [event.partition(b"\ndata: ") for event in body.split(b"\n\n") if event.startswith(b"event: ")]
+    *tokens, (name, _, last) = events
+    if name == b"event: error":
+        return Reply(_STATUS_OF[json.loads(last)["error"]["code"]], last, streamed=True)
+    assert name == b"event: done", body
+    output, streamed = json.loads(last)["output"], [json.loads(data) for _, _, data in tokens]
+    assert "".join(token["text"] for token in streamed) == output["text"], body
+    assert [token["token"] for token in streamed] == output["tokens"], body
+    return Reply(200, last, replayed, streamed=True)

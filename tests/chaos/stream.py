@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.contents import body_of, route_of
+from tests.chaos.contents import Generation, body_of, route_of
 from tests.chaos.http1 import Reply
 from tests.chaos.journal import Event, Kind, Part, Request, Session
 
@@ -43,7 +43,12 @@ class Stream:
     def body(self, request: Request) -> dict[str, Any]:
         """The body alone."""
         body = {} if request.content is None else body_of(request.content, self.session.model)
-        return body if request.step is None else body | {"step": request.step}
+        if request.step is None:
+            return body
+        # A stream without `step` is not computed again after a step of another worker, but answered 409.
+        streams = isinstance(request.content, Generation) and request.step % 2 == 0
+        options = {"options": body["options"] | {"stream": True}} if streams else {}
+        return body | options | {"step": request.step}
 
     def item(self, request: Request) -> dict[str, Any]:
         """The request as one of many."""
