@@ -4,8 +4,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-#: Requests of one client that start in one turn, which takes a few milliseconds, while there are other clients.
-REQUESTS_PER_TURN = 2
+#: Requests of one client that start in one turn, which takes a few milliseconds, while there are other clients: enough
+#: to fill a batch within a few turns.
+REQUESTS_PER_TURN = 8
+#: If more than FLOOD requests of a client wait, fewer start: they wait for longer than a batch takes in any case.
+FLOOD = 64
+FLOOD_PER_TURN = 2
 #: A body of this many bytes takes as long to read as a small request takes as a whole.
 BYTES_PER_REQUEST = 2048
 #: How long clients count as several after two of them sent requests.
@@ -66,7 +70,8 @@ class TurnQuota:
 
     def _wake(self, client: str, waiting: "deque[tuple[asyncio.Future[None], int]]") -> None:
         """Start the next requests of a client. Those that were cancelled do not count."""
-        while waiting and self._started.get(client, 0) < REQUESTS_PER_TURN:
+        quota = REQUESTS_PER_TURN if len(waiting) <= FLOOD else FLOOD_PER_TURN
+        while waiting and self._started.get(client, 0) < quota:
             turn, count = waiting.popleft()
             if not turn.done():
                 turn.set_result(None)

@@ -28,7 +28,7 @@ MAX_GATHER_TURNS = 12
 #: Time after which a batch is gathered for no more than MIN_GATHER_TURNS. Turns usually take less than a millisecond;
 #: those that parse large requests take more, and what is queued already does not wait for them. A few turns pass in any
 #: case: steps that have ended need them to be written and answered.
-GATHER_SECONDS = 0.004
+GATHER_SECONDS = 0.012
 MIN_GATHER_TURNS = 4
 #: Outcomes that cost more, some milliseconds, are made in a thread.
 MAX_OUTCOME_COST = 8

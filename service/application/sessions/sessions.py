@@ -14,7 +14,7 @@ from service.application.sessions.turns import SessionTurns
 from service.domain.errors import InvalidRequest, SessionExpired, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Input, Json, OpenSession
-from service.domain.sessions import Durability, Record
+from service.domain.sessions import Durability, Record, SessionPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,11 @@ class Sessions:
         )
 
     async def list(self, context: RequestContext, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
-        """Return one page of the tenant's sessions, newest first."""
-        async with context.deadline.enforce():
-            page = await self.store.list(context.tenant, model, limit, cursor)
-        tasks = serializers.tasks_by_model(self.engine.versions())
-        data: list[Json] = [
-            serializers.session_json(session_id, summary, tasks) for session_id, summary in page.sessions
-        ]
-        return {"object": "list", "data": data, "next_cursor": page.cursor}
+        """Return one page of the tenant's sessions, newest first. A worker makes one of a tenant at a time."""
+        async with self.turns.hold((context.tenant, "listings"), context.deadline):
+            async with context.deadline.enforce():
+                page = await self.store.list(context.tenant, model, limit, cursor)
+            return self._page(page)
 
     async def renew(self, context: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
         """Set a new time to live, counted from now. Raises InvalidRequest beyond the tenant's limit."""
@@ -136,6 +133,13 @@ class Sessions:
         if not existed:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store")
         self.observer.session_ended("deleted")
+
+    def _page(self, page: SessionPage) -> dict[str, Json]:
+        tasks = serializers.tasks_by_model(self.engine.versions())
+        data: list[Json] = [
+            serializers.session_json(session_id, summary, tasks) for session_id, summary in page.sessions
+        ]
+        return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     def _view(self, session_id: str, record: Record) -> dict[str, Json]:
         return serializers.session_json(session_id, record, serializers.tasks_by_model(self.engine.versions()))

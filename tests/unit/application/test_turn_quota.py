@@ -4,7 +4,14 @@ import asyncio
 
 import pytest
 
-from service.application.turn_quota import BYTES_PER_REQUEST, REQUESTS_PER_TURN, SHARED_SECONDS, TurnQuota
+from service.application.turn_quota import (
+    BYTES_PER_REQUEST,
+    FLOOD,
+    FLOOD_PER_TURN,
+    REQUESTS_PER_TURN,
+    SHARED_SECONDS,
+    TurnQuota,
+)
 from tests.fakes import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +55,8 @@ async def test_a_request_of_another_client_starts_before_most_of_a_flood() -> No
 async def test_a_flood_starts_a_few_requests_in_each_turn() -> None:
     quota = TurnQuota(ManualClock().monotonic)
     await quota.start("b")
-    assert await turns_of(quota, "a" * 200) >= 200 / REQUESTS_PER_TURN
+    assert await turns_of(quota, "a" * FLOOD) >= FLOOD / REQUESTS_PER_TURN
+    assert await turns_of(quota, "a" * 3 * FLOOD) >= 2 * FLOOD / FLOOD_PER_TURN
 
 
 async def test_a_client_is_alone_again_some_time_after_the_others_have_gone() -> None:
