@@ -21,6 +21,7 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {
     "generations": ([], ["--quick"]),
     "beams_and_paths": ([], ["--repeats", "5"]),
     "overload": ([], ["--quick"]),
+    "websocket_steps": ([], ["--quick"]),
     "many_sessions": (_MANY, [*_MANY, "--sessions", "50000"]),
 }
 

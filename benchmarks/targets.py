@@ -94,6 +94,13 @@ TARGETS = [
     Target("steps/s in int8 against float32", 1.3, 1.5, _ratio("rate", 64, "ours-2", own="ours-2-int8")),
     Target("steps/s at 64 connections, against FastAPI + nn.LSTM + Redis", 35, 50, _ratio("rate", 64, "fastapi")),
     Target("steps/s of one worker, against Triton's", 1.6, 2.0, _ratio("rate", 64, "triton", own="ours-1")),
+    Target("64 WebSockets: steps/s against requests", 1.3, 1.5, _part("websocket_steps", "websockets_of_requests")),
+    Target(
+        "64 sessions over one WebSocket: steps/s against requests",
+        1.3,
+        1.5,
+        _part("websocket_steps", "one_websocket_of_requests"),
+    ),
     Target("64 sessions a request: steps/s against the bare forward loop", 0.55, 0.75, _part("bulk_steps", "of_loop")),
     Target("64 generations at once: tokens/s against the bare forward loop", 0.8, 0.9, _part("generations", "of_loop")),
     Target(
