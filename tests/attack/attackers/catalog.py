@@ -11,6 +11,7 @@ from tests.attack.attackers.malformed import malformed
 from tests.attack.attackers.outages import KilledStore, RemovedSocket, StoppedWorkers
 from tests.attack.attackers.sockets import sockets
 from tests.attack.attackers.tenants import Creating, Forking, Importing, Keeping
+from tests.attack.attackers.websockets import websockets
 
 
 def _all() -> list[Attacker]:
@@ -20,6 +21,7 @@ def _all() -> list[Attacker]:
         OneSession(),
         WrongKeys(),
         *sockets(),
+        *websockets(),
         Creating(),
         Forking(),
         Importing(),
@@ -44,6 +46,7 @@ QUICK = [
     "half-heads",
     "unfinished-bodies",
     "unread-large",
+    "websocket-no-sessions",
     "bodies",
     "heads",
     "session-files",

@@ -147,7 +147,7 @@ async def unread_large_answer(streams: Streams, target: Target, tally: Tally) ->
 
 
 async def _leave_unread(streams: Streams, target: Target, tally: Tally, inputs: int) -> None:
-    _shrink(streams)
+    stop_reading(streams)
     series = {"values": [9000], "timestamps": {"start": "2015-01-05T00:00:00Z", "step_seconds": 1800}}
     quantiles = [round(number / 100, 2) for number in range(1, 100)]
     body = {"inputs": [series] * inputs, "options": {"quantiles": quantiles}}
@@ -157,7 +157,7 @@ async def _leave_unread(streams: Streams, target: Target, tally: Tally, inputs: 
 
 async def pipelined(streams: Streams, target: Target, tally: Tally) -> None:
     """Requests one behind the other without reading one answer."""
-    _shrink(streams)
+    stop_reading(streams)
     request = pack("GET", "/openapi.json", None, target.key) * 16
     while tally.running():
         streams[1].write(request)
@@ -171,7 +171,7 @@ async def once(streams: Streams, target: Target, tally: Tally) -> None:
     await _await_answer(streams, tally, 10.0)
 
 
-def _shrink(streams: Streams) -> None:
+def stop_reading(streams: Streams) -> None:
     """Stop reading, with the smallest buffer that the kernel allows."""
     streams[1].get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     streams[1].transport.pause_reading()  # type: ignore[attr-defined]
