@@ -60,6 +60,10 @@ class FrameAdmission:
         """Give the permit of the handshake back: an open WebSocket needs none, its frames do."""
         self._handshake.release()
 
+    async def start(self, size: int) -> None:
+        """Wait until a frame of `size` bytes may be read: mostly not at all. Clients start their frames in turn."""
+        await self._quota.start(self.client, size)
+
     async def admit(self, size: int) -> AdmittedFrame:
         """Admit a frame of `size` bytes. Raises ShuttingDown, Overloaded and RateLimited, and holds nothing then."""
         permit, cost = self._admission.acquire(self.client, self._client_seconds), self._budget.request(self.client)
@@ -68,7 +72,6 @@ class FrameAdmission:
                 await self._rates.admit()
                 cost.charge = self._rates.charge
             cost.add_memory(size)
-            await self._quota.start(self.client, size)
         except BaseException:
             cost.release()
             permit.release(answered=False)

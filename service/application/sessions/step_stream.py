@@ -1,9 +1,7 @@
 """Streams of steps: a client sends the steps of a session without waiting for their answers."""
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from typing import TypeAlias
 
 from service.application.request_context import RequestContext
@@ -39,7 +37,7 @@ class StepStream:
     def __init__(self, pipeline: StepPipeline) -> None:
         self.failure: UnrollError | None = None
         self._pipeline = pipeline
-        self._steps: deque[_StreamedStep] = deque()
+        self._steps: list[_StreamedStep] = []  # a list, as most streams have one step at a time
         self._ending = False
 
     def __len__(self) -> int:
@@ -67,7 +65,7 @@ class StepStream:
     def abandon(self, message: str, *, counted: bool) -> None:
         """End all steps that are not answered: nobody waits for them, or this worker stops."""
         self._ending = True
-        for streamed in list(self._steps):
+        for streamed in self._steps[:]:
             if streamed.item is not None:
                 error = ShuttingDown(message, applied=streamed.item.applied)
                 self._pipeline.abandon(streamed.item, error, counted=counted)
@@ -84,7 +82,7 @@ class StepStream:
         """End the steps behind one that failed, before the turn of the next one comes."""
         self.failure = self.failure or error
         self._ending = True
-        for streamed in list(islice(self._steps, self._steps.index(failed) + 1, None)):
+        for streamed in self._steps[self._steps.index(failed) + 1 :]:
             if streamed.item is not None:
                 self._pipeline.abandon(streamed.item, not_run(error), counted=True)
         self._ending = False
@@ -93,7 +91,7 @@ class StepStream:
         """Answer the steps at the head of the queue that have a result."""
         steps = self._steps
         while steps and (result := steps[0].result) is not None:
-            steps.popleft().on_answer(result)
+            steps.pop(0).on_answer(result)
 
 
 def not_run(failure: UnrollError) -> UnrollError:

@@ -1,6 +1,6 @@
 """Frames of a WebSocket: JSON that is read as strictly as the body of a request, and the answers to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ class Frame:
     size: int
     id: bytes = b""
     session_id: str = ""
-    content: Step | UnrollError | None = None
+    content: Step | UnrollError = field(default_factory=lambda: InternalError("the frame was not read"))
     step: int | None = None
     key: str | None = None
 

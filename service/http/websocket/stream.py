@@ -111,6 +111,7 @@ class SocketStream:
             if payload is None:
                 return
             self._unanswered += 1
+            await self._admission.start(len(payload))
             await self._take(await self._reader.read(payload))
             while self._unanswered >= self._window:
                 await self._next_answer()
@@ -118,21 +119,20 @@ class SocketStream:
 
     async def _take(self, frame: Frame) -> None:
         """Apply the step of a frame, or answer that it is not applied."""
-        content = frame.content
-        if not isinstance(content, Step):
-            self._refuse(frame, content or InternalError("the frame was not read"))
-            return
         stream = self._stream_of(frame)
-        failure = self.failure or stream.failure
-        if failure is not None:
-            stream.refuse(not_run(failure), partial(self._on_answer, frame, None))
+        if self.failure is not None or stream.failure is not None:
+            self._refuse(frame, InternalError("the frame was not run"))
             return
         try:
             admitted = await self._admit(frame.size)
         except UnrollError as error:
             self._refuse(frame, error)
             return
-        stream.push(admitted.context, content, partial(self._on_answer, frame, admitted))
+        if isinstance(frame.content, Step):
+            stream = self._stream_of(frame)  # that of before may have ended meanwhile
+            stream.push(admitted.context, frame.content, partial(self._on_answer, frame, admitted))
+        else:
+            self._refuse(frame, frame.content, admitted)
 
     async def _admit(self, size: int) -> AdmittedFrame:
         """Admit a frame. While there is no room, it waits for the answers to the frames before it."""
@@ -156,13 +156,17 @@ class SocketStream:
             stream = self._streams[session_id] = self._steps.step_stream()
         return stream
 
-    def _refuse(self, frame: Frame, error: UnrollError) -> None:
-        """Answer a frame that has no step, or is not admitted. One without a session ends the streams of all."""
+    def _refuse(self, frame: Frame, error: UnrollError, admitted: AdmittedFrame | None = None) -> None:
+        """Answer a frame that does not run, behind those before it. One without a session ends all streams.
+
+        The first error of a stream stays that of all frames behind.
+        """
         stream = self._stream_of(frame)
         failure = self.failure or stream.failure
         if not frame.session_id:
             self._fail(error)
-        stream.refuse(error if failure is None else not_run(failure), partial(self._on_answer, frame, None))
+        on_answer = partial(self._on_answer, frame, admitted)
+        stream.refuse(error if failure is None else not_run(failure), on_answer)
 
     def _on_answer(self, frame: Frame, admitted: AdmittedFrame | None, result: StepResponse | UnrollError) -> None:
         self._unanswered -= 1
@@ -175,7 +179,7 @@ class SocketStream:
             if admitted is not None:
                 admitted.release(answered=True)
             stream = self._streams[frame.session_id]
-            if not stream and stream.failure is None:
+            if self._session_id is None and not stream and stream.failure is None:
                 del self._streams[frame.session_id]
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)

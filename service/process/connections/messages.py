@@ -19,6 +19,8 @@ log.setLevel(logging.ERROR)  # the package logs every connection that ends
 
 #: Bytes that are parsed at once. The parser takes some microseconds for a frame, however short that is.
 MAX_SLICE_BYTES = 4096
+#: Number of pings, fragments and the like that a message may have beside it.
+IDLE_FRAMES_PER_MESSAGE = 16
 #: Close code of a message that is too long.
 TOO_LONG = 1009
 #: Headers of text frames of up to 125 bytes, up to 64 KiB, and longer ones.
@@ -46,7 +48,7 @@ class MessageParser:
         finished: whether nothing more is parsed: the client has closed or has broken the protocol, or its last message
             was refused.
         farewell: what a client that has closed, or has broken the protocol, gets when its messages are answered.
-        idle_frames: the number of frames since the last message, such as pings and empty fragments.
+        idle_frames: the number of frames beyond those that messages may have beside them, such as pings and fragments.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -135,7 +137,7 @@ class MessageParser:
             self._deliver(fragments)
 
     def _deliver(self, data: bytes) -> None:
-        self.idle_frames = 0
+        self.idle_frames = max(0, self.idle_frames - IDLE_FRAMES_PER_MESSAGE)
         if self._opcode is Opcode.TEXT:
             self.messages.append(data)
         else:

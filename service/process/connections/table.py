@@ -75,6 +75,7 @@ class ConnectionTable:
         self.limits = limits
         self.pipelined_bytes = 0
         self.waiting_bodies = 0
+        self.pausing_websockets = 0
         self.message_bytes = Shares(MAX_MESSAGE_BYTES)
         self._loop = asyncio.get_running_loop()
         self._connections: dict[Connection, Hashable] = {}

@@ -22,9 +22,10 @@ from service.process.connections.transport import HeadBufferingTransport
 MAX_WAITING_BYTES = 65_536
 #: Bytes of an incomplete message that are not accounted: each connection may have so many.
 FREE_BYTES = 65_536
-#: Frames without a message, such as pings and empty fragments, that are parsed without a pause.
+#: Frames without a message, such as pings and empty fragments, that are parsed without a pause; and the pause for each
+#: further one, for each connection that pauses.
 MAX_IDLE_FRAMES = 64
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.0001
 #: Time without messages after which a connection may give its place to a new one.
 IDLE_SECONDS = 5.0
 #: Time that a client has for its part of the closing handshake, and the bytes that it may send meanwhile.
@@ -220,6 +221,7 @@ class WebSocket(asyncio.Protocol):
 
     async def _parse(self) -> None:
         parser = self._parser
+        idle_frames = parser.idle_frames
         if writes := parser.parse_slice():
             self._write(writes)
         if not parser.received:
@@ -235,8 +237,16 @@ class WebSocket(asyncio.Protocol):
         if self._accounted or size > FREE_BYTES:
             self._account(max(0, size - FREE_BYTES))
         if parser.idle_frames > MAX_IDLE_FRAMES:
-            parser.idle_frames = 0
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self._pause(parser.idle_frames - idle_frames)
+            parser.idle_frames = MAX_IDLE_FRAMES
+
+    async def _pause(self, frames: int) -> None:
+        """Let others go on, after so many frames without a message. All connections that do so share their time."""
+        self._table.pausing_websockets += 1
+        try:
+            await asyncio.sleep(PAUSE_SECONDS * frames * self._table.pausing_websockets)
+        finally:
+            self._table.pausing_websockets -= 1
 
     def _account(self, size: int) -> None:
         """Account the memory of an incomplete message, and refuse the message if there is none."""
