@@ -26,6 +26,9 @@ HOSTILE ?=
 SECONDS ?= 5
 ONLY ?=
 
+# Test files that `make test` runs at a time: many wait for servers that fail, and leave the processors to others.
+JOBS ?= 3
+
 # What `make bench` does: QUICK=1 takes two minutes, not half an hour; RESULTS takes the figures, CURVES the drawing.
 QUICK ?=
 RESULTS ?= build/bench.json
@@ -44,8 +47,8 @@ serve: $(VENV)/.installed ## Serve the bundled models on http://localhost:8000 (
 install: $(VENV)/.installed ## Create .venv and install the service
 dev: $(VENV)/.dev ## Install what the tests and checks need as well
 
-test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev ## Run the tests, JOBS files of them at a time
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-all: $(VENV)/.dev ## Run the tests that take longer, too
 	$(BIN)/python -m pytest -m ''
