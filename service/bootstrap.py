@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from service.application.admission import Admission
 from service.application.health import Health
+from service.application.inference import Inference
 from service.application.model_versions.membership import ClusterMembership
 from service.application.model_versions.reconciler import ModelReconciler
 from service.application.model_versions.refresh import RefreshLimiter
@@ -28,6 +29,7 @@ from service.application.predictions import Predictions
 from service.application.rate_limits import RateLimits
 from service.application.request_cost import CostLimits
 from service.application.sessions.creation import SessionFactory
+from service.application.sessions.sequences import Sequences
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.step_pipeline import StepPipeline
@@ -245,11 +247,16 @@ def _wire(
         creations=creations,
     )
     pipeline = StepPipeline(models=models, engine=engine, store=store, turns=turns, observer=metrics, clock=clock)
+    steps = Steps(sessions=sessions, models=models, operations=operations, pipeline=pipeline)
+    sequences = Sequences(engine=engine, creations=creations, steps=steps)
     return Services(
         models=models,
         predictions=Predictions(models, operations),
+        inference=Inference(models, engine, operations, sequences),
+        inference_observer=metrics.inferences,
+        inference_statistics=SharedExposition(metrics.flush, metrics.inference_statistics),
         sessions=sessions,
-        steps=Steps(sessions=sessions, models=models, operations=operations, pipeline=pipeline),
+        steps=steps,
         transfers=StateTransfer(sessions=sessions, creations=creations, models=models, files=files),
         health=Health(engine, store, admission, metrics),
         admission=admission,
@@ -301,7 +308,7 @@ def _request_settings(settings: Settings) -> RequestSettings:
         min_body_bytes_per_second=settings.min_body_bytes_per_second,
         body_grace_seconds=settings.header_timeout_seconds,
         cost_limits=CostLimits(settings.max_request_timesteps, settings.max_answer_numbers, settings.max_pending_bytes),
-        size_limits=SizeLimits(settings.max_input_tokens, settings.max_input_characters),
+        size_limits=SizeLimits(settings.max_input_tokens, settings.max_input_characters, settings.max_body_bytes),
     )
 
 

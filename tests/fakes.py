@@ -15,6 +15,7 @@ from service.domain.errors import InvalidRequest, SessionEnded, UnrollError, Wri
 from service.domain.models import ModelVersion
 from service.domain.operations import Generate, Operation, Outcome, Predict
 from service.domain.sessions import Durability, Record, SessionKey, SessionPage
+from service.domain.tensors import TensorInterface
 
 T = TypeVar("T")
 
@@ -88,6 +89,9 @@ class AddingEngine:
 
     def find(self, model: str, version: str) -> ModelVersion | None:
         return next((known for known in self.known if (known.name, known.version) == (model, version)), None)
+
+    def tensors(self, model: ModelVersion) -> TensorInterface | None:
+        return None
 
     def cost(self, model: ModelVersion, operation: Operation, *, in_session: bool) -> Cost:
         return self.costs
@@ -191,6 +195,13 @@ class MemoryStore:
         self._maybe_fail()
         there = self._live(tenant, session_id)
         return there if there is not None else self._put(tenant, session_id, record)
+
+    async def begin(self, tenant: str, session_id: str, record: Record, replaced: Record | None) -> Record:
+        self._maybe_fail()
+        stored = self.records.get((tenant, session_id))
+        if stored is not None and (replaced is None or stored.token != replaced.token):
+            raise WriteConflict(session_id)
+        return self._put(tenant, session_id, record)
 
     async def write(self, tenant: str, session_id: str, record: Record) -> Record:
         self._maybe_fail()

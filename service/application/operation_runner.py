@@ -157,11 +157,32 @@ class OperationRunner:
             self._deadlines.discard(batch)
         return [outcome for outcome in batch.outcomes if outcome is not None]
 
+    async def run_together(
+        self,
+        context: RequestContext,
+        model: ModelVersion,
+        operations: Sequence[Operation],
+        receivers: Sequence[TokenReceiver | None] = (),
+    ) -> list[Outcome]:
+        """Run the operations of the inputs of one request; an error names the input. If one fails, all fail."""
+        try:
+            return await self.run_all(context, model, operations, receivers=receivers)
+        except OperationFailed as failed:
+            raise _name_input(failed.error, failed.index) from failed.error.__cause__
+
     def _submit(self, job: _Job, model: ModelVersion, operation: Operation, state: bytes | None) -> None:
         try:
             self._engine.submit(model, operation, state, job, _deliver)
         except UnrollError as error:
             raise OperationFailed(job.index, error) from error
+
+
+def _name_input(error: Exception, index: int) -> Exception:
+    """Return the error of one of several operations, which names its input by index."""
+    if not isinstance(error, UnrollError) or error.param is None or not error.param.startswith("input"):
+        return error
+    message, param = (f"inputs[{index}]{text.removeprefix('input')}" for text in (error.message, error.param))
+    return error.with_message(message, param)
 
 
 def _deliver(results: Sequence[tuple[_Job, Outcome | Exception]]) -> None:

@@ -5,9 +5,11 @@ from typing import Any, Protocol, TypeAlias
 
 from service.domain.cost import Cost
 from service.domain.errors import UnrollError, WriteConflict
+from service.domain.inference_statistics import InferenceTimes
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import GeneratedToken, Operation, Outcome
 from service.domain.sessions import Durability, IndexPosition, Record, SessionKey, SessionPage
+from service.domain.tensors import TensorInterface
 
 
 class Clock(Protocol):
@@ -72,6 +74,9 @@ class Engine(Protocol):
 
     def find(self, model: str, version: str) -> ModelVersion | None:
         """Return a loaded version, or None."""
+
+    def tensors(self, model: ModelVersion) -> TensorInterface | None:
+        """Return the tensors of a version's task, None if it has none. Raises ModelNotReady."""
 
     def cost(self, model: ModelVersion, operation: Operation, *, in_session: bool) -> Cost:
         """Return what an operation takes at most, from sizes alone. Raises ModelNotReady."""
@@ -149,6 +154,13 @@ class StateStore(Protocol):
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         """Store a first record, or return the existing one. Raises SessionEnded."""
+
+    async def begin(self, tenant: str, session_id: str, record: Record, replaced: Record | None) -> Record:
+        """Store a first record under an id that may have been used before; return it with its token.
+
+        It takes the place of `replaced`, or of no record or a tombstone if that is None. Raises WriteConflict if
+        another record is stored by now, and DurabilityNotReached as `write` does.
+        """
 
     async def write(self, tenant: str, session_id: str, record: Record) -> Record:
         """Replace the record whose `token` this one carries; return it with its new token.
@@ -253,6 +265,13 @@ class SessionObserver(Protocol):
     def session_created(self, model: str) -> None: ...
     def session_ended(self, reason: str, count: int = 1) -> None: ...
     def sessions_active(self, count: int) -> None: ...
+
+
+class InferenceObserver(Protocol):
+    """Receiver of the events of inferences on tensors."""
+
+    def succeeded(self, model: ModelVersion, rows: int, times: InferenceTimes) -> None: ...
+    def failed(self, model: ModelVersion, seconds: float) -> None: ...
 
 
 class Observer(RequestObserver, ModelObserver, SessionObserver, Protocol):

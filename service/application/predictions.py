@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from service.application.model_versions.resolver import VersionResolver
-from service.application.operation_runner import OperationFailed, OperationRunner
+from service.application.operation_runner import OperationRunner
 from service.application.ports import TokenReceiver
 from service.application.request_context import RequestContext
 from service.application.token_stream import IndexedReceiver, TokenBuffer, TokenStream
-from service.domain.errors import UnrollError
 from service.domain.models import ModelVersion
 from service.domain.operations import Generate, Json, Operation, Outcome
 
@@ -69,10 +68,7 @@ class Predictions:
     ) -> dict[str, Json]:
         """Run several operations concurrently and return `outputs` in their order. If one fails, all fail."""
         loaded = await self._version(context, model, version)
-        try:
-            outcomes = await self._operations.run_all(context, loaded, operations, receivers=receivers)
-        except OperationFailed as failed:
-            raise _name_input(failed.error, failed.index) from failed.error.__cause__
+        outcomes = await self._operations.run_together(context, loaded, operations, receivers)
         return {
             **_version_fields(loaded),
             "outputs": [outcome.output for outcome in outcomes],
@@ -85,14 +81,6 @@ class Predictions:
             return loaded
         async with context.deadline.enforce():
             return await self._models.version(model, version)
-
-
-def _name_input(error: Exception, index: int) -> Exception:
-    """Return the error of one of several operations, which names its input by index."""
-    if not isinstance(error, UnrollError) or error.param is None or not error.param.startswith("input"):
-        return error
-    message, param = (f"inputs[{index}]{text.removeprefix('input')}" for text in (error.message, error.param))
-    return error.with_message(message, param)
 
 
 def _version_fields(version: ModelVersion) -> dict[str, Json]:

@@ -95,6 +95,13 @@ class Predict:
 
 
 @dataclass(frozen=True, slots=True)
+class Infer(Predict):
+    """A prediction of which only some outputs are needed, given by the names of the task's output tensors."""
+
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """Feed the input and return the log-probability of each of its tokens."""
 

@@ -14,11 +14,13 @@ from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady
 from service.domain.fair_thread import THREAD
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
+from service.domain.tensors import TensorInterface
 from service.engine.batcher import Batcher
 from service.engine.loaded_models import ModelRegistry
 from service.engine.queued_operation import Deliver, Job, QueuedOperation, Result, TokenReceiver, token_source
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.base import TokenSource
+from service.tasks.tensor_interface import TensorTask
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,10 @@ class BatchingEngine:
 
     def find(self, model: str, version: str) -> ModelVersion | None:
         return self._registry.find(model, version)
+
+    def tensors(self, model: ModelVersion) -> TensorInterface | None:
+        task = self._registry.get(model).task
+        return task.tensor_interface if isinstance(task, TensorTask) else None
 
     def cost(self, model: ModelVersion, operation: Operation, *, in_session: bool) -> Cost:
         return self._registry.get(model).task.cost(operation, in_session=in_session)

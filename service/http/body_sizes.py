@@ -19,10 +19,11 @@ TEXT_FIELDS = ("text", "target")
 
 @dataclass(frozen=True, slots=True)
 class SizeLimits:
-    """The most tokens or rows in a list of one input, and the most characters of its text."""
+    """The most tokens or rows in a list of one input, characters of its text, and bytes of a body once inflated."""
 
     items: int = 4096
     characters: int = 65_536
+    body_bytes: int = 1_048_576
 
 
 def check_sizes(body: object, limits: SizeLimits) -> None:

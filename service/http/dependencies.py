@@ -3,7 +3,7 @@
 The functions are coroutines because FastAPI runs plain functions in a thread pool.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,14 +11,16 @@ from fastapi import Depends, Request
 
 from service.application.admission import Admission
 from service.application.health import Health
+from service.application.inference import Inference
 from service.application.model_versions.resolver import VersionResolver
-from service.application.ports import Clock, Observer
+from service.application.ports import Clock, InferenceObserver, Observer
 from service.application.predictions import Predictions
 from service.application.rate_limits import RateLimits
 from service.application.request_context import RequestContext
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.steps import Steps
+from service.domain.inference_statistics import VersionStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,9 @@ class Services:
 
     models: VersionResolver
     predictions: Predictions
+    inference: Inference
+    inference_observer: InferenceObserver
+    inference_statistics: Callable[[], Awaitable[Mapping[tuple[str, str], VersionStatistics]]]
     sessions: Sessions
     steps: Steps
     transfers: StateTransfer

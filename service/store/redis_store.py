@@ -112,6 +112,14 @@ class RedisStore:
         create = self._records.create(tenant, session_id, record)
         return await self._operations.shield(self._operations.observe("create", create))
 
+    async def begin(self, tenant: str, session_id: str, record: Record, replaced: Record | None) -> Record:
+        """Store a first record in place of `replaced`, or of no record or a tombstone; return it with its token.
+
+        Raises WriteConflict, RateLimited, StoreFull, StoreUnavailable and DurabilityNotReached.
+        """
+        begin = self._records.begin((tenant, session_id), record, replaced)
+        return await self._operations.shield(self._operations.observe("create", begin))
+
     async def write(self, tenant: str, session_id: str, record: Record) -> Record:
         """Replace the record whose token `record` carries; return it with its new token.
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
@@ -145,6 +146,25 @@ class SessionRecords:
         _require_durable(record, result)
         record.token = data
         return record
+
+    async def begin(self, session: SessionKey, record: Record, replaced: Record | None) -> Record:
+        """Store a first record in place of `replaced`, or of no record or a tombstone. Raises as `RedisStore.begin`."""
+        deadline = self._deadline()
+        record, _ = extend_indexed_until(replace(record, token=b"" if replaced is None else replaced.token))
+        data = encode(record, RecordOwner(*session))
+        try:
+            await self._index.reserve(*session, record, max(len(data), reserved_bytes(record)), deadline)
+        except StoreUnavailable as error:
+            raise error.with_applied("no") from error.__cause__
+        (result,) = await self._write_all([(session, record)], [data])
+        if was_written(result):
+            with self._best_effort():
+                await self._index.add_reserved(*session, record, deadline)
+            if replaced is not None and replaced.created_at != record.created_at:
+                await self._remove_from_index(*session, replaced, deadline)
+        elif isinstance(result, WriteConflict) or (isinstance(result, UnrollError) and result.applied == "no"):
+            await self._remove_from_index(*session, record, deadline)
+        return value_or_raise(result)
 
     async def write_many(self, writes: Sequence[tuple[SessionKey, Record]]) -> list[WriteResult]:
         """Return the result of each write; the sessions lie on one shard and have one durability."""

@@ -15,9 +15,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service import __version__
+from service.domain.inference_statistics import VersionStatistics
 from service.domain.models import ModelVersion
 from service.domain.operations import ForecastCheck, Observation, Outcome
 from service.telemetry.batching import BatchHistogram, MetricsBatch
+from service.telemetry.inference_metrics import InferenceMetrics, read_statistics
 
 PER_VERSION = ("model", "version")
 SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -56,6 +58,7 @@ class Metrics:
         self._make_observations()
         self._make_sessions()
         self._make_store()
+        self.inferences = InferenceMetrics(self._registry)
         build = self._gauge("build_info", "The running release", ("release",), "livemax")
         build.labels(__version__).set(1)
 
@@ -127,9 +130,15 @@ class Metrics:
     def render(self) -> bytes:
         """Return the metrics as they were last flushed. It may run in another thread."""
         registry = CollectorRegistry()
-        collector = MultiProcessCollector(None) if self._shared else self._registry  # type: ignore[no-untyped-call]
-        registry.register(LiveSubjects(collector))
+        registry.register(LiveSubjects(self._collector()))
         return generate_latest(registry)
+
+    def inference_statistics(self) -> dict[tuple[str, str], VersionStatistics]:
+        """Return the statistics of the inferences of all workers, by model and version. It may run in a thread."""
+        return read_statistics(self._collector().collect())
+
+    def _collector(self) -> Collector:
+        return MultiProcessCollector(None) if self._shared else self._registry  # type: ignore[no-untyped-call]
 
     def flush(self) -> None:
         """Apply what was counted in this turn of the event loop."""

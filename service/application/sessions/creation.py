@@ -34,6 +34,18 @@ class SessionTerms(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class DefaultTerms:
+    """Terms of sessions whose client names none."""
+
+    ttl_seconds: int = DEFAULT_TTL_SECONDS
+    durability: Durability | None = None
+    kept_steps: int = 0
+
+
+DEFAULT_TERMS = DefaultTerms()
+
+
+@dataclass(frozen=True, slots=True)
 class Created:
     """A session that was created, or found again because its creation was repeated."""
 
@@ -86,6 +98,10 @@ class SessionFactory:
             kept_steps=terms.kept_steps,
             state=state,
         )
+
+    def first_record_of_sequence(self, tenant: str, model: ModelVersion, state: bytes) -> Record:
+        """Return the first record of a session that its client names as a sequence, on the default terms."""
+        return self._with_allowed_ttl(tenant, self.first_record(model, state, DEFAULT_TERMS))
 
     async def once(self, context: RequestContext, repeatable: IdempotentCreate | None, make: MakeRecord) -> Created:
         """Store the record that `make` returns. With `repeatable`, return the session that exists already, if any.

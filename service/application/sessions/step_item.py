@@ -16,13 +16,29 @@ from service.domain.sessions import Record, SessionKey
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceBoundary:
+    """Boundary of a sequence, a session under a name of its client.
+
+    `first` is the record of state 0 that the step starts from if it begins the sequence, anew if there is such a
+    session already; None if it does not. `ends`: the session ends with the step.
+    """
+
+    first: Record | None
+    ends: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """Request to advance a session. `step` is the expected step count, `key` the Idempotency-Key."""
+    """Request to advance a session. `step` is the expected step count, `key` the Idempotency-Key.
+
+    `boundary` is that of a step that begins or ends a sequence.
+    """
 
     session_id: str
     operation: Predict | Generate
     step: int | None = None
     key: str | None = None
+    boundary: "SequenceBoundary | None" = None
 
     def identity(self) -> RequestIdentity:
         """Return the identity by which a repetition of this request is recognised.
@@ -58,10 +74,12 @@ class StepItem:
         time_limit: the deadline of the request.
         cost: the account of the request, to which the operation's cost is added.
         on_result: called once, when `result` is set.
+        boundary: that of a step that begins or ends a sequence.
         receiver: whatever receives the tokens of a generation as they come.
         applied: whether the step took effect, as far as is known.
         in_turn: whether the item holds the turn of its session.
         committing: whether its record is being written. Until the store has answered, the turn is not given up.
+        begins: whether the step begins a sequence, in place of the session `replaced` if there is one.
         record: the record that the step continues from.
         next_record: the record that it leaves.
         answer: the body of the response, which is sent once `next_record` is stored.
@@ -74,6 +92,9 @@ class StepItem:
     cost: RequestCost
     on_result: Callable[[], None]
     receiver: TokenReceiver | None = None
+    boundary: SequenceBoundary | None = None
+    begins: bool = False
+    replaced: Record | None = None
     result: StepResponse | UnrollError | None = None
     applied: Applied = "no"
     in_turn: bool = False

@@ -7,6 +7,7 @@ the race for its record against another worker is loaded again.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 from service.application.deadlines import DeadlineSweeper
 from service.application.model_versions.resolver import VersionResolver
-from service.application.ports import Clock, Engine, ReadResult, SessionObserver, StateStore
+from service.application.ports import Clock, Engine, ReadResult, SessionObserver, StateStore, WriteResult
 from service.application.sessions.idempotency import find_replay, is_new_step
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.serializers import StepResponse
@@ -28,6 +29,7 @@ from service.domain.errors import (
     DurabilityNotReached,
     IdempotencyKeyReused,
     InternalError,
+    SessionEnded,
     StepConflict,
     StoreUnavailable,
     UnrollError,
@@ -105,8 +107,8 @@ class StepPipeline:
 
     def _start(self, item: StepItem) -> None:
         # A stream whose record turned out to be outdated could not take its tokens back, and a reset to a step that an
-        # outdated record does not keep would be refused.
-        must_read = item.receiver is not None or isinstance(item.operation, Reset)
+        # outdated record does not keep would be refused. Whether a sequence begins anew is decided on what is stored.
+        must_read = item.receiver is not None or item.boundary is not None or isinstance(item.operation, Reset)
         record = None if must_read else self._store.cached(*item.session)
         model = None if record is None else self._models.loaded(record)
         # Replays and conflicts are decided on the stored record.
@@ -142,6 +144,9 @@ class StepPipeline:
 
     def _decide(self, item: StepItem, stored: ReadResult) -> None:
         """Answer a repetition or a conflict from the stored record; run a new step."""
+        if item.boundary is not None and item.boundary.first is not None and _begins(item, stored):
+            self._run_first(item, item.boundary.first, stored)
+            return
         if isinstance(stored, Exception):
             raise stored
         record = require_live(item.session[1], stored)
@@ -178,6 +183,8 @@ class StepPipeline:
             why = f"where the session stands is not durable yet: {error.message}"
             raise StoreUnavailable(why, applied=item.applied, step=record.step) from error
         else:
+            if isinstance(result, StepResponse):
+                await self._end_sequence(item)
             self._end(item, result)
 
     async def _resolve(self, item: StepItem, record: Record) -> None:
@@ -187,6 +194,15 @@ class StepPipeline:
             self._run(item, record, model)
 
     # run
+
+    def _run_first(self, item: StepItem, first: Record, stored: ReadResult) -> None:
+        """Run a step that begins a sequence, from state 0."""
+        item.begins, item.replaced = True, stored if isinstance(stored, Record) else None
+        model = self._models.loaded(first)
+        if model is None:
+            self._spawn([item], self._resolve(item, first))
+        else:
+            self._run(item, first, model)
 
     def _run(self, item: StepItem, record: Record, model: ModelVersion) -> None:
         if isinstance(item.operation, Reset):
@@ -236,13 +252,16 @@ class StepPipeline:
 
     def _commit_group(self, item: StepItem) -> Hashable:
         assert item.record is not None  # noqa: S101 - likewise
-        return self._store.shard_of(item.session), item.record.durability
+        alone = None if item.boundary is None else item
+        return self._store.shard_of(item.session), item.record.durability, alone
 
     async def _commit(self, items: Sequence[StepItem]) -> None:
         """Write the next records; then answer those that are stored, and load again those that lost a race."""
         writes = [(item.session, item.next_record) for item in items if item.next_record is not None]
         try:
-            results = await self._store.write_many(writes)
+            results = await (
+                self._store.write_many(writes) if items[0].boundary is None else self._write_boundary(items[0])
+            )
         finally:
             for item in items:
                 item.committing = False
@@ -252,9 +271,36 @@ class StepPipeline:
             else:
                 self._end(item, StepResponse(item.answer) if isinstance(result, Record) else result)
 
+    async def _write_boundary(self, item: StepItem) -> list[WriteResult]:
+        """Write the record after a step that begins or ends a sequence, and end the session if it ends."""
+        record = item.next_record
+        assert record is not None  # noqa: S101 - `_encode` has set it
+        try:
+            if item.begins:
+                if record.durability != "memory":
+                    await self._store.require_reachable(item.session, record.durability, repeatable=False)
+                stored = await self._store.begin(*item.session, record, item.replaced)
+                self._observer.session_created(record.model)
+                if item.replaced is not None:
+                    self._observer.session_ended("restarted")
+            else:
+                stored = await self._store.write(*item.session, record)
+            item.applied = "yes"
+            await self._end_sequence(item)
+        except WriteConflict as conflict:
+            return [conflict]
+        return [stored]
+
+    async def _end_sequence(self, item: StepItem) -> None:
+        """End the session of a step that ends its sequence."""
+        if item.boundary is not None and item.boundary.ends:
+            with contextlib.suppress(SessionEnded):
+                if await self._store.end(*item.session):
+                    self._observer.session_ended("deleted")
+
     def _again(self, item: StepItem) -> None:
         """Load a step again whose record was changed by another worker."""
-        item.applied = "no"
+        item.applied, item.begins = "no", False
         if item.result is None:
             self._load_soon(item)
         else:
@@ -314,6 +360,16 @@ def _grouped(items: Iterable[StepItem], key_of: Callable[[StepItem], Hashable]) 
     for item in items:
         groups[key_of(item)].append(item)
     return groups.values()
+
+
+def _begins(item: StepItem, stored: ReadResult) -> bool:
+    """Return whether a step that may begin a sequence does so, given what is stored under its id.
+
+    A step that names the step count that it expects begins no sequence in place of a live one.
+    """
+    if isinstance(stored, Record):
+        return item.identity.step is None
+    return stored is None or isinstance(stored, SessionEnded)
 
 
 def _outcome_of(error: UnrollError) -> str:

@@ -106,7 +106,10 @@ def _item(
     context: RequestContext, step: Step | ResetStep, countdown: "_Countdown", receiver: TokenReceiver | None
 ) -> StepItem:
     session, identity = (context.tenant, step.session_id), step.identity()
-    return StepItem(session, step.operation, identity, context.deadline, context.cost, countdown.count, receiver)
+    boundary = step.boundary if isinstance(step, Step) else None
+    return StepItem(
+        session, step.operation, identity, context.deadline, context.cost, countdown.count, receiver, boundary
+    )
 
 
 class _Countdown:

@@ -1,4 +1,4 @@
--- Replaces a session's record if it is still the expected one.
+-- Replaces a session's record if it is still the expected one. An empty one stands for no record, or for a tombstone.
 -- KEYS: session. ARGV: expected record, or only the header of a large one; new record, TTL in ms, magic of a tombstone,
 -- size of a header.
 local size = tonumber(ARGV[5])
@@ -8,7 +8,7 @@ if #ARGV[1] > size then
 else
   stored = redis.call('GETRANGE', KEYS[1], 0, size - 1)
 end
-if stored == ARGV[1] then
+if stored == ARGV[1] or (ARGV[1] == '' and string.sub(stored, 1, #ARGV[4]) == ARGV[4]) then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
   return 'written'
 end

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.domain.errors import InputTooLong, InvalidRequest
-from service.domain.operations import OpenSession, Operation, Predict, PredictOptions, SeriesInput
+from service.domain.operations import Infer, OpenSession, Operation, Predict, PredictOptions, SeriesInput
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
 from service.tasks.forecasting.session_state import StreamState
-from service.tasks.forecasting.timestamps import RegularizedRows, read_times, regularize_rows
+from service.tasks.forecasting.timestamps import RegularizedRows, continue_times, read_times, regularize_rows
 from service.tasks.inputs import require_series
 from service.tasks.options import convert_options
 
@@ -71,6 +71,8 @@ def read_request(
             "input.values is missing: expected at least one observation before a forecast", param="input.values"
         )
     values = _read_values(series, state, preprocessor, max_rows)
+    if isinstance(operation, Infer):
+        series = continue_times(series, state, preprocessor)
     times = read_times(series, state, preprocessor)
     rows = regularize_rows(values, times, state, preprocessor, max_rows)
     if config.calendar and rows.last_time is None:

@@ -13,6 +13,7 @@ from service.tasks.forecasting.cost import forecasting_cost
 from service.tasks.forecasting.direct import DirectForecast, ForecastOutputs, ForwardPass, FutureInputs
 from service.tasks.forecasting.requests import read_request
 from service.tasks.forecasting.session_state import StreamState, StreamStateCodec
+from service.tasks.forecasting.tensors import ForecastingTensors
 from service.tasks.limits import TextLimits
 from service.tasks.state_layout import StateLayout
 
@@ -27,6 +28,7 @@ class ForecastingTask:
         self.preprocessor = preprocessor
         self._limits = limits
         config = network.config
+        self.tensor_interface = ForecastingTensors(config)
         self._layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
         session_layout = StateLayout([(spec.name, spec.shape) for spec in config.session_state()])
         self.state_codec = StreamStateCodec(session_layout, len(config.features), config.season, len(config.target))

@@ -3,7 +3,7 @@
 Times are in microseconds since 1970.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,19 @@ from service.domain.operations import SeriesInput
 from service.domain.rfc3339 import format_rfc3339
 from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
 from service.tasks.forecasting.session_state import StreamState
+
+
+def continue_times(series: SeriesInput, state: StreamState, preprocessor: Preprocessor) -> SeriesInput:
+    """Return a series that came without times with those that follow that of `state`, one step after the other.
+
+    The first row of a stream is at the beginning of 1970. Clients that know a model by its tensors alone, such as load
+    generators, send no times. The series of a model that reads no calendar, or has no frequency, stays as it is.
+    """
+    step = 1_000_000 * (preprocessor.config.step_seconds or 0)
+    if series.timestamps is not None or not series.values or not step or not preprocessor.config.calendar:
+        return series
+    before = -step if state.time is None else state.time
+    return replace(series, timestamps=tuple(before + step * row for row in range(1, len(series.values) + 1)))
 
 
 def read_times(series: SeriesInput, state: StreamState, preprocessor: Preprocessor) -> Times | None:

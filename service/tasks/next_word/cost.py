@@ -1,13 +1,20 @@
 """Cost of operations on a language model."""
 
 from service.domain.cost import NUMBER_BYTES, TOKEN_BYTES, Cost
-from service.domain.operations import Generate, Operation, Predict, Score, TextInput
+from service.domain.operations import Generate, Infer, Operation, Predict, Score, TextInput
 from service.tasks.inputs import text_size
 from service.tasks.limits import TextLimits
+from service.tasks.next_word.tensors import LOGITS
+
+#: Bytes of a logit of an answer: as a number, as text, and in the response.
+LOGIT_BYTES = 16
 
 
-def next_word_cost(operation: Operation, limits: TextLimits, state_bytes: int) -> Cost:
-    """Return the cost of an operation. One that the model rejects may have any cost."""
+def next_word_cost(operation: Operation, limits: TextLimits, state_bytes: int, vocabulary: int = 0) -> Cost:
+    """Return the cost of an operation. One that the model rejects may have any cost.
+
+    `vocabulary` is the number of logits of an answer that has them.
+    """
     text_input = operation.input
     tokens = min(text_size(text_input), limits.input_tokens) if isinstance(text_input, TextInput) else 0
     memory = state_bytes + TOKEN_BYTES * tokens
@@ -15,7 +22,8 @@ def next_word_cost(operation: Operation, limits: TextLimits, state_bytes: int) -
         return Cost(tokens, 3 * tokens, memory + 2 * NUMBER_BYTES * tokens)
     if not isinstance(operation, Generate):
         top_k = operation.options.top_k if isinstance(operation, Predict) else 0
-        return Cost(tokens, 3 * top_k + tokens, memory)
+        logits = vocabulary if isinstance(operation, Infer) and LOGITS in operation.outputs else 0
+        return Cost(tokens, 3 * top_k + tokens + logits, memory + LOGIT_BYTES * logits)
     generated = min(operation.options.max_tokens, limits.generated_tokens)
     # With stop texts, the state after each token is kept.
     states = generated * state_bytes if operation.options.stop else 0

@@ -4,8 +4,9 @@ At each timestep the task feeds the `next_ids` of all operations of a batch, and
 operation without next ids, the output is that of its state as it is.
 """
 
+import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from service.domain.operations import Json, Observation, Outcome
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.sampling import Logits, Sampler
 from service.tasks.next_word.session_state import Row
+from service.tasks.next_word.tensors import LOGITS, TOP_OUTPUTS
 from service.tasks.numbers import perplexity, round_digits
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
@@ -130,7 +132,10 @@ class FeedingOperation:
 
 
 class PredictOperation(FeedingOperation):
-    """Feeds the input, then lists the most probable next tokens; with a `prefix` only those that start with it."""
+    """Feeds the input, then lists the most probable next tokens; with a `prefix` only those that start with it.
+
+    `outputs` are the names of the output tensors that are needed, None for a prediction without tensors.
+    """
 
     def __init__(
         self,
@@ -138,9 +143,14 @@ class PredictOperation(FeedingOperation):
         state: Row,
         vocabulary: Vocabulary,
         options: NextWordOptions,
+        *,
         prefix: str | None = None,
+        outputs: Collection[str] | None = None,
     ) -> None:
         super().__init__(encoded, state)
+        self._wants_logits = outputs is not None and LOGITS in outputs
+        self._wants_top = outputs is None or not TOP_OUTPUTS.isdisjoint(outputs)
+        self._logits = b""
         self._vocabulary = vocabulary
         self._top_k = options.top_k
         self._candidates = None if prefix is None else vocabulary.completions(prefix)
@@ -149,10 +159,14 @@ class PredictOperation(FeedingOperation):
     def requested_top_k(self, fed: int) -> int:
         """Return `top_k` for the last token of an input without a prefix, otherwise 0."""
         last = len(self._logprobs) + fed >= len(self._encoded.ids)
-        return self._top_k if last and self._candidates is None else 0
+        return self._top_k if last and self._candidates is None and self._wants_top else 0
 
     def _process_logits(self, output: TokenOutput) -> None:
         self.finished = True
+        if self._wants_logits:
+            self._logits = output.logits.astype("<f4").tobytes()
+        if not self._wants_top:
+            return
         ids, logits = output.top_tokens or self._top_candidates(output.logits)
         for index, logit in zip(ids, logits, strict=True):
             if index not in self._vocabulary.special_ids and len(self._predictions) < self._top_k:
@@ -167,6 +181,8 @@ class PredictOperation(FeedingOperation):
 
     def outcome(self, state: bytes) -> Outcome:
         output: dict[str, Json] = {"predictions": self._predictions, "observed": self._observed()}
+        if self._wants_logits:
+            output["logits"] = base64.b64encode(self._logits).decode()
         return Outcome(output, state, timesteps=len(self._logprobs), observation=self._observation())
 
 

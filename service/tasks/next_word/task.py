@@ -8,7 +8,7 @@ from torch import Tensor
 
 from service.domain.cost import Cost
 from service.domain.errors import InputTooLong, InvalidRequest
-from service.domain.operations import Generate, OpenSession, Operation, Predict, Score, TextInput
+from service.domain.operations import Generate, Infer, OpenSession, Operation, Predict, Score, TextInput
 from service.tasks.inputs import require_text
 from service.tasks.limits import TextLimits
 from service.tasks.next_word.cost import next_word_cost
@@ -24,6 +24,7 @@ from service.tasks.next_word.operations import (
 )
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.session_state import NextWordStateCodec, Row, stack
+from service.tasks.next_word.tensors import NextWordTensors
 from service.tasks.next_word.token_choice import choose_tokens
 from service.tasks.options import convert_options
 from service.tasks.state_layout import StateLayout
@@ -64,6 +65,7 @@ class NextWordTask:
         self._layout = layout
         self.state_codec = NextWordStateCodec(layout)
         self._limits = limits
+        self.tensor_interface = NextWordTensors(vocabulary)
         begin, end = special_tokens.get("begin"), special_tokens.get("end")
         self._end_id = None if end is None else vocabulary.token_to_id(end)
         #: The special tokens that are never generated.
@@ -77,7 +79,7 @@ class NextWordTask:
 
     def cost(self, operation: Operation, *, in_session: bool) -> Cost:  # noqa: ARG002 - the same in a session
         """Return what an operation takes at most."""
-        return next_word_cost(operation, self._limits, self._layout.state_bytes)
+        return next_word_cost(operation, self._limits, self._layout.state_bytes, self._vocabulary.size)
 
     def start(self, operation: Operation, state: Row) -> ActiveOperation:
         """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""
@@ -101,10 +103,11 @@ class NextWordTask:
         options = convert_options(operation.options, NextWordOptions, self.name)
         if text_input is None or not options.complete:
             encoded = NO_INPUT if text_input is None else self._encode(text_input)
-            return PredictOperation(encoded, state, self._vocabulary, options)
+            outputs = operation.outputs if isinstance(operation, Infer) else None
+            return PredictOperation(encoded, state, self._vocabulary, options, outputs=outputs)
         words, prefix = self._split_prefix(text_input)
         encoded = self._encode(TextInput(tokens=tuple(words))) if words else NO_INPUT
-        return PredictOperation(encoded, state, self._vocabulary, options, prefix)
+        return PredictOperation(encoded, state, self._vocabulary, options, prefix=prefix)
 
     def _split_prefix(self, text_input: TextInput) -> tuple[list[str], str | None]:
         """Return the whole words and the unfinished last one, which is None after white space."""

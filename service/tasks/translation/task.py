@@ -32,6 +32,7 @@ from service.tasks.translation.requests import (
 from service.tasks.translation.sentence_splitter import split_sentences
 from service.tasks.translation.session_state import TranslationState, TranslationStateCodec
 from service.tasks.translation.subwords import SubwordCodec
+from service.tasks.translation.tensors import TranslationTensors
 from service.tasks.translation.text_translation import Sentence, TextTranslation
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
@@ -60,6 +61,7 @@ class TranslationTask:
         self.state_codec = TranslationStateCodec(layout, source.size, target.size, self._max_sentence_tokens + 1)
         self._decoder = BatchedDecoder(network, layout)
         self._cache = EncoderCache()
+        self.tensor_interface = TranslationTensors()
 
     @property
     def initial_state(self) -> TranslationState | None:

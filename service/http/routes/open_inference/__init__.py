@@ -1,6 +1,6 @@
 """/v2: the Open Inference Protocol, as clients of KServe and of Triton speak it."""
 
-from service.http.routes.open_inference import health, metadata
+from service.http.routes.open_inference import health, infer, metadata, repository
 
 #: The routers of the protocol, one for each module.
-ROUTERS = (health.router, metadata.router)
+ROUTERS = (health.router, metadata.router, infer.router, repository.router)

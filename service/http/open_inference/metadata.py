@@ -1,0 +1,53 @@
+"""Metadata and configuration of models as JSON of the Open Inference Protocol and of Triton."""
+
+from service.application.inference import MAX_BATCH_ROWS, TensorModel
+from service.domain.models import ModelVersion
+from service.domain.operations import Json
+from service.domain.tensors import TensorSpec
+
+PLATFORM = "unroll"
+#: Triton's names of the datatypes that differ from the protocol's.
+_CONFIG_TYPES = {"BYTES": "STRING"}
+
+
+def metadata(model: TensorModel, versions: list[ModelVersion]) -> dict[str, Json]:
+    """Return the metadata of a model."""
+    return {
+        "name": model.version.name,
+        "versions": [version.version for version in versions],
+        "platform": PLATFORM,
+        "inputs": [_tensor(spec) for spec in model.interface.inputs],
+        "outputs": [_tensor(spec) for spec in model.interface.outputs],
+    }
+
+
+def _tensor(spec: TensorSpec) -> Json:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": [*spec.shape]}
+
+
+def configuration(model: TensorModel) -> dict[str, Json]:
+    """Return the configuration of a model in Triton's form. It tells clients whether the model has sequences."""
+    config: dict[str, Json] = {
+        "name": model.version.name,
+        "platform": PLATFORM,
+        "backend": PLATFORM,
+        "version_policy": {"all": {}},
+        "max_batch_size": MAX_BATCH_ROWS,
+        "input": [{**_config_tensor(spec), "optional": spec.optional} for spec in model.interface.inputs],
+        "output": [_config_tensor(spec) for spec in model.interface.outputs],
+        "parameters": {},
+    }
+    if model.interface.has_sequences:
+        config["sequence_batching"] = {"max_sequence_idle_microseconds": 3_600_000_000}
+    return config
+
+
+def _config_tensor(spec: TensorSpec) -> dict[str, Json]:
+    """Return a tensor without the batch, which `max_batch_size` stands for."""
+    datatype = _CONFIG_TYPES.get(spec.datatype, spec.datatype)
+    return {
+        "name": spec.name,
+        "data_type": f"TYPE_{datatype}",
+        "dims": [*spec.shape[1:]],
+        "is_shape_tensor": False,
+    }

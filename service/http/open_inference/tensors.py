@@ -1,0 +1,132 @@
+"""Tensors of requests and responses: from JSON and bytes to `Tensor`, and back."""
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from service.domain.errors import InvalidRequest
+from service.domain.operations import Json
+from service.domain.tensors import DATATYPES, FLOATS, INTEGERS, Tensor, pack, require_size
+from service.http.schemas.open_inference import InferInput
+
+#: Datatypes that travel as bytes only.
+BINARY_ONLY = frozenset({"FP16", "BF16"})
+_TYPES: dict[str, frozenset[type]] = (
+    {"BOOL": frozenset({bool}), "BYTES": frozenset({str})}
+    | dict.fromkeys(INTEGERS, frozenset({int}))
+    | dict.fromkeys(FLOATS, frozenset({int, float, type(None)}))
+)
+_NAMES = {"BOOL": "true or false", "BYTES": "texts"} | dict.fromkeys(INTEGERS, "integers")
+
+
+def read_inputs(inputs: Sequence[InferInput], content: bytes) -> dict[str, Tensor]:
+    """Return the tensors of a request by name. `content` are the bytes behind the JSON. Raises InvalidRequest."""
+    tensors: dict[str, Tensor] = {}
+    start = 0
+    for item in inputs:
+        _check_description(item, tensors)
+        size = _binary_size(item, len(content) - start)
+        data = _data_of(item) if size is None else content[start : start + size]
+        start += size or 0
+        shape = tuple(item.shape)
+        require_size(item.name, item.datatype, shape, data)
+        tensors[item.name] = Tensor(item.name, item.datatype, shape, data)
+    if start != len(content):
+        raise InvalidRequest(
+            f"{len(content)} bytes follow the JSON: expected {start}, as the binary_data_size of all inputs says",
+            param="inputs",
+        )
+    return tensors
+
+
+def _check_description(item: InferInput, before: Mapping[str, Tensor]) -> None:
+    if item.name in before:
+        raise InvalidRequest(f"inputs has {item.name!r} twice: expected each input once", param="inputs")
+    if item.datatype not in DATATYPES:
+        raise InvalidRequest(
+            f"{item.name} has the datatype {item.datatype!r}: expected one of {', '.join(DATATYPES)}", param=item.name
+        )
+    if min(item.shape) < 0:
+        raise InvalidRequest(f"{item.name} has the shape {item.shape}: expected sizes of 0 or more", param=item.name)
+    unknown = sorted(item.parameters.keys() - {"binary_data_size"})
+    if unknown:
+        raise InvalidRequest(
+            f"{item.name} has the parameter {unknown[0][:80]!r}: expected none but binary_data_size, since other "
+            "extensions are not served",
+            param=item.name,
+        )
+
+
+def _binary_size(item: InferInput, available: int) -> int | None:
+    """Return how many bytes behind the JSON an input has, None if its elements are in the JSON."""
+    if "binary_data_size" not in item.parameters:
+        return None
+    size = item.parameters["binary_data_size"]
+    if type(size) is not int or not 0 <= size <= available:
+        raise InvalidRequest(
+            f"binary_data_size of {item.name} is {str(size)[:40]}: expected an integer, at most {available}, the bytes "
+            "that are left behind the JSON",
+            param=item.name,
+        )
+    if item.data is not None:
+        raise InvalidRequest(f"{item.name} has data and binary_data_size: expected one of them", param=item.name)
+    return size
+
+
+def _data_of(item: InferInput) -> bytes:
+    """Return the bytes of elements in JSON."""
+    if item.data is None:
+        raise InvalidRequest(f"{item.name} has no data: expected data, or binary_data_size", param=item.name)
+    if item.datatype in BINARY_ONLY:
+        raise InvalidRequest(f"{item.name} is {item.datatype}: expected it in binary, not in JSON", param=item.name)
+    elements = _flatten(item)
+    if not set(map(type, elements)) <= _TYPES[item.datatype]:
+        wrong = next(element for element in elements if type(element) not in _TYPES[item.datatype])
+        expected = _NAMES.get(item.datatype, "numbers, or null for NaN")
+        raise InvalidRequest(
+            f"{item.name} holds {str(wrong)[:40]!r}: expected {expected}, as its datatype {item.datatype} says",
+            param=item.name,
+        )
+    if item.datatype == "BYTES":
+        return pack("BYTES", [element.encode("utf-8", "surrogatepass") for element in elements])
+    if item.datatype in FLOATS:
+        elements = [math.nan if element is None else element for element in elements]
+    try:
+        return pack(item.datatype, elements)
+    except (struct.error, OverflowError):
+        raise InvalidRequest(
+            f"{item.name} holds a number that {item.datatype} cannot hold: expected smaller ones", param=item.name
+        ) from None
+
+
+def _flatten(item: InferInput) -> list[Any]:
+    """Return the elements of data that is flat, or nested as the shape says. Raises InvalidRequest."""
+    elements: list[Any] = item.data or []
+    count = math.prod(item.shape)
+    if len(item.shape) > 1 and elements and isinstance(elements[0], list):
+        for depth, size in enumerate(item.shape[1:], 1):
+            if set(map(type, elements)) != {list} or set(map(len, elements)) != {size}:
+                raise InvalidRequest(
+                    f"data of {item.name} is not nested as its shape {item.shape} says, at depth {depth}: expected "
+                    f"flat elements, or lists of {size} there",
+                    param=item.name,
+                )
+            elements = [*chain.from_iterable(elements)]
+            if not elements:
+                break
+    if len(elements) != count:
+        raise InvalidRequest(
+            f"data of {item.name} has {len(elements)} elements: expected {count}, as its shape {item.shape} says",
+            param=item.name,
+        )
+    return elements
+
+
+def to_json(tensor: Tensor) -> list[Json]:
+    """Return the elements of an output for JSON."""
+    elements = tensor.elements()
+    if tensor.datatype == "BYTES":
+        return [element.decode("utf-8", "replace") for element in elements]
+    return [*elements]

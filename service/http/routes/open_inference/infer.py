@@ -1,0 +1,87 @@
+"""/v2/models/{model}/infer: predictions on tensors, stateless or as steps of sequences."""
+
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+
+from service.application.inference import InferenceResponse, TensorModel
+from service.domain.errors import UnrollError
+from service.domain.fair_thread import THREAD
+from service.http.dependencies import ContextDependency, ServicesDependency
+from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST
+from service.http.open_inference.body import JSON_LENGTH, compress
+from service.http.open_inference.inference import WireRequest, read_request, write_response
+from service.http.open_inference.timer import Timer
+from service.http.schemas import open_inference as schemas
+
+router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=schemas.INFER_ERRORS)
+
+
+@router.post(
+    "/models/{model}/infer",
+    response_model=schemas.InferResult,
+    openapi_extra=schemas.INFER_REQUEST,
+    summary="Infer",
+)
+@router.post(
+    "/models/{model}/versions/{version}/infer",
+    response_model=schemas.InferResult,
+    openapi_extra=schemas.INFER_REQUEST,
+    summary="Infer with a version",
+)
+async def infer(
+    model: str,
+    request: Request,
+    services: ServicesDependency,
+    context: ContextDependency,
+    version: str | None = None,
+) -> Response:
+    """Predict for each row of a batch; with `sequence_id` the one row is the next step of a session of that name."""
+    loaded = await services.inference.model(context, model, version)
+    timer = Timer(services.clock, context)
+    try:
+        wire = await _read(request, loaded, timer)
+        response = await services.inference.infer(context, loaded, wire.request)
+        timer.lap("compute_infer")
+        answer = await _respond(request, response, wire)
+        timer.lap("compute_output")
+    except UnrollError:
+        services.inference_observer.failed(loaded.version, timer.total)
+        raise
+    services.inference_observer.succeeded(loaded.version, response.rows, timer.times())
+    return answer
+
+
+async def _read(request: Request, model: TensorModel, timer: Timer) -> WireRequest:
+    content = await request.body()
+    timer.lap("queue")
+    headers, limits = request.state.headers, request.state.size_limits
+    read = partial(read_request, content, headers, limits, model)
+    compressed = b"content-encoding" in headers
+    if compressed:
+        request.state.context.cost.add_memory(min(limits.body_bytes, 1032 * len(content)))
+    if len(content) <= LARGE_BODY_BYTES and not compressed:
+        wire = read()
+    else:
+        wire = await THREAD.run(request.state.context.cost.client, read, rest=LARGE_BODY_REST)
+    timer.lap("compute_input")
+    return wire
+
+
+async def _respond(request: Request, response: InferenceResponse, wire: WireRequest) -> Response:
+    accepted = request.state.headers.get(b"accept-encoding", b"").strip().lower()
+    make = partial(_make_response, response, wire, accepted)
+    if sum(len(tensor.data) for tensor in response.outputs) <= LARGE_BODY_BYTES:
+        return make()
+    return await THREAD.run(request.state.context.cost.client, make)
+
+
+def _make_response(response: InferenceResponse, wire: WireRequest, accepted: bytes) -> Response:
+    body, json_length = write_response(response, wire)
+    content, coding = compress(body, accepted)
+    answer = Response(content, media_type="application/json" if json_length is None else "application/octet-stream")
+    if json_length is not None:
+        answer.headers[JSON_LENGTH.decode().title()] = str(json_length)
+    if coding is not None:
+        answer.headers["Content-Encoding"] = coding.decode()
+    return answer

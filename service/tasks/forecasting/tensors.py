@@ -1,0 +1,109 @@
+"""Tensors of a forecaster: rows of observations in, the mean and the quantiles of the steps ahead out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any, Final
+
+from service.domain.errors import InvalidRequest
+from service.domain.operations import MAX_ABS, Infer, PredictOptions, SeriesInput
+from service.domain.tensors import Tensor, TensorSpec
+from service.nets.config.forecaster_config import ForecasterConfig
+from service.tasks.tensor_interface import pack_floats, require_batch, require_input
+
+VALUES: Final = "VALUES"
+TIMESTAMPS: Final = "TIMESTAMPS"
+FUTURE: Final = "FUTURE"
+MEAN: Final = "MEAN"
+QUANTILES: Final = "QUANTILES"
+
+
+class ForecastingTensors:
+    """Tensors of a forecaster. NaN in VALUES is a missing value.
+
+    TIMESTAMPS are microseconds since 1970, one per row. FUTURE has the covariates that are known in advance, if the
+    model reads any.
+    """
+
+    has_sequences = True
+
+    def __init__(self, config: ForecasterConfig) -> None:
+        self._config = config
+        features, targets = len(config.features), len(config.target)
+        future = (TensorSpec(FUTURE, "FP32", (-1, -1, len(config.known))),) if config.known else ()
+        self.inputs = (
+            TensorSpec(VALUES, "FP32", (-1, -1, features)),
+            TensorSpec(TIMESTAMPS, "INT64", (-1, -1), optional=True),
+            *future,
+        )
+        quantiles = () if config.distribution == "point" else (TensorSpec(QUANTILES, "FP32", (-1, -1, -1, targets)),)
+        self.outputs = (TensorSpec(MEAN, "FP32", (-1, -1, targets)), *quantiles)
+
+    def operations(
+        self, inputs: Mapping[str, Tensor], options: PredictOptions, outputs: tuple[str, ...]
+    ) -> list[Infer]:
+        """Return the operation of each row of the batch. Raises InvalidRequest."""
+        if QUANTILES not in outputs and "quantiles" not in options.given:
+            options = replace(options, quantiles=())
+        values = _series(require_input(inputs, VALUES), len(self._config.features))
+        times = _times(inputs, [len(rows) for rows in values])
+        future: list[Any] = [None] * len(values)
+        if FUTURE in inputs:
+            require_batch(inputs[FUTURE], len(values))
+            future = _series(inputs[FUTURE], len(self._config.known))
+        series = [SeriesInput(rows, False, *rest) for rows, *rest in zip(values, times, future, strict=True)]
+        return [Infer(item, options, outputs) for item in series]
+
+    def tensors(self, answers: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> list[Tensor]:
+        """Return the named output tensors, given the output of each row's outcome."""
+        return [_mean(answers) if name == MEAN else _quantiles(answers) for name in outputs]
+
+
+def _series(tensor: Tensor, width: int) -> list[tuple[tuple[float | None, ...], ...]]:
+    """Return the rows of numbers of each row of the batch; None for NaN."""
+    if len(tensor.shape) != 3 or tensor.shape[2] != width:
+        raise InvalidRequest(
+            f"{tensor.name} has the shape {[*tensor.shape]}: expected [batch, rows, {width}]", param=tensor.name
+        )
+    batches = []
+    for elements in tensor.rows():
+        numbers = [None if number != number else float(number) for number in elements]  # noqa: PLR0124 - NaN
+        largest = max(map(abs, filter(None, numbers)), default=0)
+        if largest > MAX_ABS:
+            raise InvalidRequest(
+                f"{tensor.name} holds {largest:g}: expected numbers between -{MAX_ABS:g} and {MAX_ABS:g}",
+                param=tensor.name,
+            )
+        batches.append(tuple(zip(*[iter(numbers)] * width, strict=True)))
+    return batches
+
+
+def _times(inputs: Mapping[str, Tensor], counts: Sequence[int]) -> list[tuple[int, ...] | None]:
+    """Return the times of the rows of each row of the batch, None without TIMESTAMPS."""
+    tensor = inputs.get(TIMESTAMPS)
+    if tensor is None:
+        return [None] * len(counts)
+    require_batch(tensor, len(counts))
+    return [tuple(times) for times in tensor.rows()]
+
+
+def _mean(answers: Sequence[Mapping[str, Any]]) -> Tensor:
+    means = [answer["mean"] for answer in answers]
+    shape = (len(means), *_shape(means, 2))
+    return pack_floats(MEAN, shape, [*chain.from_iterable(chain.from_iterable(means))])
+
+
+def _quantiles(answers: Sequence[Mapping[str, Any]]) -> Tensor:
+    quantiles = [[*answer["quantiles"].values()] for answer in answers]
+    shape = (len(quantiles), *_shape(quantiles, 3))
+    flat = chain.from_iterable(chain.from_iterable(chain.from_iterable(quantiles)))
+    return pack_floats(QUANTILES, shape, [*flat])
+
+
+def _shape(nested: Sequence[Any], depth: int) -> tuple[int, ...]:
+    """Return the shape of the first element of nested lists of equal lengths."""
+    shape, level = [], nested
+    for _ in range(depth):
+        level = level[0] if level else ()
+        shape.append(len(level))
+    return tuple(shape)

@@ -1,0 +1,82 @@
+"""Tensors of a next-word model: token ids or text in, logits and the most probable tokens out."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from service.domain.errors import InvalidRequest
+from service.domain.operations import Infer, PredictOptions, TextInput
+from service.domain.tensors import Tensor, TensorSpec, make_tensor
+from service.tasks.tensor_interface import pack_floats, require_input, texts
+from service.tasks.vocabulary import Vocabulary
+
+LOGITS: Final = "LOGITS"
+TOP_OUTPUTS: Final = frozenset({"TOP_IDS", "TOP_TOKENS", "TOP_PROBABILITIES"})
+INPUTS: Final = (TensorSpec("TOKEN_IDS", "INT64", (-1, -1)), TensorSpec("TEXT", "BYTES", (-1, 1), optional=True))
+
+
+class NextWordTensors:
+    """Tensors of a next-word model. An id that the vocabulary lacks is read as the unknown token, if there is one."""
+
+    inputs = INPUTS
+    has_sequences = True
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self.outputs = (
+            TensorSpec(LOGITS, "FP32", (-1, vocabulary.size)),
+            TensorSpec("TOP_IDS", "INT64", (-1, -1)),
+            TensorSpec("TOP_TOKENS", "BYTES", (-1, -1)),
+            TensorSpec("TOP_PROBABILITIES", "FP32", (-1, -1)),
+        )
+        self._makers: dict[str, Callable[[Sequence[Mapping[str, Any]]], Tensor]] = {
+            LOGITS: self._logits,
+            "TOP_IDS": self._top_ids,
+            "TOP_TOKENS": self._top_tokens,
+            "TOP_PROBABILITIES": self._top_probabilities,
+        }
+
+    def operations(
+        self, inputs: Mapping[str, Tensor], options: PredictOptions, outputs: tuple[str, ...]
+    ) -> list[Infer]:
+        """Return the operation of each row of TOKEN_IDS or TEXT. Raises InvalidRequest."""
+        tensor = require_input(inputs, "TOKEN_IDS", "TEXT")
+        if tensor.name == "TEXT":
+            return [Infer(TextInput(text=text), options, outputs) for text in texts(tensor)]
+        if len(tensor.shape) != 2:
+            raise InvalidRequest(
+                f"TOKEN_IDS has the shape {[*tensor.shape]}: expected [batch, tokens]", param="TOKEN_IDS"
+            )
+        return [Infer(TextInput(ids=self._known(row)), options, outputs) for row in tensor.rows()]
+
+    def _known(self, ids: Sequence[int]) -> tuple[int, ...]:
+        size, unknown = self._vocabulary.size, self._vocabulary.unknown_id
+        if unknown is None or not ids or (min(ids) >= 0 and max(ids) < size):
+            return tuple(ids)
+        return tuple(index if 0 <= index < size else unknown for index in ids)
+
+    def tensors(self, answers: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> list[Tensor]:
+        """Return the named output tensors, given the output of each row's outcome."""
+        return [self._makers[name](answers) for name in outputs]
+
+    def _logits(self, answers: Sequence[Mapping[str, Any]]) -> Tensor:
+        data = b"".join(base64.b64decode(answer["logits"]) for answer in answers)
+        return Tensor(LOGITS, "FP32", (len(answers), self._vocabulary.size), data)
+
+    def _top_ids(self, answers: Sequence[Mapping[str, Any]]) -> Tensor:
+        shape, ids = _top(answers, "id", -1)
+        return make_tensor("TOP_IDS", "INT64", shape, ids)
+
+    def _top_tokens(self, answers: Sequence[Mapping[str, Any]]) -> Tensor:
+        shape, tokens = _top(answers, "token", "")
+        return make_tensor("TOP_TOKENS", "BYTES", shape, [token.encode("utf-8", "replace") for token in tokens])
+
+    def _top_probabilities(self, answers: Sequence[Mapping[str, Any]]) -> Tensor:
+        return pack_floats("TOP_PROBABILITIES", *_top(answers, "probability", 0.0))
+
+
+def _top(answers: Sequence[Mapping[str, Any]], field: str, filler: object) -> tuple[tuple[int, int], list[Any]]:
+    """Return the shape and the elements of a field of the predictions; shorter rows are filled up."""
+    rows = [[prediction[field] for prediction in answer["predictions"]] for answer in answers]
+    width = max(map(len, rows), default=0)
+    return (len(rows), width), [element for row in rows for element in row + [filler] * (width - len(row))]
