@@ -17,7 +17,7 @@ _LEAVES_OUT: dict[str, frozenset[str]] = {
 class Role:
     """One kind of client: its model, how durable its sessions are, how long they live, how many it has at once.
 
-    `pause` is the time between two of its acts, on the average.
+    `pause` is the time between two of its acts, on the average. With `websocket` it sends single steps over WebSockets.
     """
 
     model: str
@@ -25,6 +25,7 @@ class Role:
     ttl: int = 3600
     fleet: int = 1
     pause: float = 0.05
+    websocket: bool = False
 
     @property
     def never(self) -> frozenset[str]:
@@ -43,13 +44,13 @@ CLIENTS = (
     Role("adder", "fsynced", fleet=8),
     Role("adder", "replicated", fleet=6),
     Role("next-word", pause=0.3),
-    Role("adder"),
+    Role("adder", websocket=True),
     Role("adder", ttl=_SHORT, fleet=4),
     Role("adder", "fsynced", fleet=3),
     Role("translate-en-fr", pause=0.6),
     Role("adder", "replicated", ttl=_SHORT),
     Role("taxi-forecast", fleet=3, pause=0.4),
-    Role("swapped", "replicated"),
+    Role("swapped", "replicated", websocket=True),
     Role("next-word", "fsynced", fleet=2, pause=0.3),
 )
 MODELS = tuple(dict.fromkeys(role.model for role in CLIENTS))

@@ -23,6 +23,7 @@ from tests.chaos.report import Report
 from tests.chaos.roster import CLIENTS
 from tests.chaos.schedule import Fault, plan
 from tests.chaos.service import Service
+from tests.chaos.websockets import SocketConnections
 from tests.chaos.world import World
 from tests.served import ROOT
 
@@ -121,8 +122,10 @@ async def _do(world: World, fault: Fault) -> None:
 
 def _client(number: int, options: RunOptions, world: World) -> Client:
     api_key = CLIENT_KEY if options.hostile else ""
-    driver = Driver(Connections(world.service.port, api_key), world.shared, f"{options.seed} {number}")
-    return Client(number, options.seed, CLIENTS[number % len(CLIENTS)], driver, world.shared)
+    role = CLIENTS[number % len(CLIENTS)]
+    connections = (SocketConnections if role.websocket else Connections)(world.service.port, api_key)
+    driver = Driver(connections, world.shared, f"{options.seed} {number}")
+    return Client(number, options.seed, role, driver, world.shared)
 
 
 @contextlib.asynccontextmanager
