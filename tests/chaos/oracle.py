@@ -223,7 +223,8 @@ class Replay:
         step = part.request.step if event.kind == "fork" else content.step if isinstance(content, Reset) else None
         if part.reply.status != 422 or step is None:
             return False
-        return any(self.ledger.risky(one) for one in self.ledger.since(step))
+        lost = self.ledger.applied_at(step)
+        return lost is not None and self.ledger.risky(lost)
 
     def _end(self, part: Part) -> None:
         """The session is over, or something failed: is that what had to come?"""

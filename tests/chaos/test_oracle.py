@@ -312,4 +312,10 @@ def test_a_reset_among_requests_at_once_has_its_place() -> None:
 
 def test_a_reset_to_a_step_that_is_kept_is_not_refused() -> None:
     refused = Reply(422, b'{"error": {"code": "invalid_request", "applied": "no", "step": null}}')
-    assert "422" in Story().steps("a", "b").tell("step", (Request(Reset(1), key="k"), refused)).verdict()
+    for step in (1, 2):
+        story = Story().steps("a", "b").tell("step", (Request(Reset(step), key="k"), refused))
+        assert "422" in story.verdict()
+        story.risks.rollbacks.append(Window(0.5 + step - 1, 2.5, frozenset({"memory"})))
+        assert story.verdict() == ""
+        story.risks.rollbacks[:] = [Window(0.5 + step, 2.5, frozenset({"memory"}))]
+        assert "422" in story.verdict()
