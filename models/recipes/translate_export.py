@@ -224,7 +224,9 @@ def _evaluate(name: str, model: Translator, data: Data, test: list[tuple[str, st
 def write_card(metrics: dict[str, object], out: Path) -> None:
     """Write the model card: the figures as front matter, the text from `translate_card.md`."""
     description = "English to French for short everyday sentences: an LSTM encoder-decoder with attention."
-    front = yaml.safe_dump({"license": "cc-by-2.0", "description": description, "metrics": metrics}, sort_keys=False)
+    languages = {"source_language": "en", "target_language": "fr"}
+    fields = {"license": "cc-by-2.0", "description": description, **languages, "metrics": metrics}
+    front = yaml.safe_dump(fields, sort_keys=False)
     rows = [f"| this model | {metrics['test_bleu']} | {metrics['test_chrf']} |"]
     baseline = metrics.get("baseline")
     if isinstance(baseline, dict):

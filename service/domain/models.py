@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from service.domain.operations import Json
 
@@ -26,11 +26,19 @@ class VersionKey:
         return {"model": self.model, "version": self.version, "fingerprint": self.fingerprint}
 
 
+class LanguagePair(NamedTuple):
+    """The language tags of what a translation model reads and of what it writes, such as `en` and `fr`."""
+
+    source: str
+    target: str
+
+
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
     """Properties of a loaded model version.
 
-    `fingerprint` has 64 hexadecimal digits. `created` is in seconds since 1970.
+    `fingerprint` has 64 hexadecimal digits. `created` is in seconds since 1970. `languages` are those that the card of
+    a translation model names, if it does.
     """
 
     name: str
@@ -49,6 +57,7 @@ class ModelVersion:
     load_seconds: float
     description: str = ""
     metrics: dict[str, Json] = field(default_factory=dict)
+    languages: LanguagePair | None = None
 
     @property
     def version_key(self) -> VersionKey:

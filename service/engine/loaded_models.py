@@ -123,6 +123,7 @@ def _describe(checkpoint: Checkpoint[AnyArchitecture], state_bytes: int, seconds
         verified=checkpoint.verified,
         created=int((folder / "config.json").stat().st_mtime),
         load_seconds=seconds,
-        description=checkpoint.description,
-        metrics=checkpoint.metrics,
+        description=checkpoint.card.description,
+        metrics=checkpoint.card.metrics,
+        languages=checkpoint.card.languages if config.translates else None,
     )

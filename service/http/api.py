@@ -36,10 +36,11 @@ def _describe(document: dict[str, Any]) -> None:
     for item in document["paths"].values():
         for operation in item.values():
             body = operation.get("requestBody", {}).get("content", {})
-            if JSON not in body:
+            # Where every wrong request is answered 400, it is not about the body alone.
+            if JSON not in body and "422" in operation["responses"]:
                 operation["responses"].pop("400", None)
             if not body:
                 operation["responses"].pop("415", None)
-            if "401" in operation["responses"]:
+            if "403" in operation["responses"]:
                 operation["security"] = SECURITY
             operation["responses"] = dict(sorted(operation["responses"].items()))

@@ -17,7 +17,7 @@ from service.http.dependencies import Services
 from service.http.fast_routes import FastRouteMiddleware
 from service.http.json_body import invalid_request
 from service.http.middleware.request import RequestMiddleware, RequestSettings
-from service.http.routes import models, open_inference, openai, operations, sessions, websocket
+from service.http.routes import libretranslate, models, open_inference, openai, operations, sessions, websocket
 
 DESCRIPTION = """
 Serves recurrent networks. Predictions without a session are answered from the model's initial state; a session keeps
@@ -28,6 +28,7 @@ every step applied exactly once.
 ROUTERS = (models.router, sessions.router, operations.router)
 #: The routers of the protocols beside the native API, by the name that the setting UNROLL_PROTOCOLS has for each.
 PROTOCOL_ROUTERS: dict[str, tuple[APIRouter, ...]] = {
+    "libretranslate": (libretranslate.router,),
     "open-inference": open_inference.ROUTERS,
     "openai": openai.ROUTERS,
     "websocket": (websocket.router,),

@@ -15,6 +15,8 @@ MAX_ITEMS = 1024
 #: What the entries of the lists in an input are called.
 LIST_FIELDS = {"tokens": "tokens", "ids": "tokens", "values": "rows", "timestamps": "entries", "future": "rows"}
 TEXT_FIELDS = ("text", "target")
+#: Fields of other protocols that hold a text or several.
+PROMPT_FIELDS = ("prompt", "q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ def check_sizes(body: object, limits: SizeLimits) -> None:
     """Raise InputTooLong or InvalidRequest for the first list, text or object of a body that is too large."""
     if not isinstance(body, dict):
         return
-    _check_prompts(body.get("prompt"), limits)
+    for field in PROMPT_FIELDS:
+        _check_prompts(field, body.get(field), limits)
     for name, fields in _objects(body):
         if len(fields) > MAX_FIELDS:
             subject = f"{name} has" if name else "the body has"
@@ -71,13 +74,13 @@ def _check_input(name: str, fields: dict[str, object], limits: SizeLimits) -> No
             raise _too_long(f"{name}.{field}", f"{len(text)} characters", expected)
 
 
-def _check_prompts(prompt: object, limits: SizeLimits) -> None:
-    """Check the prompt of a completion: a text, token ids, or a list of either."""
+def _check_prompts(field: str, prompt: object, limits: SizeLimits) -> None:
+    """Check the prompt of a completion or the text of a translation: a text, token ids, or a list of either."""
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
         for index, item in enumerate(prompt):
-            _check_prompt(f"prompt[{index}]", item, limits)
+            _check_prompt(f"{field}[{index}]", item, limits)
     else:
-        _check_prompt("prompt", prompt, limits)
+        _check_prompt(field, prompt, limits)
 
 
 def _check_prompt(name: str, prompt: object, limits: SizeLimits) -> None:

@@ -15,7 +15,11 @@ from service.domain.operations import Json
 STEP_PATH = re.compile(r"/v1/sessions/(?:[^/]+/)?(?:steps|generate|reset)")
 
 #: Paths whose errors are `{"error": message}`, as their protocols have them.
-PLAIN_ERROR_PATH = re.compile(r"/v2(?:/.*)?", re.DOTALL)
+PLAIN_ERROR_PATH = re.compile(r"/v2(?:/.*)?|/translate|/languages|/detect", re.DOTALL)
+#: Paths of LibreTranslate, which has few statuses.
+LIBRETRANSLATE_PATHS = frozenset({"/translate", "/languages", "/detect"})
+#: Statuses that LibreTranslate has, or that its paths have as all others do.
+_KEPT_STATUSES = frozenset({400, 403, 404, 405, 429, 500})
 
 STATUS: dict[type[UnrollError], int] = {
     errors.UnrollError: 500,
@@ -59,6 +63,16 @@ def status_of(error: UnrollError) -> int:
     return STATUS[type(error)]
 
 
+def status_at(error: UnrollError, path: str) -> int:
+    """Return the HTTP status of an error in a response at `path`, as its protocol has it."""
+    status = status_of(error)
+    if path not in LIBRETRANSLATE_PATHS or status in _KEPT_STATUSES:
+        return status
+    if isinstance(error, errors.Unauthorized):
+        return HTTPStatus.FORBIDDEN
+    return HTTPStatus.INTERNAL_SERVER_ERROR if status > HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.BAD_REQUEST
+
+
 def envelope(error: UnrollError) -> dict[str, Json]:
     """Return the error as the JSON body of a response under `/v1`."""
     status = status_of(error)
@@ -99,4 +113,5 @@ def error_response(error: UnrollError, scope: Scope) -> Response:
         headers["retry-after"] = str(error.retry_after)
     if isinstance(error, errors.Unauthorized):
         headers["www-authenticate"] = "Bearer"
-    return Response(encode(body_for(error, scope["path"])), status_of(error), headers, media_type="application/json")
+    path = scope["path"]
+    return Response(encode(body_for(error, path)), status_at(error, path), headers, media_type="application/json")

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from service.domain.errors import ModelFolderError
 from service.domain.files import read_file
-from service.domain.operations import ComputeDtype, Device, Json
+from service.domain.operations import ComputeDtype, Device
 from service.model_folder.folder_spec import FolderSpec
 from service.model_folder.golden.comparison import Replay
 from service.model_folder.golden.replay import replay_golden
 from service.model_folder.memory import require_memory
-from service.model_folder.model_card import read_card
+from service.model_folder.model_card import ModelCard, read_card
 from service.model_folder.safetensors_header import TensorEntry
 from service.model_folder.safetensors_io import StoredTensor, open_tensor_file
 from service.nets.config.architecture_config import ArchitectureConfig
@@ -55,8 +55,7 @@ class Checkpoint(Generic[SpecT]):
     dtype: ComputeDtype
     fingerprint: str
     parameters: int
-    description: str
-    metrics: dict[str, Json]
+    card: ModelCard
     golden: Replay | None
 
     @property
@@ -79,7 +78,7 @@ def read_checkpoint(
     raw, place = read_config_bytes(folder), str(folder / "config.json")
     spec, config = parse_config(raw, place, specs)
     stored, weights = _read_weights(folder / "model.safetensors", expected_shapes(spec, config, place))
-    description, metrics = read_card(folder)
+    card = read_card(folder)
     companions = spec.read_companions(folder, config)
     network = assemble(spec, config, weights, config.dtype, device)
     parameters = sum(weight.numel() for weight in weights.values())
@@ -96,8 +95,7 @@ def read_checkpoint(
         dtype=dtype or config.dtype,
         fingerprint=_fingerprint(folder, raw, stored, config),
         parameters=parameters,
-        description=description,
-        metrics=metrics,
+        card=card,
         golden=golden,
     )
 

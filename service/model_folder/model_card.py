@@ -1,6 +1,8 @@
-"""Front matter of the model card: the description and metrics that the model list shows."""
+"""Front matter of the model card: description, metrics, and the languages of a translation model."""
 
 import json
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import yaml
 
 from service.domain.errors import ModelFolderError
 from service.domain.files import read_file
+from service.domain.models import LanguagePair
 from service.domain.operations import Json
 from service.nets.config.bounded_json import parse_json
 
@@ -18,6 +21,9 @@ MAX_DEPTH = 16
 MAX_TOKENS = 10_000
 #: Characters of a value that an error message shows.
 MAX_SHOWN = 200
+#: A language tag of RFC 5646, such as `en` or `pt-BR`.
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
+LANGUAGE_FIELDS = ("source_language", "target_language")
 
 _OPENING = (
     yaml.BlockSequenceStartToken,
@@ -28,24 +34,47 @@ _OPENING = (
 _CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 
 
-def read_card(folder: Path) -> tuple[str, dict[str, Json]]:
-    """Return `description` and `metrics` of README.md, empty without front matter. Raises ModelFolderError."""
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """The part of a model card that the service shows. `languages` are those that a translation model translates."""
+
+    description: str = ""
+    metrics: dict[str, Json] = field(default_factory=dict)
+    languages: LanguagePair | None = None
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Return the model card in README.md, empty without front matter. Raises ModelFolderError."""
     path = folder / "README.md"
     if not path.exists():
-        return "", {}
+        return ModelCard()
     try:
         lines = read_file(path, MAX_CARD_BYTES, "a model card in UTF-8").decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ModelFolderError(f"{path}: cannot be read: {error}; expected a model card in UTF-8") from error
     if not lines or lines[0].rstrip() != "---":
-        return "", {}
+        return ModelCard()
     front = _front_matter(path, [line.rstrip() for line in lines])
     description, metrics = front.get("description", ""), front.get("metrics", {})
     if not isinstance(description, str):
         raise ModelFolderError(f"{path}: front matter description: found {_shown(description)}, expected a text")
     if not isinstance(metrics, dict):
         raise ModelFolderError(f"{path}: front matter metrics: found {_shown(metrics)}, expected names with values")
-    return _encodable(path, "description", description.strip()), _as_json(path, metrics)
+    return ModelCard(
+        _encodable(path, "description", description.strip()), _as_json(path, metrics), _languages(path, front)
+    )
+
+
+def _languages(path: Path, front: dict[str, object]) -> LanguagePair | None:
+    if not any(name in front for name in LANGUAGE_FIELDS):
+        return None
+    for name in LANGUAGE_FIELDS:
+        tag = front.get(name)
+        if not isinstance(tag, str) or not LANGUAGE_TAG.fullmatch(tag):
+            found = "nothing" if tag is None else _shown(tag)
+            raise ModelFolderError(f"{path}: front matter {name}: found {found}, expected a language tag such as en")
+    source, target = (str(front[name]) for name in LANGUAGE_FIELDS)
+    return LanguagePair(source, target)
 
 
 def _front_matter(path: Path, lines: list[str]) -> dict[str, object]:

@@ -1,13 +1,10 @@
 """Checks that an input is of the kind that a model reads: text or a series of observations."""
 
-import re
 from dataclasses import replace
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Input, SeriesInput, TextInput
-
-#: Controls but for tab and the ends of lines, soft hyphen, zero-width characters, word joiner, byte order mark.
-_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b-\u200d\u2060\ufeff]")
+from service.domain.visible_text import visible_text
 
 
 def require_text(model_input: Input) -> TextInput:
@@ -16,18 +13,12 @@ def require_text(model_input: Input) -> TextInput:
     Tokens are entries of the vocabulary and stay as they are. Raises InvalidRequest if it is a series.
     """
     if isinstance(model_input, TextInput):
-        text, target = _visible(model_input.text), _visible(model_input.target)
+        text = None if model_input.text is None else visible_text(model_input.text)
+        target = None if model_input.target is None else visible_text(model_input.target)
         if text is model_input.text and target is model_input.target:
             return model_input
         return replace(model_input, text=text, target=target)
     raise InvalidRequest("input.values is given: expected text, since the model reads words", param="input.values")
-
-
-def _visible(text: str | None) -> str | None:
-    """Return a text without the characters that print nothing; most texts have none and are returned themselves."""
-    if text is None or text.isprintable():
-        return text
-    return _INVISIBLE.sub("", text)
 
 
 def text_size(model_input: TextInput) -> int:

@@ -42,8 +42,8 @@ def test_a_good_folder_is_read_whole(tmp_path: Path) -> None:
     checkpoint = read_checkpoint(folder)
     assert checkpoint.path == folder
     assert checkpoint.verified
-    assert checkpoint.description == "A small model with random weights."
-    assert checkpoint.metrics == {"perplexity": 40.5}
+    assert checkpoint.card.description == "A small model with random weights."
+    assert checkpoint.card.metrics == {"perplexity": 40.5}
     stored = read_tensor_file(folder / "model.safetensors").tensors.values()
     assert checkpoint.parameters == sum(one.tensor().numel() for one in stored)
     assert len(checkpoint.fingerprint) == 64
@@ -158,7 +158,7 @@ def test_a_card_need_not_say_anything(tmp_path: Path, card: str | None) -> None:
     if card is not None:
         (folder / "README.md").write_text(card)
     checkpoint = read_checkpoint(folder)
-    assert (checkpoint.description, checkpoint.metrics) == ("", {})
+    assert (checkpoint.card.description, checkpoint.card.metrics) == ("", {})
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from service.application.admission import Permit
@@ -117,6 +118,27 @@ class RequestBody:
         else:
             self._check_rest(time_limit)
         return message
+
+    async def read(self) -> bytes:
+        """Receive the whole body. Raises as `receive`, and ClientDisconnect."""
+        parts: list[bytes] = []
+        while not self.complete:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+        return b"".join(parts)
+
+    def unread(self, content: bytes) -> None:
+        """Have the whole body received again, within new bounds."""
+        self.release()
+        receive, unread = self._receive, [content]
+
+        async def receive_again() -> Message:
+            return {"type": "http.request", "body": unread.pop()} if unread else await receive()
+
+        self._receive = receive_again
+        self._received, self.complete = 0, False
 
     def expire(self) -> None:
         """Cancel the request because its body is late, or watch for a disconnect if its body is complete."""

@@ -24,6 +24,7 @@ from service.http.middleware.addresses import client_address
 from service.http.middleware.admission_rules import is_exempt, is_health, opens_session
 from service.http.middleware.authentication import Authenticator
 from service.http.middleware.body import BodyLimits, RequestBody
+from service.http.middleware.body_key import find_body_key, may_have_body_key
 from service.http.middleware.browser_policy import BrowserPolicy, BrowserSettings
 from service.http.middleware.headers import Headers, request_id, timeout
 from service.http.middleware.response import ResponseStart
@@ -121,6 +122,8 @@ class RequestMiddleware:
     async def _admit(self, scope: Scope, headers: Headers, body: RequestBody, response: ResponseStart) -> None:
         """Run the application under a permit, on behalf of the request's tenant and until its deadline."""
         client_seconds = timeout(headers)
+        if self.settings.keys and not body.complete and may_have_body_key(scope, headers):
+            headers = await self._with_body_key(scope, headers, body, client_seconds)
         tenant = await self._authenticate(scope, headers)
         client = tenant if self.settings.keys else client_address(scope)
         permit = self.admission.acquire(
@@ -132,7 +135,7 @@ class RequestMiddleware:
             if rates is not None:
                 await self._check_rates(rates, response)
                 cost.charge = rates.charge
-            seconds = self.settings.request_timeout_seconds if client_seconds is None else client_seconds
+            seconds = self._seconds(client_seconds)
             deadline = Deadline.after(self.clock, seconds)
             scope["state"]["context"] = RequestContext(tenant, deadline, cost)
             scope["state"]["size_limits"] = self.settings.size_limits
@@ -155,6 +158,31 @@ class RequestMiddleware:
         finally:
             cost.release()
             permit.release(answered=HTTPStatus.OK <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def _seconds(self, client_seconds: float | None) -> float:
+        """Return the time limit of a request, whose client may have set one."""
+        return self.settings.request_timeout_seconds if client_seconds is None else client_seconds
+
+    async def _with_body_key(
+        self, scope: Scope, headers: Headers, body: RequestBody, client_seconds: float | None
+    ) -> Headers:
+        """Return the headers with the API key that the body has.
+
+        The body is read under the bounds of a client without a key, by its address, and received again later.
+        """
+        client = client_address(scope)
+        permit = self.admission.acquire(client, client_seconds, opens_session=False, has_body=True)
+        cost = self._budget.request(client)
+        try:
+            body.bound(Deadline.after(self.clock, self._seconds(client_seconds)), permit, cost)
+            await self._quota.start(client, body.declared_bytes)
+            content = await body.read()
+            body.unread(content)
+            key = await find_body_key(client, content)
+        finally:
+            cost.release()
+            permit.release(answered=False)
+        return {**headers, b"x-api-key": key}
 
     async def _authenticate(self, scope: Scope, headers: Headers) -> str:
         """Find and return the tenant of a request. Raises as `Authenticator.authenticate`."""

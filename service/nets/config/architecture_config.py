@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ class ArchitectureConfig(StrictModel):
 
     Subclasses declare `task` and `architecture` as literals.
     """
+
+    #: Whether the network translates, so that its model card can name a source and a target language.
+    translates: ClassVar[bool] = False
 
     format_version: Literal[1]
     task: str

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,8 @@ class DecoderConfig(EmbeddingConfig):
 
 class EncoderDecoderConfig(ArchitectureConfig):
     """The fields of a translation network."""
+
+    translates: ClassVar[bool] = True
 
     task: Literal["translation"]
     architecture: Literal["encoder-decoder"]

@@ -4,8 +4,11 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from service.http.app import create_api
+from service.http.errors import LIBRETRANSLATE_PATHS
+from service.http.schemas.libretranslate import LibreTranslateError
 from service.http.schemas.open_inference import OpenInferenceError
 from service.http.schemas.responses import Error
 from tests.integration.conftest import KEYS, MAX_BODY_BYTES
@@ -29,18 +32,23 @@ def assert_documented(response: httpx.Response, method: str, path: str, status: 
     documented = DOCUMENT["paths"][path][method]["responses"]
     assert str(status) in documented
     assert documented[str(status)]["content"]["application/json"]["schema"] == schema_of_errors(path)
-    schema = OpenInferenceError if path.startswith("/v2") else Error
-    schema.model_validate_json(response.content, strict=True, extra="forbid")
+    schema_of(path).model_validate_json(response.content, strict=True, extra="forbid")
+
+
+def schema_of(path: str) -> type[BaseModel]:
+    if path in LIBRETRANSLATE_PATHS:
+        return LibreTranslateError
+    return OpenInferenceError if path.startswith("/v2") else Error
 
 
 def schema_of_errors(path: str) -> dict[str, str]:
-    name = "OpenInferenceError" if path.startswith("/v2") else "Error"
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {"$ref": f"#/components/schemas/{schema_of(path).__name__}"}
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_a_missing_key_is_answered_as_documented(anonymous: httpx.Client, method: str, path: str) -> None:
-    assert_documented(ask(anonymous, method, path), method, path, 401)
+    status = 403 if path in LIBRETRANSLATE_PATHS else 401
+    assert_documented(ask(anonymous, method, path), method, path, status)
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

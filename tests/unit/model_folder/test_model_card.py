@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import ModelFolderError
-from service.model_folder.model_card import read_card
+from service.domain.models import LanguagePair
+from service.model_folder.model_card import ModelCard, read_card
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 metrics = st.recursive(
@@ -20,7 +21,7 @@ metrics = st.recursive(
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def read(folder: Path, front: str) -> tuple[str, dict[str, Any]]:
+def read(folder: Path, front: str) -> ModelCard:
     (folder / "README.md").write_text(f"---\n{front}\n---\n# Card\n", "utf-8")
     return read_card(folder)
 
@@ -31,7 +32,7 @@ def test_what_is_written_is_read(tmp_path: Path, description: str, values: dict[
     front = yaml.safe_dump({"description": description, "metrics": values}, allow_unicode=True)
     if "\n---\n" in f"\n{front}\n":
         return
-    assert read(tmp_path, front) == (description.strip(), values)
+    assert read(tmp_path, front) == ModelCard(description.strip(), values)
 
 
 @in_one_folder
@@ -44,13 +45,32 @@ def test_any_front_matter_is_read_or_refused(tmp_path: Path, front: str) -> None
 
 
 def test_a_card_is_optional_and_so_is_its_front_matter(tmp_path: Path) -> None:
-    assert read_card(tmp_path) == ("", {})
+    assert read_card(tmp_path) == ModelCard()
     (tmp_path / "README.md").write_text("# Card\n")
-    assert read_card(tmp_path) == ("", {})
-    assert read(tmp_path, "") == ("", {})
+    assert read_card(tmp_path) == ModelCard()
+    assert read(tmp_path, "") == ModelCard()
 
 
 @pytest.mark.parametrize("front", ["description: &a x", "metrics: {a: &a [1], b: *a}", "metrics:\n  <<: *a"])
 def test_anchors_and_aliases_are_refused(tmp_path: Path, front: str) -> None:
     with pytest.raises(ModelFolderError, match="anchors and aliases"):
+        read(tmp_path, front)
+
+
+def test_a_card_names_the_languages_of_a_translation_model(tmp_path: Path) -> None:
+    assert read(tmp_path, "source_language: en\ntarget_language: pt-BR").languages == LanguagePair("en", "pt-BR")
+
+
+@pytest.mark.parametrize(
+    ("front", "named"),
+    [
+        ("source_language: en", "target_language: found nothing"),
+        ("target_language: en", "source_language: found nothing"),
+        ("source_language: no\ntarget_language: fr", "source_language: found False"),
+        ("source_language: English\ntarget_language: fr", "source_language: found 'English'"),
+        ("source_language: en\ntarget_language: [fr]", "target_language: found \\['fr'\\]"),
+    ],
+)
+def test_languages_that_are_none_are_refused(tmp_path: Path, front: str, named: str) -> None:
+    with pytest.raises(ModelFolderError, match=f"{named}, expected a language tag such as en"):
         read(tmp_path, front)
