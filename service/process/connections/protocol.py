@@ -270,7 +270,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Note that so many bytes of the client are dropped, and stop reading if they are too many."""
         self._discarded += size
         if self._discarded > MAX_DISCARDED_BYTES:
-            if not self.transport.is_closing():
+            answered = self.cycle is None or self.cycle.response_complete
+            if answered and not self.transport.is_closing():  # else it is closed behind the answer
                 self.transport.close()
             self.flow.pause_reading()
 

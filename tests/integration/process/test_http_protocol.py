@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 from service.http.connection_refusals import ConnectionRefusals
 from service.process.connections.limits import ConnectionLimits
 from service.process.connections.listeners import ACCEPTS_PER_TURN, duplicate_listeners
-from service.process.connections.protocol import HttpProtocol
+from service.process.connections.protocol import MAX_DISCARDED_BYTES, HttpProtocol
 from service.process.connections.table import ConnectionTable
 from service.process.connections.transport import HeadBufferingTransport
 from tests.conftest import UVLOOP
@@ -91,13 +91,13 @@ async def connection_to(
     config = uvicorn.Config(app, log_config=None, lifespan="off")
     config.load()
     table, refusals = ConnectionTable(ConnectionLimits()), ConnectionRefusals(CountingObserver(), "off")
-    server = await asyncio.get_running_loop().create_server(
-        lambda: HttpProtocol(config, ServerState(), {}, table=table, refusals=refusals), "127.0.0.1", 0
-    )
+    protocol = HttpProtocol(config, ServerState(), {}, table=table, refusals=refusals)
+    server = await asyncio.get_running_loop().create_server(lambda: protocol, "127.0.0.1", 0)
     async with server, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         yield reader, writer
         writer.close()
+        protocol.transport.abort()
 
 
 async def test_a_head_does_not_wait_for_a_body_that_takes_its_time() -> None:
@@ -127,6 +127,28 @@ async def test_many_requests_on_one_connection_are_answered_in_order_and_nonsens
             assert await reader.readexactly(4) == b"/%03d" % count
         writer.write(b"nonsense\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 400")
+
+
+# Only the event loop of a worker raises where something is written to a connection that was closed.
+@pytest.mark.parametrize("anyio_backend", [UVLOOP], ids=["uvloop"])
+async def test_a_request_that_is_broken_is_answered_however_much_follows(anyio_backend: object) -> None:
+    size, problems = 4 * MAX_DISCARDED_BYTES, list[Exception]()
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await asyncio.sleep(0.2)  # meanwhile more arrives than is dropped
+        try:
+            await send({**START, "status": 400})
+            await send({"type": "http.response.body", "body": BODY})
+        except Exception as error:
+            problems.append(error)
+            raise
+
+    async with connection_to(app) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n" + b"x" * size)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 400")
+        assert await reader.readexactly(4) == BODY
+        assert not problems
 
 
 class CountingProtocol(asyncio.Protocol):
