@@ -86,7 +86,7 @@ class Inference:
 
     def _read(self, model: TensorModel, request: InferenceRequest) -> tuple[list[Infer], tuple[str, ...]]:
         """Return the operations of a request and the names of its outputs."""
-        known = {spec.name: spec.datatype for spec in model.interface.inputs}
+        known = {spec.name: spec.datatype for spec in (*model.interface.inputs, *model.interface.unlisted_inputs)}
         _require_known("inputs", request.inputs, known)
         names = tuple(spec.name for spec in model.interface.outputs)
         _require_known("outputs", request.outputs, names)

@@ -73,6 +73,10 @@ class TensorInterface(Protocol):
         """The tensors that the model reads."""
 
     @property
+    def unlisted_inputs(self) -> tuple[TensorSpec, ...]:
+        """Tensors that the model reads as well, although its metadata do not list them."""
+
+    @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The tensors that the model can return."""
 

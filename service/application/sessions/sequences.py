@@ -4,6 +4,8 @@ The session of a sequence is found by its tenant, its model and the name, of whi
 begins with a step that says so, ends with one that says so, and begins anew under the same id.
 """
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from service.application.ports import Engine
@@ -15,6 +17,10 @@ from service.application.sessions.steps import Steps
 from service.domain.errors import InvalidRequest, SessionEnded, SessionExpired, SessionNotFound
 from service.domain.models import ModelVersion
 from service.domain.operations import Predict
+
+#: Seconds that a step waits before it looks again for a sequence that is not there. Load generators send requests of
+#: one sequence over several connections without waiting, so that the first one may arrive after the second.
+WAITS_FOR_START = (0.05, 0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,13 @@ class Sequences:
         async with context.deadline.enforce():
             ids = await self.creations.ids()
         session_id = ids.derived(context.tenant, "sequence", model.name, type(sequence.id).__name__, str(sequence.id))
-        boundary = self._boundary(context.tenant, model, sequence)
+        step = Step(session_id, operation, sequence.step, boundary=self._boundary(context.tenant, model, sequence))
+        for seconds in WAITS_FOR_START:
+            with contextlib.suppress(SessionExpired, SessionEnded):
+                return await self.steps.apply(context, step)
+            await asyncio.sleep(seconds)
         try:
-            return await self.steps.apply(context, Step(session_id, operation, sequence.step, boundary=boundary))
+            return await self.steps.apply(context, step)
         except (SessionExpired, SessionEnded):
             raise SessionNotFound(
                 f"sequence {str(sequence.id)[:80]!r} of model {model.name} is not there, or not any more: a client "

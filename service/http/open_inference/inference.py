@@ -51,8 +51,9 @@ def read_request(content: bytes, headers: Headers, limits: SizeLimits, model: Te
 
 
 def _raw_request(parts: Body, model: TensorModel) -> WireRequest:
-    """Return the request whose body is the content of the model's only required input, a batch of one row."""
-    spec, *others = (spec for spec in model.interface.inputs if not spec.optional)
+    """Return the request whose body is the content of the model's first input, a batch of one row."""
+    inputs = model.interface.inputs
+    spec, *others = [spec for spec in inputs if not spec.optional] or inputs[:1]
     if others:
         raise InvalidRequest(
             f"Inference-Header-Content-Length is 0: expected JSON, since the model has the inputs {spec.name} and "

@@ -122,6 +122,26 @@ class InferBody(Schema):
     outputs: list[InferOutput] | None = Field(None, max_length=MAX_TENSORS, fail_fast=True)
 
 
+class GenerateBody(Schema):
+    """A text to continue; `parameters` are the options of a generation."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"text_input": "I would like", "parameters": {"max_tokens": 8}}]}
+    )
+    id: Text | None = None
+    text_input: Text
+    parameters: Parameters = Field(default_factory=dict)
+
+
+class GenerateResult(BaseModel):
+    """The continuation of a text."""
+
+    id: str | None = None
+    model_name: str
+    model_version: str
+    text_output: str
+
+
 class InferredTensor(BaseModel):
     """An output tensor: its elements, flat, or the size of its bytes behind the JSON."""
 
@@ -180,6 +200,12 @@ def _inline(schema: dict[str, Any]) -> dict[str, Any]:
     return inlined
 
 
+def optional_body(schema: type[Schema]) -> dict[str, Any]:
+    """Return the description of a body that may be left out."""
+    content = {"application/json": {"schema": _inline(schema.model_json_schema())}}
+    return {"requestBody": {"required": False, "content": content}}
+
+
 INFER_ERRORS = ERRORS | _errors(
     {
         409: "The sequence stands at another step",
@@ -194,6 +220,18 @@ INFER_REQUEST: dict[str, Any] = {
             "application/json": {"schema": _inline(InferBody.model_json_schema())},
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
+    }
+}
+GENERATE_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": _inline(GenerateBody.model_json_schema())}},
+    }
+}
+STREAMED: Responses = {
+    200: {
+        "description": "Server-Sent Events: a GenerateResult for each piece of text, or an error",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
 MODEL_READY_ERRORS = {status: value for status, value in ERRORS.items() if status not in {404, 503}} | {

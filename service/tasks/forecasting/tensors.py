@@ -19,7 +19,7 @@ QUANTILES: Final = "QUANTILES"
 
 
 class ForecastingTensors:
-    """Tensors of a forecaster. NaN in VALUES is a missing value.
+    """Tensors of a forecaster. NaN in VALUES is a missing value, and so is a number beyond any measurement.
 
     TIMESTAMPS are microseconds since 1970, one per row. FUTURE has the covariates that are known in advance, if the
     model reads any.
@@ -33,9 +33,10 @@ class ForecastingTensors:
         future = (TensorSpec(FUTURE, "FP32", (-1, -1, len(config.known))),) if config.known else ()
         self.inputs = (
             TensorSpec(VALUES, "FP32", (-1, -1, features)),
-            TensorSpec(TIMESTAMPS, "INT64", (-1, -1), optional=True),
             *future,
         )
+        # Load generators fill all listed inputs, at random.
+        self.unlisted_inputs = (TensorSpec(TIMESTAMPS, "INT64", (-1, -1), optional=True),)
         quantiles = () if config.distribution == "point" else (TensorSpec(QUANTILES, "FP32", (-1, -1, -1, targets)),)
         self.outputs = (TensorSpec(MEAN, "FP32", (-1, -1, targets)), *quantiles)
 
@@ -50,7 +51,7 @@ class ForecastingTensors:
         future: list[Any] = [None] * len(values)
         if FUTURE in inputs:
             require_batch(inputs[FUTURE], len(values))
-            future = _series(inputs[FUTURE], len(self._config.known))
+            future = _known(inputs[FUTURE], len(self._config.known))
         series = [SeriesInput(rows, False, *rest) for rows, *rest in zip(values, times, future, strict=True)]
         return [Infer(item, options, outputs) for item in series]
 
@@ -60,21 +61,26 @@ class ForecastingTensors:
 
 
 def _series(tensor: Tensor, width: int) -> list[tuple[tuple[float | None, ...], ...]]:
-    """Return the rows of numbers of each row of the batch; None for NaN."""
+    """Return the rows of numbers of each row of the batch; None for NaN and for numbers out of range."""
     if len(tensor.shape) != 3 or tensor.shape[2] != width:
         raise InvalidRequest(
             f"{tensor.name} has the shape {[*tensor.shape]}: expected [batch, rows, {width}]", param=tensor.name
         )
     batches = []
     for elements in tensor.rows():
-        numbers = [None if number != number else float(number) for number in elements]  # noqa: PLR0124 - NaN
-        largest = max(map(abs, filter(None, numbers)), default=0)
-        if largest > MAX_ABS:
-            raise InvalidRequest(
-                f"{tensor.name} holds {largest:g}: expected numbers between -{MAX_ABS:g} and {MAX_ABS:g}",
-                param=tensor.name,
-            )
+        numbers = [float(number) if -MAX_ABS <= number <= MAX_ABS else None for number in elements]
         batches.append(tuple(zip(*[iter(numbers)] * width, strict=True)))
+    return batches
+
+
+def _known(tensor: Tensor, width: int) -> list[tuple[tuple[float | None, ...], ...]]:
+    """Return the covariates of each row of the batch. Raises InvalidRequest for one that is missing."""
+    batches = _series(tensor, width)
+    if any(None in row for rows in batches for row in rows):
+        raise InvalidRequest(
+            f"{tensor.name} holds NaN or a number out of range: expected numbers, since they are known in advance",
+            param=tensor.name,
+        )
     return batches
 
 

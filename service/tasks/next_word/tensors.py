@@ -12,7 +12,10 @@ from service.tasks.vocabulary import Vocabulary
 
 LOGITS: Final = "LOGITS"
 TOP_OUTPUTS: Final = frozenset({"TOP_IDS", "TOP_TOKENS", "TOP_PROBABILITIES"})
-INPUTS: Final = (TensorSpec("TOKEN_IDS", "INT64", (-1, -1)), TensorSpec("TEXT", "BYTES", (-1, 1), optional=True))
+INPUTS: Final = (
+    TensorSpec("TOKEN_IDS", "INT64", (-1, -1), optional=True),
+    TensorSpec("TEXT", "BYTES", (-1, 1), optional=True),
+)
 
 
 class NextWordTensors:
@@ -20,6 +23,7 @@ class NextWordTensors:
 
     inputs = INPUTS
     has_sequences = True
+    unlisted_inputs = ()
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -39,7 +43,10 @@ class NextWordTensors:
     def operations(
         self, inputs: Mapping[str, Tensor], options: PredictOptions, outputs: tuple[str, ...]
     ) -> list[Infer]:
-        """Return the operation of each row of TOKEN_IDS or TEXT. Raises InvalidRequest."""
+        """Return the operation of each row of TOKEN_IDS, or of TEXT if there are none. Raises InvalidRequest.
+
+        Load generators fill all inputs of a model at random, so both may come.
+        """
         tensor = require_input(inputs, "TOKEN_IDS", "TEXT")
         if tensor.name == "TEXT":
             return [Infer(TextInput(text=text), options, outputs) for text in texts(tensor)]

@@ -17,6 +17,7 @@ class TranslationTensors:
     inputs = INPUTS
     outputs = OUTPUTS
     has_sequences = False
+    unlisted_inputs = ()
 
     def operations(
         self, inputs: Mapping[str, Tensor], options: PredictOptions, outputs: tuple[str, ...]

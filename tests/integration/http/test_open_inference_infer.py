@@ -288,3 +288,32 @@ def test_a_load_waits_for_a_model_and_an_unload_is_refused(http: httpx.Client) -
     body = {"parameters": {"unload_dependents": False}}
     refused(http.post("/v2/repository/models/tiny/unload", json=body), 403, "not allowed")
     assert http.get("/v2/models/tiny/ready").status_code == 200
+
+
+GENERATION = {"text_input": "a b", "parameters": {"max_tokens": 6, "temperature": 0}, "id": "7"}
+
+
+def test_a_text_is_continued_as_by_the_native_api(http: httpx.Client) -> None:
+    native = {"input": {"text": "a b"}, "options": GENERATION["parameters"]}
+    expected = answered(http.post("/v1/models/tiny/generate", json=native))["output"]["text"]
+    found = answered(http.post("/v2/models/tiny/generate", json=GENERATION))
+    assert found == {"id": "7", "model_name": "tiny", "model_version": "1", "text_output": expected}
+
+
+def test_a_streamed_continuation_has_the_same_text(http: httpx.Client) -> None:
+    expected = answered(http.post("/v2/models/tiny/generate", json=GENERATION))["text_output"]
+    response = http.post("/v2/models/tiny/generate_stream", json=GENERATION)
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    events = [json.loads(line.removeprefix("data: ")) for line in response.text.splitlines() if line]
+    assert len(events) > 1
+    assert "".join(event["text_output"] for event in events) == expected
+    assert {event["id"] for event in events} == {"7"}
+
+
+@pytest.mark.parametrize("path", ["generate", "generate_stream"])
+def test_a_wrong_generation_is_refused(http: httpx.Client, path: str) -> None:
+    url = f"/v2/models/tiny/{path}"
+    refused(http.post(url, json={**GENERATION, "parameters": {"max_tokens": 0}}), 422, "parameters.max_tokens")
+    refused(http.post(url, json={"text_input": ""}), 422, "no token")
+    refused(http.post(url, json={}), 422, "text_input")
+    refused(http.post(f"/v2/models/nothing/{path}", json=GENERATION), 404, "nothing")

@@ -19,6 +19,7 @@ EXTENSIONS = (
     "model_repository",
     "statistics",
     "parameters",
+    "generate",
 )
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=schemas.ERRORS)
