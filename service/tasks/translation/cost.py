@@ -26,6 +26,11 @@ def translation_cost(operation: Operation, limits: TextLimits, state_bytes: int,
         return _text_cost(text or "", tokens, _max_tokens(operation.options, limits), operation.options, state_bytes)
     if isinstance(operation, OpenSession) and operation.input is None:
         tokens = min(limits.sentence_tokens, limits.input_tokens)  # the session's own source
+    return _sentence_cost(tokens, text_input, limits, state_bytes)
+
+
+def _sentence_cost(tokens: int, text_input: TextInput | None, limits: TextLimits, state_bytes: int) -> Cost:
+    """Return the cost of reading a source of so many tokens, and of scoring the target if there is one."""
     target = 0 if text_input is None else min(len(text_input.target or ""), limits.generated_tokens)
     timesteps = tokens + target
     return Cost(timesteps, 3 * target, state_bytes + (TOKEN_BYTES + NUMBER_BYTES) * timesteps)

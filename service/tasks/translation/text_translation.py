@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 
 import torch
@@ -131,21 +131,24 @@ class TextTranslation(TranslationOperation):
 
     def _translation(self, results: Sequence[SentenceResult]) -> dict[str, Json]:
         """Return the output for one result per sentence."""
-        parts = [f"{result.text}{item.separator}" for result, item in zip(results, self._sentences, strict=True)]
         hypotheses = [result.hypothesis for result in results]
-        pieces = [piece for hypothesis in hypotheses for piece in hypothesis.pieces]
+        pieces = [*chain.from_iterable(hypothesis.pieces for hypothesis in hypotheses)]
         logprob = sum(hypothesis.logprob for hypothesis in hypotheses)
         translation: dict[str, Json] = {
-            "text": "".join(parts),
+            "text": self._join(results),
             "score": round_digits(logprob / max(1, len(pieces))),
             "tokens": [self._codec.id_to_token(piece) for piece in pieces],
-            "source_tokens": [token for sentence in self._sentences for token in sentence.tokens],
+            "source_tokens": [*chain.from_iterable(sentence.tokens for sentence in self._sentences)],
             "finish_reason": "stop" if all(hypothesis.ended for hypothesis in hypotheses) else "length",
-            "unknown": [word for sentence in self._sentences for word in sentence.unknown],
+            "unknown": [*chain.from_iterable(sentence.unknown for sentence in self._sentences)],
         }
         if self._options.attention:
             translation["attention"] = _attention(hypotheses)
         return translation
+
+    def _join(self, results: Sequence[SentenceResult]) -> str:
+        """Return the texts of the sentences' results with the white space between the sentences."""
+        return "".join(f"{result.text}{item.separator}" for result, item in zip(results, self._sentences, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
