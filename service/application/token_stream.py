@@ -25,6 +25,7 @@ from typing import Any, Generic, Self, TypeVar
 from service.application.deadlines import DEPARTED
 from service.domain.errors import StepConflict
 from service.domain.operations import GeneratedToken
+from service.domain.text_alignment import align_tokens
 
 AnswerT = TypeVar("AnswerT")
 
@@ -202,14 +203,3 @@ def replay_tokens(answer: bytes, buffer: TokenBuffer) -> None:
             applied="yes",
         )
     buffer.put(align_tokens(output["text"][len(text) :], output["tokens"][count:], output["logprobs"][count:]))
-
-
-def align_tokens(text: str, tokens: Sequence[str], logprobs: Sequence[float]) -> list[GeneratedToken]:
-    """Return tokens with the pieces of `text` that end with them. Text in which no token is found follows later."""
-    start, aligned = 0, []
-    for index, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True)):
-        found = text.find(token, start)
-        end = len(text) if index == len(tokens) - 1 else start if found < 0 else found + len(token)
-        aligned.append(GeneratedToken(token, text[start:end], logprob))
-        start = end
-    return aligned

@@ -70,7 +70,7 @@ class ForcedDecoding:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """Target pieces, with the end of sequence if it was reached, and the sum of their log-probabilities.
+    """Target pieces, with the end of sequence if it was reached, and their log-probabilities with the sum of them.
 
     `attention` are the weights (S,) over the source for each piece, if they were requested.
     """
@@ -79,6 +79,7 @@ class Hypothesis:
     logprob: float
     ended: bool
     attention: list[Tensor]
+    logprobs: list[float]
 
     @property
     def score(self) -> float:
@@ -86,7 +87,7 @@ class Hypothesis:
         return self.logprob / max(1, len(self.pieces))
 
 
-EMPTY = Hypothesis([], 0.0, False, [])
+EMPTY = Hypothesis([], 0.0, False, [], [])
 NO_STATE = torch.empty(0, 0)
 
 
@@ -153,7 +154,8 @@ class BeamSearch:
         attention: list[Tensor] = []
         if output.attention is not None:
             attention = [*before.attention, output.attention[row]]
-        return Hypothesis([*before.pieces, piece], logprob, piece == self._constraints.end, attention)
+        logprobs = [*before.logprobs, logprob - before.logprob]
+        return Hypothesis([*before.pieces, piece], logprob, piece == self._constraints.end, attention, logprobs)
 
     def results(self) -> list[Hypothesis]:
         """Return the hypotheses that ended, best first, then, if these are too few, those that the limit cut off."""

@@ -1,7 +1,7 @@
 """Cost of operations on a translation model."""
 
 from service.domain.cost import NUMBER_BYTES, TOKEN_BYTES, Cost
-from service.domain.operations import OpenSession, Operation, Predict, PredictOptions, TextInput
+from service.domain.operations import Generate, OpenSession, Operation, Predict, PredictOptions, TextInput
 from service.tasks.inputs import text_size
 from service.tasks.limits import TextLimits
 
@@ -24,6 +24,10 @@ def translation_cost(operation: Operation, limits: TextLimits, state_bytes: int,
             return _step_cost(tokens, _max_tokens(operation.options, limits), operation.options, state_bytes)
         text = text_input.text if text_input is not None else None
         return _text_cost(text or "", tokens, _max_tokens(operation.options, limits), operation.options, state_bytes)
+    if isinstance(operation, Generate):
+        options = PredictOptions(max_tokens=operation.options.max_tokens)
+        text = text_input.text if text_input is not None else None
+        return _text_cost(text or "", tokens, _max_tokens(options, limits), options, state_bytes)
     if isinstance(operation, OpenSession) and operation.input is None:
         tokens = min(limits.sentence_tokens, limits.input_tokens)  # the session's own source
     return _sentence_cost(tokens, text_input, limits, state_bytes)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import Input, OpenSession, Operation, Predict, Score
+from service.domain.operations import Generate, GenerateOptions, Input, OpenSession, Operation, Predict, Score
 from service.tasks.inputs import require_text
 from service.tasks.options import convert_options
 
@@ -28,6 +28,11 @@ class Translate:
 
     text: str
     options: TranslateOptions = TranslateOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateTranslation(Translate):
+    """Translation of a text, answered as a generation is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,11 @@ def read_request(operation: Operation, *, in_session: bool) -> Request:
         case Predict():
             options = convert_options(operation.options, TranslateOptions, "translation")
             return Translate(_read_text(operation.input), options)
+        case Generate() if not in_session:
+            _check_generation(operation.options)
+            return GenerateTranslation(
+                _read_text(operation.input), TranslateOptions(max_tokens=operation.options.max_tokens)
+            )
         case Score():
             text_input = require_text(operation.input)
             if text_input.target is None:
@@ -88,6 +98,20 @@ def read_request(operation: Operation, *, in_session: bool) -> Request:
             again = in_session and operation.input is None
             return OpenTranslation(None if again else _read_text(operation.input))
     raise InvalidRequest("the model translates and generates no free text: expected predict, score or a step")
+
+
+def _check_generation(options: GenerateOptions) -> None:
+    """Raise InvalidRequest for an option that the search for the best translation cannot honour."""
+    neutral = {"temperature": (0, 1), "top_k": (None,), "top_p": (None, 1), "stop": ((),)}
+    neutral |= {"logprobs": (None,), "echo": (False,)}
+    for name, values in neutral.items():
+        value = getattr(options, name)
+        if value not in values:
+            raise InvalidRequest(
+                f"options.{name} is {value!r}: expected it to be left out, since the best translation is searched for "
+                "and no token is drawn",
+                param=f"options.{name}",
+            )
 
 
 def _accept(operation: Predict) -> AcceptTranslation:

@@ -23,6 +23,7 @@ from service.tasks.translation.operations import (
 )
 from service.tasks.translation.requests import (
     AcceptTranslation,
+    GenerateTranslation,
     OpenTranslation,
     ScoreTranslation,
     Translate,
@@ -33,7 +34,7 @@ from service.tasks.translation.sentence_splitter import split_sentences
 from service.tasks.translation.session_state import TranslationState, TranslationStateCodec
 from service.tasks.translation.subwords import SubwordCodec
 from service.tasks.translation.tensors import TranslationTensors
-from service.tasks.translation.text_translation import Sentence, TextTranslation
+from service.tasks.translation.text_translation import Sentence, TextTranslation, TranslationGeneration
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
 #: Sentences of a text that are encoded at once, which takes a few milliseconds.
@@ -94,7 +95,8 @@ class TranslationTask:
         first = [*islice(sentences, EAGER_SENTENCES)]
         if not first:
             raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
-        return TextTranslation(first, sentences, self._target, self._constraints, options)
+        kind = TranslationGeneration if isinstance(operation, GenerateTranslation) else TextTranslation
+        return kind(first, sentences, self._target, self._constraints, options)
 
     def _encode_sentences(self, operation: Translate) -> Iterator[Sentence]:
         """Yield the encoded sentences of a text. Raises InputTooLong if they have more tokens than the limit."""

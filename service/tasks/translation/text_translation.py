@@ -8,7 +8,8 @@ from operator import attrgetter
 import torch
 from torch import Tensor
 
-from service.domain.operations import Json, Outcome
+from service.domain.operations import GeneratedToken, Json, Outcome
+from service.domain.text_alignment import align_tokens
 from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.numbers import round_digits
 from service.tasks.translation.beam_search import BeamSearch, Hypothesis
@@ -114,12 +115,15 @@ class TextTranslation(TranslationOperation):
         return cost // NUMBERS_PER_ROW
 
     def outcome(self, state: bytes) -> Outcome:
-        results = [self._distinct(beam.results()) for beam in self._beams]
-        combinations = _best_combinations(results, 1 + self._options.alternatives)
+        combinations = self._best(1 + self._options.alternatives)
         translations: list[Json] = [self._translation(combination) for combination in combinations]
         encoded = sum(len(sentence.ids) for sentence in self._sentences)
-        generated = sum(len(sentence_results[0].hypothesis.pieces) for sentence_results in results)
+        generated = sum(len(beam.results()[0].pieces) for beam in self._beams)
         return Outcome({"translations": translations}, state, timesteps=encoded + generated, generated=generated)
+
+    def _best(self, count: int) -> list[list[SentenceResult]]:
+        """Return the best translations, up to `count`: a result for each sentence."""
+        return _best_combinations([self._distinct(beam.results()) for beam in self._beams], count)
 
     def _distinct(self, hypotheses: list[Hypothesis]) -> list[SentenceResult]:
         """Return the hypotheses with different texts, of equal ones the best."""
@@ -149,6 +153,38 @@ class TextTranslation(TranslationOperation):
     def _join(self, results: Sequence[SentenceResult]) -> str:
         """Return the texts of the sentences' results with the white space between the sentences."""
         return "".join(f"{result.text}{item.separator}" for result, item in zip(results, self._sentences, strict=True))
+
+
+class TranslationGeneration(TextTranslation):
+    """Translates a text; the output is that of a generation. The tokens are certain at the end, and streamed then."""
+
+    def new_tokens(self) -> list[GeneratedToken]:
+        """Return all tokens of a finished operation, none before."""
+        return self._tokens() if self.finished else []
+
+    def _tokens(self) -> list[GeneratedToken]:
+        """Return the tokens of the best translation, without the ends of its sentences."""
+        tokens: list[GeneratedToken] = []
+        for result, sentence in zip(self._best(1)[0], self._sentences, strict=True):
+            hypothesis = result.hypothesis
+            count = len(hypothesis.pieces) - hypothesis.ended
+            names = [self._codec.id_to_token(piece) for piece in hypothesis.pieces[:count]]
+            logprobs = [round_digits(logprob) for logprob in hypothesis.logprobs[:count]]
+            tokens += align_tokens(f"{result.text}{sentence.separator}", names, logprobs)
+        return tokens
+
+    def outcome(self, state: bytes) -> Outcome:
+        tokens = self._tokens()
+        hypotheses = [result.hypothesis for result in self._best(1)[0]]
+        output: dict[str, Json] = {
+            "text": "".join(token.text for token in tokens),
+            "tokens": [token.token for token in tokens],
+            "logprobs": [token.logprob for token in tokens],
+            "finish_reason": "stop" if all(hypothesis.ended for hypothesis in hypotheses) else "length",
+        }
+        encoded = sum(len(sentence.ids) for sentence in self._sentences)
+        timesteps = encoded + sum(len(hypothesis.pieces) for hypothesis in hypotheses)
+        return Outcome(output, state, timesteps, generated=len(tokens))
 
 
 @dataclass(frozen=True, slots=True)

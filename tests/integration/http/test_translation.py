@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.event_streams import stream
 from tests.folders import write_language_model
 from tests.rounding import LOGIT, PROBABILITY
 from tests.server import Body, Server, answered, look_up, post, refusal, short_folder, step
@@ -85,6 +86,25 @@ def test_a_keyed_creation_with_another_source_is_refused(http: httpx.Client) -> 
     refusal(other, 422, "idempotency_key_reused")
 
 
+def test_a_generation_is_the_best_translation_and_streams_its_tokens_at_the_end(http: httpx.Client) -> None:
+    source = {"text": "I am hungry.\n\nGo home. I am hungry."}
+    best = answered(
+        post(http, "/v1/models/mt/predict", {"input": source, "options": {"beam_size": 4, "max_tokens": 9}})
+    )["output"]["translations"][0]
+    whole = answered(post(http, "/v1/models/mt/generate", {"input": source, "options": {"max_tokens": 9}}))
+    assert (whole["output"]["text"], whole["output"]["finish_reason"]) == (best["text"], best["finish_reason"])
+    assert [token for token in best["tokens"] if token in whole["output"]["tokens"]] == whole["output"]["tokens"]
+    assert all(logprob <= 0 for logprob in whole["output"]["logprobs"])
+    body = {"input": source, "options": {"max_tokens": 9, "stream": True}}
+    assert stream(http, "/v1/models/mt/generate", body).answer == whole
+
+
+def test_a_session_of_a_translation_generates_nothing(http: httpx.Client) -> None:
+    for options in ({}, {"stream": True}):
+        response = post(http, f"/v1/sessions/{open_session(http)}/generate", {"options": options})
+        refusal(response, 422, "invalid_request", "expected predict, score or a step")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "named"),
     [
@@ -96,7 +116,9 @@ def test_a_keyed_creation_with_another_source_is_refused(http: httpx.Client) -> 
         ("/v1/models/words/predict", {"input": {"text": "the"}, "options": {"beam_size": 2}}, "options.beam_size"),
         ("/v1/models/words/predict", {"input": {"text": "the"}, "options": {"beam_size": 4}}, "options.beam_size"),
         ("/v1/models/words/score", {"input": {"text": "the", "target": "le"}}, "input.target"),
-        ("/v1/models/mt/generate", {"input": SOURCE}, "expected predict, score or a step"),
+        ("/v1/models/mt/generate", {"input": SOURCE, "options": {"top_k": 3}}, "options.top_k"),
+        ("/v1/models/mt/generate", {"input": SOURCE, "options": {"temperature": 0.5}}, "options.temperature"),
+        ("/v1/models/mt/generate", {"input": SOURCE, "options": {"stop": ["."], "stream": True}}, "options.stop"),
         ("/v1/sessions", {"model": "mt"}, "input"),
         ("/v1/sessions", {"model": "words", "input": {"text": "the"}}, "input"),
     ],

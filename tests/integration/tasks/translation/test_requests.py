@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import InputTooLong, InvalidRequest
-from service.domain.operations import Generate, Operation, Predict, PredictOptions, Score, TextInput
+from service.domain.operations import Generate, GenerateOptions, Operation, Predict, PredictOptions, Score, TextInput
 from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
 from service.tasks.translation.task import TranslationTask
@@ -49,7 +49,13 @@ from tests.translation_requests import open_request, score_request, translate_op
             InvalidRequest,
             "options.top_k is 3: expected it to be",
         ),
-        (Generate(None), InvalidRequest, "generates no free text"),
+        (Generate(None), InvalidRequest, "input.text is missing"),
+        (
+            Generate(TextInput(text="I"), GenerateOptions(top_p=0.5)),
+            InvalidRequest,
+            "options.top_p is 0.5",
+        ),
+        (Generate(TextInput(text="I"), GenerateOptions(logprobs=0)), InvalidRequest, "options.logprobs is 0"),
         (Score(TextInput(text="I")), InvalidRequest, "input.target is missing"),
     ],
 )
