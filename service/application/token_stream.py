@@ -24,8 +24,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from service.application.deadlines import DEPARTED
 from service.domain.errors import StepConflict
-from service.domain.operations import GeneratedToken
-from service.domain.text_alignment import align_tokens
+from service.domain.operations import GeneratedToken, align_tokens
 
 AnswerT = TypeVar("AnswerT")
 

@@ -1,5 +1,6 @@
 """Operations and their outcomes as values: inputs, options, results. Standard library only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -10,6 +11,9 @@ ComputeDtype = Literal["float32", "bfloat16", "int8"]
 
 #: Devices that networks can run on.
 Device = Literal["cpu", "cuda"]
+
+#: Marks of the first part of a word, in SentencePiece and GPT-2, which stand for a space.
+WORD_MARKS = "\u2581\u0120 "
 
 #: Maximum absolute value of an observation. It exceeds any measurement, and its square still fits a float64.
 MAX_ABS = 1e30
@@ -177,3 +181,15 @@ class Outcome:
     timesteps: int
     generated: int = 0
     observation: Observation | ForecastCheck | None = None
+
+
+def align_tokens(text: str, tokens: Sequence[str], logprobs: Sequence[float]) -> list[GeneratedToken]:
+    """Return tokens with the pieces of `text` that end with them. Text in which no token is found follows later."""
+    start, aligned = 0, []
+    for index, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True)):
+        word = token.lstrip(WORD_MARKS)
+        found = text.find(word, start)
+        end = len(text) if index == len(tokens) - 1 else start if found < 0 else found + len(word)
+        aligned.append(GeneratedToken(token, text[start:end], logprob))
+        start = end
+    return aligned

@@ -19,15 +19,13 @@ def translation_cost(operation: Operation, limits: TextLimits, state_bytes: int,
     """Return the cost of an operation. One that the model rejects may have any cost."""
     text_input = operation.input if isinstance(operation.input, TextInput) else None
     tokens = 0 if text_input is None else min(text_size(text_input), limits.input_tokens)
-    if isinstance(operation, Predict):
+    options = _search_options(operation)
+    if options is not None:
+        max_tokens = _max_tokens(options, limits)
         if in_session:
-            return _step_cost(tokens, _max_tokens(operation.options, limits), operation.options, state_bytes)
+            return _step_cost(tokens, max_tokens, options, state_bytes)
         text = text_input.text if text_input is not None else None
-        return _text_cost(text or "", tokens, _max_tokens(operation.options, limits), operation.options, state_bytes)
-    if isinstance(operation, Generate):
-        options = PredictOptions(max_tokens=operation.options.max_tokens)
-        text = text_input.text if text_input is not None else None
-        return _text_cost(text or "", tokens, _max_tokens(options, limits), options, state_bytes)
+        return _text_cost(text or "", tokens, max_tokens, options, state_bytes)
     if isinstance(operation, OpenSession) and operation.input is None:
         tokens = min(limits.sentence_tokens, limits.input_tokens)  # the session's own source
     return _sentence_cost(tokens, text_input, limits, state_bytes)
@@ -38,6 +36,13 @@ def _sentence_cost(tokens: int, text_input: TextInput | None, limits: TextLimits
     target = 0 if text_input is None else min(len(text_input.target or ""), limits.generated_tokens)
     timesteps = tokens + target
     return Cost(timesteps, 3 * target, state_bytes + (TOKEN_BYTES + NUMBER_BYTES) * timesteps)
+
+
+def _search_options(operation: Operation) -> PredictOptions | None:
+    """Return the options of an operation that searches for a translation, None for another."""
+    if isinstance(operation, Generate):
+        return PredictOptions(max_tokens=operation.options.max_tokens)
+    return operation.options if isinstance(operation, Predict) else None
 
 
 def _max_tokens(options: PredictOptions, limits: TextLimits) -> int | None:

@@ -8,8 +8,7 @@ from operator import attrgetter
 import torch
 from torch import Tensor
 
-from service.domain.operations import GeneratedToken, Json, Outcome
-from service.domain.text_alignment import align_tokens
+from service.domain.operations import GeneratedToken, Json, Outcome, align_tokens
 from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.numbers import round_digits
 from service.tasks.translation.beam_search import BeamSearch, Hypothesis

@@ -7,8 +7,7 @@ from typing import Any
 
 from service.application.sessions.serializers import encode
 from service.domain.errors import UnrollError
-from service.domain.operations import GeneratedToken, Json
-from service.domain.text_alignment import align_tokens
+from service.domain.operations import GeneratedToken, Json, align_tokens
 from service.http.errors import envelope
 from service.http.schemas.openai import CompletionBody, Prompt
 
