@@ -22,7 +22,7 @@ from service.application.sessions.ids import SessionIds
 from service.application.sessions.serializers import StepResponse
 from service.application.sessions.sessions import at_step, require_live
 from service.application.sessions.step_encoding import encode_step
-from service.application.sessions.step_item import StepItem
+from service.application.sessions.step_item import SequenceBoundary, StepItem
 from service.application.sessions.turns import SessionTurns
 from service.application.time_slices import TimeSlices
 from service.domain.errors import (
@@ -144,8 +144,8 @@ class StepPipeline:
 
     def _decide(self, item: StepItem, stored: ReadResult) -> None:
         """Answer a repetition or a conflict from the stored record; run a new step."""
-        if item.boundary is not None and item.boundary.first is not None and _begins(item, stored):
-            self._run_first(item, item.boundary.first, stored)
+        if item.boundary is not None and _begins(item, item.boundary, stored):
+            self._run_first(item, item.boundary, stored)
             return
         if isinstance(stored, Exception):
             raise stored
@@ -195,8 +195,10 @@ class StepPipeline:
 
     # run
 
-    def _run_first(self, item: StepItem, first: Record, stored: ReadResult) -> None:
+    def _run_first(self, item: StepItem, boundary: SequenceBoundary, stored: ReadResult) -> None:
         """Run a step that begins a sequence, from state 0."""
+        first = boundary.first
+        assert first is not None  # noqa: S101 - `_begins` has looked
         item.begins, item.replaced = True, stored if isinstance(stored, Record) else None
         model = self._models.loaded(first)
         if model is None:
@@ -362,11 +364,13 @@ def _grouped(items: Iterable[StepItem], key_of: Callable[[StepItem], Hashable]) 
     return groups.values()
 
 
-def _begins(item: StepItem, stored: ReadResult) -> bool:
+def _begins(item: StepItem, boundary: SequenceBoundary, stored: ReadResult) -> bool:
     """Return whether a step that may begin a sequence does so, given what is stored under its id.
 
     A step that names the step count that it expects begins no sequence in place of a live one.
     """
+    if boundary.first is None:
+        return False
     if isinstance(stored, Record):
         return item.identity.step is None
     return stored is None or isinstance(stored, SessionEnded)

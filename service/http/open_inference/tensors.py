@@ -82,13 +82,7 @@ def _data_of(item: InferInput) -> bytes:
     if item.datatype in BINARY_ONLY:
         raise InvalidRequest(f"{item.name} is {item.datatype}: expected it in binary, not in JSON", param=item.name)
     elements = _flatten(item)
-    if not set(map(type, elements)) <= _TYPES[item.datatype]:
-        wrong = next(element for element in elements if type(element) not in _TYPES[item.datatype])
-        expected = _NAMES.get(item.datatype, "numbers, or null for NaN")
-        raise InvalidRequest(
-            f"{item.name} holds {str(wrong)[:40]!r}: expected {expected}, as its datatype {item.datatype} says",
-            param=item.name,
-        )
+    _check_types(item, elements)
     if item.datatype == "BYTES":
         return pack("BYTES", [element.encode("utf-8", "surrogatepass") for element in elements])
     if item.datatype in FLOATS:
@@ -99,6 +93,19 @@ def _data_of(item: InferInput) -> bytes:
         raise InvalidRequest(
             f"{item.name} holds a number that {item.datatype} cannot hold: expected smaller ones", param=item.name
         ) from None
+
+
+def _check_types(item: InferInput, elements: Sequence[Any]) -> None:
+    """Raise InvalidRequest for an element of another JSON type than that of the datatype."""
+    types = _TYPES[item.datatype]
+    if set(map(type, elements)) <= types:
+        return
+    wrong = next(element for element in elements if type(element) not in types)
+    expected = _NAMES.get(item.datatype, "numbers, or null for NaN")
+    raise InvalidRequest(
+        f"{item.name} holds {str(wrong)[:40]!r}: expected {expected}, as its datatype {item.datatype} says",
+        param=item.name,
+    )
 
 
 def _flatten(item: InferInput) -> list[Any]:
