@@ -1,6 +1,7 @@
 """A proxy between the client and the service that breaks requests at any point."""
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -86,8 +87,41 @@ class BreakingProxy:
         if fault is Fault.REFUSED:
             client.sendall(response(b"503 Service Unavailable", REFUSAL))
             return True
+        if b"upgrade: websocket" in request.lower():
+            self._tunnel(client, request)
+            return False
         time.sleep(0.05 if fault is Fault.SLOW else 0.0)
         return self._forward(client, request, fault)
+
+    def _tunnel(self, client: socket.socket, handshake: bytes) -> None:
+        """Forward a WebSocket; the next fault befalls the next piece that the client sends, or its answer."""
+        answer = Fault.NONE
+        with contextlib.ExitStack() as stack:
+            service = stack.enter_context(socket.create_connection(self._target, SECONDS))
+            service.sendall(handshake)
+            while True:
+                for source in select.select([client, service], [], [], SECONDS)[0]:
+                    if not (chunk := source.recv(CHUNK)):
+                        return
+                    if source is service:
+                        client.sendall(chunk[: len(chunk) // 2] if answer is Fault.MID_ANSWER else chunk)
+                        if answer is Fault.MID_ANSWER:
+                            return
+                        continue
+                    fault = self.faults.popleft() if self.faults else Fault.NONE
+                    if fault is Fault.LATE:
+                        stack.pop_all()
+                        self._later(service, chunk)
+                    if fault in {Fault.BEFORE, Fault.REFUSED, Fault.LATE}:
+                        return
+                    time.sleep(0.05 if fault is Fault.SLOW else 0.0)
+                    service.sendall(chunk[: len(chunk) // 2] if fault is Fault.MID_REQUEST else chunk)
+                    if fault in {Fault.MID_REQUEST, Fault.WORKING}:
+                        return
+                    if fault in {Fault.ANSWERED, Fault.BAD_GATEWAY}:
+                        service.recv(CHUNK)
+                        return
+                    answer = fault
 
     def _forward(self, client: socket.socket, request: bytes, fault: Fault) -> bool:
         with socket.create_connection(self._target, SECONDS) as service:
@@ -102,11 +136,15 @@ class BreakingProxy:
         return fault not in {Fault.ANSWERED, Fault.MID_ANSWER}
 
     def _send_late(self, request: bytes) -> None:
+        self._later(socket.create_connection(self._target, SECONDS), request)
+
+    def _later(self, service: socket.socket, chunk: bytes) -> None:
         def send() -> None:
             time.sleep(0.03)
-            with contextlib.suppress(OSError), socket.create_connection(self._target, SECONDS) as service:
-                service.sendall(request)
-                read_message(service)
+            with contextlib.suppress(OSError), service:
+                service.settimeout(1.0)
+                service.sendall(chunk)
+                service.recv(CHUNK)
 
         thread = threading.Thread(target=send, daemon=True)
         self._lates.append(thread)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +57,20 @@ MOVES = st.builds(
 
 def run_until(flow: Flow[Any], commands: int | None) -> Any:
     """Run a flow; die instead of handing it the result of that command."""
-    command = next(flow)
+    advance = partial(next, flow)
     while True:
+        try:
+            command = advance()
+        except StopIteration as end:
+            return end.value
         if commands == 0:
             flow.close()
             raise Crash
         commands = None if commands is None else commands - 1
         try:
-            result = command.run()
+            advance = partial(flow.send, command.run())
         except Exception as error:  # noqa: BLE001 - the flow decides
-            step = lambda error=error: flow.throw(error)  # noqa: E731
-        else:
-            step = lambda result=result: flow.send(result)  # noqa: E731
-        try:
-            command = step()
-        except StopIteration as end:
-            return end.value
+            advance = partial(flow.throw, error)
 
 
 @dataclass
@@ -129,7 +128,7 @@ class Story:
                 self.session = run_until(resume(self.client, self.file), dies.pop() if dies else None)
             except (Crash, *TEMPORARY):
                 continue
-            recovered = self.session.recovered
+            (recovered,) = self.session.recovered or [None]
             assert recovered is None or isinstance(recovered, StepResult)
             return recovered if recovered is not None and recovered.step > len(self.answers) else None
 
@@ -164,6 +163,7 @@ def test_each_step_is_applied_once_and_in_order_whatever_breaks(
     @hypothesis.settings(max_examples=40, deadline=None, derandomize=True, database=None)
     @hypothesis.given(st.lists(MOVES, min_size=1, max_size=8))
     def check(moves: list[Move]) -> None:
+        proxy.settle()
         story = Story(proxy, tmp_path / "session.json")
         for move in moves:
             story.live(move)

@@ -1,4 +1,4 @@
-"""The examples of the README run against the real service with the bundled models."""
+"""The Python examples of the client's README and of docs/clients.md run against the bundled models."""
 
 import re
 from collections.abc import Iterator
@@ -6,41 +6,44 @@ from pathlib import Path
 
 import pytest
 
-from tests.served import ServedProcess
+from tests.readme_blocks import Shell, run
+from tests.served import ROOT, ServedProcess
 from unroll_client import Client
 
-README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMENT = re.compile(r"^\s*print\(.*\)  # (.*)$", re.MULTILINE)
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[ServedProcess]:
-    with ServedProcess(tmp_path) as server:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
+    with ServedProcess(tmp_path_factory.mktemp("served")) as server:
         server.start()
         yield server
 
 
-def printed(code: str) -> list[str]:
-    """What the comments behind `print` calls say that they print, in order; "" where there is none to compare."""
-    calls = re.findall(r"^\s*print\(.*?\)(?:  # (.*))?$", code, re.MULTILINE)
-    return ["" if comment.startswith("columns") else comment for comment in calls]
-
-
-def test_every_example_prints_what_it_says(
-    served: ServedProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("document", ["clients/python/README.md", "docs/clients.md"])
+def test_every_python_example_prints_what_it_says(
+    document: str,
+    served: ServedProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "readme"}
-    blocks = BLOCK.findall(README.read_text("utf-8"))
-    assert len(blocks) > 5
+    names: dict[str, object] = {"__name__": "example"}
+    blocks = BLOCK.findall((ROOT / document).read_text("utf-8"))
+    assert blocks
     for block in blocks:
-        code = block.replace("localhost:8000", served.address)
         capsys.readouterr()
-        exec(compile(code, str(README), "exec"), names)  # noqa: S102 - the documented example
-        lines, comments = capsys.readouterr().out.splitlines(), printed(block)
-        assert len(lines) >= len(comments), block
-        for comment in filter(None, comments):
-            assert comment in lines, (comment, lines)
+        exec(compile(block.replace("localhost:8000", served.address), document, "exec"), names)  # noqa: S102
+        lines = capsys.readouterr().out.splitlines()
+        for comment in COMMENT.findall(block):
+            assert comment in lines or comment.startswith("columns"), (comment, lines)
     for value in names.values():
         if isinstance(value, Client):
             value.close()
+
+
+def test_every_console_example_of_the_clients_document_prints_what_it_shows(served: ServedProcess) -> None:
+    with Shell(ROOT, served.environment()) as shell:
+        assert run((ROOT / "docs" / "clients.md").read_text("utf-8"), shell, served) == []

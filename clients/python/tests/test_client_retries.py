@@ -161,8 +161,7 @@ def test_another_step_is_refused_while_one_is_in_doubt(scripted: ScriptedServer,
         session.step("a")
     with pytest.raises(unroll_client.RequestPending):
         session.step("b")
-    recovered = session.recover()
-    assert recovered is not None
+    (recovered,) = session.recover()
     assert recovered.step == 1
     assert session.step("b").step == 2
 
@@ -245,6 +244,7 @@ def test_the_methods_of_both_clients_are_the_same() -> None:
     for sync, asynchronous in [
         (Client, unroll_client.AsyncClient),
         (Session, unroll_client.AsyncSession),
+        (unroll_client.SessionStream, unroll_client.AsyncSessionStream),
         (unroll_client.SessionPool, unroll_client.AsyncSessionPool),
         (unroll_client.TokenStream, unroll_client.AsyncTokenStream),
     ]:

@@ -118,8 +118,7 @@ def test_a_session_saved_before_a_crash_is_resumed(client: Client, tmp_path: Pat
     session.step("and")
     resumed = client.resume(tmp_path / "session.json")
     assert resumed.step_count == 2
-    assert isinstance(resumed.recovered, StepResult)
-    assert resumed.recovered.step == 2
+    assert [answer.step for answer in resumed.recovered] == [2]
     saved = json.loads(json.dumps(resumed.save()))
     assert client.resume(saved).step_count == 2
     with pytest.raises(ValueError, match="expected id, model and step"):
@@ -169,6 +168,54 @@ def test_a_pool_steps_its_sessions_and_names_what_is_wrong_with_one(client: Clie
     found = pool.step({"a": "Tom", "b": {"text": 5}, "c": "you"})
     assert isinstance(found["b"], unroll_client.InvalidRequest)
     assert [session.step_count for session in pool.values()] == [2, 1, 2]
+
+
+@pytest.mark.parametrize("window", [1, 3, 32])
+def test_a_stream_of_steps_gives_the_answers_in_order(client: Client, window: int) -> None:
+    texts = ["Tom and", "Mary", "like", "you", "."]
+    session, single = client.create_session("tiny"), client.create_session("tiny")
+    with session.stream(window=window) as stream:
+        answers = list(stream.steps(texts, top_k=2))
+    for answer, text in zip(answers, texts, strict=True):
+        assert isinstance(answer, StepResult)
+        assert predictions(answer) == pytest.approx(predictions(single.step(text, top_k=2)), abs=1e-4)
+    assert session.step("Tom").step == len(texts) + 1
+
+
+def test_a_step_that_fails_ends_those_behind_it_and_the_session_goes_on(client: Client) -> None:
+    session = client.create_session("tiny")
+    with session.stream() as stream:
+        for text in ["Tom", "", "Mary"]:
+            stream.send(text)
+        first = stream.receive()
+        assert first.step == 1
+        with pytest.raises(unroll_client.InvalidRequest) as caught:
+            stream.receive()
+        assert caught.value.applied == "no"
+        with pytest.raises(LookupError):
+            stream.receive()
+        stream.send("like")
+        assert stream.receive().step == 2
+    assert session.info().step == session.step_count == 2
+
+
+def test_a_stream_holds_its_session(client: Client) -> None:
+    session = client.create_session("tiny")
+    with session.stream() as stream:
+        stream.send("Tom")
+        with pytest.raises(unroll_client.RequestPending):
+            session.step("Mary")
+    assert stream.receive().step == 1
+    session.delete()
+    with pytest.raises(unroll_client.SessionEnded), session.stream() as stream:
+        stream.send("Tom")
+
+
+async def test_the_asynchronous_stream_of_steps_does_the_same(service: Server) -> None:
+    async with AsyncClient(service.url) as client, await client.create_session("tiny") as session:
+        async with session.stream(window=4) as stream:
+            found = [answer.step async for answer in stream.steps(["Tom", "and", "Mary", "like", "you"])]
+        assert found == [1, 2, 3, 4, 5]
 
 
 async def test_the_asynchronous_client_does_the_same(service: Server) -> None:

@@ -60,15 +60,18 @@ from unroll_client.errors import (
 )
 from unroll_client.pool import AsyncSessionPool, SessionPool
 from unroll_client.retry import RetryPolicy
+from unroll_client.session_stream import AnswerLost, AsyncSessionStream, SessionStream
 from unroll_client.sessions import AsyncSession, Session
 from unroll_client.token_stream import AsyncTokenStream, TokenStream
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerLost",
     "AsyncClient",
     "AsyncSession",
     "AsyncSessionPool",
+    "AsyncSessionStream",
     "AsyncTokenStream",
     "Client",
     "Completion",
@@ -110,6 +113,7 @@ __all__ = [
     "SessionNotFound",
     "SessionPage",
     "SessionPool",
+    "SessionStream",
     "ShuttingDown",
     "StateCorrupted",
     "StepConflict",

@@ -49,7 +49,7 @@ class Item:
         assert isinstance(result, StepResult)  # noqa: S101 - for mypy
         return result
 
-    def settle(self, result: Result) -> float | None:
+    def settle(self, result: Result) -> Flow[float | None]:
         """Note a result. Returns the seconds until the next attempt, or None if it is final."""
         if isinstance(result, StepResult):
             self.session.succeed(result)
@@ -57,7 +57,7 @@ class Item:
         self.attempts.fail(result)
         delay = self.attempts.delay(result)
         if delay is None:
-            self.session.fail(result, self.attempts)
+            yield from self.session.fail(result, self.attempts)
         return delay
 
 
@@ -71,7 +71,7 @@ def complete(service: Service, items: Sequence[Item]) -> Flow[dict[str, Result]]
         for start in range(0, len(items), MAX_ITEMS):
             batch = items[start : start + MAX_ITEMS]
             for item, result in zip(batch, (yield from _send(service, batch)), strict=True):
-                delay = 0.0 if result is None else item.settle(result)
+                delay = 0.0 if result is None else (yield from item.settle(result))
                 if delay is not None:
                     again.append(item)
                     delays.append(delay)

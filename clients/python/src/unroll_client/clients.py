@@ -1,5 +1,6 @@
 """The synchronous and the asynchronous client."""
 
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, Unpack
@@ -30,7 +31,8 @@ class Client(ClientState[Session]):
         api_key: the API key, if the service requires one.
         timeout: seconds to wait for the connection and for each answer.
         retry: how often and for how long requests are repeated.
-        http_client: the httpx client to use, for proxies and certificates. It must have no `base_url` of its own.
+        ssl_context: the certificates to trust, if they are not the usual ones.
+        http_client: the httpx client to use, for proxies and the like. Its `base_url` and `timeout` are replaced.
     """
 
     session_class = Session
@@ -57,12 +59,13 @@ class Client(ClientState[Session]):
         api_key: str | None = None,
         timeout: Timeout = 30.0,
         retry: RetryPolicy | None = None,
+        ssl_context: ssl.SSLContext | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
-        self._http = http_client or httpx.Client(limits=LIMITS)
+        self._http = http_client or httpx.Client(limits=LIMITS, verify=ssl_context or True)
         self._http.base_url, self._http.timeout = base_url, timeout
         self._http.headers.update(headers_of(api_key))
-        super().__init__(Http(sync=self._http), retry)
+        super().__init__(Http(sync=self._http, ssl_context=ssl_context), retry)
 
     def generate_stream(
         self,
@@ -119,12 +122,13 @@ class AsyncClient(ClientState[AsyncSession]):
         api_key: str | None = None,
         timeout: Timeout = 30.0,
         retry: RetryPolicy | None = None,
+        ssl_context: ssl.SSLContext | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        self._http = http_client or httpx.AsyncClient(limits=LIMITS)
+        self._http = http_client or httpx.AsyncClient(limits=LIMITS, verify=ssl_context or True)
         self._http.base_url, self._http.timeout = base_url, timeout
         self._http.headers.update(headers_of(api_key))
-        super().__init__(Http(asynchronous=self._http), retry)
+        super().__init__(Http(asynchronous=self._http, ssl_context=ssl_context), retry)
 
     def generate_stream(
         self,

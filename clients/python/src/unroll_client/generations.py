@@ -44,8 +44,8 @@ class FreeGeneration:
     def succeed(self, body: object) -> Any:  # noqa: ANN401 - of class `kind`
         return decode(self.kind, body)
 
-    def fail(self, error: UnrollError, attempts: Attempts) -> None:
-        pass
+    def fail(self, error: UnrollError, attempts: Attempts) -> Flow[None]:  # noqa: ARG002 - a session's needs them
+        yield from ()
 
     def end(self) -> None:
         pass
@@ -79,11 +79,11 @@ class SessionGeneration:
         self.session.succeed(answer)
         return answer
 
-    def fail(self, error: UnrollError, attempts: Attempts) -> None:
+    def fail(self, error: UnrollError, attempts: Attempts) -> Flow[None]:
         """An error event that says `applied: "yes"` came after tokens of another attempt: the answer is still there."""
         if isinstance(error, StepConflict) and error.status is None and error.applied == "yes":
             return
-        self.session.fail(error, attempts)
+        yield from self.session.fail(error, attempts)
 
     def end(self) -> None:
         self._held.close()

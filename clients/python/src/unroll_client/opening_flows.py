@@ -83,9 +83,9 @@ def resume(
 ) -> Flow[SessionT]:
     """Continue a saved session: what `save()` returned, or a file that `save_to` named.
 
-    A request that was pending is completed, so that it is applied exactly once, and its answer is `recovered`. Without
-    one, the session continues at the step count of the service: compare it with what you have fed. A session resumed
-    from a file goes on saving to it. Raises StepConflict if the session has moved on without this client.
+    Requests that were pending are completed, so that each is applied exactly once; `recovered` has their answers.
+    Without any, the session continues at the step count of the service: compare it with what you have fed. A session
+    resumed from a file goes on saving to it. Raises StepConflict if the session has moved on without this client.
     """
     if isinstance(saved, str | Path):
         save_to = save_to or saved

@@ -46,6 +46,10 @@ class PendingRequest:
         path, headers = f"/v1/sessions/{session_id}/{self.kind}", {"Idempotency-Key": self.key}
         return Request("POST", path, content=self.content, headers=headers)
 
+    def frame(self) -> str:
+        """Return the request as a message of a WebSocket."""
+        return encode({**self.body, "idempotency_key": self.key}).decode()
+
     def parse(self, session_id: str, response: Response) -> Advance:
         """Return the answer. Raises ConnectionFailed if it belongs to another request."""
         return self.parse_json(session_id, response.json())

@@ -7,10 +7,11 @@ from typing import Any, TypeVar, Unpack, cast
 
 from unroll_client.answers import SessionInfo, StepResult
 from unroll_client.decoding import decode
-from unroll_client.errors import SessionEnded, UnrollError
+from unroll_client.errors import SessionEnded, StepConflict, UnrollError
 from unroll_client.flow import Flow
 from unroll_client.inputs import GenerateOptions, Input, PredictOptions, to_input, to_options
 from unroll_client.pending import Advance, Kind, PendingRequest, new_key
+from unroll_client.retry import Attempts
 from unroll_client.session_state import SessionState
 from unroll_client.transport import Request, Response
 
@@ -56,38 +57,56 @@ def reset(session: SessionState, step: int | None = None) -> Flow[SessionInfo]:
 def advance(session: SessionState, kind: Kind, body: dict[str, Any]) -> Flow[Advance]:
     """Send a request that advances the session, until its outcome is known or the attempts are used up."""
     with session.exclusive():
-        return (yield from complete(session, session.begin(kind, body)))
+        pending = session.begin(kind, body)
+        attempts = session.attempts(pending)
+        yield from session.autosave()
+        answer = yield from complete(session, pending, attempts)
+        assert answer is not None  # noqa: S101 - for mypy: no request follows it
+        return answer
 
 
-def complete(session: SessionState, pending: PendingRequest) -> Flow[Advance]:
-    """Send a pending request, until its outcome is known or the attempts are used up."""
-    attempts = session.attempts(pending)
-    yield from session.autosave()
+def complete(session: SessionState, pending: PendingRequest, attempts: Attempts) -> Flow[Advance | None]:
+    """Send the first request, until its outcome is known or the attempts are used up.
+
+    Returns None if it was applied, and others behind it, so that the service does not have its answer any more.
+    """
     try:
         request, parse = pending.request(session.id), partial(pending.parse, session.id)
         answer = yield from session.service.attempt(request, parse, attempts)
     except UnrollError as error:
-        session.fail(error, attempts)
+        if isinstance(error, StepConflict) and error.applied == "yes" and len(session.requests) > 1:
+            session.skip()
+            return None
+        yield from session.fail(error, attempts)
         raise
     session.succeed(answer)
     return answer
 
 
-def recover(session: SessionState) -> Flow[Advance | None]:
-    """Complete the pending request and return its answer; None if there is no pending request."""
+def recover(session: SessionState) -> Flow[list[Advance]]:
+    """Complete the pending requests and return their answers.
+
+    Only a stream of steps leaves several. If the service has applied several of them, it has the answer of the last one
+    only.
+    """
+    answers = []
     with session.exclusive():
-        return None if session.pending is None else (yield from complete(session, session.pending))
+        yield from session.autosave()
+        while (pending := session.pending) is not None:
+            answer = yield from complete(session, pending, session.attempts(pending))
+            if answer is not None:
+                answers.append(answer)
+    return answers
 
 
 def resync(session: SessionState) -> Flow[SessionInfo]:
-    """Forget the pending request, and continue from the step count that the service reports.
+    """Forget the pending requests, and continue from the step count that the service reports.
 
-    The forgotten request cannot be applied after the next step, because both expect the same step count.
+    A forgotten step cannot be applied after the next one, because both expect the same step count.
     """
     with session.exclusive():
         description = yield from info(session)
-        session.resynchronise(description)
-        yield from session.autosave()
+        yield from session.resynchronise(description)
         return description
 
 
@@ -117,7 +136,7 @@ def delete(session: SessionState) -> Flow[None]:
     """End the session. It is no error if it has been ended already."""
     with contextlib.suppress(SessionEnded):
         yield from session.service.request(Request("DELETE", session.path), lambda _: None)
-    session.pending = None
+    session.requests.clear()
 
 
 def export_state(session: SessionState) -> Flow[bytes]:

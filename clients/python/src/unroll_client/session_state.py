@@ -1,8 +1,9 @@
-"""The client's side of a session: its step count, and the request that has no answer yet."""
+"""The client's side of a session: its step count, and the requests that have no answer yet."""
 
 import contextlib
 import json
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -33,8 +34,8 @@ class SessionState:
         model: the name of its model.
         step_count: the number of steps that the session has accepted, as far as this client knows.
         timesteps: the number of tokens or observations fed to it; None until the first answer after `resume`.
-        pending: the request whose outcome is unknown, or None.
-        recovered: the answer to the pending request of a saved session, or None if it had none.
+        requests: the requests that have no answer yet, in order. Only a stream of steps has several.
+        recovered: the answers to the requests that were pending when the session was saved, as far as they still exist.
     """
 
     def __init__(self, service: Service, session_id: str, model: str, step_count: int, save_to: Path | None) -> None:
@@ -43,8 +44,8 @@ class SessionState:
         self.model = model
         self.step_count = step_count
         self.timesteps: int | None = None
-        self.pending: PendingRequest | None = None
-        self.recovered: Advance | None = None
+        self.requests: deque[PendingRequest] = deque()
+        self.recovered: list[Advance] = []
         self._save_to = save_to
         self._lock = threading.Lock()
 
@@ -62,8 +63,7 @@ class SessionState:
         if [type(value) for value in fields] != [str, str, int]:
             raise ValueError(f"the saved session is {saved!r:.200}: expected id, model and step")
         session = cls(service, saved["id"], saved["model"], saved["step"], save_to)
-        if saved.get("pending") is not None:
-            session.pending = PendingRequest.from_json(saved["pending"])
+        session.requests.extend(PendingRequest.from_json(item) for item in saved.get("pending") or ())
         return session
 
     def __repr__(self) -> str:
@@ -74,9 +74,14 @@ class SessionState:
         """The path of the session."""
         return f"/v1/sessions/{self.id}"
 
+    @property
+    def pending(self) -> PendingRequest | None:
+        """The first request whose outcome is unknown, or None."""
+        return self.requests[0] if self.requests else None
+
     def save(self) -> dict[str, Any]:
-        """Return what `resume` needs, as a small JSON object: id, model, step count and the pending request."""
-        pending = None if self.pending is None else self.pending.to_json()
+        """Return what `resume` needs, as a small JSON object: id, model, step count and the pending requests."""
+        pending = [request.to_json() for request in self.requests]
         return {"id": self.id, "model": self.model, "step": self.step_count, "pending": pending}
 
     def autosave(self) -> Flow[None]:
@@ -100,13 +105,18 @@ class SessionState:
         Raises RequestPending if another one is pending, ValueError or TypeError if the body cannot be sent as JSON.
         """
         request = PendingRequest(kind, body)
-        if self.pending is None:
-            self.pending = request
-        elif (self.pending.kind, self.pending.content) != (kind, request.content):
+        if not self.requests:
+            self.requests.append(request)
+        if [(item.kind, item.content) for item in self.requests] != [(kind, request.content)]:
+            self.require_no_request()
+        return self.requests[0]
+
+    def require_no_request(self) -> None:
+        """Raise RequestPending if there is a pending request."""
+        if self.requests:
             raise RequestPending(
                 f"{self!r} has a pending request: expected the same again, recover() or resync()", applied="no"
             )
-        return self.pending
 
     def attempts(self, pending: PendingRequest) -> Attempts:
         """Return the count of attempts at a request. It is in doubt from here on, if its sending is interrupted."""
@@ -115,20 +125,29 @@ class SessionState:
         return attempts
 
     def succeed(self, answer: Advance) -> None:
-        """Note the answer to the pending request."""
+        """Note the answer to the first request."""
         self.step_count, self.timesteps = answer.step, answer.timesteps
-        self.pending = None
+        self.requests.popleft()
 
-    def fail(self, error: UnrollError, attempts: Attempts) -> None:
-        """Note that the attempts at the pending request ended with an error, and complete its `applied`."""
+    def skip(self) -> None:
+        """Note that the first request was applied, and that its answer does not exist any more."""
+        self.step_count, self.timesteps = self.step_count + 1, None
+        self.requests.popleft()
+
+    def fail(self, error: UnrollError, attempts: Attempts) -> Flow[None]:
+        """Note that the attempts at the first request ended with an error, and complete its `applied`.
+
+        If the request had no effect, it is forgotten, and with it those behind it: they expect the step that it made.
+        """
         if attempts.in_doubt and not (isinstance(error, FINAL) and error.code is not None):
-            if self.pending is not None:
-                self.pending.in_doubt = True
             error.applied = "yes" if error.applied == "yes" else "unknown"
             return
-        self.pending = None
         error.applied = error.applied or "no"
+        self.requests.clear()
+        yield from self.autosave()
 
-    def resynchronise(self, info: SessionInfo) -> None:
-        """Take over the step count of the service, and forget the pending request."""
-        self.step_count, self.timesteps, self.pending = info.step, info.timesteps, None
+    def resynchronise(self, info: SessionInfo) -> Flow[None]:
+        """Take over the step count of the service, and forget all requests."""
+        self.step_count, self.timesteps = info.step, info.timesteps
+        self.requests.clear()
+        yield from self.autosave()

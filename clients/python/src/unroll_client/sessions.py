@@ -9,6 +9,7 @@ from unroll_client.flow import awaiting, blocking
 from unroll_client.generations import from_session, preview_of_session
 from unroll_client.inputs import GenerateOptions
 from unroll_client.session_state import SessionState
+from unroll_client.session_stream import AsyncSessionStream, SessionStream
 from unroll_client.token_stream import AsyncTokenStream, TokenStream
 
 
@@ -38,6 +39,13 @@ class Session(SessionState):
         """
         generation = from_session(self, options) if commit else preview_of_session(self, options)
         return TokenStream(generation)
+
+    def stream(self, *, window: int = 8) -> SessionStream:
+        """Step the session over a WebSocket, with up to `window` steps under way without an answer (1 to 32).
+
+        Until the stream is closed, the session makes no other request. Raises RequestPending.
+        """
+        return SessionStream(self, window)
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +86,13 @@ class AsyncSession(SessionState):
         """
         generation = from_session(self, options) if commit else preview_of_session(self, options)
         return AsyncTokenStream(generation)
+
+    def stream(self, *, window: int = 8) -> AsyncSessionStream:
+        """Step the session over a WebSocket, with up to `window` steps under way without an answer (1 to 32).
+
+        Until the stream is closed, the session makes no other request. Raises RequestPending.
+        """
+        return AsyncSessionStream(self, window)
 
     async def __aenter__(self) -> Self:
         return self

@@ -32,7 +32,7 @@ class Generating(Protocol[AnswerT_co]):
     def succeed(self, body: object) -> AnswerT_co:
         """Note and return the answer. Raises ConnectionFailed if it belongs to another request."""
 
-    def fail(self, error: UnrollError, attempts: Attempts) -> None:
+    def fail(self, error: UnrollError, attempts: Attempts) -> Flow[None]:
         """Note that the attempts ended with an error."""
 
     def end(self) -> None:
@@ -109,7 +109,7 @@ class TokenStreamState(Generic[AnswerT]):
         attempts.fail(error)
         delay = attempts.delay(error)
         if delay is None:
-            self._generation.fail(error, attempts)
+            yield from self._generation.fail(error, attempts)
             self._generation.end()
             raise error
         yield from execute(Sleep(delay))

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,7 @@ class Http:
 
     sync: httpx.Client | None = None
     asynchronous: httpx.AsyncClient | None = None
+    ssl_context: ssl.SSLContext | None = None
 
     @property
     def blocking_client(self) -> httpx.Client:
@@ -114,11 +116,17 @@ class Send(Command[Response]):
 
 def request_arguments(http: Http, request: Request) -> dict[str, Any]:
     """Return the arguments of a request, with the time after which the service may stop its work."""
-    arguments, seconds = request.arguments(), http.any_client.timeout.read
-    if seconds is not None:
-        milliseconds = min(max(1, int(seconds * 1000)), MAX_TIMEOUT_MS)
-        arguments["headers"].setdefault("X-Request-Timeout-Ms", str(milliseconds))
+    arguments = request.arguments()
+    arguments["headers"] |= time_limit(http)
     return arguments
+
+
+def time_limit(http: Http) -> dict[str, str]:
+    """Return the header that tells how long the client waits for an answer."""
+    seconds = http.any_client.timeout.read
+    if seconds is None:
+        return {}
+    return {"X-Request-Timeout-Ms": str(min(max(1, int(seconds * 1000)), MAX_TIMEOUT_MS))}
 
 
 def _success(answer: httpx.Response) -> Response:
