@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import MAX_ABS, Infer, PredictOptions, SeriesInput
+from service.domain.rfc3339 import BEGIN, END
 from service.domain.tensors import Tensor, TensorSpec
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.tasks.tensor_interface import pack_floats, require_batch, require_input
@@ -84,13 +85,19 @@ def _known(tensor: Tensor, width: int) -> list[tuple[tuple[float | None, ...], .
     return batches
 
 
-def _times(inputs: Mapping[str, Tensor], counts: Sequence[int]) -> list[tuple[int, ...] | None]:
+def _times(inputs: Mapping[str, Tensor], counts: Sequence[int]) -> Sequence[tuple[int, ...] | None]:
     """Return the times of the rows of each row of the batch, None without TIMESTAMPS."""
     tensor = inputs.get(TIMESTAMPS)
     if tensor is None:
         return [None] * len(counts)
     require_batch(tensor, len(counts))
-    return [tuple(times) for times in tensor.rows()]
+    batches = [tuple(times) for times in tensor.rows()]
+    for time in chain.from_iterable(batches):
+        if not BEGIN <= time < END:
+            raise InvalidRequest(
+                f"TIMESTAMPS holds {time}: expected microseconds since 1970 of the years 1 to 9999", param=TIMESTAMPS
+            )
+    return batches
 
 
 def _mean(answers: Sequence[Mapping[str, Any]]) -> Tensor:

@@ -317,3 +317,9 @@ def test_a_wrong_generation_is_refused(http: httpx.Client, path: str) -> None:
     refused(http.post(url, json={"text_input": ""}), 422, "no token")
     refused(http.post(url, json={}), 422, "text_input")
     refused(http.post(f"/v2/models/nothing/{path}", json=GENERATION), 404, "nothing")
+
+
+def test_a_replayed_step_is_marked(http: httpx.Client) -> None:
+    start = {"sequence_id": "marked", "sequence_start": True, "step": 0}
+    assert "Unroll-Replayed" not in sequence(http, "a", **start).headers
+    assert sequence(http, "a", **start).headers["Unroll-Replayed"] == "true"

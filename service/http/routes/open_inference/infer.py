@@ -82,6 +82,8 @@ def _make_response(response: InferenceResponse, wire: WireRequest, accepted: byt
     answer = Response(content, media_type="application/json" if json_length is None else "application/octet-stream")
     if json_length is not None:
         answer.headers[JSON_LENGTH.decode().title()] = str(json_length)
+    if response.replayed:
+        answer.headers["Unroll-Replayed"] = "true"
     if coding is not None:
         answer.headers["Content-Encoding"] = coding.decode()
     return answer
