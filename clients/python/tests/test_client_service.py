@@ -107,6 +107,23 @@ def test_a_conflict_tells_the_step_of_the_service_and_resync_takes_it_over(clien
     assert session.step("Mary").step == 2
 
 
+def test_a_reset_is_a_step_back_to_the_beginning(client: Client) -> None:
+    session = client.create_session("tiny")
+    first = session.step("Tom", top_k=2)
+    info = session.reset()
+    assert (info.step, info.timesteps, session.step_count) == (2, session.timesteps, 2)
+    assert predictions(session.step("Tom", top_k=2)) == pytest.approx(predictions(first), abs=1e-5)
+
+
+def test_a_reset_that_was_pending_is_recovered(client: Client) -> None:
+    session = client.create_session("tiny")
+    session.step("Tom")
+    session.begin("reset", {})
+    resumed = client.resume(session.save())
+    assert [answer.step for answer in resumed.recovered] == [2]
+    assert client.resume(session.save()).step_count == 2
+
+
 def test_creation_with_a_key_finds_the_same_session(client: Client) -> None:
     first, second = (client.create_session("tiny", idempotency_key="key-1") for _ in range(2))
     assert first.id == second.id

@@ -40,18 +40,22 @@ def _fields(kind: Any) -> dict[str, tuple[Any, bool]]:  # noqa: ANN401 - a class
 
 
 def _convert(hint: Any, value: Any) -> Any:  # noqa: ANN401 - JSON by its type
-    origin = get_origin(hint)
     if value is None:
         return None
+    if hint is datetime:
+        return datetime.fromisoformat(value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return decode(hint, value)
+    return _convert_generic(hint, value)
+
+
+def _convert_generic(hint: Any, value: Any) -> Any:  # noqa: ANN401 - JSON by its type
+    origin = get_origin(hint)
     if origin in {Union, types.UnionType}:
         return _choose([option for option in get_args(hint) if option is not types.NoneType], value)
     if origin is list and isinstance(value, list):
         (item,) = get_args(hint)
         return [_convert(item, element) for element in value] if _is_converted(item) else value
-    if hint is datetime:
-        return datetime.fromisoformat(value)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return decode(hint, value)
     return value
 
 
