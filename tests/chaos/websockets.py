@@ -19,9 +19,13 @@ _MOST_IDLE = 4
 
 @dataclass(slots=True, eq=False)
 class SocketConnections(Connections):
-    """As Connections. Each WebSocket has one frame under way, and is closed after an error, which ends its stream."""
+    """As Connections. Each WebSocket has one frame under way, and is closed after an error, which ends its stream.
+
+    Nothing tells a replay but its bytes, which are those of an answer that came before.
+    """
 
     _idle_sockets: list[ClientConnection] = field(default_factory=list)
+    _answers: set[bytes] = field(default_factory=set)
 
     async def send(
         self,
@@ -61,7 +65,11 @@ class SocketConnections(Connections):
             self._idle_sockets.append(socket)
         else:
             _abort(socket)
-        return Reply(200 if error is None else _STATUS_OF[error["code"]], data)
+        if error is not None:
+            return Reply(_STATUS_OF[error["code"]], data)
+        replayed = data in self._answers
+        self._answers.add(data)
+        return Reply(200, data, replayed)
 
     def close(self) -> None:
         """Close what is idle."""
