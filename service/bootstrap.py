@@ -13,9 +13,11 @@ from pathlib import Path
 import torch
 from starlette.types import ASGIApp
 
-from service.application.admission import Admission
 from service.application.health import Health
 from service.application.inference import Inference
+from service.application.limits.admission import Admission
+from service.application.limits.rate_limits import RateLimits
+from service.application.limits.request_cost import CostLimits
 from service.application.model_versions.membership import ClusterMembership
 from service.application.model_versions.reconciler import ModelReconciler
 from service.application.model_versions.refresh import RefreshLimiter
@@ -26,10 +28,8 @@ from service.application.model_versions.session_scan import DrainScans
 from service.application.operation_runner import OperationRunner
 from service.application.ports import Clock, Engine, ModelRepository, StateFiles, StateStore
 from service.application.predictions import Predictions
-from service.application.rate_limits import RateLimits
-from service.application.request_cost import CostLimits
+from service.application.sequences import Sequences
 from service.application.sessions.creation import SessionFactory
-from service.application.sessions.sequences import Sequences
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.step_pipeline import StepPipeline
@@ -37,8 +37,8 @@ from service.application.sessions.steps import Steps
 from service.application.sessions.turns import SessionTurns
 from service.domain.errors import SettingsError
 from service.domain.limits import LimitsOfTenants
-from service.domain.loop_stalls import STALLS
 from service.domain.operations import ComputeDtype, Device, Operation, Outcome
+from service.domain.runtime.loop_stalls import STALLS
 from service.engine.engine import BatchingEngine
 from service.engine.loaded_models import ModelRegistry, load_version
 from service.engine.model_repository import FolderModelRepository
@@ -48,8 +48,8 @@ from service.http.app import create_app
 from service.http.body_sizes import SizeLimits
 from service.http.connection_refusals import ConnectionRefusals
 from service.http.dependencies import Services
-from service.http.middleware.browser_policy import BrowserSettings
-from service.http.middleware.host_names import is_wildcard
+from service.http.middleware.authorization.browser_policy import BrowserSettings
+from service.http.middleware.authorization.host_names import is_wildcard
 from service.http.middleware.request import RequestSettings
 from service.lifecycle import run_in_background, stop_part
 from service.nets.device import require_device

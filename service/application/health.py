@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.application.admission import Admission
+from service.application.limits.admission import Admission
 from service.application.ports import Engine, SessionObserver, StateStore
 from service.domain.errors import UnrollError
 from service.domain.operations import Json

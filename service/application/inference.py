@@ -9,7 +9,7 @@ from service.application.model_versions.resolver import VersionResolver
 from service.application.operation_runner import OperationRunner
 from service.application.ports import Engine
 from service.application.request_context import RequestContext
-from service.application.sessions.sequences import Sequence, Sequences
+from service.application.sequences import Sequence, Sequences
 from service.domain.errors import InvalidRequest
 from service.domain.models import ModelVersion
 from service.domain.operations import Infer, PredictOptions

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from service.application.deadlines import Deadline
-from service.application.request_cost import UNBOUNDED, RequestCost
+from service.application.limits.request_cost import UNBOUNDED, RequestCost
 
 
 @dataclass(frozen=True, slots=True)

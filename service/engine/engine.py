@@ -11,9 +11,9 @@ from typing import Protocol
 
 from service.domain.cost import Cost
 from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady, UnrollError
-from service.domain.fair_thread import THREAD
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
+from service.domain.runtime.fair_thread import THREAD
 from service.domain.tensors import TensorInterface
 from service.engine.batcher import Batcher
 from service.engine.loaded_models import ModelRegistry

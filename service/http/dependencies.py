@@ -9,13 +9,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.application.admission import Admission
 from service.application.health import Health
 from service.application.inference import Inference
+from service.application.limits.admission import Admission
+from service.application.limits.rate_limits import RateLimits
 from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, InferenceObserver, Observer
 from service.application.predictions import Predictions
-from service.application.rate_limits import RateLimits
 from service.application.request_context import RequestContext
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer

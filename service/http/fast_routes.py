@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.domain.fair_thread import THREAD
+from service.domain.runtime.fair_thread import THREAD
 from service.http.body_sizes import check_sizes
 from service.http.dependencies import Services
 from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST, LONG_INTEGER, invalid_request

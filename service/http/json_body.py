@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from service.domain.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
-from service.domain.fair_thread import THREAD
+from service.domain.runtime.fair_thread import THREAD
 from service.http.body_sizes import SizeLimits, check_sizes
 
 JSON = "application/json"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.domain.control_groups import GROUPS, PROC, memory_groups, read_lines, read_number
 from service.domain.errors import ModelFolderError
+from service.domain.runtime.control_groups import GROUPS, PROC, memory_groups, read_lines, read_number
 
 #: Left for everything else that the process does meanwhile.
 RESERVE_BYTES = 64 * 2**20

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from service.application.admission import Admission
+from service.application.limits.admission import Admission
 
 #: Time that an idle connection stays open for a request that is on its way, which is then answered 503.
 IDLE_CLOSE_SECONDS = 1.0

@@ -52,11 +52,14 @@ LAYERS = {
 #: A room is a folder inside a package. Its row names the rooms of the same package that it imports; `.` stands for the
 #: modules beside the rooms.
 ROOMS = {
+    "application/limits": ".",
     "application/model_versions": ".",
-    "application/sessions": ". model_versions",
-    "http/middleware": ".",
+    "application/sessions": ". limits model_versions",
+    "domain/runtime": "",
+    "http/middleware": ". middleware/authorization",
+    "http/middleware/authorization": ". middleware",
     "http/open_inference": ". middleware schemas",
-    "http/routes": ". middleware schemas websocket",
+    "http/routes": ". middleware/authorization schemas websocket",
     "http/routes/open_inference": ". open_inference schemas",
     "http/routes/openai": ". schemas",
     "http/schemas": "",
@@ -73,7 +76,8 @@ ROOMS = {
     "store/record": "",
     "tasks/forecasting": ".",
     "tasks/next_word": ".",
-    "tasks/translation": ".",
+    "tasks/translation": ". translation/decoding",
+    "tasks/translation/decoding": ". translation",
     "tooling/architectures": ". inspect pack predict verify",
     "tooling/inspect": ". pickles",
     "tooling/pack": ". inspect verify",

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.application.deadlines import Deadline
+from service.application.limits.request_cost import RequestCost
 from service.application.ports import TokenReceiver
-from service.application.request_cost import RequestCost
 from service.application.sessions.idempotency import RequestIdentity
 from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import StepResponse

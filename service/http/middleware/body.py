@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, TypeAlias
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
-from service.application.admission import Permit
 from service.application.deadlines import Deadline, DeadlineSweeper
-from service.application.request_cost import RequestCost
+from service.application.limits.admission import Permit
+from service.application.limits.request_cost import RequestCost
 from service.domain.errors import BodyTooLarge, DeadlineExceeded, ShuttingDown, UnrollError
 from service.http.middleware import disconnects
 from service.http.middleware.disconnects import DisconnectWatcher

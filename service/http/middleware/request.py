@@ -7,25 +7,25 @@ from http import HTTPStatus
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.application.admission import Admission
 from service.application.deadlines import Deadline, DeadlineSweeper
-from service.application.frame_admission import FrameAdmission
+from service.application.limits.admission import Admission
+from service.application.limits.frame_admission import FrameAdmission
+from service.application.limits.rate_limits import RateLimits, Rates
+from service.application.limits.request_cost import CostBudget, CostLimits
+from service.application.limits.turn_quota import TurnQuota
 from service.application.ports import Clock, RequestObserver
-from service.application.rate_limits import RateLimits, Rates
 from service.application.request_context import RequestContext
-from service.application.request_cost import CostBudget, CostLimits
-from service.application.turn_quota import TurnQuota
 from service.domain.errors import UnrollError
 from service.http.body_sizes import SizeLimits
 from service.http.documentation import DOCS_HEADERS, DOCS_PATH
 from service.http.middleware import access_log, error_responses
 from service.http.middleware.access_log import AccessLog
-from service.http.middleware.addresses import client_address
 from service.http.middleware.admission_rules import is_exempt, is_health, opens_session
-from service.http.middleware.authentication import Authenticator
+from service.http.middleware.authorization.addresses import client_address
+from service.http.middleware.authorization.authentication import Authenticator
+from service.http.middleware.authorization.body_key import find_body_key, may_have_body_key
+from service.http.middleware.authorization.browser_policy import BrowserPolicy, BrowserSettings
 from service.http.middleware.body import BodyLimits, RequestBody
-from service.http.middleware.body_key import find_body_key, may_have_body_key
-from service.http.middleware.browser_policy import BrowserPolicy, BrowserSettings
 from service.http.middleware.headers import Headers, request_id, timeout
 from service.http.middleware.response import ResponseStart
 

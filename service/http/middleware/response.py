@@ -2,7 +2,7 @@
 
 from starlette.types import Message, Send
 
-from service.application.admission import Admission
+from service.application.limits.admission import Admission
 from service.http.middleware.body import RequestBody
 from service.http.middleware.response_headers import DATA_HEADERS
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.application.sessions.sequences import Sequence
+from service.application.sequences import Sequence
 from service.domain.errors import InvalidRequest
 from service.domain.operations import PredictOptions
 from service.http.json_body import invalid_request

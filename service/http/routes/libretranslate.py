@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from service.application.languages import Translators
 from service.application.sessions.serializers import encode
 from service.domain.errors import InvalidRequest, UnsupportedMediaType
-from service.domain.fair_thread import THREAD
 from service.domain.operations import Json
+from service.domain.runtime.fair_thread import THREAD
 from service.http.body_sizes import SizeLimits, check_sizes
 from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST, invalid_request, parse, parse_large

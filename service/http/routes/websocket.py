@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.domain.errors import NotFound, ShuttingDown
 from service.http.dependencies import ContextDependency, Services, ServicesDependency
-from service.http.middleware.authentication import KEY_SUBPROTOCOL, offered_subprotocols
+from service.http.middleware.authorization.authentication import KEY_SUBPROTOCOL, offered_subprotocols
 from service.http.websocket.frames import FrameReader
 from service.http.websocket.stream import SocketStream
 

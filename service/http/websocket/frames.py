@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from service.application.sessions.serializers import StepResponse, encode
 from service.application.sessions.step_item import Step
 from service.domain.errors import InternalError, InvalidJson, UnrollError
-from service.domain.fair_thread import THREAD
+from service.domain.runtime.fair_thread import THREAD
 from service.http.body_sizes import SizeLimits, check_sizes
 from service.http.errors import envelope
 from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST, LONG_INTEGER, invalid_request, parse

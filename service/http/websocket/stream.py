@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from service.application.deadlines import DEPARTED
-from service.application.frame_admission import AdmittedFrame, FrameAdmission
+from service.application.limits.frame_admission import AdmittedFrame, FrameAdmission
 from service.application.ports import RequestObserver
 from service.application.sessions.serializers import StepResponse
 from service.application.sessions.step_item import Step

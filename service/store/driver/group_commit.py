@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from service.domain.loop_stalls import STALLS
+from service.domain.runtime.loop_stalls import STALLS
 from service.store.driver.commands import Command, CommandResult
 from service.store.driver.errors import ReplyLost, translate
 

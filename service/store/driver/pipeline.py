@@ -12,7 +12,7 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import AuthenticationError, AuthorizationError, BusyLoadingError, RedisError, ResponseError
 
-from service.domain.loop_stalls import STALLS
+from service.domain.runtime.loop_stalls import STALLS
 from service.store.driver.commands import Argument, Reply
 from service.store.driver.errors import ReplyLost
 from service.store.driver.nodes import Node

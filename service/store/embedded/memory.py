@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from service.domain.control_groups import GROUPS, PROC, memory_groups, read_number
+from service.domain.runtime.control_groups import GROUPS, PROC, memory_groups, read_number
 
 #: Part of the memory left by the workers. While the server rewrites its append-only file, a forked child shares its
 #: pages, and each page that is written meanwhile exists twice: twice the data must fit.

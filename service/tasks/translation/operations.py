@@ -7,7 +7,7 @@ from torch import Tensor
 from service.domain.operations import Json, Observation, Outcome
 from service.nets.layers.attention import EncoderMemory
 from service.tasks.numbers import perplexity, round_digits
-from service.tasks.translation.beam_search import BeamSearch, DecoderOutput, ForcedDecoding, Search
+from service.tasks.translation.decoding.beam_search import BeamSearch, DecoderOutput, ForcedDecoding, Search
 from service.tasks.translation.requests import CompletionOptions
 from service.tasks.translation.session_state import TranslationState, initial_translation_state
 from service.tasks.translation.subwords import SubwordCodec, TokenConstraints

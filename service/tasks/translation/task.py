@@ -10,9 +10,9 @@ from service.domain.operations import Operation
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.tasks.limits import TextLimits
 from service.tasks.state_layout import StateLayout
-from service.tasks.translation.batched_decoder import BatchedDecoder
 from service.tasks.translation.cost import translation_cost
-from service.tasks.translation.encoder_cache import EncoderCache
+from service.tasks.translation.decoding.batched_decoder import BatchedDecoder
+from service.tasks.translation.decoding.encoder_cache import EncoderCache
 from service.tasks.translation.operations import (
     EncodedSource,
     OpenOperation,

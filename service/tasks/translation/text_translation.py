@@ -11,7 +11,7 @@ from torch import Tensor
 from service.domain.operations import GeneratedToken, Json, Outcome, align_tokens
 from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.numbers import round_digits
-from service.tasks.translation.beam_search import BeamSearch, Hypothesis
+from service.tasks.translation.decoding.beam_search import BeamSearch, Hypothesis
 from service.tasks.translation.operations import ActiveSearch, EncodedSource, TranslationOperation
 from service.tasks.translation.requests import TranslateOptions
 from service.tasks.translation.subwords import SubwordCodec, TokenConstraints

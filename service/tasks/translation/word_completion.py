@@ -12,7 +12,7 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-from service.tasks.translation.beam_search import DecoderOutput
+from service.tasks.translation.decoding.beam_search import DecoderOutput
 from service.tasks.translation.subwords import SubwordCodec, TokenConstraints
 
 MAX_PIECES = 12

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from service.domain.sessions import Record
-from service.http.middleware.authentication import PUBLIC
+from service.http.middleware.authorization.authentication import PUBLIC
 from service.store.embedded.server import EmbeddedServer
 from service.store.keys import Keys
 from service.store.record.codec import MAGIC, TOMBSTONE_MAGIC, decode, encode, encode_tombstone

@@ -1,7 +1,7 @@
 """Readiness of a worker."""
 
-from service.application.admission import Admission
 from service.application.health import Health
+from service.application.limits.admission import Admission
 from service.domain.errors import StoreUnavailable
 from tests.fakes import AddingEngine, CountingObserver, MemoryStore
 

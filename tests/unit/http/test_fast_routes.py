@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.application.admission import Admission
+from service.application.limits.admission import Admission
 from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import StepResponse
 from service.application.sessions.step_item import Step

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.application.admission import Admission
+from service.application.limits.admission import Admission
 from service.process import graceful_shutdown as module
 from service.process.graceful_shutdown import GracefulShutdown
 from tests.timing import within

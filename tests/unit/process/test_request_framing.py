@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service.application.admission import Admission
+from service.application.limits.admission import Admission
 from service.http.connection_refusals import ConnectionRefusals
 from service.http.middleware.request import RequestMiddleware, RequestSettings
 from service.process.connections.limits import ConnectionLimits

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.application.inference import InferenceResponse, TensorModel
 from service.domain.errors import UnrollError
-from service.domain.fair_thread import THREAD
+from service.domain.runtime.fair_thread import THREAD
 from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST
 from service.http.open_inference.body import JSON_LENGTH, compress

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from service.application.admission import Admission
 from service.application.deadlines import DeadlineSweeper
+from service.application.limits.admission import Admission
 from service.http.middleware.access_log import AccessLog, report
 from service.http.middleware.body import BodyLimits, RequestBody
 from service.http.middleware.response import ResponseStart

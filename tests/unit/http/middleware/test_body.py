@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from service.application.admission import Admission
 from service.application.deadlines import Deadline, DeadlineSweeper
-from service.application.request_cost import UNBOUNDED
+from service.application.limits.admission import Admission
+from service.application.limits.request_cost import UNBOUNDED
 from service.domain.errors import BodyTooLarge, DeadlineExceeded, InvalidJson, ShuttingDown
 from service.http.middleware.body import BodyLimits, RequestBody
 from tests.fakes import ManualClock

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.application.admission import Admission
 from service.application.deadlines import DEPARTED, Deadline
+from service.application.limits.admission import Admission
 from service.domain.errors import ShuttingDown
 from service.http.middleware import disconnects
 from service.http.middleware.error_responses import CLIENT_GONE

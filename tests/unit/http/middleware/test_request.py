@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.application.admission import Admission
+from service.application.limits.admission import Admission
 from service.http.middleware.request import RequestMiddleware, RequestSettings
 from tests.fakes import CountingObserver, ManualClock
 

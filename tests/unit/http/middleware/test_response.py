@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from starlette.types import Message
 
-from service.application.admission import Admission
 from service.application.deadlines import DeadlineSweeper
+from service.application.limits.admission import Admission
 from service.http.middleware.body import BodyLimits, RequestBody
 from service.http.middleware.response import PART_BYTES, ResponseStart
 

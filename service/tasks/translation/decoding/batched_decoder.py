@@ -10,8 +10,8 @@ from torch import Tensor
 from service.nets.layers.attention import EncoderMemory, gather
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.tasks.state_layout import StateLayout
-from service.tasks.translation.beam_search import BeamSearch, DecoderOutput, Search
-from service.tasks.translation.candidate_ranking import rank_candidates
+from service.tasks.translation.decoding.beam_search import BeamSearch, DecoderOutput, Search
+from service.tasks.translation.decoding.candidate_ranking import rank_candidates
 from service.tasks.translation.operations import ActiveSearch, EncodedSource
 
 

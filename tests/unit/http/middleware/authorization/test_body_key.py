@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.http.middleware.body_key import find_body_key, may_have_body_key
+from service.http.middleware.authorization.body_key import find_body_key, may_have_body_key
 
 
 @pytest.mark.parametrize(

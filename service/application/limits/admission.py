@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from service.application.throughput import ThroughputEstimator
+from service.application.limits.throughput import ThroughputEstimator
 from service.domain.errors import Overloaded, ShuttingDown, UnrollError
 from service.domain.shares import Shares
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from pydantic_core import from_json
 from starlette.types import Scope
 
-from service.domain.fair_thread import THREAD
+from service.domain.runtime.fair_thread import THREAD
 from service.http.errors import LIBRETRANSLATE_PATHS
 from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST, LONG_INTEGER
 from service.http.middleware.headers import Headers

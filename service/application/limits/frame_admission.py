@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from service.application.admission import Admission, Permit
 from service.application.deadlines import Deadline
+from service.application.limits.admission import Admission, Permit
+from service.application.limits.rate_limits import Rates
+from service.application.limits.request_cost import CostBudget
+from service.application.limits.turn_quota import TurnQuota
 from service.application.ports import Clock
-from service.application.rate_limits import Rates
 from service.application.request_context import RequestContext
-from service.application.request_cost import CostBudget
-from service.application.turn_quota import TurnQuota
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.application.rate_limits import LEASE_SECONDS, LOCAL_SECONDS, LocalBucket, RateLimits, Rates
+from service.application.limits.rate_limits import LEASE_SECONDS, LOCAL_SECONDS, LocalBucket, RateLimits, Rates
 from service.domain.errors import RateLimited, StoreUnavailable
 from service.domain.limits import LimitsOfTenants, TokenGrant
 

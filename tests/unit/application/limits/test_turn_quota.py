@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.application.turn_quota import (
+from service.application.limits.turn_quota import (
     BYTES_PER_REQUEST,
     FLOOD,
     FLOOD_PER_TURN,

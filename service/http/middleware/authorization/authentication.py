@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from starlette.types import Scope
 
 from service.domain.errors import InvalidApiKey, MissingApiKey
+from service.http.middleware.authorization.key_failures import KeyFailures
 from service.http.middleware.headers import Headers
-from service.http.middleware.key_failures import KeyFailures
 
 #: Beginning of a subprotocol that is an API key. The pages of a browser can set no other header of a WebSocket.
 KEY_SUBPROTOCOL = b"bearer."

@@ -6,8 +6,8 @@ import pytest
 from starlette.types import Scope
 
 from service.domain.errors import RateLimited
-from service.http.middleware import key_failures
-from service.http.middleware.key_failures import KeyFailures
+from service.http.middleware.authorization import key_failures
+from service.http.middleware.authorization.key_failures import KeyFailures
 from tests.fakes import ManualClock
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from service.domain.errors import NotAllowed
-from service.http.middleware.browser_policy import MAX_KNOWN_HOSTS, BrowserPolicy, BrowserSettings
-from service.http.middleware.host_names import is_wildcard
+from service.http.middleware.authorization.browser_policy import MAX_KNOWN_HOSTS, BrowserPolicy, BrowserSettings
+from service.http.middleware.authorization.host_names import is_wildcard
 
 LOCAL = BrowserSettings(loopback_hosts=True, same_origin=True)
 HOST = b"localhost:8000"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from service.domain.errors import RateLimited
-from service.http.middleware.addresses import client_address
+from service.http.middleware.authorization.addresses import client_address
 
 log = logging.getLogger("unroll.access")
 

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from service.application.admission import Admission, Permit
+from service.application.limits.admission import Admission, Permit
 from service.domain.errors import Overloaded, RateLimited, ShuttingDown
 from tests.fakes import ManualClock
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.tasks.translation.beam_search import BeamSearch, Candidate
+from service.tasks.translation.decoding.beam_search import BeamSearch, Candidate
 
 
 def rank_candidates(beams: Mapping[int, BeamSearch], logprobs: Tensor) -> dict[int, list[Candidate]]:

@@ -3,7 +3,7 @@
 import torch
 
 from service.nets.layers.attention import EncoderMemory
-from service.tasks.translation.encoder_cache import EncoderCache
+from service.tasks.translation.decoding.encoder_cache import EncoderCache
 
 
 def memory(source: tuple[int, ...]) -> EncoderMemory:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from service.domain.loop_stalls import LoopStalls
+from service.domain.runtime.loop_stalls import LoopStalls
 from tests.conftest import UVLOOP
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", UVLOOP])]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.application.sequences import Sequence, Sequences
 from service.application.sessions.creation import SessionFactory
-from service.application.sessions.sequences import Sequence, Sequences
 from service.domain.errors import InvalidRequest, SessionNotFound, StepConflict
 from tests.unit.application.world import World, feed, folded
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.application.request_cost import FREE_BYTES, CostBudget, CostLimits
+from service.application.limits.request_cost import FREE_BYTES, CostBudget, CostLimits
 from service.domain.cost import Cost
 from service.domain.errors import InputTooLong, InvalidRequest, Overloaded, RateLimited, UnrollError
 

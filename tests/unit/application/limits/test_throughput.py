@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.application.throughput import MIN_BUSY_REQUESTS, SMOOTHING, WINDOW_SECONDS, ThroughputEstimator
+from service.application.limits.throughput import MIN_BUSY_REQUESTS, SMOOTHING, WINDOW_SECONDS, ThroughputEstimator
 
 
 def busy(pace: ThroughputEstimator, now: float, seconds: float, count: int, *, answered: bool = True) -> float:

@@ -12,8 +12,8 @@ from typing import Final
 from starlette.types import Scope
 
 from service.domain.errors import NotAllowed
+from service.http.middleware.authorization.host_names import LOOPBACK_NAMES, is_loopback, matches, parse_authority
 from service.http.middleware.headers import Headers
-from service.http.middleware.host_names import LOOPBACK_NAMES, is_loopback, matches, parse_authority
 from service.http.middleware.response_headers import ResponseHeaders
 
 #: Number of accepted Host headers that are remembered, so that they are parsed once.

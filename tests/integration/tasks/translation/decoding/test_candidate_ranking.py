@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from service.tasks.translation.beam_search import BeamSearch, Candidate, DecoderOutput
-from service.tasks.translation.candidate_ranking import rank_candidates
+from service.tasks.translation.decoding.beam_search import BeamSearch, Candidate, DecoderOutput
+from service.tasks.translation.decoding.candidate_ranking import rank_candidates
 from service.tasks.translation.subwords import TokenConstraints
 
 VOCABULARY, END = 11, 2

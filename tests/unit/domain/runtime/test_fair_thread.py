@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from service.domain.fair_thread import FairThread
+from service.domain.runtime.fair_thread import FairThread
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,7 @@ import pytest
 from starlette.types import Scope
 
 from service.domain.errors import InvalidApiKey, MissingApiKey, RateLimited
-from service.http.middleware.authentication import PUBLIC, Authenticator
+from service.http.middleware.authorization.authentication import PUBLIC, Authenticator
 from tests.fakes import ManualClock
 
 KEYS = {"secret": "ada", "schlüssel": "bob"}

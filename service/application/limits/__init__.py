@@ -1,0 +1,1 @@
+"""Limits of what a worker admits and of what requests cost."""

@@ -1,0 +1,1 @@
+"""Who may send a request: API keys, and origins of browsers."""

@@ -1,0 +1,1 @@
+"""Decoding of translations: the beam search and the decoder's batches."""
