@@ -97,8 +97,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) --editable .
 	@touch $@
 
+# Triton's client asks for an older numpy than the service's, which it does not need. Its wheel 2.49.0 carries perf_analyzer;
+# later ones do not, or need a newer C library.
 $(VENV)/.dev: $(VENV)/.installed clients/python/pyproject.toml
 	@$(PIP) --editable '.[dev]' --editable clients/python
+	@$(PIP) --no-deps 'tritonclient==2.49.0'
 	@touch $@
 
 # A peer that there is no wheel of is told in its row. nvidia-pytriton asks for an older numpy than the service's; only
