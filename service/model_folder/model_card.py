@@ -54,7 +54,7 @@ def read_card(folder: Path) -> ModelCard:
         raise ModelFolderError(f"{path}: cannot be read: {error}; expected a model card in UTF-8") from error
     if not lines or lines[0].rstrip() != "---":
         return ModelCard()
-    front = _front_matter(path, [line.rstrip() for line in lines])
+    front = _front_matter(path, [line.rstrip(" \t") for line in lines])
     description, metrics = front.get("description", ""), front.get("metrics", {})
     if not isinstance(description, str):
         raise ModelFolderError(f"{path}: front matter description: found {_shown(description)}, expected a text")

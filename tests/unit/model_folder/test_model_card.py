@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import ModelFolderError
@@ -27,6 +27,7 @@ def read(folder: Path, front: str) -> ModelCard:
 
 
 @in_one_folder
+@example(description="\u00a0", values={})
 @given(description=texts, values=st.dictionaries(texts, metrics, max_size=4))
 def test_what_is_written_is_read(tmp_path: Path, description: str, values: dict[str, Any]) -> None:
     front = yaml.safe_dump({"description": description, "metrics": values}, allow_unicode=True)
