@@ -118,8 +118,9 @@ class Replay:
         if {reply.status for reply in replies} == {200}:
             if one.reply.body != other.reply.body:
                 raise Violation("a repeated request was answered differently")
-            # Of an answer that got lost, both of those that came may be repetitions.
-            if not any(reply.replayed for reply in replies):
+            # Of an answer that got lost, both of those that came may be repetitions. A stream that had begun when
+            # another worker applied the request ends with that answer, and had its headers sent before.
+            if not any(reply.replayed or reply.streamed for reply in replies):
                 raise Violation("a request that was sent twice was applied twice")
         elif len({reply.status for reply in replies}) > 1:
             raise Violation("a request that was sent twice was answered in two ways")

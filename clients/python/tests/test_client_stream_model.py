@@ -27,7 +27,6 @@ class StreamStory:
     def __init__(self, proxy: BreakingProxy, file: Path, window: int, dies: Sequence[int]) -> None:
         self.proxy, self.file, self.window, self.dies = proxy, file, window, list(dies)
         self.answers: dict[int, StepResult] = {}
-        self.lost: set[int] = set()
         self.client = Client(proxy.url, retry=EAGER, timeout=10)
         self.session = self.client.create_session("tiny", save_to=file)
 
@@ -59,9 +58,7 @@ class StreamStory:
         return self.dies.pop() if self.dies else None
 
     def _note(self, result: Result) -> None:
-        if isinstance(result, AnswerLost):
-            self.lost.add(result.step)
-        else:
+        if not isinstance(result, AnswerLost):
             self.answers[result.step] = result
 
     def _recover(self) -> None:
@@ -121,10 +118,9 @@ def test_a_stream_continues_without_loss_or_double(service: Server, proxy: Break
                 raise AssertionError(f"the answer of step {answer.step} was lost")
         for name, expected in state.items():
             assert found[name] == pytest.approx(expected, abs=1e-5), name
-        seen.update(lost=len(story.lost), answers=len(story.answers))
+        seen.update(answers=len(story.answers))
         story.session.delete()
         story.client.close()
 
     check()
-    assert seen["lost"]
     assert seen["answers"]

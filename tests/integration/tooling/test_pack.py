@@ -171,7 +171,7 @@ def test_a_safetensors_file_and_a_tokenizer_are_packed_too(tmp_path: Path) -> No
         card=folder / "README.md",
     )
     old, new = read_checkpoint(folder), read_checkpoint(packed.path)
-    assert (new.config, new.description, new.verified) == (old.config, old.description, True)
+    assert (new.config, new.card, new.verified) == (old.config, old.card, True)
 
 
 def test_a_network_without_golden_vectors_is_packed_and_said_not_to_be_verified(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_steps_of_a_series_without_times_are_numbered(ask: Ask) -> None:
 def test_json_is_the_output_of_the_api(ask: Ask) -> None:
     result = ask("sensor", "--json", "--horizon", "1", series=READINGS)
     output = json.loads(result.output)
-    assert output.keys() == {"horizon", "features", "mean", "quantiles", "observed"}
+    assert output.keys() == {"horizon", "features", "mean", "quantiles", "timestamps", "observed"}
     assert output["observed"]["anomaly_scores"][:2] == [None, None]
     assert isinstance(output["mean"][0], float)
 
