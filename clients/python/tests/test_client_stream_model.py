@@ -3,6 +3,7 @@
 import socket
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ class StreamStory:
 
     def _die(self, stream: SessionStream | None) -> None:
         if stream is not None and stream._socket is not None:
-            stream._socket.connection.socket.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the proxy may have closed it
+                stream._socket.connection.socket.shutdown(socket.SHUT_RDWR)
             CloseSocket(stream._socket).run()
 
     def state(self) -> dict[str, Any]:

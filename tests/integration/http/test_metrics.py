@@ -10,7 +10,7 @@ from tests.metrics import Metrics
 from tests.server import answered, eventually, new_session, post, refusal, step
 
 LABELS = {"model", "version", "task", "route", "code", "method", "reason", "outcome", "operation", "le", "fingerprint",
-          "release", "pid"}  # fmt: skip
+          "release", "pid", "batch_size", "part"}  # fmt: skip
 OF_TINY = {"model": "tiny", "version": "1"}
 
 
