@@ -63,11 +63,7 @@ class Inference:
 
     async def model(self, context: RequestContext, model: str, version: str | None) -> TensorModel:
         """Return the newest or the requested version. Raises ModelNotFound, VersionNotFound, ModelNotReady."""
-        loaded = self._models.find(model, version)
-        if loaded is None:
-            async with context.deadline.enforce():
-                loaded = await self._models.version(model, version)
-        return self._with_tensors(loaded)
+        return self._with_tensors(await self._models.requested(context.deadline, model, version))
 
     def _with_tensors(self, version: ModelVersion) -> TensorModel:
         interface = self._engine.tensors(version)

@@ -30,7 +30,7 @@ class Predictions:
 
         Raises ModelNotFound, VersionNotFound, ModelNotReady, InvalidRequest.
         """
-        loaded = await self._version(context, model, version)
+        loaded = await self._models.requested(context.deadline, model, version)
         outcome = await self._operations.run(context, loaded, operation, receiver=receiver)
         return {**_version_fields(loaded), "output": outcome.output, "usage": _usage([outcome])}
 
@@ -67,20 +67,13 @@ class Predictions:
         receivers: Sequence[TokenReceiver] = (),
     ) -> dict[str, Json]:
         """Run several operations concurrently and return `outputs` in their order. If one fails, all fail."""
-        loaded = await self._version(context, model, version)
+        loaded = await self._models.requested(context.deadline, model, version)
         outcomes = await self._operations.run_together(context, loaded, operations, receivers)
         return {
             **_version_fields(loaded),
             "outputs": [outcome.output for outcome in outcomes],
             "usage": _usage(outcomes),
         }
-
-    async def _version(self, context: RequestContext, model: str, version: str | None) -> ModelVersion:
-        loaded = self._models.find(model, version)
-        if loaded is not None:
-            return loaded
-        async with context.deadline.enforce():
-            return await self._models.version(model, version)
 
 
 def _version_fields(version: ModelVersion) -> dict[str, Json]:

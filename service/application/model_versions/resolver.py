@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from service.application.deadlines import Deadline
 from service.application.model_versions.availability import VersionAvailability
 from service.application.ports import Engine
 from service.domain.errors import ModelNotFound, ModelNotReady, ModelVersionGone, NotFound, VersionNotFound
@@ -54,6 +55,17 @@ class VersionResolver:
         Raises ModelNotFound, VersionNotFound, ModelNotReady.
         """
         return await self._with_refresh(partial(self._version, model, version))
+
+    async def requested(self, deadline: Deadline, model: str, version: str | None) -> ModelVersion:
+        """Return what `version` returns, by a deadline.
+
+        Raises ModelNotFound, VersionNotFound, ModelNotReady, DeadlineExceeded.
+        """
+        loaded = self.find(model, version)
+        if loaded is not None:
+            return loaded
+        async with deadline.enforce():
+            return await self.version(model, version)
 
     def find(self, model: str, version: str | None) -> ModelVersion | None:
         """Return the version that `version` returns if this worker has loaded it, else None."""
