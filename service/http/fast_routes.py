@@ -16,10 +16,9 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.domain.runtime.fair_thread import THREAD
 from service.http.body_sizes import check_sizes
 from service.http.dependencies import Services
-from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST, LONG_INTEGER, invalid_request
+from service.http.json_body import LARGE_BODY_BYTES, LONG_INTEGER, invalid_request, run_sized
 from service.http.middleware.headers import Headers
 from service.http.routes import models, sessions
 from service.http.schemas import requests
@@ -107,11 +106,8 @@ class FastRouteMiddleware:
         self, fast_route: FastRoute, path: dict[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
         content = await _read_body(receive)
-        if len(content) <= LARGE_BODY_BYTES:
-            arguments = fast_route.arguments(content, scope)
-        else:
-            client = scope["state"]["context"].cost.client
-            arguments = await THREAD.run(client, partial(fast_route.arguments, content, scope), rest=LARGE_BODY_REST)
+        read = partial(fast_route.arguments, content, scope)
+        arguments = await run_sized(scope["state"]["context"].cost.client, len(content), read)
         if arguments is None:
             await self._api(scope, _replaying(content, receive), send)
             return

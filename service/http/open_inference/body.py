@@ -2,10 +2,17 @@
 
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
 
 from service.domain.errors import BodyTooLarge, InvalidJson, UnsupportedMediaType
+from service.http.json_body import run_sized
 from service.http.middleware.headers import Headers
+
+ResultT = TypeVar("ResultT")
 
 #: Header with the length of the JSON before the bytes of tensors, in the body as it is before compression.
 JSON_LENGTH = b"inference-header-content-length"
@@ -14,6 +21,8 @@ MEDIA_TYPES = frozenset({b"", b"application/json", b"application/octet-stream"})
 _DIGITS = re.compile(rb"[0-9]{1,12}")
 #: Window size by which zlib recognises gzip and zlib by their headers.
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+#: How many bytes a byte of DEFLATE may become at the most (https://zlib.net/zlib_tech.html).
+MAX_INFLATION = 1032
 _CODINGS = frozenset({b"gzip", b"deflate"})
 
 
@@ -49,6 +58,19 @@ def read_body(content: bytes, headers: Headers, max_bytes: int) -> Body:
     if int(length) == 0:
         return Body(None, content)
     return Body(content[: int(length)], content[int(length) :])
+
+
+async def run_reader(request: Request, content: bytes, read: Callable[[], ResultT]) -> ResultT:
+    """Return what `read` makes of a body with `read_body`.
+
+    A large or compressed body is read in a thread, and what it may inflate to is accounted.
+    Raises as `read`, and RateLimited or Overloaded if there is no memory for it.
+    """
+    cost, size = request.state.context.cost, len(content)
+    if b"content-encoding" in request.state.headers:
+        size = min(request.state.size_limits.body_bytes, MAX_INFLATION * size)
+        cost.add_memory(size)
+    return await run_sized(cost.client, size, read)
 
 
 def _inflate(content: bytes, coding: bytes, max_bytes: int) -> bytes:

@@ -11,10 +11,9 @@ from service.application.languages import Translators
 from service.application.sessions.serializers import encode
 from service.domain.errors import InvalidRequest, UnsupportedMediaType
 from service.domain.operations import Json
-from service.domain.runtime.fair_thread import THREAD
 from service.http.body_sizes import SizeLimits, check_sizes
 from service.http.dependencies import ContextDependency, ServicesDependency
-from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST, invalid_request, parse, parse_large
+from service.http.json_body import invalid_request, parse_body, run_sized
 from service.http.json_response import JsonResponse
 from service.http.language_names import language_name
 from service.http.schemas import libretranslate as schemas
@@ -33,10 +32,7 @@ async def translate(request: Request, services: ServicesDependency, context: Con
     """The translation of a text, or of each of several, in JSON or in a form."""
     content, media_type = await request.body(), _media_type(request)
     read = partial(_read_body, content, media_type, request.state.size_limits)
-    if len(content) <= LARGE_BODY_BYTES:
-        body = read()
-    else:
-        body = await THREAD.run(context.cost.client, read, rest=LARGE_BODY_REST)
+    body = await run_sized(context.cost.client, len(content), read)
     model = Translators(services.models.all()).find(body.source, body.target)
     outputs: list[Any] = []
     if operations := body.operations():
@@ -75,7 +71,7 @@ def _read_body(content: bytes, media_type: str, limits: SizeLimits) -> schemas.T
         fields: Any = _read_form(content)
         check_sizes(fields, limits)
     else:
-        fields = parse(content) if len(content) <= LARGE_BODY_BYTES else parse_large(content, limits)
+        fields = parse_body(content, limits)
     try:
         return schemas.TranslateBody.model_validate(fields)
     except ValidationError as error:

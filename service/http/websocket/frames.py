@@ -5,15 +5,13 @@ from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from service.application.sessions.serializers import StepResponse, encode
 from service.application.sessions.step_item import Step
 from service.domain.errors import InternalError, InvalidJson, UnrollError
-from service.domain.runtime.fair_thread import THREAD
 from service.http.body_sizes import SizeLimits, check_sizes
 from service.http.errors import envelope
-from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST, LONG_INTEGER, invalid_request, parse
+from service.http.json_body import LARGE_BODY_BYTES, invalid_request, parse_fast, run_sized
 from service.http.schemas.requests import SessionFrame, StreamFrame
 
 #: Maximum length of the texts by which a frame is remembered.
@@ -47,9 +45,7 @@ class FrameReader:
 
     async def read(self, payload: bytes) -> Frame:
         """Return the frame that a message has."""
-        if len(payload) <= LARGE_BODY_BYTES:
-            return self._read(payload)
-        return await THREAD.run(self._client, partial(self._read, payload), rest=LARGE_BODY_REST)
+        return await run_sized(self._client, len(payload), partial(self._read, payload))
 
     def _read(self, payload: bytes) -> Frame:
         frame = Frame(len(payload), session_id=self._session_id or "")
@@ -90,12 +86,7 @@ def _short(value: object) -> str | None:
 def _parse(payload: bytes) -> Any:  # noqa: ANN401 - JSON is anything until pydantic has seen it
     """Parse a message. Raises InvalidJson."""
     try:
-        if not LONG_INTEGER.search(payload):
-            return from_json(payload, allow_inf_nan=False)
-    except ValueError:
-        pass  # the slower parser says where it is wrong
-    try:
-        return parse(payload)
+        return parse_fast(payload)
     except InvalidJson as error:
         raise error.with_message(error.message.replace("the body", "the frame", 1), None) from None
 

@@ -6,9 +6,8 @@ from urllib.parse import parse_qsl
 from pydantic_core import from_json
 from starlette.types import Scope
 
-from service.domain.runtime.fair_thread import THREAD
 from service.http.errors import LIBRETRANSLATE_PATHS
-from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST, LONG_INTEGER
+from service.http.json_body import LONG_INTEGER, run_sized
 from service.http.middleware.headers import Headers
 
 FIELD = "api_key"
@@ -21,9 +20,7 @@ def may_have_body_key(scope: Scope, headers: Headers) -> bool:
 
 async def find_body_key(client: str, content: bytes) -> bytes:
     """Return the API key in the body of a request of `client`; empty if there is none."""
-    if len(content) <= LARGE_BODY_BYTES:
-        return _read_key(content)
-    return await THREAD.run(client, partial(_read_key, content), rest=LARGE_BODY_REST)
+    return await run_sized(client, len(content), partial(_read_key, content))
 
 
 def _read_key(content: bytes) -> bytes:

@@ -1,22 +1,21 @@
 """/v2/models/{model}/generate and generate_stream: continuations of a text."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
 
 from service.application.sessions.serializers import encode
 from service.domain.errors import UnrollError
-from service.domain.operations import Generate, GeneratedToken, Json, TextInput
+from service.domain.operations import Generate, GeneratedToken, Json
 from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.errors import body_for
 from service.http.event_stream import EventStreamResponse
-from service.http.json_body import invalid_request, parse_large
 from service.http.json_response import JsonResponse
-from service.http.open_inference.body import read_body
+from service.http.open_inference.body import run_reader
+from service.http.open_inference.generation import read_generation
 from service.http.schemas import open_inference as schemas
-from service.http.schemas.options import GenerationOptions
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=schemas.ERRORS)
 
@@ -70,28 +69,15 @@ async def generate_stream(
 ) -> Response:
     """A continuation of the text as Server-Sent Events, one for each piece of it."""
     body, operation = await _read(request)
-    loaded = (await services.inference.model(context, model, version)).version
+    loaded = await services.models.requested(context.deadline, model, version)
     stream = services.predictions.stream(context, model, loaded.version, operation)
     return EventStreamResponse(stream, GenerateEvents(body.id, loaded.name, loaded.version))
 
 
 async def _read(request: Request) -> tuple[schemas.GenerateBody, Generate]:
-    limits = request.state.size_limits
-    parts = read_body(await request.body(), request.state.headers, limits.body_bytes)
-    parsed = parse_large(parts.json or b"", limits)
-    try:
-        body = schemas.GenerateBody.model_validate(parsed)
-    except ValidationError as error:
-        raise invalid_request(error) from None
-    parameters = {name: value for name, value in body.parameters.items() if name != "stream"}
-    if isinstance(parameters.get("stop"), str):
-        parameters["stop"] = [parameters["stop"]]
-    try:
-        options = GenerationOptions.model_validate(parameters).to_domain()
-    except ValidationError as error:
-        invalid = invalid_request(error)
-        raise invalid.with_message(f"parameters.{invalid.message}", invalid.param) from None
-    return body, Generate(TextInput(text=body.text_input), options)
+    content = await request.body()
+    read = partial(read_generation, content, request.state.headers, request.state.size_limits)
+    return await run_reader(request, content, read)
 
 
 def _result(identifier: str | None, model: Json, version: Json, text: str) -> dict[str, Json]:

@@ -8,8 +8,8 @@ from service.application.inference import InferenceResponse, TensorModel
 from service.domain.errors import UnrollError
 from service.domain.runtime.fair_thread import THREAD
 from service.http.dependencies import ContextDependency, ServicesDependency
-from service.http.json_body import LARGE_BODY_BYTES, LARGE_BODY_REST
-from service.http.open_inference.body import JSON_LENGTH, compress
+from service.http.json_body import LARGE_BODY_BYTES
+from service.http.open_inference.body import JSON_LENGTH, compress, run_reader
 from service.http.open_inference.inference import WireRequest, read_request, write_response
 from service.http.open_inference.timer import Timer
 from service.http.schemas import open_inference as schemas
@@ -55,15 +55,8 @@ async def infer(
 async def _read(request: Request, model: TensorModel, timer: Timer) -> WireRequest:
     content = await request.body()
     timer.lap("queue")
-    headers, limits = request.state.headers, request.state.size_limits
-    read = partial(read_request, content, headers, limits, model)
-    compressed = b"content-encoding" in headers
-    if compressed:
-        request.state.context.cost.add_memory(min(limits.body_bytes, 1032 * len(content)))
-    if len(content) <= LARGE_BODY_BYTES and not compressed:
-        wire = read()
-    else:
-        wire = await THREAD.run(request.state.context.cost.client, read, rest=LARGE_BODY_REST)
+    read = partial(read_request, content, request.state.headers, request.state.size_limits, model)
+    wire = await run_reader(request, content, read)
     timer.lap("compute_input")
     return wire
 

@@ -1,6 +1,7 @@
 """/v2/repository: the models of the folder, which load by themselves."""
 
 import asyncio
+from functools import partial
 from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -12,7 +13,7 @@ from service.application.sessions.serializers import encode
 from service.domain.errors import ModelNotReady, NotAllowed
 from service.domain.operations import Json
 from service.http.dependencies import ContextDependency, ServicesDependency
-from service.http.json_body import invalid_request, parse_large
+from service.http.json_body import invalid_request, parse_large, run_sized
 from service.http.json_response import JsonResponse
 from service.http.schemas import open_inference as schemas
 from service.http.schemas.strict import Schema
@@ -43,7 +44,8 @@ async def index(request: Request, services: ServicesDependency) -> Response:
 async def _read(request: Request, schema: type[SchemaT]) -> SchemaT:
     """Return the body, which may be empty. Clients label it as they like: its type is not looked at."""
     content = await request.body()
-    parsed = parse_large(content, request.state.size_limits) if content else {}
+    read = partial(parse_large, content or b"{}", request.state.size_limits)
+    parsed = await run_sized(request.state.context.cost.client, len(content), read)
     try:
         return schema.model_validate(parsed)
     except ValidationError as error:
