@@ -5,18 +5,17 @@
 One worker with its store serves REF-LM. `POST /v1/sessions/steps` and the loop take turns, each on one thread.
 """
 
-import argparse
 import http.client
 import json
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
 import torch
 
-from benchmarks import ours, ref_lm
+from benchmarks import ours
 from benchmarks.generations import measure_loop
+from benchmarks.program import run_program
 from service.model_folder.loader import read_checkpoint
 from service.nets.models.language_model import LanguageModel
 from service.tasks.architectures import ARCHITECTURES
@@ -75,16 +74,7 @@ def measure(model: Path, rounds: int, requests: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    arguments = parser.parse_args()
-    rounds, requests = (3, 20) if arguments.quick else (7, 100)
-    with tempfile.TemporaryDirectory() as folder:
-        figures = json.dumps(measure(ref_lm.write(Path(folder)), rounds, requests), indent=1)
-    print(figures)
-    if arguments.json is not None:
-        arguments.json.write_text(figures + "\n", "utf-8")
+    run_program(__doc__, lambda model, quick: measure(model, *((3, 20) if quick else (7, 100))))
 
 
 if __name__ == "__main__":

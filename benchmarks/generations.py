@@ -10,13 +10,11 @@ all requests of the previous one have finished. The load is 70 % of the capacity
 carry more.
 """
 
-import argparse
 import asyncio
 import http.client
 import json
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +26,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import ours, ref_lm
+from benchmarks.program import run_program
 from service.application.deadlines import Deadline
 from service.application.operation_runner import OperationRunner
 from service.application.request_context import RequestContext
@@ -211,18 +210,13 @@ def measure_arrivals(model: Path, size: Size) -> dict[str, float]:
     return asyncio.run(compare_batching(model, size.seconds))
 
 
+def measure(model: Path, size: Size) -> dict[str, object]:
+    """Return the figures of generations at once, and of those that arrive one by one."""
+    return measure_concurrent(model, size) | measure_arrivals(model, size)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    arguments = parser.parse_args()
-    size = QUICK if arguments.quick else FULL
-    with tempfile.TemporaryDirectory() as folder:
-        model = ref_lm.write(Path(folder))
-        figures = json.dumps(measure_concurrent(model, size) | measure_arrivals(model, size), indent=1)
-    print(figures)
-    if arguments.json is not None:
-        arguments.json.write_text(figures + "\n", "utf-8")
+    run_program(__doc__, lambda model, quick: measure(model, QUICK if quick else FULL))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,9 @@ follow. The best goodput is the capacity, and twice the capacity is offered at t
 goodput than all before, the machine was slow meanwhile, and twice the new capacity is offered.
 """
 
-import argparse
 import asyncio
-import json
 import random
 import statistics
-import tempfile
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +21,9 @@ from typing import cast
 
 import uvloop
 
-from benchmarks import generator, ours, ref_lm
+from benchmarks import generator, ours
 from benchmarks.generator import GeneratorFailed, Session
+from benchmarks.program import run_program
 
 GROWTH, MAX_LOADS = 1.5, 12
 #: The maximum number of times that twice the capacity is offered.
@@ -203,15 +201,7 @@ def measure(model: Path, seconds: float) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = json.dumps(measure(ref_lm.write(Path(folder)), 2 if arguments.quick else 5), indent=1)
-    print(figures)
-    if arguments.json is not None:
-        arguments.json.write_text(figures + "\n", "utf-8")
+    run_program(__doc__, lambda model, quick: measure(model, 2 if quick else 5))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ The same Poisson arrivals at 70 % of it are then sent in turns as streams and as
 a connection of its own.
 """
 
-import argparse
 import asyncio
 import json
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from pathlib import Path
 
 from benchmarks import ours, ref_lm
 from benchmarks.generations import BATCH, LOAD, SEED, Arrivals, draw_arrivals, draw_lengths
+from benchmarks.program import run_program
 
 FIRST_TOKEN = b"event: token\n"
 DONE = b"event: done\n"
@@ -98,18 +97,13 @@ def _percentiles(name: str, timings: list[Timing], value: Callable[[Timing], flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    arguments = parser.parse_args()
-    seconds, rounds = (4.0, 1) if arguments.quick else (15.0, 3)
-    with tempfile.TemporaryDirectory() as folder:
-        ref_lm.write(Path(folder))
-        with ours.service(1, Path(folder)) as running:
-            figures = json.dumps(asyncio.run(measure(running.port, seconds, rounds)), indent=1)
-    print(figures)
-    if arguments.json is not None:
-        arguments.json.write_text(figures + "\n", "utf-8")
+    run_program(__doc__, lambda model, quick: measure_service(model, *((4.0, 1) if quick else (15.0, 3))))
+
+
+def measure_service(model: Path, seconds: float, rounds: int) -> dict[str, float]:
+    """Return the figures of `measure` for a service with one worker."""
+    with ours.service(1, model.parent.parent) as running:
+        return asyncio.run(measure(running.port, seconds, rounds))
 
 
 if __name__ == "__main__":

@@ -7,16 +7,15 @@ WebSocket for all sessions take turns, each session with one step under way. The
 with the store.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import generator, ours, ref_lm
+from benchmarks import generator, ours
+from benchmarks.program import run_program
 
 SESSIONS = 64
 WARM_UP_SECONDS = 2.0
@@ -61,16 +60,7 @@ def measure(model: Path, rounds: int, seconds: float) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    arguments = parser.parse_args()
-    rounds, seconds = (1, 2.0) if arguments.quick else (5, 5.0)
-    with tempfile.TemporaryDirectory() as folder:
-        figures = json.dumps(measure(ref_lm.write(Path(folder)), rounds, seconds), indent=1)
-    print(figures)
-    if arguments.json is not None:
-        arguments.json.write_text(figures + "\n", "utf-8")
+    run_program(__doc__, lambda model, quick: measure(model, *((1, 2.0) if quick else (5, 5.0))))
 
 
 if __name__ == "__main__":
