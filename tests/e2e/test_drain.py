@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 
 from service.store import EmbeddedServer
 from tests.e2e.test_exactly_once import Client, assert_replay_agrees
+from tests.e2e.traffic import at_work
 from tests.e2e.wire import Reply, Wire, wires_of_one_worker
 from tests.server import (
     Body,
@@ -100,23 +102,21 @@ def stop_at_once(server: Server) -> int:
 def working(http: httpx.Client) -> Iterator[list[Client]]:
     """Clients at work, each in its session; all that they were told is verified in the end."""
     clients = [Client(next(NUMBERS), http, float("inf")) for _ in range(CLIENTS)]
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        running = [pool.submit(client.run) for client in clients]
-        try:
-            get_on(clients)
-            yield clients
-            get_on(clients)
-        finally:
-            for client in clients:
-                client.until = 0
-            for one in running:
-                one.result()
+    with at_work(clients, partial(stop_working, clients)):
+        get_on(clients)
+        yield clients
+        get_on(clients)
     for client in clients:
         accepted = [entry.body["step"] for entry in client.journal]
         assert accepted == list(range(1, len(accepted) + 1))
         now = look_up(http, client.session)
         assert (now["step"], now["timesteps"]) == (len(accepted), client.journal[-1].body["timesteps"])
         assert_replay_agrees(http, client)
+
+
+def stop_working(clients: list[Client]) -> None:
+    for client in clients:
+        client.until = 0
 
 
 def get_on(clients: list[Client]) -> None:

@@ -7,7 +7,6 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import httpx
@@ -16,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection
 
 from tests.chaos.automaton import WORDS, Automaton
-from tests.e2e.traffic import MODEL
+from tests.e2e.traffic import MODEL, at_work
 from tests.server import Body, Server, eventually, look_up, new_session
 from tests.sockets import open_socket, send, stream_of
 
@@ -99,16 +98,10 @@ def streaming(server: Server, http: httpx.Client) -> Iterator[list[StreamingClie
     clients = [StreamingClient(number, server, http, number % 2 == 0, stop) for number in range(CLIENTS)]
     for client in clients:
         client.session = new_session(http, MODEL)
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        running = [pool.submit(client.run) for client in clients]
-        try:
-            get_on(clients)
-            yield clients
-            get_on(clients)
-        finally:
-            stop.set()
-        for future in running:
-            future.result(SECONDS)
+    with at_work(clients, stop.set):
+        get_on(clients)
+        yield clients
+        get_on(clients)
     for client in clients:
         client.check()
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -136,6 +137,25 @@ class Client:
             assert place == (self.session, number, timesteps, f"s{state}")
         now = look_up(self.http, self.session)
         assert (now["step"], now["timesteps"], now["durability"]) == (len(self.journal), timesteps, self.durability)
+
+
+class Worker(Protocol):
+    """A client that works until it is told to stop."""
+
+    def run(self) -> object: ...
+
+
+@contextlib.contextmanager
+def at_work(clients: Sequence[Worker], stop: Callable[[], None]) -> Iterator[None]:
+    """Run the clients meanwhile, each in a thread; then `stop` them, and raise what any of them raised."""
+    with ThreadPoolExecutor(len(clients)) as pool:
+        running = [pool.submit(client.run) for client in clients]
+        try:
+            yield
+        finally:
+            stop()
+        for client in running:
+            client.result(SECONDS)
 
 
 @contextlib.contextmanager

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from scripted_server import ScriptedServer
+from scripted_server import FAST, INFO, Answer, ScriptedServer
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.server import Server, short_folder
 from tests.translation_folders import write_encoder_decoder
+from unroll_client import Client, Session
 
 
 @pytest.fixture
@@ -22,6 +23,20 @@ def scripted() -> Iterator[ScriptedServer]:
     with ScriptedServer() as server:
         yield server
         assert not server.script, "the client sent fewer requests than the script has answers"
+
+
+@pytest.fixture
+def client(scripted: ScriptedServer) -> Iterator[Client]:
+    """A client of the scripted server."""
+    with Client(scripted.url, retry=FAST, timeout=1.0) as client:
+        yield client
+
+
+@pytest.fixture
+def session(scripted: ScriptedServer, client: Client) -> Session:
+    """A session of that client."""
+    scripted.will(Answer(201, INFO))
+    return client.create_session("tiny")
 
 
 @pytest.fixture(scope="session")

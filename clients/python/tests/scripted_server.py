@@ -10,6 +10,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from unroll_client import RetryPolicy
+
+#: A policy with which tests do not wait.
+FAST = RetryPolicy(initial_delay=0.01, max_delay=0.02, max_attempts=4)
+#: A Session object, and what a StepResult of next words has beside its step.
+INFO = {
+    "id": "ses_a",
+    "model": "tiny",
+    "version": "1",
+    "task": "next-word",
+    "step": 0,
+    "timesteps": 0,
+    "created_at": "2026-01-01T00:00:00Z",
+    "expires_at": "2026-01-01T01:00:00Z",
+    "ttl_seconds": 3600,
+    "durability": "memory",
+    "state_bytes": 64,
+}
+DONE = {"output": {"predictions": [], "observed": None}, "expires_at": "2026-01-01T01:00:00Z"}
+
 
 @dataclass(frozen=True)
 class Received:

@@ -1,13 +1,11 @@
 """Pools of sessions, against a server that answers by a script."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import unroll_client
-from scripted_server import CUT, Answer, ScriptedServer, error
-from test_client_retries import DONE, FAST, INFO
+from scripted_server import CUT, DONE, FAST, INFO, Answer, ScriptedServer, error
 from unroll_client import Client, SessionPool, StepResult
 
 
@@ -21,12 +19,6 @@ def failure(code: str, applied: str) -> dict[str, Any]:
 
 def results(*items: dict[str, Any]) -> Answer:
     return Answer(200, {"results": list(items)})
-
-
-@pytest.fixture
-def client(scripted: ScriptedServer) -> Iterator[Client]:
-    with Client(scripted.url, retry=FAST, timeout=1.0) as client:
-        yield client
 
 
 @pytest.fixture

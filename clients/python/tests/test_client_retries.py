@@ -6,41 +6,13 @@ from typing import Any
 import pytest
 
 import unroll_client
-from scripted_server import CUT, Answer, Received, ScriptedServer, error
-from unroll_client import Client, RetryPolicy, Session
-
-FAST = RetryPolicy(initial_delay=0.01, max_delay=0.02, max_attempts=4)
-INFO = {
-    "id": "ses_a",
-    "model": "tiny",
-    "version": "1",
-    "task": "next-word",
-    "step": 0,
-    "timesteps": 0,
-    "created_at": "2026-01-01T00:00:00Z",
-    "expires_at": "2026-01-01T01:00:00Z",
-    "ttl_seconds": 3600,
-    "durability": "memory",
-    "state_bytes": 64,
-}
-DONE = {"output": {"predictions": [], "observed": None}, "expires_at": "2026-01-01T01:00:00Z"}
+from scripted_server import CUT, DONE, FAST, INFO, Answer, Received, ScriptedServer, error
+from unroll_client import Client, Session
 
 
 def result(step: int, **fields: Any) -> Answer:
     head = {"session_id": "ses_a", "model": "tiny", "version": "1", "step": step, "timesteps": 3 * step}
     return Answer(200, head | DONE | fields)
-
-
-@pytest.fixture
-def client(scripted: ScriptedServer) -> Any:
-    with Client(scripted.url, retry=FAST, timeout=1.0) as client:
-        yield client
-
-
-@pytest.fixture
-def session(scripted: ScriptedServer, client: Client) -> Session:
-    scripted.will(Answer(201, INFO))
-    return client.create_session("tiny")
 
 
 def sent(scripted: ScriptedServer) -> list[Received]:

@@ -1,14 +1,12 @@
 """Streams of tokens, against a server that answers by a script."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import unroll_client
-from scripted_server import CUT, Answer, ScriptedServer, error
-from test_client_retries import FAST, INFO
+from scripted_server import CUT, FAST, INFO, Answer, ScriptedServer, error
 from unroll_client import AsyncClient, Client, Session
 from unroll_client.events import EventDecoder
 
@@ -35,18 +33,6 @@ def token(text: str) -> bytes:
 
 def events(*parts: bytes, cut: int | None = None) -> Answer:
     return Answer(200, b"".join(parts), {"Content-Type": "text/event-stream"}, cut=cut)
-
-
-@pytest.fixture
-def client(scripted: ScriptedServer) -> Iterator[Client]:
-    with Client(scripted.url, retry=FAST, timeout=1.0) as client:
-        yield client
-
-
-@pytest.fixture
-def session(scripted: ScriptedServer, client: Client) -> Session:
-    scripted.will(Answer(201, INFO))
-    return client.create_session("tiny")
 
 
 def test_a_stream_gives_its_tokens_then_its_answer(scripted: ScriptedServer, client: Client) -> None:
