@@ -35,7 +35,7 @@ RESULTS ?= build/bench.json
 CURVES ?= build/bench.svg
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint chaos attack soak model-tests openapi bench bench-forecast clean
+.PHONY: help serve install dev test test-all check lint chaos attack soak model-tests openapi bench bench-forecast bench-anomaly clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -84,6 +84,9 @@ bench: $(VENV)/.bench ## Measure session steps beside what users would pick inst
 
 bench-forecast: $(VENV)/.installed ## Train small forecasters on ETTh1 and print their errors: DATA=path/to/ETTh1.csv
 	$(BIN)/python -m benchmarks.forecast $(DATA)
+
+bench-anomaly: $(VENV)/.installed ## Print NAB's score of streaming anomaly scores on two series: DATA=path/to/nab
+	$(BIN)/python -m benchmarks.anomaly $(DATA)
 
 clean: ## Remove what was built, .venv included
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache *.egg-info
