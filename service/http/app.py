@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
-from starlette.types import ASGIApp
 
 from service import __version__
 from service.domain.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, UnrollError
@@ -56,7 +55,7 @@ def create_api(protocols: Collection[str] = PROTOCOL_ROUTERS.keys()) -> Api:
 
 def create_app(
     services: Services, settings: RequestSettings, protocols: Collection[str] = PROTOCOL_ROUTERS.keys()
-) -> ASGIApp:
+) -> RequestMiddleware:
     """Return the whole application: the routes over the use cases, behind the request middleware."""
     api = create_api(protocols)
     api.state.services = services

@@ -16,9 +16,10 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.domain.runtime.fair_thread import LARGE_BODY_BYTES, run_sized
 from service.http.body_sizes import check_sizes
 from service.http.dependencies import Services
-from service.http.json_body import LARGE_BODY_BYTES, LONG_INTEGER, invalid_request, run_sized
+from service.http.json_body import LONG_INTEGER, invalid_request
 from service.http.middleware.headers import Headers
 from service.http.routes import models, sessions
 from service.http.schemas import requests

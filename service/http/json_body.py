@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,10 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from service.domain.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
-from service.domain.runtime.fair_thread import THREAD
+from service.domain.runtime.fair_thread import LARGE_BODY_BYTES, run_sized
 from service.http.body_sizes import SizeLimits, check_sizes
-
-ResultT = TypeVar("ResultT")
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
@@ -26,10 +24,6 @@ EXPECTED = re.compile(r"^(?:Input|List|String) should")
 #: Integers that are read as floats, since Python takes quadratic time for those of thousands of digits. Without the
 #: condition in front, the search itself would take quadratic time for runs of 399 digits.
 LONG_INTEGER = re.compile(rb"(?<![0-9])[0-9]{400}")
-#: Bodies above this size are parsed in a thread. Smaller ones take less than a millisecond.
-LARGE_BODY_BYTES = 16_384
-#: A client rests for so many times as long as the parsing of its large body took. What it asks for takes longer.
-LARGE_BODY_REST = 4.0
 MAX_EXCERPT = 80
 EXCERPT_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 
@@ -83,13 +77,6 @@ def _require_media_type(content_type: str | None, expected: str) -> None:
         name, _, value = parameter.partition("=")
         if name == "charset" and value.strip('"') not in UTF_8:
             raise UnsupportedMediaType(f"the charset of Content-Type is {value[:100]!r}: expected utf-8")
-
-
-async def run_sized(client: str, size: int, read: Callable[[], ResultT]) -> ResultT:
-    """Return what `read` makes of a body of `size` bytes of a client: in a thread if it is large."""
-    if size <= LARGE_BODY_BYTES:
-        return read()
-    return await THREAD.run(client, read, rest=LARGE_BODY_REST)
 
 
 def parse_body(raw: bytes, limits: SizeLimits) -> Any:  # noqa: ANN401 - likewise

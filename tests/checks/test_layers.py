@@ -31,7 +31,8 @@ def layer(ours: str = "", libraries: str = "") -> Layer:
 LAYERS = {
     "service": layer(),
     "domain": layer(),
-    "http": layer("application", "fastapi pydantic pydantic_core starlette"),
+    "http": layer("application open_inference", "fastapi pydantic pydantic_core starlette"),
+    "open_inference": layer("application"),
     "application": layer("", "pydantic_core"),
     "engine": layer("tasks model_folder nets", "torch"),
     "tasks": layer("model_folder nets", "torch tokenizers numpy scipy"),
@@ -52,7 +53,8 @@ LAYERS = {
 #: A room is a folder inside a package. Its row names the rooms of the same package that it imports; `.` stands for the
 #: modules beside the rooms.
 ROOMS = {
-    "application/limits": ".",
+    "application/access": "",
+    "application/limits": ". access",
     "application/model_versions": ".",
     "application/sessions": ". limits model_versions",
     "domain/runtime": "",

@@ -12,6 +12,11 @@ from typing import TypeVar
 
 ResultT = TypeVar("ResultT")
 
+#: Bodies above this size are parsed in a thread. Smaller ones take less than a millisecond.
+LARGE_BODY_BYTES = 16_384
+#: A client rests for so many times as long as the parsing of its large body took. What it asks for takes longer.
+LARGE_BODY_REST = 4.0
+
 
 class FairThread:
     """One thread that serves many clients in turn: of each client it runs one function at a time.
@@ -74,3 +79,10 @@ class FairThread:
 
 #: The thread of this process.
 THREAD = FairThread()
+
+
+async def run_sized(client: str, size: int, read: Callable[[], ResultT]) -> ResultT:
+    """Return what `read` makes of a body of `size` bytes of a client: in a thread if it is large."""
+    if size <= LARGE_BODY_BYTES:
+        return read()
+    return await THREAD.run(client, read, rest=LARGE_BODY_REST)

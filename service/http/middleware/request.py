@@ -7,10 +7,12 @@ from http import HTTPStatus
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.application.access.authenticator import Authenticator
 from service.application.deadlines import Deadline, DeadlineSweeper
 from service.application.limits.admission import Admission
 from service.application.limits.frame_admission import FrameAdmission
 from service.application.limits.rate_limits import RateLimits, Rates
+from service.application.limits.request_bounds import RequestBounds
 from service.application.limits.request_cost import CostBudget, CostLimits
 from service.application.limits.turn_quota import TurnQuota
 from service.application.ports import Clock, RequestObserver
@@ -22,7 +24,7 @@ from service.http.middleware import access_log, error_responses
 from service.http.middleware.access_log import AccessLog
 from service.http.middleware.admission_rules import is_exempt, is_health, opens_session
 from service.http.middleware.authorization.addresses import client_address
-from service.http.middleware.authorization.authentication import Authenticator
+from service.http.middleware.authorization.authentication import request_key
 from service.http.middleware.authorization.body_key import find_body_key, may_have_body_key
 from service.http.middleware.authorization.browser_policy import BrowserPolicy, BrowserSettings
 from service.http.middleware.body import BodyLimits, RequestBody
@@ -79,6 +81,10 @@ class RequestMiddleware:
         self._authenticator = Authenticator(settings.keys, settings.max_wrong_keys, clock.monotonic)
         self._browser_policy = BrowserPolicy(settings.browser)
         self._allows_origins = bool(settings.browser.origins)
+        #: For the requests of other protocols than HTTP.
+        self.bounds = RequestBounds(
+            bool(settings.keys), self._authenticator, admission, self._budget, self._quota, rate_limits
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -186,10 +192,11 @@ class RequestMiddleware:
 
     async def _authenticate(self, scope: Scope, headers: Headers) -> str:
         """Find and return the tenant of a request. Raises as `Authenticator.authenticate`."""
+        address = client_address(scope)
         try:
-            tenant = scope["state"]["tenant"] = self._authenticator.authenticate(scope, headers)
+            tenant = scope["state"]["tenant"] = self._authenticator.authenticate(request_key(headers), address)
         except UnrollError:
-            await self._authenticator.hold_back(scope)
+            await self._authenticator.hold_back(address)
             raise
         return tenant
 

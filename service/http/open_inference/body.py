@@ -9,7 +9,7 @@ from typing import TypeVar
 from fastapi import Request
 
 from service.domain.errors import BodyTooLarge, InvalidJson, UnsupportedMediaType
-from service.http.json_body import run_sized
+from service.domain.runtime.fair_thread import run_sized
 from service.http.middleware.headers import Headers
 
 ResultT = TypeVar("ResultT")

@@ -13,9 +13,10 @@ from service.http.body_sizes import SizeLimits
 from service.http.json_body import invalid_request, parse_large
 from service.http.middleware.headers import Headers
 from service.http.open_inference.body import Body, read_body
-from service.http.open_inference.parameters import read_flag, read_parameters
+from service.http.open_inference.options import read_options
 from service.http.open_inference.tensors import read_inputs, to_json
 from service.http.schemas.open_inference import InferBody, InferOutput
+from service.open_inference.parameters import read_flag, read_parameters, response_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def read_request(content: bytes, headers: Headers, limits: SizeLimits, model: Te
         body = InferBody.model_validate(parsed)
     except ValidationError as error:
         raise invalid_request(error) from None
-    parameters = read_parameters(body.parameters)
+    parameters = read_parameters(body.parameters, read_options)
     outputs = body.outputs or []
     request = InferenceRequest(
         read_inputs(body.inputs, parts.tensors),
@@ -105,21 +106,9 @@ def write_response(response: InferenceResponse, wire: WireRequest) -> tuple[byte
     body: dict[str, Json] = {"model_name": response.model, "model_version": response.version}
     if wire.id is not None:
         body["id"] = wire.id
-    parameters = _parameters(response, wire)
+    parameters = response_parameters(response, wire.request)
     if parameters:
         body["parameters"] = parameters
     body["outputs"] = outputs
     head = encode(body)
     return b"".join((head, *parts)), len(head) if parts else None
-
-
-def _parameters(response: InferenceResponse, wire: WireRequest) -> dict[str, Json]:
-    sequence = wire.request.sequence
-    if sequence is None:
-        return {}
-    return {
-        "sequence_id": sequence.id,
-        "session_id": response.session_id,
-        "step": response.step,
-        "replayed": response.replayed,
-    }

@@ -11,9 +11,10 @@ from service.application.languages import Translators
 from service.application.sessions.serializers import encode
 from service.domain.errors import InvalidRequest, UnsupportedMediaType
 from service.domain.operations import Json
+from service.domain.runtime.fair_thread import run_sized
 from service.http.body_sizes import SizeLimits, check_sizes
 from service.http.dependencies import ContextDependency, ServicesDependency
-from service.http.json_body import invalid_request, parse_body, run_sized
+from service.http.json_body import invalid_request, parse_body
 from service.http.json_response import JsonResponse
 from service.http.language_names import language_name
 from service.http.schemas import libretranslate as schemas

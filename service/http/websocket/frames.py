@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from service.application.sessions.serializers import StepResponse, encode
 from service.application.sessions.step_item import Step
 from service.domain.errors import InternalError, InvalidJson, UnrollError
+from service.domain.runtime.fair_thread import LARGE_BODY_BYTES, run_sized
 from service.http.body_sizes import SizeLimits, check_sizes
 from service.http.errors import envelope
-from service.http.json_body import LARGE_BODY_BYTES, invalid_request, parse_fast, run_sized
+from service.http.json_body import invalid_request, parse_fast
 from service.http.schemas.requests import SessionFrame, StreamFrame
 
 #: Maximum length of the texts by which a frame is remembered.

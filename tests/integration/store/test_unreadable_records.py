@@ -10,8 +10,8 @@ import httpx
 import pytest
 from redis import Redis
 
+from service.application.access.authenticator import PUBLIC
 from service.domain.sessions import Record
-from service.http.middleware.authorization.authentication import PUBLIC
 from service.store.embedded.server import EmbeddedServer
 from service.store.keys import Keys
 from service.store.record.codec import MAGIC, TOMBSTONE_MAGIC, decode, encode, encode_tombstone

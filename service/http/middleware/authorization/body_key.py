@@ -6,8 +6,9 @@ from urllib.parse import parse_qsl
 from pydantic_core import from_json
 from starlette.types import Scope
 
+from service.domain.runtime.fair_thread import run_sized
 from service.http.errors import LIBRETRANSLATE_PATHS
-from service.http.json_body import LONG_INTEGER, run_sized
+from service.http.json_body import LONG_INTEGER
 from service.http.middleware.headers import Headers
 
 FIELD = "api_key"

@@ -6,13 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from service.application.inference import InferenceResponse, TensorModel
 from service.domain.errors import UnrollError
-from service.domain.runtime.fair_thread import THREAD
+from service.domain.runtime.fair_thread import LARGE_BODY_BYTES, THREAD
 from service.http.dependencies import ContextDependency, ServicesDependency
-from service.http.json_body import LARGE_BODY_BYTES
 from service.http.open_inference.body import JSON_LENGTH, compress, run_reader
 from service.http.open_inference.inference import WireRequest, read_request, write_response
-from service.http.open_inference.timer import Timer
 from service.http.schemas import open_inference as schemas
+from service.open_inference.timer import Timer
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=schemas.INFER_ERRORS)
 

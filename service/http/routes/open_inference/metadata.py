@@ -2,25 +2,15 @@
 
 from fastapi import APIRouter, Response
 
-from service import __version__
 from service.application.sessions.serializers import encode
 from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.json_response import JsonResponse
-from service.http.open_inference.metadata import configuration, metadata
-from service.http.open_inference.statistics import model_statistics
 from service.http.schemas import open_inference as schemas
+from service.open_inference.metadata import SHARED_EXTENSIONS, configuration, metadata, server_description
+from service.open_inference.statistics import model_statistics
 
 #: Extensions of the protocol that are served.
-EXTENSIONS = (
-    "sequence",
-    "sequence(string_id)",
-    "binary_tensor_data",
-    "model_configuration",
-    "model_repository",
-    "statistics",
-    "parameters",
-    "generate",
-)
+EXTENSIONS = (*SHARED_EXTENSIONS, "generate")
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=schemas.ERRORS)
 
@@ -28,7 +18,7 @@ router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=sch
 @router.get("", response_model=schemas.ServerMetadata, summary="Describe the server")
 async def server_metadata() -> Response:
     """Name and release of the server, and the extensions of the protocol that it serves."""
-    return JsonResponse(encode({"name": "unroll", "version": __version__, "extensions": [*EXTENSIONS]}))
+    return JsonResponse(encode(server_description(EXTENSIONS)))
 
 
 @router.get("/models/stats", response_model=schemas.Statistics, summary="Statistics of all models")

@@ -12,8 +12,9 @@ from service.application.request_context import RequestContext
 from service.application.sessions.serializers import encode
 from service.domain.errors import ModelNotReady, NotAllowed
 from service.domain.operations import Json
+from service.domain.runtime.fair_thread import run_sized
 from service.http.dependencies import ContextDependency, ServicesDependency
-from service.http.json_body import invalid_request, parse_large, run_sized
+from service.http.json_body import invalid_request, parse_large
 from service.http.json_response import JsonResponse
 from service.http.schemas import open_inference as schemas
 from service.http.schemas.strict import Schema

@@ -5,10 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starlette.types import Scope
-
 from service.domain.errors import RateLimited
-from service.http.middleware.authorization.addresses import client_address
 
 log = logging.getLogger("unroll.access")
 
@@ -46,13 +43,12 @@ class KeyFailures:
         #: In the order of their ends.
         self._windows: dict[str, _Window] = {}
 
-    def record_missing(self, scope: Scope) -> None:
+    def record_missing(self, address: str) -> None:
         """Count a request without a key."""
-        self._window(client_address(scope)).missing += 1
+        self._window(address).missing += 1
 
-    def record_wrong(self, scope: Scope) -> None:
-        """Count a wrong key of the client of a request. Raises RateLimited if the client has sent too many."""
-        address = client_address(scope)
+    def record_wrong(self, address: str) -> None:
+        """Count a wrong key of a client. Raises RateLimited if the client has sent too many."""
         window = self._window(address)
         window.wrong += 1
         if window.wrong <= self._limit:
@@ -66,9 +62,9 @@ class KeyFailures:
             retry_after=max(1, math.ceil(wait)),
         )
 
-    def delay(self, scope: Scope) -> float:
+    def delay(self, address: str) -> float:
         """Return for how many seconds the refusal of a counted request should be held back."""
-        window, now = self._window(client_address(scope)), self._monotonic()
+        window, now = self._window(address), self._monotonic()
         if window.wrong + window.missing <= self._limit:
             return 0.0
         due = max(now, window.next_refusal)

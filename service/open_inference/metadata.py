@@ -1,13 +1,29 @@
-"""Metadata and configuration of models as JSON of the Open Inference Protocol and of Triton."""
+"""Metadata of the server and of models, and their configuration, as JSON of the protocol and of Triton."""
 
+from service import __version__
 from service.application.inference import MAX_BATCH_ROWS, TensorModel
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.domain.tensors import TensorSpec
 
 PLATFORM = "unroll"
+#: Extensions of the protocol that every transport serves.
+SHARED_EXTENSIONS = (
+    "sequence",
+    "sequence(string_id)",
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+    "parameters",
+)
 #: Triton's names of the datatypes that differ from the protocol's.
 _CONFIG_TYPES = {"BYTES": "STRING"}
+
+
+def server_description(extensions: tuple[str, ...]) -> dict[str, Json]:
+    """Return name and release of the server, and the extensions of the protocol that it serves."""
+    return {"name": "unroll", "version": __version__, "extensions": [*extensions]}
 
 
 def metadata(model: TensorModel, versions: list[ModelVersion]) -> dict[str, Json]:

@@ -1,16 +1,16 @@
 """Parameters of a request: its part in a sequence, and the options of its prediction."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from pydantic import ValidationError
-
+from service.application.inference import InferenceRequest, InferenceResponse
 from service.application.sequences import Sequence
 from service.domain.errors import InvalidRequest
-from service.domain.operations import PredictOptions
-from service.http.json_body import invalid_request
-from service.http.schemas.options import Options
+from service.domain.operations import Json, PredictOptions
+
+#: Returns the options of a prediction, given their values by name. Raises InvalidRequest.
+OptionsReader: TypeAlias = Callable[[dict[str, Any]], PredictOptions]
 
 SEQUENCE_PARAMETERS = frozenset({"sequence_id", "sequence_start", "sequence_end", "step"})
 #: Parameters that say how urgent a request is. Clients share a worker by other rules, so they change nothing.
@@ -29,7 +29,7 @@ class RequestParameters:
     binary_output: bool
 
 
-def read_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
+def read_parameters(parameters: Mapping[str, Any], read_options: OptionsReader) -> RequestParameters:
     """Return the parameters of a request. Raises InvalidRequest for one that is wrong or not known."""
     options = {
         name: value
@@ -37,7 +37,7 @@ def read_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
         if name not in SEQUENCE_PARAMETERS | IGNORED_PARAMETERS | {"binary_data_output"}
     }
     binary_output = read_flag(parameters, "binary_data_output")
-    return RequestParameters(_read_sequence(parameters), _read_options(options), binary_output)
+    return RequestParameters(_read_sequence(parameters), _read_options(options, read_options), binary_output)
 
 
 def read_flag(parameters: Mapping[str, Any], name: str) -> bool:
@@ -48,7 +48,7 @@ def read_flag(parameters: Mapping[str, Any], name: str) -> bool:
     return value
 
 
-def _read_options(options: dict[str, Any]) -> PredictOptions:
+def _read_options(options: dict[str, Any], read_options: OptionsReader) -> PredictOptions:
     if isinstance(options.get("quantiles"), str):
         try:
             options["quantiles"] = [float(level) for level in options["quantiles"].split(",")]
@@ -58,9 +58,8 @@ def _read_options(options: dict[str, Any]) -> PredictOptions:
                 param="quantiles",
             ) from None
     try:
-        return Options.model_validate(options).to_domain()
-    except ValidationError as error:
-        invalid = invalid_request(error)
+        return read_options(options)
+    except InvalidRequest as invalid:
         raise invalid.with_message(f"parameters.{invalid.message}", invalid.param) from None
 
 
@@ -91,3 +90,15 @@ def _read_id(value: object) -> int | str | None:
         f"at most {MAX_SEQUENCE_ID_CHARACTERS} characters",
         param="sequence_id",
     )
+
+
+def response_parameters(response: InferenceResponse, request: InferenceRequest) -> dict[str, Json]:
+    """Return the parameters of a response: those of the step of a sequence."""
+    if request.sequence is None:
+        return {}
+    return {
+        "sequence_id": request.sequence.id,
+        "session_id": response.session_id,
+        "step": response.step,
+        "replayed": response.replayed,
+    }

@@ -3,22 +3,18 @@
 import logging
 
 import pytest
-from starlette.types import Scope
 
+from service.application.access import key_failures
+from service.application.access.client_addresses import network_of
+from service.application.access.key_failures import KeyFailures
 from service.domain.errors import RateLimited
-from service.http.middleware.authorization import key_failures
-from service.http.middleware.authorization.key_failures import KeyFailures
 from tests.fakes import ManualClock
 
 
-def scope(address: str | None) -> Scope:
-    return {"type": "http", "client": None if address is None else (address, 1)}
-
-
-def fails(failures: KeyFailures, address: str | None) -> bool:
+def fails(failures: KeyFailures, address: str) -> bool:
     """Record a wrong key, and return whether it was one too many."""
     try:
-        failures.record_wrong(scope(address))
+        failures.record_wrong(address)
     except RateLimited:
         return True
     return False
@@ -37,13 +33,12 @@ def test_addresses_are_counted_apart() -> None:
         ("192.0.2.1", "::ffff:192.0.2.1", True),
         ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
         ("fe80::1%eth0", "fe80::2%eth0", True),
-        ("", None, True),
     ],
 )
-def test_an_ipv6_network_counts_as_one_address(first: str, second: str | None, same: bool) -> None:
+def test_an_ipv6_network_counts_as_one_address(first: str, second: str, same: bool) -> None:
     failures = KeyFailures(1, ManualClock().monotonic)
-    assert not fails(failures, first)
-    assert fails(failures, second) is same
+    assert not fails(failures, network_of(first))
+    assert fails(failures, network_of(second)) is same
 
 
 def test_the_number_of_counted_addresses_is_bounded_and_the_oldest_is_forgotten(
@@ -71,18 +66,18 @@ def test_refusals_beyond_the_limit_are_held_back_further_and_further() -> None:
     failures = KeyFailures(2, clock.monotonic)
     delays = []
     for number in range(5):
-        fails(failures, "192.0.2.1") if number % 2 else failures.record_missing(scope("192.0.2.1"))
-        delays.append(failures.delay(scope("192.0.2.1")))
+        fails(failures, "192.0.2.1") if number % 2 else failures.record_missing("192.0.2.1")
+        delays.append(failures.delay("192.0.2.1"))
     assert delays == pytest.approx([0, 0, 0, 0.02, 0.04])
-    assert failures.delay(scope("192.0.2.2")) == 0
+    assert failures.delay("192.0.2.2") == 0
     clock.seconds += 1
-    failures.record_missing(scope("192.0.2.1"))
-    assert failures.delay(scope("192.0.2.1")) == 0
+    failures.record_missing("192.0.2.1")
+    assert failures.delay("192.0.2.1") == 0
 
 
 def test_no_refusal_is_held_back_for_longer_than_ten_seconds() -> None:
     failures = KeyFailures(0, ManualClock().monotonic)
     for _ in range(1000):
-        failures.record_missing(scope("192.0.2.1"))
-        delay = failures.delay(scope("192.0.2.1"))
+        failures.record_missing("192.0.2.1")
+        delay = failures.delay("192.0.2.1")
     assert delay == pytest.approx(10)

@@ -1,0 +1,1 @@
+"""Access of clients: their API keys, their addresses, and the count of failures."""

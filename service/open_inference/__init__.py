@@ -1,0 +1,1 @@
+"""The Open Inference Protocol, whatever carries it: metadata, statistics, parameters and times of inferences."""
