@@ -19,6 +19,7 @@ from service.application.limits.admission import Admission
 from service.application.limits.rate_limits import RateLimits
 from service.application.limits.request_cost import CostLimits
 from service.application.model_versions.membership import ClusterMembership
+from service.application.model_versions.model_control import ModelControl
 from service.application.model_versions.reconciler import ModelReconciler
 from service.application.model_versions.refresh import RefreshLimiter
 from service.application.model_versions.resolver import VersionResolver
@@ -140,15 +141,16 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         stack.push_async_callback(stop_part, "engine", engine.stop)
         ports = overrides.engine(engine), overrides.store(store), SafetensorsStateFiles(registry)
         rate_limits = _make_rate_limits(settings, topology, clock)
-        services = _wire(settings, *ports, rate_limits=rate_limits, metrics=metrics, clock=clock)
+        membership = _make_membership(settings, topology, clock)
+        services = _wire(settings, *ports, membership=membership, rate_limits=rate_limits, metrics=metrics, clock=clock)
         stack.push_async_callback(stop_part, "steps", services.steps.drain)
         repository = _make_repository(settings, registry, overrides.architectures)
-        reconciler = _wire_reconciler(settings, services, engine, repository, topology)
+        reconciler = _wire_reconciler(settings, services, engine, repository, membership)
         services.models.refresh = refresh = RefreshLimiter(reconciler.refresh, MIN_REFRESH_SECONDS)
         stack.push_async_callback(stop_part, "refreshes", refresh.aclose)
         stack.push_async_callback(stop_part, "models", reconciler.stop)
         await reconciler.start()
-        _warn_about_unknown_models(settings, engine)
+        _warn_about_unknown_models(settings, services.models)
         engine.start()
         _tune_garbage_collection()
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -168,9 +170,9 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(GC_THRESHOLD)
 
 
-def _warn_about_unknown_models(settings: Settings, engine: Engine) -> None:
+def _warn_about_unknown_models(settings: Settings, models: VersionResolver) -> None:
     """Warn of models that a setting names and that are not served: misspelt, or refused."""
-    served = {version.name for version in engine.versions()}
+    served = models.all().keys() | models.availability.unloaded.keys()
     for name in sorted(settings.dtype.keys() - served - {""}):
         log.warning("dtype of no served model", extra={"model": name, "served": sorted(served)})
 
@@ -221,6 +223,7 @@ def _wire(
     store: StateStore,
     files: StateFiles,
     *,
+    membership: ClusterMembership,
     rate_limits: RateLimits | None,
     metrics: Metrics,
     clock: Clock,
@@ -251,6 +254,7 @@ def _wire(
     sequences = Sequences(engine=engine, creations=creations, steps=steps)
     return Services(
         models=models,
+        model_control=ModelControl(models, membership, _model_admins(settings)),
         predictions=Predictions(models, operations),
         inference=Inference(models, engine, operations, sequences),
         inference_observer=metrics.inferences,
@@ -258,7 +262,7 @@ def _wire(
         sessions=sessions,
         steps=steps,
         transfers=StateTransfer(sessions=sessions, creations=creations, models=models, files=files),
-        health=Health(engine, store, admission, metrics),
+        health=Health(engine, models, store, admission, metrics),
         admission=admission,
         observer=metrics,
         clock=clock,
@@ -268,16 +272,31 @@ def _wire(
     )
 
 
-def _wire_reconciler(
-    settings: Settings, services: Services, engine: Engine, repository: ModelRepository, topology: Topology
-) -> ModelReconciler:
-    poll, timeout = settings.models_poll_seconds, settings.store_timeout_seconds
-    fresh = HEARTBEAT_TIMEOUT_SECONDS + 3 * poll
+def _make_membership(settings: Settings, topology: Topology, clock: Clock) -> ClusterMembership:
+    fresh = HEARTBEAT_TIMEOUT_SECONDS + 3 * settings.models_poll_seconds
+    timeout = settings.store_timeout_seconds
     workers = RedisWorkerRegistry(topology, prefix=settings.key_prefix, timeout=timeout, fresh=fresh)
-    membership = ClusterMembership(registry=workers, clock=services.clock, timeout=fresh)
+    return ClusterMembership(registry=workers, clock=clock, timeout=fresh)
+
+
+def _model_admins(settings: Settings) -> frozenset[str] | None:
+    """Return the tenants that may load and unload models, or None for all of them."""
+    tenants = frozenset(settings.api_keys.values())
+    if not tenants:
+        return None
+    return frozenset(settings.model_admins) or (tenants if len(tenants) == 1 else frozenset())
+
+
+def _wire_reconciler(
+    settings: Settings,
+    services: Services,
+    engine: Engine,
+    repository: ModelRepository,
+    membership: ClusterMembership,
+) -> ModelReconciler:
     retirement = Retirement(int(settings.model_grace_seconds * 1000), settings.retire_superseded)
     # A worker reports a step with its next heartbeat, which a slow store delays.
-    scans = DrainScans(int((2 * poll + timeout) * 1000))
+    scans = DrainScans(int((2 * settings.models_poll_seconds + settings.store_timeout_seconds) * 1000))
     return ModelReconciler(
         models=services.models,
         engine=engine,
@@ -285,7 +304,7 @@ def _wire_reconciler(
         membership=membership,
         observer=services.observer,
         retirement=retirement,
-        marks=RetirementMarks(registry=workers, retirement=retirement, scans=scans),
+        marks=RetirementMarks(registry=membership.registry, retirement=retirement, scans=scans),
     )
 
 

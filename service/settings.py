@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="`TENANT:KEY,TENANT:KEY`: who may call; a tenant sees its own sessions only. Empty: anyone",
     )
+    model_admins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Tenants, separated by commas, that may load and unload models; unset: the only one, or none of "
+        "several. Without API keys anyone may",
+    )
     tenant_limits: Annotated[dict[str, dict[str, int | float]], NoDecode] = Field(
         default_factory=dict,
         description="Limits of tenants: `NAME=VALUE` of each, `TENANT:NAME=VALUE` of one; NAME is requests_per_second, "
@@ -171,6 +176,13 @@ class Settings(BaseSettings):
             raise ValueError("one key stands twice: expected a key of its own for every entry")
         return {key: tenant for tenant, _, key in pairs}
 
+    @field_validator("model_admins", mode="before")
+    @classmethod
+    def _split_tenants(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(tenant.strip() for tenant in value.split(",") if tenant.strip())
+
     @field_validator("allowed_hosts", "allowed_origins", "protocols", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
@@ -246,6 +258,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
     values = settings.model_dump() | {
         "api_keys": ",".join(f"{name}:{key}" for key, name in settings.api_keys.items()),
         "tenant_limits": format_limits(settings.tenant_limits),
+        "model_admins": ",".join(settings.model_admins),
         "allowed_hosts": ",".join(settings.allowed_hosts),
         "allowed_origins": ",".join(settings.allowed_origins),
         "protocols": ",".join(settings.protocols),

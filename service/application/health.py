@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from service.application.limits.admission import Admission
+from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Engine, SessionObserver, StateStore
 from service.domain.errors import UnrollError
 from service.domain.operations import Json
@@ -19,8 +20,16 @@ class Readiness:
 class Health:
     """Health checks over the parts of a worker."""
 
-    def __init__(self, engine: Engine, store: StateStore, admission: Admission, observer: SessionObserver) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        models: VersionResolver,
+        store: StateStore,
+        admission: Admission,
+        observer: SessionObserver,
+    ) -> None:
         self._engine = engine
+        self._models = models
         self._store = store
         self._admission = admission
         self._observer = observer
@@ -29,7 +38,7 @@ class Health:
         """Return the readiness: draining, degraded (only predictions without a session work), or unavailable."""
         checks: dict[str, Json] = {
             "engine": "ok" if self._engine.healthy() else "the engine has died",
-            "models": "ok" if self._engine.versions() else "no model is loaded",
+            "models": "ok" if self._has_models() else "no model is loaded",
             "admission": "draining" if self._admission.draining else "ok",
         }
         able = checks["engine"] == checks["models"] == "ok"
@@ -40,6 +49,10 @@ class Health:
             checks["store"] = error.message
         ready = all(state == "ok" for state in checks.values())
         return Readiness(ready, {"status": "ready" if ready else self._lack(able), "checks": checks})
+
+    def _has_models(self) -> bool:
+        """Return whether models are loaded, or none because clients have unloaded them, which takes a ready worker."""
+        return bool(self._engine.versions() or self._models.availability.unloaded)
 
     def _lack(self, able: bool) -> str:
         if self._admission.draining:

@@ -234,6 +234,12 @@ class WorkerRegistry(Protocol):
     async def unmark_retiring(self, version_key: VersionKey) -> None:
         """Remove the mark of a retiring version."""
 
+    async def mark_unloaded(self, model: str) -> None:
+        """Mark a model as unloaded: no worker serves it until the mark is removed."""
+
+    async def unmark_unloaded(self, model: str) -> None:
+        """Remove the mark of an unloaded model."""
+
     async def find_live_session(self, version_key: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
         """Return the position of the first live session of a version at or after `start`, or None if there is none.
 

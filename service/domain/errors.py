@@ -160,7 +160,7 @@ class InvalidApiKey(Unauthorized):
 
 
 class NotAllowed(UnrollError):
-    """The request comes from a web page, or names a host, that may not use this service."""
+    """The request comes from a web page or a host that may not use this service, or its tenant may not do this."""
 
     code = "not_allowed"
 

@@ -110,11 +110,15 @@ class ServedVersion:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """The registry of workers at `now`, in milliseconds since 1970 on the store's clock."""
+    """The registry of workers at `now`, in milliseconds since 1970 on the store's clock.
+
+    No worker serves the models in `unloaded` until a client asks to load them.
+    """
 
     now: int = 0
     marks: dict[VersionKey, RetirementMark] = field(default_factory=dict)
     workers: dict[str, tuple[ServedVersion, ...]] = field(default_factory=dict)
+    unloaded: frozenset[str] = frozenset()
 
     @property
     def served(self) -> Iterator[ServedVersion]:

@@ -13,6 +13,7 @@ from service.application.health import Health
 from service.application.inference import Inference
 from service.application.limits.admission import Admission
 from service.application.limits.rate_limits import RateLimits
+from service.application.model_versions.model_control import ModelControl
 from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, InferenceObserver, Observer
 from service.application.predictions import Predictions
@@ -28,6 +29,7 @@ class Services:
     """The use cases, and the parts that the request middleware needs."""
 
     models: VersionResolver
+    model_control: ModelControl
     predictions: Predictions
     inference: Inference
     inference_observer: InferenceObserver

@@ -48,9 +48,13 @@ class Keys:
         return f"{self.prefix}:tenants"
 
     @property
-    def worker_registry(self) -> tuple[str, str]:
-        """Keys of the hashes of versions by worker and of retiring versions, in one slot."""
-        return f"{self.prefix}:{{models}}:workers", f"{self.prefix}:{{models}}:retiring"
+    def worker_registry(self) -> tuple[str, str, str]:
+        """Keys of the hashes of versions by worker and of retiring versions, and of the set of unloaded models.
+
+        They are in one slot.
+        """
+        tag = f"{self.prefix}:{{models}}"
+        return f"{tag}:workers", f"{tag}:retiring", f"{tag}:unloaded"
 
     @property
     def secret(self) -> str:

@@ -1,6 +1,7 @@
 """The application's port `WorkerRegistry`: the model versions that each worker serves, shared through the store.
 
-Two small hashes hold, by worker, the versions of its last heartbeat and, by version, the marks of retiring versions.
+Two small hashes hold, by worker, the versions of its last heartbeat and, by version, the marks of retiring versions. A
+set holds the names of unloaded models.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ class RedisWorkerRegistry:
     def __init__(self, topology: Topology, *, prefix: str, timeout: float, fresh: float, pages: int = 50) -> None:
         self.worker = secrets.token_hex(8)
         self._keys = Keys(prefix)
-        self._workers_key, self._retiring_key = self._keys.worker_registry
+        self._workers_key, self._retiring_key, self._unloaded_key = self._keys.worker_registry
         self._timeout = timeout
         self._fresh = fresh
         self._pages = pages
@@ -57,11 +58,13 @@ class RedisWorkerRegistry:
     async def _exchange(self, notice: str) -> ClusterView:
         arguments = (self.worker, notice, int(self._fresh * 1000))
         command = script_command(self._heartbeat_script, self._keys.worker_registry, *arguments)
-        now, marks, workers = cast("tuple[int, list[bytes], list[bytes]]", await self._value(command))
+        reply = cast("tuple[int, list[bytes], list[bytes], list[bytes]]", await self._value(command))
+        now, marks, workers, unloaded = reply
         return ClusterView(
             now,
             {_decode_version(field): _decode_mark(value) for field, value in _pairs(marks)},
             {worker.decode(): _decode_served(value.partition(b" ")[2]) for worker, value in _pairs(workers)},
+            frozenset(model.decode() for model in unloaded),
         )
 
     async def deregister(self) -> None:
@@ -77,6 +80,14 @@ class RedisWorkerRegistry:
     async def unmark_retiring(self, version_key: VersionKey) -> None:
         """Remove the mark of a retiring version."""
         await self._value(write_command("HDEL", self._retiring_key, _encode_version(version_key)))
+
+    async def mark_unloaded(self, model: str) -> None:
+        """Mark a model as unloaded: no worker serves it until the mark is removed."""
+        await self._value(write_command("SADD", self._unloaded_key, model))
+
+    async def unmark_unloaded(self, model: str) -> None:
+        """Remove the mark of an unloaded model."""
+        await self._value(write_command("SREM", self._unloaded_key, model))
 
     async def find_live_session(self, version_key: VersionKey, start: IndexPosition | None) -> IndexPosition | None:
         """Return the index position of the first live session of a version at or after `start`, or None.

@@ -100,6 +100,16 @@ async def test_the_first_mark_stands_until_it_is_taken_back(make_registry: MakeR
     assert (await worker_b.heartbeat([])).marks == {OTHER: RetirementMark(300, "removed")}
 
 
+async def test_all_workers_know_which_models_are_unloaded(make_registry: MakeRegistry) -> None:
+    worker_a, worker_b = make_registry(), make_registry()
+    for model in ("words", "wörds/{2}", "words"):
+        await worker_a.mark_unloaded(model)
+    assert (await worker_b.view()).unloaded == {"words", "wörds/{2}"}
+    await worker_b.unmark_unloaded("words")
+    await worker_b.unmark_unloaded("nothing")
+    assert (await worker_a.heartbeat([])).unloaded == {"wörds/{2}"}
+
+
 async def test_a_drained_mark_replaces_the_one_before(registry: RedisWorkerRegistry) -> None:
     mark = RetirementMark(100, "superseded", "files")
     await registry.mark_retiring(EDITION, mark)

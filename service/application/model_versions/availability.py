@@ -1,6 +1,7 @@
 """Availability of model versions: which take new sessions, and which this worker does not serve yet."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from service.domain.models import ModelVersion, VersionKey
 
@@ -14,6 +15,7 @@ class VersionAvailability:
         elsewhere: versions that other workers serve.
         open_elsewhere: versions that take new sessions on other workers.
         awaited: model and version of folders that this worker has not loaded in their present content.
+        unloaded: versions on disk of the models that were unloaded by request.
         informed: whether the list of the other workers' versions is recent.
     """
 
@@ -21,6 +23,7 @@ class VersionAvailability:
     elsewhere: frozenset[VersionKey] = frozenset()
     open_elsewhere: frozenset[VersionKey] = frozenset()
     awaited: frozenset[tuple[str, str]] = frozenset()
+    unloaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     informed: bool = True
 
     def is_open(self, version: ModelVersion) -> bool:

@@ -2,7 +2,8 @@
 
 Each pass scans the folder, exchanges heartbeats with the other workers, and retires and unloads versions. Loading runs
 beside it. A pass is short and updates the `VersionResolver` in one assignment. While the store is unreachable, new
-versions are still loaded, and none is retired or unloaded. A version is published to the other workers before it serves
+versions are still loaded, and none is retired or unloaded. Models that a client has unloaded leave as soon as the
+worker hears of it, and their folders are not loaded. A version is published to the other workers before it serves
 its first request here, because a client can take its session from one worker to any other.
 """
 
@@ -84,21 +85,25 @@ class ModelReconciler:
         """Run one pass and return its plan. The caller loads the folders that the plan awaits."""
         await self._scan_folders()
         cluster = await self._heartbeat()
+        if self._unload_requested():
+            cluster = await self._heartbeat() or cluster
         plan = self._publish_availability()
         if cluster is not None:
             await self.marks.update(plan, cluster)
             for version_key in plan.unload:
-                self._unload(version_key, cluster.marks[version_key])
+                self._unload_retired(version_key, cluster.marks[version_key])
             if plan.unload:
                 self._publish_availability()
         return plan
 
     async def refresh(self) -> None:
-        """Update the resolver's availability from the folder and the registry, without acting on it.
+        """Update the resolver's availability from the folder and the registry.
 
-        If the disk or the store is unreachable, the last known view remains.
+        Only models that a client has unloaded leave at once; all else is left to the next pass. If the disk or the
+        store is unreachable, the last known view remains.
         """
         await asyncio.gather(self._refresh_folders(), self.membership.refresh())
+        self._unload_requested()
         self._publish_availability()
 
     async def load(self, folder: VersionFolder) -> None:
@@ -115,13 +120,14 @@ class ModelReconciler:
         version = await self.repository.load(folder, announce)
         if version is None:
             return
-        self._publish_availability()
         replaced = before.get((version.name, version.version))
         if replaced is not None and replaced.version_key != version.version_key:
             self.observer.model_unloaded(replaced)
             log.info("model version unloaded", extra={**replaced.version_key.names(), "reason": "changed in place"})
         self.observer.model_loaded(version)
         log.info("model version loaded", extra=_summary(version))
+        self._unload_requested()
+        self._publish_availability()
 
     async def _refresh_folders(self) -> None:
         with contextlib.suppress(ModelFolderError, OSError):
@@ -157,12 +163,17 @@ class ModelReconciler:
     def _publish_availability(self) -> RetirementPlan:
         """Make a plan from the present view, and publish the availability that follows to the resolver."""
         plan = self.retirement.plan(self._folders, self._loaded_keys(), self.membership.view)
-        others = self.membership.others()
+        unloaded = self.membership.view.unloaded
+        others = [served for served in self.membership.others() if served.version_key.model not in unloaded]
         self.models.availability = VersionAvailability(
             open=plan.open,
             elsewhere=frozenset(served.version_key for served in others),
             open_elsewhere=frozenset(served.version_key for served in others if served.accepts_sessions),
             awaited=frozenset((folder.model, folder.version) for folder in plan.awaited),
+            unloaded={
+                model: tuple(folder.version for folder in reversed(self._folders) if folder.model == model)
+                for model in unloaded.intersection(folder.model for folder in self._folders)
+            },
             informed=self.membership.recent,
         )
         return plan
@@ -170,12 +181,23 @@ class ModelReconciler:
     def _loaded_keys(self) -> list[VersionKey]:
         return [version.version_key for version in self.engine.versions()]
 
-    def _unload(self, version_key: VersionKey, mark: RetirementMark) -> None:
-        (version,) = (loaded for loaded in self.engine.versions() if loaded.version_key == version_key)
-        self.repository.unload(version_key)
+    def _unload_requested(self) -> bool:
+        """Unload all versions of the models that a client has unloaded; return whether there were any."""
+        unloaded = self.membership.view.unloaded
+        requested = [version for version in self.engine.versions() if version.name in unloaded]
+        for version in requested:
+            self._unload(version, "a client asked for it")
+        return bool(requested)
+
+    def _unload_retired(self, version_key: VersionKey, mark: RetirementMark) -> None:
+        for version in self.engine.versions():  # a client may have unloaded it meanwhile
+            if version.version_key == version_key:
+                self._unload(version, "no session needs it" if mark.drained else "its grace time is over")
+
+    def _unload(self, version: ModelVersion, reason: str) -> None:
+        self.repository.unload(version.version_key)
         self.observer.model_unloaded(version)
-        reason = "no session needs it" if mark.drained else "its grace time is over"
-        log.info("model version unloaded", extra={**version_key.names(), "reason": reason})
+        log.info("model version unloaded", extra={**version.version_key.names(), "reason": reason})
 
 
 def _settled(plan: RetirementPlan) -> list[VersionFolder]:

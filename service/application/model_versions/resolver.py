@@ -113,6 +113,12 @@ class VersionResolver:
     def _versions(self, model: str) -> list[ModelVersion]:
         grouped = self.all()
         if model not in grouped:
+            if model in self.availability.unloaded:
+                raise ModelNotFound(
+                    f"model {model!r} has no available versions, since it was unloaded: expected one of "
+                    f"{sorted(grouped)}",
+                    param="model",
+                )
             if any(name == model for name, _ in self.availability.pending(new_sessions=True)):
                 raise ModelNotReady(f"model {model!r} is not loaded here yet")
             raise ModelNotFound(f"model {model!r} is not served: expected one of {sorted(grouped)}", param="model")
@@ -163,6 +169,9 @@ class VersionResolver:
     def _missing(self, record: Record) -> ModelNotReady | ModelVersionGone:
         """Return the error for a session whose version is not loaded here."""
         name = f"version {record.version} of {record.model}"
+        if record.model in self.availability.unloaded:
+            message = f"{name}, on which the session runs, was unloaded: the session continues when it is loaded again"
+            return ModelNotReady(message, applied="no", step=record.step)
         if self.availability.is_pending(_version_key_of(record)):
             return ModelNotReady(
                 f"{name}, on which the session runs, is not loaded here yet", applied="no", step=record.step

@@ -70,11 +70,11 @@ class Retirement:
     def awaited(
         self, folders: Iterable[VersionFolder], loaded: Collection[VersionKey], cluster: ClusterView
     ) -> list[VersionFolder]:
-        """Return the folders to load: all that are not loaded, not refused and still needed."""
+        """Return the folders to load: all that are not loaded, not refused, not of unloaded models and still needed."""
         awaited: list[VersionFolder] = []
         models_with_newer: set[str] = set()
         for folder in folders:
-            if folder.refused:
+            if folder.refused or folder.model in cluster.unloaded:
                 continue
             superseded = folder.model in models_with_newer and self._is_retired(folder, cluster)
             if version_key_of(folder) not in loaded and not superseded:

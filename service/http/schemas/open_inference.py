@@ -79,10 +79,16 @@ class IndexBody(Schema):
     ready: bool = Field(False, description="Only those that are ready")
 
 
-class RepositoryBody(Schema):
-    """Parameters of a load or an unload. None of them is supported but those that change nothing here."""
+class LoadBody(Schema):
+    """A load has no parameters: a model is as its folder describes it."""
 
-    parameters: Parameters = Field(default_factory=dict)
+    parameters: Parameters = Field(default_factory=dict, description="None is supported, such as `config`")
+
+
+class UnloadBody(Schema):
+    """An unload has one parameter, which changes nothing: no model depends on another one."""
+
+    parameters: Parameters = Field(default_factory=dict, description="`unload_dependents`: a boolean")
 
 
 class InferInput(Schema):
@@ -175,7 +181,7 @@ ERRORS = HEALTH_ERRORS | _errors(
     {
         400: "The body is not JSON, or not what its headers announce",
         401: "The API key is missing or wrong",
-        403: "A web page, or a request to another host, that may not use this service",
+        403: "A web page, a request to another host, or a tenant that may not do this",
         404: "No such model, version or sequence",
         413: "The body or the input is too long",
         415: "The body is of another type or encoding",

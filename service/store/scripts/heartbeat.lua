@@ -1,6 +1,7 @@
 -- Stores a worker's notice unless it is empty, and drops outdated notices.
--- Returns the time, the marks of retiring versions and all notices.
--- KEYS: notices by worker, marks of retiring versions. ARGV: worker, its notice, lifetime of a notice in ms.
+-- Returns the time, the marks of retiring versions, all notices and the unloaded models.
+-- KEYS: notices by worker, marks of retiring versions, unloaded models.
+-- ARGV: worker, its notice, lifetime of a notice in ms.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if ARGV[2] ~= '' then
@@ -13,4 +14,4 @@ for i = 1, #notices, 2 do
     redis.call('HDEL', KEYS[1], notices[i])
   end
 end
-return { now, redis.call('HGETALL', KEYS[2]), redis.call('HGETALL', KEYS[1]) }
+return { now, redis.call('HGETALL', KEYS[2]), redis.call('HGETALL', KEYS[1]), redis.call('SMEMBERS', KEYS[3]) }

@@ -282,11 +282,12 @@ def test_the_repository_lists_what_is_served(http: httpx.Client) -> None:
     assert answered(http.post("/v2/repository/index", json={"ready": True})) == entries
 
 
-def test_a_load_waits_for_a_model_and_an_unload_is_refused(http: httpx.Client) -> None:
+def test_a_model_is_not_unloaded_by_one_of_several_tenants(http: httpx.Client) -> None:
     assert http.post("/v2/repository/models/tiny/load", json={}).status_code == 200
     refused(http.post("/v2/repository/models/nothing/load", json={}), 404, "nothing")
     body = {"parameters": {"unload_dependents": False}}
     refused(http.post("/v2/repository/models/tiny/unload", json=body), 403, "not allowed")
+    refused(http.post("/v2/repository/models/tiny/unload", json={"parameters": {"force": True}}), 422, "force")
     assert http.get("/v2/models/tiny/ready").status_code == 200
 
 
