@@ -3,7 +3,6 @@
 import asyncio
 import json
 import warnings
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,78 @@ LAYERS = {
     "lstm": (nn.LSTM, {}),
     "gru": (nn.GRU, {}),
 }
+
+
+class HardSigmoidLegacy(nn.Module):
+    """The hard sigmoid of Keras 1 and 2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.clip(0.2 * x + 0.5, 0, 1)
+
+
 ACTIVATIONS = {
     "none": nn.Identity(),
     "tanh": nn.Tanh(),
     "relu": nn.ReLU(),
     "sigmoid": nn.Sigmoid(),
     "gelu": nn.GELU(),
+    "linear": nn.Identity(),
+    "relu6": nn.ReLU6(),
+    "hard_sigmoid": nn.Hardsigmoid(),
+    "hard_sigmoid_legacy": HardSigmoidLegacy(),
+    "hard_tanh": nn.Hardtanh(),
+    "hard_swish": nn.Hardswish(),
+    "gelu_tanh": nn.GELU(approximate="tanh"),
+    "elu": nn.ELU(),
+    "selu": nn.SELU(),
+    "leaky_relu": nn.LeakyReLU(),
+    "softplus": nn.Softplus(),
+    "softsign": nn.Softsign(),
+    "silu": nn.SiLU(),
+    "swish": nn.SiLU(),
+    "mish": nn.Mish(),
 }
+
+
+def make_feed_forward(width: int, entries: list[dict[str, Any]]) -> tuple[nn.ModuleList, int]:
+    """Return the layers of a list such as `head`, which read `width` numbers, and the width of their output."""
+    layers = nn.ModuleList()
+    for entry in entries:
+        layer: nn.Module = nn.Identity()
+        if "size" in entry:
+            layer, width = nn.Linear(width, entry["size"]), entry["size"]
+        elif entry.get("layer_norm"):
+            layer = nn.LayerNorm(width, entry.get("eps", 1e-5))
+        elif entry.get("batch_norm"):
+            layer = nn.BatchNorm1d(width, entry.get("eps", 1e-5)).eval()
+            nn.init.uniform_(layer.running_mean, -1, 1)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+        if not isinstance(layer, nn.Linear):
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, 0.5, 1.5)
+        layers.append(layer)
+    return layers, width
+
+
+def run_feed_forward(layers: nn.ModuleList, entries: list[dict[str, Any]], x: Tensor) -> Tensor:
+    """Run the layers of `make_feed_forward` over (..., I)."""
+    for layer, entry in zip(layers, entries, strict=True):
+        y = layer(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+        name, alpha = entry.get("activation", "none"), entry.get("alpha")
+        if alpha is None:
+            x = ACTIVATIONS[name](y)
+        else:
+            x = nn.functional.elu(y, alpha) if name == "elu" else nn.functional.leaky_relu(y, alpha)
+    return x
+
+
+def feed_forward_tensors(place: str, layers: nn.ModuleList) -> dict[str, Tensor]:
+    """Return the weights of `make_feed_forward` under the names of a model folder."""
+    return {
+        f"{place}.{name}": tensor
+        for name, tensor in layers.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
 
 
 class Trainer(nn.Module):
@@ -58,9 +122,8 @@ class Trainer(nn.Module):
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths[1:])
         self.gates = nn.ModuleList(nn.Linear(width, width) for width in widths[1:])
-        head = [widths[-1], *(layer["size"] for layer in config.get("head", []))]
-        self.head = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(head))
-        self.output = nn.Linear(head[-1], config["vocab_size"])
+        self.head, width = make_feed_forward(widths[-1], config.get("head", []))
+        self.output = nn.Linear(width, config["vocab_size"])
         if config.get("tie_weights"):
             self.output.weight = self.embedding.weight
         for norm in self.norms:
@@ -81,9 +144,7 @@ class Trainer(nn.Module):
             if self.config.get("layer_norm"):
                 output = self.norms[index](output)
             x = self._connect(index, x, output)
-        for linear, entry in zip(self.head, self.config.get("head", []), strict=True):
-            x = ACTIVATIONS[entry.get("activation", "none")](linear(x))
-        return x, state
+        return run_feed_forward(self.head, self.config.get("head", []), x), state
 
     def _connect(self, index: int, x: Tensor, output: Tensor) -> Tensor:
         connection = self.config.get("connection", "none")
@@ -100,7 +161,7 @@ class Trainer(nn.Module):
         if not config.get("tie_weights"):
             found["output.weight"] = self.output.weight
         found |= {f"input_projection.{name}": one for name, one in self.projection.named_parameters()}
-        found |= {f"head.{name}": one for name, one in self.head.named_parameters()}
+        found |= feed_forward_tensors("head", self.head)
         for index, layer in enumerate(self.layers):
             found |= {f"rnn.{name[:-1]}{index}": one for name, one in layer.named_parameters()}
             if config.get("layer_norm"):

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import MAX_LAYERS, RnnConfig, StateEntry, StrictModel, Violation
+from service.nets.config.sections import MAX_LAYERS, RnnConfig, StateEntry, Violation
+from service.nets.config.strict_model import StrictModel
 
 
 class ArchitectureConfig(StrictModel):

@@ -7,14 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.feed_forward import LinearConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.config.sections import (
-    EmbeddingConfig,
-    HeadLayerConfig,
-    RnnConfig,
-    SpecialTokens,
-    Violation,
-)
+from service.nets.config.sections import EmbeddingConfig, RnnConfig, SpecialTokens, Violation
 
 #: The name of a file in the model folder; no path.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.json$", max_length=200)]
@@ -48,7 +43,7 @@ class EncoderDecoderConfig(ArchitectureConfig):
     bridge: Bridge = "concat"
     attention: Attention | None = None
     #: The layer after attention and decoder. Without it the output layer reads their outputs directly.
-    combine: HeadLayerConfig | None = None
+    combine: LinearConfig | None = None
     #: The roles are the same in both vocabularies.
     special_tokens: SpecialTokens = Field(default={})
 

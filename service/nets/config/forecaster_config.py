@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.feed_forward import LinearConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.config.sections import HeadConfig, HeadLayerConfig, RnnConfig, Violation
+from service.nets.config.sections import HeadConfig, RnnConfig, Violation
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Names = Annotated[list[Name], Field(max_length=4096)]
@@ -42,8 +43,8 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
     quantiles: Annotated[list[float], Field(max_length=1024)] = Field(default=[])
     missing_indicator: bool = False
     season: Annotated[int, Field(ge=0, le=65536)] = 0
-    context: HeadLayerConfig | None = None
-    local: HeadLayerConfig | None = None
+    context: LinearConfig | None = None
+    local: LinearConfig | None = None
     path_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property

@@ -1,32 +1,19 @@
 """Sections of config.json that several architectures share. Each value is checked on its own."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator
 
+from service.nets.config.feed_forward import FeedForwardConfig, Size, output_width
 from service.nets.config.rnn_spec import Cell, Connection, DType, RnnSpec
+from service.nets.config.strict_model import StrictModel
 
-Size = Annotated[int, Field(ge=1, le=2**24)]
-Activation = Literal["none", "tanh", "relu", "sigmoid", "gelu"]
 #: Recurrent layers, and linear layers behind them.
 MAX_LAYERS = 256
 ROLES = ("unknown", "begin", "end", "pad")
 #: A field, its value, and what was expected.
 Violation: TypeAlias = tuple[str, object, str]
-
-
-class StrictModel(BaseModel):
-    """A strict JSON object: no unknown field, no conversion."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class HeadLayerConfig(StrictModel):
-    """A linear layer after the recurrent ones, and its activation."""
-
-    size: Size
-    activation: Activation = "none"
 
 
 class StateEntry(StrictModel):
@@ -114,16 +101,16 @@ class EmbeddingConfig(RnnConfig):
 
 
 class HeadConfig(RnnConfig):
-    """Recurrent layers with linear layers before and after them. The features are the output of the last layer."""
+    """Recurrent layers with other layers before and after them. The features are the output of the last one."""
 
     input_projection: bool = False
-    head: Annotated[list[HeadLayerConfig], Field(max_length=MAX_LAYERS)] = Field(default=[])
+    head: Annotated[list[FeedForwardConfig], Field(max_length=MAX_LAYERS)] = Field(default=[])
     output_residual: bool = False
 
     @property
     def features_size(self) -> int:
         """Width of the features, the input of the output layers."""
-        return self.head[-1].size if self.head else self.rnn_spec().output_size()
+        return output_width(self.head, self.rnn_spec().output_size())
 
     @property
     def stores_features(self) -> bool:

@@ -16,7 +16,7 @@ from service.domain.errors import ModelFolderError
 from service.domain.files import read_file
 from service.nets.config.forecaster_config import PREPROCESSOR_FILE, ForecasterConfig
 from service.nets.config.loader import quote, read_json, shorten
-from service.nets.config.sections import StrictModel
+from service.nets.config.strict_model import StrictModel
 from service.nets.forecast_inputs.calendar import calendar_columns
 
 #: The clamp of models that have none: far outside of training data, and well inside the range of float32.

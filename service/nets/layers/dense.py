@@ -1,33 +1,10 @@
-"""Feed-forward layers without initial weights: torch's random initialisation loads a compiler on the meta device."""
-
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+"""Linear layers without initial weights: torch's random initialisation loads a compiler on the meta device."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from service.domain.operations import ComputeDtype
-from service.nets.config.sections import HeadLayerConfig
 from service.nets.layers.packed_linear import Packable, PackedMatmul, RowScorer, pack
-
-#: The widest vector loop of torch. The remainder of a row is computed by other instructions.
-VECTOR_SIZE = 64
-
-
-def apply_by_row(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply an elementwise function to rows (..., N), so that each result is bitwise independent of the other rows."""
-    width = x.shape[-1]
-    return function(F.pad(x, (0, -width % VECTOR_SIZE)))[..., :width]
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda x: x,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "sigmoid": lambda x: apply_by_row(torch.sigmoid, x),
-    "gelu": lambda x: apply_by_row(F.gelu, x),
-}
 
 
 class Linear(Packable):
@@ -46,21 +23,6 @@ class Linear(Packable):
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., I) -> (..., O)."""
         return self._product(x)
-
-
-class Head(nn.ModuleList):
-    """Linear layers, each followed by an activation, over `inputs` numbers; parameters are `{i}.weight/bias`."""
-
-    def __init__(self, inputs: int, layers: Sequence[HeadLayerConfig]) -> None:
-        sizes = [inputs, *(layer.size for layer in layers)]
-        super().__init__(Linear(a, b) for a, b in pairwise(sizes))
-        self._activations = [ACTIVATIONS[layer.activation] for layer in layers]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (..., I) -> (..., O)."""
-        for linear, activation in zip(self, self._activations, strict=True):
-            x = activation(linear(x))
-        return x
 
 
 class EmbeddingTable(nn.Module):

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from service.domain.operations import ComputeDtype
 from service.nets.config.rnn_spec import GATES, RnnSpec, StateSpec
+from service.nets.layers.activations import apply_by_row
 from service.nets.layers.cells import CELLS, CellState, CellWeights, pack_cell
-from service.nets.layers.dense import Linear, apply_by_row
+from service.nets.layers.dense import Linear
 from service.nets.layers.packed_linear import Packable
 
 State: TypeAlias = dict[str, Tensor]

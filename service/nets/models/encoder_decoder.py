@@ -27,9 +27,10 @@ from torch.nn import functional as F
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sections import EmbeddingConfig
+from service.nets.layers.activations import make_activation
 from service.nets.layers.attention import EncoderMemory, make_attention
 from service.nets.layers.bridge import Bridge
-from service.nets.layers.dense import ACTIVATIONS, EmbeddingTable, Linear, Output
+from service.nets.layers.dense import EmbeddingTable, Linear, Output
 from service.nets.layers.rnn_stack import RnnStack, State
 
 
@@ -53,7 +54,7 @@ class EncoderDecoder(nn.Module):
         self.bridge = Bridge(config)
         self.attention = make_attention(config.attention, query, config.memory_size)
         self.combine = None if config.combine is None else Linear(config.context_size, config.combine.size)
-        self._activation = ACTIVATIONS["none" if config.combine is None else config.combine.activation]
+        self._activation = make_activation("none" if config.combine is None else config.combine.activation)
         tied = self.decoder.embedding if config.decoder.tie_weights else None
         self.output = Output(config.decoder.vocab_size, config.features_size, tied)
 

@@ -22,7 +22,9 @@ from torch.nn import functional as F
 
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.layers.dense import ACTIVATIONS, Head, Linear
+from service.nets.layers.activations import make_activation
+from service.nets.layers.dense import Linear
+from service.nets.layers.feed_forward import FeedForward
 from service.nets.layers.rnn_stack import RnnStack, State
 
 
@@ -34,12 +36,15 @@ class Forecaster(nn.Module):
         self.config = config
         self.input_projection = Linear(config.width, config.input_size) if config.input_projection else None
         self.rnn = RnnStack(config.rnn_spec())
-        self.head = Head(config.rnn_spec().output_size(), config.head)
+        self.head = FeedForward(config.rnn_spec().output_size(), config.head)
         self._make_output(config)
 
     def _make_output(self, config: ForecasterConfig) -> None:
         outputs, inputs = len(config.target) * config.parameters, config.features_size
         self.context, self.local = None, None
+        context, local = config.context, config.local
+        self._activate_context = make_activation("none" if context is None else context.activation)
+        self._activate_local = make_activation("none" if local is None else local.activation)
         if config.context is not None:
             self.context = Linear(inputs, config.horizon * config.context.size)
             inputs = config.context.size
@@ -76,13 +81,12 @@ class Forecaster(nn.Module):
             return features[:, None]
         layer = self.output if self.context is None else self.context
         contexts = layer(features).unflatten(-1, (self.config.horizon, -1))[:, :steps]
-        return contexts if self.config.context is None else ACTIVATIONS[self.config.context.activation](contexts)
+        return contexts if self.config.context is None else self._activate_context(contexts)
 
     def parameters_of(self, contexts: Tensor, future: Tensor, base: Tensor) -> Tensor:
         """Return the distributions (N, T, P) of N steps, float32: contexts (N, C), future (N, K), base (N, T)."""
-        if self.local is not None and self.config.local is not None:
-            both = torch.cat([contexts, future], -1)
-            contexts = ACTIVATIONS[self.config.local.activation](self.local(both))
+        if self.local is not None:
+            contexts = self._activate_local(self.local(torch.cat([contexts, future], -1)))
         without_context = self.config.decoding == "direct" and self.context is None
         outputs: Tensor = contexts if without_context else self.output(contexts)
         raw = outputs.float().reshape(len(outputs), len(self.config.target), self.config.parameters)

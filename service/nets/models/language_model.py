@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from service.nets.config.language_model_config import LanguageModelConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.layers.dense import EmbeddingTable, Head, Linear, ScoringOutput
+from service.nets.layers.dense import EmbeddingTable, Linear, ScoringOutput
+from service.nets.layers.feed_forward import FeedForward
 from service.nets.layers.rnn_stack import RnnStack, State
 
 
@@ -33,7 +34,7 @@ class LanguageModel(nn.Module):
         self.embedding = EmbeddingTable(config.vocab_size, config.embedding_size)
         self.input_projection = Linear(config.embedding_size, config.input_size) if config.input_projection else None
         self.rnn = RnnStack(config.rnn_spec())
-        self.head = Head(config.rnn_spec().output_size(), config.head)
+        self.head = FeedForward(config.rnn_spec().output_size(), config.head)
         self.output = ScoringOutput(
             config.vocab_size, config.features_size, self.embedding if config.tie_weights else None
         )

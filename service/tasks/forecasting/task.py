@@ -33,7 +33,9 @@ class ForecastingTask:
         session_layout = StateLayout([(spec.name, spec.shape) for spec in config.session_state()])
         self.state_codec = StreamStateCodec(session_layout, len(config.features), config.season, len(config.target))
         self._operation_type = DirectForecast if config.decoding == "direct" else AutoregressiveForecast
-        self.initial_state = StreamState(0, None, torch.zeros(self._layout.size), preprocessor.initial_history())
+        self.initial_state = StreamState(
+            0, None, self._layout.concat(network.initial_state(1))[0], preprocessor.initial_history()
+        )
 
     def cost(self, operation: Operation, *, in_session: bool) -> Cost:  # noqa: ARG002 - the same in a session
         """Return what an operation takes at most."""

@@ -7,13 +7,20 @@ meaning are guessed, with values that fit the sizes.
 from typing import Any
 
 from service.nets.config.forecaster_config import ForecasterConfig
+from service.tooling.inspect.head_layers import (
+    HeadLayer,
+    find_norms,
+    head_fields,
+    head_names,
+    pop_layers,
+    unknown_tensors,
+)
 from service.tooling.inspect.inventory import (
     Inventory,
     Matrix,
     Proposal,
     UnsupportedNetwork,
     complete_config,
-    pop_linear,
     stack_fields,
     stack_names,
 )
@@ -36,20 +43,17 @@ def propose_forecaster(parts: Inventory) -> Proposal:
     (group,), rest = parts.groups, parts.linears
     if group.bidirectional:
         raise UnsupportedNetwork("it reads in both directions, so it cannot continue a series")
-    if parts.others:
-        raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(parts.others)}")
+    if unknown := unknown_tensors(parts):
+        raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
     projection = find_input_projection(parts)
     names = stack_names(group, "rnn")
     if projection is not None:
         rest.remove(projection)
         names |= projection.renamed("input_projection")
-    layers = _chain(rest, group.output_size)
-    if not layers:
-        raise UnsupportedNetwork("there is no linear layer behind the recurrent ones to forecast with")
-    *head, output = layers
-    names |= output.renamed("output")
-    for index, layer in enumerate(head):
-        names |= layer.renamed(f"head.{index}")
+    head, output = _chain(parts, rest, group.output_size)
+    names |= output.renamed("output") | head_names(head)
+    if left := [name for name in parts.others if name not in names]:
+        raise UnsupportedNetwork(f"it has parts that find no place: {', '.join(left)}")
     width = group.input_size if projection is None else projection.columns
     config = {
         "format_version": 1,
@@ -58,7 +62,7 @@ def propose_forecaster(parts: Inventory) -> Proposal:
         **stack_fields(group),
         **_meaning(width, output.rows),
         "input_projection": projection is not None,
-        "head": [{"size": layer.rows, "activation": "none"} for layer in head],
+        "head": head_fields(head),
         "dtype": "float32",
     }
     # Square layers fit on either side of the recurrent ones.
@@ -90,19 +94,19 @@ def _called_behind(layer: Matrix, group: RecurrentGroup) -> bool:
     return not group.prefix.startswith(words[0]) and any(word.startswith(BEHIND) for word in words)
 
 
-def _chain(rest: list[Matrix], width: int) -> list[Matrix]:
+def _chain(parts: Inventory, rest: list[Matrix], width: int) -> tuple[list[HeadLayer], Matrix]:
     """Order the layers so that each reads the output of the one before, the first `width` numbers.
 
-    Raises UnsupportedNetwork.
+    Return those of the head, and the output layer. Raises UnsupportedNetwork.
     """
-    layers: list[Matrix] = []
-    while rest:
-        layer = pop_linear(rest, width)
-        if layer is None:
-            raise UnsupportedNetwork(_misfit(rest[0], width))
-        layers.append(layer)
-        width = layer.rows
-    return layers
+    layers = pop_layers(parts, rest, find_norms(parts), width)
+    if rest:
+        raise UnsupportedNetwork(
+            _misfit(rest[0], next((la.rows for la in layers[::-1] if isinstance(la, Matrix)), width))
+        )
+    if not layers or not isinstance(layers[-1], Matrix):
+        raise UnsupportedNetwork("there is no linear layer behind the recurrent ones to forecast with")
+    return layers[:-1], layers[-1]
 
 
 def _misfit(layer: Matrix, width: int) -> str:

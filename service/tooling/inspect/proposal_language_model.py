@@ -5,6 +5,14 @@ from typing import NamedTuple
 import torch
 
 from service.nets.config.language_model_config import LanguageModelConfig
+from service.tooling.inspect.head_layers import (
+    HeadLayer,
+    find_norms,
+    head_fields,
+    head_names,
+    pop_layers,
+    unknown_tensors,
+)
 from service.tooling.inspect.inventory import (
     Inventory,
     Matrix,
@@ -25,8 +33,8 @@ def propose_language_model(parts: Inventory) -> Proposal:
     (group,), embedding = parts.groups, parts.embeddings[0]
     if group.bidirectional:
         raise UnsupportedNetwork("tagging or classification: it reads tokens in both directions")
-    if parts.others:
-        raise UnsupportedNetwork(f"a network over tokens with parts that are not known here: {', '.join(parts.others)}")
+    if unknown := unknown_tensors(parts):
+        raise UnsupportedNetwork(f"a network over tokens with parts that are not known here: {', '.join(unknown)}")
     try:
         layers = _arrange(parts, group)
     except UnsupportedNetwork as error:
@@ -35,19 +43,21 @@ def propose_language_model(parts: Inventory) -> Proposal:
             if any(layer.rows == embedding.rows for layer in parts.linears)
             else "classification or another task over tokens: its output is no vocabulary"
         ) from error
+    names = {embedding.name: "embedding.weight", **stack_names(group, "rnn"), **layers.names()}
+    if left := [name for name in parts.others if name not in names]:
+        raise UnsupportedNetwork(f"a network over tokens with parts that find no place: {', '.join(left)}")
     config = {
         "format_version": 1,
         "task": "next-word",
         "architecture": "language-model",
         **stack_fields(group),
         "input_projection": layers.projection is not None,
-        "head": [{"size": layer.rows, "activation": "none"} for layer in layers.head],
+        "head": head_fields(layers.head),
         "embedding_size": embedding.columns,
         "vocab_size": embedding.rows,
         "tie_weights": _is_tied(parts, embedding, layers.output),
         "dtype": "float32",
     }
-    names = {embedding.name: "embedding.weight", **stack_names(group, "rnn"), **layers.names()}
     guessed = [*(["cell"] if group.cell == "rnn" else []), *(["head"] if layers.head else [])]
     return Proposal(complete_config(LanguageModelConfig, config), names, tuple(guessed), pack_options=PACK_OPTIONS)
 
@@ -56,7 +66,7 @@ class _Layers(NamedTuple):
     """The linear layers of a language model. `output` is None if the embedding is the output layer too."""
 
     projection: Matrix | None
-    head: list[Matrix]
+    head: list[HeadLayer]
     output: Matrix | None
 
     def names(self) -> dict[str, str]:
@@ -66,9 +76,7 @@ class _Layers(NamedTuple):
             names |= self.projection.renamed("input_projection")
         if self.output is not None:
             names |= self.output.renamed("output")
-        for index, layer in enumerate(self.head):
-            names |= layer.renamed(f"head.{index}")
-        return names
+        return names | head_names(self.head)
 
 
 def _arrange(parts: Inventory, group: RecurrentGroup) -> _Layers:
@@ -78,9 +86,9 @@ def _arrange(parts: Inventory, group: RecurrentGroup) -> _Layers:
     output = next((layer for layer in rest if layer.rows == embedding.rows), None)
     if output is not None:
         rest.remove(output)
-    head = _head(rest, group.output_size)
-    width = head[-1].rows if head else group.output_size
-    if more or (embedding if output is None else output).columns != width:
+    head = pop_layers(parts, rest, find_norms(parts), group.output_size)
+    width = next((layer.rows for layer in head[::-1] if isinstance(layer, Matrix)), group.output_size)
+    if more or rest or (embedding if output is None else output).columns != width:
         raise UnsupportedNetwork
     return _Layers(projection, head, output)
 
@@ -103,15 +111,3 @@ def _projection(rest: list[Matrix], group: RecurrentGroup, embedding: Matrix) ->
     if projection is None:
         raise UnsupportedNetwork
     return projection
-
-
-def _head(rest: list[Matrix], width: int) -> list[Matrix]:
-    """Order the remaining layers so that each reads the output of the one before. Raises UnsupportedNetwork."""
-    head: list[Matrix] = []
-    while rest:
-        layer = pop_linear(rest, width)
-        if layer is None:
-            raise UnsupportedNetwork
-        head.append(layer)
-        width = layer.rows
-    return head

@@ -63,7 +63,9 @@ def conform(
     source: Path, tensors: dict[str, Tensor], spec: AnyArchitecture, config: ArchitectureConfig
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return exactly the tensors of the configured network, and notes on the changes. Raises ModelFolderError."""
-    shapes, tools, tensors = expected_shapes(spec, config), tools_of(spec), dict(tensors)
+    shapes, tools = expected_shapes(spec, config), tools_of(spec)
+    # Batch normalisations count the batches of training.
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
     notes = [*transpose_marked(source, tensors), *tools.convert(source, tensors, config)]
     for name in [name for name in shapes if name not in tensors]:
         # A missing bias is a bias of zeros; a bias under another name is reported as an extra tensor below.

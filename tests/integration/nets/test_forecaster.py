@@ -30,6 +30,8 @@ SETTINGS: list[dict[str, Any]] = [
     {"num_layers": 2, "connection": "highway"},
     {"input_projection": True, "input_size": 6},
     {"head": [{"size": 5, "activation": "gelu"}, {"size": 4, "activation": "sigmoid"}]},
+    {"head": [{"activation": "relu"}]},
+    {"head": [{"layer_norm": True, "eps": 1e-3}, {"size": 5}, {"batch_norm": True, "activation": "elu"}]},
     {**MANY, "distribution": "quantiles", "quantiles": LEVELS},
     {**MANY, "missing_indicator": True},
     {"output_residual": True},

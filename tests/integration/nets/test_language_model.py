@@ -26,12 +26,15 @@ SETTINGS: list[dict[str, Any]] = [
     {"hidden_size": [16, 16, 8], "connection": "residual"},
     {"head": [{"size": 12, "activation": "tanh"}, {"size": 5, "activation": "gelu"}]},
     {"head": [{"size": 16}], "tie_weights": True, "cell": "rnn_tanh"},
+    {"head": [{"activation": "relu"}], "tie_weights": True},
+    {"head": [{"layer_norm": True}, {"size": 9}, {"batch_norm": True, "activation": "leaky_relu", "alpha": 0.3}]},
 ]
 #: Sizes that are no multiple of what a processor computes at a time.
 ODD: list[dict[str, Any]] = [
     {"cell": "gru", "hidden_size": 50},
     {"cell": "rnn_tanh", "hidden_size": 33, "connection": "highway"},
     {"hidden_size": 37, "layer_norm": True},
+    {"hidden_size": 37, "head": [{"layer_norm": True, "activation": "silu"}, {"size": 45}, {"batch_norm": True}]},
     {"head": [{"size": 45, "activation": "gelu"}, {"size": 39, "activation": "sigmoid"}]},
 ]
 #: The longest sum of products: the input of a layer, its hidden state and two biases.
@@ -85,7 +88,7 @@ def test_features_are_read_off_the_state_that_a_session_stores(tmp_path: Path, s
 
 def test_features_are_stored_only_where_they_differ_from_the_last_layers_output(tmp_path: Path) -> None:
     stores = [load(tmp_path / str(n), **settings).stores_features for n, settings in enumerate(SETTINGS)]
-    assert stores == [False, False, False, False, False, False, True, True, False, True, True]
+    assert stores == [False, False, False, False, False, False, True, True, False, True, True, True, True]
 
 
 @pytest.mark.parametrize("tied", [True, False])

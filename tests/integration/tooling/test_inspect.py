@@ -189,7 +189,10 @@ def test_equal_layers_of_a_safetensors_file_keep_their_order(tmp_path: Path) -> 
         ({"emb": nn.Embedding(9, 4), "rnn": nn.LSTM(4, 4, bidirectional=True), "out": nn.Linear(8, 3)}, "tagging or"),
         ({"emb": nn.Embedding(9, 4), "rnn": nn.GRU(4, 5), "out": nn.Linear(5, 3)}, "classification or another task"),
         ({"emb": nn.Embedding(9, 4), "rnn": nn.GRU(4, 5), "out": nn.Linear(7, 9)}, "a network over tokens whose parts"),
-        ({"emb": nn.Embedding(9, 4), "rnn": nn.GRU(4, 5), "norm": nn.LayerNorm(5)}, "a network over tokens with parts"),
+        (
+            {"emb": nn.Embedding(9, 4), "rnn": nn.GRU(4, 5), "extra": nn.ParameterList([torch.ones(3)])},
+            "a network over tokens with parts",
+        ),
         ({"emb": nn.Embedding(9, 4), "enc": nn.GRU(4, 5), "dec": nn.GRU(4, 5)}, "an encoder-decoder"),
         (
             {"rnn": nn.GRU(1, 5)},

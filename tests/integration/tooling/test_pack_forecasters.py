@@ -80,6 +80,25 @@ class Elman(River):
         return self.head["net"](output[:, -1]).reshape(-1, 1, 1, 1), {"h": h}
 
 
+class Rectified(River):
+    """With relu in front of its only linear layer."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, (h, c) = self.lstm(x)
+        return self.head["net"](output[:, -1].relu()).reshape(-1, 1, 1, 1), {"h": h, "c": c}
+
+
+class Normed(River):
+    """With normalisations of the features and of a hidden layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.LayerNorm(12), nn.Linear(12, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Linear(7, 1)]
+        self.head = nn.ModuleDict({"net": nn.Sequential(*layers)})
+        nn.init.uniform_(layers[2].running_mean)
+        nn.init.uniform_(layers[2].running_var, 0.5, 2)
+
+
 SETTINGS: dict[type[nn.Module], dict[str, object]] = {
     River: {"target": ["level"], "horizon": 1, "distribution": "point"},
     Taxi: {"target": Taxi.features, "horizon": 1, "distribution": "point"},
@@ -91,6 +110,12 @@ SETTINGS: dict[type[nn.Module], dict[str, object]] = {
         "head": [{"size": 10, "activation": "relu"}],
     },
     Elman: {"target": ["level"], "horizon": 1, "distribution": "point", "cell": "rnn_tanh"},
+    Normed: {
+        "target": ["level"],
+        "horizon": 1,
+        "distribution": "point",
+        "head": [{"layer_norm": True}, {"size": 7}, {"batch_norm": True, "activation": "relu"}],
+    },
 }
 
 
@@ -102,7 +127,7 @@ class Case:
             torch.manual_seed(2)
             self.network = kind().eval()
         self.folder, self.source = folder, folder / "saved.pt"
-        self.settings = {"features": kind.features, **SETTINGS[kind]}
+        self.settings = {"features": kind.features, **SETTINGS.get(kind, SETTINGS[River])}
         torch.save({"epoch": 3, "state_dict": self.network.state_dict()}, self.source)
         self.scaling: dict[str, Any] = {
             "format_version": 1,
@@ -169,6 +194,13 @@ def test_the_proposal_fits_the_sizes_and_says_what_is_guessed(tmp_path: Path, ki
     assert "--set horizon=" in report.render()
     fields = report.to_dict()
     assert json.loads(json.dumps(fields)) == fields
+
+
+def test_a_relu_in_front_of_the_only_linear_layer_is_stated_and_proved(tmp_path: Path) -> None:
+    case = Case(tmp_path, Rectified)
+    with pytest.raises(ModelFolderError, match="found a difference of"):
+        case.pack()
+    assert case.pack(settings={**case.settings, "head": [{"activation": "relu"}]}).verification.verified
 
 
 def test_every_meaning_has_to_be_stated(tmp_path: Path) -> None:
@@ -258,7 +290,11 @@ def parts(**more: nn.Module) -> nn.ModuleDict:
         (parts(rnn=nn.GRU(2, 8, bidirectional=True), out=nn.Linear(16, 1)), "it reads in both directions"),
         (parts(rnn=nn.GRU(2, 8), out=nn.Linear(80, 1)), "a layer over a window of 10 timesteps at once is not served"),
         (parts(rnn=nn.GRU(2, 8), mu=nn.Linear(8, 1), sigma=nn.Linear(8, 1)), "sigma.weight reads 8 numbers where 1"),
-        (parts(rnn=nn.GRU(2, 8), norm=nn.LayerNorm(8), out=nn.Linear(8, 1)), "parts that are not known here: norm."),
+        (
+            parts(rnn=nn.GRU(2, 8), extra=nn.ParameterList([torch.ones(3)]), out=nn.Linear(8, 1)),
+            "parts that are not known here: extra.0",
+        ),
+        (parts(rnn=nn.GRU(2, 8), out=nn.Linear(8, 1), norm=nn.LayerNorm(1)), "no linear layer behind"),
         (parts(a=nn.GRU(2, 8), b=nn.GRU(8, 9), out=nn.Linear(9, 1)), "several networks or a nested one"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
