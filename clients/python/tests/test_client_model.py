@@ -15,12 +15,14 @@ from safetensors.numpy import load
 import unroll_client
 from breaking_proxy import BreakingProxy, Fault
 from tests.server import Server
-from unroll_client import Client, NextWords, RetryPolicy, Session, StepResult, session_flows
+from unroll_client import Client, NextWords, RetryPolicy, Session, SessionInfo, session_flows
 from unroll_client.flow import Flow
 from unroll_client.opening_flows import resume
+from unroll_client.pending import Advance
 
 EAGER = RetryPolicy(max_attempts=3, initial_delay=0.002, max_delay=0.01)
 TEMPORARY = (unroll_client.ConnectionFailed, unroll_client.Unavailable, unroll_client.ServerError)
+KEPT_STEPS = 2
 WORDS = ["Tom", "Mary", "like", "go home", "school .", "not very good"]
 
 
@@ -33,11 +35,13 @@ class Other(Enum):
 
     GENERATE = "generate"
     STREAM = "generate_stream"
+    RESET = "reset"
+    RESET_TO_KEPT = "reset to the step before, which the session keeps"
 
 
 @dataclass(frozen=True)
 class Move:
-    """A step of this text, a generation or a streamed one, with its faults.
+    """A step of this text, a generation, a streamed one or a reset, with its faults.
 
     The client dies before the result of a command with one of these numbers.
     """
@@ -79,11 +83,11 @@ class Story:
 
     proxy: BreakingProxy
     file: Path
-    answers: list[StepResult] = field(default_factory=list)
+    answers: list[Advance] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.client = Client(self.proxy.url, retry=EAGER, timeout=10)
-        self.session: Session = self.client.create_session("tiny", save_to=self.file)
+        self.session: Session = self.client.create_session("tiny", kept_steps=KEPT_STEPS, save_to=self.file)
 
     def live(self, move: Move) -> None:
         """Make a move exactly once, over as many calls and clients as it takes."""
@@ -100,14 +104,16 @@ class Story:
                 self.answers.append(answer)
                 return
 
-    def _flow(self, move: Move) -> Flow[StepResult]:
+    def _flow(self, move: Move) -> Flow[Advance]:
         if isinstance(move.text, str):
             return session_flows.step(self.session, move.text)
         if move.text is Other.GENERATE:
             return session_flows.generate(self.session, max_tokens=2, seed=len(self.answers))
-        return self._stream()
+        if move.text is Other.STREAM:
+            return self._stream()
+        return session_flows.reset(self.session, kept_step(move, len(self.answers)))
 
-    def _stream(self) -> Flow[StepResult]:
+    def _stream(self) -> Flow[Advance]:
         stream = self.session.generate_stream(max_tokens=2, seed=len(self.answers))
         try:
             texts = []
@@ -119,7 +125,7 @@ class Story:
         finally:
             stream._generation.end()  # a process that dies closes nothing
 
-    def _resume(self, dies: list[int]) -> StepResult | None:
+    def _resume(self, dies: list[int]) -> Advance | None:
         """Start again as a new process does, from the file; returns the answer to this move, if it was recovered."""
         while True:
             self.client.close()
@@ -129,7 +135,6 @@ class Story:
             except (Crash, *TEMPORARY):
                 continue
             (recovered,) = self.session.recovered or [None]
-            assert recovered is None or isinstance(recovered, StepResult)
             return recovered if recovered is not None and recovered.step > len(self.answers) else None
 
     def state(self) -> dict[str, Any]:
@@ -138,13 +143,22 @@ class Story:
         return {"step": info.step, "timesteps": info.timesteps, **load(self.session.export_state())}
 
 
-def reference(url: str, moves: Sequence[Move]) -> tuple[list[StepResult], dict[str, Any]]:
+def kept_step(move: Move, steps: int) -> int | None:
+    """The step to which a reset goes back: state 0, or the one before where there is one."""
+    return max(0, steps - 1) if move.text is Other.RESET_TO_KEPT else None
+
+
+def reference(url: str, moves: Sequence[Move]) -> tuple[list[Advance], dict[str, Any]]:
     """The answers and the state of a session that nothing happens to."""
-    with Client(url) as client, client.create_session("tiny") as session:
-        answers = [
-            session.step(move.text) if isinstance(move.text, str) else session.generate(max_tokens=2, seed=index)
-            for index, move in enumerate(moves)
-        ]
+    with Client(url) as client, client.create_session("tiny", kept_steps=KEPT_STEPS) as session:
+        answers: list[Advance] = []
+        for index, move in enumerate(moves):
+            if isinstance(move.text, str):
+                answers.append(session.step(move.text))
+            elif move.text in {Other.RESET, Other.RESET_TO_KEPT}:
+                answers.append(session.reset(kept_step(move, index)))
+            else:
+                answers.append(session.generate(max_tokens=2, seed=index))
         info = session.info()
         return answers, {"step": info.step, "timesteps": info.timesteps, **load(session.export_state())}
 
@@ -183,8 +197,10 @@ def test_each_step_is_applied_once_and_in_order_whatever_breaks(
     assert seen == set(Fault)
 
 
-def outline(answer: StepResult) -> tuple[object, ...]:
+def outline(answer: Advance) -> tuple[object, ...]:
     """What is equal in two answers, whatever else was in their batches."""
+    if isinstance(answer, SessionInfo):
+        return answer.step, answer.timesteps
     output = answer.output
     if isinstance(output, NextWords):
         return answer.step, answer.timesteps, [round(item.probability, 4) for item in output.predictions]

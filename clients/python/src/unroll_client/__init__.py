@@ -58,9 +58,11 @@ from unroll_client.errors import (
     UnrollError,
     VersionNotFound,
 )
+from unroll_client.pending import AnswerLost
 from unroll_client.pool import AsyncSessionPool, SessionPool
+from unroll_client.pool_stream import AsyncPoolStream, PoolStream
 from unroll_client.retry import RetryPolicy
-from unroll_client.session_stream import AnswerLost, AsyncSessionStream, SessionStream
+from unroll_client.session_stream import AsyncSessionStream, SessionStream
 from unroll_client.sessions import AsyncSession, Session
 from unroll_client.token_stream import AsyncTokenStream, TokenStream
 
@@ -69,6 +71,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AnswerLost",
     "AsyncClient",
+    "AsyncPoolStream",
     "AsyncSession",
     "AsyncSessionPool",
     "AsyncSessionStream",
@@ -97,6 +100,7 @@ __all__ = [
     "OutOfVocabulary",
     "Output",
     "Overloaded",
+    "PoolStream",
     "Prediction",
     "Predictions",
     "RateLimited",

@@ -9,9 +9,9 @@ from typing import Any
 from unroll_client.answers import StepResult
 from unroll_client.commands import Sleep
 from unroll_client.error_answers import error_of_envelope
-from unroll_client.errors import InvalidRequest, UnrollError
+from unroll_client.errors import InvalidRequest, StepConflict, UnrollError
 from unroll_client.flow import Flow, execute
-from unroll_client.pending import PendingRequest
+from unroll_client.pending import AnswerLost, PendingRequest
 from unroll_client.retry import Attempts, Service, unexpected
 from unroll_client.session_state import SessionState
 from unroll_client.transport import Request, Send
@@ -19,7 +19,7 @@ from unroll_client.transport import Request, Send
 #: The most steps of a request.
 MAX_ITEMS = 1024
 _ITEM_OF_PARAM = re.compile(r"steps\[(\d+)\]")
-Result = StepResult | UnrollError
+Result = StepResult | AnswerLost | UnrollError
 
 
 @dataclass(slots=True)
@@ -38,27 +38,29 @@ class Item:
         """Return the step as a part of a request."""
         return {**self.pending.body, "session_id": self.session.id, "idempotency_key": self.pending.key}
 
-    def read(self, answer: object) -> Result:
+    def read(self, answer: object) -> StepResult | UnrollError:
         """Return the result in an answer, or its error."""
         if isinstance(answer, dict) and "error" in answer:
             return error_of_envelope(answer)
         try:
-            result = self.pending.parse_json(self.session.id, answer)
+            return self.pending.parse_step(self.session.id, answer)
         except UnrollError as error:
             return error
-        assert isinstance(result, StepResult)  # noqa: S101 - for mypy
-        return result
 
-    def settle(self, result: Result) -> Flow[float | None]:
-        """Note a result. Returns the seconds until the next attempt, or None if it is final."""
+    def settle(self, result: StepResult | UnrollError) -> Flow[float | Result]:
+        """Note a result. Returns the seconds until the next attempt, or the outcome if it is final."""
         if isinstance(result, StepResult):
             self.session.succeed(result)
-            return None
+            return result
+        if isinstance(result, StepConflict) and result.applied == "yes" and len(self.session.requests) > 1:
+            self.session.skip()
+            return AnswerLost(self.session.id, self.session.step_count)
         self.attempts.fail(result)
         delay = self.attempts.delay(result)
-        if delay is None:
-            yield from self.session.fail(result, self.attempts)
-        return delay
+        if delay is not None:
+            return delay
+        yield from self.session.fail(result, self.attempts)
+        return result
 
 
 def complete(service: Service, items: Sequence[Item]) -> Flow[dict[str, Result]]:
@@ -71,19 +73,19 @@ def complete(service: Service, items: Sequence[Item]) -> Flow[dict[str, Result]]
         for start in range(0, len(items), MAX_ITEMS):
             batch = items[start : start + MAX_ITEMS]
             for item, result in zip(batch, (yield from _send(service, batch)), strict=True):
-                delay = 0.0 if result is None else (yield from item.settle(result))
-                if delay is not None:
+                outcome = 0.0 if result is None else (yield from item.settle(result))
+                if isinstance(outcome, float):
                     again.append(item)
-                    delays.append(delay)
-                elif result is not None:
-                    outcomes[item.name] = result
+                    delays.append(outcome)
+                else:
+                    outcomes[item.name] = outcome
         items = again
         if items:
             yield from execute(Sleep(max(delays)))
     return outcomes
 
 
-def _send(service: Service, items: Sequence[Item]) -> Flow[list[Result | None]]:
+def _send(service: Service, items: Sequence[Item]) -> Flow[list[StepResult | UnrollError | None]]:
     """Send steps once, and return the result of each; None for one that was refused because of another."""
     request = Request("POST", "/v1/sessions/steps", {"steps": [item.body() for item in items]})
     try:

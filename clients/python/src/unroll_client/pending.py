@@ -13,6 +13,19 @@ from unroll_client.transport import Request, Response, encode
 Kind = Literal["steps", "generate", "reset"]
 KINDS = ("steps", "generate", "reset")
 Advance = StepResult | SessionInfo
+#: The service remembers so many keys of a session, by which it recognises a repeated step.
+MAX_WINDOW = 32
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLost:
+    """Stands for the answer to a step that was applied, and followed by others, before the connection broke.
+
+    The service keeps the answer of the last step only. With a window of 1, no answer is lost.
+    """
+
+    session_id: str
+    step: int
 
 
 def new_key() -> str:
@@ -46,9 +59,10 @@ class PendingRequest:
         path, headers = f"/v1/sessions/{session_id}/{self.kind}", {"Idempotency-Key": self.key}
         return Request("POST", path, content=self.content, headers=headers)
 
-    def frame(self) -> str:
-        """Return the request as a message of a WebSocket."""
-        return encode({**self.body, "idempotency_key": self.key}).decode()
+    def frame(self, session_id: str | None = None) -> str:
+        """Return the request as a message of a WebSocket; one of many sessions needs the id."""
+        session = {} if session_id is None else {"session_id": session_id}
+        return encode({**session, **self.body, "idempotency_key": self.key}).decode()
 
     def parse(self, session_id: str, response: Response) -> Advance:
         """Return the answer. Raises ConnectionFailed if it belongs to another request."""
@@ -61,6 +75,11 @@ class PendingRequest:
             if info.id != session_id:
                 raise unexpected(f"session {info.id}, expected {session_id}")
             return info
+        return self.parse_step(session_id, body)
+
+    def parse_step(self, session_id: str, body: object) -> StepResult:
+        """Return the answer to a step given as JSON. Raises ConnectionFailed if it belongs to another request."""
+        assert self.step is not None  # noqa: S101 - for mypy
         result = decode(StepResult, body)
         if (result.session_id, result.step) != (session_id, self.step + 1):
             raise unexpected(f"step {result.step} of {result.session_id}, expected {self.step + 1} of {session_id}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import ExitStack
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from unroll_client.answers import StepResult
 from unroll_client.batches import Item, complete
@@ -11,6 +11,7 @@ from unroll_client.errors import RequestPending, UnrollError
 from unroll_client.flow import Flow, awaiting, blocking
 from unroll_client.inputs import Input, PredictOptions, to_input, to_options
 from unroll_client.pending import PendingRequest
+from unroll_client.pool_stream import AsyncPoolStream, PoolStream
 from unroll_client.retry import Service
 from unroll_client.session_state import SessionState
 from unroll_client.sessions import AsyncSession, Session
@@ -56,9 +57,17 @@ def step(pool: PoolState[Any], inputs: "Mapping[str, Input]", **options: Unpack[
 
 
 def recover(pool: PoolState[Any]) -> Flow[Results]:
-    """Complete the pending steps of all sessions, and return the result or the error of each."""
-    pending = {name: session for name, session in pool.items() if session.pending and session.pending.kind == "steps"}
-    return (yield from _advance(pool, pending, lambda session, _: session.pending))
+    """Complete the pending steps of all sessions, and return the last result or the error of each."""
+    results: Results = {}
+    while sessions := {name: session for name, session in pool.items() if _is_pending(session, results.get(name))}:
+        results |= yield from _advance(pool, sessions, lambda session, _: session.pending)
+    return results
+
+
+def _is_pending(session: SessionState, result: StepResult | UnrollError | None) -> bool:
+    """Return whether a session has a pending step, and none that has failed."""
+    pending = session.pending
+    return pending is not None and pending.kind == "steps" and not isinstance(result, UnrollError)
 
 
 def _advance(pool: PoolState[Any], sessions: Mapping[str, SessionState], begin: Any) -> Flow[Results]:  # noqa: ANN401
@@ -71,7 +80,8 @@ def _advance(pool: PoolState[Any], sessions: Mapping[str, SessionState], begin: 
                 items.append(Item(name, session, begin(session, name)))
             except RequestPending as error:
                 results[name] = error
-        results |= yield from complete(pool.service, items)
+        # The answer of the last step of a session is never lost.
+        results |= cast("Results", (yield from complete(pool.service, items)))
     return {name: results[name] for name in sessions}
 
 
@@ -81,9 +91,23 @@ class SessionPool(PoolState[Session]):
     step = blocking(step)
     recover = blocking(recover)
 
+    def stream(self, *, window: int = 64) -> PoolStream:
+        """Step the sessions over one WebSocket, with up to `window` steps under way without an answer.
+
+        While a session has steps under way, it makes no other request.
+        """
+        return PoolStream(self.service, self, window)
+
 
 class AsyncSessionPool(PoolState[AsyncSession]):
     """Sessions by names of your own, which advance by one request: `client.pool({"sensor-1": session, ...})`."""
 
     step = awaiting(step)
     recover = awaiting(recover)
+
+    def stream(self, *, window: int = 64) -> AsyncPoolStream:
+        """Step the sessions over one WebSocket, with up to `window` steps under way without an answer.
+
+        While a session has steps under way, it makes no other request.
+        """
+        return AsyncPoolStream(self.service, self, window)

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -14,24 +13,9 @@ from unroll_client.error_answers import error_of_envelope
 from unroll_client.errors import ConnectionFailed, StepConflict, UnrollError
 from unroll_client.flow import Flow, awaiting, blocking, execute
 from unroll_client.inputs import Input, PredictOptions, to_input, to_options
-from unroll_client.pending import PendingRequest
+from unroll_client.pending import MAX_WINDOW, AnswerLost, PendingRequest
 from unroll_client.session_state import SessionState
 from unroll_client.sockets import CloseSocket, OpenSocket, ReceiveText, SendText, Socket, parse
-
-#: The service remembers so many keys of a session, by which it recognises a repeated step.
-MAX_WINDOW = 32
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerLost:
-    """Stands for the answer to a step that was applied, and followed by others, before the connection broke.
-
-    The service keeps the answer of the last step only. With a window of 1, no answer is lost.
-    """
-
-    session_id: str
-    step: int
-
 
 Result = StepResult | AnswerLost
 
@@ -206,7 +190,7 @@ class AsyncSessionStream(SessionStreamState):
         self, inputs: "Iterable[Input] | AsyncIterable[Input]", **options: Unpack[PredictOptions]
     ) -> AsyncIterator[Result]:
         """Send a step for each input, and yield the answers in order."""
-        async for value in _each(inputs):
+        async for value in each(inputs):
             await self.send(value, **options)
             if self.under_way >= self.window:
                 yield await self.receive()
@@ -222,7 +206,8 @@ class AsyncSessionStream(SessionStreamState):
         await (self.drain if kind is None else self.close)()
 
 
-async def _each(inputs: "Iterable[Any] | AsyncIterable[Any]") -> AsyncIterator[Any]:
+async def each(inputs: "Iterable[Any] | AsyncIterable[Any]") -> AsyncIterator[Any]:
+    """Iterate over what is iterable in either way."""
     if isinstance(inputs, AsyncIterable):
         async for value in inputs:
             yield value

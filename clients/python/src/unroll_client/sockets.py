@@ -100,6 +100,27 @@ class ReceiveText(Command[bytes]):
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiveWithin(Command[bytes | None]):
+    """Wait so many seconds for the next message; None if there is none. Raises ConnectionFailed."""
+
+    socket: Socket
+    seconds: float
+
+    def run(self) -> bytes | None:
+        with socket_errors(), contextlib.suppress(TimeoutError):
+            message: bytes = self.socket.connection.recv(self.seconds, decode=False)
+            return message
+        return None
+
+    async def run_async(self) -> bytes | None:
+        with socket_errors(), contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.seconds):
+                message: bytes = await self.socket.connection.recv(decode=False)
+                return message
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class CloseSocket(Command[None]):
     """Close a WebSocket."""
 
