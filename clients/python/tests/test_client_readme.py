@@ -1,6 +1,8 @@
-"""The Python examples of the client's README and of docs/clients.md run against the bundled models."""
+"""The examples of the client's README and of docs/clients.md run against the bundled models."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,10 @@ from tests.served import ROOT, ServedProcess
 from unroll_client import Client
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+JAVASCRIPT = re.compile(r"^```js\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PRINTED = re.compile(r"console\.log\(.*\); // (.*)$", re.MULTILINE)
+#: The first release of Node that has WebSocket without a flag.
+NODE_WITH_WEBSOCKET = 22
 COMMENT = re.compile(r"^\s*print\(.*\)  # (.*)$", re.MULTILINE)
 
 
@@ -21,6 +27,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
         yield server
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # of tritonclient
 @pytest.mark.parametrize("document", ["clients/python/README.md", "docs/clients.md"])
 def test_every_python_example_prints_what_it_says(
     document: str,
@@ -47,3 +54,31 @@ def test_every_python_example_prints_what_it_says(
 def test_every_console_example_of_the_clients_document_prints_what_it_shows(served: ServedProcess) -> None:
     with Shell(ROOT, served.environment()) as shell:
         assert run((ROOT / "docs" / "clients.md").read_text("utf-8"), shell, served) == []
+
+
+@pytest.fixture(scope="module")
+def node() -> list[str]:
+    """The command that runs a script."""
+    path = shutil.which("node")
+    if path is None:
+        pytest.skip("Node is not installed")
+    release = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(release.lstrip("v").partition(".")[0]) >= NODE_WITH_WEBSOCKET:
+        return [path]
+    options = subprocess.run([path, "--help"], capture_output=True, text=True, check=True).stdout
+    if "--experimental-websocket" not in options:
+        pytest.skip(f"Node {release.strip()} has no WebSocket")
+    return [path, "--experimental-websocket"]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_javascript_example_prints_what_it_says(
+    number: int, node: list[str], served: ServedProcess, tmp_path: Path
+) -> None:
+    blocks = JAVASCRIPT.findall((ROOT / "docs" / "clients.md").read_text("utf-8"))
+    assert len(blocks) == 2
+    script = tmp_path / "example.mjs"
+    script.write_text(blocks[number].replace("localhost:8000", served.address), "utf-8")
+    run = subprocess.run([*node, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == PRINTED.findall(blocks[number])
