@@ -21,7 +21,7 @@ RUN pip --python /opt/unroll/bin/python install --constraint constraints.txt --n
         ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
 COPY pyproject.toml ./
 COPY service/__init__.py service/
-RUN pip --python /opt/unroll/bin/python install --constraint constraints.txt . \
+RUN pip --python /opt/unroll/bin/python install --constraint constraints.txt '.[grpc]' \
     && pip --python /opt/unroll/bin/python uninstall --yes unroll
 
 # 170 MB for those who compile against torch, or test it. It does not start without torch_shm_manager.
@@ -65,7 +65,8 @@ ENV PATH=/opt/unroll/bin:$PATH \
 VOLUME /data
 WORKDIR /data
 USER 10001:10001
-EXPOSE 8000
+# HTTP, and a port for gRPC, which UNROLL_GRPC_PORT=8001 opens.
+EXPOSE 8000 8001
 
 # Liveness alone: a store that is away for a while is no reason to restart the service. Proxies are not asked.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

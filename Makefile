@@ -35,7 +35,7 @@ RESULTS ?= build/bench.json
 CURVES ?= build/bench.svg
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint chaos attack soak model-tests openapi bench bench-forecast bench-anomaly clean
+.PHONY: help serve install dev test test-all check lint chaos attack soak model-tests openapi protocol bench bench-forecast bench-anomaly clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,10 @@ model-tests: $(VENV)/.dev ## Live sessions by random stories for MINUTES from SE
 
 openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
 	$(BIN)/python -m service.http.openapi > docs/openapi.json
+
+protocol: $(VENV)/.dev ## Compile the protocol files of gRPC
+	$(BIN)/python -m grpc_tools.protoc --proto_path service/grpc/protocol --include_imports \
+		--descriptor_set_out service/grpc/protocol/open_inference.binpb open_inference.proto
 
 bench: $(VENV)/.bench ## Measure session steps beside what users would pick instead, all on two cores (QUICK=1)
 	@mkdir -p $(dir $(RESULTS)) $(dir $(CURVES))

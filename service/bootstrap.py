@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from starlette.types import ASGIApp
@@ -17,6 +18,7 @@ from service.application.health import Health
 from service.application.inference import Inference
 from service.application.limits.admission import Admission
 from service.application.limits.rate_limits import RateLimits
+from service.application.limits.request_bounds import RequestBounds
 from service.application.limits.request_cost import CostLimits
 from service.application.model_versions.membership import ClusterMembership
 from service.application.model_versions.model_control import ModelControl
@@ -52,6 +54,7 @@ from service.http.dependencies import Services
 from service.http.middleware.authorization.browser_policy import BrowserSettings
 from service.http.middleware.authorization.host_names import is_wildcard
 from service.http.middleware.request import RequestSettings
+from service.http.open_inference.options import read_options
 from service.lifecycle import run_in_background, stop_part
 from service.nets.device import require_device
 from service.settings import Settings
@@ -104,16 +107,27 @@ class Overrides:
 NO_OVERRIDES = Overrides()
 
 
+class GrpcListener(Protocol):
+    """The gRPC server of a worker, see service/grpc/server.py."""
+
+    @property
+    def is_busy(self) -> bool: ...
+    async def start(self) -> None: ...
+    def drain(self) -> None: ...
+    async def cancel(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """Running worker: its ASGI application and what answers requests that never reach it, its admission, which a
-    shutdown closes, and a wait for the engine's end.
+    shutdown closes, a wait for the engine's end, and its gRPC server, if it has one.
     """
 
     app: ASGIApp
     refusals: ConnectionRefusals
     admission: Admission
     engine_ended: Callable[[], Coroutine[None, None, None]]
+    grpc: GrpcListener | None = None
 
 
 @asynccontextmanager
@@ -160,7 +174,50 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         )
         app = create_app(services, _request_settings(settings), settings.protocols)
         refusals = ConnectionRefusals(metrics, settings.access_log)
-        yield Worker(app, refusals, services.admission, engine.ended)
+        yield Worker(app, refusals, services.admission, engine.ended, _make_grpc(settings, services, app.bounds))
+
+
+def _make_grpc(settings: Settings, services: Services, bounds: RequestBounds) -> GrpcListener | None:
+    """Return the gRPC server, or None if the settings ask for none. Nothing of gRPC is imported then."""
+    if settings.grpc_port is None or "grpc" not in settings.protocols:
+        return None
+    from service.grpc.methods import GrpcServices  # noqa: PLC0415 - the extra may not be installed
+    from service.grpc.runner import CallSettings  # noqa: PLC0415
+    from service.grpc.server import ConnectionSettings, GrpcServer  # noqa: PLC0415
+
+    calls = CallSettings(
+        request_seconds=settings.request_timeout_seconds,
+        write_seconds=settings.write_timeout_seconds,
+        min_bytes_per_second=settings.min_body_bytes_per_second,
+        max_streams=settings.max_requests,
+        window=settings.max_unanswered_frames,
+        access_log=settings.access_log,
+        public_operations=settings.public_operations,
+    )
+    connections = ConnectionSettings(
+        host=settings.host,
+        port=settings.grpc_port,
+        max_message_bytes=settings.max_body_bytes,
+        max_metadata_bytes=settings.max_header_bytes,
+        max_connections=settings.max_connections,
+        max_calls=settings.max_requests,
+        handshake_seconds=settings.header_timeout_seconds,
+        idle_seconds=settings.keep_alive_seconds,
+        ping_seconds=settings.websocket_ping_seconds,
+        grace_seconds=settings.grace_seconds,
+    )
+    use_cases = GrpcServices(
+        models=services.models,
+        model_control=services.model_control,
+        inference=services.inference,
+        inference_observer=services.inference_observer,
+        inference_statistics=services.inference_statistics,
+        health=services.health,
+        observer=services.observer,
+        clock=services.clock,
+        read_options=read_options,
+    )
+    return GrpcServer(use_cases, bounds, calls, connections)
 
 
 def _tune_garbage_collection() -> None:

@@ -17,7 +17,7 @@ from service.domain.operations import ComputeDtype, Device
 from service.domain.sessions import Durability
 
 #: Protocols that are served beside the native API, `/v1`.
-Protocol = Literal["libretranslate", "open-inference", "openai", "websocket"]
+Protocol = Literal["grpc", "libretranslate", "open-inference", "openai", "websocket"]
 
 
 class Settings(BaseSettings):
@@ -27,6 +27,12 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    grpc_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port for gRPC; 0 takes a free one, unset: gRPC is not served. It needs the extra `grpc`",
+    )
     workers: int = Field(1, ge=1, le=256, description="Worker processes on the port")
     models: Path = Field(Path("models"), description="Folder of model folders, `<name>/<version>/` each")
     models_poll_seconds: float = Field(2, gt=0, le=60, description="How often a worker looks for new model versions")
@@ -84,8 +90,8 @@ class Settings(BaseSettings):
     )
     protocols: Annotated[tuple[Protocol, ...], NoDecode] = Field(
         get_args(Protocol),
-        description="Protocols beside the native API, separated by commas: `libretranslate`, `open-inference`, "
-        "`openai`, `websocket`; unset: all, empty: none",
+        description="Protocols beside the native API, separated by commas: `grpc`, `libretranslate`, "
+        "`open-inference`, `openai`, `websocket`; unset: all, empty: none",
     )
     durability: Durability = Field("memory", description="Durability of sessions that name none")
     dtype: Annotated[dict[str, ComputeDtype], NoDecode] = Field(

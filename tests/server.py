@@ -120,6 +120,11 @@ class Server:
         return self._process.pid
 
     @property
+    def grpc_address(self) -> str:
+        """The address for gRPC of a service that was started with `grpc_port`."""
+        return re.findall(r'"event": "gRPC port".*"address": "([^"]+)"', self.log)[-1]
+
+    @property
     def log(self) -> str:
         return self._log_path.read_text("utf-8") if self._log_path.exists() else ""
 

@@ -2,8 +2,8 @@
 
 1. Readiness fails at once, and no new session is opened. All other requests are served for `drain_seconds`, each answer
    with `Connection: close`, so that clients and load balancers move to other workers.
-   WebSockets are closed at once where other workers accept connections on the same port, else at the end of that time:
-   the frames that were read are answered, then the client is told to connect again.
+   WebSockets and gRPC connections are closed at once where other workers accept connections on the same port, else at
+   the end of that time: what was read is answered, then the client is told to connect again.
 2. After that, no request is admitted: new requests on open connections are answered 503 `shutting_down`.
 3. Idle connections are closed a second later, busy ones after their answer.
 4. Requests that are not finished a second before the end of the grace time are cancelled. Their answer is a 503 that
@@ -29,7 +29,9 @@ class Connections(Protocol):
     def stop_accepting(self) -> None: ...
     def connected(self) -> bool: ...
     def close_idle(self) -> None: ...
-    def close_websockets(self) -> None: ...
+    def move_streams(self) -> None:
+        """End streams of calls or steps, whose clients then connect again."""
+
     async def cancel_requests(self) -> None: ...
 
 
@@ -66,11 +68,11 @@ class GracefulShutdown:
         end = loop.time() + max(self._grace_seconds - CANCEL_GRACE_SECONDS, self._grace_seconds / 2)
         if self._alone:
             connections.stop_accepting()
-            connections.close_websockets()
+            connections.move_streams()
         drained_at = min(end, loop.time() + self._drain_seconds)
         await self._wait(drained_at, lambda: self._skip_drain or (self._alone and not connections.connected()))
         connections.stop_accepting()
-        connections.close_websockets()
+        connections.move_streams()
         self._admission.close()
         idle_until = min(end, loop.time() + IDLE_CLOSE_SECONDS)
         await self._wait(idle_until, lambda: not connections.connected())

@@ -6,7 +6,6 @@ first and the store last. It does not import torch, so it starts at once and sta
 """
 
 import contextlib
-import errno
 import logging
 import os
 import select
@@ -20,6 +19,8 @@ from dataclasses import dataclass, field
 
 from service.domain.errors import SettingsError
 from service.process.draining_workers import kill_all
+from service.process.grpc_port import reserved_port
+from service.process.listening import listen
 from service.process.memory_limit import MemoryLimit, default_limit
 from service.process.watchdog import Watchdog
 from service.process.worker_pool import WorkerPool
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 #: Python's arguments for a worker. -P keeps the folder that the service was started in out of its imports.
 WORKER = ("-P", "-m", "service.process.worker")
-PORT_SECONDS = 15.0
 POLL_SECONDS = 0.5
 
 
@@ -70,12 +70,13 @@ class Supervisor:
     def _run(self) -> int:
         with contextlib.ExitStack() as stack:
             wake = stack.enter_context(self._signals())
-            listener = stack.enter_context(_listen(self.settings))
+            listener = stack.enter_context(listen(self.settings))
+            settings = stack.enter_context(reserved_port(self.settings))
             store = stack.enter_context(self._store())
             url = self.settings.redis_url if store is None else store.url
             metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="unroll-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
-            environment = os.environ | to_environment(self.settings) | {"REDIS_URL": url or ""}
+            environment = os.environ | to_environment(settings) | {"REDIS_URL": url or ""}
             # One thread per process: OpenMP threads beside a busy event loop stall for milliseconds at a time.
             environment.setdefault("OMP_NUM_THREADS", "1")
             # Weights in huge pages: a matrix product that reads 20 MB of them takes a fifth to a quarter less time.
@@ -191,28 +192,3 @@ def _sleep(wake: socket.socket) -> None:
     select.select([wake], [], [], POLL_SECONDS)
     with contextlib.suppress(BlockingIOError):
         wake.recv(4096)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """Open the port that all workers accept on. Raises SettingsError."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    deadline, logged = time.monotonic() + PORT_SECONDS, False
-    while True:
-        try:
-            return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-        except OSError as error:
-            # The workers of a supervisor that was just killed close the port soon.
-            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
-                if not logged:
-                    log.warning("port in use; waiting for it", extra={"port": settings.port})
-                logged = True
-                time.sleep(0.1)
-                continue
-            raise _cannot_listen(settings, error) from None
-
-
-def _cannot_listen(settings: Settings, error: OSError) -> SettingsError:
-    return SettingsError(
-        f"cannot listen on UNROLL_HOST {settings.host}, UNROLL_PORT {settings.port}: {error.strerror}; "
-        "expected an address of this machine and a free port"
-    )

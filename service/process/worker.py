@@ -18,7 +18,7 @@ from typing import cast
 import uvicorn
 
 from service import settings as configuration
-from service.bootstrap import NO_OVERRIDES, Overrides, Worker, running_worker
+from service.bootstrap import NO_OVERRIDES, GrpcListener, Overrides, Worker, running_worker
 from service.domain.errors import SettingsError
 from service.process.connections import open_files
 from service.process.connections.limits import connection_limits
@@ -42,8 +42,11 @@ CANCEL_SECONDS = 1
 class Server(uvicorn.Server):
     """uvicorn's server without signal handlers of its own: the worker decides when it stops."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_started: Callable[[], None], grpc: GrpcListener | None = None
+    ) -> None:
         super().__init__(config)
+        self._grpc = grpc
         self._on_started = on_started
 
     @contextlib.contextmanager
@@ -51,6 +54,8 @@ class Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._grpc is not None:
+            await self._grpc.start()
         await super().startup(sockets)
         self._on_started()
 
@@ -59,13 +64,15 @@ class Server(uvicorn.Server):
             server.close()
 
     def connected(self) -> bool:
-        return bool(self.server_state.connections)
+        return bool(self.server_state.connections) or (self._grpc is not None and self._grpc.is_busy)
 
     def close_idle(self) -> None:
         for connection in list(self.server_state.connections):
             connection.shutdown()
 
-    def close_websockets(self) -> None:
+    def move_streams(self) -> None:
+        if self._grpc is not None:
+            self._grpc.drain()
         for connection in list(self.server_state.connections):
             if isinstance(connection, WebSocket):
                 connection.shutdown()
@@ -77,6 +84,8 @@ class Server(uvicorn.Server):
         if tasks:
             log.warning("grace time over; cancelling requests", extra={"requests": len(tasks)})
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        if self._grpc is not None:
+            await self._grpc.cancel()
 
 
 async def serve(
@@ -88,7 +97,7 @@ async def serve(
             worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds
         )
         link = SupervisorLink(control_socket, shutdown, settings.watchdog_seconds)
-        server = Server(_uvicorn_config(settings, worker), link.open)
+        server = Server(_uvicorn_config(settings, worker), link.open, worker.grpc)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_shut_down(server, shutdown))
             watching = tasks.create_task(_stop_with_engine(worker, shutdown))

@@ -32,6 +32,7 @@ LAYERS = {
     "service": layer(),
     "domain": layer(),
     "http": layer("application open_inference", "fastapi pydantic pydantic_core starlette"),
+    "grpc": layer("application open_inference", "google grpc grpc_health grpc_reflection"),
     "open_inference": layer("application"),
     "application": layer("", "pydantic_core"),
     "engine": layer("tasks model_folder nets", "torch"),
@@ -43,7 +44,7 @@ LAYERS = {
     "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "lifecycle": layer(),
-    "bootstrap": layer("http application engine tasks nets store telemetry settings lifecycle", "torch starlette"),
+    "bootstrap": layer("grpc http application engine tasks nets store telemetry settings lifecycle", "torch starlette"),
     "process": layer(
         "settings bootstrap store application telemetry", "httptools prometheus_client uvicorn websockets"
     ),

@@ -44,7 +44,7 @@ def perf_analyzer() -> str:
 @pytest.fixture(scope="module")
 def bundled() -> Iterator[Server]:
     """A service of the bundled models with one worker, which keeps the order of overlapping requests."""
-    with short_folder() as folder, Server(folder, models=ROOT / "models", workers=1) as running:
+    with short_folder() as folder, Server(folder, models=ROOT / "models", workers=1, grpc_port=0) as running:
         yield running
 
 
@@ -61,11 +61,32 @@ def bundled() -> Iterator[Server]:
     ],
 )
 def test_no_request_fails(bundled: Server, perf_analyzer: str, tmp_path: Path, arguments: list[str]) -> None:
+    run(bundled, perf_analyzer, tmp_path, arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*NEXT_WORD, "--concurrency-range", "2"],
+        [*NEXT_WORD, "--request-rate-range", "20"],
+        [*NEXT_WORD, "--concurrency-range", "2", "--streaming"],
+        [*FORECAST, "--concurrency-range", "2", "--streaming"],
+        ["-m", "taxi-forecast", "--concurrency-range", "2", "--input-data", "VALUES"],
+    ],
+)
+def test_no_request_over_grpc_fails(bundled: Server, perf_analyzer: str, tmp_path: Path, arguments: list[str]) -> None:
+    pytest.importorskip("grpc", reason="grpcio is not installed")
+    run(bundled, perf_analyzer, tmp_path, arguments, protocol="grpc")
+
+
+def run(server: Server, program: str, folder: Path, arguments: list[str], protocol: str = "http") -> None:
+    """Run perf_analyzer, and assert that it ends without an error."""
     for name, data in {"TEXTS": TEXTS, "VALUES": VALUES}.items():
-        (tmp_path / name).write_text(json.dumps(data))
-    arguments = [str(tmp_path / item) if item in {"TEXTS", "VALUES"} else item for item in arguments]
-    address = bundled.url.removeprefix("http://")
-    command = [perf_analyzer, "-i", "http", "-u", address, "-p", "2000", "-r", "3", "-s", "90", *arguments]
-    run = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "Throughput" in run.stdout
+        (folder / name).write_text(json.dumps(data))
+    arguments = [str(folder / item) if item in {"TEXTS", "VALUES"} else item for item in arguments]
+    address = server.grpc_address if protocol == "grpc" else server.url.removeprefix("http://")
+    command = [program, "-i", protocol, "-u", address, "-p", "2000", "-r", "3", "-s", "90", *arguments]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Throughput" in done.stdout

@@ -39,7 +39,7 @@ def server(folder: Path, models_folder: Path) -> Iterator[Server]:
         "max_generated_tokens": MAX_GENERATED_TOKENS,
         "max_body_bytes": MAX_BODY_BYTES,
     }
-    with Server(folder, models=models_folder, workers=2, api_keys=keys, **limits) as running:
+    with Server(folder, models=models_folder, workers=2, grpc_port=0, api_keys=keys, **limits) as running:
         yield running
 
 

@@ -114,9 +114,9 @@ def test_hosts_and_origins_are_lists_in_lower_case() -> None:
 
 
 def test_protocols_are_named_one_by_one_and_none_of_them_need_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings.load().protocols == ("libretranslate", "open-inference", "openai", "websocket")
+    assert settings.load().protocols == ("grpc", "libretranslate", "open-inference", "openai", "websocket")
     assert settings.load(protocols="openai, open-inference").protocols == ("openai", "open-inference")
     monkeypatch.setenv("UNROLL_PROTOCOLS", "")
     assert settings.load().protocols == ()
-    with pytest.raises(SettingsError, match="UNROLL_PROTOCOLS is wrong, 'grpc'"):
-        settings.load(protocols="grpc")
+    with pytest.raises(SettingsError, match="UNROLL_PROTOCOLS is wrong, 'thrift'"):
+        settings.load(protocols="thrift")

@@ -2,14 +2,15 @@
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Json
-from service.domain.tensors import DATATYPES, FLOATS, INTEGERS, Tensor, pack, require_size
+from service.domain.tensors import FLOATS, INTEGERS, Tensor, pack, require_size
 from service.http.schemas.open_inference import InferInput
+from service.open_inference.tensors import require_description, require_no_parameters
 
 #: Datatypes that travel as bytes only.
 BINARY_ONLY = frozenset({"FP16", "BF16"})
@@ -26,7 +27,8 @@ def read_inputs(inputs: Sequence[InferInput], content: bytes) -> dict[str, Tenso
     tensors: dict[str, Tensor] = {}
     start = 0
     for item in inputs:
-        _check_description(item, tensors)
+        require_description(item.name, item.datatype, item.shape, tensors)
+        require_no_parameters(item.name, item.parameters, "binary_data_size")
         size = _binary_size(item, len(content) - start)
         data = _data_of(item) if size is None else content[start : start + size]
         start += size or 0
@@ -39,24 +41,6 @@ def read_inputs(inputs: Sequence[InferInput], content: bytes) -> dict[str, Tenso
             param="inputs",
         )
     return tensors
-
-
-def _check_description(item: InferInput, before: Mapping[str, Tensor]) -> None:
-    if item.name in before:
-        raise InvalidRequest(f"inputs has {item.name!r} twice: expected each input once", param="inputs")
-    if item.datatype not in DATATYPES:
-        raise InvalidRequest(
-            f"{item.name} has the datatype {item.datatype!r}: expected one of {', '.join(DATATYPES)}", param=item.name
-        )
-    if min(item.shape) < 0:
-        raise InvalidRequest(f"{item.name} has the shape {item.shape}: expected sizes of 0 or more", param=item.name)
-    unknown = sorted(item.parameters.keys() - {"binary_data_size"})
-    if unknown:
-        raise InvalidRequest(
-            f"{item.name} has the parameter {unknown[0][:80]!r}: expected none but binary_data_size, since other "
-            "extensions are not served",
-            param=item.name,
-        )
 
 
 def _binary_size(item: InferInput, available: int) -> int | None:

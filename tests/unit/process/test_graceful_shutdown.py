@@ -31,7 +31,7 @@ class Fake:
     def connected(self) -> bool:
         return self.idle + self.busy > 0
 
-    def close_websockets(self) -> None:
+    def move_streams(self) -> None:
         self._note("close websockets")
 
     def close_idle(self) -> None:

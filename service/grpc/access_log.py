@@ -1,0 +1,52 @@
+"""The access log of calls: one line and one set of metrics for each."""
+
+import logging
+from typing import Literal
+
+from service.application.ports import RequestObserver
+from service.domain.errors import DeadlineExceeded, Overloaded, RateLimited, ShuttingDown, UnrollError
+from service.grpc.call import Call
+from service.grpc.errors import http_status_of
+from service.grpc.messages import HEALTH, INFERENCE
+
+log = logging.getLogger("unroll.access")
+
+#: The label `method` of the metrics of calls.
+METHOD = "GRPC"
+#: The status under which a call is counted whose client has gone before its answer.
+CLIENT_GONE = 499
+SHED_CODES = frozenset({Overloaded.code, ShuttingDown.code, DeadlineExceeded.code, RateLimited.code})
+#: Logged at DEBUG: a flood of calls must not become a flood of lines, and machines ask for health all the time.
+UNLOGGED_CODES = frozenset({Overloaded.code, RateLimited.code})
+UNLOGGED_ROUTES = frozenset(
+    {f"/{HEALTH}/Check", f"/{HEALTH}/Watch", f"/{INFERENCE}/ServerLive", f"/{INFERENCE}/ServerReady"}
+)
+
+
+def report(
+    observer: RequestObserver,
+    call: Call,
+    error: UnrollError | None,
+    seconds: float,
+    access_log: Literal["all", "errors", "off"],
+) -> None:
+    """Count a call that has ended after `seconds`, and log it if `access_log` says so."""
+    code = None if error is None else error.code
+    status = CLIENT_GONE if call.departed else 200 if error is None else http_status_of(error)
+    observer.request(call.route, METHOD, status, seconds)
+    if code in SHED_CODES and status != CLIENT_GONE:
+        observer.shed(code)
+    if access_log == "off" or (access_log == "errors" and status < 400):
+        return
+    level = _level(call.route, status, code)
+    if log.isEnabledFor(level):
+        request = {"request_id": call.request_id, "tenant": call.tenant or None, "method": METHOD, "route": call.route}
+        log.log(
+            level, "request", extra=request | {"status": status, "code": code, "milliseconds": round(seconds * 1e3, 3)}
+        )
+
+
+def _level(route: str, status: int, code: str | None) -> int:
+    if route in UNLOGGED_ROUTES or code in UNLOGGED_CODES:
+        return logging.DEBUG
+    return logging.WARNING if status >= 500 else logging.INFO

@@ -1,0 +1,90 @@
+"""One call of a client: its metadata, its messages, and its end."""
+
+import asyncio
+import random
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+
+from service.application.access.client_addresses import network_of
+from service.domain.errors import UnrollError
+from service.grpc.errors import MAX_MESSAGE, Metadata, metadata_of, status_of
+
+#: Request ids are unique, not secret.
+_RANDOM = random.Random()
+
+REQUEST_ID = re.compile(r"[\x20-\x7e]{1,256}")
+#: The longest time that a client may set, as over HTTP.
+MAX_SECONDS = 600.0
+_CODINGS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
+
+
+class Call:
+    """A call of a method, `route`. `tenant` is empty until it is known.
+
+    `departed` says that the client has cancelled the call, has gone, or has met its deadline.
+    """
+
+    def __init__(self, context: Any, route: str) -> None:  # noqa: ANN401 - grpc has no types
+        self._context = context
+        self.route = route
+        self.tenant = ""
+        self.departed = False
+        self.metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        self.address = client_address(context.peer())
+        self.request_id = request_id(self.metadata)
+        self.trailers: Metadata = (("x-request-id", self.request_id),)
+
+    @property
+    def key(self) -> bytes:
+        """The API key of the call, empty if it has none."""
+        scheme, _, token = str(self.metadata.get("authorization", "")).partition(" ")
+        key = token.strip() if scheme.lower() == "bearer" else str(self.metadata.get("x-api-key", ""))
+        return key.encode("latin-1", "replace")
+
+    @property
+    def client_seconds(self) -> float | None:
+        """The seconds until the client's deadline, or None if it has set none."""
+        seconds: float | None = self._context.time_remaining()
+        return None if seconds is None or seconds > MAX_SECONDS else max(0.001, seconds)
+
+    def compress(self) -> None:
+        """Compress the answers as the client asks by accept-encoding, if it names exactly one coding that is known."""
+        coding = _CODINGS.get(str(self.metadata.get("accept-encoding", "")).strip().lower())
+        if coding is not None:
+            self._context.set_compression(coding)
+
+    async def read(self) -> bytes | None:
+        """Return the next message of the client, or None after the last one."""
+        content = await self._context.read()
+        return None if content is grpc.aio.EOF else bytes(content)
+
+    async def write(self, content: bytes, seconds: float) -> None:
+        """Send a message. Raises TimeoutError if the client does not take it within `seconds`."""
+        async with asyncio.timeout(seconds):
+            await self._context.write(content)
+
+    def finish(self) -> None:
+        """Set the metadata that end a call that succeeded."""
+        self._context.set_trailing_metadata(self.trailers)
+
+    async def abort(self, error: UnrollError) -> None:
+        """End the call with an error, which raises grpc.aio.AbortError."""
+        await self._context.abort(status_of(error), error.message[:MAX_MESSAGE], self.trailers + metadata_of(error))
+
+
+def client_address(peer: str) -> str:
+    """Return what stands for the client of a call: its IPv4 address or its network of IPv6, empty if not known."""
+    kind, _, rest = unquote(peer).partition(":")
+    host = rest.rpartition(":")[0].strip("[]")
+    return network_of(host) if kind in {"ipv4", "ipv6"} else ""
+
+
+def request_id(metadata: dict[str, Any]) -> str:
+    """Return the client's x-request-id if it is printable and has at most 256 characters, else a new one."""
+    client_id = metadata.get("x-request-id")
+    if isinstance(client_id, str) and REQUEST_ID.fullmatch(client_id):
+        return client_id
+    return f"req_{_RANDOM.getrandbits(96):024x}"

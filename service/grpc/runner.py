@@ -1,0 +1,227 @@
+"""The way of every call: it is admitted, authenticated, bounded, answered, counted and logged, exactly once."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, TypeAlias
+
+from google.protobuf.message import DecodeError
+
+from service.application.deadlines import DEPARTED, Deadline
+from service.application.limits.frame_admission import FrameAdmission
+from service.application.limits.rate_limits import Rates
+from service.application.limits.request_bounds import RequestBounds
+from service.application.ports import Clock, RequestObserver
+from service.application.request_context import RequestContext
+from service.domain.errors import InternalError, InvalidRequest, Overloaded, ShuttingDown, UnrollError
+from service.domain.runtime.fair_thread import run_sized
+from service.domain.shares import Shares
+from service.grpc import access_log
+from service.grpc.call import Call
+from service.grpc.errors import http_status_of
+
+log = logging.getLogger("unroll.access")
+
+#: Calls without permit at a time, such as those for health, which any client may make.
+MAX_EXEMPT_CALLS = 256
+#: The longest wait for the message of such a call.
+EXEMPT_SECONDS = 5.0
+STOPPED = "this worker had to stop before the request was done"
+
+#: Serves a call, and returns the message that ends it, if any.
+Serve: TypeAlias = Callable[[Call], Coroutine[Any, Any, bytes | None]]
+#: Answers the message of an admitted call.
+Answer: TypeAlias = Callable[[RequestContext, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """Limits of calls; each is described with the setting of its name in `service/settings.py`."""
+
+    request_seconds: float
+    write_seconds: float
+    min_bytes_per_second: int
+    max_streams: int
+    window: int
+    access_log: Literal["all", "errors", "off"]
+    public_operations: bool
+
+
+class CallRunner:
+    """Runs the calls of a worker, whose bounds `bounds` they share with its HTTP requests.
+
+    `stopping` is set when the worker stops: streams end then.
+    """
+
+    def __init__(self, bounds: RequestBounds, observer: RequestObserver, clock: Clock, settings: CallSettings) -> None:
+        self.stopping = asyncio.Event()
+        self.settings = settings
+        self._bounds = bounds
+        self._observer = observer
+        self._clock = clock
+        self._calls: set[asyncio.Task[bytes | None]] = set()
+        self._exempt = 0
+        self._streams = Shares(settings.max_streams)
+
+    @property
+    def running(self) -> int:
+        """The number of calls under way."""
+        return len(self._calls)
+
+    async def cancel(self, seconds: float) -> None:
+        """Cancel all calls, and wait for their ends."""
+        calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+        if calls:
+            log.warning("grace time over; cancelling calls", extra={"calls": len(calls)})
+            await asyncio.wait(calls, timeout=seconds)
+
+    async def run(self, context: Any, route: str, serve: Serve) -> bytes | None:  # noqa: ANN401 - grpc has no types
+        """Serve a call, and return the message that ends it, if any. Raises grpc.aio.AbortError if it fails."""
+        started, error = self._clock.monotonic(), None
+        call = Call(context, route)
+        self._observer.in_flight(1)
+        try:
+            answer = await self._outcome(call, serve)
+        except UnrollError as failure:
+            error = failure
+        finally:
+            self._observer.in_flight(-1)
+            seconds = self._clock.monotonic() - started
+            access_log.report(self._observer, call, error, seconds, self.settings.access_log)
+        if error is not None:
+            await call.abort(error)
+        call.finish()
+        return answer
+
+    async def _outcome(self, call: Call, serve: Serve) -> bytes | None:
+        """Return the message that ends a call. Raises its error, and CancelledError if its client has gone."""
+        task = asyncio.get_running_loop().create_task(serve(call))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            call.departed = True
+            task.cancel(DEPARTED)
+            raise
+        try:
+            return task.result()
+        except UnrollError:
+            raise
+        except asyncio.CancelledError:
+            # A worker that stops cancels the call wherever it is, so it is not known what took effect.
+            raise ShuttingDown(STOPPED, applied="unknown") from None
+        except TimeoutError:
+            raise ShuttingDown("the client does not read its answers", applied="unknown") from None
+        except Exception as error:
+            request = {"request_id": call.request_id, "tenant": call.tenant or None}
+            log.error("request crashed", extra=request, exc_info=error)
+            raise InternalError("something failed here; the log tells why under this request's id") from None
+
+    async def unary(self, call: Call, message: Any, answer: Answer) -> bytes:  # noqa: ANN401 - likewise
+        """Serve a call with one message of the class `message`, under a permit and until its deadline."""
+        bounds, seconds = self._bounds, call.client_seconds
+        client = await self.authenticate(call)
+        permit = bounds.admission.acquire(client, seconds, has_body=True)
+        cost, answered = bounds.budget.request(client), False
+        try:
+            rates = await self._admit_rates(call)
+            cost.charge = None if rates is None else rates.charge
+            deadline = Deadline.after(self._clock, self.settings.request_seconds if seconds is None else seconds)
+            context = RequestContext(call.tenant, deadline, cost)
+            async with deadline.enforce():
+                content = await read_message(call)
+                cost.add_memory(len(content))
+                permit.run()
+                await bounds.quota.start(client, len(content))
+            request = await run_sized(client, len(content), partial(parse, message, content))
+            call.compress()
+            result: bytes = (await answer(context, request)).SerializeToString()
+            answered = True
+            return result
+        except UnrollError as error:
+            answered = http_status_of(error) < 500
+            raise
+        finally:
+            cost.release()
+            permit.release(answered=answered)
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[FrameAdmission]:
+        """Admit a stream, and yield the admission of its messages, each of which is bounded as a request is."""
+        bounds, settings = self._bounds, self.settings
+        client = await self.authenticate(call)
+        handshake = bounds.admission.acquire(client, opens_session=True)
+        try:
+            rates = None if bounds.rate_limits is None else bounds.rate_limits.of(call.tenant)
+            if not self._streams.acquire(client):
+                raise self._streams.refusal(client, "streams are open", "UNROLL_MAX_REQUESTS", "this worker")
+        finally:
+            handshake.release()
+        try:
+            yield FrameAdmission(
+                client,
+                call.tenant,
+                settings.request_seconds,
+                None,
+                handshake=handshake,
+                clock=self._clock,
+                admission=bounds.admission,
+                budget=bounds.budget,
+                quota=bounds.quota,
+                rates=rates,
+            )
+        finally:
+            self._streams.release(client)
+
+    async def exempt(self, call: Call, serve: Serve) -> bytes | None:
+        """Serve a call that needs no permit."""
+        if self._exempt >= MAX_EXEMPT_CALLS:
+            raise Overloaded(
+                f"{self._exempt} calls of {call.route} and its like are under way, as many as are admitted"
+            )
+        self._exempt += 1
+        try:
+            return await serve(call)
+        finally:
+            self._exempt -= 1
+
+    async def authenticate(self, call: Call) -> str:
+        """Find the tenant of a call, and return its client: the tenant, or its address if there are no keys."""
+        try:
+            call.tenant = self._bounds.authenticator.authenticate(call.key, call.address)
+        except UnrollError:
+            await self._bounds.authenticator.hold_back(call.address)
+            raise
+        return call.tenant if self._bounds.has_keys else call.address
+
+    async def _admit_rates(self, call: Call) -> Rates | None:
+        """Spend one request of a tenant, and show in the metadata what is left. Raises RateLimited."""
+        rates = None if self._bounds.rate_limits is None else self._bounds.rate_limits.of(call.tenant)
+        if rates is not None:
+            try:
+                await rates.admit()
+            finally:
+                call.trailers += tuple((name.decode(), value.decode()) for name, value in rates.headers())
+        return rates
+
+
+async def read_message(call: Call) -> bytes:
+    """Return the only message of a call. Raises InvalidRequest if there is none."""
+    content = await call.read()
+    if content is None:
+        raise InvalidRequest("the call has no message, or one that is too long: expected one message")
+    return content
+
+
+def parse(message: Any, content: bytes) -> Any:  # noqa: ANN401 - protobuf has no types
+    """Return a message of a class that its bytes hold. Raises InvalidRequest."""
+    try:
+        return message.FromString(content)
+    except DecodeError as error:
+        raise InvalidRequest(f"the {len(content)} bytes are no {message.DESCRIPTOR.name}: {error}") from None

@@ -1,0 +1,172 @@
+"""The gRPC server of a worker."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import grpc
+
+from service.application.limits.request_bounds import RequestBounds
+from service.domain.errors import SettingsError
+from service.grpc.call import Call
+from service.grpc.health import HealthCalls
+from service.grpc.inference import Inferences, ModelInferRequest
+from service.grpc.messages import HEALTH, INFERENCE, REFLECTION, message
+from service.grpc.methods import GrpcServices, Methods
+from service.grpc.reflection import ReflectionCalls
+from service.grpc.runner import Answer, CallRunner, CallSettings, Serve
+from service.grpc.stream import InferStreams
+
+#: Calls beside those of the setting: for health, and those that are refused with an answer.
+SPARE_CALLS = 512
+MAX_STREAMS_OF_CONNECTION = 1024
+#: Pings of a client that has no call under way; after MAX_PING_STRIKES that come sooner, its connection is closed.
+MIN_PING_SECONDS = 10
+MAX_PING_STRIKES = 2
+#: A connection this old gets no further call; those under way go on. So clients spread over new workers.
+MAX_CONNECTION_SECONDS = 3600
+CANCEL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """Address of the server, and limits of its connections; each is described with the setting of its name."""
+
+    host: str
+    port: int
+    max_message_bytes: int
+    max_metadata_bytes: int
+    max_connections: int
+    max_calls: int
+    handshake_seconds: float
+    idle_seconds: float
+    ping_seconds: float
+    grace_seconds: float
+
+
+class GrpcServer:
+    """gRPC server on a port that the workers of a supervisor share. Use it within the event loop."""
+
+    def __init__(
+        self, services: GrpcServices, bounds: RequestBounds, calls: CallSettings, connections: ConnectionSettings
+    ) -> None:
+        self._runner = CallRunner(bounds, services.observer, services.clock, calls)
+        self._settings = connections
+        self._server = grpc.aio.server(
+            options=_options(connections), maximum_concurrent_rpcs=connections.max_calls + SPARE_CALLS
+        )
+        self._server.add_generic_rpc_handlers((Handlers(_routes(services, self._runner), self._runner),))
+        self._stopping: asyncio.Task[Any] | None = None
+
+    async def start(self) -> None:
+        """Listen on the port, whose number the supervisor has found out. Raises SettingsError."""
+        host = self._settings.host
+        address = f"{f'[{host}]' if ':' in host else host}:{self._settings.port}"
+        try:
+            self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise SettingsError(f"cannot listen on {address}, UNROLL_GRPC_PORT: expected a free port") from None
+        await self._server.start()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls are under way."""
+        return self._runner.running > 0
+
+    def drain(self) -> None:
+        """Accept no further connections and calls, and have clients go elsewhere; calls under way are finished."""
+        if self._stopping is None:
+            self._runner.stopping.set()
+            self._stopping = asyncio.get_running_loop().create_task(self._server.stop(self._settings.grace_seconds))
+
+    async def cancel(self) -> None:
+        """Cancel the calls that are under way, answer them, and stop."""
+        self.drain()
+        await self._runner.cancel(CANCEL_SECONDS)
+        await self._server.stop(0)
+
+
+class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
+    """Finds the handler of a call, given the handlers' routes.
+
+    Messages are bytes for gRPC, and all calls are streams of requests, so that no message is received before its call
+    is admitted. On the wire it is the same.
+    """
+
+    def __init__(self, routes: dict[str, tuple[Serve, bool]], runner: CallRunner) -> None:
+        self._handlers = {route: _handler(runner, route, *entry) for route, entry in routes.items()}
+
+    def service(self, handler_call_details: Any) -> Any:  # noqa: ANN401 - grpc has no types
+        return self._handlers.get(handler_call_details.method)
+
+
+def _handler(runner: CallRunner, route: str, serve: Serve, streams: bool) -> Any:  # noqa: ANN401 - likewise
+    async def handle(_: Any, context: Any) -> bytes | None:  # noqa: ANN401 - likewise
+        return await runner.run(context, route, serve)
+
+    make: Callable[..., Any] = (
+        grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
+    )
+    return make(handle)
+
+
+def _routes(services: GrpcServices, runner: CallRunner) -> dict[str, tuple[Serve, bool]]:
+    """Return how the calls of each route are served, and whether their responses are a stream."""
+    methods, health, reflection = Methods(services), HealthCalls(services.health, runner), ReflectionCalls(runner)
+    inferences = Inferences(services.inference, services.inference_observer, services.clock, services.read_options)
+    unary: dict[str, tuple[Any, Answer]] = {
+        "ModelReady": (message("ModelReadyRequest"), methods.model_ready),
+        "ServerMetadata": (message("ServerMetadataRequest"), methods.server_metadata),
+        "ModelMetadata": (message("ModelMetadataRequest"), methods.model_metadata),
+        "ModelConfig": (message("ModelConfigRequest"), methods.model_config),
+        "ModelStatistics": (message("ModelStatisticsRequest"), methods.model_statistics),
+        "ModelInfer": (ModelInferRequest, inferences.answer),
+        "RepositoryIndex": (message("RepositoryIndexRequest"), methods.repository_index),
+        "RepositoryModelLoad": (message("RepositoryModelLoadRequest"), methods.repository_model_load),
+        "RepositoryModelUnload": (message("RepositoryModelUnloadRequest"), methods.repository_model_unload),
+    }
+    exempt: dict[str, tuple[Serve, bool]] = {
+        f"{INFERENCE}/ServerLive": (health.live, False),
+        f"{INFERENCE}/ServerReady": (health.ready, False),
+        f"{HEALTH}/Check": (health.check, False),
+        f"{HEALTH}/Watch": (health.watch, True),
+        **{f"{name}/ServerReflectionInfo": (reflection.info, True) for name in REFLECTION},
+    }
+    return {
+        **{f"/{INFERENCE}/{name}": (_unary(runner, *entry), False) for name, entry in unary.items()},
+        f"/{INFERENCE}/ModelStreamInfer": (InferStreams(inferences, runner).serve, True),
+        **{f"/{name}": (partial(_exempt, runner, serve), streams) for name, (serve, streams) in exempt.items()},
+    }
+
+
+def _unary(runner: CallRunner, request: Any, answer: Answer) -> Serve:  # noqa: ANN401 - protobuf has no types
+    async def serve(call: Call) -> bytes:
+        return await runner.unary(call, request, answer)
+
+    return serve
+
+
+async def _exempt(runner: CallRunner, serve: Serve, call: Call) -> bytes | None:
+    return await runner.exempt(call, serve)
+
+
+def _options(settings: ConnectionSettings) -> tuple[tuple[str, int], ...]:
+    ping = int(1000 * settings.ping_seconds)
+    return (
+        ("grpc.so_reuseport", 1),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", -1),  # answers are bounded by what a request may cost
+        ("grpc.max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.max_concurrent_streams", min(MAX_STREAMS_OF_CONNECTION, settings.max_calls)),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.server_handshake_timeout_ms", int(1000 * settings.handshake_seconds)),
+        ("grpc.max_connection_idle_ms", int(1000 * settings.idle_seconds)),
+        ("grpc.max_connection_age_ms", 1000 * MAX_CONNECTION_SECONDS),
+        ("grpc.keepalive_time_ms", ping),
+        ("grpc.keepalive_timeout_ms", ping),
+        ("grpc.http2.min_ping_interval_without_data_ms", 1000 * MIN_PING_SECONDS),
+        ("grpc.http2.max_ping_strikes", MAX_PING_STRIKES),
+    )

@@ -1,0 +1,203 @@
+"""ModelStreamInfer: many inferences on one stream, which are answered in the order of their requests."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from service.application.limits.frame_admission import AdmittedFrame, FrameAdmission
+from service.application.sequences import Sequence
+from service.domain.errors import InternalError, Overloaded, RateLimited, ShuttingDown, UnrollError
+from service.grpc.access_log import log
+from service.grpc.call import Call
+from service.grpc.errors import http_status_of
+from service.grpc.inference import Inferences, ModelInferRequest, ModelInferResponse, WireRequest
+from service.grpc.messages import message
+from service.grpc.runner import CallRunner, parse
+
+ModelStreamInferResponse = message("ModelStreamInferResponse")
+
+#: Metadata by which a client of Triton asks for the status of the first error instead of messages with errors.
+GRPC_ERRORS = "triton_grpc_error"
+#: A client that cancels a stream ends its requests, too, a moment before.
+CANCELLATION_SECONDS = 0.001
+STOPPING = "this worker is being stopped; another one can answer"
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A request of a stream that was admitted and read, or else the error for which it was not."""
+
+    request: Any
+    admitted: AdmittedFrame | None = None
+    wire: WireRequest | None = None
+    error: UnrollError | None = None
+
+    @property
+    def sequence(self) -> tuple[str, int | str] | None:
+        """The model and the sequence that the request belongs to."""
+        sequence: Sequence | None = None if self.wire is None else self.wire.request.sequence
+        return None if sequence is None else (self.request.model_name, sequence.id)
+
+    def release(self) -> None:
+        """Give back what the request holds."""
+        if self.admitted is not None:
+            self.admitted.release(answered=self.error is None or http_status_of(self.error) < 500)
+            self.admitted = None
+
+
+class InferStreams:
+    """Calls of ModelStreamInfer."""
+
+    def __init__(self, inferences: Inferences, runner: CallRunner) -> None:
+        self._inferences = inferences
+        self._runner = runner
+
+    async def serve(self, call: Call) -> None:
+        """Serve a stream until its client ends it, or the worker stops."""
+        async with self._runner.stream(call) as admission:
+            call.compress()
+            stream = InferStream(call, admission, self._inferences, self._runner)
+            await stream.run()
+
+
+class InferStream:
+    """One stream. Requests of different sequences run concurrently, those of one sequence one after the other.
+
+    At most `window` requests are not answered; then the next one is not read.
+    """
+
+    def __init__(self, call: Call, admission: FrameAdmission, inferences: Inferences, runner: CallRunner) -> None:
+        self._call = call
+        self._admission = admission
+        self._inferences = inferences
+        self._runner = runner
+        self._raises = str(call.metadata.get(GRPC_ERRORS, "")).lower() == "true"
+        self._unanswered = 0
+        self._answered = asyncio.Event()
+        self._answers: asyncio.Queue[tuple[Item, asyncio.Task[Any]] | None] = asyncio.Queue(runner.settings.window)
+        self._last: dict[tuple[str, int | str], asyncio.Task[Any]] = {}
+        self._items: set[Item] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> None:
+        """Serve the stream. Raises ShuttingDown if the worker stops, or the first error if the client wants it."""
+        writer = self._start(self._write())
+        reader = self._start(self._read())
+        try:
+            await asyncio.wait([reader, writer], return_when=asyncio.FIRST_EXCEPTION)
+            if writer.done():
+                writer.result()
+            reader.result()
+        except asyncio.CancelledError as error:
+            self._cancel(*error.args)
+            raise
+        finally:
+            self._cancel()
+            for item in list(self._items):
+                item.release()
+        if self._runner.stopping.is_set():
+            raise ShuttingDown(STOPPING, applied="no")
+
+    def _start(self, coroutine: Any) -> asyncio.Task[Any]:  # noqa: ANN401 - a coroutine of any result
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _cancel(self, *reason: Any) -> None:  # noqa: ANN401 - likewise
+        for task in list(self._tasks):
+            task.cancel(*reason)
+
+    async def _read(self) -> None:
+        """Read the requests, and start each as soon as there is room for it."""
+        stopping = self._start(self._runner.stopping.wait())
+        while True:
+            reading = self._start(self._call.read())
+            await asyncio.wait([reading, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                reading.cancel()
+                break
+            content = reading.result()
+            if content is None:
+                await asyncio.sleep(CANCELLATION_SECONDS)
+                break
+            item = await self._admit(content)
+            self._items.add(item)
+            await self._answers.put((item, self._run(item)))
+        stopping.cancel()
+        await self._answers.put(None)
+
+    async def _admit(self, content: bytes) -> Item:
+        """Return a request that is admitted and read, or refused."""
+        item = Item(ModelInferRequest())
+        self._unanswered += 1
+        try:
+            await self._admission.start(len(content))
+            item.request = parse(ModelInferRequest, content)
+            item.admitted = await self._admit_size(len(content))
+            item.wire = await self._inferences.read(item.admitted.context, item.request)
+        except UnrollError as error:
+            item.error = error
+        return item
+
+    async def _admit_size(self, size: int) -> AdmittedFrame:
+        """Admit a request. While there is no room, it waits for the answers to those before it."""
+        while True:
+            try:
+                return await self._admission.admit(size)
+            except (RateLimited, Overloaded):
+                if self._unanswered == 1:
+                    raise
+                self._answered.clear()
+                await self._answered.wait()
+
+    def _run(self, item: Item) -> asyncio.Task[Any]:
+        """Start a request, behind the one before it in its sequence."""
+        before = None if item.sequence is None else self._last.get(item.sequence)
+        task = self._start(self._answer(item, before))
+        if item.sequence is not None:
+            self._last[item.sequence] = task
+        return task
+
+    async def _answer(self, item: Item, before: asyncio.Task[Any] | None) -> Any:  # noqa: ANN401 - protobuf has no types
+        """Return the response to a request, or note its error."""
+        if before is not None:
+            await asyncio.wait([before])
+        if item.error is not None or item.admitted is None or item.wire is None:
+            return None
+        try:
+            return await self._inferences.run(item.admitted.context, item.request, item.wire)
+        except UnrollError as error:
+            item.error = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, the request is answered
+            log.error("request crashed", extra={"request_id": self._call.request_id}, exc_info=error)
+            item.error = InternalError("something failed here; the log tells why under this request's id")
+        return None
+
+    async def _write(self) -> None:
+        """Send the answers, in the order of the requests. Raises the first error if the client wants it."""
+        settings = self._runner.settings
+        while (entry := await self._answers.get()) is not None:
+            item, task = entry
+            response = await task
+            if item.error is not None and self._raises:
+                raise item.error
+            content = _stream_response(item, response).SerializeToString()
+            await self._call.write(content, settings.write_seconds + len(content) / settings.min_bytes_per_second)
+            self._finish(item, task)
+
+    def _finish(self, item: Item, task: asyncio.Task[Any]) -> None:
+        """Give back what an answered request holds."""
+        item.release()
+        self._items.discard(item)
+        self._unanswered -= 1
+        self._answered.set()
+        if item.sequence is not None and self._last.get(item.sequence) is task:
+            del self._last[item.sequence]
+
+
+def _stream_response(item: Item, response: Any) -> Any:  # noqa: ANN401 - protobuf has no types
+    if item.error is None:
+        return ModelStreamInferResponse(infer_response=response)
+    failed = ModelInferResponse(model_name=item.request.model_name, id=item.request.id)
+    return ModelStreamInferResponse(error_message=item.error.message, infer_response=failed)
