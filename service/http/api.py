@@ -31,10 +31,16 @@ class Api(FastAPI):
 
 
 def _describe(document: dict[str, Any]) -> None:
-    """Add the security schemes to a document, and remove errors about bodies from operations without one."""
+    """Add the security schemes to a document, and remove errors about bodies from operations without one.
+
+    A parameter in a path is never null: the handler of two paths has a default for the one without it.
+    """
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
     for item in document["paths"].values():
         for operation in item.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    parameter["schema"] = {"type": "string", "title": parameter["schema"]["title"]}
             body = operation.get("requestBody", {}).get("content", {})
             # Where every wrong request is answered 400, it is not about the body alone.
             if JSON not in body and "422" in operation["responses"]:
