@@ -188,8 +188,7 @@ def _make_grpc(settings: Settings, services: Services, bounds: RequestBounds) ->
     calls = CallSettings(
         request_seconds=settings.request_timeout_seconds,
         write_seconds=settings.write_timeout_seconds,
-        min_bytes_per_second=settings.min_body_bytes_per_second,
-        max_streams=settings.max_requests,
+        max_calls=settings.max_requests,
         window=settings.max_unanswered_frames,
         access_log=settings.access_log,
         public_operations=settings.public_operations,
@@ -200,7 +199,6 @@ def _make_grpc(settings: Settings, services: Services, bounds: RequestBounds) ->
         max_message_bytes=settings.max_body_bytes,
         max_metadata_bytes=settings.max_header_bytes,
         max_connections=settings.max_connections,
-        max_calls=settings.max_requests,
         handshake_seconds=settings.header_timeout_seconds,
         idle_seconds=settings.keep_alive_seconds,
         ping_seconds=settings.websocket_ping_seconds,

@@ -32,18 +32,28 @@ def report(
 ) -> None:
     """Count a call that has ended after `seconds`, and log it if `access_log` says so."""
     code = None if error is None else error.code
-    status = CLIENT_GONE if call.departed else 200 if error is None else http_status_of(error)
+    status = _status(call, error)
     observer.request(call.route, METHOD, status, seconds)
-    if code in SHED_CODES and status != CLIENT_GONE:
+    if code in SHED_CODES and not call.departed:
         observer.shed(code)
     if access_log == "off" or (access_log == "errors" and status < 400):
         return
     level = _level(call.route, status, code)
     if log.isEnabledFor(level):
-        request = {"request_id": call.request_id, "tenant": call.tenant or None, "method": METHOD, "route": call.route}
-        log.log(
-            level, "request", extra=request | {"status": status, "code": code, "milliseconds": round(seconds * 1e3, 3)}
-        )
+        request: dict[str, object] = {
+            "request_id": call.request_id,
+            "tenant": call.tenant or None,
+            "method": METHOD,
+            "route": call.route,
+        }
+        outcome = {"status": status, "code": code, "milliseconds": round(seconds * 1000, 3)}
+        log.log(level, "request", extra=request | outcome)
+
+
+def _status(call: Call, error: UnrollError | None) -> int:
+    if call.departed:
+        return CLIENT_GONE
+    return 200 if error is None else http_status_of(error)
 
 
 def _level(route: str, status: int, code: str | None) -> int:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import grpc
 
 from service.application.access.client_addresses import network_of
-from service.domain.errors import UnrollError
+from service.domain.errors import DeadlineExceeded, UnrollError
 from service.grpc.errors import MAX_MESSAGE, Metadata, metadata_of, status_of
 
 #: Request ids are unique, not secret.
@@ -61,10 +61,16 @@ class Call:
         content = await self._context.read()
         return None if content is grpc.aio.EOF else bytes(content)
 
-    async def write(self, content: bytes, seconds: float) -> None:
-        """Send a message. Raises TimeoutError if the client does not take it within `seconds`."""
-        async with asyncio.timeout(seconds):
-            await self._context.write(content)
+    async def write(self, content: bytes, seconds: float | None = None) -> None:
+        """Send a message, and wait until the client has taken most of it.
+
+        Raises DeadlineExceeded if that takes longer than `seconds`.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._context.write(content)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the client did not read the answer within {seconds:g} s") from None
 
     def finish(self) -> None:
         """Set the metadata that end a call that succeeded."""

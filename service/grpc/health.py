@@ -7,7 +7,7 @@ from typing import Any
 from grpc_health.v1 import health_pb2
 
 from service.application.health import Health
-from service.domain.errors import NotFound
+from service.domain.errors import DeadlineExceeded, NotFound
 from service.grpc.call import Call
 from service.grpc.messages import HEALTH, INFERENCE, message
 from service.grpc.runner import EXEMPT_SECONDS, CallRunner, parse, read_message
@@ -27,23 +27,21 @@ class HealthCalls:
         self._health = health
         self._runner = runner
 
-    async def live(self, call: Call) -> bytes:  # noqa: ARG002 - a call as any other
+    async def live(self, call: Call) -> None:
         """Answer while the process does."""
-        answer: bytes = message("ServerLiveResponse")(live=True).SerializeToString()
-        return answer
+        await self._write(call, message("ServerLiveResponse")(live=True))
 
-    async def ready(self, call: Call) -> bytes:  # noqa: ARG002 - likewise
+    async def ready(self, call: Call) -> None:
         """Say whether this worker should get requests."""
         readiness = await self._health.readiness()
-        answer: bytes = message("ServerReadyResponse")(ready=readiness.ready).SerializeToString()
-        return answer
+        await self._write(call, message("ServerReadyResponse")(ready=readiness.ready))
 
-    async def check(self, call: Call) -> bytes:
+    async def check(self, call: Call) -> None:
         """Answer grpc.health.v1.Health/Check."""
         service = await self._service(call)
         if service not in SERVICES:
             raise NotFound(f"service is {service[:200]!r}: expected {INFERENCE}, or none", param="service")
-        return _response(await self._status())
+        await self._write(call, Status(status=await self._status()))
 
     async def watch(self, call: Call) -> None:
         """Answer grpc.health.v1.Health/Watch: the status, and each change of it until the worker stops."""
@@ -52,23 +50,24 @@ class HealthCalls:
         while not self._runner.stopping.is_set():
             status = await self._status() if known else Status.SERVICE_UNKNOWN
             if status != last:
-                await call.write(_response(status), self._runner.settings.write_seconds)
+                await self._write(call, Status(status=status))
                 last = status
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_SECONDS):
                     await self._runner.stopping.wait()
         if known and last != Status.NOT_SERVING:
-            await call.write(_response(Status.NOT_SERVING), self._runner.settings.write_seconds)
+            await self._write(call, Status(status=Status.NOT_SERVING))
 
     async def _service(self, call: Call) -> str:
-        async with asyncio.timeout(EXEMPT_SECONDS):
-            request = parse(health_pb2.HealthCheckRequest, await read_message(call))
-        return str(request.service)
+        try:
+            async with asyncio.timeout(EXEMPT_SECONDS):
+                content = await read_message(call)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the message did not arrive within {EXEMPT_SECONDS:g} s") from None
+        return str(parse(health_pb2.HealthCheckRequest, content).service)
 
-    async def _status(self) -> Any:  # noqa: ANN401 - protobuf has no types
+    async def _write(self, call: Call, answer: Any) -> None:  # noqa: ANN401 - protobuf has no types
+        await call.write(answer.SerializeToString(), self._runner.settings.write_seconds)
+
+    async def _status(self) -> Any:  # noqa: ANN401 - likewise
         return Status.SERVING if (await self._health.readiness()).ready else Status.NOT_SERVING
-
-
-def _response(status: Any) -> bytes:  # noqa: ANN401 - likewise
-    answer: bytes = Status(status=status).SerializeToString()
-    return answer

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -16,7 +16,7 @@ from service.application.limits.rate_limits import Rates
 from service.application.limits.request_bounds import RequestBounds
 from service.application.ports import Clock, RequestObserver
 from service.application.request_context import RequestContext
-from service.domain.errors import InternalError, InvalidRequest, Overloaded, ShuttingDown, UnrollError
+from service.domain.errors import InternalError, InvalidRequest, ShuttingDown, UnrollError
 from service.domain.runtime.fair_thread import run_sized
 from service.domain.shares import Shares
 from service.grpc import access_log
@@ -27,12 +27,14 @@ log = logging.getLogger("unroll.access")
 
 #: Calls without permit at a time, such as those for health, which any client may make.
 MAX_EXEMPT_CALLS = 256
+#: Calls beside the limit of requests: for health, and those that are refused.
+SPARE_CALLS = 512
 #: The longest wait for the message of such a call.
 EXEMPT_SECONDS = 5.0
 STOPPED = "this worker had to stop before the request was done"
 
-#: Serves a call, and returns the message that ends it, if any.
-Serve: TypeAlias = Callable[[Call], Coroutine[Any, Any, bytes | None]]
+#: Serves a call.
+Serve: TypeAlias = Callable[[Call], Coroutine[Any, Any, None]]
 #: Answers the message of an admitted call.
 Answer: TypeAlias = Callable[[RequestContext, Any], Awaitable[Any]]
 
@@ -43,8 +45,7 @@ class CallSettings:
 
     request_seconds: float
     write_seconds: float
-    min_bytes_per_second: int
-    max_streams: int
+    max_calls: int
     window: int
     access_log: Literal["all", "errors", "off"]
     public_operations: bool
@@ -62,9 +63,10 @@ class CallRunner:
         self._bounds = bounds
         self._observer = observer
         self._clock = clock
-        self._calls: set[asyncio.Task[bytes | None]] = set()
-        self._exempt = 0
-        self._streams = Shares(settings.max_streams)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._under_way = Shares(settings.max_calls + SPARE_CALLS)
+        self._exempt = Shares(MAX_EXEMPT_CALLS)
+        self._streams = Shares(settings.max_calls)
 
     @property
     def running(self) -> int:
@@ -80,13 +82,14 @@ class CallRunner:
             log.warning("grace time over; cancelling calls", extra={"calls": len(calls)})
             await asyncio.wait(calls, timeout=seconds)
 
-    async def run(self, context: Any, route: str, serve: Serve) -> bytes | None:  # noqa: ANN401 - grpc has no types
-        """Serve a call, and return the message that ends it, if any. Raises grpc.aio.AbortError if it fails."""
+    async def run(self, context: Any, route: str, serve: Serve) -> None:  # noqa: ANN401 - grpc has no types
+        """Serve a call. Raises grpc.aio.AbortError if it fails."""
         started, error = self._clock.monotonic(), None
         call = Call(context, route)
         self._observer.in_flight(1)
         try:
-            answer = await self._outcome(call, serve)
+            with self._held(self._under_way, call, "calls are under way"):
+                await self._finish(call, serve)
         except UnrollError as failure:
             error = failure
         finally:
@@ -96,10 +99,9 @@ class CallRunner:
         if error is not None:
             await call.abort(error)
         call.finish()
-        return answer
 
-    async def _outcome(self, call: Call, serve: Serve) -> bytes | None:
-        """Return the message that ends a call. Raises its error, and CancelledError if its client has gone."""
+    async def _finish(self, call: Call, serve: Serve) -> None:
+        """Serve a call to its end. Raises its error, and CancelledError if its client has gone."""
         task = asyncio.get_running_loop().create_task(serve(call))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
@@ -110,21 +112,22 @@ class CallRunner:
             task.cancel(DEPARTED)
             raise
         try:
-            return task.result()
+            task.result()
         except UnrollError:
             raise
         except asyncio.CancelledError:
             # A worker that stops cancels the call wherever it is, so it is not known what took effect.
             raise ShuttingDown(STOPPED, applied="unknown") from None
-        except TimeoutError:
-            raise ShuttingDown("the client does not read its answers", applied="unknown") from None
         except Exception as error:
             request = {"request_id": call.request_id, "tenant": call.tenant or None}
             log.error("request crashed", extra=request, exc_info=error)
             raise InternalError("something failed here; the log tells why under this request's id") from None
 
-    async def unary(self, call: Call, message: Any, answer: Answer) -> bytes:  # noqa: ANN401 - likewise
-        """Serve a call with one message of the class `message`, under a permit and until its deadline."""
+    async def unary(self, call: Call, message: Any, answer: Answer) -> None:  # noqa: ANN401 - likewise
+        """Serve a call with one message of the class `message`, under a permit and until its deadline.
+
+        A client that does not read the answer holds the permit, and the memory, as a part of its share.
+        """
         bounds, seconds = self._bounds, call.client_seconds
         client = await self.authenticate(call)
         permit = bounds.admission.acquire(client, seconds, has_body=True)
@@ -141,9 +144,8 @@ class CallRunner:
                 await bounds.quota.start(client, len(content))
             request = await run_sized(client, len(content), partial(parse, message, content))
             call.compress()
-            result: bytes = (await answer(context, request)).SerializeToString()
+            await call.write((await answer(context, request)).SerializeToString())
             answered = True
-            return result
         except UnrollError as error:
             answered = http_status_of(error) < 500
             raise
@@ -179,17 +181,20 @@ class CallRunner:
         finally:
             self._streams.release(client)
 
-    async def exempt(self, call: Call, serve: Serve) -> bytes | None:
+    async def exempt(self, call: Call, serve: Serve) -> None:
         """Serve a call that needs no permit."""
-        if self._exempt >= MAX_EXEMPT_CALLS:
-            raise Overloaded(
-                f"{self._exempt} calls of {call.route} and its like are under way, as many as are admitted"
-            )
-        self._exempt += 1
+        with self._held(self._exempt, call, "calls for health are under way"):
+            await serve(call)
+
+    @contextmanager
+    def _held(self, shares: Shares, call: Call, subject: str) -> Iterator[None]:
+        """Hold a part of a capacity that the addresses of clients share. Raises RateLimited, Overloaded."""
+        if not shares.acquire(call.address):
+            raise shares.refusal(call.address, subject, "UNROLL_MAX_REQUESTS", "this worker")
         try:
-            return await serve(call)
+            yield
         finally:
-            self._exempt -= 1
+            shares.release(call.address)
 
     async def authenticate(self, call: Call) -> str:
         """Find the tenant of a call, and return its client: the tenant, or its address if there are no keys."""

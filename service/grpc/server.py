@@ -1,7 +1,6 @@
 """The gRPC server of a worker."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,9 +18,8 @@ from service.grpc.reflection import ReflectionCalls
 from service.grpc.runner import Answer, CallRunner, CallSettings, Serve
 from service.grpc.stream import InferStreams
 
-#: Calls beside those of the setting: for health, and those that are refused with an answer.
-SPARE_CALLS = 512
-MAX_STREAMS_OF_CONNECTION = 1024
+#: Calls of one connection at a time. A client starts further ones when others have ended.
+MAX_CALLS_OF_CONNECTION = 128
 #: Pings of a client that has no call under way; after MAX_PING_STRIKES that come sooner, its connection is closed.
 MIN_PING_SECONDS = 10
 MAX_PING_STRIKES = 2
@@ -39,7 +37,6 @@ class ConnectionSettings:
     max_message_bytes: int
     max_metadata_bytes: int
     max_connections: int
-    max_calls: int
     handshake_seconds: float
     idle_seconds: float
     ping_seconds: float
@@ -54,9 +51,8 @@ class GrpcServer:
     ) -> None:
         self._runner = CallRunner(bounds, services.observer, services.clock, calls)
         self._settings = connections
-        self._server = grpc.aio.server(
-            options=_options(connections), maximum_concurrent_rpcs=connections.max_calls + SPARE_CALLS
-        )
+        # Its own limit of calls would count those that have ended and whose answer the client does not read.
+        self._server = grpc.aio.server(options=_options(connections))
         self._server.add_generic_rpc_handlers((Handlers(_routes(services, self._runner), self._runner),))
         self._stopping: asyncio.Task[Any] | None = None
 
@@ -91,29 +87,26 @@ class GrpcServer:
 class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
     """Finds the handler of a call, given the handlers' routes.
 
-    Messages are bytes for gRPC, and all calls are streams of requests, so that no message is received before its call
-    is admitted. On the wire it is the same.
+    Messages are bytes for gRPC, and all calls are streams. So no message is received before its call is admitted, and a
+    call lasts until its answer is read. On the wire it is the same.
     """
 
-    def __init__(self, routes: dict[str, tuple[Serve, bool]], runner: CallRunner) -> None:
-        self._handlers = {route: _handler(runner, route, *entry) for route, entry in routes.items()}
+    def __init__(self, routes: dict[str, Serve], runner: CallRunner) -> None:
+        self._handlers = {route: _handler(runner, route, serve) for route, serve in routes.items()}
 
     def service(self, handler_call_details: Any) -> Any:  # noqa: ANN401 - grpc has no types
         return self._handlers.get(handler_call_details.method)
 
 
-def _handler(runner: CallRunner, route: str, serve: Serve, streams: bool) -> Any:  # noqa: ANN401 - likewise
-    async def handle(_: Any, context: Any) -> bytes | None:  # noqa: ANN401 - likewise
-        return await runner.run(context, route, serve)
+def _handler(runner: CallRunner, route: str, serve: Serve) -> Any:  # noqa: ANN401 - likewise
+    async def handle(_: Any, context: Any) -> None:  # noqa: ANN401 - likewise
+        await runner.run(context, route, serve)
 
-    make: Callable[..., Any] = (
-        grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
-    )
-    return make(handle)
+    return grpc.stream_stream_rpc_method_handler(handle)
 
 
-def _routes(services: GrpcServices, runner: CallRunner) -> dict[str, tuple[Serve, bool]]:
-    """Return how the calls of each route are served, and whether their responses are a stream."""
+def _routes(services: GrpcServices, runner: CallRunner) -> dict[str, Serve]:
+    """Return how the calls of each route are served."""
     methods, health, reflection = Methods(services), HealthCalls(services.health, runner), ReflectionCalls(runner)
     inferences = Inferences(services.inference, services.inference_observer, services.clock, services.read_options)
     unary: dict[str, tuple[Any, Answer]] = {
@@ -127,29 +120,29 @@ def _routes(services: GrpcServices, runner: CallRunner) -> dict[str, tuple[Serve
         "RepositoryModelLoad": (message("RepositoryModelLoadRequest"), methods.repository_model_load),
         "RepositoryModelUnload": (message("RepositoryModelUnloadRequest"), methods.repository_model_unload),
     }
-    exempt: dict[str, tuple[Serve, bool]] = {
-        f"{INFERENCE}/ServerLive": (health.live, False),
-        f"{INFERENCE}/ServerReady": (health.ready, False),
-        f"{HEALTH}/Check": (health.check, False),
-        f"{HEALTH}/Watch": (health.watch, True),
-        **{f"{name}/ServerReflectionInfo": (reflection.info, True) for name in REFLECTION},
+    exempt: dict[str, Serve] = {
+        f"{INFERENCE}/ServerLive": health.live,
+        f"{INFERENCE}/ServerReady": health.ready,
+        f"{HEALTH}/Check": health.check,
+        f"{HEALTH}/Watch": health.watch,
+        **{f"{name}/ServerReflectionInfo": reflection.info for name in REFLECTION},
     }
     return {
-        **{f"/{INFERENCE}/{name}": (_unary(runner, *entry), False) for name, entry in unary.items()},
-        f"/{INFERENCE}/ModelStreamInfer": (InferStreams(inferences, runner).serve, True),
-        **{f"/{name}": (partial(_exempt, runner, serve), streams) for name, (serve, streams) in exempt.items()},
+        **{f"/{INFERENCE}/{name}": _unary(runner, *entry) for name, entry in unary.items()},
+        f"/{INFERENCE}/ModelStreamInfer": InferStreams(inferences, runner).serve,
+        **{f"/{name}": partial(_exempt, runner, serve) for name, serve in exempt.items()},
     }
 
 
 def _unary(runner: CallRunner, request: Any, answer: Answer) -> Serve:  # noqa: ANN401 - protobuf has no types
-    async def serve(call: Call) -> bytes:
-        return await runner.unary(call, request, answer)
+    async def serve(call: Call) -> None:
+        await runner.unary(call, request, answer)
 
     return serve
 
 
-async def _exempt(runner: CallRunner, serve: Serve, call: Call) -> bytes | None:
-    return await runner.exempt(call, serve)
+async def _exempt(runner: CallRunner, serve: Serve, call: Call) -> None:
+    await runner.exempt(call, serve)
 
 
 def _options(settings: ConnectionSettings) -> tuple[tuple[str, int], ...]:
@@ -160,7 +153,7 @@ def _options(settings: ConnectionSettings) -> tuple[tuple[str, int], ...]:
         ("grpc.max_send_message_length", -1),  # answers are bounded by what a request may cost
         ("grpc.max_metadata_size", settings.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
-        ("grpc.max_concurrent_streams", min(MAX_STREAMS_OF_CONNECTION, settings.max_calls)),
+        ("grpc.max_concurrent_streams", MAX_CALLS_OF_CONNECTION),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.server_handshake_timeout_ms", int(1000 * settings.handshake_seconds)),
         ("grpc.max_connection_idle_ms", int(1000 * settings.idle_seconds)),

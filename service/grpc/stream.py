@@ -176,14 +176,12 @@ class InferStream:
 
     async def _write(self) -> None:
         """Send the answers, in the order of the requests. Raises the first error if the client wants it."""
-        settings = self._runner.settings
         while (entry := await self._answers.get()) is not None:
             item, task = entry
             response = await task
             if item.error is not None and self._raises:
                 raise item.error
-            content = _stream_response(item, response).SerializeToString()
-            await self._call.write(content, settings.write_seconds + len(content) / settings.min_bytes_per_second)
+            await self._call.write(_stream_response(item, response).SerializeToString())
             self._finish(item, task)
 
     def _finish(self, item: Item, task: asyncio.Task[Any]) -> None:

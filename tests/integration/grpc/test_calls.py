@@ -231,6 +231,21 @@ def test_the_first_error_ends_a_stream_that_asks_for_it(channel: Any) -> None:
     assert failure.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+def test_a_client_that_reads_no_answers_does_not_keep_others_waiting(channel: Any, server: Server) -> None:
+    large = Request(model_name="next-word")
+    large.inputs.add(name="TOKEN_IDS", datatype="INT64", shape=[8, 1])
+    large.raw_input_contents.append(bytes(64))
+    large.outputs.add(name="LOGITS")
+    with grpc.insecure_channel(server.grpc_address) as hostile:
+        stub = hostile.stream_stream(f"{SERVICE}ModelStreamInfer", Request.SerializeToString)
+        unread = [stub(iter([large] * 40), metadata=BOB) for _ in range(8)]
+        for _ in range(20):
+            assert call(channel, raw(1)).outputs
+        for stream in unread:
+            stream.cancel()
+    assert call(channel, raw(1), BOB).outputs
+
+
 def test_health_needs_no_key(channel: Any) -> None:
     stub = health_pb2_grpc.HealthStub(channel)
     for name in ("", "inference.GRPCInferenceService"):
