@@ -114,7 +114,7 @@ def _describe(checkpoint: Checkpoint[AnyArchitecture], state_bytes: int, seconds
         task=config.task,
         architecture=config.architecture,
         cell=layers.cell,
-        num_layers=layers.num_layers,
+        num_layers=layers.total_layers,
         hidden_size=layers.hidden_size,
         parameters=checkpoint.parameters,
         state_bytes=state_bytes,

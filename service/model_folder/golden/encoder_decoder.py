@@ -30,7 +30,7 @@ def replay_encoder_decoder(
     """Replay step by step and, without input feeding, as a whole sequence. Raises ModelFolderError."""
     config = network.config
     for prefix in ("state.", "state.initial_"):
-        unstack(path, tensors, config.decoder.num_layers, prefix)
+        unstack(path, tensors, config.decoder.total_layers, prefix)
     sizes = {spec.name: spec.shape for spec in network.decoder.rnn.specs}
     final, initial = ({f"{prefix}{name}" for name in sizes} for prefix in ("state.", "state.initial_"))
     attention = ["outputs.attention"] if config.attention else []

@@ -24,7 +24,7 @@ def replay_forecaster(
     path: Path, tensors: dict[str, Tensor], network: Forecaster, preprocessor: Preprocessor, tolerance: Tolerance
 ) -> Replay:
     """Replay step by step and as a whole sequence. Raises ModelFolderError."""
-    unstack(path, tensors, network.config.num_layers)
+    unstack(path, tensors, network.rnn.layout.depth)
     inputs = _split_inputs(path, tensors, network)
     rows, times, _ = inputs["inputs.values"].shape
     expected = check_shapes(path, tensors, _output_shapes(rows, network))
@@ -68,7 +68,7 @@ def _check_times(path: Path, times: Tensor) -> None:
 
 def _output_shapes(rows: int, network: Forecaster) -> dict[str, tuple[int, ...]]:
     config = network.config
-    states = {f"state.{spec.name}": (rows, *spec.shape) for spec in network.rnn.specs}
+    states = {f"state.{spec.name}": (rows, *spec.shape) for spec in network.rnn.layout.recurrent_state()}
     return {"outputs.parameters": (rows, config.steps, len(config.target), config.parameters), **states}
 
 
@@ -101,5 +101,5 @@ def _steps(network: Forecaster, x: Tensor) -> State:
 def _outputs(network: Forecaster, state: State, future: Tensor, base: Tensor) -> State:
     contexts = network.contexts(state, network.config.steps)
     parameters = network.parameters_of(contexts.flatten(0, 1), future, base)
-    recurrent = {f"state.{spec.name}": state[spec.name] for spec in network.rnn.specs}
+    recurrent = {f"state.{spec.name}": state[spec.name] for spec in network.rnn.layout.recurrent_state()}
     return {"outputs.parameters": parameters.reshape(*contexts.shape[:2], *parameters.shape[1:]), **recurrent}

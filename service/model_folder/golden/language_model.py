@@ -27,8 +27,8 @@ def replay_language_model(
     path: Path, tensors: dict[str, Tensor], network: LanguageModel, _companions: object, tolerance: Tolerance
 ) -> Replay:
     """Replay step by step and as a whole sequence. Raises ModelFolderError."""
-    unstack(path, tensors, network.config.num_layers)
-    shapes = {spec.name: spec.shape for spec in network.rnn.specs}
+    unstack(path, tensors, network.rnn.layout.depth)
+    shapes = {spec.name: spec.shape for spec in network.rnn.layout.recurrent_state()}
     check_names(path, {*tensors}, {"inputs.ids", "outputs.logits", *(f"state.{name}" for name in shapes)})
     ids = tensors["inputs.ids"]
     check_ids(path, "inputs.ids", ids, network.config.vocab_size)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from service.nets.config.architecture_config import ArchitectureConfig
-from service.nets.config.feed_forward import LinearConfig
+from service.nets.config.feed_forward import LinearConfig, output_width
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sections import EmbeddingConfig, RnnConfig, SpecialTokens, Violation
 
@@ -68,6 +68,11 @@ class EncoderDecoderConfig(ArchitectureConfig):
         return self.context_size if self.combine is None else self.combine.size
 
     @property
+    def decoder_reads(self) -> int:
+        """Width of what the decoder reads at a timestep: the embedding and, with input feeding, the last features."""
+        return self.decoder.embedding_size + (self.features_size if self.decoder.input_feed else 0)
+
+    @property
     def session_layers(self) -> RnnConfig:
         """The decoder's recurrent layers."""
         return self.decoder
@@ -79,7 +84,7 @@ class EncoderDecoderConfig(ArchitectureConfig):
 
     def bridged_layer(self, layer: int) -> int:
         """Return the encoder layer whose final state initialises the decoder's `layer`, both counted from the top."""
-        return max(0, layer + self.encoder.num_layers - self.decoder.num_layers)
+        return max(0, layer + self.encoder.total_layers - self.decoder.total_layers)
 
     def violations(self) -> Iterator[Violation]:
         """Yield the fields that are valid on their own but contradict each other."""
@@ -90,8 +95,7 @@ class EncoderDecoderConfig(ArchitectureConfig):
             yield from wrong
             return
         yield from self._side_violations("encoder", self.encoder, self.encoder.embedding_size)
-        fed = self.features_size if self.decoder.input_feed else 0
-        yield from self._side_violations("decoder", self.decoder, self.decoder.embedding_size + fed)
+        yield from self._side_violations("decoder", self.decoder, self.decoder_reads)
         yield from self._decoder_violations()
         yield from self._bridge_violations()
         for role in ("begin", "end"):
@@ -103,14 +107,18 @@ class EncoderDecoderConfig(ArchitectureConfig):
                 )
 
     def _side_violations(self, name: str, side: EmbeddingConfig, reads: int) -> Iterator[Violation]:
-        if side.input_size != reads:
+        width = output_width(side.input_layers, reads)
+        if side.input_size != width:
             what = "embedding_size" if reads == side.embedding_size else "embedding_size and the features fed back"
-            yield f"{name}.input_size", side.input_size, f"{reads}, {what}"
+            what = "the output of input_layers" if side.input_layers else what
+            yield f"{name}.input_size", side.input_size, f"{width}, {what}"
         for field, value, expected in chain(side.projection_violations(), side.connection_violations()):
             yield f"{name}.{field}", value, expected
 
     def _decoder_violations(self) -> Iterator[Violation]:
-        if self.decoder.bidirectional:
+        if self.decoder.initial_state != "zeros":
+            yield "decoder.initial_state", self.decoder.initial_state, "zeros: the bridge gives the decoder its state"
+        if self.decoder.rnn_spec().reads_backwards:
             yield "decoder.bidirectional", "true", "false: a decoder cannot read what comes next"
         if self.decoder.input_feed and self.attention is None:
             yield "decoder.input_feed", "true", "false, or an attention whose result is fed"
@@ -126,20 +134,20 @@ class EncoderDecoderConfig(ArchitectureConfig):
     def _bridge_violations(self) -> Iterator[Violation]:
         if self.bridge != "concat":
             return
-        if self.decoder.num_layers > self.encoder.num_layers:
-            expected = f"at most the encoder's {self.encoder.num_layers}, since bridge is concat"
-            yield "decoder.num_layers", self.decoder.num_layers, expected
+        if self.decoder.total_layers > self.encoder.total_layers:
+            expected = f"at most the encoder's {self.encoder.total_layers}, since bridge is concat"
+            yield "decoder.num_layers", self.decoder.total_layers, expected
             return
-        if self.decoder.cell == "lstm" and self.encoder.cell != "lstm":
-            yield "bridge", "concat", f"linear: an lstm needs a cell state, and the encoder is a {self.encoder.cell}"
-            return
-        encoder, decoder = self.encoder.rnn_spec(), self.decoder.rnn_spec()
-        directions = len(encoder.directions)
-        for layer in range(decoder.depth):
+        encoder, decoder = self.encoder.rnn_spec().layers, self.decoder.rnn_spec().layers
+        for layer, target in enumerate(decoder):
             source = self.bridged_layer(layer)
-            sizes = [(decoder.state_size(layer), directions * encoder.state_size(source))]
-            if self.decoder.cell == "lstm":
-                sizes.append((decoder.hidden_sizes[layer], directions * encoder.hidden_sizes[source]))
+            given = encoder[source]
+            if target.cell == "lstm" and given.cell != "lstm":
+                yield "bridge", "concat", f"linear: an lstm needs a cell state, and the encoder is a {given.cell}"
+                return
+            sizes = [(target.state_size, given.output_size)]
+            if target.cell == "lstm":
+                sizes.append((target.hidden_size, len(given.directions) * given.hidden_size))
             for size, bridged in sizes:
                 if size != bridged:
                     expected = f"the decoder's layer {layer} has {size} numbers, the encoder's {source} gives {bridged}"

@@ -53,6 +53,11 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
         return (PREPROCESSOR_FILE,)
 
     @property
+    def input_width(self) -> int:
+        """Number of inputs of a row."""
+        return self.width
+
+    @property
     def session_layers(self) -> RnnConfig:
         """All recurrent layers."""
         return self
@@ -102,13 +107,11 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
             return
         yield from self.projection_violations()
         yield from self.connection_violations()
-        if self.bidirectional:
+        if self.rnn_spec().reads_backwards:
             yield "bidirectional", "true", "false: a forecaster cannot read what comes next"
         yield from self._name_violations()
         yield from self._time_violations()
-        if not self.input_projection and self.input_size != self.width:
-            expected = f"{self.width} (features, indicators, calendar), or input_projection true"
-            yield "input_size", self.input_size, expected
+        yield from self.input_violations(f"{self.width} (features, indicators, calendar), or input_projection true")
         yield from self._output_violations()
 
     def _name_violations(self) -> Iterator[Violation]:

@@ -24,6 +24,11 @@ class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
         return ("tokenizer.json",)
 
     @property
+    def input_width(self) -> int:
+        """Width of the embeddings."""
+        return self.embedding_size
+
+    @property
     def session_layers(self) -> RnnConfig:
         """All recurrent layers."""
         return self
@@ -39,13 +44,11 @@ class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
             yield depth
             return
         yield from self.projection_violations()
-        if self.bidirectional:
+        if self.rnn_spec().reads_backwards:
             yield "bidirectional", "true", "false: a language model cannot read what comes next"
         if self.output_residual:
             yield "output_residual", "true", "false: a language model's input are ids, which logits cannot be added to"
-        if not self.input_projection and self.input_size != self.embedding_size:
-            expected = f"embedding_size ({self.embedding_size}), or input_projection true"
-            yield "input_size", self.input_size, expected
+        yield from self.input_violations(f"embedding_size ({self.embedding_size}), or input_projection true")
         yield from self.connection_violations()
         if self.tie_weights and self.features_size != self.embedding_size:
             expected = f"false: the output layer reads {self.features_size} numbers, an embedding has "

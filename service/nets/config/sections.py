@@ -1,17 +1,23 @@
 """Sections of config.json that several architectures share. Each value is checked on its own."""
 
 from collections.abc import Iterator
-from typing import Annotated, TypeAlias
+from dataclasses import replace
+from itertools import chain
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, PlainValidator
 
+from service.nets.config.cell_options import CellOptions
+from service.nets.config.convolution import ConvolutionConfig
 from service.nets.config.feed_forward import FeedForwardConfig, Size, output_width
-from service.nets.config.rnn_spec import Cell, Connection, DType, RnnSpec
+from service.nets.config.rnn_spec import STANDARD, Cell, Connection, DType, RnnSpec
 from service.nets.config.strict_model import StrictModel
 
 #: Recurrent layers, and linear layers behind them.
 MAX_LAYERS = 256
 ROLES = ("unknown", "begin", "end", "pad")
+FeedForwardLayers = Annotated[list[FeedForwardConfig], Field(max_length=MAX_LAYERS)]
+InitialState = Literal["zeros", "learned"]
 #: A field, its value, and what was expected.
 Violation: TypeAlias = tuple[str, object, str]
 
@@ -41,8 +47,8 @@ def _known_roles(tokens: dict[str, str]) -> dict[str, str]:
 SpecialTokens = Annotated[dict[str, str], AfterValidator(_known_roles)]
 
 
-class RnnConfig(StrictModel):
-    """Recurrent layers."""
+class StackConfig(StrictModel):
+    """Recurrent layers of one kind, with feed-forward layers in front of them."""
 
     cell: Cell
     num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)]
@@ -53,6 +59,8 @@ class RnnConfig(StrictModel):
     bidirectional: bool = False
     layer_norm: bool = False
     connection: Connection = "none"
+    cell_options: CellOptions = Field(default=STANDARD)
+    input_layers: FeedForwardLayers = Field(default=[])
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
@@ -71,6 +79,8 @@ class RnnConfig(StrictModel):
             self.bidirectional,
             self.layer_norm,
             self.connection,
+            self.cell_options,
+            tuple(self.input_layers),
         )
 
     def depth_violation(self) -> Violation | None:
@@ -86,10 +96,59 @@ class RnnConfig(StrictModel):
         if self.proj_size >= min(self.hidden_sizes):
             yield "proj_size", self.proj_size, f"less than hidden_size ({min(self.hidden_sizes)})"
 
+    def cell_violations(self) -> Iterator[Violation]:
+        """Yield the violations of `cell_options`."""
+        options, plain = self.cell_options, self.cell.startswith("rnn")
+        if options.gate_activation is not None and plain:
+            yield "cell_options.gate_activation", options.gate_activation, f"none, since a {self.cell} has no gates"
+        if options.reset == "before" and self.cell != "gru":
+            yield "cell_options.reset", "before", f"none, since cell is {self.cell} and only a gru has a reset gate"
+        if options.bias == "single" and not self.bias:
+            yield "cell_options.bias", "single", "none, since bias is false"
+
+
+class RnnConfig(StackConfig):
+    """Recurrent layers: a stack of one kind, and `stacks` of other kinds behind it."""
+
+    stacks: Annotated[list[StackConfig], Field(max_length=MAX_LAYERS)] = Field(default=[])
+    initial_state: InitialState = "zeros"
+
+    def rnn_spec(self) -> RnnSpec:
+        """Return the specification of all recurrent layers."""
+        further = tuple(stack.rnn_spec() for stack in self.stacks)
+        return replace(super().rnn_spec(), learned_state=self.initial_state == "learned", further=further)
+
+    @property
+    def total_layers(self) -> int:
+        """The number of recurrent layers of all stacks."""
+        return self.num_layers + sum(stack.num_layers for stack in self.stacks)
+
+    def depth_violation(self) -> Violation | None:
+        """Return the violation of a wrong number of hidden sizes, which makes all other checks meaningless."""
+        for index, stack in enumerate(self.stacks):
+            if violation := stack.depth_violation():
+                return f"stacks.{index}.{violation[0]}", *violation[1:]
+        if self.total_layers > MAX_LAYERS:
+            return "stacks", f"{self.total_layers} layers", f"at most {MAX_LAYERS}"
+        return super().depth_violation()
+
+    def projection_violations(self) -> Iterator[Violation]:
+        """Yield the violations of `proj_size`, of the options of cells, and of the widths between layers."""
+        yield from super().projection_violations()
+        yield from self.cell_violations()
+        width = StackConfig.rnn_spec(self).output_size()
+        for index, stack in enumerate(self.stacks):
+            for field, value, expected in chain(stack.projection_violations(), stack.cell_violations()):
+                yield f"stacks.{index}.{field}", value, expected
+            reads = output_width(stack.input_layers, width)
+            if stack.input_size != reads:
+                what = "the output of its input_layers" if stack.input_layers else "the output of the layer before"
+                yield f"stacks.{index}.input_size", stack.input_size, f"{reads}, {what}"
+            width = stack.rnn_spec().output_size()
+
     def connection_violations(self) -> Iterator[Violation]:
         """Yield the violation of a connection that no layer can have."""
-        spec = self.rnn_spec()
-        if self.connection != "none" and not any(spec.connected(layer) for layer in range(spec.depth)):
+        if self.connection != "none" and not any(layer.connected for layer in self.rnn_spec().layers):
             yield "connection", self.connection, "none: no layer's output is as wide as its input"
 
 
@@ -104,8 +163,32 @@ class HeadConfig(RnnConfig):
     """Recurrent layers with other layers before and after them. The features are the output of the last one."""
 
     input_projection: bool = False
-    head: Annotated[list[FeedForwardConfig], Field(max_length=MAX_LAYERS)] = Field(default=[])
+    convolution: Annotated[list[ConvolutionConfig], Field(max_length=MAX_LAYERS)] = Field(default=[])
+    head: FeedForwardLayers = Field(default=[])
     output_residual: bool = False
+
+    @property
+    def input_width(self) -> int:
+        """Width of what the first layer reads: the projection, the convolutions, or the recurrent layers."""
+        return self.input_size
+
+    def rnn_spec(self) -> RnnSpec:
+        """Return the specification of all recurrent layers, with the convolutions in front of them."""
+        reads = self.input_size if self.input_projection else self.input_width
+        return replace(super().rnn_spec(), convolution=tuple(self.convolution), reads=reads)
+
+    def input_violations(self, expected: str) -> Iterator[Violation]:
+        """Yield the violations of the width of the input; `expected` describes the right one without further layers."""
+        if self.input_projection:
+            if self.convolution or self.input_layers:
+                yield "input_projection", "true", "false: a linear layer in front is an entry of input_layers"
+            return
+        width = output_width(self.input_layers, self.rnn_spec().convolved_size)
+        if self.input_size == width:
+            return
+        if self.convolution or self.input_layers:
+            expected = f"{width}, the output of {'input_layers' if self.input_layers else 'convolution'}"
+        yield "input_size", self.input_size, expected
 
     @property
     def features_size(self) -> int:

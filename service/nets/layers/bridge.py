@@ -20,13 +20,14 @@ class Bridge(nn.Module):
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
         encoder = config.encoder.rnn_spec()
+        layers = encoder.layers
         widths = {spec.name: spec.shape[0] for spec in encoder.state()}
         self._sources: dict[str, list[str]] = {}
         for spec in config.decoder.rnn_spec().state():
             kind, layer = spec.name.split("_l")
-            kind = kind if encoder.cell == "lstm" else "h"
             source = config.bridged_layer(int(layer))
-            self._sources[spec.name] = [f"{kind}_l{source}{direction}" for direction in encoder.directions]
+            kind = kind if layers[source].cell == "lstm" else "h"
+            self._sources[spec.name] = [f"{kind}_l{source}{direction}" for direction in layers[source].directions]
             if config.bridge == "linear":
                 width = sum(widths[name] for name in self._sources[spec.name])
                 self.add_module(spec.name, Linear(width, spec.shape[0]))

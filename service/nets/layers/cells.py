@@ -10,7 +10,7 @@ F. Beaufays (2014). GRU: K. Cho et al. (2014), with the reset gate after the mat
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -27,12 +27,14 @@ class CellWeights(NamedTuple):
 
     `joined` multiplies the concatenation of x and h, (I+S -> gates*H), so that a single timestep needs one product
     instead of two. It is None for a GRU, for a dtype other than float32, and for a cell that only reads sequences.
+    `candidate` (S -> H) is that part of the hidden weights of a GRU whose reset gate acts before the product.
     """
 
     input: PackedMatmul
     hidden: PackedMatmul
     projection: PackedMatmul | None
     joined: PackedMatmul | None
+    candidate: PackedMatmul | None = None
 
     def preactivations(self, x: Tensor, h: Tensor) -> Tensor:
         """Return the pre-activations of one timestep: x (B, I), h (B, S) -> (B, gates*H)."""
@@ -95,20 +97,32 @@ CELLS: dict[str, Callable[[Tensor, CellState, CellWeights], CellState]] = {
 }
 
 
-def pack_cell(cell: str, parameters: Mapping[str, Tensor | None], dtype: ComputeDtype, *, steps: bool) -> CellWeights:
+def pack_cell(
+    cell: str,
+    parameters: Mapping[str, Tensor | None],
+    dtype: ComputeDtype,
+    *,
+    steps: bool,
+    reset: Literal["before", "after"] = "after",
+) -> CellWeights:
     """Pack PyTorch's parameters: `weight_ih` (gates*H, I), `weight_hh` (gates*H, S), and the others or None.
 
     Args:
         steps: true if the cell runs single timesteps, for which input and hidden weights are joined.
+        reset: where the reset gate of a GRU acts, before or after the matrix product.
     """
     tensors = {name: _reordered(cell, name, tensor) for name, tensor in parameters.items() if tensor is not None}
     weight_ih, weight_hh, weight_hr = tensors["weight_ih"], tensors["weight_hh"], tensors.get("weight_hr")
     bias_ih, bias_hh = tensors.get("bias_ih"), tensors.get("bias_hh")
     projection = None if weight_hr is None else pack(weight_hr, None, dtype)
-    if cell == "gru":
+    if cell == "gru" and reset == "after":
         return GruWeights(pack(weight_ih, bias_ih, dtype), pack(weight_hh, bias_hh, dtype), projection, None)
     # The reset gate of a GRU multiplies its hidden bias, so the two stay apart there; other cells add their sum.
     bias = bias_ih if bias_hh is None else bias_hh if bias_ih is None else bias_ih + bias_hh
+    if cell == "gru":
+        gates, candidate = torch.split(weight_hh, [2 * weight_hh.shape[1], weight_hh.shape[1]])
+        parts = (pack(weight_ih, bias, dtype), pack(gates, None, dtype), None, None, pack(candidate, None, dtype))
+        return GruWeights(*parts)
     if steps and dtype == "float32":
         return _joined(weight_ih, weight_hh, bias, projection)
     return CellWeights(pack(weight_ih, bias, dtype), pack(weight_hh, None, dtype), projection, None)

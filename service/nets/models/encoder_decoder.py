@@ -49,8 +49,8 @@ class EncoderDecoder(nn.Module):
         super().__init__()
         self.config = config
         query = config.decoder.rnn_spec().output_size()
-        self.encoder = _Side(config.encoder)
-        self.decoder = _Side(config.decoder)
+        self.encoder = _Side(config.encoder, config.encoder.embedding_size)
+        self.decoder = _Side(config.decoder, config.decoder_reads)
         self.bridge = Bridge(config)
         self.attention = make_attention(config.attention, query, config.memory_size)
         self.combine = None if config.combine is None else Linear(config.context_size, config.combine.size)
@@ -141,10 +141,10 @@ class EncoderDecoder(nn.Module):
 class _Side(nn.Module):
     """An embedding and the recurrent layers that read it."""
 
-    def __init__(self, fields: EmbeddingConfig) -> None:
+    def __init__(self, fields: EmbeddingConfig, reads: int) -> None:
         super().__init__()
         self.embedding = EmbeddingTable(fields.vocab_size, fields.embedding_size)
-        self.rnn = RnnStack(fields.rnn_spec())
+        self.rnn = RnnStack(fields.rnn_spec().reading(reads))
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return (...) -> (..., E)."""

@@ -61,8 +61,9 @@ class Forecaster(nn.Module):
         return [spec for spec in self.config.session_state() if spec.name not in {"last", "history"}]
 
     def initial_state(self, batch: int) -> State:
-        """Return zeros, (batch, size) each."""
-        return {spec.name: torch.zeros(batch, *spec.shape) for spec in self.specs}
+        """Return the state before the first row, (batch, size) each: zeros, or the learned state of the layers."""
+        features = {"features": torch.zeros(batch, self.config.features_size)} if self.config.stores_features else {}
+        return {**self.rnn.initial_state(batch), **features}
 
     def step(self, x: Tensor, state: State) -> State:
         """Feed one row: x (B, W), state (B, size) each -> new state."""
@@ -96,7 +97,7 @@ class Forecaster(nn.Module):
         return x if self.input_projection is None else self.input_projection(x)
 
     def _features(self, state: State) -> Tensor:
-        name = "features" if self.config.stores_features else f"h_l{self.config.num_layers - 1}"
+        name = "features" if self.config.stores_features else f"h_l{self.config.total_layers - 1}"
         return state[name]
 
     def _keep(self, after: State, features: Tensor) -> State:

@@ -65,7 +65,7 @@ class LanguageModel(nn.Module):
 
     def features_of(self, state: State) -> Tensor:
         """Return the features (B, D) of a session's state."""
-        return state["features"] if self.stores_features else state[f"h_l{self.config.num_layers - 1}"]
+        return state["features"] if self.stores_features else state[f"h_l{self.config.total_layers - 1}"]
 
     def logits(self, features: Tensor) -> Tensor:
         """Return (..., D) -> (..., V)."""
