@@ -19,14 +19,21 @@ WORD_MARKS = "\u2581\u0120 "
 MAX_ABS = 1e30
 
 
+#: What an output turned out to be: a text, a label or several, a number, numbers, or rows of numbers.
+Target: TypeAlias = str | float | tuple[str, ...] | tuple[float | None, ...] | tuple[tuple[float | None, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """Text in exactly one of three forms; `target` is a translation of it that is to be scored."""
+    """Text in exactly one of three forms.
+
+    `target` is a translation of it that is to be scored, or the label or numbers that an answer is compared with.
+    """
 
     text: str | None = None
     tokens: tuple[str, ...] | None = None
     ids: tuple[int, ...] | None = None
-    target: str | None = None
+    target: Target | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +42,14 @@ class SeriesInput:
 
     `values` is None if there are no new observations. `flat`: the client sent numbers instead of rows of one number,
     and gets its answer in the same form. `timestamps` are microseconds since 1970, one per row. `future` holds the
-    covariates known over the horizon.
+    covariates known over the horizon. `target` is the label or numbers that an answer is compared with.
     """
 
     values: tuple[tuple[float | None, ...], ...] | None
     flat: bool = False
     timestamps: tuple[int, ...] | None = None
     future: tuple[tuple[float, ...], ...] | None = None
+    target: Target | None = None
 
 
 Input: TypeAlias = TextInput | SeriesInput
@@ -54,7 +62,8 @@ class PredictOptions:
     Next words: `top_k` candidates; `complete` takes the last word for an unfinished prefix of them. Translation:
     `beam_size`, `max_tokens` (end included; None: as long as the source suggests), `alternatives` and `attention`; in
     sessions `top_k` next words. Forecasting: `horizon` (timesteps; None: the model's limit), `quantiles` in (0, 1),
-    `samples` paths and the `seed` of their random numbers. `given` names the options that the client sent, even those
+    `samples` paths and the `seed` of their random numbers. Classification: `top_k` labels. Regression and embedding:
+    an answer for `every` step, or for the last one. `given` names the options that the client sent, even those
     with default values.
     """
 
@@ -68,6 +77,7 @@ class PredictOptions:
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
     samples: int = 0
     seed: int | None = None
+    every: Literal["step", "last"] | None = None
     given: frozenset[str] = field(default=frozenset(), compare=False)
 
 

@@ -13,7 +13,14 @@ MAX_FIELDS = 64
 #: The most inputs or steps that are looked at; a request may have no more.
 MAX_ITEMS = 1024
 #: What the entries of the lists in an input are called.
-LIST_FIELDS = {"tokens": "tokens", "ids": "tokens", "values": "rows", "timestamps": "entries", "future": "rows"}
+LIST_FIELDS = {
+    "tokens": "tokens",
+    "ids": "tokens",
+    "values": "rows",
+    "timestamps": "entries",
+    "future": "rows",
+    "target": "entries",
+}
 TEXT_FIELDS = ("text", "target")
 #: Fields of other protocols that hold a text or several.
 PROMPT_FIELDS = ("prompt", "q")

@@ -1,10 +1,14 @@
-"""Checks that an input is of the kind that a model reads: text or a series of observations."""
+"""Checks that an input is of the kind and size that a model reads: text or a series of observations."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from service.domain.errors import InvalidRequest
+import numpy as np
+
+from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Input, SeriesInput, TextInput
 from service.domain.visible_text import visible_text
+from service.nets.forecast_inputs.scaling import Numbers
 
 
 def require_text(model_input: Input) -> TextInput:
@@ -14,7 +18,7 @@ def require_text(model_input: Input) -> TextInput:
     """
     if isinstance(model_input, TextInput):
         text = None if model_input.text is None else visible_text(model_input.text)
-        target = None if model_input.target is None else visible_text(model_input.target)
+        target = visible_text(model_input.target) if isinstance(model_input.target, str) else model_input.target
         if text is model_input.text and target is model_input.target:
             return model_input
         return replace(model_input, text=text, target=target)
@@ -36,3 +40,21 @@ def require_series(model_input: Input) -> SeriesInput:
     raise InvalidRequest(
         f"input.{field} is given: expected input.values, since the model reads observations", param=f"input.{field}"
     )
+
+
+def read_rows(series: SeriesInput, features: Sequence[str], max_rows: int) -> Numbers:
+    """Return the rows (n, F) of a series, with NaN where a value is missing.
+
+    Raises InputTooLong for more than `max_rows` rows, InvalidRequest for a row of another width.
+    """
+    width, rows = len(features), series.values or ()
+    if len(rows) > max_rows:
+        raise InputTooLong(f"input.values has {len(rows)} rows: expected at most {max_rows}", param="input.values")
+    for index, row in enumerate(rows):
+        if len(row) != width:
+            raise InvalidRequest(
+                f"input.values[{index}] has {len(row)} number{'s' * (len(row) != 1)}: expected {width} "
+                f"({', '.join(features)})",
+                param=f"input.values[{index}]",
+            )
+    return np.array(rows, dtype=np.float64).reshape(len(rows), width)

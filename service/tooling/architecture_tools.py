@@ -34,6 +34,14 @@ class ArchitectureTools(ABC, Generic[ConfigT]):
     def propose(self, parts: Inventory) -> Proposal:
         """Return the config.json and tensor names of a recognized network. Raises UnsupportedNetwork."""
 
+    def accepts(self, parts: Inventory) -> bool:
+        """Return whether the parts can be those of this architecture, if the user says so."""
+        return self.recognizes(parts)
+
+    def propose_task(self, parts: Inventory, task: str) -> Proposal:
+        """Return the proposal for a task that the user states. Raises UnsupportedNetwork."""
+        return self.propose(parts)
+
     def describe_unsupported(self, parts: Inventory, error: UnsupportedNetwork) -> str:
         """Return a description of a recognized network that is not served, with the reason."""
         return f"{self.describe(parts)}: {error}"

@@ -17,6 +17,7 @@ from service.http.schemas.series import (
     to_excerpt,
 )
 from service.http.schemas.strict import Schema, Text
+from service.http.schemas.targets import Target
 
 FORMS = ("text", "tokens", "ids", "values")
 
@@ -52,11 +53,15 @@ class Input(Schema):
         None, min_length=1, fail_fast=True, description="Words and marks, already separated"
     )
     ids: list[int] | None = Field(None, min_length=1, fail_fast=True, description="Ids of the model's vocabulary")
-    target: Text | None = Field(None, description="Scores of translations only: the translation of `text`")
+    target: Target | None = Field(
+        None,
+        description="Scores of translations: the translation of `text`. Classification, tagging and regression: the "
+        "label or labels, or the numbers, that turned out, with which the answer is compared",
+    )
     values: Values | None = Field(
         None,
-        description="Forecasting: observations in order of time, a number each where the model has one feature, else a "
-        "row of its features; null where one is missing",
+        description="Models of numbers: observations in order of time, a number each where the model has one feature, "
+        "else a row of its features; null where one is missing",
     )
     timestamps: Times | None = Field(
         None, description="Forecasting: a time for each row, or the first one and the seconds from each to the next"
@@ -78,8 +83,8 @@ class Input(Schema):
         return self
 
     def _check_combination(self, *, is_text: bool) -> None:
-        if self.target is not None and not is_text:
-            reject(self.target, "expected it beside text only", "target")
+        if self.target is not None and not is_text and self.values is None:
+            reject(self.target, "expected it beside text or values", "target")
         if self.future is not None and is_text:
             reject(self.future.rows, "expected it beside values only", "future")
         if self.timestamps is not None:
@@ -101,6 +106,7 @@ class Input(Schema):
             self.values is not None and self.values.flat,
             cast("tuple[int, ...] | None", self.timestamps),
             None if self.future is None else cast("tuple[tuple[float, ...], ...]", self.future.rows),
+            self.target,
         )
 
 

@@ -1,7 +1,7 @@
 """Options in request bodies. Each task has its own, and rejects those of other tasks by name."""
 
 from functools import lru_cache
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field
 
@@ -35,7 +35,13 @@ def _predict_options(given: frozenset[str], **options: Any) -> PredictOptions:  
 class StepOptions(Schema):
     """What a step should answer; each task has options of its own."""
 
-    top_k: int = Field(5, ge=1, le=100, description="Next word and translation: how many next words to list")
+    top_k: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="Next word and translation: how many next words to list; classification: how many labels, if left "
+        "out as many as there are, up to 100",
+    )
     beam_size: int = Field(4, ge=1, le=16, description="Translation: how many hypotheses to follow")
     max_tokens: int | None = Field(None, ge=1, description="Translation: the longest result, end included")
     horizon: int | None = Field(
@@ -44,6 +50,9 @@ class StepOptions(Schema):
     quantiles: Levels = Field(DEFAULT_LEVELS, description="Forecasting: levels inside (0, 1), each once")
     samples: int = Field(0, ge=0, le=MAX_SAMPLES, description="Forecasting: how many possible futures to draw")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Forecasting: same seed, same samples")
+    every: Literal["step", "last"] | None = Field(
+        None, description="Regression and embedding: answer every step of the input, or the last one only"
+    )
 
     def to_domain(self) -> PredictOptions:
         return _predict_options(frozenset(self.model_fields_set), **self.__dict__)

@@ -149,6 +149,63 @@ class Forecast(BaseModel):
     observed: ObservedValues | None
 
 
+class LabelProbability(BaseModel):
+    """A label and its probability."""
+
+    label: str
+    probability: float
+
+
+class ObservedLabels(BaseModel):
+    """How probable the labels were that turned out, and how many of them the answer chose."""
+
+    targets: int
+    correct: int
+    mean_logprob: float
+
+
+class Labels(BaseModel):
+    """Labels of a sequence, most probable first; `observed` if the input had a target."""
+
+    labels: list[LabelProbability]
+    observed: ObservedLabels | None = None
+
+
+class Tag(BaseModel):
+    """The tag of a timestep; `token` if the timesteps are tokens."""
+
+    token: str | None = None
+    tag: str
+    probability: float
+
+
+class Tags(BaseModel):
+    """The tags of the new timesteps; `observed` if the input had a target."""
+
+    tags: list[Tag]
+    observed: ObservedLabels | None = None
+
+
+class ObservedNumbers(BaseModel):
+    """How far off the answer was from the numbers that turned out, in their units."""
+
+    mean_absolute_error: float
+
+
+class Values(BaseModel):
+    """Numbers by `names`, a row for each new timestep or for the last one; `observed` if the input had a target."""
+
+    names: list[str]
+    values: list[list[float]]
+    observed: ObservedNumbers | None = None
+
+
+class Embedded(BaseModel):
+    """The vector of a sequence, or one of each new timestep."""
+
+    embedding: list[float] | list[list[float]]
+
+
 class Scored(BaseModel):
     """How probable each token of the input is after those before it."""
 
@@ -175,13 +232,17 @@ class Usage(BaseModel):
     generated_tokens: int | None = None
 
 
+#: The output of a prediction, by the task of the model.
+Predicted = NextWords | Translations | Forecast | Labels | Tags | Values | Embedded
+
+
 class PredictAnswer(BaseModel):
     """`output` for one input, `outputs` for several."""
 
     model: str
     version: str
-    output: NextWords | Translations | Forecast | None = None
-    outputs: list[NextWords | Translations | Forecast] | None = None
+    output: Predicted | None = None
+    outputs: list[Predicted] | None = None
     usage: Usage
 
 
@@ -236,7 +297,7 @@ class StepResult(BaseModel):
     version: str
     step: int
     timesteps: int
-    output: NextWords | Suggestions | Forecast | Generated
+    output: NextWords | Suggestions | Forecast | Labels | Tags | Values | Embedded | Generated
     expires_at: datetime
 
 

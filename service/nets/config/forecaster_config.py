@@ -10,15 +10,12 @@ from pydantic import Field
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.feed_forward import LinearConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.config.sections import HeadConfig, RnnConfig, Violation
+from service.nets.config.sections import PREPROCESSOR_FILE, HeadConfig, Names, RnnConfig, Violation
 
-Name = Annotated[str, Field(min_length=1, max_length=256)]
-Names = Annotated[list[Name], Field(max_length=4096)]
 Decoding = Literal["direct", "autoregressive"]
 Distribution = Literal["point", "gaussian", "student_t", "quantiles"]
 Calendar = Literal["hour_of_day", "day_of_week", "day_of_year"]
 
-PREPROCESSOR_FILE = "preprocessor.json"
 #: Numbers per calendar feature: sine and cosine, or one per day.
 CALENDAR_WIDTHS: dict[str, int] = {"hour_of_day": 2, "day_of_week": 7, "day_of_year": 2}
 PARAMETERS: dict[str, int] = {"point": 1, "gaussian": 2, "student_t": 3}

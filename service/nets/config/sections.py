@@ -13,6 +13,12 @@ from service.nets.config.feed_forward import FeedForwardConfig, Size, output_wid
 from service.nets.config.rnn_spec import STANDARD, Cell, Connection, DType, RnnSpec
 from service.nets.config.strict_model import StrictModel
 
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+#: Names of features, in the order of their columns.
+Names = Annotated[list[Name], Field(max_length=4096)]
+#: The files that decide how text and numbers are read.
+TOKENIZER_FILE = "tokenizer.json"
+PREPROCESSOR_FILE = "preprocessor.json"
 #: Recurrent layers, and linear layers behind them.
 MAX_LAYERS = 256
 ROLES = ("unknown", "begin", "end", "pad")

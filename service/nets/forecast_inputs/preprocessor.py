@@ -6,39 +6,16 @@ Preprocessing is causal: mean and scale come from training, and a missing value 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
 
-from service.domain.errors import ModelFolderError
-from service.domain.files import read_file
-from service.nets.config.forecaster_config import PREPROCESSOR_FILE, ForecasterConfig
-from service.nets.config.loader import quote, read_json, shorten
-from service.nets.config.strict_model import StrictModel
+from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.forecast_inputs.calendar import calendar_columns
+from service.nets.forecast_inputs.scaling import MAX_SCALED, Numbers, fill_forward, read_scaling
 
-#: The clamp of models that have none: far outside of training data, and well inside the range of float32.
-MAX_SCALED = 1e6
-#: The largest scale. Scaled values times it are far inside the range of float64.
-MAX_SCALE = 1e100
-MAX_FILE_BYTES = 2**22
-
-Numbers = NDArray[np.float64]
 Times = NDArray[np.int64]
-
-
-class PreprocessorFile(StrictModel):
-    """The fields of preprocessor.json."""
-
-    format_version: Literal[1]
-    features: Annotated[list[str], Field(max_length=4096)]
-    mean: Annotated[list[float], Field(max_length=4096)]
-    scale: Annotated[list[Annotated[float, Field(gt=0)]], Field(max_length=4096)]
-    frequency: str | None = None
-    clamp: Annotated[float, Field(gt=0)] | None = None
-    missing: Literal["last", "mean"] = "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +88,7 @@ class Preprocessor:
         if self.fill == "mean":
             forward[:] = False
             forward[self.static] = True
-        for row, gaps in zip(filled, missing & forward, strict=True):
-            row[gaps] = last[gaps]
-            last = row
+        fill_forward(filled, missing & forward, last)
         # Scores compare with the actual values, not with the clamped inputs; this limit only keeps them in range.
         inputs = self.network_inputs(filled, missing, times)
         return PreprocessedRows(inputs, filled, np.clip(standard, -MAX_SCALED, MAX_SCALED))
@@ -188,49 +163,10 @@ def _for_rows(columns: Numbers, rows: int) -> Numbers:
     return columns if len(columns) == rows else np.broadcast_to(columns, (rows, columns.shape[1]))
 
 
-def _read_fields(path: Path) -> PreprocessorFile:
-    content = read_file(path, MAX_FILE_BYTES, "mean and scale")
-    try:
-        return PreprocessorFile.model_validate(read_json(content, str(path)))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ModelFolderError(f"{path}: {place}: found {quote(first['input'])}; {first['msg']}") from error
-
-
-def _check_sizes(path: Path, fields: PreprocessorFile) -> None:
-    """Raise ModelFolderError for numbers with which a forecast in the units of the data would not be finite."""
-    largest = max(map(abs, fields.mean), default=0.0)
-    if largest > MAX_SCALE:
-        raise ModelFolderError(f"{path}: mean: found {largest:g}, expected at most {MAX_SCALE:g} in magnitude")
-    for scale in fields.scale:
-        if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
-            raise ModelFolderError(
-                f"{path}: scale: found {scale:g}, expected numbers from {1 / MAX_SCALE:g} to {MAX_SCALE:g}"
-            )
-
-
 def read_preprocessor(folder: Path, config: ForecasterConfig) -> Preprocessor:
     """Read preprocessor.json.
 
     Raises ModelFolderError if it cannot be read, is invalid, or does not agree with `config`.
     """
-    path = folder / PREPROCESSOR_FILE
-    fields = _read_fields(path)
-    count = len(config.features)
-    for name, value, expected in (
-        ("features", fields.features, config.features),
-        ("frequency", fields.frequency, config.frequency),
-    ):
-        if value != expected:
-            found = shorten(str(value))
-            raise ModelFolderError(
-                f"{path}: {name}: found {found}, expected {shorten(str(expected))} as in config.json"
-            )
-    for name, numbers in (("mean", fields.mean), ("scale", fields.scale)):
-        if len(numbers) != count or not np.isfinite(numbers).all():
-            found = shorten(str(numbers))
-            raise ModelFolderError(f"{path}: {name}: found {found}, expected {count} finite numbers")
-    _check_sizes(path, fields)
-    clamp = MAX_SCALED if fields.clamp is None else min(fields.clamp, MAX_SCALED)
-    return Preprocessor(config, np.array(fields.mean), np.array(fields.scale), clamp, fields.missing)
+    scaling = read_scaling(folder, config.features, config.frequency)
+    return Preprocessor(config, scaling.mean, scaling.scale, scaling.clamp, scaling.fill)

@@ -6,7 +6,8 @@ The session keeps the state before these steps. Mean and quantiles are those of 
 import numpy as np
 from torch import Tensor
 
-from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
+from service.nets.forecast_inputs.preprocessor import Preprocessor, Times
+from service.nets.forecast_inputs.scaling import Numbers
 from service.tasks.forecasting.direct import DirectForecast, ForwardPass, FutureInputs, random_generator
 from service.tasks.forecasting.distributions import UNIFORM_MARGIN
 from service.tasks.forecasting.requests import ForecastRequest

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from service.domain.operations import ForecastCheck, Json, Outcome
 from service.domain.rfc3339 import format_rfc3339
-from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
+from service.nets.forecast_inputs.preprocessor import Preprocessor
+from service.nets.forecast_inputs.scaling import Numbers
 from service.tasks.base import NUMBERS_PER_ROW
-from service.tasks.forecasting.distributions import UNIFORM_MARGIN, Distribution, anomaly_scores, round_to_scale
+from service.tasks.forecasting.distributions import UNIFORM_MARGIN, Distribution, anomaly_scores
 from service.tasks.forecasting.requests import ForecastRequest
 from service.tasks.forecasting.session_state import StreamState
-from service.tasks.numbers import round_digits
+from service.tasks.numbers import round_digits, round_to_scale
 
 #: Rows that one timestep of the engine feeds for an operation; more would delay the other operations.
 CHUNK = 32

@@ -15,9 +15,6 @@ Numbers = NDArray[np.float64]
 UNIFORM_MARGIN = 1e-6
 #: The smallest probability of a Student-t quantile; scipy's is infinite below about 1e-300.
 MIN_TAIL_PROBABILITY = 1e-100
-#: The powers of ten that a double represents exactly.
-MAX_EXACT_POWER = 22
-POWERS_OF_TEN = np.array([10.0**exponent for exponent in range(MAX_EXACT_POWER + 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +121,3 @@ def anomaly_scores(distribution: Distribution, values: Numbers) -> Numbers:
     count = present.sum(-1)
     largest = np.where(present, tails, 0.0).max(-1)
     return np.where(count > 0, largest ** np.maximum(count, 1), np.nan)
-
-
-def round_to_scale(numbers: Numbers, scale: Numbers) -> Numbers:
-    """Round numbers to seven significant digits of their own or of their `scale`, whichever are smaller.
-
-    Seven digits are the precision of the float32 that the network computes in. It computes scaled numbers, of which
-    seven digits of an unscaled number far from zero would lose a part.
-    """
-    size = np.minimum(np.abs(numbers), scale)
-    exponent = np.floor(np.log10(np.where(size == 0, scale, size))) - 6
-    # The quotient is the double nearest to the decimal, because these powers are exact.
-    large, small = _power_of_ten(exponent), _power_of_ten(-exponent)
-    result: Numbers = np.rint(numbers / large * small) / small * large
-    return result
-
-
-def _power_of_ten(exponent: Numbers) -> Numbers:
-    """Return ten to the power of each exponent, limited to [0, MAX_EXACT_POWER]; 1 for NaN."""
-    indices = np.fmin(np.fmax(exponent, 0), MAX_EXACT_POWER).astype(np.intp)
-    powers: Numbers = POWERS_OF_TEN[indices]
-    return powers

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.domain.errors import InputTooLong, InvalidRequest
+from service.domain.errors import InvalidRequest
 from service.domain.operations import Infer, OpenSession, Operation, Predict, PredictOptions, SeriesInput
 from service.nets.config.forecaster_config import ForecasterConfig
-from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
+from service.nets.forecast_inputs.preprocessor import Preprocessor
+from service.nets.forecast_inputs.scaling import Numbers
 from service.tasks.forecasting.session_state import StreamState
 from service.tasks.forecasting.timestamps import RegularizedRows, continue_times, read_times, regularize_rows
-from service.tasks.inputs import require_series
+from service.tasks.inputs import read_rows, require_series
 from service.tasks.options import convert_options
 
 #: The largest number of values of all sample paths in one output.
@@ -61,7 +62,7 @@ def read_request(
     if not isinstance(operation, Predict):
         raise InvalidRequest("the model forecasts numbers: expected predict or a step", param="model")
     options = convert_options(operation.options, ForecastOptions, "forecasting")
-    series = SeriesInput(None) if operation.input is None else require_series(operation.input)
+    series = _read_series(operation)
     config = preprocessor.config
     horizon = _read_horizon(options, config)
     _check_distribution(operation.options, config)
@@ -83,6 +84,16 @@ def read_request(
         )
     flat = len(config.features) == 1 if series.values is None else series.flat
     return ForecastRequest(rows, _read_known(series, horizon, preprocessor), horizon, flat, options)
+
+
+def _read_series(operation: Predict) -> SeriesInput:
+    series = SeriesInput(None) if operation.input is None else require_series(operation.input)
+    if series.target is not None:
+        raise InvalidRequest(
+            "input.target is given: expected none, since a forecast is compared with the rows that follow it",
+            param="input.target",
+        )
+    return series
 
 
 def _read_horizon(options: ForecastOptions, config: ForecasterConfig) -> int:
@@ -119,20 +130,8 @@ def _check_samples(options: ForecastOptions, horizon: int, config: ForecasterCon
 
 def _read_values(series: SeriesInput, state: StreamState, preprocessor: Preprocessor, max_rows: int) -> Numbers:
     """Return the rows (n, F) of a series, with NaN where a value is missing."""
-    config = preprocessor.config
-    width = len(config.features)
-    rows = series.values or ()
-    if len(rows) > max_rows:
-        raise InputTooLong(f"input.values has {len(rows)} rows: expected at most {max_rows}", param="input.values")
-    for index, row in enumerate(rows):
-        if len(row) != width:
-            raise InvalidRequest(
-                f"input.values[{index}] has {len(row)} number{'s' * (len(row) != 1)}: expected {width} "
-                f"({', '.join(config.features)})",
-                param=f"input.values[{index}]",
-            )
-    values = np.array(rows, dtype=np.float64).reshape(len(rows), width)
-    if config.static:
+    values = read_rows(series, preprocessor.config.features, max_rows)
+    if preprocessor.config.static:
         _check_static(values, state, preprocessor)
     return values
 

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from service.domain.cost import Cost
 from service.domain.operations import Operation
-from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
+from service.nets.forecast_inputs.preprocessor import Preprocessor
+from service.nets.forecast_inputs.scaling import Numbers
 from service.nets.models.forecaster import Forecaster
 from service.tasks.forecasting.autoregressive import AutoregressiveForecast
 from service.tasks.forecasting.cost import forecasting_cost

@@ -10,7 +10,8 @@ import numpy as np
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import SeriesInput
 from service.domain.rfc3339 import format_rfc3339
-from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor, Times
+from service.nets.forecast_inputs.preprocessor import Preprocessor, Times
+from service.nets.forecast_inputs.scaling import Numbers
 from service.tasks.forecasting.session_state import StreamState
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from service.domain.cost import Cost
-from service.domain.errors import InputTooLong, InvalidRequest
+from service.domain.errors import InvalidRequest
 from service.domain.operations import Generate, Infer, OpenSession, Operation, Predict, Score, TextInput
 from service.tasks.inputs import require_text
 from service.tasks.limits import TextLimits
@@ -28,14 +28,10 @@ from service.tasks.next_word.tensors import NextWordTensors
 from service.tasks.next_word.token_choice import choose_tokens
 from service.tasks.options import convert_options
 from service.tasks.state_layout import StateLayout
+from service.tasks.text_encoding import empty_input, encode_text, require_length
 from service.tasks.vocabulary import EncodedText, Vocabulary
 
 NO_INPUT = EncodedText([], [], [])
-
-
-def empty_input(field: str) -> InvalidRequest:
-    """Return the error for an input without tokens."""
-    return InvalidRequest(f"input.{field} has no token: expected at least one word", param=f"input.{field}")
 
 
 class Network(LanguageNetwork, Protocol):
@@ -94,7 +90,7 @@ class NextWordTask:
             raise InvalidRequest(f"{type(operation).__name__} is not for a next-word model", param="model")
         if isinstance(operation, Generate):
             encoded = NO_INPUT if operation.input is None else self._encode(require_text(operation.input))
-            self._check_count("options.max_tokens", operation.options.max_tokens, self._limits.generated_tokens)
+            self._check_max_tokens(operation.options.max_tokens)
             return GenerateOperation(encoded, state, self._vocabulary, operation.options, self._end_id)
         return self._start_predict(operation, state)
 
@@ -119,7 +115,7 @@ class NextWordTask:
             )
         if text_input.tokens is not None:
             return list(text_input.tokens[:-1]), text_input.tokens[-1]
-        self._check_length(text_input.text or "")
+        require_length(self._vocabulary, text_input.text or "", self._limits.input_tokens)
         words = self._vocabulary.split_words(text_input.text or "")
         if not words:
             raise empty_input("text")
@@ -130,26 +126,12 @@ class NextWordTask:
     def _encode(self, text_input: TextInput) -> EncodedText:
         if text_input.target is not None:
             raise InvalidRequest("input.target is given: expected it of translation models only", param="input.target")
-        self._check_length(text_input.text or "")
-        encoded = self._vocabulary.encode(text_input)
-        field = "text" if text_input.text is not None else "tokens" if text_input.tokens is not None else "ids"
-        if not encoded.ids:
-            raise empty_input(field)
-        self._check_count(f"input.{field}", len(encoded.ids), self._limits.input_tokens)
-        return encoded
+        return encode_text(self._vocabulary, text_input, self._limits.input_tokens)
 
-    def _check_length(self, text: str) -> None:
-        """Raise InputTooLong for a text of far more tokens than the limit, before all of it is encoded."""
-        limit = self._limits.input_tokens
-        if self._vocabulary.exceeds(text, limit):
-            raise InputTooLong(f"input.text has more than {limit} tokens: expected at most {limit}", param="input.text")
-
-    def _check_count(self, field: str, count: int, limit: int) -> None:
-        if count <= limit:
-            return
-        if field == "options.max_tokens":
-            raise InvalidRequest(f"{field} is {count}: expected at most {limit}", param=field)
-        raise InputTooLong(f"{field} has {count} tokens: expected at most {limit}", param=field)
+    def _check_max_tokens(self, count: int) -> None:
+        limit = self._limits.generated_tokens
+        if count > limit:
+            raise InvalidRequest(f"options.max_tokens is {count}: expected at most {limit}", param="options.max_tokens")
 
     def _make_initial(self, begin_id: int | None) -> Row:
         with torch.inference_mode():

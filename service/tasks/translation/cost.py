@@ -33,7 +33,8 @@ def translation_cost(operation: Operation, limits: TextLimits, state_bytes: int,
 
 def _sentence_cost(tokens: int, text_input: TextInput | None, limits: TextLimits, state_bytes: int) -> Cost:
     """Return the cost of reading a source of so many tokens, and of scoring the target if there is one."""
-    target = 0 if text_input is None else min(len(text_input.target or ""), limits.generated_tokens)
+    text = "" if text_input is None or not isinstance(text_input.target, str) else text_input.target
+    target = min(len(text), limits.generated_tokens)
     timesteps = tokens + target
     return Cost(timesteps, 3 * target, state_bytes + (TOKEN_BYTES + NUMBER_BYTES) * timesteps)
 

@@ -93,6 +93,11 @@ def read_request(operation: Operation, *, in_session: bool) -> Request:
             text_input = require_text(operation.input)
             if text_input.target is None:
                 raise InvalidRequest("input.target is missing: expected the translation to score", param="input.target")
+            if not isinstance(text_input.target, str):
+                raise InvalidRequest(
+                    "input.target is a list or a number: expected a text, the translation to score",
+                    param="input.target",
+                )
             return ScoreTranslation(_read_text(text_input, with_target=True), text_input.target)
         case OpenSession():
             again = in_session and operation.input is None

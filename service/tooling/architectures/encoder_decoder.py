@@ -11,7 +11,7 @@ from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.tasks.base import AnyTask
 from service.tooling.architectures.text import TextModelTools
 from service.tooling.inspect.inventory import Inventory, Proposal
-from service.tooling.inspect.proposal_encoder_decoder import propose_encoder_decoder
+from service.tooling.inspect.proposals.encoder_decoder import propose_encoder_decoder
 from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.pack.encoder_decoder_weights import convert_encoder_decoder
 from service.tooling.verify.text_quality import Bleu

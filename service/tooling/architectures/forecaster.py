@@ -1,26 +1,22 @@
 """Offline tools of forecasters."""
 
-import json
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from service.domain.errors import InvalidRequest, ModelFolderError
+from service.domain.errors import InvalidRequest
 from service.domain.operations import Predict, SeriesInput
-from service.nets.config.forecaster_config import PREPROCESSOR_FILE, ForecasterConfig
-from service.nets.forecast_inputs.preprocessor import MAX_FILE_BYTES
+from service.nets.config.forecaster_config import ForecasterConfig
 from service.tasks.base import AnyTask
 from service.tasks.forecasting.task import ForecastingTask
 from service.tooling.architecture_tools import ArchitectureTools
+from service.tooling.architectures.numbers import check_numeric_companions, read_observations, write_preprocessor
 from service.tooling.inspect.inventory import Inventory, Proposal
-from service.tooling.inspect.proposal_forecaster import find_input_projection, propose_forecaster
-from service.tooling.pack.companion_files import CompanionFiles, copy_file
+from service.tooling.inspect.proposals.forecaster import find_input_projection, propose_forecaster
+from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.predict.arguments import PredictionArguments
 from service.tooling.predict.forecast_table import forecast_table
-from service.tooling.predict.series_file import read_future, read_series
+from service.tooling.predict.series_file import read_future
 from service.tooling.verify.forecast_quality import ForecastErrors
-
-#: The preprocessor of a network that reads unscaled numbers.
-IDENTITY: Literal["identity"] = "identity"
 
 
 class ForecasterTools(ArchitectureTools[ForecasterConfig]):
@@ -43,20 +39,10 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
         return propose_forecaster(parts)
 
     def check_companions(self, target: Path, config: ForecasterConfig, files: CompanionFiles) -> None:
-        for kind, path in (("word list", files.vocab), ("tokenizer", files.tokenizer)):
-            if path is not None:
-                raise ModelFolderError(f"{path}: found a {kind}, expected none: a forecaster reads numbers, not text")
-        if files.preprocessor is None:
-            raise ModelFolderError(
-                f"{target}: found no preprocessor, expected --preprocessor FILE with the mean and scale of each "
-                "feature in training, or --preprocessor identity for a network that reads the numbers as they are"
-            )
+        check_numeric_companions(target, files)
 
     def write_companions(self, folder: Path, config: ForecasterConfig, files: CompanionFiles) -> None:
-        if files.preprocessor == IDENTITY:
-            _write_identity(folder / PREPROCESSOR_FILE, config)
-        elif files.preprocessor is not None:
-            copy_file(files.preprocessor, folder / PREPROCESSOR_FILE, MAX_FILE_BYTES, "a preprocessor")
+        write_preprocessor(folder, config.features, config.frequency, files)
 
     def explain_shape(self, name: str, config: ForecasterConfig) -> str:
         """Explain the rows of the output layer."""
@@ -70,16 +56,7 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
         return ForecastErrors(data, cast("ForecastingTask", task))
 
     def read_input(self, model: str, config: ForecasterConfig, arguments: PredictionArguments) -> SeriesInput:
-        features = ", ".join(config.features)
-        if arguments.text is not None:
-            raise InvalidRequest(
-                f"TEXT is {arguments.text!r}: expected --csv FILE, since {model} reads observations ({features})"
-            )
-        if arguments.series is None:
-            raise InvalidRequest(
-                f"--csv is missing: expected a file of observations, with a column for each of {features}"
-            )
-        series = read_series(arguments.series, config.features)
+        series = read_observations(model, config.features, arguments)
         if arguments.future is None:
             return series
         if not config.known:
@@ -100,17 +77,3 @@ def _times_ahead(config: ForecasterConfig, operation: Predict, steps: int) -> li
     if times is None or config.step_seconds is None:
         return None
     return [times[-1] + 1_000_000 * config.step_seconds * step for step in range(1, steps + 1)]
-
-
-def _write_identity(path: Path, config: ForecasterConfig) -> None:
-    count = len(config.features)
-    fields = {
-        "format_version": 1,
-        "features": config.features,
-        "mean": [0.0] * count,
-        "scale": [1.0] * count,
-        "frequency": config.frequency,
-        "clamp": None,
-        "missing": "last",
-    }
-    path.write_text(json.dumps(fields, indent=2) + "\n", "utf-8")

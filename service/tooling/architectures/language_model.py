@@ -8,12 +8,11 @@ from torch import Tensor
 from service.domain.operations import Predict
 from service.nets.config.language_model_config import LanguageModelConfig
 from service.tasks.base import AnyTask
-from service.tooling.architectures.text import TextModelTools
+from service.tooling.architectures.text import TextModelTools, with_unknown_token, write_word_tokenizer
 from service.tooling.inspect.inventory import Inventory, Proposal, UnsupportedNetwork
-from service.tooling.inspect.proposal_language_model import propose_language_model
+from service.tooling.inspect.proposals.language_model import propose_language_model
 from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.pack.weight_conversion import drop_tied_output
-from service.tooling.pack.word_list import UNKNOWN, word_tokenizer
 from service.tooling.verify.text_quality import Perplexity
 
 
@@ -33,16 +32,12 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
         return propose_language_model(parts)
 
     def complete(self, raw: dict[str, Any], files: CompanionFiles) -> dict[str, Any]:
-        if files.vocab is None:
-            return raw
-        return {**raw, "special_tokens": {"unknown": UNKNOWN, **raw.get("special_tokens", {})}}
+        return with_unknown_token(raw, files)
 
     def write_companions(self, folder: Path, config: LanguageModelConfig, files: CompanionFiles) -> None:
         super().write_companions(folder, config, files)
-        if files.vocab is not None:
-            (file,) = config.companion_files
-            tokenizer = word_tokenizer(files.vocab, config.vocab_size, config.special_tokens["unknown"])
-            tokenizer.save(str(folder / file))
+        (file,) = config.companion_files
+        write_word_tokenizer(folder / file, config.vocab_size, config.special_tokens, files)
 
     def convert(self, source: Path, tensors: dict[str, Tensor], config: LanguageModelConfig) -> list[str]:
         return drop_tied_output(source, tensors, "embedding.weight") if config.tie_weights else []

@@ -6,8 +6,10 @@ from typing import Any
 
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import Predict, TextInput
+from service.nets.config.architecture_config import ArchitectureConfig
 from service.tooling.architecture_tools import ArchitectureTools, ConfigT
 from service.tooling.pack.companion_files import CompanionFiles, copy_tokenizers
+from service.tooling.pack.word_list import UNKNOWN, word_tokenizer
 from service.tooling.predict.arguments import PredictionArguments
 
 
@@ -15,26 +17,49 @@ class TextModelTools(ArchitectureTools[ConfigT]):
     """Tools of models that read text with tokenizers."""
 
     def check_companions(self, target: Path, config: ConfigT, files: CompanionFiles) -> None:
-        if files.preprocessor is not None:
-            raise ModelFolderError(
-                f"{files.preprocessor}: found a preprocessor, expected none: {config.task} reads text, not numbers"
-            )
-        if (files.vocab is None) == (files.tokenizer is None):
-            raise ModelFolderError(
-                f"{target}: found vocab {files.vocab} and tokenizer {files.tokenizer}, expected exactly one of them"
-            )
+        check_text_companions(target, config, files)
 
     def write_companions(self, folder: Path, config: ConfigT, files: CompanionFiles) -> None:
         if files.tokenizer is not None:
             copy_tokenizers(files.tokenizer, folder, config.companion_files)
 
     def read_input(self, model: str, config: ConfigT, arguments: PredictionArguments) -> TextInput:
-        for option, file in (("--csv", arguments.series), ("--future", arguments.future)):
-            if file is not None:
-                raise InvalidRequest(f"{option} is {file}: expected TEXT alone, since {model} reads words")
-        if arguments.text is None:
-            raise InvalidRequest(f"TEXT is missing: expected what {model} should read")
-        return TextInput(text=arguments.text)
+        return read_text(model, arguments)
 
     @abstractmethod
     def render(self, config: ConfigT, operation: Predict, output: dict[str, Any]) -> str: ...
+
+
+def check_text_companions(target: Path, config: ArchitectureConfig, files: CompanionFiles) -> None:
+    """Check that the files given to `pack` are those of a network over text. Raises ModelFolderError."""
+    if files.preprocessor is not None:
+        raise ModelFolderError(
+            f"{files.preprocessor}: found a preprocessor, expected none: {config.task} reads text, not numbers"
+        )
+    if (files.vocab is None) == (files.tokenizer is None):
+        raise ModelFolderError(
+            f"{target}: found vocab {files.vocab} and tokenizer {files.tokenizer}, expected exactly one of them"
+        )
+
+
+def with_unknown_token(raw: dict[str, Any], files: CompanionFiles) -> dict[str, Any]:
+    """Return the fields of a config.json with the unknown token of a word list."""
+    if files.vocab is None:
+        return raw
+    return {**raw, "special_tokens": {"unknown": UNKNOWN, **raw.get("special_tokens", {})}}
+
+
+def write_word_tokenizer(path: Path, vocab_size: int, special_tokens: dict[str, str], files: CompanionFiles) -> None:
+    """Write the tokenizer of a word list, if there is one. Raises ModelFolderError."""
+    if files.vocab is not None:
+        word_tokenizer(files.vocab, vocab_size, special_tokens["unknown"]).save(str(path))
+
+
+def read_text(model: str, arguments: PredictionArguments) -> TextInput:
+    """Return the text of the command line for the model named `model`. Raises InvalidRequest."""
+    for option, file in (("--csv", arguments.series), ("--future", arguments.future)):
+        if file is not None:
+            raise InvalidRequest(f"{option} is {file}: expected TEXT alone, since {model} reads words")
+    if arguments.text is None:
+        raise InvalidRequest(f"TEXT is missing: expected what {model} should read")
+    return TextInput(text=arguments.text)

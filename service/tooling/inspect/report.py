@@ -83,13 +83,15 @@ def inspect(path: Path, architectures: Sequence[AnyArchitecture] = ARCHITECTURES
     return inspect_state_dict(path, read_state_dict(path), architectures)
 
 
-def inspect_state_dict(path: Path, saved: StateDict, architectures: Sequence[AnyArchitecture]) -> Report:
-    """Report on the tensors that were read from the file at `path`."""
+def inspect_state_dict(
+    path: Path, saved: StateDict, architectures: Sequence[AnyArchitecture], task: str | None = None
+) -> Report:
+    """Report on the tensors that were read from the file at `path`. Their network is one for `task` if it is stated."""
     groups = tuple(find_groups(saved.tensors))
     matrices = find_matrices(saved.tensors, groups)
     known = {name for group in groups for name in group.names} | {name for matrix in matrices for name in matrix.names}
     others = tuple(name for name in saved.tensors if name not in known)
-    looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others), architectures)
+    looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others), architectures, task)
     return Report(
         path=path,
         kind=saved.kind,

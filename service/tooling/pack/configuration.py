@@ -26,21 +26,33 @@ def resolve_config(
     `source`. `settings` override single fields; a dotted name is a field inside an object, such as `decoder.cell`.
     Raises ModelFolderError.
     """
-    report = inspect_state_dict(source, saved, architectures)
+    fields = None if config is None else with_settings(_read_fields(config), settings, str(config))
+    task = _stated_task(settings if fields is None else fields, architectures)
+    report = inspect_state_dict(source, saved, architectures, task)
     proposal = report.proposal
-    if config is not None:
-        raw = with_settings(_read_fields(config), settings, str(config))
-        known = proposal is not None and proposal.config["architecture"] == raw.get("architecture")
-        return raw, proposal.names if proposal is not None and known else {}
+    if fields is not None:
+        known = proposal is not None and proposal.config["architecture"] == fields.get("architecture")
+        return fields, proposal.names if proposal is not None and known else {}
     if proposal is None:
         raise ModelFolderError(f"{source}: found {report.looks_like}; expected a config.json beside the checkpoint")
-    if missing := [field for field in proposal.guessed if not _states(settings, field)]:
+    _require_stated(source, proposal.guessed, settings)
+    return with_settings(proposal.config, settings, str(source)), proposal.names
+
+
+def _require_stated(source: Path, guessed: Sequence[str], settings: Mapping[str, object]) -> None:
+    """Raise ModelFolderError for the first guessed field that the user does not state."""
+    if missing := [field for field in guessed if not _states(settings, field)]:
         others = f" (and {', '.join(missing[1:])})" if missing[1:] else ""
         raise ModelFolderError(
             f"{source}: {missing[0]}: found weights that fit more than one, expected it{others} to be stated: as a "
             f"setting (--set {missing[0]}=...) or in a config.json"
         )
-    return with_settings(proposal.config, settings, str(source)), proposal.names
+
+
+def _stated_task(fields: Mapping[str, object], architectures: Sequence[AnyArchitecture]) -> str | None:
+    """Return the task that is stated, None if there is none or no architecture has it."""
+    task = fields.get("task")
+    return task if isinstance(task, str) and any(task in spec.tasks for spec in architectures) else None
 
 
 def with_settings(fields: Mapping[str, Any], settings: Mapping[str, object], place: str) -> dict[str, Any]:

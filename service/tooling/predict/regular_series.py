@@ -9,7 +9,8 @@ import numpy as np
 from service.domain.errors import InvalidRequest
 from service.domain.operations import SeriesInput
 from service.domain.rfc3339 import format_rfc3339
-from service.nets.forecast_inputs.preprocessor import Numbers, Preprocessor
+from service.nets.forecast_inputs.preprocessor import Preprocessor
+from service.nets.forecast_inputs.scaling import Numbers
 from service.tasks.forecasting.session_state import StreamState
 from service.tasks.forecasting.timestamps import RegularizedRows, regularize_rows
 from service.tasks.limits import MAX_ROWS

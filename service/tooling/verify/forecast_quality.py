@@ -14,7 +14,7 @@ import numpy as np
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Outcome, Predict
 from service.engine.runner import run_to_completion
-from service.nets.forecast_inputs.preprocessor import Numbers
+from service.nets.forecast_inputs.scaling import Numbers
 from service.tasks.base import AnyTask, RunningOperation
 from service.tasks.forecasting.task import ForecastingTask
 from service.tasks.numbers import round_digits

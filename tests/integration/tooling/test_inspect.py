@@ -186,8 +186,6 @@ def test_equal_layers_of_a_safetensors_file_keep_their_order(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("parts", "looks_like"),
     [
-        ({"emb": nn.Embedding(9, 4), "rnn": nn.LSTM(4, 4, bidirectional=True), "out": nn.Linear(8, 3)}, "tagging or"),
-        ({"emb": nn.Embedding(9, 4), "rnn": nn.GRU(4, 5), "out": nn.Linear(5, 3)}, "classification or another task"),
         ({"emb": nn.Embedding(9, 4), "rnn": nn.GRU(4, 5), "out": nn.Linear(7, 9)}, "a network over tokens whose parts"),
         (
             {"emb": nn.Embedding(9, 4), "rnn": nn.GRU(4, 5), "extra": nn.ParameterList([torch.ones(3)])},

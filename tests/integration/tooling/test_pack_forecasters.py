@@ -287,7 +287,6 @@ def parts(**more: nn.Module) -> nn.ModuleDict:
     ("network", "reason"),
     [
         (parts(rnn=nn.GRU(2, 8)), "there is no linear layer behind the recurrent ones to forecast with"),
-        (parts(rnn=nn.GRU(2, 8, bidirectional=True), out=nn.Linear(16, 1)), "it reads in both directions"),
         (parts(rnn=nn.GRU(2, 8), out=nn.Linear(80, 1)), "a layer over a window of 10 timesteps at once is not served"),
         (parts(rnn=nn.GRU(2, 8), mu=nn.Linear(8, 1), sigma=nn.Linear(8, 1)), "sigma.weight reads 8 numbers where 1"),
         (

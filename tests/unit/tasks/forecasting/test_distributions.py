@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from service.tasks.forecasting.distributions import Distribution, anomaly_scores, round_to_scale
+from service.tasks.forecasting.distributions import Distribution, anomaly_scores
+from service.tasks.numbers import round_to_scale
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.8, 0.95])
 UNIFORM = np.linspace(0.001, 0.999, 999)

@@ -4,7 +4,7 @@ import re
 
 from service.tooling.inspect.encoder_or_decoder import side_of
 from service.tooling.inspect.inventory import Matrix, UnsupportedNetwork
-from service.tooling.inspect.proposal_attention import ProposalBuilder
+from service.tooling.inspect.proposals.attention import ProposalBuilder
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 

@@ -18,8 +18,8 @@ from service.tooling.inspect.inventory import (
     stack_fields,
     stack_names,
 )
-from service.tooling.inspect.proposal_attention import ProposalBuilder, is_attention_name, propose_attention
-from service.tooling.inspect.proposal_bridge import propose_bridge
+from service.tooling.inspect.proposals.attention import ProposalBuilder, is_attention_name, propose_attention
+from service.tooling.inspect.proposals.bridge import propose_bridge
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 COMBINE_NAME = re.compile(r"combine|concat|linear_out|output_proj|tilde|wc\b|attn_out")

@@ -1,0 +1,148 @@
+"""Golden vectors of a sequence encoder.
+
+The file holds `inputs.ids` (B, T) int64 for text or `inputs.values` (B, T, F) for numbers, in their own units with NaN
+where missing; and the outputs of the last layer: `outputs.logits` of labels, `outputs.values` of numbers after their
+activation and before `target_scale`, or `outputs.embedding`. They are (B, K), or (B, T, K) if the readout is `each`; of
+two labels K may be 1, the logit of the second one of a network that has no other.
+Tags that a CRF chose, `outputs.tags` (B, T) int64, and the recurrent state after the last timestep are optional.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from service.domain.errors import ModelFolderError
+from service.model_folder.golden.comparison import (
+    Replay,
+    Tolerance,
+    check_ids,
+    check_names,
+    check_shapes,
+    compare,
+    prefixed,
+    unstack,
+)
+from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.forecast_inputs.rows import RowReader
+from service.nets.layers.rnn_stack import State
+from service.nets.models.sequence_encoder import SequenceEncoder
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "sigmoid": torch.sigmoid,
+    "softplus": F.softplus,
+}
+
+
+def replay_sequence_encoder(
+    path: Path, tensors: dict[str, Tensor], network: SequenceEncoder, companions: object, tolerance: Tolerance
+) -> Replay:
+    """Replay as a sequence and, unless the network reads both directions, step by step. Raises ModelFolderError."""
+    config = network.config
+    inputs = _inputs(path, _take_inputs(path, tensors, network), config, companions)
+    chosen, name = tensors.pop("outputs.tags", None), _output_name(config)
+    rows, times = inputs.shape[:2]
+    sizes = {f"state.{spec.name}": (rows, *spec.shape) for spec in network.rnn.specs}
+    single = _is_single_logit(config, tensors[name])
+    each = (times,) if config.readout == "each" else ()
+    sizes[name] = (rows, *each, 1 if single else config.outputs_size)
+    expected = check_shapes(path, tensors, {own: sizes[own] for own in tensors})
+    modes = {"as a sequence": _whole(network, inputs, name)}
+    if not config.bidirectional:
+        modes["step by step"] = _steps(network, inputs, name)
+    if single:
+        modes = {mode: {**outputs, name: _difference(outputs[name])} for mode, outputs in modes.items()}
+    replay = compare(path, expected, modes, tolerance, rows * times)
+    if chosen is not None:
+        _check_tags(path, network, expected[name], chosen)
+    return replay
+
+
+def _take_inputs(path: Path, tensors: dict[str, Tensor], network: SequenceEncoder) -> Tensor:
+    """Remove the inputs from `tensors` and return them. Raises ModelFolderError for a name that does not belong."""
+    config, states = network.config, set[str]()
+    if not config.bidirectional:
+        unstack(path, tensors, config.num_layers)
+        states = {f"state.{spec.name}" for spec in network.rnn.specs}
+    name = "inputs.ids" if config.reads_text else "inputs.values"
+    tags = {"outputs.tags"} if network.crf is not None else set[str]()
+    check_names(path, {*tensors}, {name, _output_name(config)}, frozenset(states | tags))
+    return tensors.pop(name)
+
+
+def _is_single_logit(config: SequenceEncoderConfig, outputs: Tensor) -> bool:
+    """Return whether the outputs are one logit of two labels, which the network has both of."""
+    return len(config.labels) == 2 and not config.multi_label and outputs.shape[-1:] == (1,)
+
+
+def _difference(logits: Tensor) -> Tensor:
+    """Return the logit (..., 1) of the second of two labels relative to that of the first."""
+    return logits[..., 1:] - logits[..., :1]
+
+
+def _output_name(config: SequenceEncoderConfig) -> str:
+    """Return the name of the tensor of outputs."""
+    if not config.output_size:
+        return "outputs.embedding"
+    return "outputs.logits" if config.labels else "outputs.values"
+
+
+def _inputs(path: Path, tensor: Tensor, config: SequenceEncoderConfig, companions: object) -> Tensor:
+    """Return the network's inputs, (B, T) or (B, T, W). Raises ModelFolderError."""
+    if config.vocab_size is not None:
+        check_ids(path, "inputs.ids", tensor, config.vocab_size)
+        return tensor
+    if tensor.dim() != 3 or tensor.shape[2] != len(config.features) or not tensor.numel():
+        shape = [*tensor.shape]
+        raise ModelFolderError(
+            f"{path}: inputs.values: found shape {shape}, expected [batch, time, {len(config.features)}]"
+        )
+    assert isinstance(companions, RowReader)  # noqa: S101 - networks over numbers have one
+    zeros = np.zeros(len(config.features))
+    rows = [companions.read(values, zeros).inputs for values in tensor.double().numpy()]
+    return torch.from_numpy(np.stack(rows)).float()
+
+
+def _whole(network: SequenceEncoder, inputs: Tensor, name: str) -> State:
+    outputs, state = network.sequence(inputs)
+    answers = [network.answer(network.read_out_sequence(own)) for own in outputs]
+    return {name: _activated(network, _shaped(network, answers)), **prefixed(state)}
+
+
+def _steps(network: SequenceEncoder, inputs: Tensor, name: str) -> State:
+    state, answers = network.initial_state(len(inputs)), []
+    for count, column in enumerate(inputs.unbind(1)):
+        state = network.step(column, state, torch.full((len(inputs), 1), float(count)))
+        answers.append(network.answer(network.read_out(state, torch.full((len(inputs), 1), count + 1.0))))
+    answer = torch.stack(answers, 1) if network.config.readout == "each" else answers[-1]
+    recurrent = {spec.name: state[spec.name] for spec in network.rnn.specs}
+    return {name: _activated(network, answer), **prefixed(recurrent)}
+
+
+def _shaped(network: SequenceEncoder, answers: list[Tensor]) -> Tensor:
+    """Return the answers of all sequences, (B, T, K) or (B, K)."""
+    return torch.stack(answers) if network.config.readout == "each" else torch.cat(answers)
+
+
+def _activated(network: SequenceEncoder, answers: Tensor) -> Tensor:
+    return ACTIVATIONS[network.config.activation](answers)
+
+
+def _check_tags(path: Path, network: SequenceEncoder, logits: Tensor, expected: Tensor) -> None:
+    """Raise ModelFolderError unless the CRF chooses the `expected` tags (B, T) for these logits (B, T, L)."""
+    assert network.crf is not None  # noqa: S101 - the caller has asked
+    if expected.shape != logits.shape[:2] or expected.dtype != torch.int64:
+        found = f"{expected.dtype} of shape {[*expected.shape]}".removeprefix("torch.")
+        raise ModelFolderError(f"{path}: outputs.tags: found {found}, expected int64 of shape {[*logits.shape[:2]]}")
+    for row, own in enumerate(logits.double().numpy()):
+        tags = network.crf.decode(own)
+        for time, (tag, stated) in enumerate(zip(tags, expected[row].tolist(), strict=True)):
+            if tag != stated:
+                raise ModelFolderError(
+                    f"{path}: outputs.tags: found {stated} at [{row}, {time}], where the CRF chooses {tag}: check its "
+                    "transitions, from the row to the column, and those of the start and the end"
+                )

@@ -1,0 +1,150 @@
+"""config.json of a sequence encoder: recurrent layers over text or numbers, a readout, and the outputs of a task."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.feed_forward import LinearConfig, Size
+from service.nets.config.rnn_spec import StateSpec
+from service.nets.config.sections import (
+    PREPROCESSOR_FILE,
+    TOKENIZER_FILE,
+    HeadConfig,
+    Names,
+    RnnConfig,
+    SpecialTokens,
+    Violation,
+)
+from service.nets.config.task_outputs import Readout, TaskOutputs, rules_of
+
+#: Special tokens that are fed or looked up. Others would change nothing.
+ROLES = ("unknown", "begin", "pad")
+
+
+class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, TaskOutputs):
+    """The fields of a sequence encoder. It reads text if it has a vocabulary, else numbers."""
+
+    task: Literal["classification", "tagging", "regression", "embedding"]
+    architecture: Literal["sequence-encoder"]
+    vocab_size: Size | None = None
+    embedding_size: Size | None = None
+    special_tokens: SpecialTokens = Field(default={})
+    features: Names = Field(default=[])
+    missing_indicator: bool = False
+    readout: Readout
+    #: The layer in front of the scores of the readout `attention`.
+    attention: LinearConfig | None = None
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the inputs are tokens; else they are rows of numbers."""
+        return self.vocab_size is not None
+
+    @property
+    def companion_files(self) -> tuple[str, ...]:
+        """The file that decides how inputs are read."""
+        return (TOKENIZER_FILE,) if self.reads_text else (PREPROCESSOR_FILE,)
+
+    @property
+    def session_layers(self) -> RnnConfig:
+        """All recurrent layers."""
+        return self
+
+    @property
+    def width(self) -> int:
+        """Number of inputs of a timestep: those of an embedding, or features and indicators of missing values."""
+        if self.reads_text:
+            return self.embedding_size or 0
+        return len(self.features) * (2 if self.missing_indicator else 1)
+
+    @property
+    def readout_size(self) -> int:
+        """Width of the readout, the input of the head."""
+        return self.rnn_spec().output_size()
+
+    @property
+    def outputs_size(self) -> int:
+        """Width of an answer: the number of outputs, or the width of the features if they are the answer."""
+        return self.output_size or self.features_size
+
+    @property
+    def session_obstacle(self) -> str | None:
+        """The reason why the network answers whole sequences only, None if it reads one timestep at a time."""
+        if self.bidirectional:
+            return "bidirectional is true, so the network reads a sequence from its end, too"
+        if self.crf:
+            return "crf is true, so the last timestep decides about the tags of those before it"
+        return None
+
+    def network_state(self) -> list[StateSpec]:
+        """Return the recurrent tensors and those of the readout."""
+        width, spec = self.readout_size, self.rnn_spec()
+        accumulated = {
+            "mean": [StateSpec("sum", (width,))],
+            "max": [StateSpec("maximum", (width,))],
+            "attention": [
+                StateSpec("max_score", (1,)),
+                StateSpec("weight_sum", (1,)),
+                StateSpec("weighted_sum", (width,)),
+            ],
+        }
+        last = [] if spec.last_output_is_state() else [StateSpec("output", (width,))]
+        return [*spec.state(), *accumulated.get(self.readout, last)]
+
+    def session_state(self) -> list[StateSpec]:
+        """Return the tensors of the network's state and the last row of numbers; none if there are no sessions."""
+        if self.session_obstacle:
+            return []
+        last = [] if self.reads_text else [StateSpec("last", (len(self.features),))]
+        return [*self.network_state(), *last]
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield the fields that are valid on their own but contradict each other."""
+        if depth := self.depth_violation():
+            yield depth
+            return
+        yield from self.projection_violations()
+        yield from self.connection_violations()
+        yield from self._input_violations()
+        yield from self.output_violations(self.task)
+        yield from self._readout_violations()
+        if self.output_residual:
+            yield "output_residual", "true", "false: an input cannot be added to the outputs of a sequence encoder"
+
+    def _input_violations(self) -> Iterator[Violation]:
+        if self.reads_text:
+            yield from self._text_violations()
+        else:
+            yield from self._number_violations()
+        if not self.input_projection and self.width and self.input_size != self.width:
+            of = "embedding_size" if self.reads_text else "features and indicators"
+            yield "input_size", self.input_size, f"{self.width} ({of}), or input_projection true"
+
+    def _text_violations(self) -> Iterator[Violation]:
+        if self.embedding_size is None:
+            yield "embedding_size", "nothing", "the width of the embedding, since there is a vocab_size"
+        if self.features:
+            yield "features", self.features, "none: vocab_size says that the network reads text"
+        if self.missing_indicator:
+            yield "missing_indicator", "true", "false: no token of a text is missing"
+        if foreign := [role for role in self.special_tokens if role not in ROLES]:
+            yield "special_tokens", foreign[0], f"only the roles {', '.join(ROLES)} of a sequence encoder"
+
+    def _number_violations(self) -> Iterator[Violation]:
+        if self.embedding_size is not None:
+            yield "vocab_size", "nothing", "the number of tokens, since there is an embedding_size"
+        elif not self.features:
+            yield "features", "nothing", "names of the numbers of a row, or vocab_size and embedding_size for text"
+        if self.special_tokens:
+            yield "special_tokens", sorted(self.special_tokens), "none: the network reads numbers"
+        if len(set(self.features)) != len(self.features):
+            yield "features", self.features, "each name once"
+
+    def _readout_violations(self) -> Iterator[Violation]:
+        rules = rules_of(self.task)
+        if self.readout not in rules.readouts:
+            yield "readout", self.readout, f"one of {', '.join(rules.readouts)}: {rules.reason}"
+        if self.attention is not None and self.readout != "attention":
+            yield "attention", self.attention.size, f"null, since readout is {self.readout}"

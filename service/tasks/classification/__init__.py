@@ -1,0 +1,1 @@
+"""Classification: the probability of each label of a sequence."""

@@ -1,0 +1,1 @@
+"""Embedding: the vector of a sequence, or of each of its timesteps."""

@@ -1,0 +1,1 @@
+"""Tagging: a label for each timestep of a sequence."""

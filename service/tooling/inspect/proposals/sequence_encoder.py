@@ -1,0 +1,205 @@
+"""Proposal of the config.json of a sequence encoder from the parts of a checkpoint.
+
+Weights determine the sizes, but not what the outputs mean nor when they are read. Task, readout and the names of
+outputs are guessed, and have to be stated.
+"""
+
+from typing import Any, NamedTuple
+
+from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.config.task_outputs import RULES, rules_of
+from service.tooling.inspect.head_layers import (
+    HeadLayer,
+    find_norms,
+    head_fields,
+    head_names,
+    pop_layers,
+    unknown_tensors,
+)
+from service.tooling.inspect.inventory import (
+    Inventory,
+    Matrix,
+    Proposal,
+    UnsupportedNetwork,
+    complete_config,
+    pop_linear,
+    stack_fields,
+    stack_names,
+)
+from service.tooling.inspect.recurrent_layers import RecurrentGroup
+
+TEXT_OPTIONS = ("--tokenizer", "FILE")
+NUMBER_OPTIONS = ("--preprocessor", "FILE")
+#: Parts of the names of layers that score timesteps.
+ATTENTION_WORDS = ("att", "attn", "score")
+CRF_TENSORS = ("start_transitions", "end_transitions", "transitions")
+CLASSIFICATION, TAGGING, REGRESSION, EMBEDDING = (rules.task for rules in RULES)
+UNKNOWN = (
+    "what the outputs are, labels of a sequence, a label of each timestep, or numbers: set `task`, `labels` or `names`",
+    "what the output layer reads: each output, the last, or the mean, maximum or attention over all: set `readout`",
+)
+
+
+def looks_like_encoder(parts: Inventory) -> bool:
+    """Return whether the parts are those of a sequence encoder rather than of a language model or a forecaster."""
+    if len(parts.groups) != 1 or len(parts.embeddings) > 1:
+        return False
+    (group,) = parts.groups
+    if group.bidirectional or _crf_names(parts) or _attention(parts, group):
+        return True
+    if not parts.embeddings:
+        return False
+    (embedding,) = parts.embeddings
+    answers = [layer for layer in parts.linears if layer.columns == group.output_size]
+    return bool(answers) and not any(layer.rows == embedding.rows for layer in parts.linears)
+
+
+def propose_sequence_encoder(parts: Inventory, task: str | None = None) -> Proposal:
+    """Fit the parts to a sequence encoder of a task, by default of a likely one. Raises UnsupportedNetwork."""
+    (group,) = parts.groups
+    crf = _crf_names(parts)
+    if unknown := [name for name in unknown_tensors(parts) if name not in crf]:
+        raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
+    layers = _arrange(parts, group)
+    fields = _input_fields(parts, group, layers)
+    config = {
+        "format_version": 1,
+        **_task_fields(task or _likely_task(parts, group, layers), layers),
+        **({"crf": True} if crf else {}),
+        **stack_fields(group),
+        "bidirectional": group.bidirectional,
+        "input_projection": layers.projection is not None,
+        **fields,
+        "head": head_fields(layers.head),
+        "dtype": "float32",
+    }
+    names = {name: f"crf.{local}" for name, local in crf.items()} | layers.names() | stack_names(group, "rnn")
+    names |= {matrix.name: "embedding.weight" for matrix in parts.embeddings}
+    options = TEXT_OPTIONS if parts.embeddings else NUMBER_OPTIONS
+    return Proposal(
+        complete_config(SequenceEncoderConfig, config), names, _guessed(config, group, layers), UNKNOWN, options
+    )
+
+
+class _Layers(NamedTuple):
+    """The linear layers of a sequence encoder."""
+
+    projection: Matrix | None
+    attention: list[Matrix]
+    head: list[HeadLayer]
+    output: Matrix | None
+
+    def names(self) -> dict[str, str]:
+        """Map the tensors of the layers to their names in a model folder."""
+        names: dict[str, str] = {}
+        if self.projection is not None:
+            names |= self.projection.renamed("input_projection")
+        for layer, place in zip(reversed(self.attention), ("readout.score", "readout.hidden"), strict=False):
+            names |= layer.renamed(place)
+        names |= head_names(self.head)
+        return names if self.output is None else names | self.output.renamed("output")
+
+
+def _arrange(parts: Inventory, group: RecurrentGroup) -> _Layers:
+    """Assign the linear layers to their places. Raises UnsupportedNetwork."""
+    attention, rest = _attention(parts, group), parts.linears
+    for layer in attention:
+        rest.remove(layer)
+    projection = _projection(parts, group, rest)
+    norms = find_norms(parts)
+    chain = pop_layers(parts, rest, norms, group.output_size)
+    if rest or norms:
+        left = rest[0].name if rest else norms[0].name
+        raise UnsupportedNetwork(f"{left} does not fit behind the recurrent layers")
+    output = chain.pop() if chain and isinstance(chain[-1], Matrix) else None
+    return _Layers(projection, attention, chain, output if isinstance(output, Matrix) else None)
+
+
+def _projection(parts: Inventory, group: RecurrentGroup, rest: list[Matrix]) -> Matrix | None:
+    """Remove and return the layer in front of the recurrent ones, if there is one."""
+    if parts.embeddings:
+        (embedding,) = parts.embeddings
+        return None if embedding.columns == group.input_size else pop_linear(rest, embedding.columns, group.input_size)
+    order = list(parts.tensors)
+    start = min(order.index(name) for name in group.names)
+    front = [layer for layer in rest if order.index(layer.name) < start and layer.rows == group.input_size]
+    named = [layer for layer in rest if layer.name == "input_projection.weight"]
+    projection = next(iter([*named, *(layer for layer in front if layer.columns != group.output_size)]), None)
+    if projection is not None:
+        rest.remove(projection)
+    return projection
+
+
+def _attention(parts: Inventory, group: RecurrentGroup) -> list[Matrix]:
+    """Return the layers that score timesteps: one output of all numbers of a timestep, or of a hidden layer."""
+    named = [layer for layer in parts.linears if _called_attention(layer)]
+    if len(named) == 1 and (named[0].columns, named[0].rows) == (group.output_size, 1):
+        return named
+    if (
+        len(named) == 2
+        and named[0].columns == group.output_size
+        and (named[1].columns, named[1].rows)
+        == (
+            named[0].rows,
+            1,
+        )
+    ):
+        return named
+    return []
+
+
+def _called_attention(layer: Matrix) -> bool:
+    return any(word in layer.name.lower() for word in ATTENTION_WORDS)
+
+
+def _crf_names(parts: Inventory) -> dict[str, str]:
+    """Return the tensors of a CRF and their names in it, if all of them are there."""
+    ends = {name.rpartition(".")[2]: name for name in parts.others}
+    names = {ends[local]: local for local in CRF_TENSORS if local in ends}
+    return names if len(names) == len(CRF_TENSORS) else {}
+
+
+def _input_fields(parts: Inventory, group: RecurrentGroup, layers: _Layers) -> dict[str, Any]:
+    if parts.embeddings:
+        (embedding,) = parts.embeddings
+        return {"embedding_size": embedding.columns, "vocab_size": embedding.rows}
+    width = group.input_size if layers.projection is None else layers.projection.columns
+    return {"features": [f"feature_{index + 1}" for index in range(width)]}
+
+
+def _task_fields(task: str, layers: _Layers) -> dict[str, Any]:
+    """Return the fields of a task."""
+    rules = rules_of(task)
+    readout = "attention" if layers.attention else rules.readouts[0]
+    fields: dict[str, Any] = {"task": task, "architecture": "sequence-encoder", "readout": readout, **_hidden(layers)}
+    if rules.described_by is not None:
+        rows = 0 if layers.output is None else layers.output.rows
+        count = max(2, rows) if rules.described_by == "labels" else max(1, rows)
+        fields[rules.described_by] = [f"{rules.described_by[:-1]}_{index + 1}" for index in range(count)]
+    return fields
+
+
+def _likely_task(parts: Inventory, group: RecurrentGroup, layers: _Layers) -> str:
+    """Return a task that the parts fit."""
+    if layers.output is None:
+        return EMBEDDING
+    if _crf_names(parts) or (parts.embeddings and group.bidirectional and not layers.attention):
+        return TAGGING
+    return CLASSIFICATION if parts.embeddings else REGRESSION
+
+
+def _hidden(layers: _Layers) -> dict[str, Any]:
+    if len(layers.attention) < 2:
+        return {}
+    return {"attention": {"size": layers.attention[0].rows, "activation": "tanh"}}
+
+
+def _guessed(config: dict[str, Any], group: RecurrentGroup, layers: _Layers) -> tuple[str, ...]:
+    """Return the fields that the user has to state."""
+    fields = ["task"]
+    if group.cell == "rnn":
+        fields.append("cell")
+    if not layers.attention:
+        fields.append("readout")
+    fields += [field for field in ("attention", "labels", "names", "features") if config.get(field)]
+    return (*fields, *(["head"] if layers.head else []))
