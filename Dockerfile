@@ -21,7 +21,7 @@ RUN pip --python /opt/unroll/bin/python install --constraint constraints.txt --n
         ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
 COPY pyproject.toml ./
 COPY service/__init__.py service/
-RUN pip --python /opt/unroll/bin/python install --constraint constraints.txt '.[grpc]' \
+RUN pip --python /opt/unroll/bin/python install --constraint constraints.txt '.[grpc,onnx]' \
     && pip --python /opt/unroll/bin/python uninstall --yes unroll
 
 # 170 MB for those who compile against torch, or test it. It does not start without torch_shm_manager.

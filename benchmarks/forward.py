@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks.onnx_engines import onnx_engines
 from benchmarks.ref_lm import HIDDEN, LAYERS, VOCABULARY, build, config
-from service.model_folder.loader import assemble
+from service.model_folder.safetensors_weights import assemble
 from service.nets.config.language_model_config import LanguageModelConfig
 from service.tasks.next_word.architecture import LANGUAGE_MODEL
 

@@ -15,7 +15,7 @@ from service.domain.errors import InvalidRequest, SessionEnded, UnrollError, Wri
 from service.domain.models import ModelVersion
 from service.domain.operations import Generate, Operation, Outcome, Predict
 from service.domain.sessions import Durability, Record, SessionKey, SessionPage
-from service.domain.tensors import TensorInterface
+from service.domain.tensor_interface import TensorInterface
 
 T = TypeVar("T")
 

@@ -13,7 +13,8 @@ from service.application.sequences import Sequence, Sequences
 from service.domain.errors import InvalidRequest
 from service.domain.models import ModelVersion
 from service.domain.operations import Infer, PredictOptions
-from service.domain.tensors import ACCEPTED, Tensor, TensorInterface
+from service.domain.tensor_interface import TensorInterface
+from service.domain.tensors import ACCEPTED, Tensor
 
 #: The most rows of a batch, as of the inputs of a native prediction.
 MAX_BATCH_ROWS = 1024

@@ -9,7 +9,7 @@ from service.domain.inference_statistics import InferenceTimes
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import GeneratedToken, Operation, Outcome
 from service.domain.sessions import Durability, IndexPosition, Record, SessionKey, SessionPage
-from service.domain.tensors import TensorInterface
+from service.domain.tensor_interface import TensorInterface
 
 
 class Clock(Protocol):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from service.domain.tensors import Tensor
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 #: Dtypes that matrix products can be computed in. States and everything else are float32.
@@ -52,7 +54,15 @@ class SeriesInput:
     target: Target | None = None
 
 
-Input: TypeAlias = TextInput | SeriesInput
+@dataclass(frozen=True, slots=True)
+class TensorInput:
+    """Tensors of one timestep; with `steps` the first axis of each has a timestep after the other."""
+
+    tensors: tuple[Tensor, ...]
+    steps: bool = False
+
+
+Input: TypeAlias = TextInput | SeriesInput | TensorInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +73,8 @@ class PredictOptions:
     `beam_size`, `max_tokens` (end included; None: as long as the source suggests), `alternatives` and `attention`; in
     sessions `top_k` next words. Forecasting: `horizon` (timesteps; None: the model's limit), `quantiles` in (0, 1),
     `samples` paths and the `seed` of their random numbers. Classification: `top_k` labels. Regression and embedding:
-    an answer for `every` step, or for the last one. `given` names the options that the client sent, even those
-    with default values.
+    an answer for `every` step, or for the last one. Tensors: `steps` as in `TensorInput`. `given` names the options
+    that the client sent, even those with default values.
     """
 
     top_k: int = 5
@@ -78,6 +88,7 @@ class PredictOptions:
     samples: int = 0
     seed: int | None = None
     every: Literal["step", "last"] | None = None
+    steps: bool = False
     given: frozenset[str] = field(default=frozenset(), compare=False)
 
 

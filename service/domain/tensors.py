@@ -7,12 +7,11 @@ once. Standard library only.
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import Infer, PredictOptions
 
 #: The code in `struct` of each datatype of numbers; BF16 is the upper half of a float32.
 CODES: Final = {
@@ -23,9 +22,11 @@ SIZES: Final = {name: struct.calcsize(f"<{code}") for name, code in CODES.items(
 INTEGERS: Final = frozenset(name for name in CODES if "INT" in name)
 FLOATS: Final = frozenset({"FP16", "FP32", "FP64", "BF16"})
 #: The datatypes that an input may have, by the one that describes it.
-ACCEPTED: Final[dict[str, frozenset[str]]] = {
-    "BYTES": frozenset({"BYTES"}), "INT64": INTEGERS, "FP32": INTEGERS | FLOATS
-}  # fmt: skip
+ACCEPTED: Final[dict[str, frozenset[str]]] = (
+    {"BYTES": frozenset({"BYTES"}), "BOOL": frozenset({"BOOL"})}
+    | dict.fromkeys(INTEGERS, INTEGERS)
+    | dict.fromkeys(FLOATS, INTEGERS | FLOATS)
+)
 DATATYPES: Final = (*CODES, "BYTES")
 _LENGTH: Final = struct.Struct("<I")
 
@@ -63,34 +64,6 @@ class Tensor:
         elements, batch = self.elements(), self.shape[0]
         size = len(elements) // batch if batch else 0
         return [elements[index * size : (index + 1) * size] for index in range(batch)]
-
-
-class TensorInterface(Protocol):
-    """The tensors that a model reads and returns, and their conversion to operations and from outcomes."""
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that the model reads."""
-
-    @property
-    def unlisted_inputs(self) -> tuple[TensorSpec, ...]:
-        """Tensors that the model reads as well, although its metadata do not list them."""
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that the model can return."""
-
-    @property
-    def has_sequences(self) -> bool:
-        """Whether a stream of requests can be a session, which begins without any input."""
-
-    def operations(
-        self, inputs: Mapping[str, Tensor], options: PredictOptions, outputs: tuple[str, ...]
-    ) -> list[Infer]:
-        """Return the operation of each row of the batch. Raises InvalidRequest for tensors that do not fit."""
-
-    def tensors(self, answers: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> list[Tensor]:
-        """Return the named output tensors, given the output of each row's outcome."""
 
 
 def make_tensor(name: str, datatype: str, shape: tuple[int, ...], elements: Sequence[Any]) -> Tensor:

@@ -14,7 +14,7 @@ from service.domain.errors import DeadlineExceeded, InternalError, ModelNotReady
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
 from service.domain.runtime.fair_thread import THREAD
-from service.domain.tensors import TensorInterface
+from service.domain.tensor_interface import TensorInterface
 from service.engine.batcher import Batcher
 from service.engine.loaded_models import ModelRegistry
 from service.engine.queued_operation import Deliver, Job, QueuedOperation, Result, TokenReceiver, token_source

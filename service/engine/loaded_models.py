@@ -12,7 +12,7 @@ from service.domain.operations import ComputeDtype, Device
 from service.model_folder.loader import Checkpoint
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES, load_task
-from service.tasks.base import AnyTask
+from service.tasks.base import AnnotatedTask, AnyTask
 from service.tasks.limits import TextLimits
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def load_version(
     checkpoint, task = load_task(folder, limits, dtype, device, architectures)
     if checkpoint.dtype != checkpoint.config.dtype:
         _log_dtype_difference(checkpoint)
-    return LoadedModel(_describe(checkpoint, task.state_codec.state_bytes, time.perf_counter() - started), task)
+    return LoadedModel(_describe(checkpoint, task, time.perf_counter() - started), task)
 
 
 def _require_name(folder: Path) -> None:
@@ -105,8 +105,9 @@ def _log_dtype_difference(checkpoint: Checkpoint[AnyArchitecture]) -> None:
     log.info("another arithmetic", extra={**version, **difference})
 
 
-def _describe(checkpoint: Checkpoint[AnyArchitecture], state_bytes: int, seconds: float) -> ModelVersion:
+def _describe(checkpoint: Checkpoint[AnyArchitecture], task: AnyTask, seconds: float) -> ModelVersion:
     config, folder = checkpoint.config, checkpoint.path
+    note = task.note if isinstance(task, AnnotatedTask) else ""
     layers = config.session_layers
     return ModelVersion(
         name=folder.parent.name,
@@ -117,13 +118,13 @@ def _describe(checkpoint: Checkpoint[AnyArchitecture], state_bytes: int, seconds
         num_layers=layers.total_layers,
         hidden_size=layers.hidden_size,
         parameters=checkpoint.parameters,
-        state_bytes=state_bytes,
+        state_bytes=task.state_codec.state_bytes,
         fingerprint=checkpoint.fingerprint,
         dtype=checkpoint.dtype,
         verified=checkpoint.verified,
         created=int((folder / "config.json").stat().st_mtime),
         load_seconds=seconds,
-        description=checkpoint.card.description,
+        description=" ".join(filter(None, (checkpoint.card.description, note))),
         metrics=checkpoint.card.metrics,
         languages=checkpoint.card.languages if config.translates else None,
     )

@@ -14,11 +14,12 @@ from service.tasks.forecasting.architecture import FORECASTER
 from service.tasks.limits import TextLimits
 from service.tasks.next_word.architecture import LANGUAGE_MODEL
 from service.tasks.sequence_encoding.architecture import SEQUENCE_ENCODER
+from service.tasks.tensor.architecture import ONNX_GRAPH
 from service.tasks.translation.architecture import ENCODER_DECODER
 
 #: All architectures; the first one that recognizes a checkpoint is proposed for it.
 #: Whoever reads a model folder or a checkpoint takes these unless it is given others.
-ARCHITECTURES: tuple[AnyArchitecture, ...] = (SEQUENCE_ENCODER, LANGUAGE_MODEL, ENCODER_DECODER, FORECASTER)
+ARCHITECTURES: tuple[AnyArchitecture, ...] = (SEQUENCE_ENCODER, LANGUAGE_MODEL, ENCODER_DECODER, FORECASTER, ONNX_GRAPH)
 
 
 def load_task(

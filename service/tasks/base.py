@@ -97,4 +97,12 @@ class Task(Protocol[StateT, OperationT, StepOutputT]):
         """Run one timestep for all operations and return one output for each. Operations are not modified."""
 
 
+@runtime_checkable
+class AnnotatedTask(Protocol):
+    """A task with a note on how it runs, which the description of its model ends with."""
+
+    @property
+    def note(self) -> str: ...
+
+
 AnyTask: TypeAlias = Task[Any, Any, Any]

@@ -12,7 +12,11 @@ from service.model_folder.safetensors_io import StoredTensor
 
 #: Far beyond any state that a network reaches by itself; squares and products of such numbers still fit a float32.
 MAX_ABS = 1e12
-DTYPES = {"F32": "float32", "I64": "int64"}
+DTYPES = {
+    "F32": "float32", "F64": "float64", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
+    "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+CODES = {name: code for code, name in DTYPES.items()}
 
 
 class ImportedTensors:
@@ -29,7 +33,16 @@ class ImportedTensors:
 
         Raises InvalidRequest if the tensor is missing, or has another dtype, shape or number.
         """
-        tensor = self._take(name, "F32", lambda stored: stored == shape, str([*shape]))
+        return self.take(name, "float32", shape)
+
+    def take(self, name: str, dtype: str, shape: tuple[int, ...]) -> Tensor:
+        """Return a tensor of any of DTYPES; floats are finite and at most MAX_ABS in magnitude.
+
+        Raises InvalidRequest if the tensor is missing, or has another dtype, shape or number.
+        """
+        tensor = self._take(name, CODES[dtype], lambda stored: stored == shape, str([*shape]))
+        if not tensor.is_floating_point():
+            return tensor
         # Written so that NaN is refused too.
         invalid = (~(tensor.abs() <= MAX_ABS)).flatten().nonzero().flatten().tolist()
         if invalid:

@@ -1,4 +1,4 @@
-"""Checks that an input is of the kind and size that a model reads: text or a series of observations."""
+"""Checks that an input is of the kind and size that a model reads: text, a series or tensors."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from service.domain.errors import InputTooLong, InvalidRequest
-from service.domain.operations import Input, SeriesInput, TextInput
+from service.domain.operations import Input, SeriesInput, TensorInput, TextInput
 from service.domain.visible_text import visible_text
 from service.nets.forecast_inputs.scaling import Numbers
 
@@ -14,7 +14,7 @@ from service.nets.forecast_inputs.scaling import Numbers
 def require_text(model_input: Input) -> TextInput:
     """Return `model_input` if it is text, without the characters that print nothing.
 
-    Tokens are entries of the vocabulary and stay as they are. Raises InvalidRequest if it is a series.
+    Tokens are entries of the vocabulary and stay as they are. Raises InvalidRequest if it is something else.
     """
     if isinstance(model_input, TextInput):
         text = None if model_input.text is None else visible_text(model_input.text)
@@ -22,7 +22,8 @@ def require_text(model_input: Input) -> TextInput:
         if text is model_input.text and target is model_input.target:
             return model_input
         return replace(model_input, text=text, target=target)
-    raise InvalidRequest("input.values is given: expected text, since the model reads words", param="input.values")
+    field = _field(model_input)
+    raise InvalidRequest(f"{field} is given: expected text, since the model reads words", param=field)
 
 
 def text_size(model_input: TextInput) -> int:
@@ -33,12 +34,29 @@ def text_size(model_input: TextInput) -> int:
 
 
 def require_series(model_input: Input) -> SeriesInput:
-    """Return `model_input` if it is a series of observations. Raises InvalidRequest if it is text."""
+    """Return `model_input` if it is a series of observations. Raises InvalidRequest if it is something else."""
     if isinstance(model_input, SeriesInput):
         return model_input
-    field = next((name for name in ("text", "tokens", "ids") if getattr(model_input, name) is not None), "text")
-    raise InvalidRequest(
-        f"input.{field} is given: expected input.values, since the model reads observations", param=f"input.{field}"
+    field = _field(model_input)
+    raise InvalidRequest(f"{field} is given: expected input.values, since the model reads observations", param=field)
+
+
+def require_tensors(model_input: Input) -> TensorInput:
+    """Return `model_input` if it is tensors. Raises InvalidRequest if it is something else."""
+    if isinstance(model_input, TensorInput):
+        return model_input
+    field = _field(model_input)
+    raise InvalidRequest(f"{field} is given: expected input.tensors, since the model reads tensors", param=field)
+
+
+def _field(model_input: Input) -> str:
+    """Return the field of a request that an input comes from."""
+    if isinstance(model_input, TensorInput):
+        return "input.tensors"
+    if isinstance(model_input, SeriesInput):
+        return "input.values"
+    return next(
+        (f"input.{name}" for name in ("text", "tokens", "ids") if getattr(model_input, name) is not None), "input.text"
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from service.domain.errors import InvalidRequest
-from service.domain.tensors import Tensor, TensorInterface
+from service.domain.tensor_interface import TensorInterface
+from service.domain.tensors import Tensor
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
-from service.domain.operations import Predict, SeriesInput, TextInput
+from service.domain.operations import Input, Predict
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.base import AnyTask
@@ -71,7 +71,7 @@ class ArchitectureTools(ABC, Generic[ConfigT]):
         """Return the metric of the task on the file `data`. Raises InvalidRequest naming file and line."""
 
     @abstractmethod
-    def read_input(self, model: str, config: ConfigT, arguments: PredictionArguments) -> TextInput | SeriesInput:
+    def read_input(self, model: str, config: ConfigT, arguments: PredictionArguments) -> Input:
         """Return the input of a prediction of the model named `model`. Raises InvalidRequest."""
 
     @abstractmethod

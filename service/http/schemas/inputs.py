@@ -1,11 +1,11 @@
-"""Inputs in request bodies: text for language models, values for forecasting models."""
+"""Inputs in request bodies: text for language models, values for forecasting models, tensors for graphs."""
 
 from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from service.domain.operations import Input as DomainInput
-from service.domain.operations import SeriesInput, TextInput
+from service.domain.operations import SeriesInput, TensorInput, TextInput
 from service.http.schemas.series import (
     EvenTimes,
     Rows,
@@ -18,8 +18,9 @@ from service.http.schemas.series import (
 )
 from service.http.schemas.strict import Schema, Text
 from service.http.schemas.targets import Target
+from service.http.schemas.tensors import read_tensors
 
-FORMS = ("text", "tokens", "ids", "values")
+FORMS = ("text", "tokens", "ids", "values", "tensors")
 
 
 def _rows_of(number: str | list[str]) -> dict[str, Any]:
@@ -40,10 +41,12 @@ _TIMES = {"anyOf": [{"type": "array", "items": _TIME, "minItems": 1}, _EVEN_TIME
 Values = Annotated[Rows, PlainValidator(read_values), WithJsonSchema(_rows_of(["number", "null"]))]
 Future = Annotated[Rows, PlainValidator(read_future), WithJsonSchema(_rows_of("number"))]
 Times = Annotated[tuple[int, ...] | EvenTimes, PlainValidator(read_times), WithJsonSchema(_TIMES)]
+_TENSORS = {"type": "object", "additionalProperties": {}, "minProperties": 1}
+Tensors = Annotated[tuple[Any, ...], PlainValidator(read_tensors), WithJsonSchema(_TENSORS)]
 
 
 class Input(Schema):
-    """Text in one of three forms, or observations."""
+    """Text in one of three forms, observations, or tensors."""
 
     may_be_future_alone: ClassVar[bool] = False
 
@@ -69,6 +72,10 @@ class Input(Schema):
     future: Future | None = Field(
         None, description="Forecasting: what is known in advance, a row for each step ahead, where the model has such"
     )
+    tensors: Tensors | None = Field(
+        None, description="Tensors of an ONNX graph: nested lists of numbers by the names of its inputs"
+    )
+    steps: bool = Field(False, description="Beside `tensors`: the first axis of each has timesteps, fed in order")
 
     @model_validator(mode="after")
     def _check(self) -> "Input":
@@ -79,7 +86,7 @@ class Input(Schema):
             alone = ", or future alone" if self.may_be_future_alone else ""
             count = " and ".join(forms) or "nothing"
             raise ValueError(f"{count} given: expected exactly one of {', '.join(FORMS)}{alone}")
-        self._check_combination(is_text=bool(forms) and self.values is None)
+        self._check_combination(is_text=bool(forms) and self.values is None and self.tensors is None)
         return self
 
     def _check_combination(self, *, is_text: bool) -> None:
@@ -87,13 +94,19 @@ class Input(Schema):
             reject(self.target, "expected it beside text or values", "target")
         if self.future is not None and is_text:
             reject(self.future.rows, "expected it beside values only", "future")
+        if self.future is not None and self.tensors is not None:
+            reject(self.future.rows, "expected it beside values only", "future")
+        if "steps" in self.model_fields_set and self.tensors is None:
+            reject(self.steps, "expected it beside tensors only", "steps")
         if self.timestamps is not None:
             if self.values is None:
                 reject(to_excerpt(self.timestamps), "expected it beside values only, a time for each row", "timestamps")
             self.timestamps = fit_times(self.timestamps, len(self.values.rows))
 
     def to_domain(self) -> DomainInput:
-        """Return the input as a TextInput or a SeriesInput."""
+        """Return the input as a TextInput, a SeriesInput or a TensorInput."""
+        if self.tensors is not None:
+            return TensorInput(self.tensors, self.steps)
         if self.values is None and self.future is None:
             return TextInput(
                 self.text,

@@ -53,6 +53,7 @@ class StepOptions(Schema):
     every: Literal["step", "last"] | None = Field(
         None, description="Regression and embedding: answer every step of the input, or the last one only"
     )
+    steps: bool = Field(False, description="Tensors: the first axis of each has timesteps, fed in order")
 
     def to_domain(self) -> PredictOptions:
         return _predict_options(frozenset(self.model_fields_set), **self.__dict__)

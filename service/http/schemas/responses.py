@@ -206,6 +206,12 @@ class Embedded(BaseModel):
     embedding: list[float] | list[list[float]]
 
 
+class Tensors(BaseModel):
+    """The outputs of a graph by name, as nested lists."""
+
+    tensors: dict[str, Any]
+
+
 class Scored(BaseModel):
     """How probable each token of the input is after those before it."""
 
@@ -233,7 +239,7 @@ class Usage(BaseModel):
 
 
 #: The output of a prediction, by the task of the model.
-Predicted = NextWords | Translations | Forecast | Labels | Tags | Values | Embedded
+Predicted = NextWords | Translations | Forecast | Labels | Tags | Values | Embedded | Tensors
 
 
 class PredictAnswer(BaseModel):
@@ -297,7 +303,7 @@ class StepResult(BaseModel):
     version: str
     step: int
     timesteps: int
-    output: NextWords | Suggestions | Forecast | Labels | Tags | Values | Embedded | Generated
+    output: NextWords | Suggestions | Forecast | Labels | Tags | Values | Embedded | Tensors | Generated
     expires_at: datetime
 
 

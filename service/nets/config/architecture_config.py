@@ -1,14 +1,26 @@
 """Base class of the configurations of all architectures."""
 
+import json
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
 from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import MAX_LAYERS, RnnConfig, StateEntry, Violation
+from service.nets.config.sections import MAX_LAYERS, StateEntry, Violation
 from service.nets.config.strict_model import StrictModel
+
+
+class LayerSummary(Protocol):
+    """The layers that advance a session, as model lists describe them."""
+
+    @property
+    def cell(self) -> str: ...
+    @property
+    def total_layers(self) -> int: ...
+    @property
+    def hidden_size(self) -> int | list[int]: ...
 
 
 class ArchitectureConfig(StrictModel):
@@ -34,12 +46,20 @@ class ArchitectureConfig(StrictModel):
 
     @property
     @abstractmethod
-    def session_layers(self) -> RnnConfig:
+    def session_layers(self) -> LayerSummary:
         """The recurrent layers that advance a session, which model lists describe."""
 
     @abstractmethod
     def session_state(self) -> list[StateSpec]:
         """Return the tensors that a session stores."""
+
+    def state_violation(self) -> Violation | None:
+        """Return the violation of a `state` that differs from what the other fields imply."""
+        expected = [spec.to_dict() for spec in self.session_state()]
+        if self.state is None:
+            return "state", "nothing", json.dumps(expected)
+        stated = [entry.model_dump() for entry in self.state]
+        return None if stated == expected else ("state", json.dumps(stated), json.dumps(expected))
 
     @abstractmethod
     def violations(self) -> Iterator[Violation]:

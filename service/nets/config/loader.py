@@ -47,12 +47,8 @@ def build_config(config_class: type[ConfigT], raw: dict[str, Any], place: str) -
     Raises ModelFolderError.
     """
     config = _validated(config_class, raw, place)
-    expected = [spec.to_dict() for spec in config.session_state()]
-    if config.state is None:
-        raise config_error(place, [("state", "nothing", json.dumps(expected))])
-    stated = [entry.model_dump() for entry in config.state]
-    if stated != expected:
-        raise config_error(place, [("state", json.dumps(stated), json.dumps(expected))])
+    if violation := config.state_violation():
+        raise config_error(place, [violation])
     return config
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import ModelFolderError
-from service.model_folder.loader import expected_shapes
+from service.model_folder.safetensors_weights import expected_shapes
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tooling.architecture_tools import tools_of

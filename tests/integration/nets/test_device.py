@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from service.cli import app
 from service.domain.errors import SettingsError
 from service.domain.operations import ComputeDtype
-from service.model_folder.loader import assemble
 from service.model_folder.safetensors_io import read_tensor_file
+from service.model_folder.safetensors_weights import assemble
 from service.nets.config.loader import read_config_bytes
 from service.nets.device import require_device
 from service.nets.models.encoder_decoder import EncoderDecoder

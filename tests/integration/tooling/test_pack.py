@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from models.recipes.vocabulary import build_tokenizer
 from service.domain.errors import ModelFolderError
-from service.model_folder.loader import expected_shapes
 from service.model_folder.safetensors_io import read_tensor_file
+from service.model_folder.safetensors_weights import expected_shapes
 from service.tasks.vocabulary import Vocabulary
 from service.tooling.pack import packer as packing
 from service.tooling.pack.packer import pack, verify

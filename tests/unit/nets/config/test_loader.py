@@ -42,7 +42,7 @@ INVALID_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"format_version": 2}, "format_version: found 2, expected 1"),
     (
         {"task": "parsing"},
-        "'embedding', 'next-word', 'translation', 'forecasting'; others are not served yet",
+        "'embedding', 'next-word', 'translation', 'forecasting', 'tensor'; others are not served yet",
     ),
     ({"task": None}, "task: found null, expected one of 'classification', 'tagging'"),
     ({"architecture": "forecaster"}, "architecture: found \"forecaster\", expected 'language-model'"),

@@ -1,0 +1,67 @@
+"""Offline tools of ONNX graphs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from service.domain.errors import InvalidRequest, ModelFolderError
+from service.domain.operations import Predict, TensorInput
+from service.domain.tensors import Tensor as PackedTensor
+from service.nets.onnx_graph.tensor_config import TensorConfig
+from service.tasks.base import AnyTask
+from service.tooling.architecture_tools import ArchitectureTools
+from service.tooling.inspect.inventory import Inventory, Proposal, UnsupportedNetwork
+from service.tooling.pack.companion_files import CompanionFiles
+from service.tooling.predict.arguments import PredictionArguments
+from service.tooling.verify.quality import Metric
+
+
+class OnnxGraphTools(ArchitectureTools[TensorConfig]):
+    """Tools of graphs, whose weights are in no state dict: `inspect` and `pack` read the file itself."""
+
+    def recognizes(self, parts: Inventory) -> bool:
+        return False
+
+    def describe(self, parts: Inventory) -> str:
+        return "an ONNX graph"
+
+    def propose(self, parts: Inventory) -> Proposal:
+        raise UnsupportedNetwork("a graph is a file of its own, not a state dict")
+
+    def convert(self, source: Path, tensors: dict[str, Tensor], config: TensorConfig) -> list[str]:
+        raise ModelFolderError(f"{source}: found tensors, expected an ONNX graph (FILE.onnx), as config.json says")
+
+    def check_companions(self, target: Path, config: TensorConfig, files: CompanionFiles) -> None:
+        given = {"word list": files.vocab, "tokenizer": files.tokenizer, "preprocessor": files.preprocessor}
+        for kind, path in given.items():
+            if path is not None:
+                raise ModelFolderError(f"{path}: found a {kind}, expected none: a graph reads tensors")
+
+    def write_companions(self, folder: Path, config: TensorConfig, files: CompanionFiles) -> None:
+        """Write nothing: `pack` copies the graph and its initial states."""
+
+    def metric(self, data: Path, task: AnyTask) -> Metric:
+        raise InvalidRequest(f"{data} is given: expected none, since a graph's tensors have no quality to measure")
+
+    def read_input(self, model: str, config: TensorConfig, arguments: PredictionArguments) -> TensorInput:
+        names = ", ".join(entry.name for entry in config.inputs)
+        if arguments.text is None:
+            raise InvalidRequest(f"TEXT is missing: expected a JSON object of the tensors {names} of {model}")
+        try:
+            tensors = json.loads(arguments.text)
+            packed = tuple(_pack(name, np.array(value)) for name, value in tensors.items())
+        except (ValueError, AttributeError, KeyError) as error:
+            raise InvalidRequest(f"TEXT is no JSON object of tensors ({error}): expected {names}") from error
+        return TensorInput(packed)
+
+    def render(self, config: TensorConfig, operation: Predict, output: dict[str, Any]) -> str:
+        return "\n".join(f"{name}: {json.dumps(tensor)}" for name, tensor in output["tensors"].items())
+
+
+def _pack(name: str, array: "np.ndarray[Any, np.dtype[Any]]") -> PackedTensor:
+    """Return an array as a tensor. Raises KeyError for one that is not of numbers."""
+    datatype = {"i": "INT64", "u": "UINT64", "f": "FP64", "b": "BOOL"}[array.dtype.kind]
+    return PackedTensor(name, datatype, array.shape, array.tobytes())
