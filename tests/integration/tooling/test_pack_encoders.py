@@ -191,3 +191,11 @@ def test_a_config_file_takes_the_proposed_names_of_its_task(tmp_path: Path) -> N
         tmp_path / "saved.pt", tmp_path / "models", "mine", "1", config=tmp_path / "config.json", **case.files
     )
     assert len(case.answer(packed.path)["labels"]) == 4
+
+
+def test_outputs_that_are_no_steps_of_an_input_are_no_forecast(tmp_path: Path) -> None:
+    Case(tmp_path, Sensor(), "logits", text=False)
+    proposal = inspect(tmp_path / "saved.pt").proposal
+    assert proposal is not None
+    assert proposal.config["task"] == "classification"
+    assert "task" in proposal.guessed

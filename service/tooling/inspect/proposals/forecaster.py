@@ -32,6 +32,7 @@ UNKNOWN = (
     "names, units and order of the inputs, their mean and scale: state `features` and give a preprocessor.json",
     "which of them are forecast, how far, as which distribution: horizon x targets x parameters numbers, in this order",
     "whether a target is among the inputs: what is forecast has to be one of `features` to be served",
+    "whether the outputs are forecasts at all: state `task` as classification or regression if they are not",
     "the time between rows, and inputs that are calendar features or covariates: set `frequency`, `calendar`, `known`",
 )
 #: Prefixes of names of layers behind the recurrent ones, for sizes that would fit in front of them too.

@@ -48,10 +48,24 @@ def looks_like_encoder(parts: Inventory) -> bool:
     if group.bidirectional or _crf_names(parts) or _attention(parts, group):
         return True
     if not parts.embeddings:
-        return False
+        return _has_classes(parts, group)
     (embedding,) = parts.embeddings
     answers = [layer for layer in parts.linears if layer.columns == group.output_size]
     return bool(answers) and not any(layer.rows == embedding.rows for layer in parts.linears)
+
+
+def _has_classes(parts: Inventory, group: RecurrentGroup) -> bool:
+    """Return whether a network over several numbers has several outputs, but not one for each of its inputs.
+
+    A forecaster has as many, or so many steps of a single number.
+    """
+    answers = [layer.rows for layer in parts.linears if layer.columns == group.output_size]
+    return (
+        len(parts.linears) == 1
+        and bool(answers)
+        and 1 not in {group.input_size, *answers}
+        and (group.input_size not in answers)
+    )
 
 
 def propose_sequence_encoder(parts: Inventory, task: str | None = None) -> Proposal:
@@ -185,7 +199,7 @@ def _likely_task(parts: Inventory, group: RecurrentGroup, layers: _Layers) -> st
         return EMBEDDING
     if _crf_names(parts) or (parts.embeddings and group.bidirectional and not layers.attention):
         return TAGGING
-    return CLASSIFICATION if parts.embeddings else REGRESSION
+    return CLASSIFICATION if parts.embeddings or _has_classes(parts, group) else REGRESSION
 
 
 def _hidden(layers: _Layers) -> dict[str, Any]:
