@@ -46,7 +46,7 @@ def replay_sequence_encoder(
     inputs = _inputs(path, _take_inputs(path, tensors, network), config, companions)
     chosen, name = tensors.pop("outputs.tags", None), _output_name(config)
     rows, times = inputs.shape[:2]
-    sizes = {f"state.{spec.name}": (rows, *spec.shape) for spec in network.rnn.specs}
+    sizes = {f"state.{spec.name}": (rows, *spec.shape) for spec in network.rnn.layout.recurrent_state()}
     single = _is_single_logit(config, tensors[name])
     each = (times,) if config.readout == "each" else ()
     sizes[name] = (rows, *each, 1 if single else config.outputs_size)
@@ -66,8 +66,8 @@ def _take_inputs(path: Path, tensors: dict[str, Tensor], network: SequenceEncode
     """Remove the inputs from `tensors` and return them. Raises ModelFolderError for a name that does not belong."""
     config, states = network.config, set[str]()
     if not config.bidirectional:
-        unstack(path, tensors, config.num_layers)
-        states = {f"state.{spec.name}" for spec in network.rnn.specs}
+        unstack(path, tensors, config.total_layers)
+        states = {f"state.{spec.name}" for spec in network.rnn.layout.recurrent_state()}
     name = "inputs.ids" if config.reads_text else "inputs.values"
     tags = {"outputs.tags"} if network.crf is not None else set[str]()
     check_names(path, {*tensors}, {name, _output_name(config)}, frozenset(states | tags))
@@ -119,7 +119,7 @@ def _steps(network: SequenceEncoder, inputs: Tensor, name: str) -> State:
         state = network.step(column, state, torch.full((len(inputs), 1), float(count)))
         answers.append(network.answer(network.read_out(state, torch.full((len(inputs), 1), count + 1.0))))
     answer = torch.stack(answers, 1) if network.config.readout == "each" else answers[-1]
-    recurrent = {spec.name: state[spec.name] for spec in network.rnn.specs}
+    recurrent = {spec.name: state[spec.name] for spec in network.rnn.layout.recurrent_state()}
     return {name: _activated(network, answer), **prefixed(recurrent)}
 
 

@@ -112,7 +112,9 @@ class EncoderDecoderConfig(ArchitectureConfig):
             what = "embedding_size" if reads == side.embedding_size else "embedding_size and the features fed back"
             what = "the output of input_layers" if side.input_layers else what
             yield f"{name}.input_size", side.input_size, f"{width}, {what}"
-        for field, value, expected in chain(side.projection_violations(), side.connection_violations()):
+        for field, value, expected in chain(
+            side.projection_violations(), side.connection_violations(), side.embedding_violations(tied=getattr(side, "tie_weights", False))
+        ):
             yield f"{name}.{field}", value, expected
 
     def _decoder_violations(self) -> Iterator[Violation]:

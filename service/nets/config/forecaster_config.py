@@ -11,6 +11,7 @@ from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.feed_forward import LinearConfig
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sections import PREPROCESSOR_FILE, HeadConfig, Names, RnnConfig, Violation
+from service.nets.config.strict_model import StrictModel
 
 Decoding = Literal["direct", "autoregressive"]
 Distribution = Literal["point", "gaussian", "student_t", "quantiles"]
@@ -21,6 +22,16 @@ CALENDAR_WIDTHS: dict[str, int] = {"hour_of_day": 2, "day_of_week": 7, "day_of_y
 PARAMETERS: dict[str, int] = {"point": 1, "gaussian": 2, "student_t": 3}
 FREQUENCY = re.compile(r"([1-9][0-9]{0,6})(s|min|h|d)")
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+class ScaleConfig(StrictModel):
+    """How the scale of a distribution follows from an output: activation(output) + minimum.
+
+    `exp_half` is exp(output / 2), for outputs that are the logarithm of the variance.
+    """
+
+    activation: Literal["softplus", "exp", "exp_half"] = "softplus"
+    minimum: Annotated[float, Field(ge=0, le=1)] = 1e-4
 
 
 class ForecasterConfig(ArchitectureConfig, HeadConfig):
@@ -42,6 +53,7 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
     season: Annotated[int, Field(ge=0, le=65536)] = 0
     context: LinearConfig | None = None
     local: LinearConfig | None = None
+    scale: ScaleConfig = Field(default=ScaleConfig())
     path_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
@@ -142,6 +154,8 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
             yield "calendar", self.calendar, f"each once, in the order {', '.join(CALENDAR_WIDTHS)}"
 
     def _output_violations(self) -> Iterator[Violation]:
+        if "scale" in self.model_fields_set and self.distribution not in {"gaussian", "student_t"}:
+            yield "scale", self.scale.activation, f"none, since distribution is {self.distribution}"
         if self.distribution != "quantiles" and self.quantiles:
             yield "quantiles", self.quantiles, f"none, since distribution is {self.distribution}"
         if self.distribution == "quantiles" and not self._ascending():

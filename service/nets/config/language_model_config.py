@@ -50,6 +50,7 @@ class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
             yield "output_residual", "true", "false: a language model's input are ids, which logits cannot be added to"
         yield from self.input_violations(f"embedding_size ({self.embedding_size}), or input_projection true")
         yield from self.connection_violations()
+        yield from self.embedding_violations(tied=self.tie_weights)
         if self.tie_weights and self.features_size != self.embedding_size:
             expected = f"false: the output layer reads {self.features_size} numbers, an embedding has "
             yield "tie_weights", "true", f"{expected}{self.embedding_size}"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from service.nets.config.cell_options import CellOptions
 from service.nets.config.convolution import ConvolutionConfig
@@ -158,11 +158,39 @@ class RnnConfig(StackConfig):
             yield "connection", self.connection, "none: no layer's output is as wide as its input"
 
 
-class EmbeddingConfig(RnnConfig):
-    """An embedding and the recurrent layers that read it."""
+class OneHotConfig(StrictModel):
+    """The field that has unit vectors in place of an embedding."""
+
+    one_hot: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_one_hot(cls, fields: Any) -> Any:  # noqa: ANN401 any JSON value
+        """Set `embedding_size`, which unit vectors have by themselves."""
+        if isinstance(fields, dict) and fields.get("one_hot") is True and "vocab_size" in fields:
+            return {"embedding_size": fields["vocab_size"], **fields}
+        return fields
+
+    def one_hot_violations(self, embedding: int | None, vocabulary: int | None) -> Iterator[Violation]:
+        """Yield the violations of `one_hot`, given the sizes of embedding and vocabulary."""
+        if self.one_hot and vocabulary is None:
+            yield "one_hot", "true", "false: the network reads numbers"
+        elif self.one_hot and embedding != vocabulary:
+            expected = f"{vocabulary}, since one_hot is true: unit vectors are as wide as the vocabulary"
+            yield "embedding_size", embedding, expected
+
+
+class EmbeddingConfig(RnnConfig, OneHotConfig):
+    """An embedding, or unit vectors in its place, and the recurrent layers that read it."""
 
     embedding_size: Size
     vocab_size: Size
+
+    def embedding_violations(self, *, tied: bool = False) -> Iterator[Violation]:
+        """Yield the violations of `one_hot`; `tied` says whether an output layer shares the embedding."""
+        yield from self.one_hot_violations(self.embedding_size, self.vocab_size)
+        if self.one_hot and tied:
+            yield "tie_weights", "true", "false: with one_hot there is no embedding"
 
 
 class HeadConfig(RnnConfig):

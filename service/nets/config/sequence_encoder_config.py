@@ -13,6 +13,7 @@ from service.nets.config.sections import (
     TOKENIZER_FILE,
     HeadConfig,
     Names,
+    OneHotConfig,
     RnnConfig,
     SpecialTokens,
     Violation,
@@ -23,7 +24,7 @@ from service.nets.config.task_outputs import Readout, TaskOutputs, rules_of
 ROLES = ("unknown", "begin", "pad")
 
 
-class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, TaskOutputs):
+class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, OneHotConfig, TaskOutputs):
     """The fields of a sequence encoder. It reads text if it has a vocabulary, else numbers."""
 
     task: Literal["classification", "tagging", "regression", "embedding"]
@@ -60,6 +61,11 @@ class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, TaskOutputs):
         return len(self.features) * (2 if self.missing_indicator else 1)
 
     @property
+    def input_width(self) -> int:
+        """Number of inputs of a timestep."""
+        return self.width or self.input_size
+
+    @property
     def readout_size(self) -> int:
         """Width of the readout, the input of the head."""
         return self.rnn_spec().output_size()
@@ -72,7 +78,7 @@ class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, TaskOutputs):
     @property
     def session_obstacle(self) -> str | None:
         """The reason why the network answers whole sequences only, None if it reads one timestep at a time."""
-        if self.bidirectional:
+        if self.rnn_spec().reads_backwards:
             return "bidirectional is true, so the network reads a sequence from its end, too"
         if self.crf:
             return "crf is true, so the last timestep decides about the tags of those before it"
@@ -118,9 +124,10 @@ class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, TaskOutputs):
             yield from self._text_violations()
         else:
             yield from self._number_violations()
-        if not self.input_projection and self.width and self.input_size != self.width:
-            of = "embedding_size" if self.reads_text else "features and indicators"
-            yield "input_size", self.input_size, f"{self.width} ({of}), or input_projection true"
+        of = "embedding_size" if self.reads_text else "features and indicators"
+        if self.width:
+            yield from self.input_violations(f"{self.width} ({of}), or input_projection true")
+        yield from self.one_hot_violations(self.embedding_size, self.vocab_size)
 
     def _text_violations(self) -> Iterator[Violation]:
         if self.embedding_size is None:
@@ -144,6 +151,8 @@ class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, TaskOutputs):
 
     def _readout_violations(self) -> Iterator[Violation]:
         rules = rules_of(self.task)
+        if self.rnn_spec().warmup and self.readout != "last":
+            yield "readout", self.readout, "last, or convolutions with causal padding: some timesteps have no output"
         if self.readout not in rules.readouts:
             yield "readout", self.readout, f"one of {', '.join(rules.readouts)}: {rules.reason}"
         if self.attention is not None and self.readout != "attention":

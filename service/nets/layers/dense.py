@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from service.domain.operations import ComputeDtype
 from service.nets.layers.packed_linear import Packable, PackedMatmul, RowScorer, pack
@@ -31,6 +32,33 @@ class EmbeddingTable(nn.Module):
     def __init__(self, entries: int, size: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(entries, size))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the rows of ids: (...) -> (..., size)."""
+        return F.embedding(ids, self.weight)
+
+
+class OneHot(nn.Module):
+    """Unit vectors in place of an embedding; no parameters."""
+
+    def __init__(self, entries: int) -> None:
+        super().__init__()
+        self._entries = entries
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the unit vectors of ids: (...) -> (..., entries)."""
+        vectors = torch.zeros(*ids.shape, self._entries, device=ids.device)
+        return vectors.scatter_(-1, ids[..., None], 1.0)
+
+
+def make_embedding(vocabulary: int, size: int, *, one_hot: bool) -> EmbeddingTable | OneHot:
+    """Create what turns the ids of a vocabulary into vectors of `size` numbers, uninitialised."""
+    return OneHot(vocabulary) if one_hot else EmbeddingTable(vocabulary, size)
+
+
+def tied_table(embedding: EmbeddingTable | OneHot, *, tied: bool) -> EmbeddingTable | None:
+    """Return the embedding if an output layer shares its weight; unit vectors have none."""
+    return embedding if tied and isinstance(embedding, EmbeddingTable) else None
 
 
 class Output(Packable):

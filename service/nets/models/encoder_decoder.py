@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.nets.config.rnn_spec import StateSpec
@@ -30,7 +29,7 @@ from service.nets.config.sections import EmbeddingConfig
 from service.nets.layers.activations import make_activation
 from service.nets.layers.attention import EncoderMemory, make_attention
 from service.nets.layers.bridge import Bridge
-from service.nets.layers.dense import EmbeddingTable, Linear, Output
+from service.nets.layers.dense import Linear, Output, make_embedding, tied_table
 from service.nets.layers.rnn_stack import RnnStack, State
 
 
@@ -55,7 +54,7 @@ class EncoderDecoder(nn.Module):
         self.attention = make_attention(config.attention, query, config.memory_size)
         self.combine = None if config.combine is None else Linear(config.context_size, config.combine.size)
         self._activation = make_activation("none" if config.combine is None else config.combine.activation)
-        tied = self.decoder.embedding if config.decoder.tie_weights else None
+        tied = tied_table(self.decoder.embedding, tied=config.decoder.tie_weights)
         self.output = Output(config.decoder.vocab_size, config.features_size, tied)
 
     @property
@@ -143,9 +142,9 @@ class _Side(nn.Module):
 
     def __init__(self, fields: EmbeddingConfig, reads: int) -> None:
         super().__init__()
-        self.embedding = EmbeddingTable(fields.vocab_size, fields.embedding_size)
+        self.embedding = make_embedding(fields.vocab_size, fields.embedding_size, one_hot=fields.one_hot)
         self.rnn = RnnStack(fields.rnn_spec().reading(reads))
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return (...) -> (..., E)."""
-        return F.embedding(ids, self.embedding.weight)
+        return self.embedding.embed(ids)

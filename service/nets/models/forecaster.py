@@ -16,6 +16,8 @@ Parameters: `input_projection.weight/bias` (I, W); `rnn.*` (`rnn_stack.py`); `he
 (H C, D); `local.weight` (L, C + K); `output.weight` (T P, L or C), without context and local (H T P, D); biases.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -91,7 +93,7 @@ class Forecaster(nn.Module):
         without_context = self.config.decoding == "direct" and self.context is None
         outputs: Tensor = contexts if without_context else self.output(contexts)
         raw = outputs.float().reshape(len(outputs), len(self.config.target), self.config.parameters)
-        return _constrain(self.config.distribution, raw, base[..., None].float())
+        return _constrain(self.config, raw, base[..., None].float())
 
     def _project(self, x: Tensor) -> Tensor:
         return x if self.input_projection is None else self.input_projection(x)
@@ -104,19 +106,29 @@ class Forecaster(nn.Module):
         return {**after, "features": features} if self.config.stores_features else after
 
 
-def _constrain(distribution: str, raw: Tensor, base: Tensor) -> Tensor:
+_SCALES: dict[str, Callable[[Tensor], Tensor]] = {
+    "softplus": F.softplus,
+    "exp": torch.exp,
+    "exp_half": lambda x: torch.exp(x / 2),
+}
+#: The least scale of a distribution, where the configuration has a smaller minimum.
+MIN_SCALE = 1e-6
+
+
+def _constrain(config: ForecasterConfig, raw: Tensor, base: Tensor) -> Tensor:
     """Return valid parameters of raw outputs (N, T, P), whose location is relative to `base` (N, T, 1).
 
     Quantiles are sorted, which never increases their error: V. Chernozhukov, I. Fernandez-Val and A. Galichon,
     "Quantile and probability curves without crossing" (2010). A Student-t has more than two degrees of freedom, so that
     its variance is finite.
     """
+    distribution = config.distribution
     if distribution == "quantiles":
         return (raw + base).sort(-1).values
     location = raw[..., :1] + base
     if distribution == "point":
         return location
-    scale = F.softplus(raw[..., 1:2]) + 1e-4
+    scale = (_SCALES[config.scale.activation](raw[..., 1:2]) + config.scale.minimum).clamp(min=MIN_SCALE)
     if distribution == "gaussian":
         return torch.cat([location, scale], -1)
     return torch.cat([location, scale, F.softplus(raw[..., 2:]) + 2.001], -1)

@@ -1,7 +1,7 @@
 """Language model: token ids -> embedding -> recurrent layers -> features -> one logit per word.
 
-Parameters: `embedding.weight` (V, E); `input_projection.weight/bias` (I, E); `rnn.*` (`rnn_stack.py`);
-`head.{i}.weight/bias`; `output.weight` (V, D), absent when tied to the embedding; `output.bias` (V,).
+Parameters: `embedding.weight` (V, E), absent for unit vectors; `input_projection.weight/bias` (I, E); `rnn.*`
+(`rnn_stack.py`); `head.{i}.weight/bias`; `output.weight` (V, D), absent when tied to the embedding; `output.bias` (V,).
 
 The features (D) are the input of the output layer. Logits over the whole vocabulary are by far the most expensive part
 of a step. They have a method of their own, `logits`; `score` computes the logit of a single token.
@@ -16,11 +16,10 @@ A session stores, in this order (`specs`; config.json's `state` lists the same):
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from service.nets.config.language_model_config import LanguageModelConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.layers.dense import EmbeddingTable, Linear, ScoringOutput
+from service.nets.layers.dense import Linear, ScoringOutput, make_embedding, tied_table
 from service.nets.layers.feed_forward import FeedForward
 from service.nets.layers.rnn_stack import RnnStack, State
 
@@ -31,12 +30,12 @@ class LanguageModel(nn.Module):
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = EmbeddingTable(config.vocab_size, config.embedding_size)
+        self.embedding = make_embedding(config.vocab_size, config.embedding_size, one_hot=config.one_hot)
         self.input_projection = Linear(config.embedding_size, config.input_size) if config.input_projection else None
         self.rnn = RnnStack(config.rnn_spec())
         self.head = FeedForward(config.rnn_spec().output_size(), config.head)
         self.output = ScoringOutput(
-            config.vocab_size, config.features_size, self.embedding if config.tie_weights else None
+            config.vocab_size, config.features_size, tied_table(self.embedding, tied=config.tie_weights)
         )
 
     @property
@@ -77,7 +76,7 @@ class LanguageModel(nn.Module):
         return self.output.score(ids, features)
 
     def _embed(self, ids: Tensor) -> Tensor:
-        x = F.embedding(ids, self.embedding.weight)
+        x = self.embedding.embed(ids)
         if self.input_projection is None:
             return x
         projected: Tensor = self.input_projection(x)

@@ -13,15 +13,15 @@ tags depend on later ones, read whole sequences instead.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
 from service.nets.layers.crf import Crf
-from service.nets.layers.dense import EmbeddingTable, Linear
+from service.nets.layers.dense import EmbeddingTable, Linear, OneHot, make_embedding
 from service.nets.layers.feed_forward import FeedForward
 from service.nets.layers.readout import make_readout
 from service.nets.layers.rnn_stack import RnnStack, State
@@ -36,7 +36,7 @@ class SequenceEncoder(nn.Module):
         self.embedding = _embedding(config)
         self.input_projection = Linear(config.width, config.input_size) if config.input_projection else None
         self.rnn = RnnStack(config.rnn_spec())
-        kept_as = f"h_l{config.num_layers - 1}" if config.rnn_spec().last_output_is_state() else "output"
+        kept_as = f"h_l{config.total_layers - 1}" if config.rnn_spec().last_output_is_state() else "output"
         self.readout = make_readout(config.readout, config.readout_size, kept_as, config.attention)
         self.head = FeedForward(config.readout_size, config.head)
         self.output = Linear(config.features_size, config.output_size) if config.output_size else None
@@ -48,8 +48,9 @@ class SequenceEncoder(nn.Module):
         return self.config.network_state()
 
     def initial_state(self, batch: int) -> State:
-        """Return zeros, (batch, size) each."""
-        return {spec.name: torch.zeros(batch, *spec.shape) for spec in self.specs}
+        """Return the state before the first timestep, (batch, size) each: zeros, but for learned initial states."""
+        recurrent = self.rnn.initial_state(batch)
+        return {**{spec.name: torch.zeros(batch, prod(spec.shape)) for spec in self.specs}, **recurrent}
 
     def step(self, inputs: Tensor, state: State, counts: Tensor) -> State:
         """Feed one timestep.
@@ -90,19 +91,19 @@ class SequenceEncoder(nn.Module):
         config = self.config
         if config.readout == "each":
             return outputs
-        if config.readout == "last" and config.bidirectional:
+        if config.readout == "last" and config.rnn_spec().layers[-1].bidirectional:
             return _ends(outputs)
         return self.readout.whole(outputs)
 
     def _read(self, inputs: Tensor) -> Tensor:
-        x = inputs if self.embedding is None else F.embedding(inputs, self.embedding.weight)
+        x = inputs if self.embedding is None else self.embedding.embed(inputs)
         return x if self.input_projection is None else self.input_projection(x)
 
 
-def _embedding(config: SequenceEncoderConfig) -> EmbeddingTable | None:
+def _embedding(config: SequenceEncoderConfig) -> EmbeddingTable | OneHot | None:
     if config.vocab_size is None or config.embedding_size is None:
         return None
-    return EmbeddingTable(config.vocab_size, config.embedding_size)
+    return make_embedding(config.vocab_size, config.embedding_size, one_hot=config.one_hot)
 
 
 def _ends(outputs: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, cast
 
+from torch import Tensor
+
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Predict, SeriesInput
 from service.nets.config.forecaster_config import ForecasterConfig
@@ -13,6 +15,7 @@ from service.tooling.architectures.numbers import check_numeric_companions, read
 from service.tooling.inspect.inventory import Inventory, Proposal
 from service.tooling.inspect.proposals.forecaster import find_input_projection, propose_forecaster
 from service.tooling.pack.companion_files import CompanionFiles
+from service.tooling.pack.distribution_heads import join_heads
 from service.tooling.predict.arguments import PredictionArguments
 from service.tooling.predict.forecast_table import forecast_table
 from service.tooling.predict.series_file import read_future
@@ -43,6 +46,9 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
 
     def write_companions(self, folder: Path, config: ForecasterConfig, files: CompanionFiles) -> None:
         write_preprocessor(folder, config.features, config.frequency, files)
+
+    def convert(self, source: Path, tensors: dict[str, Tensor], config: ForecasterConfig) -> list[str]:
+        return join_heads(source, tensors, config)
 
     def explain_shape(self, name: str, config: ForecasterConfig) -> str:
         """Explain the rows of the output layer."""

@@ -5,7 +5,7 @@ from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 CELL_FACTS = {
     "rnn": "whether the RNN's activation is tanh or relu: set `cell`",
-    "gru": "whether the GRU's reset gate acts after the matrix product (PyTorch, served) or before (not served)",
+    "gru": "whether the GRU's reset gate acts after the matrix product (PyTorch) or before: set `cell_options.reset`",
     "lstm": "whether the gates stand in PyTorch's order i, f, g, o, if the weights came from elsewhere",
 }
 
@@ -20,7 +20,8 @@ def list_ambiguities(groups: tuple[RecurrentGroup, ...], matrices: tuple[Matrix,
         *_of_cells(groups),
         *_of_matrices(matrices),
         "the vocabulary or the scaling of the inputs, unless beside the weights",
-        "a learned initial state",
+        "other activations in the cells than PyTorch's, as Keras has: set `cell_options`",
+        "whether a character model reads unit vectors in place of an embedding: set `one_hot`",
     ]
 
 

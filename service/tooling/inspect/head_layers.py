@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from service.tooling.inspect.front_layers import find_front
 from service.tooling.inspect.inventory import Inventory, Matrix
 
 #: Further tensors of a batch normalisation.
@@ -45,8 +46,8 @@ def find_norms(parts: Inventory) -> list[Norm]:
 
 def unknown_tensors(parts: Inventory) -> list[str]:
     """Return the names of the tensors that belong to no layer that is known here."""
-    norms = {name for norm in find_norms(parts) for name in norm.renamed("")}
-    return [name for name in parts.others if name not in norms]
+    known = {name for norm in find_norms(parts) for name in norm.renamed("")} | {*find_front(parts).names}
+    return [name for name in parts.others if name not in known]
 
 
 def pop_layers(parts: Inventory, rest: list[Matrix], norms: list[Norm], width: int) -> list[HeadLayer]:

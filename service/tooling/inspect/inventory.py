@@ -129,6 +129,7 @@ def stack_fields(group: RecurrentGroup) -> dict[str, Any]:
     if not group.cell:
         raise UnsupportedNetwork(f"the shapes of {group.prefix}* fit no cell that is known here")
     sizes = group.hidden_sizes
+    further = {"stacks": [stack_fields(stack) for stack in group.further]} if group.further else {}
     return {
         "cell": "rnn_tanh" if group.cell == "rnn" else group.cell,
         "num_layers": len(sizes),
@@ -137,6 +138,7 @@ def stack_fields(group: RecurrentGroup) -> dict[str, Any]:
         "proj_size": group.proj_size,
         "bias": group.bias,
         "connection": "none",
+        **further,
     }
 
 

@@ -14,9 +14,10 @@ KINDS = {4: "lstm", 3: "gru", 1: "rnn"}
 
 @dataclass(frozen=True, slots=True)
 class RecurrentGroup:
-    """Stacked layers of one kind; `names` maps each tensor to PyTorch's name within a stack (`weight_ih_l0`).
+    """Stacked layers of one kind, and `further` ones of other kinds behind them.
 
-    `cell` is `lstm`, `gru`, `rnn` (tanh or relu, which shapes do not tell) or empty where the shapes fit none.
+    `names` maps each tensor to PyTorch's name within a stack (`weight_ih_l0`). `cell` is `lstm`, `gru`, `rnn` (tanh or
+    relu, which shapes do not tell) or empty where the shapes fit none.
     """
 
     prefix: str
@@ -27,10 +28,13 @@ class RecurrentGroup:
     bidirectional: bool
     bias: bool
     names: dict[str, str] = field(repr=False)
+    further: tuple["RecurrentGroup", ...] = ()
 
     @property
     def output_size(self) -> int:
         """The output width of the last layer."""
+        if self.further:
+            return self.further[-1].output_size
         return (self.proj_size or self.hidden_sizes[-1]) * (2 if self.bidirectional else 1)
 
     def render(self) -> str:
@@ -43,7 +47,8 @@ class RecurrentGroup:
             "bidirectional" if self.bidirectional else "one direction",
             "with bias" if self.bias else "without bias",
         ]
-        return ", ".join(parts + ([f"projected to {self.proj_size}"] if self.proj_size else []))
+        own = ", ".join(parts + ([f"projected to {self.proj_size}"] if self.proj_size else []))
+        return "; then ".join([own, *(group.render() for group in self.further)])
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as JSON values."""
@@ -56,6 +61,7 @@ class RecurrentGroup:
             "proj_size": self.proj_size,
             "bidirectional": self.bidirectional,
             "bias": self.bias,
+            **({"further": [group.to_dict() for group in self.further]} if self.further else {}),
         }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
 from service.tooling.inspect.ambiguities import list_ambiguities
+from service.tooling.inspect.front_layers import chain_groups
 from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
 from service.tooling.inspect.matrices import find_matrices
 from service.tooling.inspect.recognition import propose
@@ -89,6 +90,8 @@ def inspect_state_dict(
     """Report on the tensors that were read from the file at `path`. Their network is one for `task` if it is stated."""
     groups = tuple(find_groups(saved.tensors))
     matrices = find_matrices(saved.tensors, groups)
+    if sum(matrix.embedding for matrix in matrices) <= 1:  # two embeddings are those of an encoder and a decoder
+        groups = tuple(chain_groups([*groups]))
     known = {name for group in groups for name in group.names} | {name for matrix in matrices for name in matrix.names}
     others = tuple(name for name in saved.tensors if name not in known)
     looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others), architectures, task)

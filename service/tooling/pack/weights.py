@@ -12,6 +12,7 @@ from service.model_folder.safetensors_weights import expected_shapes
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tooling.architecture_tools import tools_of
+from service.tooling.pack.recurrent_weights import convert_recurrent
 from service.tooling.pack.weight_conversion import transpose_marked
 
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
@@ -66,7 +67,8 @@ def conform(
     shapes, tools = expected_shapes(spec, config), tools_of(spec)
     # Batch normalisations count the batches of training.
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
-    notes = [*transpose_marked(source, tensors), *tools.convert(source, tensors, config)]
+    notes = [*transpose_marked(source, tensors), *convert_recurrent(source, tensors, shapes)]
+    notes += tools.convert(source, tensors, config)
     for name in [name for name in shapes if name not in tensors]:
         # A missing bias is a bias of zeros; a bias under another name is reported as an extra tensor below.
         if name.endswith(".bias"):

@@ -319,3 +319,76 @@ def test_verify_counts_the_state_that_a_session_stores(tmp_path: Path) -> None:
     assert report.to_dict()["difference"] is None
     checkpoint = read_checkpoint(report.path)
     assert make_trainer({**FIELDS}).tensors().keys() == expected_shapes(checkpoint.spec, checkpoint.config).keys()
+
+
+def one_hot_fields(**fields: Any) -> dict[str, Any]:
+    plain = {name: value for name, value in FIELDS.items() if name not in {"embedding_size", "input_size"}}
+    return {**plain, "one_hot": True, "input_size": len(WORDS), "tie_weights": False, **fields}
+
+
+class OneHot(Words):
+    """A language model over unit vectors."""
+
+    def __init__(self) -> None:
+        super().__init__(tied=False)
+        del self.encoder
+        self.lm = nn.LSTM(len(WORDS), 16, 2, batch_first=True)
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, (h, c) = self.lm(nn.functional.one_hot(ids, len(WORDS)).float())
+        return self.decoder(output), {"h": h, "c": c}
+
+
+class LinearCells(Words):
+    """The cell of PyTorch's tutorial: two linear layers over the input and the state before."""
+
+    def __init__(self) -> None:
+        super().__init__(tied=False)
+        del self.encoder, self.lm, self.decoder
+        width = len(WORDS) + 9
+        self.i2h, self.i2o = nn.Linear(width, 9), nn.Linear(width, len(WORDS))
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        h, outputs = torch.zeros(len(ids), 9), []
+        for x in nn.functional.one_hot(ids, len(WORDS)).float().unbind(1):
+            both = torch.cat([x, h], 1)
+            h = self.i2h(both)
+            outputs.append(self.i2o(both))
+        return torch.stack(outputs, 1), {"h": torch.cat([h, outputs[-1]], 1)[None]}
+
+
+@pytest.mark.parametrize(
+    ("network", "fields", "maps"),
+    [
+        (OneHot, {}, ["^lm=rnn", "^decoder=output"]),
+        (
+            LinearCells,
+            {
+                "cell": "rnn_tanh",
+                "cell_options": {"activation": "linear", "bias": "single"},
+                "num_layers": 1,
+                "hidden_size": 9 + len(WORDS),
+            },
+            ["^i2h=rnn.combined_l0", "^i2o=rnn.combined_output_l0"],
+        ),
+    ],
+    ids=["one-hot", "linear cells"],
+)
+def test_networks_over_unit_vectors_are_packed_with_a_config(
+    tmp_path: Path, network: type[Words], fields: dict[str, Any], maps: list[str]
+) -> None:
+    arguments = prepare(tmp_path, network())
+    (tmp_path / "config.json").write_text(json.dumps(one_hot_fields(**fields)))
+    packed = pack(**arguments, config=tmp_path / "config.json", maps=maps)
+    assert packed.verification.verified
+    with pytest.raises(ModelFolderError, match="tie_weights: found true, expected false: with one_hot"):
+        pack(
+            **{**arguments, "version": "2"}, config=tmp_path / "config.json", maps=maps, settings={"tie_weights": True}
+        )
+
+
+def test_a_combined_layer_of_another_size_is_told(tmp_path: Path) -> None:
+    arguments = prepare(tmp_path, LinearCells())
+    (tmp_path / "config.json").write_text(json.dumps(one_hot_fields(num_layers=1)))
+    with pytest.raises(ModelFolderError, match=r"rnn.combined_l0.weight: found shape \[9, .*expected 64 rows"):
+        pack(**arguments, config=tmp_path / "config.json", maps=["^i2h=rnn.combined_l0", "^i2o="])

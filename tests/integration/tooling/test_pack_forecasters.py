@@ -99,7 +99,84 @@ class Normed(River):
         nn.init.uniform_(layers[2].running_var, 0.5, 2)
 
 
+class Learned(River):
+    """With an initial state that was trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 12, 2, batch_first=True)
+        self.h0, self.c0 = nn.Parameter(torch.randn(2, 1, 12)), nn.Parameter(torch.randn(2, 1, 12))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        initial = [tensor.repeat(1, len(x), 1) for tensor in (self.h0, self.c0)]
+        output, (h, c) = self.lstm(x, tuple(initial))
+        return self.head["net"](output[:, -1]).reshape(-1, 1, 1, 1), {"h": h, "c": c}
+
+
+class Convolved(River):
+    """With a convolution in front that reads whole kernels only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.lstm = nn.Conv1d(3, 5, 3), nn.LSTM(5, 12, batch_first=True)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return super().forward(self.convolution(x.transpose(1, 2)).relu().transpose(1, 2))
+
+
+class TwoHeads(River):
+    """With a layer for the mean and one for the scale, four steps ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.head
+        self.mu, self.sigma = nn.Linear(12, 4), nn.Linear(12, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, (h, c) = self.lstm(x)
+        both = torch.stack([self.mu(output[:, -1]), self.sigma(output[:, -1]).exp()], -1)
+        return both[:, :, None], {"h": h, "c": c}
+
+
+class TwoKinds(River):
+    """With two LSTMs of other sizes and a GRU behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.second = nn.LSTM(3, 9, batch_first=True), nn.LSTM(9, 5, 2, batch_first=True)
+        self.gru = nn.GRU(5, 12, batch_first=True)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        first, (h0, c0) = self.lstm(x)
+        second, (h1, c1) = self.second(first)
+        output, h2 = self.gru(second)
+        state = {
+            "h_l0": h0[0],
+            "c_l0": c0[0],
+            "h_l1": h1[0],
+            "c_l1": c1[0],
+            "h_l2": h1[1],
+            "c_l2": c1[1],
+            "h_l3": h2[0],
+        }
+        return self.head["net"](output[:, -1]).reshape(-1, 1, 1, 1), state
+
+
 SETTINGS: dict[type[nn.Module], dict[str, object]] = {
+    Learned: {"target": ["level"], "horizon": 1, "distribution": "point"},
+    Convolved: {
+        "target": ["level"],
+        "horizon": 1,
+        "distribution": "point",
+        "convolution": [{"channels": 5, "kernel": 3, "padding": "valid", "activation": "relu"}],
+    },
+    TwoHeads: {
+        "target": ["level"],
+        "horizon": 4,
+        "distribution": "gaussian",
+        "scale": {"activation": "exp", "minimum": 0.0},
+    },
+    TwoKinds: {"target": ["level"], "horizon": 1, "distribution": "point"},
     River: {"target": ["level"], "horizon": 1, "distribution": "point"},
     Taxi: {"target": Taxi.features, "horizon": 1, "distribution": "point"},
     Ahead: {
@@ -288,13 +365,13 @@ def parts(**more: nn.Module) -> nn.ModuleDict:
     [
         (parts(rnn=nn.GRU(2, 8)), "there is no linear layer behind the recurrent ones to forecast with"),
         (parts(rnn=nn.GRU(2, 8), out=nn.Linear(80, 1)), "a layer over a window of 10 timesteps at once is not served"),
-        (parts(rnn=nn.GRU(2, 8), mu=nn.Linear(8, 1), sigma=nn.Linear(8, 1)), "sigma.weight reads 8 numbers where 1"),
+        (parts(rnn=nn.GRU(2, 8), one=nn.Linear(8, 1), two=nn.Linear(8, 1)), "two.weight reads 8 numbers where 1"),
         (
             parts(rnn=nn.GRU(2, 8), extra=nn.ParameterList([torch.ones(3)]), out=nn.Linear(8, 1)),
             "parts that are not known here: extra.0",
         ),
         (parts(rnn=nn.GRU(2, 8), out=nn.Linear(8, 1), norm=nn.LayerNorm(1)), "no linear layer behind"),
-        (parts(a=nn.GRU(2, 8), b=nn.GRU(8, 9), out=nn.Linear(9, 1)), "several networks or a nested one"),
+        (parts(a=nn.GRU(2, 8), b=nn.GRU(7, 9), out=nn.Linear(9, 1)), "several networks or a nested one"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

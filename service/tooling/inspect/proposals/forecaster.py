@@ -4,9 +4,11 @@ Weights determine the number of inputs and outputs of a timestep, but not their 
 meaning are guessed, with values that fit the sizes.
 """
 
+import re
 from typing import Any
 
 from service.nets.config.forecaster_config import ForecasterConfig
+from service.tooling.inspect.front_layers import find_front, guessed_cells
 from service.tooling.inspect.head_layers import (
     HeadLayer,
     find_norms,
@@ -27,6 +29,8 @@ from service.tooling.inspect.inventory import (
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 PACK_OPTIONS = ("--preprocessor", "FILE")
+#: What most people train: softplus, and nothing added.
+SCALE = {"activation": "softplus", "minimum": 0.0}
 GUESSED = ("features", "target", "horizon", "distribution")
 UNKNOWN = (
     "names, units and order of the inputs, their mean and scale: state `features` and give a preprocessor.json",
@@ -35,6 +39,9 @@ UNKNOWN = (
     "whether the outputs are forecasts at all: state `task` as classification or regression if they are not",
     "the time between rows, and inputs that are calendar features or covariates: set `frequency`, `calendar`, `known`",
 )
+#: Names of layers that give the mean and the scale of a distribution.
+MEAN_NAME = re.compile(r"(?:^|[._])(?:mu|mean|loc)(?:[._]|$)")
+SCALE_NAME = re.compile(r"(?:^|[._])(?:log_?)?(?:sigma|std|scale|var(?:iance)?)(?:[._]|$)|presigma")
 #: Prefixes of names of layers behind the recurrent ones, for sizes that would fit in front of them too.
 BEHIND = ("head", "out", "fc", "dec")
 
@@ -47,29 +54,42 @@ def propose_forecaster(parts: Inventory) -> Proposal:
     if unknown := unknown_tensors(parts):
         raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
     projection = find_input_projection(parts)
-    names = stack_names(group, "rnn")
+    front = find_front(parts)
+    names = stack_names(group, "rnn") | front.names
     if projection is not None:
         rest.remove(projection)
         names |= projection.renamed("input_projection")
+    heads = _side_by_side(rest)
+    for layer in heads[1:]:
+        rest.remove(layer)
     head, output = _chain(parts, rest, group.output_size)
-    names |= output.renamed("output") | head_names(head)
+    names |= head_names(head)
+    for layer, place in zip(heads or [output], ("output.mean", "output.scale") if heads else ("output",), strict=True):
+        names |= layer.renamed(place)
     if left := [name for name in parts.others if name not in names]:
         raise UnsupportedNetwork(f"it has parts that find no place: {', '.join(left)}")
-    width = group.input_size if projection is None else projection.columns
+    width = front.reads if projection is None else projection.columns
     config = {
         "format_version": 1,
         "task": "forecasting",
         "architecture": "forecaster",
         **stack_fields(group),
+        **front.fields,
         **_meaning(width, output.rows),
+        **({"distribution": "gaussian", "scale": SCALE} if heads else {}),
         "input_projection": projection is not None,
         "head": head_fields(head),
         "dtype": "float32",
     }
     # Square layers fit on either side of the recurrent ones.
     unsure = projection is not None and projection.columns == group.input_size == group.output_size
-    open_fields = {"cell": group.cell == "rnn", "input_projection": unsure, "head": bool(head)}
-    guessed = [*(field for field, is_open in open_fields.items() if is_open), *GUESSED]
+    open_fields = {"convolution": "convolution" in front.fields, "input_projection": unsure, "head": bool(head)}
+    guessed = [
+        *guessed_cells(group),
+        *(field for field, is_open in open_fields.items() if is_open),
+        *(["scale"] if heads else []),
+        *GUESSED,
+    ]
     return Proposal(complete_config(ForecasterConfig, config), names, tuple(guessed), UNKNOWN, PACK_OPTIONS)
 
 
@@ -93,6 +113,15 @@ def find_input_projection(parts: Inventory) -> Matrix | None:
 def _called_behind(layer: Matrix, group: RecurrentGroup) -> bool:
     words = layer.name.lower().removesuffix(".weight").split(".")
     return not group.prefix.startswith(words[0]) and any(word.startswith(BEHIND) for word in words)
+
+
+def _side_by_side(rest: list[Matrix]) -> list[Matrix]:
+    """Return two layers of one shape whose names say that they give a mean and a scale, or none."""
+    means, scales = ([layer for layer in rest if name.search(layer.name.lower())] for name in (MEAN_NAME, SCALE_NAME))
+    if len(means) != 1 or len(scales) != 1:
+        return []
+    (mean,), (scale,) = means, scales
+    return [mean, scale] if (mean.rows, mean.columns) == (scale.rows, scale.columns) else []
 
 
 def _chain(parts: Inventory, rest: list[Matrix], width: int) -> tuple[list[HeadLayer], Matrix]:

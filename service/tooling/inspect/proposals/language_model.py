@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 
 from service.nets.config.language_model_config import LanguageModelConfig
+from service.tooling.inspect.front_layers import find_front, guessed_cells
 from service.tooling.inspect.head_layers import (
     HeadLayer,
     find_norms,
@@ -35,6 +36,7 @@ def propose_language_model(parts: Inventory) -> Proposal:
         raise UnsupportedNetwork("tagging or classification: it reads tokens in both directions")
     if unknown := unknown_tensors(parts):
         raise UnsupportedNetwork(f"a network over tokens with parts that are not known here: {', '.join(unknown)}")
+    front = find_front(parts)
     try:
         layers = _arrange(parts, group)
     except UnsupportedNetwork as error:
@@ -43,7 +45,7 @@ def propose_language_model(parts: Inventory) -> Proposal:
             if any(layer.rows == embedding.rows for layer in parts.linears)
             else "classification or another task over tokens: its output is no vocabulary"
         ) from error
-    names = {embedding.name: "embedding.weight", **stack_names(group, "rnn"), **layers.names()}
+    names = {embedding.name: "embedding.weight", **stack_names(group, "rnn"), **front.names, **layers.names()}
     if left := [name for name in parts.others if name not in names]:
         raise UnsupportedNetwork(f"a network over tokens with parts that find no place: {', '.join(left)}")
     config = {
@@ -51,6 +53,7 @@ def propose_language_model(parts: Inventory) -> Proposal:
         "task": "next-word",
         "architecture": "language-model",
         **stack_fields(group),
+        **front.fields,
         "input_projection": layers.projection is not None,
         "head": head_fields(layers.head),
         "embedding_size": embedding.columns,
@@ -58,7 +61,11 @@ def propose_language_model(parts: Inventory) -> Proposal:
         "tie_weights": _is_tied(parts, embedding, layers.output),
         "dtype": "float32",
     }
-    guessed = [*(["cell"] if group.cell == "rnn" else []), *(["head"] if layers.head else [])]
+    guessed = [
+        *guessed_cells(group),
+        *(["convolution"] if "convolution" in front.fields else []),
+        *(["head"] if layers.head else []),
+    ]
     return Proposal(complete_config(LanguageModelConfig, config), names, tuple(guessed), pack_options=PACK_OPTIONS)
 
 
@@ -82,7 +89,7 @@ class _Layers(NamedTuple):
 def _arrange(parts: Inventory, group: RecurrentGroup) -> _Layers:
     """Assign the linear layers to their places in a language model. Raises UnsupportedNetwork."""
     (embedding, *more), rest = parts.embeddings, parts.linears
-    projection = _projection(rest, group, embedding)
+    projection = _projection(rest, find_front(parts).reads, embedding)
     output = next((layer for layer in rest if layer.rows == embedding.rows), None)
     if output is not None:
         rest.remove(output)
@@ -100,14 +107,14 @@ def _is_tied(parts: Inventory, embedding: Matrix, output: Matrix | None) -> bool
     return same_shape and torch.equal(parts.tensors[output.name], parts.tensors[embedding.name])
 
 
-def _projection(rest: list[Matrix], group: RecurrentGroup, embedding: Matrix) -> Matrix | None:
+def _projection(rest: list[Matrix], reads: int, embedding: Matrix) -> Matrix | None:
     """Remove and return the layer between embedding and recurrent layers, if their widths differ.
 
     Raises UnsupportedNetwork.
     """
-    if embedding.columns == group.input_size:
+    if embedding.columns == reads:
         return None
-    projection = pop_linear(rest, embedding.columns, group.input_size)
+    projection = pop_linear(rest, embedding.columns, reads)
     if projection is None:
         raise UnsupportedNetwork
     return projection

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
 from service.nets.config.task_outputs import RULES, rules_of
+from service.tooling.inspect.front_layers import find_front, guessed_cells
 from service.tooling.inspect.head_layers import (
     HeadLayer,
     find_norms,
@@ -71,16 +72,17 @@ def _has_classes(parts: Inventory, group: RecurrentGroup) -> bool:
 def propose_sequence_encoder(parts: Inventory, task: str | None = None) -> Proposal:
     """Fit the parts to a sequence encoder of a task, by default of a likely one. Raises UnsupportedNetwork."""
     (group,) = parts.groups
-    crf = _crf_names(parts)
+    crf, front = _crf_names(parts), find_front(parts)
     if unknown := [name for name in unknown_tensors(parts) if name not in crf]:
         raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
     layers = _arrange(parts, group)
-    fields = _input_fields(parts, group, layers)
+    fields = _input_fields(parts, layers)
     config = {
         "format_version": 1,
         **_task_fields(task or _likely_task(parts, group, layers), layers),
         **({"crf": True} if crf else {}),
         **stack_fields(group),
+        **front.fields,
         "bidirectional": group.bidirectional,
         "input_projection": layers.projection is not None,
         **fields,
@@ -88,6 +90,7 @@ def propose_sequence_encoder(parts: Inventory, task: str | None = None) -> Propo
         "dtype": "float32",
     }
     names = {name: f"crf.{local}" for name, local in crf.items()} | layers.names() | stack_names(group, "rnn")
+    names |= front.names
     names |= {matrix.name: "embedding.weight" for matrix in parts.embeddings}
     options = TEXT_OPTIONS if parts.embeddings else NUMBER_OPTIONS
     return Proposal(
@@ -133,7 +136,8 @@ def _projection(parts: Inventory, group: RecurrentGroup, rest: list[Matrix]) -> 
     """Remove and return the layer in front of the recurrent ones, if there is one."""
     if parts.embeddings:
         (embedding,) = parts.embeddings
-        return None if embedding.columns == group.input_size else pop_linear(rest, embedding.columns, group.input_size)
+        reads = find_front(parts).reads
+        return None if embedding.columns == reads else pop_linear(rest, embedding.columns, reads)
     order = list(parts.tensors)
     start = min(order.index(name) for name in group.names)
     front = [layer for layer in rest if order.index(layer.name) < start and layer.rows == group.input_size]
@@ -173,11 +177,11 @@ def _crf_names(parts: Inventory) -> dict[str, str]:
     return names if len(names) == len(CRF_TENSORS) else {}
 
 
-def _input_fields(parts: Inventory, group: RecurrentGroup, layers: _Layers) -> dict[str, Any]:
+def _input_fields(parts: Inventory, layers: _Layers) -> dict[str, Any]:
     if parts.embeddings:
         (embedding,) = parts.embeddings
         return {"embedding_size": embedding.columns, "vocab_size": embedding.rows}
-    width = group.input_size if layers.projection is None else layers.projection.columns
+    width = find_front(parts).reads if layers.projection is None else layers.projection.columns
     return {"features": [f"feature_{index + 1}" for index in range(width)]}
 
 
@@ -211,8 +215,9 @@ def _hidden(layers: _Layers) -> dict[str, Any]:
 def _guessed(config: dict[str, Any], group: RecurrentGroup, layers: _Layers) -> tuple[str, ...]:
     """Return the fields that the user has to state."""
     fields = ["task"]
-    if group.cell == "rnn":
-        fields.append("cell")
+    fields += guessed_cells(group)
+    if "convolution" in config:
+        fields.append("convolution")
     if not layers.attention:
         fields.append("readout")
     fields += [field for field in ("attention", "labels", "names", "features") if config.get(field)]
