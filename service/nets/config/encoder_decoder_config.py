@@ -113,7 +113,9 @@ class EncoderDecoderConfig(ArchitectureConfig):
             what = "the output of input_layers" if side.input_layers else what
             yield f"{name}.input_size", side.input_size, f"{width}, {what}"
         for field, value, expected in chain(
-            side.projection_violations(), side.connection_violations(), side.embedding_violations(tied=getattr(side, "tie_weights", False))
+            side.projection_violations(),
+            side.connection_violations(),
+            side.embedding_violations(tied=getattr(side, "tie_weights", False)),
         ):
             yield f"{name}.{field}", value, expected
 
