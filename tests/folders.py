@@ -131,8 +131,23 @@ class Trainer(nn.Module):
 
     def forward(self, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Ids (B, T) -> logits (B, T, V), state after the last timestep."""
+        if self.config.get("window") or self.config.get("padding"):
+            return self._windows(ids)
         features, state = self.features(self.embedding(ids))
         return self.output(features), state
+
+    def _windows(self, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The logits of each position are those at the end of its own window, from the zero state."""
+        padding, logits = self.config.get("padding"), []
+        size = padding["length"] if padding else self.config["window"]
+        for end in range(1, ids.shape[1] + 1):
+            window = ids[:, max(0, end - size) : end]
+            if padding:
+                filling = torch.full((len(ids), size - window.shape[1]), WORDS.index(padding["token"]))
+                window = torch.cat([filling, window] if padding["side"] == "left" else [window, filling], 1)
+            features, state = self.features(self.embedding(window))
+            logits.append(self.output(features[:, -1]))
+        return torch.stack(logits, 1), state
 
     def features(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(B, T, E) -> what the output layer reads (B, T, D), state after the last timestep."""

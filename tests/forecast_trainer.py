@@ -102,7 +102,8 @@ class ForecastTrainer(nn.Module):
                 indicators = []
             inputs.append([*last, *indicators, *calendar(self.calendar, None if times is None else times[at])])
             targets.append([last[column] for column in self.target])
-        features, state = self.network.features(torch.tensor([inputs]))
+        window = self.config.get("window") or len(inputs)
+        features, state = self.network.features(torch.tensor([inputs[-window:]]))
         return self._ahead(features[0, -1], targets, times, future), state
 
     def _ahead(

@@ -17,6 +17,7 @@ from service.domain.errors import ModelFolderError
 from service.domain.files import read_file
 from service.domain.operations import ComputeDtype, Device
 from service.model_folder.folder_spec import FolderSpec, Weights
+from service.model_folder.golden.amount import NetworkSize
 from service.model_folder.golden.comparison import Replay
 from service.model_folder.golden.replay import replay_golden
 from service.model_folder.model_card import ModelCard, read_card
@@ -77,10 +78,11 @@ def read_checkpoint(
     card = read_card(folder)
     companions = spec.read_companions(folder, config)
     network = weights.network(config.dtype, device)
-    golden = replay_golden(folder, spec, network, companions, parameters=weights.parameters)
+    size = NetworkSize(weights.parameters, config.rows_per_input)
+    golden = replay_golden(folder, spec, network, companions, size)
     if dtype is not None and dtype != config.dtype:
         network = weights.network(dtype, device)
-        golden = replay_golden(folder, spec, network, companions, parameters=weights.parameters, reduced=dtype)
+        golden = replay_golden(folder, spec, network, companions, size, reduced=dtype)
     return Checkpoint(
         path=folder,
         spec=spec,

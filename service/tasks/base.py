@@ -10,11 +10,18 @@ from service.tasks.imported_tensors import ImportedTensors
 
 #: Numbers of an answer that take as long as one row of a network of the reference size.
 NUMBERS_PER_ROW = 1024
+#: Rows of windows that one timestep feeds for an operation, unless a single window has more.
+WINDOW_ROWS = 256
 
 #: The task's own types of session state, running operation and step output. The engine treats them as opaque.
 StateT = TypeVar("StateT")
 OperationT = TypeVar("OperationT", bound="RunningOperation")
 StepOutputT = TypeVar("StepOutputT")
+
+
+def inputs_per_timestep(limit: int, rows_per_input: int) -> int:
+    """Return how many inputs one timestep feeds for an operation: at most `limit`, fewer if each takes many rows."""
+    return max(1, min(limit, WINDOW_ROWS // rows_per_input))
 
 
 class RunningOperation(Protocol):

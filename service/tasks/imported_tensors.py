@@ -44,10 +44,14 @@ class ImportedTensors:
         if not tensor.is_floating_point():
             return tensor
         # Written so that NaN is refused too.
-        invalid = (~(tensor.abs() <= MAX_ABS)).flatten().nonzero().flatten().tolist()
-        if invalid:
-            number = tensor.flatten()[invalid[0]].item()
-            raise _refusal(name, f"holds {number:g} at {invalid[0]}", f"finite numbers of at most {MAX_ABS:g}")
+        _require(name, tensor, tensor.abs() <= MAX_ABS, f"finite numbers of at most {MAX_ABS:g}")
+        return tensor
+
+    def take_whole(self, name: str, shape: tuple[int, ...], maximum: int) -> Tensor:
+        """Return a float32 tensor of whole numbers from 0 to `maximum`. Raises as `take_floats`."""
+        tensor = self.take_floats(name, shape)
+        valid = (tensor >= 0) & (tensor <= maximum) & (tensor == tensor.floor())
+        _require(name, tensor, valid, f"whole numbers from 0 to {maximum}")
         return tensor
 
     def take_int(self, name: str, minimum: int, maximum: int) -> int:
@@ -88,6 +92,14 @@ class ImportedTensors:
             actual = DTYPES.get(stored.dtype, stored.dtype)
             raise _refusal(name, f"is {actual} of shape {str([*stored.shape])[:80]}", expected)
         return stored.tensor()
+
+
+def _require(name: str, tensor: Tensor, valid: Tensor, expected: str) -> None:
+    """Raise InvalidRequest if a number of a tensor is not valid."""
+    invalid = (~valid).flatten().nonzero().flatten().tolist()
+    if invalid:
+        number = tensor.flatten()[invalid[0]].item()
+        raise _refusal(name, f"holds {number:g} at {invalid[0]}", expected)
 
 
 def _refusal(name: str, problem: str, expected: str) -> InvalidRequest:

@@ -61,6 +61,13 @@ class Vocabulary:
         index: int | None = self._tokenizer.token_to_id(token)
         return self._ids_by_folded_entry.get(token.casefold()) if index is None else index
 
+    def require_token(self, place: Path, field: str, token: str) -> int:
+        """Return the id of a token that a field of the file `place` names. Raises ModelFolderError."""
+        index: int | None = self._tokenizer.token_to_id(token)
+        if index is None:
+            raise ModelFolderError(f"{place}: {field}: found {token!r}, expected a token of the vocabulary")
+        return index
+
     def encode(self, text_input: TextInput, field: str = "input.text") -> EncodedText:
         """Encode text, tokens or ids. Errors name the text by `field`.
 

@@ -16,7 +16,8 @@ DEFAULT_TOLERANCE = 1e-4
 HINT = (
     "The weights fit, so the forward pass is another than the trainer's. Check the gate order (LSTM i, f, g, o; GRU "
     "r, z, n with the reset gate after the matrix product), cell (rnn_tanh or rnn_relu), connection, layer_norm, the "
-    "activations of the head, which tensors were renamed to which, and the precision that the weights are stored in"
+    "activations of the head, window and padding, which tensors were renamed to which, and the precision that the "
+    "weights are stored in"
 )
 COARSE_TOLERANCE = (
     "In the arithmetic of its config.json the network reproduces these values: this one is too coarse for it. Serve "

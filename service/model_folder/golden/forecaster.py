@@ -4,8 +4,12 @@ The file holds `inputs.values` (B, t, F) float64 with NaN where missing; `inputs
 since 1970, where the model has calendar features; `inputs.future` (B, H, known) float64 where it has known covariates;
 `outputs.parameters` (B, H, T, P), scaled, after the last row (H = 1 where decoding is autoregressive); and the
 recurrent state after it, from the zero state.
+
+If the model reads windows, outputs and state are those of the last window, and the file may have no state.
 """
 
+from collections.abc import Container
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,15 @@ from torch import Tensor
 
 from service.domain.errors import ModelFolderError
 from service.domain.rfc3339 import BEGIN, END
-from service.model_folder.golden.comparison import Replay, Tolerance, check_names, check_shapes, compare, unstack
+from service.model_folder.golden.comparison import (
+    Replay,
+    Tolerance,
+    check_names,
+    check_shapes,
+    compare,
+    prefixed,
+    unstack,
+)
 from service.nets.forecast_inputs.preprocessor import Preprocessor
 from service.nets.layers.rnn_stack import State
 from service.nets.models.forecaster import Forecaster
@@ -23,14 +35,13 @@ from service.nets.models.forecaster import Forecaster
 def replay_forecaster(
     path: Path, tensors: dict[str, Tensor], network: Forecaster, preprocessor: Preprocessor, tolerance: Tolerance
 ) -> Replay:
-    """Replay step by step and as a whole sequence. Raises ModelFolderError."""
+    """Replay step by step and as a whole sequence, or windows at once and in two pieces. Raises ModelFolderError."""
     unstack(path, tensors, network.rnn.layout.depth)
     inputs = _split_inputs(path, tensors, network)
     rows, times, _ = inputs["inputs.values"].shape
-    expected = check_shapes(path, tensors, _output_shapes(rows, network))
+    expected = check_shapes(path, tensors, _output_shapes(rows, network, tensors))
     x, future, base = _inputs(inputs, preprocessor)
-    states = {"step by step": _steps(network, x), "as a sequence": network.sequence(x, network.initial_state(rows))}
-    actual = {mode: _outputs(network, state, future, base) for mode, state in states.items()}
+    actual = {mode: _outputs(network, state, future, base) for mode, state in _states(network, x).items()}
     return compare(path, expected, actual, tolerance, rows * times)
 
 
@@ -39,7 +50,7 @@ def _split_inputs(path: Path, tensors: dict[str, Tensor], network: Forecaster) -
     config = network.config
     names = {"inputs.values": True, "inputs.timestamps": bool(config.calendar), "inputs.future": bool(config.known)}
     required = {name for name, needed in names.items() if needed}
-    check_names(path, {*tensors}, required | {*_output_shapes(0, network)})
+    check_names(path, {*tensors}, required | {*_output_shapes(0, network, tensors)})
     inputs = {name: tensors.pop(name) for name in required}
     values = inputs["inputs.values"]
     if values.dim() != 3 or values.shape[2] != len(config.features) or not values.numel():
@@ -66,9 +77,11 @@ def _check_times(path: Path, times: Tensor) -> None:
         )
 
 
-def _output_shapes(rows: int, network: Forecaster) -> dict[str, tuple[int, ...]]:
+def _output_shapes(rows: int, network: Forecaster, tensors: Container[str]) -> dict[str, tuple[int, ...]]:
     config = network.config
     states = {f"state.{spec.name}": (rows, *spec.shape) for spec in network.rnn.layout.recurrent_state()}
+    if config.window_size is not None:  # its sessions store no recurrent state, which may be left out
+        states = {name: shape for name, shape in states.items() if name in tensors}
     return {"outputs.parameters": (rows, config.steps, len(config.target), config.parameters), **states}
 
 
@@ -91,15 +104,20 @@ def _inputs(golden: dict[str, Tensor], preprocessor: Preprocessor) -> tuple[Tens
     return inputs, future.flatten(0, 1), base.flatten(0, 1)
 
 
-def _steps(network: Forecaster, x: Tensor) -> State:
-    state = network.initial_state(len(x))
-    for row in x.unbind(1):
-        state = network.step(row, state)
-    return state
+def _states(network: Forecaster, x: Tensor) -> dict[str, State]:
+    """Return the states after inputs (B, t, W) in each mode of computing."""
+    initial = network.initial_state(len(x))
+    whole = network.sequence(x, initial)
+    if network.config.window_size is None:
+        steps = reduce(lambda state, row: network.step(row, state), x.unbind(1), initial)
+        return {"step by step": steps, "as a sequence": whole}
+    pieces = [piece for piece in x.tensor_split(2, 1) if piece.numel()]
+    parts = reduce(lambda state, piece: network.sequence(piece, state), pieces, initial)
+    return {"as a sequence": whole, "in two pieces": parts}
 
 
 def _outputs(network: Forecaster, state: State, future: Tensor, base: Tensor) -> State:
-    contexts = network.contexts(state, network.config.steps)
+    contexts = network.contexts(network.features_of(state), network.config.steps)
     parameters = network.parameters_of(contexts.flatten(0, 1), future, base)
-    recurrent = {f"state.{spec.name}": state[spec.name] for spec in network.rnn.layout.recurrent_state()}
+    recurrent = prefixed(network.recurrent_state(state))
     return {"outputs.parameters": parameters.reshape(*contexts.shape[:2], *parameters.shape[1:]), **recurrent}

@@ -18,7 +18,7 @@ import torch
 from service.domain.errors import ModelFolderError
 from service.domain.operations import ComputeDtype
 from service.model_folder.folder_spec import CompanionsT, FolderSpec
-from service.model_folder.golden.amount import check_amount
+from service.model_folder.golden.amount import NetworkSize, check_amount
 from service.model_folder.golden.comparison import Replay, Tolerance, read_tolerance
 from service.model_folder.safetensors_io import open_tensor_file
 from service.nets.network_spec import NetworkT
@@ -33,21 +33,21 @@ def replay_golden(
     spec: FolderSpec[Any, NetworkT, CompanionsT],
     network: NetworkT,
     companions: CompanionsT,
+    size: NetworkSize,
     *,
-    parameters: int,
     reduced: ComputeDtype = "float32",
 ) -> Replay | None:
     """Replay the golden vectors of a folder on a network, or return None if it has none.
 
-    `parameters` is the number of the network's parameters, by which the work is bounded. `reduced` is the compute dtype
-    of a network whose weights reproduced the vectors before in the model's own dtype. Raises ModelFolderError for a
+    The work is bounded by the `size` of the network. `reduced` is the compute dtype of a network whose weights
+    reproduced the vectors before in the model's own dtype. Raises ModelFolderError for a
     file that does not fit the network, for too much work, and for a larger difference than is allowed.
     """
     path = folder / FILE
     if not path.exists():
         return None
     with open_tensor_file(path) as opened:
-        check_amount(path, opened, parameters)
+        check_amount(path, opened, size)
         file = opened.read()
     tensors = {name: stored.tensor() for name, stored in file.tensors.items()}
     tolerance = Tolerance(read_tolerance(path, file), MAX_FRACTION[reduced])

@@ -1,4 +1,4 @@
-"""Base class of the configurations of all architectures."""
+"""Base classes of the configurations of architectures: of all, of those with windows, and with padded ones."""
 
 import json
 from abc import abstractmethod
@@ -8,8 +8,12 @@ from typing import Annotated, ClassVar, Literal, Protocol
 from pydantic import Field
 
 from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import MAX_LAYERS, StateEntry, Violation
+from service.nets.config.sections import MAX_LAYERS, HeadConfig, StateEntry, Violation
 from service.nets.config.strict_model import StrictModel
+
+#: The longest window: a timestep feeds all of it, while the operations of others wait.
+MAX_WINDOW = 1024
+WindowSize = Annotated[int, Field(ge=1, le=MAX_WINDOW)]
 
 
 class LayerSummary(Protocol):
@@ -45,6 +49,11 @@ class ArchitectureConfig(StrictModel):
         return ()
 
     @property
+    def rows_per_input(self) -> int:
+        """The number of rows that the recurrent layers read for one input."""
+        return 1
+
+    @property
     @abstractmethod
     def session_layers(self) -> LayerSummary:
         """The recurrent layers that advance a session, which model lists describe."""
@@ -64,3 +73,64 @@ class ArchitectureConfig(StrictModel):
     @abstractmethod
     def violations(self) -> Iterator[Violation]:
         """Yield the fields that are valid on their own but contradict each other."""
+
+
+class PaddingConfig(StrictModel):
+    """Filling of windows with fewer than `length` inputs by a token of the vocabulary, on one side."""
+
+    side: Literal["left", "right"]
+    token: Annotated[str, Field(min_length=1, max_length=256)]
+    length: WindowSize
+
+
+class WindowConfig(ArchitectureConfig, HeadConfig):
+    """The fields of an architecture whose networks can read windows."""
+
+    window: WindowSize | None = None
+
+    @property
+    def window_size(self) -> int | None:
+        """The number of inputs that an answer is computed from, or None for all since the beginning."""
+        return self.window
+
+    @property
+    def rows_per_input(self) -> int:
+        """The number of rows that the recurrent layers read for one input."""
+        return self.window_size or 1
+
+    @property
+    def stores_features(self) -> bool:
+        """Whether a session stores the features, since its other tensors do not contain them."""
+        return self.window_size is not None or super().stores_features
+
+    def network_state(self, input_shape: tuple[int, ...], max_id: int | None = None) -> list[StateSpec]:
+        """Return the recurrent tensors or the window of inputs of this shape, and the features where needed.
+
+        Inputs are whole numbers up to `max_id`, if that is given.
+        """
+        size = self.window_size
+        state = self.rnn_spec().state()
+        if size is not None:
+            state = [StateSpec("window", (size, *input_shape), maximum=max_id), StateSpec("inputs", (1,), maximum=size)]
+        return [*state, StateSpec("features", (self.features_size,))] if self.stores_features else state
+
+
+class PaddedWindowConfig(WindowConfig):
+    """The fields of an architecture whose networks can read padded windows of tokens."""
+
+    padding: PaddingConfig | None = None
+
+    @property
+    def window_size(self) -> int | None:
+        """The number of inputs that an answer is computed from, or None for all since the beginning."""
+        return self.window if self.padding is None else self.padding.length
+
+    def padding_violations(self, special_tokens: dict[str, str]) -> Iterator[Violation]:
+        """Yield the fields that contradict `padding`."""
+        if self.padding is None:
+            return
+        if self.window not in {None, self.padding.length}:
+            yield "window", self.window, f"{self.padding.length}, the length of padding, or no window beside padding"
+        pad = special_tokens.get("pad", self.padding.token)
+        if pad != self.padding.token:
+            yield "padding.token", self.padding.token, f"{pad}, the pad of special_tokens"

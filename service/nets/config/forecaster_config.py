@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.architecture_config import WindowConfig
 from service.nets.config.feed_forward import LinearConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.config.sections import PREPROCESSOR_FILE, HeadConfig, Names, RnnConfig, Violation
+from service.nets.config.sections import PREPROCESSOR_FILE, Names, RnnConfig, Violation
 from service.nets.config.strict_model import StrictModel
 
 Decoding = Literal["direct", "autoregressive"]
@@ -34,7 +34,7 @@ class ScaleConfig(StrictModel):
     minimum: Annotated[float, Field(ge=0, le=1)] = 1e-4
 
 
-class ForecasterConfig(ArchitectureConfig, HeadConfig):
+class ForecasterConfig(WindowConfig):
     """The fields of a forecaster."""
 
     task: Literal["forecasting"]
@@ -104,10 +104,9 @@ class ForecasterConfig(ArchitectureConfig, HeadConfig):
         return int(match[1]) * UNITS[match[2]] if match else None
 
     def session_state(self) -> list[StateSpec]:
-        """Return the recurrent tensors, the features where needed, the last row, and one season of targets."""
-        features = [StateSpec("features", (self.features_size,))] if self.stores_features else []
+        """Return the recurrent tensors or the window, the features where needed, the last row, a season of targets."""
         season = [StateSpec("history", (self.season, len(self.target)))] if self.season else []
-        return [*self.rnn_spec().state(), *features, StateSpec("last", (len(self.features),)), *season]
+        return [*self.network_state((self.width,)), StateSpec("last", (len(self.features),)), *season]
 
     def violations(self) -> Iterator[Violation]:
         """Yield the fields that are valid on their own but contradict each other."""

@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.architecture_config import PaddedWindowConfig
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.config.sections import EmbeddingConfig, HeadConfig, RnnConfig, SpecialTokens, Violation
+from service.nets.config.sections import EmbeddingConfig, RnnConfig, SpecialTokens, Violation
 
 
-class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
+class LanguageModelConfig(PaddedWindowConfig, EmbeddingConfig):
     """The fields of a language model."""
 
     task: Literal["next-word"]
@@ -34,9 +34,8 @@ class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
         return self
 
     def session_state(self) -> list[StateSpec]:
-        """Return the recurrent tensors, the features where needed, and the log of the normaliser."""
-        features = [StateSpec("features", (self.features_size,))] if self.stores_features else []
-        return [*self.rnn_spec().state(), *features, StateSpec("log_normaliser", (1,))]
+        """Return the recurrent tensors or the window, the features where needed, and the log of the normaliser."""
+        return [*self.network_state((), self.vocab_size - 1), StateSpec("log_normaliser", (1,))]
 
     def violations(self) -> Iterator[Violation]:
         """Yield the fields that are valid on their own but contradict each other."""
@@ -51,6 +50,7 @@ class LanguageModelConfig(ArchitectureConfig, EmbeddingConfig, HeadConfig):
         yield from self.input_violations(f"embedding_size ({self.embedding_size}), or input_projection true")
         yield from self.connection_violations()
         yield from self.embedding_violations(tied=self.tie_weights)
+        yield from self.padding_violations(self.special_tokens)
         if self.tie_weights and self.features_size != self.embedding_size:
             expected = f"false: the output layer reads {self.features_size} numbers, an embedding has "
             yield "tie_weights", "true", f"{expected}{self.embedding_size}"

@@ -21,11 +21,15 @@ STANDARD = CellOptions()
 
 @dataclass(frozen=True, slots=True)
 class StateSpec:
-    """One tensor of a sequence's state, float32 in every compute dtype; `shape` is without the batch."""
+    """One tensor of a sequence's state, float32 in every compute dtype; `shape` is without the batch.
+
+    With a `maximum`, the numbers are whole ones from 0 to it.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
+    maximum: int | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return the entry as config.json lists it."""

@@ -77,9 +77,16 @@ class Forecaster(nn.Module):
         output, after = self.rnn.sequence(self._project(x), state)
         return self._keep(after, self.head(output[:, -1]))
 
-    def contexts(self, state: State, steps: int) -> Tensor:
-        """Return the inputs of the output layers for the first `steps` steps ahead, (B, steps, ...)."""
-        features = self._features(state)
+    def recurrent_state(self, state: State) -> State:
+        """Return the recurrent tensors of a state, (B, size) each."""
+        return {spec.name: state[spec.name] for spec in self.rnn.layout.recurrent_state()}
+
+    def features_of(self, state: State) -> Tensor:
+        """Return the features (B, D) of a state."""
+        return state["features"] if self.config.stores_features else state[f"h_l{self.config.total_layers - 1}"]
+
+    def contexts(self, features: Tensor, steps: int) -> Tensor:
+        """Return the inputs of the output layers for the first `steps` steps ahead: (B, D) -> (B, steps, ...)."""
         if self.config.decoding == "autoregressive":
             return features[:, None]
         layer = self.output if self.context is None else self.context
@@ -97,10 +104,6 @@ class Forecaster(nn.Module):
 
     def _project(self, x: Tensor) -> Tensor:
         return x if self.input_projection is None else self.input_projection(x)
-
-    def _features(self, state: State) -> Tensor:
-        name = "features" if self.config.stores_features else f"h_l{self.config.total_layers - 1}"
-        return state[name]
 
     def _keep(self, after: State, features: Tensor) -> State:
         return {**after, "features": features} if self.config.stores_features else after

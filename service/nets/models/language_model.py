@@ -62,6 +62,10 @@ class LanguageModel(nn.Module):
         output, after = self.rnn.sequence(self._embed(ids), state)
         return self.head(output), after
 
+    def recurrent_state(self, state: State) -> State:
+        """Return the recurrent tensors of a state, (B, size) each."""
+        return {spec.name: state[spec.name] for spec in self.rnn.layout.recurrent_state()}
+
     def features_of(self, state: State) -> Tensor:
         """Return the features (B, D) of a session's state."""
         return state["features"] if self.stores_features else state[f"h_l{self.config.total_layers - 1}"]

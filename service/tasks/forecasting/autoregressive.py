@@ -37,7 +37,7 @@ class AutoregressiveForecast(DirectForecast):
         """The cost of the next timestep: a path takes less than a row of its own, since paths share the batch."""
         if not self._steps:
             return super().next_cost
-        return max(1, self._path_count // PATHS_PER_ROW)
+        return self._rows_per_input * max(1, self._path_count // PATHS_PER_ROW)
 
     def next_pass(self) -> ForwardPass:
         """Return the work of the next timestep: rows of the input, then the last step of every path."""

@@ -4,6 +4,7 @@ from service.domain.cost import NUMBER_BYTES, Cost
 from service.domain.operations import Operation, Predict, PredictOptions, SeriesInput
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.tasks.forecasting.autoregressive import MIN_PATHS
+from service.tasks.forecasting.direct import CHUNK
 
 #: Bytes of an observation: as the client sent it, as it is fed, and as it is compared with its forecast.
 OBSERVATION_BYTES = 160
@@ -22,5 +23,6 @@ def forecasting_cost(operation: Operation, config: ForecasterConfig, state_bytes
     paths = 0 if config.decoding == "direct" or config.distribution == "point" else max(MIN_PATHS, options.samples)
     drawn = DRAWN_BYTES * steps * max(paths, options.samples)
     observations = OBSERVATION_BYTES * rows * len(config.features)
-    memory = observations + NUMBER_BYTES * numbers + drawn + (1 + paths) * state_bytes
-    return Cost(rows + max(1, paths * horizon), numbers, memory)
+    windows = 0 if config.window_size is None else min(rows, CHUNK)
+    memory = observations + NUMBER_BYTES * numbers + drawn + (1 + paths + windows) * state_bytes
+    return Cost(config.rows_per_input * (rows + max(1, paths * horizon)), numbers, memory)

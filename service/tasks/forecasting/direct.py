@@ -16,13 +16,13 @@ from service.domain.operations import ForecastCheck, Json, Outcome
 from service.domain.rfc3339 import format_rfc3339
 from service.nets.forecast_inputs.preprocessor import Preprocessor
 from service.nets.forecast_inputs.scaling import Numbers
-from service.tasks.base import NUMBERS_PER_ROW
+from service.tasks.base import NUMBERS_PER_ROW, inputs_per_timestep
 from service.tasks.forecasting.distributions import UNIFORM_MARGIN, Distribution, anomaly_scores
 from service.tasks.forecasting.requests import ForecastRequest
 from service.tasks.forecasting.session_state import StreamState
 from service.tasks.numbers import round_digits, round_to_scale
 
-#: Rows that one timestep of the engine feeds for an operation; more would delay the other operations.
+#: Inputs that one timestep of the engine feeds for an operation; more would delay the other operations.
 CHUNK = 32
 
 
@@ -91,6 +91,8 @@ class DirectForecast:
         self._comparable: NDArray[np.bool_] = np.asarray(present.any(1))
         self._comparable[: max(0, 1 - state.count)] = False
         self._states = state.network[None]
+        self._rows_per_input = preprocessor.config.rows_per_input
+        self._chunk = inputs_per_timestep(CHUNK, self._rows_per_input)
         self._fed = 0
         self._scored: list[Numbers] = []
         self._levels = np.array(preprocessor.config.quantiles)
@@ -98,8 +100,8 @@ class DirectForecast:
 
     @property
     def next_cost(self) -> int:
-        """The number of rows that the next timestep feeds."""
-        return min(max(1, len(self._rows.filled) - self._fed), CHUNK)
+        """The number of rows that the next timestep feeds, those of windows included."""
+        return self._rows_per_input * min(max(1, len(self._rows.filled) - self._fed), self._chunk)
 
     @property
     def outcome_cost(self) -> int:
@@ -111,7 +113,7 @@ class DirectForecast:
     def next_pass(self) -> ForwardPass:
         """Return the work of the next timestep."""
         count = len(self._rows.filled)
-        chunk = slice(self._fed, min(self._fed + CHUNK, count))
+        chunk = slice(self._fed, min(self._fed + self._chunk, count))
         future = self._next_future_inputs() if chunk.stop == count else None
         if chunk.start == count:
             return ForwardPass(self._states, None, None, future)
@@ -122,7 +124,7 @@ class DirectForecast:
         self._states = outputs.states
         if outputs.scored is not None:
             self._scored.append(outputs.scored[:, 0])
-        self._fed = min(self._fed + CHUNK, len(self._rows.filled))
+        self._fed = min(self._fed + self._chunk, len(self._rows.filled))
         if outputs.forecast is not None:
             self._set_state(outputs.states[0])
             self._add_forecast(outputs.forecast)

@@ -51,7 +51,7 @@ def feed(
             new_rows = layout.concat({**state, "features": features, "log_normaliser": torch.zeros(count, 1)})
             rows = new_rows if equal_lengths else _assign(rows, order[remaining:count], new_rows[remaining:])
         features_before.append(features[:remaining])
-    normalisers += _normalisers(network, features_before[1:-1])
+    normalisers += normalisers_of(network, features_before[1:-1])
     scores = network.score(torch.cat(ids), torch.cat(features_before)) - torch.cat(normalisers)
     # Score and normaliser are rounded differently, so that the score of a certain token can be slightly above 0.
     return rows, _by_state(scores.clamp(max=0.0).tolist(), order, counts)
@@ -71,10 +71,10 @@ def _assign(rows: Tensor, indices: Sequence[int], values: Tensor) -> Tensor:
     return rows
 
 
-def _normalisers(network: LanguageNetwork, features: Sequence[Tensor]) -> list[Tensor]:
+def normalisers_of(network: LanguageNetwork, features: Sequence[Tensor]) -> list[Tensor]:
     """Return log(sum(exp(logits))), (n,), for each tensor of features (n, D)."""
-    if not features:
-        return []
+    if not any(map(len, features)):
+        return [tensor.new_zeros(0) for tensor in features]
     chunks = torch.split(torch.cat([*features]), LOGIT_ROWS)
     normalisers = torch.cat([network.logits(chunk).logsumexp(-1) for chunk in chunks])
     return [*torch.split(normalisers, [len(tensor) for tensor in features])]

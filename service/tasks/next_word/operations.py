@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from service.domain.operations import Json, Observation, Outcome
+from service.tasks.base import inputs_per_timestep
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.sampling import Logits, Sampler
 from service.tasks.next_word.session_state import Row
@@ -75,7 +76,12 @@ class ActiveOperation(Protocol):
 
 
 class FeedingOperation:
-    """Feeds the encoded input and scores its tokens. The other operations derive from it."""
+    """Feeds the encoded input and scores its tokens. The other operations derive from it.
+
+    `rows_per_token` is the number of rows of the network that a token takes, those of a window.
+    """
+
+    rows_per_token = 1
 
     def __init__(self, encoded: EncodedText, state: Row) -> None:
         self.state = state
@@ -86,8 +92,9 @@ class FeedingOperation:
 
     @property
     def next_cost(self) -> int:
-        """The number of tokens that the next timestep feeds beside those of other operations."""
-        return min(max(1, len(self._encoded.ids) - len(self._logprobs)), CHUNK_SHARED)
+        """The number of rows that the next timestep feeds beside those of other operations."""
+        chunk = inputs_per_timestep(CHUNK_SHARED, self.rows_per_token)
+        return self.rows_per_token * min(max(1, len(self._encoded.ids) - len(self._logprobs)), chunk)
 
     @property
     def outcome_cost(self) -> int:
@@ -95,7 +102,7 @@ class FeedingOperation:
         return 0
 
     def next_ids(self, limit: int) -> Sequence[int]:
-        fed = len(self._logprobs)
+        fed, limit = len(self._logprobs), inputs_per_timestep(limit, self.rows_per_token)
         return self._encoded.ids[fed : fed + limit]
 
     def requested_top_k(self, fed: int) -> int:  # noqa: ARG002 - the protocol's argument

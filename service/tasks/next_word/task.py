@@ -9,6 +9,7 @@ from torch import Tensor
 from service.domain.cost import Cost
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Generate, Infer, OpenSession, Operation, Predict, Score, TextInput
+from service.nets.models.window import fill_window
 from service.tasks.inputs import require_text
 from service.tasks.limits import TextLimits
 from service.tasks.next_word.cost import next_word_cost
@@ -26,6 +27,7 @@ from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.session_state import NextWordStateCodec, Row, stack
 from service.tasks.next_word.tensors import NextWordTensors
 from service.tasks.next_word.token_choice import choose_tokens
+from service.tasks.next_word.window_feeding import feed_windows
 from service.tasks.options import convert_options
 from service.tasks.state_layout import StateLayout
 from service.tasks.text_encoding import empty_input, encode_text, require_length
@@ -43,7 +45,8 @@ class Network(LanguageNetwork, Protocol):
 class NextWordTask:
     """Next-word task: predicts, scores and generates with a language model.
 
-    `special_tokens` maps the roles of config.json, such as `begin` and `end`, to tokens.
+    `special_tokens` maps the roles of config.json, such as `begin` and `end`, to tokens. `window` is the number of
+    tokens that the network reads for an answer, None if it reads each once. `padding` is the token that fills a window.
     """
 
     name = "next-word"
@@ -55,18 +58,24 @@ class NextWordTask:
         layout: StateLayout,
         special_tokens: dict[str, str],
         limits: TextLimits,
+        *,
+        window: int | None = None,
+        padding: str | None = None,
     ) -> None:
         self._network = network
         self._vocabulary = vocabulary
         self._layout = layout
         self.state_codec = NextWordStateCodec(layout)
         self._limits = limits
+        self._feed = feed if window is None else feed_windows
+        self._rows_per_token = window or 1
         self.tensor_interface = NextWordTensors(vocabulary)
         begin, end = special_tokens.get("begin"), special_tokens.get("end")
         self._end_id = None if end is None else vocabulary.token_to_id(end)
         #: The special tokens that are never generated.
         self._forbidden = np.array(sorted(vocabulary.special_ids - {self._end_id}), dtype=np.int64)
-        self._initial = self._make_initial(None if begin is None else vocabulary.token_to_id(begin))
+        begin_id, pad_id = (None if token is None else vocabulary.token_to_id(token) for token in (begin, padding))
+        self._initial = self._make_initial(begin_id, pad_id)
 
     @property
     def initial_state(self) -> Row:
@@ -75,10 +84,16 @@ class NextWordTask:
 
     def cost(self, operation: Operation, *, in_session: bool) -> Cost:  # noqa: ARG002 - the same in a session
         """Return what an operation takes at most."""
-        return next_word_cost(operation, self._limits, self._layout.state_bytes, self._vocabulary.size)
+        state_bytes, rows = self._layout.state_bytes, self._rows_per_token
+        return next_word_cost(operation, self._limits, state_bytes, self._vocabulary.size, rows)
 
     def start(self, operation: Operation, state: Row) -> ActiveOperation:
         """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""
+        active = self._start(operation, state)
+        active.rows_per_token = self._rows_per_token
+        return active
+
+    def _start(self, operation: Operation, state: Row) -> PredictOperation | ScoreOperation | GenerateOperation:
         if isinstance(operation, OpenSession):
             raise InvalidRequest(
                 "input is given: expected none, since only a translation's session is created with one",
@@ -94,7 +109,7 @@ class NextWordTask:
             return GenerateOperation(encoded, state, self._vocabulary, operation.options, self._end_id)
         return self._start_predict(operation, state)
 
-    def _start_predict(self, operation: Predict, state: Row) -> ActiveOperation:
+    def _start_predict(self, operation: Predict, state: Row) -> PredictOperation:
         text_input = None if operation.input is None else require_text(operation.input)
         options = convert_options(operation.options, NextWordOptions, self.name)
         if text_input is None or not options.complete:
@@ -133,12 +148,18 @@ class NextWordTask:
         if count > limit:
             raise InvalidRequest(f"options.max_tokens is {count}: expected at most {limit}", param="options.max_tokens")
 
-    def _make_initial(self, begin_id: int | None) -> Row:
+    def _make_initial(self, begin_id: int | None, pad_id: int | None) -> Row:
         with torch.inference_mode():
             state = self._network.initial_recurrent_state(1)
-            features = torch.zeros_like(self._network.step(torch.tensor([begin_id or 0]), state)[0])
+            if pad_id is not None:
+                state = fill_window(state, pad_id)
+            # A window that is filled with padding does not change when padding is fed.
+            fed = begin_id if begin_id is not None else pad_id or 0
+            features, after = self._network.step(torch.tensor([fed]), state)
             if begin_id is not None:
-                features, state = self._network.step(torch.tensor([begin_id]), state)
+                state = after
+            elif pad_id is None:
+                features = torch.zeros_like(features)
             logits = self._network.logits(features)
             log_normaliser = logits.logsumexp(-1, keepdim=True)
             row = self._layout.concat({**state, "features": features, "log_normaliser": log_normaliser})[0]
@@ -149,7 +170,7 @@ class NextWordTask:
         chunk = CHUNK_ALONE if len(batch) == 1 else CHUNK_SHARED
         tokens = [operation.next_ids(chunk) for operation in batch]
         states = stack([operation.state for operation in batch])
-        rows, logprobs = feed(self._network, self._layout, tokens, states)
+        rows, logprobs = self._feed(self._network, self._layout, tokens, states)
         return self._outputs(batch, rows, logprobs)
 
     def _outputs(self, batch: list[ActiveOperation], rows: Tensor, logprobs: list[list[float]]) -> list[TokenOutput]:

@@ -57,7 +57,7 @@ class TranslationTask:
         self._end_of_source = source.token_to_id(roles["end"]) or 0
         begin, end = target.token_to_id(roles["begin"]) or 0, target.token_to_id(roles["end"]) or 0
         self._constraints = self._target.constraints(begin, end)
-        layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
+        layout = StateLayout.of(network.specs)
         # A source has one token more than its sentence, the end of sequence.
         self.state_codec = TranslationStateCodec(layout, source.size, target.size, self._max_sentence_tokens + 1)
         self._decoder = BatchedDecoder(network, layout)

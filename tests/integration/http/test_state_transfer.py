@@ -40,7 +40,7 @@ MAX_BODY_BYTES = 65_536
 KEYS = {"alice": "key-of-alice", "bob": "key-of-bob"}
 SOURCE = {"text": "I am hungry."}
 FRENCH = ["J'ai", "faim", ".", "Il va"]
-MODELS = ["lstm", "gru", "tanh", "relu", "mt", "sensor", "walk"]
+MODELS = ["lstm", "gru", "tanh", "relu", "recent", "mt", "sensor", "walk", "day"]
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,11 @@ def models_folder(folder: Path) -> Path:
     write_language_model(models, "gru", cell="gru", hidden_size=[12, 8, 20])
     write_language_model(models, "tanh", cell="rnn_tanh")
     write_language_model(models, "relu", cell="rnn_relu", num_layers=1)
+    write_language_model(models, "recent", window=5)
     write_encoder_decoder(models, "mt")
     write_forecaster(models, "sensor", num_layers=2, season=3, calendar=["hour_of_day"], missing_indicator=True)
     write_forecaster(models, "walk", cell="gru", decoding="autoregressive", distribution="student_t")
+    write_forecaster(models, "day", window=4)
     # The versions of one model: 2 is 1 under another name, 3 is another network.
     write_language_model(models, "pair", seed=1)
     shutil.copytree(models / "pair" / "1", models / "pair" / "2")
@@ -99,7 +101,7 @@ def given(model: str, at: int) -> Body:
     """What a session of the model is fed at a step."""
     if model == "mt":
         return {"text": FRENCH[at % len(FRENCH)]}
-    if model in {"sensor", "walk"}:
+    if model in {"sensor", "walk", "day"}:
         values = [100.0 + at, None if model == "sensor" else 99.0, 104.5 - at]
         times = {"start": f"2026-03-02T{2 * at:02}:30:00Z", "step_seconds": 1800}
         return {"values": values, **({"timestamps": times} if model == "sensor" else {})}

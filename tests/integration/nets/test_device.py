@@ -83,7 +83,8 @@ def run_encoder_decoder(network: EncoderDecoder) -> None:
 def run_forecaster(network: Forecaster) -> None:
     config = network.config
     state = network.step(torch.ones(2, config.width), network.initial_state(2))
-    contexts = network.contexts(network.sequence(torch.ones(2, 3, config.width), state), config.steps).flatten(0, 1)
+    features = network.features_of(network.sequence(torch.ones(2, 3, config.width), state))
+    contexts = network.contexts(features, config.steps).flatten(0, 1)
     future, base = torch.ones(len(contexts), config.future_width), torch.ones(len(contexts), len(config.target))
     in_memory(state, contexts, network.parameters_of(contexts, future, base))
 

@@ -34,6 +34,8 @@ def forecaster(**changes: Any) -> ForecasterConfig:
         "features": ("a", "b"),
         "decoding": "direct",
         "distribution": "normal",
+        "window_size": None,
+        "rows_per_input": 1,
     }
     return cast("ForecasterConfig", SimpleNamespace(**config | changes))
 
@@ -49,6 +51,17 @@ def test_a_generation_takes_a_timestep_for_each_token_and_keeps_states_only_with
     stopping = next_word_cost(Generate(None, GenerateOptions(40, stop=("x",))), LIMITS, 1000)
     assert plain.timesteps == stopping.timesteps == 40
     assert stopping.memory - plain.memory == 40 * 1000
+
+
+def test_each_token_and_row_of_a_model_with_a_window_takes_a_timestep_for_each_place_of_the_window() -> None:
+    window = 24
+    for operation in (predict(TextInput("abc")), Score(TextInput("abc")), Generate(None, GenerateOptions(3))):
+        assert next_word_cost(operation, LIMITS, 8, rows_per_token=window).timesteps == 3 * window
+    series = predict(SeriesInput(((1.0, 2.0),) * 5))
+    alone = forecasting_cost(series, forecaster(), 8)
+    windowed = forecasting_cost(series, forecaster(window_size=window, rows_per_input=window), 8)
+    assert windowed.timesteps == window * alone.timesteps
+    assert windowed.memory > alone.memory
 
 
 def test_a_translation_takes_a_row_for_each_beam_and_target_token() -> None:

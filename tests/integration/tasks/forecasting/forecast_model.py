@@ -46,7 +46,11 @@ PATHS: dict[str, Any] = {
     "output_residual": True,
     "horizon": 6,
 }
-every_kind = pytest.mark.parametrize("settings", [{}, FULL, PATHS], ids=["plain", "full", "paths"])
+every_kind = pytest.mark.parametrize(
+    "settings",
+    [{}, FULL, PATHS, {"window": 7}, {**FULL, "window": 10}, {**PATHS, "window": 5}],
+    ids=["plain", "full", "paths", "window", "full window", "window of paths"],
+)
 
 
 class Model:

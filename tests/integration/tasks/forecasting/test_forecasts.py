@@ -25,8 +25,16 @@ from tests.rounding import FORECAST, PROBABILITY
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, FULL, {"distribution": "quantiles", "quantiles": [0.1, 0.5, 0.9]}, {"distribution": "point"}],
-    ids=["gaussian", "student_t", "quantiles", "point"],
+    [
+        {},
+        FULL,
+        {"distribution": "quantiles", "quantiles": [0.1, 0.5, 0.9]},
+        {"distribution": "point"},
+        {"distribution": "quantiles", "quantiles": [0.1, 0.5, 0.9], "window": 3},
+        {**FULL, "window": 5, "cell": "gru", "num_layers": 2},
+        {"window": 20},
+    ],
+    ids=["gaussian", "student_t", "quantiles", "point", "window", "full window", "long window"],
 )
 def test_a_forecast_is_that_of_the_trainer(tmp_path: Path, settings: dict[str, Any]) -> None:
     model = Model(tmp_path, **settings)

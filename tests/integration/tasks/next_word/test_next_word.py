@@ -41,6 +41,10 @@ SETTINGS: list[dict[str, Any]] = [
     {"cell": "lstm", "connection": "residual"},
     {"cell": "gru", "connection": "highway", "layer_norm": True},
     {"cell": "lstm", "head": [{"size": 10, "activation": "tanh"}]},
+    {"cell": "gru", "window": 3},
+    {"cell": "lstm", "window": 30, "connection": "residual", "tie_weights": True},
+    {"cell": "lstm", "padding": {"side": "left", "token": "the", "length": 4}},
+    {"cell": "gru", "padding": {"side": "right", "token": "the", "length": 8}, "window": 8},
 ]
 #: The longest sum of products: the input of a layer, its hidden state and two biases.
 TERMS = 16 + 16 + 2

@@ -22,11 +22,14 @@ LANGUAGE: dict[str, dict[str, Any]] = {
     "projected": {"cell": "lstm", "proj_size": 8},
     "narrow": {"cell": "gru", "dtype": "bfloat16", "connection": "residual"},
     "head": {"cell": "gru", "layer_norm": True, "head": [{"size": 10, "activation": "tanh"}]},
+    "window": {"cell": "lstm", "window": 5},
+    "padded": {"cell": "gru", "padding": {"side": "right", "token": "the", "length": 4}},
 }
 FORECASTERS: dict[str, dict[str, Any]] = {
     "sensor": {"cell": "lstm", "num_layers": 2, "season": 3, "calendar": ["hour_of_day"], "missing_indicator": True},
     "residual": {"cell": "gru", "season": 3, "output_residual": True, "distribution": "student_t"},
     "walk": {"cell": "rnn_tanh", "decoding": "autoregressive", "distribution": "student_t", "frequency": None},
+    "recent": {"cell": "lstm", "window": 3, "season": 2, "missing_indicator": True},
     "site": {
         "features": ["load", "wind"],
         "target": ["load", "wind"],
@@ -50,6 +53,12 @@ class Model:
     loaded: LoadedModel
     state: bytes
     content: bytes
+
+    @property
+    def whole_numbers(self) -> set[str]:
+        """The names of the tensors that hold whole numbers."""
+        specs = self.loaded.task._network.config.session_state()
+        return {spec.name for spec in specs if spec.maximum is not None}
 
     def read(self, content: bytes) -> bytes:
         return self.files.read(content).state(self.loaded.version)

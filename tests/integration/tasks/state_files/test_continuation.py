@@ -29,11 +29,12 @@ METADATA = {
 @pytest.mark.parametrize("size", [1e12, -1e12, 1e6, 1e-38, -0.0])
 @pytest.mark.filterwarnings("error")
 def test_numbers_of_every_accepted_size_give_finite_answers(model: Model, size: float) -> None:
+    whole = model.whole_numbers
     for changed in (None, *load(model.content)):
         changes = {
             name: np.full_like(array, size)
             for name, array in load(model.content).items()
-            if array.dtype == np.float32 and changed in {None, name}
+            if array.dtype == np.float32 and name not in whole and changed in {None, name}
         }
         assert_continues(model, model.read(with_tensors(model.content, **changes)))
 

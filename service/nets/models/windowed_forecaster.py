@@ -1,0 +1,52 @@
+"""Forecaster that reads windows: the features after a row are those of the last N rows, from the initial state.
+
+A session stores the window in place of the recurrent tensors, see `window.py`. Parameters are those of `Forecaster`.
+"""
+
+import torch
+from torch import Tensor
+
+from service.nets.config.forecaster_config import ForecasterConfig
+from service.nets.layers.rnn_stack import State
+from service.nets.models.forecaster import Forecaster
+from service.nets.models.window import PackedWindows, empty_window, pack_windows, push, read_windows
+
+
+class WindowedForecaster(Forecaster):
+    """Network of a configuration with a window, uninitialised until a state dict is loaded."""
+
+    def __init__(self, config: ForecasterConfig) -> None:
+        super().__init__(config)
+        self._size = config.rows_per_input
+
+    def initial_state(self, batch: int) -> State:
+        """Return empty windows, and zeros as their features."""
+        features = torch.zeros(batch, self.config.features_size)
+        return {**empty_window(batch, self._size, self.config.width), "features": features}
+
+    def step(self, x: Tensor, state: State) -> State:
+        """Feed one row: x (B, W), state -> new window and its features."""
+        return self.sequence(x[:, None], state)
+
+    def sequence(self, x: Tensor, state: State) -> State:
+        """Feed T >= 1 rows at once: x (B, T, W), state -> window after the last and its features."""
+        after = push(state, x)
+        return {**after, "features": read_windows(after, self._size, self._read)}
+
+    def recurrent_state(self, state: State) -> State:
+        """Return the recurrent tensors after the last row of each window, (B, size) each."""
+        packed = self._pack(state)
+        after = self._run(packed)[1]
+        return {spec.name: after[spec.name][packed.ranks] for spec in self.rnn.layout.recurrent_state()}
+
+    def _read(self, state: State) -> Tensor:
+        packed = self._pack(state)
+        features: Tensor = self.head(self._run(packed)[0][packed.last])
+        return features
+
+    def _pack(self, state: State) -> PackedWindows:
+        return pack_windows(state, self.config.width, None)
+
+    def _run(self, packed: PackedWindows) -> tuple[Tensor, State]:
+        x = self._project(packed.inputs)
+        return self.rnn.packed_sequence(x, packed.counts, self.rnn.initial_state(packed.counts[0], x.device))
