@@ -111,9 +111,8 @@ async def pause(client: Acting, stream: Stream) -> None:
 
 async def look(client: Acting, stream: Stream) -> None:
     """What a step would answer: as it stands, or after something more, or as text that is not committed."""
-    forecaster = stream.session.model == "taxi-forecast"  # which has nothing to say before its first observation
     content = None
-    if forecaster or client.choose.random() < 0.5:
+    if stream.session.model in contents.NEEDS_INPUT or client.choose.random() < 0.5:
         content = contents.choose(stream.session.model, client.choose, client.serial())
     body: dict[str, Any] = {"options": contents.OPTIONS[stream.session.model]}
     if content is not None:

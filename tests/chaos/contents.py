@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
-from tests.chaos import automaton
+from tests.chaos import automaton, encoders
 
 #: What a step of each model answers with, as little as tells its state.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -14,7 +14,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "next-word": {"top_k": 3},
     "translate-en-fr": {"top_k": 3, "beam_size": 1},
     "taxi-forecast": {"horizon": 4},
+    **{name: {} for name in encoders.NAMES},
 }
+#: Models that have nothing to answer before their first observation, or after none.
+NEEDS_INPUT = encoders.OF_NUMBERS | {"taxi-forecast"}
+_GENERATES_NOT = frozenset({"translate-en-fr", *encoders.NAMES})
 SOURCES = (
     "I would like a cup of coffee.",
     "Where is the station?",
@@ -55,6 +59,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
         "heureux",
         "gare",
     ),
+    encoders.CLASSIFICATION: encoders.FED_WORDS,
+    encoders.EMBEDDING: encoders.FED_WORDS,
 }
 _FIRST_HALF_HOUR = datetime(2015, 1, 5, tzinfo=UTC)
 
@@ -83,13 +89,20 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """Observations of three numbers, without times."""
+
+    values: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reset:
     """Nothing to feed: back to state 0, or to a step that the session keeps."""
 
     step: int | None = None
 
 
-Content: TypeAlias = Words | Generation | Series | Reset
+Content: TypeAlias = Words | Generation | Series | Rows | Reset
 
 
 def choose(model: str, luck: random.Random, serial: int, *, generate: bool = True) -> Content:
@@ -97,10 +110,16 @@ def choose(model: str, luck: random.Random, serial: int, *, generate: bool = Tru
     if model == "taxi-forecast":
         values = [None if luck.random() < 0.1 else round(luck.uniform(2e3, 3e4), 1) for _ in range(luck.randint(1, 3))]
         return Series(3 * serial, tuple(values))
+    if model in encoders.OF_NUMBERS:
+        return Rows(tuple(_row(luck) for _ in range(luck.randint(1, 3))))
     texts = tuple(luck.choices(_WORDS.get(model, automaton.WORDS), k=luck.randint(1, 3)))
-    if generate and model != "translate-en-fr" and luck.random() < 0.1:
+    if generate and model not in _GENERATES_NOT and luck.random() < 0.1:
         return Generation(texts if luck.random() < 0.5 else (), luck.randint(1, 3))
     return Words(texts)
+
+
+def _row(luck: random.Random) -> tuple[float | None, ...]:
+    return tuple(None if luck.random() < 0.1 else round(luck.uniform(0, 12), 2) for _ in range(3))
 
 
 def body_of(content: Content, model: str) -> dict[str, Any]:
@@ -113,6 +132,8 @@ def body_of(content: Content, model: str) -> dict[str, Any]:
             return given | {"options": {"max_tokens": tokens, "temperature": 0}}
         case Reset(step):
             return {} if step is None else {"step": step}
+        case Rows(values):
+            return {"input": {"values": [[*row] for row in values]}, "options": OPTIONS[model]}
         case Series(start, values):
             first = _FIRST_HALF_HOUR + timedelta(minutes=30 * start)
             times = {"start": first.isoformat(), "step_seconds": 1800}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from service.domain.sessions import Durability
+from tests.chaos import encoders
 
 #: Sessions that live for less expire during a pause.
 SHORT_LIVED = 60
@@ -52,5 +53,9 @@ CLIENTS = (
     Role("taxi-forecast", fleet=3, pause=0.4),
     Role("swapped", "replicated", websocket=True),
     Role("next-word", "fsynced", fleet=2, pause=0.3),
+    Role(encoders.CLASSIFICATION, fleet=2, pause=0.4),
+    Role(encoders.TAGGING, pause=0.4),
+    Role(encoders.REGRESSION, "replicated", fleet=2, pause=0.4),
+    Role(encoders.EMBEDDING, pause=0.4, websocket=True),
 )
 MODELS = tuple(dict.fromkeys(role.model for role in CLIENTS))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import contents
+from tests.chaos import contents, encoders
 from tests.chaos.contents import SOURCES
 from tests.chaos.replay import Bundled
 
@@ -21,5 +21,19 @@ def test_a_step_lost_doubled_or_swapped_shows_in_the_answer(model: str) -> None:
     both = network.after(first, other)
     assert network.differs(both.answer, network.after(first, other).answer) is None
     assert network.differs(network.look(both, None), network.look(first, None))
+    assert network.differs(both.answer, network.after(start, other).answer)
+    assert both.timesteps > first.timesteps > 0
+
+
+@pytest.mark.parametrize("model", encoders.NAMES)
+def test_a_step_of_an_encoder_lost_doubled_or_swapped_shows_in_the_answer(tmp_path: Path, model: str) -> None:
+    encoders.write_encoders(tmp_path)
+    network, luck = Bundled.load(tmp_path / model / "1", model), random.Random(8)
+    one, other = (contents.choose(model, luck, serial) for serial in (0, 1))
+    start = network.start(None)
+    first = network.after(start, one)
+    both = network.after(first, other)
+    assert network.differs(both.answer, network.look(first, other)) is None
+    assert network.differs(network.look(both, other), network.look(first, other))
     assert network.differs(both.answer, network.after(start, other).answer)
     assert both.timesteps > first.timesteps > 0
