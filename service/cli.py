@@ -172,7 +172,9 @@ def predict(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A PyTorch state dict, training checkpoint or safetensors file.")],
+    file: Annotated[
+        Path, typer.Argument(help="A PyTorch state dict, training checkpoint, safetensors file or ONNX graph.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Tell what a checkpoint holds, and propose a config.json."""
@@ -183,7 +185,9 @@ def inspect(
 
 @app.command()
 def pack(
-    source: Annotated[Path, typer.Argument(help="A PyTorch state dict, training checkpoint or safetensors file.")],
+    source: Annotated[
+        Path, typer.Argument(help="A PyTorch state dict, training checkpoint, safetensors file or ONNX graph.")
+    ],
     target: Annotated[Path, typer.Argument(help="The folder to make, as MODELS/NAME/VERSION.")],
     *,
     config: Annotated[Path | None, typer.Option(help="config.json; default: what `inspect` proposes.")] = None,

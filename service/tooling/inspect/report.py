@@ -12,6 +12,7 @@ from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
 from service.tooling.inspect.ambiguities import list_ambiguities
 from service.tooling.inspect.front_layers import chain_groups
+from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
 from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
 from service.tooling.inspect.matrices import find_matrices
 from service.tooling.inspect.recognition import propose
@@ -79,8 +80,10 @@ class Report:
         ]
 
 
-def inspect(path: Path, architectures: Sequence[AnyArchitecture] = ARCHITECTURES) -> Report:
-    """Report on a state dict, a training checkpoint or a safetensors file. Raises ModelFolderError."""
+def inspect(path: Path, architectures: Sequence[AnyArchitecture] = ARCHITECTURES) -> Report | GraphReport:
+    """Report on a state dict, a training checkpoint, a safetensors file or an ONNX graph. Raises ModelFolderError."""
+    if is_graph(path):
+        return inspect_graph(path)
     return inspect_state_dict(path, read_state_dict(path), architectures)
 
 

@@ -26,7 +26,7 @@ def resolve_config(
     `source`. `settings` override single fields; a dotted name is a field inside an object, such as `decoder.cell`.
     Raises ModelFolderError.
     """
-    fields = None if config is None else with_settings(_read_fields(config), settings, str(config))
+    fields = None if config is None else with_settings(read_fields(config), settings, str(config))
     task = _stated_task(settings if fields is None else fields, architectures)
     report = inspect_state_dict(source, saved, architectures, task)
     proposal = report.proposal
@@ -74,5 +74,6 @@ def _states(settings: Mapping[str, object], field: str) -> bool:
     return field in settings or field.partition(".")[0] in settings
 
 
-def _read_fields(path: Path) -> dict[str, Any]:
+def read_fields(path: Path) -> dict[str, Any]:
+    """Return the fields of a config.json. Raises ModelFolderError."""
     return read_json(read_file(path, MAX_CONFIG_BYTES, "a config.json"), str(path))

@@ -19,20 +19,24 @@ import torch
 
 from service.domain.errors import ModelFolderError
 from service.model_folder.memory import require_memory
+from service.model_folder.onnx_weights import FILE as GRAPH_FILE
 from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.loader import build_config, with_state
 from service.nets.network_spec import find_spec
+from service.nets.onnx_graph.graph_file import MAX_FILE_BYTES
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
 from service.tooling.architecture_tools import tools_of
+from service.tooling.inspect.graph_report import inspect_graph, is_graph
 from service.tooling.inspect.state_dict import read_state_dict
-from service.tooling.pack.companion_files import CompanionFiles
-from service.tooling.pack.configuration import resolve_config
+from service.tooling.pack.companion_files import CompanionFiles, copy_file
+from service.tooling.pack.configuration import read_fields, resolve_config, with_settings
 from service.tooling.pack.weights import cast, conform, rename_tensors
 from service.tooling.verify.verifier import Verification, verify
 
 __all__ = ["Packed", "pack", "verify"]
 
+MAX_INITIAL_BYTES = 2**28
 STORAGE = {"float16": torch.float16, "float32": torch.float32}
 
 
@@ -81,6 +85,15 @@ def pack(
     target = _target(models, name, version)
     if dtype not in STORAGE:
         raise ModelFolderError(f"{target}: dtype: found {dtype!r}, expected one of {', '.join(STORAGE)}")
+    if is_graph(source):
+        return _pack_graph(
+            source,
+            target,
+            config=config,
+            settings=settings or {},
+            companions=CompanionFiles(vocab, tokenizer, preprocessor, golden, card),
+            architectures=architectures,
+        )
     place, saved = str(config or source), read_state_dict(source)
     raw, names = resolve_config(source, saved, config, settings or {}, architectures)
     spec = find_spec(raw, place, architectures)
@@ -101,6 +114,31 @@ def pack(
         companions.write_common(folder)
         checked = verify(folder, architectures=architectures)
     return Packed(target, replace(checked, path=target), (*saved.notes, *notes))
+
+
+def _pack_graph(
+    source: Path,
+    target: Path,
+    *,
+    config: Path | None,
+    settings: Mapping[str, object],
+    companions: CompanionFiles,
+    architectures: Sequence[AnyArchitecture],
+) -> Packed:
+    """Write the folder of an ONNX graph, with the files of its initial state that lie beside it."""
+    proposed = inspect_graph(source)
+    raw = with_settings(proposed.config if config is None else read_fields(config), settings, str(config or source))
+    spec = find_spec(raw, str(config or source), architectures)
+    built = build_config(spec.config_class, raw, str(config or source))
+    tools_of(spec).check_companions(target, built, companions)
+    with _staged(target) as folder:
+        (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
+        copy_file(source, folder / GRAPH_FILE, MAX_FILE_BYTES, "an ONNX graph")
+        for name in built.companion_files:
+            copy_file(source.parent / name, folder / name, MAX_INITIAL_BYTES, "an initial state")
+        companions.write_common(folder)
+        checked = verify(folder, architectures=architectures)
+    return Packed(target, replace(checked, path=target), ())
 
 
 def _target(models: Path, name: str, version: str) -> Path:
