@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +55,12 @@ class EncoderTrainer(nn.Module):
         self.hidden = nn.Linear(width, hidden["size"]) if hidden else None
         attends = config["readout"] == "attention"
         self.score = nn.Linear(hidden["size"] if hidden else width, 1) if attends else None
-        sizes = [width, *(layer["size"] for layer in config.get("head", []))]
-        self.head = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.head = nn.ModuleList()
+        for layer in config.get("head", []):
+            self.head.append(nn.Linear(width, layer["size"]) if "size" in layer else nn.Identity())
+            width = layer.get("size", width)
         outputs = len(config.get("labels", config.get("names", [])))
-        self.output = nn.Linear(sizes[-1], outputs) if outputs else None
+        self.output = nn.Linear(width, outputs) if outputs else None
         self.crf = nn.Parameter(torch.randn(outputs + 2, outputs)) if config.get("crf") else None
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

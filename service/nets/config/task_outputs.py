@@ -97,7 +97,7 @@ class TaskOutputs(StrictModel):
         for name, field in TaskOutputs.model_fields.items():
             value = getattr(self, name)
             if name not in rules.fields and value != field.default:
-                yield name, value, f"it to be left out: it is no field of the task {task}"
+                yield name, "true" if value is True else value, f"it to be left out: it is no field of the task {task}"
         if rules.described_by is not None:
             yield from self._entry_violations(rules.described_by)
         yield from self._scale_violations()

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from service.domain.operations import Predict, TextInput
 from tests.encoder_folders import LABELS, NAMES, rows_of
-from tests.integration.tasks.sequence_encoding.encoder_model import Model, refusal
+from tests.integration.tasks.sequence_encoding.encoder_model import Model, predict, refusal
 
 IDS = [5, 9, 2, 30, 7, 7, 21, 14, 3, 11, 40, 6, 8, 1, 22, 25, 17, 19, 33, 12]
 ROWS = rows_of(20)
@@ -315,3 +316,22 @@ def test_an_input_that_does_not_fit_is_refused(tmp_path: Path, inputs: Any, opti
 def test_every_step_of_a_whole_readout_is_refused(tmp_path: Path) -> None:
     model = Model(tmp_path, "regression", readout="mean", bidirectional=True)
     assert refusal(model, IDS, every="step").startswith("options.every | options.every is 'step': expected 'last'")
+
+
+def test_the_cost_of_an_operation_is_known_before_it_starts(tmp_path: Path) -> None:
+    texts, numbers = Model(tmp_path, "classification"), Model(tmp_path / "numbers", "regression", text=False)
+    cost = texts.task.cost(Predict(TextInput(text="a" * 20)), in_session=True)
+    assert (cost.timesteps, cost.numbers) == (20, 6)
+    assert texts.task.cost(Predict(TextInput(text="a" * 2000)), in_session=True).timesteps == 50
+    cost = numbers.task.cost(predict(ROWS), in_session=True)
+    assert (cost.timesteps, cost.numbers) == (20, 40)
+    assert cost.memory > 20 * 3 * 8
+
+
+def test_a_stream_of_many_timesteps_stays_that_of_the_whole(tmp_path: Path) -> None:
+    model = Model(tmp_path, "embedding", readout="mean", text=False)
+    rows, state = rows_of(2000), None
+    for start in range(0, 2000, 50):
+        outcome = model.feed(rows[start : start + 50], state)
+        state = outcome.state
+    np.testing.assert_allclose(outcome.output["embedding"], model.trainer.answers(rows), atol=1e-5)
