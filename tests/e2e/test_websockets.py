@@ -40,6 +40,7 @@ class StreamingClient:
     applied: int = 0
     sent: int = 0
     closings: list[int] = field(default_factory=list)
+    errors: list[Body] = field(default_factory=list)
 
     def run(self) -> None:
         choose = random.Random(self.number)
@@ -62,6 +63,7 @@ class StreamingClient:
                 answer = json.loads(socket.recv(SECONDS))
                 if "error" in answer:
                     assert answer["error"]["applied"] in {"no", "unknown"}, answer
+                    self.errors.append(answer)
                     return
                 assert (answer["id"], answer["step"]) == (self.applied, self.applied + 1)
                 self.answers[self.applied] = answer
@@ -135,4 +137,5 @@ def test_a_rolling_restart_moves_streams_without_a_loss(server: Server, http: ht
         eventually(lambda: "workers renewed" in server.log, 120)
     assert all(set(client.closings) == {1012} for client in clients)
     for client in clients:
-        assert client.answers.keys() >= set(range(client.applied)), "an answer was lost"
+        lost = sorted(set(range(client.applied)) - client.answers.keys())
+        assert not lost, f"answers were lost: {lost}, of {len(client.answers)}; errors: {client.errors}"
