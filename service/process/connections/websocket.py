@@ -28,8 +28,9 @@ MAX_IDLE_FRAMES = 64
 PAUSE_SECONDS = 0.0001
 #: Time without messages after which a connection may give its place to a new one.
 IDLE_SECONDS = 5.0
-#: Time that a client has for its part of the closing handshake, and the bytes that it may send meanwhile.
-CLOSE_SECONDS = 1.0
+#: Time that a client has for its part of the closing handshake, and the bytes that it may send meanwhile. A connection
+#: that is closed while frames of a slow client still arrive is reset, and the client loses the answers on their way.
+CLOSE_SECONDS = 10.0
 MAX_DISCARDED_BYTES = 2**20
 #: Close codes: this worker stops; there is no room, try again later.
 RESTART, TRY_AGAIN = 1012, 1013
