@@ -65,16 +65,35 @@ class EncoderTrainer(nn.Module):
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Ids (B, T) or values (B, T, F) -> outputs (B, K), or (B, T, K), and the state after the last timestep."""
-        outputs, last = self.rnn(self._read(inputs))
+        x = self._read(inputs)
+        if self.config.get("window") or self.config.get("padding"):
+            return self._windows(x), {}
+        outputs, last = self.rnn(x)
         last = last if isinstance(last, tuple) else (last,)
         state = {
             f"{kind}_l{layer}": one[layer] for kind, one in zip("hc", last, strict=False) for layer in range(len(one))
         }
-        features = self._read_out(outputs)
+        return self._answer(self._read_out(outputs)), state
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """The answer to the last window of rows (B, T, W), or with a readout `each` to that of each timestep."""
+        padding, each, answers = self.config.get("padding"), self.config["readout"] == "each", []
+        size = padding["length"] if padding else self.config["window"]
+        for end in range(1, x.shape[1] + 1) if each else [x.shape[1]]:
+            window = x[:, max(0, end - size) : end]
+            if padding and self.embedding is not None:
+                ids = torch.full((len(x), size - window.shape[1]), WORDS.index(padding["token"]))
+                filling = self.embedding(ids)
+                window = torch.cat([filling, window] if padding["side"] == "left" else [window, filling], 1)
+            readout = self._read_out(self.rnn(window)[0])
+            answers.append(self._answer(readout[:, -1] if each else readout))
+        return torch.stack(answers, 1) if each else answers[0]
+
+    def _answer(self, features: Tensor) -> Tensor:
         for linear, entry in zip(self.head, self.config.get("head", []), strict=True):
             features = ACTIVATIONS[entry.get("activation", "none")](linear(features))
         answer = features if self.output is None else self.output(features)
-        return END_ACTIVATIONS[self.config.get("activation", "none")](answer), state
+        return END_ACTIVATIONS[self.config.get("activation", "none")](answer)
 
     def _read(self, inputs: Tensor) -> Tensor:
         if self.embedding is not None:

@@ -4,11 +4,13 @@ The file holds `inputs.ids` (B, T) int64 for text or `inputs.values` (B, T, F) f
 where missing; and the outputs of the last layer: `outputs.logits` of labels, `outputs.values` of numbers after their
 activation and before `target_scale`, or `outputs.embedding`. They are (B, K), or (B, T, K) if the readout is `each`; of
 two labels K may be 1, the logit of the second one of a network that has no other.
+If the model reads windows, each output is that of the window that ends with its timestep, and there is no state.
 Tags that a CRF chose, `outputs.tags` (B, T) int64, and the recurrent state after the last timestep are optional.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,12 +32,20 @@ from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
 from service.nets.forecast_inputs.rows import RowReader
 from service.nets.layers.rnn_stack import State
 from service.nets.models.sequence_encoder import SequenceEncoder
+from service.nets.models.window import fill_window, push, unroll
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "sigmoid": torch.sigmoid,
     "softplus": F.softplus,
 }
+
+
+@runtime_checkable
+class Tokens(Protocol):
+    """The part of a vocabulary that a replay uses."""
+
+    def token_to_id(self, token: str) -> int | None: ...
 
 
 def replay_sequence_encoder(
@@ -51,9 +61,7 @@ def replay_sequence_encoder(
     each = (times,) if config.readout == "each" else ()
     sizes[name] = (rows, *each, 1 if single else config.outputs_size)
     expected = check_shapes(path, tensors, {own: sizes[own] for own in tensors})
-    modes = {"as a sequence": _whole(network, inputs, name)}
-    if not config.bidirectional:
-        modes["step by step"] = _steps(network, inputs, name)
+    modes = _modes(network, inputs, name, companions)
     if single:
         modes = {mode: {**outputs, name: _difference(outputs[name])} for mode, outputs in modes.items()}
     replay = compare(path, expected, modes, tolerance, rows * times)
@@ -62,10 +70,36 @@ def replay_sequence_encoder(
     return replay
 
 
+def _modes(network: SequenceEncoder, inputs: Tensor, name: str, companions: object) -> dict[str, State]:
+    """Return the outputs of each mode of computing."""
+    if network.config.window_size is not None:
+        return {"in windows": _windows(network, inputs, name, companions)}
+    modes = {"as a sequence": _whole(network, inputs, name)}
+    if not network.config.bidirectional:
+        modes["step by step"] = _steps(network, inputs, name)
+    return modes
+
+
+def _windows(network: SequenceEncoder, inputs: Tensor, name: str, companions: object) -> State:
+    """Return the answers (B, K) to the last windows of inputs (B, T, ...), or (B, T, K) to those of each timestep."""
+    config, state = network.config, network.initial_state(len(inputs))
+    if config.padding is not None and isinstance(companions, Tokens):
+        state = fill_window(state, companions.token_to_id(config.padding.token) or 0)
+    rows = inputs[..., None] if config.reads_text else inputs
+    if config.readout == "each":
+        flat = rows.flatten(0, 1)
+        state = push(unroll(state, flat, [inputs.shape[1]] * len(inputs)), flat[:, None])
+    else:
+        state = push(state, rows)
+    answers = network.answer(network.read_out(state, state["inputs"]))
+    shaped = answers.view(*inputs.shape[:2], -1) if config.readout == "each" else answers
+    return {name: _activated(network, shaped)}
+
+
 def _take_inputs(path: Path, tensors: dict[str, Tensor], network: SequenceEncoder) -> Tensor:
     """Remove the inputs from `tensors` and return them. Raises ModelFolderError for a name that does not belong."""
     config, states = network.config, set[str]()
-    if not config.bidirectional:
+    if not config.bidirectional and config.window_size is None:
         unstack(path, tensors, config.total_layers)
         states = {f"state.{spec.name}" for spec in network.rnn.layout.recurrent_state()}
     name = "inputs.ids" if config.reads_text else "inputs.values"

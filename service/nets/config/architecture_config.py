@@ -103,15 +103,19 @@ class WindowConfig(ArchitectureConfig, HeadConfig):
         """Whether a session stores the features, since its other tensors do not contain them."""
         return self.window_size is not None or super().stores_features
 
-    def network_state(self, input_shape: tuple[int, ...], max_id: int | None = None) -> list[StateSpec]:
-        """Return the recurrent tensors or the window of inputs of this shape, and the features where needed.
+    def window_state(self, input_shape: tuple[int, ...], max_id: int | None = None) -> list[StateSpec]:
+        """Return the window of inputs of this shape, nothing if there is none.
 
         Inputs are whole numbers up to `max_id`, if that is given.
         """
         size = self.window_size
-        state = self.rnn_spec().state()
-        if size is not None:
-            state = [StateSpec("window", (size, *input_shape), maximum=max_id), StateSpec("inputs", (1,), maximum=size)]
+        if size is None:
+            return []
+        return [StateSpec("window", (size, *input_shape), maximum=max_id), StateSpec("inputs", (1,), maximum=size)]
+
+    def stream_state(self, input_shape: tuple[int, ...], max_id: int | None = None) -> list[StateSpec]:
+        """Return the recurrent tensors or the window, see `window_state`, and the features where needed."""
+        state = self.window_state(input_shape, max_id) or self.rnn_spec().state()
         return [*state, StateSpec("features", (self.features_size,))] if self.stores_features else state
 
 

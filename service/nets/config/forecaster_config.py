@@ -106,7 +106,7 @@ class ForecasterConfig(WindowConfig):
     def session_state(self) -> list[StateSpec]:
         """Return the recurrent tensors or the window, the features where needed, the last row, a season of targets."""
         season = [StateSpec("history", (self.season, len(self.target)))] if self.season else []
-        return [*self.network_state((self.width,)), StateSpec("last", (len(self.features),)), *season]
+        return [*self.stream_state((self.width,)), StateSpec("last", (len(self.features),)), *season]
 
     def violations(self) -> Iterator[Violation]:
         """Yield the fields that are valid on their own but contradict each other."""

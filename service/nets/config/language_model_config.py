@@ -35,7 +35,7 @@ class LanguageModelConfig(PaddedWindowConfig, EmbeddingConfig):
 
     def session_state(self) -> list[StateSpec]:
         """Return the recurrent tensors or the window, the features where needed, and the log of the normaliser."""
-        return [*self.network_state((), self.vocab_size - 1), StateSpec("log_normaliser", (1,))]
+        return [*self.stream_state((), self.vocab_size - 1), StateSpec("log_normaliser", (1,))]
 
     def violations(self) -> Iterator[Violation]:
         """Yield the fields that are valid on their own but contradict each other."""

@@ -5,13 +5,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.architecture_config import PaddedWindowConfig
 from service.nets.config.feed_forward import LinearConfig, Size
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sections import (
     PREPROCESSOR_FILE,
     TOKENIZER_FILE,
-    HeadConfig,
     Names,
     OneHotConfig,
     RnnConfig,
@@ -24,7 +23,7 @@ from service.nets.config.task_outputs import Readout, TaskOutputs, rules_of
 ROLES = ("unknown", "begin", "pad")
 
 
-class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, OneHotConfig, TaskOutputs):
+class SequenceEncoderConfig(PaddedWindowConfig, OneHotConfig, TaskOutputs):
     """The fields of a sequence encoder. It reads text if it has a vocabulary, else numbers."""
 
     task: Literal["classification", "tagging", "regression", "embedding"]
@@ -78,6 +77,8 @@ class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, OneHotConfig, TaskOu
     @property
     def session_obstacle(self) -> str | None:
         """The reason why the network answers whole sequences only, None if it reads one timestep at a time."""
+        if self.window_size is not None:
+            return None
         if self.rnn_spec().reads_backwards:
             return "bidirectional is true, so the network reads a sequence from its end, too"
         if self.crf:
@@ -85,7 +86,10 @@ class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, OneHotConfig, TaskOu
         return None
 
     def network_state(self) -> list[StateSpec]:
-        """Return the recurrent tensors and those of the readout."""
+        """Return the recurrent tensors and those of the readout, or the window."""
+        if self.window_size is not None:
+            shape, max_id = ((self.width,), None) if self.vocab_size is None else ((), self.vocab_size - 1)
+            return self.window_state(shape, max_id)
         width, spec = self.readout_size, self.rnn_spec()
         accumulated = {
             "mean": [StateSpec("sum", (width,))],
@@ -116,8 +120,16 @@ class SequenceEncoderConfig(ArchitectureConfig, HeadConfig, OneHotConfig, TaskOu
         yield from self._input_violations()
         yield from self.output_violations(self.task)
         yield from self._readout_violations()
+        yield from self._window_violations()
         if self.output_residual:
             yield "output_residual", "true", "false: an input cannot be added to the outputs of a sequence encoder"
+
+    def _window_violations(self) -> Iterator[Violation]:
+        if self.padding is not None and not self.reads_text:
+            yield "padding", self.padding.token, "null: the network reads numbers, and only text is padded"
+        yield from self.padding_violations(self.special_tokens)
+        if self.window_size is not None and self.crf:
+            yield "crf", "true", "false: a network that chooses all tags of a sequence together reads no windows"
 
     def _input_violations(self) -> Iterator[Violation]:
         if self.reads_text:

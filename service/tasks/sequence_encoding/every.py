@@ -22,7 +22,7 @@ def read_every(options: PredictOptions, config: SequenceEncoderConfig, owner: st
     Raises InvalidRequest for another option, or if the readout is that of a whole sequence.
     """
     every = convert_options(options, EveryOptions, owner).every
-    if every == "step" and config.readout != "each" and config.bidirectional:
+    if every == "step" and config.readout != "each" and config.bidirectional and config.window_size is None:
         raise InvalidRequest(
             f"options.every is 'step': expected 'last', since the readout is {config.readout} and both directions read "
             "the whole sequence",

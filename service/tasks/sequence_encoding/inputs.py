@@ -50,6 +50,10 @@ class InputReader(Protocol):
         """The token that is fed before the first one of a text, if there is one."""
 
     @property
+    def pad_id(self) -> int | None:
+        """The token that fills windows of text, if they are padded."""
+
+    @property
     def no_row(self) -> LastRow:
         """The row after which the first one of a stream is read."""
 
@@ -79,8 +83,9 @@ class TextReader:
         TensorSpec("TEXT", "BYTES", (-1, 1), optional=True),
     )
 
-    def __init__(self, vocabulary: Vocabulary, begin: str | None) -> None:
+    def __init__(self, vocabulary: Vocabulary, begin: str | None, padding: str | None = None) -> None:
         self._vocabulary = vocabulary
+        self.pad_id = None if padding is None else vocabulary.token_to_id(padding)
         self.begin_id = None if begin is None else vocabulary.token_to_id(begin)
 
     def read(self, model_input: Input | None, last: LastRow, limit: int) -> EncodedSequence:
@@ -114,6 +119,7 @@ class SeriesReader:
     """Reader of observations."""
 
     begin_id = None
+    pad_id = None
 
     def __init__(self, rows: RowReader) -> None:
         self._rows = rows

@@ -6,6 +6,7 @@ import numpy as np
 
 from service.domain.operations import Outcome
 from service.nets.forecast_inputs.scaling import Numbers
+from service.tasks.base import inputs_per_timestep
 from service.tasks.sequence_encoding.answers import AnswerMaker
 from service.tasks.sequence_encoding.feeding import Chunk, Fed
 from service.tasks.sequence_encoding.inputs import EncodedSequence
@@ -17,9 +18,14 @@ NO_ROW: Row = np.zeros(0, np.float32)
 
 
 class StreamOperation:
-    """Feeds a sequence to a state, timestep by timestep, and answers."""
+    """Feeds a sequence to a state, timestep by timestep, and answers.
 
-    def __init__(self, state: EncoderState, sequence: EncodedSequence, maker: AnswerMaker) -> None:
+    `rows` is the number of rows of the network that a timestep takes, those of a window.
+    """
+
+    def __init__(self, state: EncoderState, sequence: EncodedSequence, maker: AnswerMaker, rows: int = 1) -> None:
+        self._rows = rows
+        self._chunk = inputs_per_timestep(CHUNK, rows)
         self.state: EncoderState = state
         self.finished = False
         self._sequence = sequence
@@ -29,8 +35,8 @@ class StreamOperation:
 
     @property
     def next_cost(self) -> int:
-        """The number of timesteps that the next pass feeds."""
-        return min(max(1, len(self._sequence) - self._fed), CHUNK)
+        """The number of rows that the next pass feeds."""
+        return self._rows * min(max(1, len(self._sequence) - self._fed), self._chunk)
 
     @property
     def outcome_cost(self) -> int:
@@ -39,13 +45,13 @@ class StreamOperation:
 
     def next_chunk(self) -> Chunk:
         """Return the timesteps of the next pass."""
-        inputs = self._sequence.inputs[self._fed : self._fed + CHUNK]
+        inputs = self._sequence.inputs[self._fed : self._fed + self._chunk]
         last = self._fed + len(inputs) == len(self._sequence)
         return Chunk(inputs, self.state.network, self.state.count, self._maker.every, last)
 
     def update(self, fed: Fed) -> None:
         """Apply the result of a pass."""
-        count = min(len(self._sequence) - self._fed, CHUNK)
+        count = min(len(self._sequence) - self._fed, self._chunk)
         self._fed += count
         self.finished = self._fed == len(self._sequence)
         last = self._sequence.last if self.finished else self.state.last

@@ -6,6 +6,7 @@ from service.domain.cost import NUMBER_BYTES, Cost
 from service.domain.errors import InvalidRequest
 from service.domain.operations import OpenSession, Operation, Predict
 from service.nets.models.sequence_encoder import SequenceEncoder
+from service.nets.models.window import fill_window
 from service.tasks.limits import TextLimits
 from service.tasks.sequence_encoding.answers import OutputTask
 from service.tasks.sequence_encoding.feeding import Fed, Feeder, StepFeeder, WholeFeeder
@@ -27,8 +28,8 @@ class StreamTask:
         self._reader = reader
         self._outputs = outputs
         self._limit = limits.input_tokens
-        layout = StateLayout([(spec.name, spec.shape) for spec in network.specs])
-        stored = StateLayout([(spec.name, spec.shape) for spec in network.config.session_state()])
+        layout = StateLayout.of(network.specs)
+        stored = StateLayout.of(network.config.session_state())
         self._feeder: Feeder = StepFeeder(network, layout)
         self.state_codec = EncoderStateCodec(stored, stored.size - layout.size)
         self.tensor_interface = EncoderTensors(reader, outputs, has_sequences=True)
@@ -38,6 +39,8 @@ class StreamTask:
         """Return the state after the begin token, or before the first timestep if there is none."""
         with torch.inference_mode():
             state, count, begin = self._network.initial_state(1), 0, self._reader.begin_id
+            if self._reader.pad_id is not None:
+                state = fill_window(state, self._reader.pad_id)
             if begin is not None:
                 state, count = self._network.step(torch.tensor([begin]), state, torch.zeros(1, 1)), 1
             row = layout.concat({name: part.flatten(1) for name, part in state.items()})[0]
@@ -45,7 +48,8 @@ class StreamTask:
 
     def cost(self, operation: Operation, *, in_session: bool) -> Cost:  # noqa: ARG002 - the same in a session
         """Return what an operation takes at most."""
-        return encoding_cost(operation, self._reader, self._outputs, self.state_codec.state_bytes, self._limit)
+        cost = encoding_cost(operation, self._reader, self._outputs, self.state_codec.state_bytes, self._limit)
+        return cost._replace(timesteps=cost.timesteps * self._network.config.rows_per_input)
 
     def start(self, operation: Operation, state: EncoderState) -> StreamOperation:
         """Validate and encode an operation on `state`. Raises InvalidRequest or a subclass; nothing is computed."""
@@ -53,7 +57,8 @@ class StreamTask:
         sequence = self._reader.read(predict.input, state.last, self._limit)
         if not len(sequence) and not state.count:
             raise InvalidRequest("input is missing: expected at least one timestep before an answer", param="input")
-        return StreamOperation(state, sequence, self._outputs.start(predict, sequence))
+        maker, rows = self._outputs.start(predict, sequence), self._network.config.rows_per_input
+        return StreamOperation(state, sequence, maker, rows)
 
     def forward(self, batch: list[StreamOperation]) -> list[Fed]:
         """Feed the next timesteps of all operations and return one result for each. Operations are not modified."""
