@@ -63,6 +63,10 @@ class Client:
                 await self.driver.send(part, f"/v1/sessions/{session.id}", None, method="GET")
                 session.events.append(Event("get", [part]))
 
+    async def close(self) -> None:
+        """Close the connections."""
+        self.driver.http.close()
+
     async def act(self) -> None:
         """Open sessions where some are missing; otherwise step them all at once, or do something with one of them."""
         self.streams = [None if stream is None or stream.done else stream for stream in self.streams]

@@ -23,6 +23,9 @@ class Shared:
     operations: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     sessions: list[Session] = field(default_factory=list)
+    #: What clients of packages found wrong by themselves, and how many answers they compared.
+    wrong: list[str] = field(default_factory=list)
+    checked: Counter[str] = field(default_factory=Counter)
     caught: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stopping(self) -> bool:

@@ -15,6 +15,7 @@ Kind = Literal[
     "queue",  # different requests one behind the other in one body
     "late",  # a request once more
     "abandoned",
+    "unread",  # applied, as the steps behind it tell, and never answered to its client
     "look",
     "get",
     "patch",

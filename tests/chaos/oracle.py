@@ -74,8 +74,8 @@ class Replay:
         if event.kind == "abandoned":
             self.ledger.pending = self.ledger.abandoned = event.parts[0]
             return True
-        if event.kind == "stranger":
-            self._strange(event.parts[0])
+        if event.kind in {"stranger", "unread"}:
+            (self._strange if event.kind == "stranger" else self._unread)(event.parts[0])
             return True
         for part in event.parts:
             if part.reply.status not in _GOES_ON and not self._refused_kept_step(event, part):
@@ -152,6 +152,14 @@ class Replay:
             ledger.roll_back(step)
         if part.reply.body != ledger.steps[-1].body and not ledger.risky(ledger.steps[-1]):
             raise Violation("a repeated request was answered differently")
+
+    def _unread(self, part: Part) -> None:
+        """A step that the next answers must show."""
+        assert part.request.step is not None
+        if part.request.step != self.ledger.at:
+            self.ledger.stand_at(part.request.step, part)
+        self.ledger.enter(part.request, part.sent, part.at)
+        self.ledger.counts["applied, and the answer lost"] += 1
 
     def _looked(self, event: Event) -> None:
         part, ledger = event.parts[0], self.ledger

@@ -14,6 +14,7 @@ from service.domain.errors import UnrollError, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
 from service.domain.sessions import Durability, Record, SessionKey, SessionPage
+from service.domain.tensor_interface import TensorInterface
 from tests.chaos.control import Control
 
 T = TypeVar("T")
@@ -72,6 +73,9 @@ class WatchedEngine:
     def find(self, model: str, version: str) -> ModelVersion | None:
         return self.inner.find(model, version)
 
+    def tensors(self, model: ModelVersion) -> TensorInterface | None:
+        return self.inner.tensors(model)
+
     def has_initial_state(self, model: ModelVersion) -> bool:
         return self.inner.has_initial_state(model)
 
@@ -115,6 +119,11 @@ class WatchedStore:
 
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         return await self.inner.create(tenant, session_id, record)
+
+    async def begin(self, tenant: str, session_id: str, record: Record, replaced: Record | None) -> Record:
+        begun = await self.inner.begin(tenant, session_id, record, replaced)
+        pass_by(self.control, "commit")
+        return begun
 
     async def write(self, tenant: str, session_id: str, record: Record) -> Record:
         written = await self.inner.write(tenant, session_id, record)

@@ -19,6 +19,7 @@ class Role:
     """One kind of client: its model, how durable its sessions are, how long they live, how many it has at once.
 
     `pause` is the time between two of its acts, on the average. With `websocket` it sends single steps over WebSockets.
+    `package` is the client package that it uses, if it is none of the suite's own; packages/ has them.
     """
 
     model: str
@@ -27,6 +28,7 @@ class Role:
     fleet: int = 1
     pause: float = 0.05
     websocket: bool = False
+    package: str = ""
 
     @property
     def never(self) -> frozenset[str]:
@@ -57,5 +59,12 @@ CLIENTS = (
     Role(encoders.TAGGING, pause=0.4),
     Role(encoders.REGRESSION, "replicated", fleet=2, pause=0.4),
     Role(encoders.EMBEDDING, pause=0.4, websocket=True),
+    Role("adder", package="python"),
+    Role("adder", "replicated", package="python-async"),
+    Role("adder", "replicated", package="python", websocket=True),
+    Role("adder", package="python-async", websocket=True),
+    Role("adder", package="tritonclient"),
+    Role("adder", package="openai"),
+    Role("next-word", package="openai", pause=0.3),
 )
 MODELS = tuple(dict.fromkeys(role.model for role in CLIENTS))

@@ -18,6 +18,7 @@ from tests.chaos.faults.workers import put_in_place
 from tests.chaos.hostile import API_KEYS, CLIENT_KEY, harass
 from tests.chaos.http1 import Connections
 from tests.chaos.judge import Judge
+from tests.chaos.packages.catalog import PACKAGES, PackageClient
 from tests.chaos.pair import Pair
 from tests.chaos.proxy import Proxy
 from tests.chaos.report import Report
@@ -54,6 +55,7 @@ async def run(options: RunOptions) -> Report:
             judge = Judge(world.models, world.risks)
             seconds = await _work(options, world, judge)
         violations, verified = judge.verdict(world.shared.sessions, world.variants)
+        violations += world.shared.wrong
         return Report(
             seed=options.seed,
             minutes=options.minutes,
@@ -63,7 +65,7 @@ async def run(options: RunOptions) -> Report:
             broken=options.broken,
             operations=world.shared.operations,
             faults=world.counts + world.shared.faults,
-            verified=verified,
+            verified=verified + world.shared.checked,
             hostile=world.hostile,
             broken_promises=violations,
             complaints=[f"the log has an error: {line}" for line in world.service.complaints()],
@@ -90,7 +92,7 @@ async def _work(options: RunOptions, world: World, judge: Judge) -> float:
             await asyncio.gather(*(client.finish() for client in clients))
     finally:
         for client in clients:
-            client.driver.http.close()
+            await client.close()
         await asyncio.sleep(0)  # what is aborted, ends in the loop's next round
     return time.monotonic() - started
 
@@ -99,7 +101,7 @@ async def _watch(world: World, judge: Judge) -> None:
     """End the run when a promise is broken."""
     while not world.shared.stopping():
         await asyncio.sleep(_LOOK_SECONDS)
-        if judge.verdict(world.shared.sessions, world.variants)[0]:
+        if world.shared.wrong or judge.verdict(world.shared.sessions, world.variants)[0]:
             world.shared.caught.set()
 
 
@@ -121,9 +123,11 @@ async def _do(world: World, fault: Fault) -> None:
             return
 
 
-def _client(number: int, options: RunOptions, world: World) -> Client:
+def _client(number: int, options: RunOptions, world: World) -> Client | PackageClient:
     api_key = CLIENT_KEY if options.hostile else ""
     role = CLIENTS[number % len(CLIENTS)]
+    if role.package:
+        return PACKAGES[role.package](number, options.seed, role, world.shared, world.service.port, api_key)
     connections = (SocketConnections if role.websocket else Connections)(world.service.port, api_key)
     driver = Driver(connections, world.shared, f"{options.seed} {number}")
     return Client(number, options.seed, role, driver, world.shared)

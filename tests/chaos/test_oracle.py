@@ -94,6 +94,14 @@ def test_an_answer_from_another_state_is_found(shown: Reply) -> None:
     assert "at step 3" in Story().steps("a", "b").tell("step", (request("c", 2), shown)).verdict()
 
 
+@pytest.mark.parametrize(("shown", "found"), [("abc", False), ("ac", True), ("abbc", True)])
+def test_a_step_whose_answer_was_lost_must_show_in_the_next_answer(shown: str, found: bool) -> None:
+    story = (
+        Story().steps("a").tell("unread", (request("b", 1), NOTHING)).tell("step", (request("c", 2), answer(shown, 3)))
+    )
+    assert bool(story.verdict()) is found
+
+
 def test_an_acknowledged_step_that_is_gone_is_found() -> None:
     story = Story().steps("a", "b").tell("step", (request("c", 2), conflict(1)))
     assert "acknowledged steps are lost" in story.verdict()
