@@ -173,7 +173,7 @@ def predict(
 @app.command()
 def inspect(
     file: Annotated[
-        Path, typer.Argument(help="A PyTorch state dict, training checkpoint, safetensors file or ONNX graph.")
+        Path, typer.Argument(help="A file of PyTorch, Keras, numpy, safetensors or ONNX (docs/import.md).")
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -186,7 +186,7 @@ def inspect(
 @app.command()
 def pack(
     source: Annotated[
-        Path, typer.Argument(help="A PyTorch state dict, training checkpoint, safetensors file or ONNX graph.")
+        Path, typer.Argument(help="A file of PyTorch, Keras, numpy, safetensors or ONNX (docs/import.md).")
     ],
     target: Annotated[Path, typer.Argument(help="The folder to make, as MODELS/NAME/VERSION.")],
     *,

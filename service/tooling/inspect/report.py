@@ -10,14 +10,18 @@ from typing import Any
 
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
+from service.tooling.formats.network import SavedLayer, SavedNetwork
+from service.tooling.formats.registry import read_network
 from service.tooling.inspect.ambiguities import list_ambiguities
 from service.tooling.inspect.front_layers import chain_groups
 from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
 from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
+from service.tooling.inspect.known_cells import with_known_cells
 from service.tooling.inspect.matrices import find_matrices
+from service.tooling.inspect.proposals.keras import KIND as KERAS
+from service.tooling.inspect.proposals.keras import propose_keras
 from service.tooling.inspect.recognition import propose
 from service.tooling.inspect.recurrent_layers import RecurrentGroup, find_groups
-from service.tooling.inspect.state_dict import StateDict, read_state_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Report:
     saved_on: tuple[str, ...]
     beside: tuple[str, ...]
     notes: tuple[str, ...]
+    layers: tuple[SavedLayer, ...]
     groups: tuple[RecurrentGroup, ...]
     matrices: tuple[Matrix, ...]
     others: tuple[str, ...]
@@ -45,6 +50,7 @@ class Report:
             "saved_on": list(self.saved_on),
             "beside": list(self.beside),
             "notes": list(self.notes),
+            "layers": [layer.to_dict() for layer in self.layers],
             "recurrent": [group.to_dict() for group in self.groups],
             "matrices": [matrix.to_dict() for matrix in self.matrices],
             "others": list(self.others),
@@ -70,6 +76,7 @@ class Report:
             ("", [f"{self.path}: {self.kind}, {self.parameters:,} parameters{saved}"]),
             ("beside the weights", list(self.beside)),
             ("notes", list(self.notes)),
+            ("layers that the file describes", [layer.render() for layer in self.layers]),
             ("recurrent layers", [group.render() for group in self.groups] or ["none found"]),
             ("embeddings and linear layers", [matrix.render() for matrix in self.matrices]),
             ("other tensors", list(self.others)),
@@ -81,34 +88,40 @@ class Report:
 
 
 def inspect(path: Path, architectures: Sequence[AnyArchitecture] = ARCHITECTURES) -> Report | GraphReport:
-    """Report on a state dict, a training checkpoint, a safetensors file or an ONNX graph. Raises ModelFolderError."""
+    """Report on the network in a file of any format that is read. Raises ModelFolderError."""
     if is_graph(path):
         return inspect_graph(path)
-    return inspect_state_dict(path, read_state_dict(path), architectures)
+    return inspect_network(path, read_network(path), architectures)
 
 
-def inspect_state_dict(
-    path: Path, saved: StateDict, architectures: Sequence[AnyArchitecture], task: str | None = None
+def inspect_network(
+    path: Path, saved: SavedNetwork, architectures: Sequence[AnyArchitecture], task: str | None = None
 ) -> Report:
     """Report on the tensors that were read from the file at `path`. Their network is one for `task` if it is stated."""
-    groups = tuple(find_groups(saved.tensors))
+    groups = tuple(with_known_cells(find_groups(saved.tensors), saved.layers))
     matrices = find_matrices(saved.tensors, groups)
     if sum(matrix.embedding for matrix in matrices) <= 1:  # two embeddings are those of an encoder and a decoder
         groups = tuple(chain_groups([*groups]))
     known = {name for group in groups for name in group.names} | {name for matrix in matrices for name in matrix.names}
     others = tuple(name for name in saved.tensors if name not in known)
-    looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others), architectures, task)
+    ambiguities: list[str] = []
+    if saved.kind == KERAS:
+        looks_like, proposal = propose_keras(saved)
+    else:
+        ambiguities = list_ambiguities(groups, matrices)
+        looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others), architectures, task)
     return Report(
         path=path,
         kind=saved.kind,
         saved_on=saved.saved_on,
         beside=saved.beside,
         notes=saved.notes,
+        layers=saved.layers,
         groups=groups,
         matrices=matrices,
         others=tuple(f"{name} {[*saved.tensors[name].shape]}" for name in others),
         parameters=sum(tensor.numel() for tensor in saved.tensors.values()),
         looks_like=looks_like,
-        unknown=(*list_ambiguities(groups, matrices), *(() if proposal is None else proposal.unknown)),
+        unknown=(*ambiguities, *(() if proposal is None else proposal.unknown)),
         proposal=proposal,
     )

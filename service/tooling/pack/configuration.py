@@ -9,13 +9,13 @@ from service.domain.errors import ModelFolderError
 from service.domain.files import read_file
 from service.nets.config.loader import MAX_CONFIG_BYTES, read_json
 from service.tasks.architecture_spec import AnyArchitecture
-from service.tooling.inspect.report import inspect_state_dict
-from service.tooling.inspect.state_dict import StateDict
+from service.tooling.formats.network import SavedNetwork
+from service.tooling.inspect.report import inspect_network
 
 
 def resolve_config(
     source: Path,
-    saved: StateDict,
+    saved: SavedNetwork,
     config: Path | None,
     settings: Mapping[str, object],
     architectures: Sequence[AnyArchitecture],
@@ -28,7 +28,7 @@ def resolve_config(
     """
     fields = None if config is None else with_settings(read_fields(config), settings, str(config))
     task = _stated_task(settings if fields is None else fields, architectures)
-    report = inspect_state_dict(source, saved, architectures, task)
+    report = inspect_network(source, saved, architectures, task)
     proposal = report.proposal
     if fields is not None:
         known = proposal is not None and proposal.config["architecture"] == fields.get("architecture")

@@ -27,8 +27,8 @@ from service.nets.onnx_graph.graph_file import MAX_FILE_BYTES
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
 from service.tooling.architecture_tools import tools_of
+from service.tooling.formats.registry import read_network
 from service.tooling.inspect.graph_report import inspect_graph, is_graph
-from service.tooling.inspect.state_dict import read_state_dict
 from service.tooling.pack.companion_files import CompanionFiles, copy_file
 from service.tooling.pack.configuration import read_fields, resolve_config, with_settings
 from service.tooling.pack.weights import cast, conform, rename_tensors
@@ -94,7 +94,7 @@ def pack(
             companions=CompanionFiles(vocab, tokenizer, preprocessor, golden, card),
             architectures=architectures,
         )
-    place, saved = str(config or source), read_state_dict(source)
+    place, saved = str(config or source), read_network(source)
     raw, names = resolve_config(source, saved, config, settings or {}, architectures)
     spec = find_spec(raw, place, architectures)
     tools, companions = tools_of(spec), CompanionFiles(vocab, tokenizer, preprocessor, golden, card)

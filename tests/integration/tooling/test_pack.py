@@ -13,6 +13,9 @@ from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import read_tensor_file
 from service.model_folder.safetensors_weights import expected_shapes
 from service.tasks.vocabulary import Vocabulary
+from service.tooling.formats.network import SavedNetwork
+from service.tooling.formats.registry import read_network
+from service.tooling.pack import packer
 from service.tooling.pack import packer as packing
 from service.tooling.pack.packer import pack, verify
 from service.tooling.pack.word_list import word_tokenizer
@@ -90,13 +93,13 @@ def test_a_users_checkpoint_becomes_a_verified_folder_without_a_config(tmp_path:
 
 
 def test_a_checkpoint_is_read_from_disk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments, load, reads = prepare(tmp_path, Words()), torch.load, list[Path]()
+    arguments, reads = prepare(tmp_path, Words()), list[Path]()
 
-    def load_and_count(path: Path, **options: Any) -> object:
+    def read_and_count(path: Path) -> SavedNetwork:
         reads.append(path)
-        return load(path, **options)
+        return read_network(path)
 
-    monkeypatch.setattr(torch, "load", load_and_count)
+    monkeypatch.setattr(packer, "read_network", read_and_count)
     pack(**arguments)
     assert reads == [arguments["source"]]
 

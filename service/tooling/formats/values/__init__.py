@@ -1,0 +1,1 @@
+"""Values of pickles: tensors, arrays, modules, and the state dicts among them."""

@@ -1,0 +1,115 @@
+"""The network of a file from the values of its pickle and the bytes of its tensors."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from service.domain.errors import ModelFolderError
+from service.model_folder.safetensors_header import MAX_NAME_CHARACTERS
+from service.tooling.formats.network import SavedNetwork
+from service.tooling.formats.values.description import brief, describe_others
+from service.tooling.formats.values.prefixes import without_wrappers
+from service.tooling.formats.values.state_dicts import Place, find_state_dicts
+from service.tooling.formats.values.tensors import Storages, StoredTensor, materialize
+from service.tooling.pickles.values import Mentions, PickleError
+
+#: Mentioned by files of networks with int8 weights.
+_QUANTIZED = "torch._utils._rebuild_qtensor"
+_BUILTINS = tuple(f"builtins.{name}" for name in ("set", "frozenset", "dict", "list", "tuple", "bytearray", "object"))
+#: Names that ordinary files mention.
+_KNOWN = (
+    "torch.",
+    "__torch__.",
+    "collections.",
+    "numpy.",
+    "_codecs.",
+    "argparse.Namespace",
+    "pathlib.",
+    "copyreg.",
+    *_BUILTINS,
+)
+
+
+def assemble(path: Path, saved: object, storages: Storages, mentions: Mentions, kind: str = "") -> SavedNetwork:
+    """Return the network among the values of a pickle; `storages` returns the bytes of its tensors.
+
+    `mentions` is what the pickle imports. `kind` describes the file, by default as a state dict or what contains one.
+    Raises ModelFolderError.
+    """
+    if _QUANTIZED in mentions.globals:
+        raise ModelFolderError(
+            f"{path}: found a network whose weights torch.ao.quantization made int8, expected its float weights: save "
+            "the state dict of the network before it is quantized, and serve it with --dtype int8"
+        )
+    try:
+        places, copies = find_state_dicts(saved)
+    except PickleError as error:
+        raise ModelFolderError(f"{path}: found {error}, expected a state dict: names with tensors") from error
+    if not places:
+        raise ModelFolderError(f"{path}: found {brief(saved)}, expected a state dict: names with tensors")
+    stored = _named(places)
+    network = SavedNetwork(
+        kind or _kind(places),
+        {name: _tensor(path, name, item, storages) for name, item in stored.items()},
+        tuple(sorted({item.location for item in stored.values() if item.location})),
+        tuple(describe_others(saved, [place.path for place in (*places, *copies)])),
+        (*_notes(places, copies), *_foreign(mentions)),
+        tuple(
+            replace(layer, name=f"{_prefix(place, places)}{layer.name}".removesuffix("."))
+            for place in places
+            for layer in place.found.layers
+        ),
+    )
+    return without_wrappers(network)
+
+
+def _named(places: list[Place]) -> Mapping[str, StoredTensor]:
+    """Return the tensors by name; if there are several state dicts, their paths are prefixes."""
+    return {
+        f"{_prefix(place, places)}{name}": stored for place in places for name, stored in place.found.tensors.items()
+    }
+
+
+def _prefix(place: Place, places: list[Place]) -> str:
+    return f"{place.name}." if len(places) > 1 else ""
+
+
+def _kind(places: list[Place]) -> str:
+    if any(place.found.layers for place in places):
+        return "network that was pickled whole (opened without its classes)"
+    return "state dict" if places[0].path == () else "training checkpoint"
+
+
+def _notes(places: list[Place], copies: list[Place]) -> list[str]:
+    left_out = [f"a copy of the same tensors is left out: {copy.name}" for copy in copies]
+    if len(places) > 1:
+        return [f"several state dicts, named by their places: {', '.join(place.name for place in places)}", *left_out]
+    return [*(f"the weights stand under {place.name!r}" for place in places if place.path), *left_out]
+
+
+def _foreign(mentions: Mentions) -> list[str]:
+    """Return a note on the classes and functions of others that a pickle names."""
+    names = sorted(name for name in mentions.globals if not name.startswith(_KNOWN))
+    return [f"classes and functions that the file names, none of them opened: {', '.join(names)[:1000]}"] * bool(names)
+
+
+def _tensor(path: Path, name: str, stored: StoredTensor, storages: Storages) -> Tensor:
+    """Return a tensor. Raises ModelFolderError for one that cannot be read, and for a name that no file can hold."""
+    label = repr(name[:80])
+    if len(name) > MAX_NAME_CHARACTERS or not _encodable(name):
+        raise ModelFolderError(f"{path}: found the name {label}, expected at most {MAX_NAME_CHARACTERS} characters")
+    try:
+        return materialize(stored, storages)
+    except PickleError as error:
+        expected = "" if "expected" in str(error) else ", expected a dense tensor with its values"
+        raise ModelFolderError(f"{path}: {label}: found {error}{expected}") from error
+
+
+def _encodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
