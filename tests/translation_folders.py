@@ -95,7 +95,7 @@ def write_encoder_decoder(
     width = own.get("proj_size") or own["hidden_size"]
     memory = (wide.get("proj_size") or wide["hidden_size"]) * (2 if wide["bidirectional"] else 1)
     features = fields["combine"]["size"] if fields["combine"] else width + (memory if fields["attention"] else 0)
-    own["input_size"] = own["embedding_size"] + (features if own.get("input_feed") else 0)
+    own.setdefault("input_size", own["embedding_size"] + (features if own.get("input_feed") else 0))
     fields = with_state(fields, str(folder))
     (folder / "config.json").write_text(json.dumps(fields, indent=2), "utf-8")
     trainer = make_translation_trainer(fields, seed)

@@ -5,7 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.folders import ACTIVATIONS, LAYERS, run_quietly
+from tests.folders import (
+    ACTIVATIONS,
+    LAYERS,
+    feed_forward_tensors,
+    make_feed_forward,
+    run_feed_forward,
+    run_quietly,
+)
 
 
 def layers(side: dict[str, Any], first: int) -> nn.ModuleList:
@@ -37,10 +44,17 @@ class TranslationTrainer(nn.Module):
         query, memory = width_of(decoder), width_of(encoder)
         kind = config["attention"]
         self.general = nn.Linear(memory, query, bias=False) if kind == "general" else None
+        in_front = config.get("attention_place") == "front"
+        if kind == "fixed":
+            self.fixed = nn.Linear(decoder["embedding_size"] + query, config["attention_length"])
         if kind == "additive":
             self.on_query, self.on_memory = nn.Linear(query, query), nn.Linear(memory, query, bias=False)
             self.on_score = nn.Linear(query, 1, bias=False)
-        reads = query + (memory if kind else 0)
+        self.readout = config.get("readout") or (["context", "output"] if kind and not in_front else ["output"])
+        widths = {"context": memory, "output": query, "embedding": decoder["embedding_size"]}
+        reads = sum(widths[part] for part in self.readout)
+        fed = decoder["embedding_size"] + (memory if in_front else 0)
+        self.front, _ = make_feed_forward(fed, decoder.get("input_layers", []))
         combine = config.get("combine")
         self.combine = nn.Linear(reads, combine["size"]) if combine else None
         self.output = nn.Linear(combine["size"] if combine else reads, decoder["vocab_size"])
@@ -73,7 +87,8 @@ class TranslationTrainer(nn.Module):
             for name, one in zip(("h", "c"), (end[0], end[-1]), strict=True):
                 key = f"{name}_l{layer}"
                 if name == "h" or decoder["cell"] == "lstm":
-                    state[key] = self.bridge[key](one) if self.bridge else one
+                    activation = ACTIVATIONS[self.config.get("bridge_activation", "none")]
+                    state[key] = activation(self.bridge[key](one)) if self.bridge else one
         return x, state
 
     def weights(self, query: Tensor, memory: Tensor) -> Tensor:
@@ -94,14 +109,18 @@ class TranslationTrainer(nn.Module):
         logits, attended = [], []
         fed = torch.zeros(len(source), self.output.in_features)
         for column in target.unbind(1):
-            x = self.target(column)
+            x = embedded = self.target(column)
             x = torch.cat([x, fed], -1) if self.config["decoder"].get("input_feed") else x
+            parts = {"embedding": embedded}
+            if self.config.get("attention_place") == "front":
+                parts["context"] = self._context(embedded, self._last(state), memory, attended)
+                x = torch.cat([x, parts["context"]], -1)
+            x = run_feed_forward(self.front, self.config["decoder"].get("input_layers", []), x)
             query, state = self._recur(x, state)
-            both = query
-            if self.config["attention"]:
-                weights = self.weights(query, memory)
-                attended.append(weights)
-                both = torch.cat([torch.einsum("bs,bsm->bm", weights, memory), query], -1)
+            parts["output"] = query
+            if self.config["attention"] and "context" not in parts:
+                parts["context"] = self._context(embedded, query, memory, attended)
+            both = torch.cat([parts[part] for part in self.readout], -1)
             combine = self.config.get("combine")
             fed = ACTIVATIONS[combine["activation"]](self.combine(both)) if combine else both
             logits.append(self.output(fed))
@@ -109,6 +128,18 @@ class TranslationTrainer(nn.Module):
         if self.config["decoder"].get("input_feed"):
             found["state.attentional"] = fed
         return found | ({"outputs.attention": torch.stack(attended, 1)} if attended else {})
+
+    def _last(self, state: dict[str, Tensor]) -> Tensor:
+        return state[f"h_l{len(self.decoder) - 1}"]
+
+    def _context(self, embedded: Tensor, query: Tensor, memory: Tensor, attended: list[Tensor]) -> Tensor:
+        """Attend to the memory, and note the weights."""
+        if self.config["attention"] == "fixed":
+            weights = self.fixed(torch.cat([embedded, query], -1)).softmax(-1)[:, : memory.shape[1]]
+        else:
+            weights = self.weights(query, memory)
+        attended.append(weights)
+        return torch.einsum("bs,bsm->bm", weights, memory)
 
     def _recur(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         after = {}
@@ -138,6 +169,9 @@ class TranslationTrainer(nn.Module):
         if self.config["attention"] == "additive":
             for place, module in (("query", self.on_query), ("memory", self.on_memory), ("score", self.on_score)):
                 found |= {f"attention.{place}.{name}": one for name, one in module.named_parameters()}
+        if self.config["attention"] == "fixed":
+            found |= {f"attention.score.{name}": one for name, one in self.fixed.named_parameters()}
+        found |= feed_forward_tensors("decoder.rnn.before_l0", self.front)
         if self.combine is not None:
             found |= {f"combine.{name}": one for name, one in self.combine.named_parameters()}
         return {name: one.detach().clone() for name, one in found.items()}

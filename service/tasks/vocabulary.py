@@ -1,7 +1,7 @@
 """Encoding of text as the token ids of a Hugging Face `tokenizer.json`, and decoding."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,10 +181,16 @@ class Vocabulary:
 
 
 def read_vocabulary(
-    folder: Path, vocab_size: int, special_tokens: dict[str, str], file: str = "tokenizer.json"
+    folder: Path,
+    vocab_size: int,
+    special_tokens: dict[str, str],
+    file: str = "tokenizer.json",
+    *,
+    required: Collection[str] | None = None,
 ) -> Vocabulary:
     """Read a tokenizer of a model folder.
 
+    The vocabulary must have the special tokens of the roles `required`, by default of all. The others may be missing.
     Raises ModelFolderError if the file is missing or malformed, or does not fit `vocab_size` or `special_tokens`.
     """
     path = folder / file
@@ -199,6 +205,6 @@ def read_vocabulary(
             f"{vocab_size - 1} once, as config.json's vocab_size says"
         )
     for role, token in special_tokens.items():
-        if tokenizer.token_to_id(token) is None:
+        if tokenizer.token_to_id(token) is None and (required is None or role in required):
             raise ModelFolderError(f"{path}: special token {role}={token!r} of config.json is not in the vocabulary")
     return vocabulary

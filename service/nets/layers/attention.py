@@ -87,8 +87,27 @@ class Additive(Attention):
         return F.linear(hidden, self.score.weight).squeeze(-1)
 
 
-def make_attention(kind: str | None, query: int, memory: int) -> Attention | None:
+class Fixed(Attention):
+    """Attention over the first `length` positions of any source, by a linear layer over the query alone.
+
+    Positions behind the source count in the softmax, and have a memory of zeros. Parameters: `score.weight`
+    (length, D) and `score.bias`. It is that of PyTorch's older translation tutorial.
+    """
+
+    def __init__(self, query: int, length: int) -> None:
+        super().__init__()
+        self.score = Linear(query, length)
+
+    def forward(self, queries: Tensor, memory: EncoderMemory) -> tuple[Tensor, Tensor]:
+        weights = self.score(queries).softmax(-1)[..., : memory.values.shape[1]]
+        weights = F.pad(weights, (0, memory.values.shape[1] - weights.shape[-1])).masked_fill(~memory.real[:, None], 0)
+        return weights @ memory.values, weights
+
+
+def make_attention(kind: str | None, query: int, memory: int, length: int = 0) -> Attention | None:
     """Create the attention that config.json names, for decoder outputs and memory of the given widths."""
+    if kind == "fixed":
+        return Fixed(query, length)
     if kind is None:
         return None
     if kind == "dot":

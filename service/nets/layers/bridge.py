@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.layers.activations import make_activation
 from service.nets.layers.dense import Linear
 from service.nets.layers.rnn_stack import State
 
@@ -22,6 +23,7 @@ class Bridge(nn.Module):
         encoder = config.encoder.rnn_spec()
         layers = encoder.layers
         widths = {spec.name: spec.shape[0] for spec in encoder.state()}
+        self._activation = make_activation(config.bridge_activation)
         self._sources: dict[str, list[str]] = {}
         for spec in config.decoder.rnn_spec().state():
             kind, layer = spec.name.split("_l")
@@ -38,5 +40,5 @@ class Bridge(nn.Module):
         for name, sources in self._sources.items():
             joined = torch.cat([state[source] for source in sources], -1)
             layer = self._modules.get(name)
-            initial[name] = joined if layer is None else layer(joined)
+            initial[name] = joined if layer is None else self._activation(layer(joined))
         return initial

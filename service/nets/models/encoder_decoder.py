@@ -7,6 +7,9 @@
     features_t              = activation(combine [context; d_t]), without `combine` [context; d_t] itself
     logits_t                = output features_t
 
+An attention in front compares the memory with the last state of the decoder, d_t-1, and the decoder reads [embedding of
+y_t; context]. `readout` states what `combine` or the output layer reads: context, output, embedding.
+
 I. Sutskever, O. Vinyals and Q. Le, "Sequence to sequence learning with neural networks" (2014); attention after
 the recurrent layers and input feeding as in T. Luong, H. Pham and C. Manning (2015).
 
@@ -47,15 +50,23 @@ class EncoderDecoder(nn.Module):
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
         self.config = config
-        query = config.decoder.rnn_spec().output_size()
+        self._readout, self._in_front = config.readout_parts, config.attends_in_front
+        self._last_state = f"h_l{config.decoder.total_layers - 1}"
         self.encoder = _Side(config.encoder, config.encoder.embedding_size)
         self.decoder = _Side(config.decoder, config.decoder_reads)
         self.bridge = Bridge(config)
-        self.attention = make_attention(config.attention, query, config.memory_size)
+        self.attention = make_attention(
+            config.attention, config.query_size, config.memory_size, config.attention_length or 0
+        )
         self.combine = None if config.combine is None else Linear(config.context_size, config.combine.size)
         self._activation = make_activation("none" if config.combine is None else config.combine.activation)
         tied = tied_table(self.decoder.embedding, tied=config.decoder.tie_weights)
         self.output = Output(config.decoder.vocab_size, config.features_size, tied)
+
+    @property
+    def steps_only(self) -> bool:
+        """Whether the decoder runs step by step, since it reads what depends on the step before."""
+        return self.config.decoder.input_feed or self._in_front
 
     @property
     def specs(self) -> list[StateSpec]:
@@ -90,12 +101,17 @@ class EncoderDecoder(nn.Module):
         `counts` are the numbers of rows of the sources, in order. Rows of one source share its memory. Padding and
         other sources do not affect a row.
         """
-        x = self.decoder.embed(ids)
+        x = embedding = self.decoder.embed(ids)
         if self.config.decoder.input_feed:
             x = torch.cat([x, state["attentional"]], -1)
-        output, after = self.decoder.rnn.step(x, state)
-        context, weights = self._attend(output, memory, counts)
-        features = self._combine(output, context)
+        if self._in_front:
+            context, weights = self._attend(self._front_query(embedding, state), memory, counts)
+            assert context is not None  # noqa: S101 for the type checker: there is an attention
+            output, after = self.decoder.rnn.step(torch.cat([embedding, context], -1), state)
+        else:
+            output, after = self.decoder.rnn.step(x, state)
+            context, weights = self._attend(output, memory, counts)
+        features = self._combine(output, context, embedding)
         if self.config.decoder.input_feed:
             after["attentional"] = features
         return Decoded(features, weights, after)
@@ -103,13 +119,14 @@ class EncoderDecoder(nn.Module):
     def sequence(self, ids: Tensor, state: State, memory: EncoderMemory) -> Decoded:
         """Feed T tokens to each source: ids (N, T) -> features (N, T, F), attention (N, T, S), state.
 
-        Raises ValueError for a decoder with input feeding, which runs step by step only.
+        Raises ValueError for a decoder that runs step by step only.
         """
-        if self.config.decoder.input_feed:
-            raise ValueError("with input feeding a decoder goes step by step only")
-        output, after = self.decoder.rnn.sequence(self.decoder.embed(ids), state)
+        if self.steps_only:
+            raise ValueError("with input feeding or attention in front a decoder goes step by step only")
+        embedding = self.decoder.embed(ids)
+        output, after = self.decoder.rnn.sequence(embedding, state)
         context, weights = (None, None) if self.attention is None else self.attention(output, memory)
-        return Decoded(self._combine(output, context), weights, after)
+        return Decoded(self._combine(output, context, embedding), weights, after)
 
     def logits(self, features: Tensor) -> Tensor:
         """Return (..., F) -> (..., V)."""
@@ -132,8 +149,15 @@ class EncoderDecoder(nn.Module):
         context, weights = self.attention(queries.view(sources, slots, -1), memory)
         return context.flatten(0, 1).index_select(0, index), weights.flatten(0, 1).index_select(0, index)
 
-    def _combine(self, output: Tensor, context: Tensor | None) -> Tensor:
-        both = output if context is None else torch.cat([context, output], -1)
+    def _front_query(self, embedding: Tensor, state: State) -> Tensor:
+        """Return what an attention in front compares the memory with: (R, D)."""
+        h = state[self._last_state]
+        return torch.cat([embedding, h], -1) if self.config.attention == "fixed" else h
+
+    def _combine(self, output: Tensor, context: Tensor | None, embedding: Tensor) -> Tensor:
+        parts = {"output": output, "context": context, "embedding": embedding}
+        read = [part for name in self._readout if (part := parts[name]) is not None]
+        both = read[0] if len(read) == 1 else torch.cat(read, -1)
         return both if self.combine is None else self._activation(self.combine(both))
 
 

@@ -20,9 +20,12 @@ class Vocabularies(NamedTuple):
 
 
 def _read_vocabularies(folder: Path, config: EncoderDecoderConfig) -> Vocabularies:
-    sides = zip((config.encoder, config.decoder), config.companion_files, strict=True)
+    roles, (source, target) = config.special_tokens, config.companion_files
+    # A source is never predicted, so its vocabulary needs only the marks that are fed.
+    marks = {*config.encoder.marks, *({"unknown"} & roles.keys())}
     return Vocabularies(
-        *(read_vocabulary(folder, side.vocab_size, config.special_tokens, file) for side, file in sides)
+        read_vocabulary(folder, config.encoder.vocab_size, roles, source, required=marks),
+        read_vocabulary(folder, config.decoder.vocab_size, roles, target),
     )
 
 

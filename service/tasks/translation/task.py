@@ -54,12 +54,16 @@ class TranslationTask:
         roles = network.config.special_tokens
         self._source, self._target = SubwordCodec(source), SubwordCodec(target)
         # The configuration requires both roles, and the vocabularies were checked for their tokens.
-        self._end_of_source = source.token_to_id(roles["end"]) or 0
+        marks = network.config.encoder.marks
+        ids = {role: source.token_to_id(roles[role]) or 0 for role in marks}
+        self._before, self._after = ([ids[role]] if role in ids else [] for role in ("begin", "end"))
         begin, end = target.token_to_id(roles["begin"]) or 0, target.token_to_id(roles["end"]) or 0
         self._constraints = self._target.constraints(begin, end)
         layout = StateLayout.of(network.specs)
-        # A source has one token more than its sentence, the end of sequence.
-        self.state_codec = TranslationStateCodec(layout, source.size, target.size, self._max_sentence_tokens + 1)
+        # A source has a token more than its sentence for each mark around it.
+        self.state_codec = TranslationStateCodec(
+            layout, source.size, target.size, self._max_sentence_tokens + len(marks)
+        )
         self._decoder = BatchedDecoder(network, layout)
         self._cache = EncoderCache()
         self.tensor_interface = TranslationTensors()
@@ -108,8 +112,12 @@ class TranslationTask:
             tokens += len(encoded.ids)
             self._check_text(options, tokens)
             yield Sentence(
-                (*encoded.ids, self._end_of_source),
-                [*encoded.tokens, self._source.id_to_token(self._end_of_source)],
+                self._with_marks(encoded.ids),
+                [
+                    *map(self._source.id_to_token, self._before),
+                    *encoded.tokens,
+                    *map(self._source.id_to_token, self._after),
+                ],
                 encoded.unknown,
                 self._max_target_tokens(options.max_tokens, len(encoded.ids)),
                 separator,
@@ -164,7 +172,11 @@ class TranslationTask:
     def _encode_source(self, text: str) -> tuple[int, ...]:
         if not text.strip():
             raise InvalidRequest("input.text has no token: expected at least one word", param="input.text")
-        return (*self._encode_sentence(text).ids, self._end_of_source)
+        return self._with_marks(self._encode_sentence(text).ids)
+
+    def _with_marks(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Return the ids of a source, given those of its sentence."""
+        return (*self._before, *ids, *self._after)
 
     def _encode_sentence(self, text: str) -> EncodedText:
         limit = self._max_sentence_tokens
@@ -177,7 +189,11 @@ class TranslationTask:
 
     @property
     def _max_sentence_tokens(self) -> int:
-        return min(self._limits.sentence_tokens, self._limits.input_tokens)
+        limit = min(self._limits.sentence_tokens, self._limits.input_tokens)
+        config = self._network.config
+        if config.attention_length is None:
+            return limit
+        return max(1, min(limit, config.attention_length - len(config.encoder.marks)))
 
     def _encode_target(self, text: str, field: str, *, after_prefix: bool = False) -> EncodedText:
         limit = self._limits.generated_tokens

@@ -21,7 +21,8 @@ def convert_encoder_decoder(source: Path, tensors: dict[str, Tensor], config: En
     notes: list[str] = []
     _share_embedding(tensors, notes)
     _swap_combine(source, tensors, notes, config)
-    if config.attention is not None:
+    if config.attention not in {None, "fixed"}:
+        _split_combined(source, tensors, notes, config)
         _fold_attention_biases(tensors, notes)
     if config.decoder.tie_weights:
         notes += drop_tied_output(source, tensors, "decoder.embedding.weight")
@@ -41,11 +42,29 @@ def _swap_combine(source: Path, tensors: dict[str, Tensor], notes: list[str], co
     if weight is None:
         return
     query = config.decoder.rnn_spec().output_size()
-    if weight.dim() != 2 or weight.shape[1] != config.context_size or not config.attention:
+    if weight.dim() != 2 or weight.shape[1] != config.context_size or config.readout_parts != ("context", "output"):
         expected = f"{config.context_size} columns, decoder output and context"
         raise ModelFolderError(f"{source}: combine.weight.swapped: found shape {[*weight.shape]}, expected {expected}")
     tensors["combine.weight"] = torch.cat([weight[:, query:], weight[:, :query]], 1)
     notes.append("combine.weight is written with its columns changed: context first, then decoder output")
+
+
+def _split_combined(source: Path, tensors: dict[str, Tensor], notes: list[str], config: EncoderDecoderConfig) -> None:
+    """Split a layer over [decoder state; memory] into the two of an additive attention."""
+    weight = tensors.pop("attention.combined.weight", None)
+    if weight is None:
+        return
+    query, memory = config.query_size, config.memory_size
+    if config.attention != "additive" or weight.shape != (query, query + memory):
+        expected = f"[{query}, {query + memory}] of an additive attention"
+        raise ModelFolderError(
+            f"{source}: attention.combined.weight: found shape {[*weight.shape]}, expected {expected}"
+        )
+    names = ("attention.query.weight", "attention.memory.weight")
+    tensors |= dict(zip(names, (part.contiguous() for part in torch.split(weight, [query, memory], 1)), strict=True))
+    if "attention.combined.bias" in tensors:
+        tensors["attention.query.bias"] = tensors.pop("attention.combined.bias")
+    notes.append("attention.combined is written as attention.query and attention.memory")
 
 
 def _fold_attention_biases(tensors: dict[str, Tensor], notes: list[str]) -> None:

@@ -16,6 +16,10 @@ from tests.rounding import assert_rounded, bound, largest_golden
 from tests.translation_folders import write_encoder_decoder
 
 LINEAR: dict[str, Any] = {"bridge": "linear"}
+#: Attention in front of the decoder, which reads the embedding and a context.
+FRONT: dict[str, Any] = {"attention_place": "front", "decoder": {"input_size": 22}}
+#: A layer with relu between both and the decoder, as in PyTorch's older tutorial.
+RECTIFIED: dict[str, Any] = {"input_size": 8, "input_layers": [{"size": 8, "activation": "relu"}]}
 SETTINGS: list[dict[str, Any]] = [
     {},
     *({"attention": kind} for kind in (None, "dot", "additive")),
@@ -32,6 +36,13 @@ SETTINGS: list[dict[str, Any]] = [
     {**LINEAR, "encoder": {"cell": "gru"}, "decoder": {"cell": "lstm", "num_layers": 3, "hidden_size": 5}},
     {**LINEAR, "encoder": {"cell": "lstm"}, "decoder": {"cell": "rnn_tanh", "hidden_size": 9}},
     {**LINEAR, "encoder": {"proj_size": 3, "bias": False}, "decoder": {"proj_size": 4, "num_layers": 2}},
+    *({**FRONT, "attention": kind} for kind in ("dot", "general", "additive")),
+    {**FRONT, "attention": "additive", "decoder": {"input_size": 22, "num_layers": 2}},
+    {**FRONT, "attention": "additive", "readout": ["output", "context", "embedding"], "combine": None},
+    {**FRONT, "attention": "fixed", "attention_length": 9, "decoder": RECTIFIED},
+    {"attention": None, "combine": None, "decoder": {"input_size": 10, "input_layers": [{"activation": "relu"}]}},
+    {"readout": ["output", "context"]},
+    {**LINEAR, "bridge_activation": "tanh"},
 ]
 #: The longest sum of products: embedding, what is fed back, hidden state and two biases of the widest decoder.
 TERMS = 10 + 24 + 12 + 2
@@ -52,7 +63,7 @@ def test_computes_what_torch_computes(tmp_path: Path, settings: dict[str, Any]) 
     assert checkpoint.golden.difference <= bound(largest_golden(checkpoint.path), TERMS, PASSES)
 
 
-@pytest.mark.parametrize("settings", SETTINGS[:7], ids=json.dumps)
+@pytest.mark.parametrize("settings", [*SETTINGS[:7], *SETTINGS[-9:-3]], ids=json.dumps)
 @torch.inference_mode()
 def test_rows_do_not_depend_on_other_rows_nor_on_longer_sources(tmp_path: Path, settings: dict[str, Any]) -> None:
     network = load(tmp_path, **settings)

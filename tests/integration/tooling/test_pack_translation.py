@@ -70,3 +70,18 @@ def test_tokenizers_that_do_not_fit_are_refused(
     with pytest.raises(ModelFolderError, match=message):
         pack(trained / "weights.pt", tmp_path / "models", "mt", "1", config=trained / "config.json", **paths)
     assert not (tmp_path / "models" / "mt").exists()
+
+
+def test_one_layer_over_state_and_memory_becomes_the_two_of_an_additive_attention(
+    trained: Path, tmp_path: Path
+) -> None:
+    weights = load_file(trained / "model.safetensors")
+    parts = [weights.pop(f"attention.{side}.weight") for side in ("query", "memory")]
+    attn = {"attn.weight": torch.cat(parts, 1), "attn.bias": weights.pop("attention.query.bias")}
+    torch.save({**weights, **attn}, trained / "weights.pt")
+    arguments = {"config": trained / "config.json", "tokenizer": trained, "golden": trained / "golden.safetensors"}
+    packed = pack(
+        trained / "weights.pt", tmp_path / "models", "mt", "1", maps=[r"^attn\.=attention.combined."], **arguments
+    )
+    assert packed.verification.verified
+    assert "attention.combined is written as attention.query and attention.memory" in packed.notes

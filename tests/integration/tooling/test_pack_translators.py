@@ -182,7 +182,7 @@ class Vector(nn.Module):
     [
         (
             {"encoder": encoder(), "decoder": decoder(14, out=nn.Linear(8, 30))},
-            "read 8 numbers (attended memory, it seems) beside the 6 of the embedding; attention or a context in front",
+            "read 8 numbers (attended memory, it seems) beside the 6 of the embedding; a context in front of the",
         ),
         (
             {"encoder": encoder(), "decoder": decoder(14, fc_out=nn.Linear(22, 30))},

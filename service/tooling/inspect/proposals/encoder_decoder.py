@@ -5,7 +5,7 @@ decoder's recurrent layers tells whether they have input feeding.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.tooling.inspect.encoder_or_decoder import equal_values, identify_embeddings, identify_sides
@@ -20,6 +20,7 @@ from service.tooling.inspect.inventory import (
 )
 from service.tooling.inspect.proposals.attention import ProposalBuilder, is_attention_name, propose_attention
 from service.tooling.inspect.proposals.bridge import propose_bridge
+from service.tooling.inspect.proposals.front_attention import propose_front_attention
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 COMBINE_NAME = re.compile(r"combine|concat|linear_out|output_proj|tilde|wc\b|attn_out")
@@ -27,7 +28,7 @@ PACK_OPTIONS = ("--tokenizer", "FOLDER")
 DEFAULT_SPECIAL_TOKENS = {"begin": "<s>", "end": "</s>"}
 UNKNOWN = (
     "which marks begin and end a translation: set `special_tokens`; and the tokenizers",
-    "whether something acts on the embeddings, such as the relu in the decoder of PyTorch's tutorial (not served)",
+    "whether something acts on the embeddings, such as the relu of PyTorch's tutorial: set `decoder.input_layers`",
 )
 AMBIGUOUS_COMBINE = (
     "whether the combine layer reads context, then decoder output (served), or the other way round: then rename it to "
@@ -49,7 +50,10 @@ def propose_encoder_decoder(parts: Inventory) -> Proposal:
     if equal_values(parts, source, target):
         files = ("tokenizer.json", "tokenizer.json")
     output = _output(builder, target)
-    readout = _readout(builder, encoder, decoder, target, target.columns if output is None else output.columns)
+    reads = target.columns if output is None else output.columns
+    network_fields, decoder_fields = propose_front_attention(
+        builder, encoder, decoder, target, reads
+    ) or _fields_behind(builder, encoder, decoder, target, reads)
     tied = output is None or equal_values(parts, output, target)
     bridge = propose_bridge(builder, decoder)
     if left := [*(layer.name for layer in builder.linears), *builder.vectors]:
@@ -59,10 +63,9 @@ def propose_encoder_decoder(parts: Inventory) -> Proposal:
         "task": "translation",
         "architecture": "encoder-decoder",
         "encoder": {**_side(encoder, source, files[0]), "bidirectional": encoder.bidirectional},
-        "decoder": {**_side(decoder, target, files[1]), "input_feed": readout.fed, "tie_weights": tied},
+        "decoder": {**_side(decoder, target, files[1]), "tie_weights": tied, **decoder_fields},
         "bridge": bridge,
-        "attention": readout.attention,
-        "combine": readout.combine,
+        **network_fields,
         "special_tokens": DEFAULT_SPECIAL_TOKENS,
         "dtype": "float32",
     }
@@ -82,24 +85,20 @@ def _start_proposal(parts: Inventory, encoder: RecurrentGroup, decoder: Recurren
     )
 
 
-class _Readout(NamedTuple):
-    """The layers between the decoder's recurrent layers and the output layer, as fields of config.json."""
-
-    attention: str | None
-    combine: dict[str, Any] | None
-    fed: bool
-
-
-def _readout(
+def _fields_behind(
     builder: ProposalBuilder, encoder: RecurrentGroup, decoder: RecurrentGroup, target: Matrix, reads: int
-) -> _Readout:
-    """Identify the readout, given the input width `reads` of the output layer. Raises UnsupportedNetwork."""
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Identify the layers behind the decoder's recurrent ones, given the input width `reads` of the output layer.
+
+    Return the fields of the network and of its decoder. Raises UnsupportedNetwork.
+    """
     query, memory = decoder.output_size, encoder.output_size
     combine = _combine(builder, reads, query, memory)
     attended = _is_attended(reads, combine, query, memory, target)
     fed = _is_fed(builder, decoder, target, reads, memory, attended=attended)
     attention = propose_attention(builder, query, memory) if attended else None
-    return _Readout(attention, None if combine is None else {"size": combine.rows, "activation": "tanh"}, fed)
+    layer = None if combine is None else {"size": combine.rows, "activation": "tanh"}
+    return {"attention": attention, "combine": layer}, {"input_feed": fed}
 
 
 def _side(group: RecurrentGroup, table: Matrix, file: str) -> dict[str, Any]:
@@ -173,7 +172,7 @@ def _is_fed(
         what = " (attended memory, it seems)" if beside == memory else ""
         raise UnsupportedNetwork(
             f"the decoder's recurrent layers read {beside} numbers{what} beside the {target.columns} of the embedding; "
-            "attention or a context in front of the recurrent layers is not served, only behind them"
+            "a context in front of the recurrent layers that no attention gives is not served"
         )
     if reads == memory:
         # The last context would be as wide as the last features.

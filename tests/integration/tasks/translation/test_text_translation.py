@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from service.domain.errors import InputTooLong, ModelFolderError
 from service.engine.runner import outcome_of, run_timestep
 from service.tasks.translation.task import TranslationTask
-from tests.integration.tasks.translation.translator import SENTENCES, make_task, translate
+from tests.integration.tasks.translation.translator import SENTENCES, WORDS, make_task, translate
 from tests.rounding import LOGIT, PROBABILITY
 from tests.translation_folders import MARKS
 from tests.translation_requests import translate_options, translate_request
@@ -92,3 +93,25 @@ def test_a_translation_lists_the_source_words_that_the_vocabulary_lacks(task: Tr
 
 def test_a_network_without_attention_translates(tmp_path: Path) -> None:
     assert translate(make_task(tmp_path, attention=None), SENTENCES)[0]["text"]
+
+
+def test_a_source_is_read_with_the_marks_that_the_model_states(tmp_path: Path) -> None:
+    for begin, end in ((True, True), (True, False), (False, True), (False, False)):
+        task = make_task(tmp_path / f"{begin}{end}", words=WORDS, encoder={"begin": begin, "end": end})
+        (translation,) = translate(task, "x y", max_tokens=3)
+        assert translation["source_tokens"] == [*(["<s>"] if begin else []), "x", "y", *(["</s>"] if end else [])]
+
+
+def test_a_source_vocabulary_needs_only_the_marks_that_are_fed(tmp_path: Path) -> None:
+    words = (["<unk>", "x", "y", "</s>"], WORDS[1])
+    assert translate(make_task(tmp_path, words=words), "x y", max_tokens=3)
+    with pytest.raises(ModelFolderError, match="special token begin='<s>' of config"):
+        make_task(tmp_path / "begin", words=words, encoder={"begin": True})
+
+
+def test_a_sentence_longer_than_the_positions_of_fixed_attention_is_refused(tmp_path: Path) -> None:
+    fields = {"attention": "fixed", "attention_place": "front", "attention_length": 5, "decoder": {"input_size": 22}}
+    task = make_task(tmp_path, words=WORDS, **fields)
+    assert translate(task, "x y x y", max_tokens=3)
+    with pytest.raises(InputTooLong, match="expected at most 4"):
+        translate(task, "x y x y x")
