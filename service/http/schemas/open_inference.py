@@ -237,7 +237,7 @@ GENERATE_REQUEST: dict[str, Any] = {
 STREAMED: Responses = {
     200: {
         "description": "Server-Sent Events: a GenerateResult for each piece of text, or an error",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 MODEL_READY_ERRORS = {status: value for status, value in ERRORS.items() if status not in {404, 503}} | {

@@ -363,6 +363,6 @@ TOKEN_EVENTS: Responses = {
     200: {
         "description": "The answer; with `stream` as events: `token` with `{token, text, logprob}` for each one, then "
         "`done` with the whole answer, or `error` with the envelope of an error",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
