@@ -17,6 +17,7 @@ _MANY = ["--steps-only", "--state-bytes", SMALL_STATE]
 #: The arguments of each program, for the full and the quick run.
 PARTS: dict[str, tuple[list[str], list[str]]] = {
     "bulk_steps": ([], ["--quick"]),
+    "tensor_steps": ([], ["--quick"]),
     "forward": ([], ["--batches", "1", "16", "64", "--rounds", "3"]),
     "generations": ([], ["--quick"]),
     "beams_and_paths": ([], ["--repeats", "5"]),

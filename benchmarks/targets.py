@@ -102,6 +102,12 @@ TARGETS = [
         _part("websocket_steps", "one_websocket_of_requests"),
     ),
     Target("64 sessions a request: steps/s against the bare forward loop", 0.55, 0.75, _part("bulk_steps", "of_loop")),
+    Target(
+        "64 sessions of an ONNX graph: steps/s of the task against ONNX Runtime's own session",
+        0.7,
+        0.85,
+        _part("tensor_steps", "of_loop"),
+    ),
     Target("64 generations at once: tokens/s against the bare forward loop", 0.8, 0.9, _part("generations", "of_loop")),
     Target(
         "forward pass against ONNX Runtime, float32, the least of B = 1, 16, 64",

@@ -93,4 +93,4 @@ def reason_of(error: Exception) -> str:
 
 def is_finite(array: Array) -> bool:
     """Return whether an array has neither NaN nor infinite numbers."""
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+    return array.dtype.kind != "f" or bool(np.logical_and.reduce(np.isfinite(array), axis=None))

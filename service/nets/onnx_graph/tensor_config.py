@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field, PlainValidator
@@ -77,10 +78,22 @@ class TensorField(StrictModel):
     dtype: TensorDType = "float32"
     shape: Axes
 
-    @property
+    @cached_property
     def row(self) -> Shape:
         """The shape without the batch axis."""
         return row_of(self.shape)
+
+    @cached_property
+    def single(self) -> Shape:
+        """The shape with a batch of one."""
+        return tuple(1 if axis == BATCH else axis for axis in self.shape)
+
+    @cached_property
+    def short(self) -> "Shape | None":
+        """The shape without the batch axis, or without a first axis of one; None if there is neither."""
+        if BATCH in self.shape:
+            return self.row
+        return self.single[1:] if self.single[:1] == (1,) else None
 
 
 class InputField(TensorField):

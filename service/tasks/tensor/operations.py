@@ -21,7 +21,7 @@ class TensorStep:
     """The output of a pass for one operation: its state, and the outputs of the graph for each timestep."""
 
     state: bytes
-    outputs: list[list[Array]]
+    outputs: list[tuple[Array, ...]]
 
 
 class TensorOperation:
@@ -33,7 +33,7 @@ class TensorOperation:
         self._request, self._config = request, config
         self._weight = weight * request.timesteps
         self._count, self._fed = len(request.rows[0]), 0
-        self._results: list[list[Array]] = []
+        self._results: list[tuple[Array, ...]] = []
 
     @property
     def signature(self) -> tuple[tuple[int, ...], ...]:

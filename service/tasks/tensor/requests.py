@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,11 +10,12 @@ from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Infer, OpenSession, Operation, Predict, TensorInput
 from service.domain.tensors import CODES, Tensor
 from service.nets.onnx_graph.runtime import Array
-from service.nets.onnx_graph.tensor_config import BATCH, MAX_ELEMENTS, InputField, Shape, TensorConfig, free_axes
+from service.nets.onnx_graph.tensor_config import MAX_ELEMENTS, InputField, Shape, TensorConfig, free_axes
 from service.tasks.inputs import require_tensors
 from service.tasks.options import convert_options
 
 OWNER = "a model of tensors"
+_LARGEST = {name: float(np.finfo(name).max) for name in ("float16", "float32", "float64")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,11 @@ def _read(entry: InputField, tensor: Tensor, axes: dict[str, int], *, steps: boo
     Raises InvalidRequest.
     """
     shape, leading = tensor.shape, 1 if steps else 0
-    single: Shape = tuple(1 if axis == BATCH else axis for axis in entry.shape)
-    squeezable = BATCH in entry.shape or single[:1] == (1,)
-    full = len(shape) == leading + len(single)
-    short = tuple(axis for axis in entry.shape if axis != BATCH) if BATCH in entry.shape else single[1:]
-    expected = single if full or not squeezable else short
-    if len(shape) != leading + len(expected) or not _fits(expected, shape[leading:], axes) or 0 in shape:
-        raise _wrong_shape(entry, tensor, (single, short) if squeezable else (single,), axes, steps=steps)
+    full = entry.short is None or len(shape) == leading + len(entry.single)
+    expected = entry.single if full or entry.short is None else entry.short
+    sizes = shape[leading:]
+    if 0 in shape or len(shape) != leading + len(expected) or (sizes != expected and not _fits(expected, sizes, axes)):
+        raise _wrong_shape(entry, tensor, axes, steps=steps)
     array = _array(entry, tensor)
     count = shape[0] if steps else 1
     return array.reshape(count, *_sizes(entry.row, axes)), full
@@ -131,9 +129,8 @@ def _sizes(row: Shape, axes: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(axes[axis] if isinstance(axis, str) else axis for axis in row)
 
 
-def _wrong_shape(
-    entry: InputField, tensor: Tensor, shapes: tuple[Shape, ...], axes: Mapping[str, int], *, steps: bool
-) -> InvalidRequest:
+def _wrong_shape(entry: InputField, tensor: Tensor, axes: Mapping[str, int], *, steps: bool) -> InvalidRequest:
+    shapes = (entry.single,) if entry.short is None else (entry.single, entry.short)
     lead = ["steps"] if steps else []
     expected = " or ".join(_render([*lead, *shape]) for shape in shapes)
     known = "".join(f", {axis} = {size}" for axis, size in axes.items() if axis in entry.shape)
@@ -158,29 +155,30 @@ def _array(entry: InputField, tensor: Tensor) -> Array:
         raise InvalidRequest(f"{field} is of {_kind(array)}: expected {kinds}, as {entry.dtype} holds", param=field)
     if array.dtype == dtype and dtype.kind != "f":
         return array
-    return _converted(field, array, dtype)
+    return _converted(field, array, entry.dtype)
 
 
 def _kind(array: Array) -> str:
     return {"f": "numbers with a fraction", "b": "true or false"}.get(array.dtype.kind, "integers")
 
 
-def _converted(field: str, array: Array, dtype: "np.dtype[Any]") -> Array:
+def _converted(field: str, array: Array, dtype: str) -> Array:
     """Return finite numbers in another dtype. Raises InvalidRequest for one that it cannot hold."""
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            converted = array.astype(dtype, copy=False)
-        valid = np.isfinite(converted)
+    if dtype in _LARGEST:
+        limit = _LARGEST[dtype]
+        sizes = np.abs(array)
+        if np.maximum.reduce(sizes, axis=None) <= limit:  # not so if a number is NaN
+            return array.astype(dtype, copy=False)
+        valid = sizes <= limit
     else:
         info = np.iinfo(dtype)
         valid = (array >= info.min) & (array <= info.max)
-        converted = array.astype(dtype)
-    if not valid.all():
-        index = int(np.argmin(valid))
-        raise InvalidRequest(
-            f"{field} holds {array[index].item()!r} at {index}: expected a number that {dtype.name} holds", param=field
-        )
-    return converted
+    if valid.all():
+        return array.astype(dtype)
+    index = int(np.argmin(valid))
+    raise InvalidRequest(
+        f"{field} holds {array[index].item()!r} at {index}: expected a number that {dtype} holds", param=field
+    )
 
 
 def _require_equal_steps(config: TensorConfig, rows: tuple[Array, ...], max_steps: int) -> None:

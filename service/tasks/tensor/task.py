@@ -61,13 +61,12 @@ class TensorTask:
         rows = [operation.next_rows() for operation in batch]
         states = self._network.rows.stack([operation.state for operation in batch])
         require_finite(self._network.rows, states)
-        outputs: list[list[list[Array]]] = [[] for _ in batch]
+        outputs: list[list[tuple[Array, ...]]] = [[] for _ in batch]
         for step in range(max(len(own[0]) for own in rows)):
             feeding = [index for index, own in enumerate(rows) if len(own[0]) > step]
-            inputs = [np.stack([rows[index][name][step] for index in feeding]) for name in range(len(rows[0]))]
-            results, states = self._advance(inputs, states, feeding)
-            for position, index in enumerate(feeding):
-                outputs[index].append([result[position] for result in results])
+            results, states = self._advance(_stack(rows, feeding, step), states, feeding)
+            for index, own in zip(feeding, zip(*results, strict=True), strict=True):
+                outputs[index].append(own)
         return [TensorStep(state.tobytes(), own) for state, own in zip(states, outputs, strict=True)]
 
     def _advance(self, inputs: list[Array], states: Rows, feeding: list[int]) -> tuple[list[Array], Rows]:
@@ -85,3 +84,10 @@ class TensorTask:
         states = states.copy()
         states[feeding] = after
         return results, states
+
+
+def _stack(rows: list[list[Array]], feeding: list[int], step: int) -> list[Array]:
+    """Return each input (B, row) of the operations `feeding` in a timestep."""
+    if len(feeding) == len(rows):
+        return [np.concatenate([array[step : step + 1] for array in arrays]) for arrays in zip(*rows, strict=True)]
+    return [np.stack([rows[index][name][step] for index in feeding]) for name in range(len(rows[0]))]
