@@ -233,6 +233,48 @@ def pack(
     )
 
 
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[str], typer.Argument(help="A file (docs/import.md), or several as PART=FILE; then MODELS/NAME/VERSION.")
+    ],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Take the proposed values of guessed fields.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report on the files, and write nothing.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of config.json, as JSON or text; may be repeated.")
+    ] = None,
+    vocab: Annotated[Path | None, typer.Option(help="A word list, one per line, in the order of the ids.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="A Hugging Face tokenizer.json, or a folder with two.")] = None,
+    preprocessor: Annotated[
+        str | None, typer.Option(help="A preprocessor.json; `identity` for numbers that are read as is.")
+    ] = None,
+    golden: Annotated[Path | None, typer.Option(help="The trainer's own vectors, safetensors.")] = None,
+    dtype: Annotated[StorageDtype, typer.Option(help="How to store the weights.")] = StorageDtype.float32,
+    as_json: AsJson = False,
+) -> None:
+    """Inspect, pack and verify the files of a trained network in one command; prints a request that tries it."""
+    from service.tooling.pack.importer import import_files  # noqa: PLC0415 - likewise
+
+    if len(files) < 2:
+        raise typer.BadParameter("expected FILE MODELS/NAME/VERSION")
+    _report(
+        lambda: import_files(
+            files[:-1],
+            Path(files[-1]),
+            settings=dict(map(_setting, settings or [])),
+            accept=yes,
+            dry_run=dry_run,
+            vocab=vocab,
+            tokenizer=tokenizer,
+            preprocessor=_preprocessor(preprocessor),
+            golden=golden,
+            dtype=dtype.value,
+        ),
+        as_json,
+    )
+
+
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A model folder, MODELS/NAME/VERSION.")],

@@ -106,7 +106,7 @@ def inspect_network(
     others = tuple(name for name in saved.tensors if name not in known)
     ambiguities: list[str] = []
     if saved.kind == KERAS:
-        looks_like, proposal = propose_keras(saved)
+        looks_like, proposal = propose_keras(saved, architectures)
     else:
         ambiguities = list_ambiguities(groups, matrices)
         looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others), architectures, task)

@@ -27,6 +27,7 @@ from service.nets.onnx_graph.graph_file import MAX_FILE_BYTES
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
 from service.tooling.architecture_tools import tools_of
+from service.tooling.formats.network import SavedNetwork
 from service.tooling.formats.registry import read_network
 from service.tooling.inspect.graph_report import inspect_graph, is_graph
 from service.tooling.pack.companion_files import CompanionFiles, copy_file
@@ -72,6 +73,7 @@ def pack(
     golden: Path | None = None,
     card: Path | None = None,
     dtype: Literal["float16", "float32"] = "float32",
+    saved: SavedNetwork | None = None,
     architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
 ) -> Packed:
     """Write `models`/`name`/`version` from the state dict or safetensors file `source`, and check it.
@@ -80,7 +82,8 @@ def pack(
     rename tensors and apply in order. Each is OLD=NEW, where OLD is a regular expression that is searched in every name
     (re.sub, so NEW may contain \\1). A tensor whose name becomes empty is left out; one that no map changes gets its
     proposed name. `tokenizer` is a file, or a folder with those that config.json names. `preprocessor` is a file, or
-    `identity` for mean 0 and scale 1. Raises ModelFolderError, and writes no folder then.
+    `identity` for mean 0 and scale 1. `saved` is the network of the file if it was read before. Raises
+    ModelFolderError, and writes no folder then.
     """
     target = _target(models, name, version)
     if dtype not in STORAGE:
@@ -94,7 +97,7 @@ def pack(
             companions=CompanionFiles(vocab, tokenizer, preprocessor, golden, card),
             architectures=architectures,
         )
-    place, saved = str(config or source), read_network(source)
+    place, saved = str(config or source), saved or read_network(source)
     raw, names = resolve_config(source, saved, config, settings or {}, architectures)
     spec = find_spec(raw, place, architectures)
     tools, companions = tools_of(spec), CompanionFiles(vocab, tokenizer, preprocessor, golden, card)

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from service.nets.config.language_model_config import LanguageModelConfig
-from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.network_spec import find_spec
+from service.tasks.architecture_spec import AnyArchitecture
 from service.tooling.formats.network import SavedLayer, SavedNetwork
 from service.tooling.inspect.inventory import Proposal, UnsupportedNetwork, complete_config
 
@@ -21,16 +21,16 @@ _PLAIN = {"go_backwards": False, "merge_mode": "concat", "return_state": False, 
 _EPSILON = 1e-3
 
 
-def propose_keras(saved: SavedNetwork) -> tuple[str, Proposal | None]:
+def propose_keras(saved: SavedNetwork, architectures: Sequence[AnyArchitecture]) -> tuple[str, Proposal | None]:
     """Return a description of a Keras model, and a proposal if it is served."""
     chain = " -> ".join(str(layer.options.get("layer") or layer.kind) for layer in saved.layers)
     try:
-        return f"a Keras model ({chain})", _propose(saved)
+        return f"a Keras model ({chain})", _propose(saved, architectures)
     except UnsupportedNetwork as error:
         return f"a Keras model ({chain}): {error}, so no config.json is proposed", None
 
 
-def _propose(saved: SavedNetwork) -> Proposal:
+def _propose(saved: SavedNetwork, architectures: Sequence[AnyArchitecture]) -> Proposal:
     layers = [layer for layer in saved.layers if layer.kind not in _TRAINING]
     embedding = layers.pop(0) if layers and layers[0].kind == "Embedding" else None
     recurrent = [layer for layer in layers if _cell_of(layer)]
@@ -48,14 +48,19 @@ def _propose(saved: SavedNetwork) -> Proposal:
     each = bool(recurrent[-1].options.get("return_sequences"))
     if embedding is not None and each and outputs == config["vocab_size"] and activation == "softmax":
         config |= {"task": "next-word", "architecture": "language-model", "tie_weights": False}
-        return Proposal(complete_config(LanguageModelConfig, config), names, (), pack_options=("--vocab", "WORDS"))
+        return Proposal(_complete(config, architectures), names, (), pack_options=("--vocab", "WORDS"))
     if embedding is None:
         config["features"] = [f"feature_{index + 1}" for index in range(config["input_size"])]
     meaning = _meaning(outputs, activation, each)
     config |= {"architecture": "sequence-encoder", "readout": "each" if each else "last", **meaning}
     guessed = ("labels" if "labels" in meaning else "names",)
     options = ("--preprocessor", "FILE") if embedding is None else ("--tokenizer", "FILE")
-    return Proposal(complete_config(SequenceEncoderConfig, config), names, guessed, _unknown(saved), options)
+    return Proposal(_complete(config, architectures), names, guessed, _unknown(saved), options)
+
+
+def _complete(config: dict[str, Any], architectures: Sequence[AnyArchitecture]) -> dict[str, Any]:
+    """Return a proposed config with its `state`. Raises UnsupportedNetwork if its fields contradict."""
+    return complete_config(find_spec(config, "the proposed config.json", architectures).config_class, config)
 
 
 def _cell_of(layer: SavedLayer) -> str | None:

@@ -1,0 +1,135 @@
+"""One call that inspects the files of a trained network, packs them and verifies the folder."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from service.domain.errors import ModelFolderError
+from service.tasks.architecture_spec import AnyArchitecture
+from service.tasks.architectures import ARCHITECTURES
+from service.tooling.formats.network import SavedNetwork
+from service.tooling.formats.registry import read_network
+from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
+from service.tooling.inspect.report import Report, inspect_network
+from service.tooling.pack.packer import Packed, pack
+
+#: Rows of zeros that the printed example sends to a network that reads numbers.
+EXAMPLE_ROWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The report on the files, and the folder that was written; None if nothing was to be written."""
+
+    report: Report | GraphReport
+    packed: Packed | None
+    example: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        packed = None if self.packed is None else self.packed.to_dict()
+        return {"report": self.report.to_dict(), "packed": packed, "example": self.example}
+
+    def render(self) -> str:
+        """Return the report for people."""
+        if self.packed is None:
+            return self.report.render()
+        return "\n".join([self.packed.render(), *([f"try it with:\n  {self.example}"] if self.example else [])])
+
+
+def import_files(
+    files: Sequence[str],
+    target: Path,
+    *,
+    settings: Mapping[str, object],
+    accept: bool = False,
+    dry_run: bool = False,
+    architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
+    **options: Any,  # noqa: ANN401 - those of `pack`
+) -> Imported:
+    """Inspect the files of a network, write the model folder `target`, MODELS/NAME/VERSION, and verify it.
+
+    `files` is one path, or parts as NAME=PATH, whose tensors get the prefix NAME. With `accept`, fields that `inspect`
+    has to guess take their proposed values; else they must be among `settings`. With `dry_run` nothing is written.
+    `options` are those of `pack`. Raises ModelFolderError.
+    """
+    parts = _parts(files)
+    source = next(iter(parts.values()))
+    graph = len(parts) == 1 and is_graph(source)
+    saved = None if graph else _read(parts)
+    report = inspect_graph(source) if saved is None else inspect_network(source, saved, architectures)
+    if dry_run:
+        return Imported(report, None, "")
+    stated = {**(_proposed(report) if accept else {}), **settings}
+    packed = pack(
+        source,
+        target.parent.parent,
+        target.parent.name,
+        target.name,
+        settings=stated,
+        saved=saved,
+        architectures=architectures,
+        **options,
+    )
+    return Imported(report, packed, example_request(target))
+
+
+def example_request(folder: Path) -> str:
+    """Return a command that asks a server on this machine for a prediction, or "" if its inputs are tensors."""
+    config = json.loads((folder / "config.json").read_bytes())
+    if "vocab_size" in config or "encoder" in config:
+        sample: dict[str, object] = {"text": "..."}
+    elif features := config.get("features"):
+        sample = {"values": [[0.0] * len(features)] * EXAMPLE_ROWS}
+    else:
+        return ""
+    body = shlex.quote(json.dumps({"input": sample}))
+    return f"curl -s localhost:8000/v1/models/{folder.parent.name}/predict --json {body}"
+
+
+def _proposed(report: Report | GraphReport) -> dict[str, object]:
+    """Return the proposed values of the fields that had to be guessed, by their dotted names."""
+    proposal = report.proposal if isinstance(report, Report) else None
+    values: dict[str, object] = {}
+    for field in () if proposal is None else proposal.guessed:
+        value: Any = proposal.config if proposal is not None else {}
+        for step in field.split("."):
+            value = value[step]
+        values[field] = value
+    return values
+
+
+def _parts(files: Sequence[str]) -> dict[str, Path]:
+    """Return the paths by the names of their parts. Raises ModelFolderError for several files without names."""
+    parts: dict[str, Path] = {}
+    for text in files:
+        name, equals, path = text.partition("=")
+        is_part = bool(equals) and name.isidentifier() and not Path(text).exists()
+        if len(files) > 1 and not is_part:
+            raise ModelFolderError(f"{text}: found several files, expected the part of each: encoder=FILE decoder=FILE")
+        if (name if is_part else "") in parts:
+            raise ModelFolderError(f"{text}: found the part {name} again, expected each part once")
+        parts[name if is_part else ""] = Path(path if is_part else text)
+    return parts
+
+
+def _read(parts: Mapping[str, Path]) -> SavedNetwork:
+    """Return the network of all parts; the names of parts are prefixes of the names of their tensors."""
+    networks = {name: read_network(path) for name, path in parts.items()}
+    if [*networks] == [""]:
+        return networks[""]
+    return SavedNetwork(
+        "several files",
+        {f"{name}.{key}": tensor for name, part in networks.items() for key, tensor in part.tensors.items()},
+        tuple(sorted({device for part in networks.values() for device in part.saved_on})),
+        tuple(f"{name}: {text}" for name, part in networks.items() for text in part.beside),
+        tuple(f"{name}: {text}" for name, part in networks.items() for text in part.notes),
+        tuple(
+            replace(layer, name=f"{name}.{layer.name}".strip("."))
+            for name, part in networks.items()
+            for layer in part.layers
+        ),
+    )
