@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from service.nets.config.architecture_config import WindowConfig
-from service.nets.config.feed_forward import LinearConfig
+from service.nets.config.feed_forward import LinearConfig, output_width
 from service.nets.config.rnn_spec import StateSpec
-from service.nets.config.sections import PREPROCESSOR_FILE, Names, RnnConfig, Violation
+from service.nets.config.sections import PREPROCESSOR_FILE, Names, RnnConfig, StackConfig, Violation
 from service.nets.config.strict_model import StrictModel
 
 Decoding = Literal["direct", "autoregressive"]
@@ -34,6 +34,15 @@ class ScaleConfig(StrictModel):
     minimum: Annotated[float, Field(ge=0, le=1)] = 1e-4
 
 
+class SelfFeedingDecoderConfig(StackConfig):
+    """Recurrent layers that continue the state after the last row, and read their own forecasts step by step.
+
+    They first read the last targets, or zeros.
+    """
+
+    start: Literal["last", "zeros"] = "last"
+
+
 class ForecasterConfig(WindowConfig):
     """The fields of a forecaster."""
 
@@ -53,6 +62,7 @@ class ForecasterConfig(WindowConfig):
     season: Annotated[int, Field(ge=0, le=65536)] = 0
     context: LinearConfig | None = None
     local: LinearConfig | None = None
+    decoder: SelfFeedingDecoderConfig | None = None
     scale: ScaleConfig = Field(default=ScaleConfig())
     path_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -70,6 +80,18 @@ class ForecasterConfig(WindowConfig):
     def session_layers(self) -> RnnConfig:
         """All recurrent layers."""
         return self
+
+    @property
+    def features_size(self) -> int:
+        """Width of the features; in front of a decoder, of the state that it continues and the last targets."""
+        if self.decoder is None:
+            return super().features_size
+        return sum(spec.shape[0] for spec in self.rnn_spec().recurrent_state()) + len(self.target)
+
+    @property
+    def stores_features(self) -> bool:
+        """Whether a session stores the features."""
+        return self.decoder is not None or super().stores_features
 
     @property
     def width(self) -> int:
@@ -160,6 +182,27 @@ class ForecasterConfig(WindowConfig):
         if self.distribution == "quantiles" and not self._ascending():
             yield "quantiles", self.quantiles, "at least two levels inside (0, 1), ascending"
         yield from self._decoding_violations()
+        if self.decoder is not None:
+            yield from self._decoder_violations(self.decoder)
+
+    def _decoder_violations(self, decoder: SelfFeedingDecoderConfig) -> Iterator[Violation]:
+        if depth := decoder.depth_violation():
+            yield f"decoder.{depth[0]}", *depth[1:]
+            return
+        for field, value, expected in chain(decoder.projection_violations(), decoder.cell_violations()):
+            yield f"decoder.{field}", value, expected
+        reads = output_width(decoder.input_layers, len(self.target))
+        if decoder.input_size != reads:
+            yield "decoder.input_size", decoder.input_size, f"{reads}, the targets that it reads"
+        own, continued = (
+            {spec.name: spec.shape for spec in section.rnn_spec().recurrent_state()} for section in (decoder, self)
+        )
+        if own != continued:
+            yield "decoder", decoder.cell, "layers of the cells and sizes of those whose state it continues"
+        others = {"context": self.context, "local": self.local, "season": self.season, "residual": self.output_residual}
+        if self.decoding != "direct" or self.distribution == "quantiles" or any(others.values()):
+            expected = "null: it needs direct decoding, no quantiles, and no context, local, season or output_residual"
+            yield "decoder", decoder.cell, expected
 
     def _decoding_violations(self) -> Iterator[Violation]:
         direct = self.decoding == "direct"

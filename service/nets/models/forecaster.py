@@ -12,8 +12,12 @@
 All steps at once, with contexts and a small local network: R. Wen et al., "A multi-horizon quantile recurrent
 forecaster" (2017). Autoregressive, step by step: D. Salinas et al., "DeepAR" (2020).
 
-Parameters: `input_projection.weight/bias` (I, W); `rnn.*` (`rnn_stack.py`); `head.{i}.weight/bias`; `context.weight`
-(H C, D); `local.weight` (L, C + K); `output.weight` (T P, L or C), without context and local (H T P, D); biases.
+With a `decoder` the features are the state after the last row and the last targets; c_k is the head over the output of
+the decoder's step k, which reads the location of step k - 1.
+
+Parameters: `input_projection.weight/bias` (I, W); `rnn.*` (`rnn_stack.py`), `decoder.*` likewise;
+`head.{i}.weight/bias`; `context.weight` (H C, D); `local.weight` (L, C + K); `output.weight` (T P, L or C), without
+context, local and decoder (H T P, D); biases.
 """
 
 from collections.abc import Callable
@@ -22,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from service.nets.config.feed_forward import output_width
 from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.layers.activations import make_activation
@@ -38,11 +43,17 @@ class Forecaster(nn.Module):
         self.config = config
         self.input_projection = Linear(config.width, config.input_size) if config.input_projection else None
         self.rnn = RnnStack(config.rnn_spec())
-        self.head = FeedForward(config.rnn_spec().output_size(), config.head)
+        decoder = None if config.decoder is None else config.decoder.rnn_spec().reading(len(config.target))
+        self.decoder = None if decoder is None else RnnStack(decoder)
+        self.head = FeedForward((decoder or config.rnn_spec()).output_size(), config.head)
+        self._targets = [config.features.index(name) for name in config.target]
+        self._starts_with_zeros = config.decoder is not None and config.decoder.start == "zeros"
         self._make_output(config)
 
     def _make_output(self, config: ForecasterConfig) -> None:
         outputs, inputs = len(config.target) * config.parameters, config.features_size
+        if self.decoder is not None:
+            inputs = output_width(config.head, self.decoder.layout.output_size())
         self.context, self.local = None, None
         context, local = config.context, config.local
         self._activate_context = make_activation("none" if context is None else context.activation)
@@ -50,7 +61,7 @@ class Forecaster(nn.Module):
         if config.context is not None:
             self.context = Linear(inputs, config.horizon * config.context.size)
             inputs = config.context.size
-        elif config.decoding == "direct":
+        elif config.decoding == "direct" and self.decoder is None:
             outputs *= config.horizon
         if config.local is not None:
             self.local = Linear(inputs + config.future_width, config.local.size)
@@ -64,18 +75,24 @@ class Forecaster(nn.Module):
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first row, (batch, size) each: zeros, or the learned state of the layers."""
-        features = {"features": torch.zeros(batch, self.config.features_size)} if self.config.stores_features else {}
-        return {**self.rnn.initial_state(batch), **features}
+        initial = self.rnn.initial_state(batch)
+        if not self.config.stores_features:
+            return initial
+        features = torch.zeros(batch, self.config.features_size)
+        if self.decoder is not None:
+            continued = torch.cat([*self.recurrent_state(initial).values()], -1)
+            features[:, : continued.shape[1]] = continued
+        return {**initial, "features": features}
 
     def step(self, x: Tensor, state: State) -> State:
         """Feed one row: x (B, W), state (B, size) each -> new state."""
         output, after = self.rnn.step(self._project(x), state)
-        return self._keep(after, self.head(output))
+        return self._keep(after, output, x)
 
     def sequence(self, x: Tensor, state: State) -> State:
         """Feed T >= 1 rows at once: x (B, T, W), state -> state after the last."""
         output, after = self.rnn.sequence(self._project(x), state)
-        return self._keep(after, self.head(output[:, -1]))
+        return self._keep(after, output[:, -1], x[:, -1])
 
     def recurrent_state(self, state: State) -> State:
         """Return the recurrent tensors of a state, (B, size) each."""
@@ -87,6 +104,8 @@ class Forecaster(nn.Module):
 
     def contexts(self, features: Tensor, steps: int) -> Tensor:
         """Return the inputs of the output layers for the first `steps` steps ahead: (B, D) -> (B, steps, ...)."""
+        if self.decoder is not None:
+            return self._decoded(self.decoder, features, steps)
         if self.config.decoding == "autoregressive":
             return features[:, None]
         layer = self.output if self.context is None else self.context
@@ -97,7 +116,7 @@ class Forecaster(nn.Module):
         """Return the distributions (N, T, P) of N steps, float32: contexts (N, C), future (N, K), base (N, T)."""
         if self.local is not None:
             contexts = self._activate_local(self.local(torch.cat([contexts, future], -1)))
-        without_context = self.config.decoding == "direct" and self.context is None
+        without_context = self.config.decoding == "direct" and self.context is None and self.decoder is None
         outputs: Tensor = contexts if without_context else self.output(contexts)
         raw = outputs.float().reshape(len(outputs), len(self.config.target), self.config.parameters)
         return _constrain(self.config, raw, base[..., None].float())
@@ -105,8 +124,23 @@ class Forecaster(nn.Module):
     def _project(self, x: Tensor) -> Tensor:
         return x if self.input_projection is None else self.input_projection(x)
 
-    def _keep(self, after: State, features: Tensor) -> State:
-        return {**after, "features": features} if self.config.stores_features else after
+    def _keep(self, after: State, output: Tensor, x: Tensor) -> State:
+        """Return the state after a row x (B, W) with the features of the last output (B, O), where they are stored."""
+        if self.decoder is not None:
+            last = torch.zeros_like(x[:, self._targets]) if self._starts_with_zeros else x[:, self._targets]
+            return {**after, "features": torch.cat([*self.recurrent_state(after).values(), last], -1)}
+        return {**after, "features": self.head(output)} if self.config.stores_features else after
+
+    def _decoded(self, decoder: RnnStack, features: Tensor, steps: int) -> Tensor:
+        """Return the features of the steps ahead (B, steps, D); each step reads the location of the one before."""
+        sizes = {spec.name: spec.shape[0] for spec in decoder.specs}
+        *states, fed = torch.split(features, [*sizes.values(), len(self._targets)], -1)
+        state, contexts = dict(zip(sizes, states, strict=True)), []
+        for _ in range(steps):
+            output, state = decoder.step(fed, state)
+            contexts.append(self.head(output))
+            fed = self.output(contexts[-1]).unflatten(-1, (len(self._targets), -1))[..., 0]
+        return torch.stack(contexts, 1)
 
 
 _SCALES: dict[str, Callable[[Tensor], Tensor]] = {

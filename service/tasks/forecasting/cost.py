@@ -21,6 +21,8 @@ def forecasting_cost(operation: Operation, config: ForecasterConfig, state_bytes
     steps = horizon * len(config.target)
     numbers = rows + steps * (1 + len(options.quantiles) + options.samples)
     paths = 0 if config.decoding == "direct" or config.distribution == "point" else max(MIN_PATHS, options.samples)
+    if config.decoder is not None:  # it runs step by step, too, along one path
+        paths = 1
     drawn = DRAWN_BYTES * steps * max(paths, options.samples)
     observations = OBSERVATION_BYTES * rows * len(config.features)
     windows = 0 if config.window_size is None else min(rows, CHUNK)

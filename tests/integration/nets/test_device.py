@@ -76,7 +76,7 @@ def run_encoder_decoder(network: EncoderDecoder) -> None:
     memory, state = network.encode(ids)
     features, weights, after = network.step(ids[:, 0], state, memory, [1, 1])
     in_memory(memory, state, features, weights, after, network.logits(features))
-    if not network.config.decoder.input_feed:
+    if not network.steps_only:
         in_memory(*network.sequence(ids, state, memory))
 
 

@@ -280,6 +280,65 @@ def test_a_relu_in_front_of_the_only_linear_layer_is_stated_and_proved(tmp_path:
     assert case.pack(settings={**case.settings, "head": [{"activation": "relu"}]}).verification.verified
 
 
+class FeedsItself(nn.Module):
+    """An encoder, and a decoder that reads the last level, and then its own forecasts."""
+
+    features, steps, count = ["level", "rain", "heat"], 5, 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.LSTM(3, 12, batch_first=True), nn.LSTM(1, 12, batch_first=True)
+        self.out = nn.Linear(12, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        _, state = self.encoder(x)
+        h, c = state
+        row, outputs = x[:, -1:, :1], []
+        for _ in range(5):
+            output, state = self.decoder(row, state)
+            row = self.out(output)
+            outputs.append(row)
+        return torch.cat(outputs, 1)[..., None], {"h": h, "c": c}
+
+
+def pack_decoder(case: Case, **decoder: Any) -> Packed:
+    layers = {"cell": "lstm", "num_layers": 1, "hidden_size": 12}
+    fields = {
+        "format_version": 1,
+        "task": "forecasting",
+        "architecture": "forecaster",
+        **layers,
+        "input_size": 3,
+        "features": FeedsItself.features,
+        "target": ["level"],
+        "horizon": 5,
+        "distribution": "point",
+        "decoder": {**layers, "input_size": 1, **decoder},
+    }
+    (case.folder / "config.json").write_text(json.dumps(fields), "utf-8")
+    return case.pack(config=case.folder / "config.json", settings={}, maps=["^encoder=rnn", "^out=output"])
+
+
+def test_a_decoder_that_feeds_itself_is_packed_with_a_config(tmp_path: Path) -> None:
+    case = Case(tmp_path, FeedsItself)
+    with pytest.raises(ModelFolderError, match="found a difference of"):
+        pack_decoder(case, start="zeros")
+    assert pack_decoder(case).verification.verified
+
+
+@pytest.mark.parametrize(
+    ("decoder", "message"),
+    [
+        ({"hidden_size": 9}, "decoder: found lstm, expected layers of the cells and sizes of those whose state"),
+        ({"input_size": 3}, "decoder.input_size: found 3, expected 1, the targets that it reads"),
+        ({"start": "first"}, "decoder.start: found"),
+    ],
+)
+def test_a_decoder_that_cannot_continue_is_refused(tmp_path: Path, decoder: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelFolderError, match=message):
+        pack_decoder(Case(tmp_path, FeedsItself), **decoder)
+
+
 def test_every_meaning_has_to_be_stated(tmp_path: Path) -> None:
     case = Case(tmp_path, River)
     for field in case.settings:
