@@ -156,7 +156,17 @@ class TensorConfig(ArchitectureConfig):
     outputs: Annotated[list[TensorField], Field(min_length=1, max_length=MAX_TENSORS)]
     state: Annotated[list[StateField], Field(max_length=MAX_TENSORS)] = Field(default=[])  # type: ignore[assignment]
 
-    @property
+    @cached_property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the outputs."""
+        return tuple(entry.name for entry in self.outputs)
+
+    @cached_property
+    def free_axes(self) -> tuple[str, ...]:
+        """The names of the axes of any size of the inputs, without the batch."""
+        return tuple(axis for entry in self.inputs for axis in free_axes(entry.shape))
+
+    @cached_property
     def batched(self) -> bool:
         """Whether sessions share a run."""
         return BATCH in self.inputs[0].shape

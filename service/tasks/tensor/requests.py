@@ -10,11 +10,16 @@ from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Infer, OpenSession, Operation, Predict, TensorInput
 from service.domain.tensors import CODES, Tensor
 from service.nets.onnx_graph.runtime import Array
-from service.nets.onnx_graph.tensor_config import MAX_ELEMENTS, InputField, Shape, TensorConfig, free_axes
+from service.nets.onnx_graph.tensor_config import ITEM_BYTES, MAX_ELEMENTS, InputField, Shape, TensorConfig, free_axes
 from service.tasks.inputs import require_tensors
 from service.tasks.options import convert_options
 
 OWNER = "a model of tensors"
+_DTYPES = {name: np.dtype(name) for name in ITEM_BYTES}
+_STORED = {datatype: np.dtype(f"<{code}") for datatype, code in CODES.items()}
+_BYTES = np.dtype("V1")
+#: The kinds of numbers that each kind accepts.
+_ACCEPTED = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
 _LARGEST = {name: float(np.finfo(name).max) for name in ("float16", "float32", "float64")}
 
 
@@ -54,8 +59,8 @@ def read_request(operation: Operation, config: TensorConfig, max_steps: int) -> 
     if not isinstance(operation, Predict):
         raise InvalidRequest("the model computes tensors: expected predict or a step", param="model")
     options = convert_options(operation.options, TensorOptions, OWNER)
-    names = ", ".join(entry.name for entry in config.inputs)
     if operation.input is None:
+        names = ", ".join(entry.name for entry in config.inputs)
         raise InvalidRequest(f"input is missing: expected input.tensors with {names}", param="input")
     tensor_input = require_tensors(operation.input)
     steps = options.steps or tensor_input.steps
@@ -64,7 +69,7 @@ def read_request(operation: Operation, config: TensorConfig, max_steps: int) -> 
     read = [_read(entry, tensors[entry.name], axes, steps=steps) for entry in config.inputs]
     rows = tuple(array for array, _ in read)
     _require_equal_steps(config, rows, max_steps)
-    outputs = operation.outputs if isinstance(operation, Infer) else tuple(entry.name for entry in config.outputs)
+    outputs = operation.outputs if isinstance(operation, Infer) else config.output_names
     length = _length(config, axes)
     return TensorRequest(rows, read[0][1], steps, outputs, isinstance(operation, Infer), length)
 
@@ -112,9 +117,8 @@ def _read(entry: InputField, tensor: Tensor, axes: dict[str, int], *, steps: boo
     sizes = shape[leading:]
     if 0 in shape or len(shape) != leading + len(expected) or (sizes != expected and not _fits(expected, sizes, axes)):
         raise _wrong_shape(entry, tensor, axes, steps=steps)
-    array = _array(entry, tensor)
-    count = shape[0] if steps else 1
-    return array.reshape(count, *_sizes(entry.row, axes)), full
+    row = _sizes(entry.row, axes) if axes else entry.row
+    return _array(entry, tensor).reshape(shape[0] if steps else 1, *row), full
 
 
 def _fits(expected: Shape, sizes: tuple[int, ...], axes: dict[str, int]) -> bool:
@@ -144,12 +148,12 @@ def _render(shape: list[int | str]) -> str:
 
 def _array(entry: InputField, tensor: Tensor) -> Array:
     """Return the elements of a tensor in the dtype of the input. Raises InvalidRequest for others than it holds."""
-    field, dtype = f"input.tensors.{entry.name}", np.dtype(entry.dtype)
+    field, dtype = f"input.tensors.{entry.name}", _DTYPES[entry.dtype]
     if tensor.datatype == "BF16":
         array: Array = np.array(tensor.elements(), np.float32)
     else:
-        array = np.frombuffer(tensor.data, f"<{CODES[tensor.datatype]}" if tensor.datatype in CODES else "V1")
-    accepted = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[dtype.kind]
+        array = np.frombuffer(tensor.data, _STORED.get(tensor.datatype, _BYTES))
+    accepted = _ACCEPTED[dtype.kind]
     if array.dtype.kind not in accepted or tensor.datatype not in CODES:
         kinds = {"f": "numbers", "b": "true or false"}.get(dtype.kind, "integers")
         raise InvalidRequest(f"{field} is of {_kind(array)}: expected {kinds}, as {entry.dtype} holds", param=field)
@@ -184,16 +188,17 @@ def _converted(field: str, array: Array, dtype: str) -> Array:
 def _require_equal_steps(config: TensorConfig, rows: tuple[Array, ...], max_steps: int) -> None:
     count = len(rows[0])
     for entry, array in zip(config.inputs, rows, strict=True):
+        if len(array) == count <= max_steps and array.size <= MAX_ELEMENTS:
+            continue
         field = f"input.tensors.{entry.name}"
         if len(array) != count:
             expected = f"expected {count}, as {config.inputs[0].name} has"
             raise InvalidRequest(f"{field} has {len(array)} timesteps: {expected}", param=field)
         if count > max_steps:
             raise InputTooLong(f"{field} has {count} timesteps: expected at most {max_steps}", param=field)
-        if array.size > MAX_ELEMENTS:
-            raise InputTooLong(f"{field} has {array.size} elements: expected at most {MAX_ELEMENTS}", param=field)
+        raise InputTooLong(f"{field} has {array.size} elements: expected at most {MAX_ELEMENTS}", param=field)
 
 
 def _length(config: TensorConfig, axes: Mapping[str, int]) -> int:
     """Return the size of the first axis of any size, 1 if there is none."""
-    return next((axes[axis] for entry in config.inputs for axis in free_axes(entry.shape)), 1)
+    return axes[config.free_axes[0]] if config.free_axes else 1
