@@ -57,19 +57,28 @@ def feed_windows(network: Forecaster, layout: StateLayout, passes: Sequence[Forw
     inputs, sizes = [*map(_inputs_of, passes)], [len(forward_pass.states) for forward_pass in passes]
     states = torch.cat([forward_pass.states for forward_pass in passes])
     counts = [rows.shape[1] for rows, size in zip(inputs, sizes, strict=True) for _ in range(size)]
-    fed = [index for index, count in enumerate(counts) if count]
-    if not fed:
+    if not any(counts):
         return [Fed(own, []) for own in torch.split(states, sizes)]
-    state = layout.split(states)
     x = torch.from_numpy(np.concatenate([rows.reshape(-1, rows.shape[2]) for rows in inputs if rows.size])).float()
+    states, before = _feed_rows(network, layout, states, x, counts)
+    parts = torch.split(before, [rows.shape[0] * rows.shape[1] for rows in inputs])
+    return [Fed(own, [*torch.split(part, 1)]) for own, part in zip(torch.split(states, sizes), parts, strict=True)]
+
+
+def _feed_rows(
+    network: Forecaster, layout: StateLayout, states: Tensor, x: Tensor, counts: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Feed each of the states (n, R) its `counts` of the rows (m, W).
+
+    Return the states after them, and the features before each row (m, D).
+    """
+    state, fed = layout.split(states), [index for index, count in enumerate(counts) if count]
     after = network.step(x, unroll(state, x, counts))
-    inner = [part[:-1] for part in torch.split(network.features_of(after), counts)]
+    inner = [part[:-1] for part in torch.split(network.features_of(after), [*counts])]
     before = values_before(network.features_of(state), inner, counts)
     last = torch.tensor(counts).cumsum(0)[fed] - 1
     final = layout.concat({name: tensor[last] for name, tensor in after.items()})
-    states = states.index_copy(0, torch.tensor(fed), final)
-    parts = torch.split(before, [rows.shape[0] * rows.shape[1] for rows in inputs])
-    return [Fed(own, [*torch.split(part, 1)]) for own, part in zip(torch.split(states, sizes), parts, strict=True)]
+    return states.index_copy(0, torch.tensor(fed), final), before
 
 
 def _inputs_of(forward_pass: ForwardPass) -> Numbers:

@@ -21,6 +21,7 @@ def list_ambiguities(groups: tuple[RecurrentGroup, ...], matrices: tuple[Matrix,
         *_of_matrices(matrices),
         "the vocabulary or the scaling of the inputs, unless beside the weights",
         "other activations in the cells than PyTorch's, as Keras has: set `cell_options`",
+        "whether it was trained on windows of inputs, padded ones or not: set `window`, `padding`",
         "whether a character model reads unit vectors in place of an embedding: set `one_hot`",
     ]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
+from tests.encoder_folders import write_encoder
 from tests.folders import WORDS, write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.rounding import FORECAST, LOGIT
@@ -39,6 +40,7 @@ def server() -> Iterator[Server]:
         write_language_model(models, "words", window=WINDOW)
         write_language_model(models, "padded", padding={"side": "left", "token": "the", "length": WINDOW})
         write_forecaster(models, "sensor", window=WINDOW, missing_indicator=True)
+        write_encoder(models, "tagger", "tagging", window=WINDOW, bidirectional=True)
         with Server(folder, models=models, workers=2) as running:
             yield running
 
@@ -159,3 +161,21 @@ def test_a_request_is_charged_for_the_rows_of_all_its_windows() -> None:
             refusal(
                 post(http, "/v1/models/words/predict", body), 413, "input_too_long", f"up to {4 * WINDOW} timesteps"
             )
+
+
+def test_a_tagger_of_both_directions_has_sessions_with_a_window(http: httpx.Client) -> None:
+    model = http.get("/v1/models/tagger").json()
+    assert model["state_bytes"] == 8 + 4 * (WINDOW + 1)
+    whole = answered(post(http, "/v1/models/tagger/predict", {"input": {"tokens": TEXT}}))["output"]["tags"]
+    for cut in CUTS:
+        session, fed, tags = new_session(http, "tagger"), 0, []
+        for count in cut:
+            tags += feed(http, session, "tagger", fed, fed + count)["tags"]
+            fed += count
+        assert [tag["tag"] for tag in tags] == [tag["tag"] for tag in whole]
+        np.testing.assert_allclose(
+            [tag["probability"] for tag in tags], [tag["probability"] for tag in whole], atol=1e-5
+        )
+    content = http.get(f"/v1/sessions/{session}/state").content
+    copy = answered(http.post("/v1/sessions/import", content=content), 201)["id"]
+    assert feed(http, copy, "tagger", 0, 3) == feed(http, session, "tagger", 0, 3)
