@@ -188,6 +188,9 @@ class EncoderDecoderConfig(ArchitectureConfig):
         if fixed != (self.attention_length is not None):
             expected = "the number of positions that are scored" if fixed else "null, since attention is not fixed"
             yield "attention_length", self.attention_length or "null", expected
+        yield from self._readout_violations()
+
+    def _readout_violations(self) -> Iterator[Violation]:
         parts = self.readout_parts
         if len(set(parts)) != len(parts) or "output" not in parts:
             yield "readout", parts, "output and each other part at most once"

@@ -68,8 +68,7 @@ def _initial_states(parts: Inventory, group: RecurrentGroup) -> dict[str, str]:
 
 def chain_groups(groups: list[RecurrentGroup]) -> list[RecurrentGroup]:
     """Join groups that run one behind the other to one, unless their names tell an encoder from a decoder."""
-    fits = all(a.output_size == b.input_size and not (a.bidirectional or b.bidirectional) for a, b in pairwise(groups))
-    if len(groups) < 2 or not fits or any(side_of(group.prefix) for group in groups):
+    if len(groups) < 2 or not all(_follows(a, b) for a, b in pairwise(groups)):
         return groups
     stacks, names, offset = [groups[0]], dict(groups[0].names), len(groups[0].hidden_sizes)
     for group in groups[1:]:
@@ -81,6 +80,12 @@ def chain_groups(groups: list[RecurrentGroup]) -> list[RecurrentGroup]:
             stacks.append(group)
     prefix = ", ".join(group.prefix for group in groups)
     return [replace(stacks[0], prefix=prefix, names=names, further=tuple(stacks[1:]))]
+
+
+def _follows(first: RecurrentGroup, second: RecurrentGroup) -> bool:
+    """Return whether a group can read the output of another, and no name says encoder or decoder."""
+    named = side_of(first.prefix) or side_of(second.prefix)
+    return first.output_size == second.input_size and not (first.bidirectional or second.bidirectional or named)
 
 
 def guessed_cells(group: RecurrentGroup) -> list[str]:

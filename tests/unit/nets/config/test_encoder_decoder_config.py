@@ -72,7 +72,7 @@ MISTAKES: list[tuple[str, object, str]] = [
     ("decoder.num_layers", 3, "decoder.num_layers: found 3, expected at most the encoder's 2, since bridge is concat"),
     ("decoder.hidden_size", 100, "bridge: found concat, expected linear: the decoder's layer 0 has 100 numbers"),
     ("encoder.cell", "gru", "bridge: found concat, expected linear: an lstm needs a cell state"),
-    ("attention", "luong", "attention: found \"luong\", expected 'dot', 'general' or 'additive'"),
+    ("attention", "luong", "attention: found \"luong\", expected 'dot', 'general', 'additive' or 'fixed'"),
     ("bridge", "sum", "bridge: found \"sum\", expected 'concat' or 'linear'"),
     ("combine.size", 100, "decoder.tie_weights: found true, expected false: the output layer reads 100 numbers"),
     ("special_tokens", {"end": "</s>"}, "special_tokens: found no begin, expected one"),
