@@ -10,6 +10,8 @@ from service.tooling.pickles.values import Instance, PickleError
 
 #: Dictionaries, lists and objects that are looked at.
 MAX_CONTAINERS = 10_000
+#: Levels of them.
+MAX_LEVELS = 100
 #: Parts of the places of tensors that are not the network's.
 _OTHER_PLACES = ("optim", "callbacks", "scheduler", "loops", "scaler", "_metadata")
 #: Parts of the places of copies that training keeps beside the network.
@@ -81,6 +83,8 @@ def _places(saved: object) -> Iterator[Place]:
         entered.add(id(value))
         if len(entered) > MAX_CONTAINERS:
             raise PickleError(f"more than {MAX_CONTAINERS} dictionaries")
+        if len(path) > MAX_LEVELS:
+            raise PickleError(f"more than {MAX_LEVELS} levels of dictionaries")
         if is_module(value) and isinstance(value, Instance):
             yield Place(path, read_module(value))
             continue
@@ -128,6 +132,6 @@ def stored_tensor_or_none(value: object) -> object:
 
 def _is_other(path: tuple[str, ...], value: object) -> bool:
     """Return whether a value belongs to the training and not to the network."""
-    named = any(word in part.lower() for part in path for word in _OTHER_PLACES)
+    named = any(word in part.lower() for part in path[-1:] for word in _OTHER_PLACES)
     optimizer = isinstance(value, dict | Instance) and {"state", "param_groups"} <= entries_of(value).keys()
     return named or optimizer
