@@ -76,7 +76,11 @@ MISTAKES: list[tuple[str, object, str]] = [
     ("bridge", "sum", "bridge: found \"sum\", expected 'concat' or 'linear'"),
     ("combine.size", 100, "decoder.tie_weights: found true, expected false: the output layer reads 100 numbers"),
     ("special_tokens", {"end": "</s>"}, "special_tokens: found no begin, expected one"),
-    ("horizon", 3, "horizon: found 3, expected no such field; the known ones are architecture, attention, bridge"),
+    (
+        "horizon",
+        3,
+        "horizon: found 3, expected no such field; the known ones are architecture, attention, attention_l",
+    ),
     ("state", [], 'state: found [], expected [{"name": "h_l0"'),
 ]
 
