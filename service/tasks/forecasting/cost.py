@@ -21,10 +21,11 @@ def forecasting_cost(operation: Operation, config: ForecasterConfig, state_bytes
     steps = horizon * len(config.target)
     numbers = rows + steps * (1 + len(options.quantiles) + options.samples)
     paths = 0 if config.decoding == "direct" or config.distribution == "point" else max(MIN_PATHS, options.samples)
-    if config.decoder is not None:  # it runs step by step, too, along one path
-        paths = 1
     drawn = DRAWN_BYTES * steps * max(paths, options.samples)
     observations = OBSERVATION_BYTES * rows * len(config.features)
-    windows = 0 if config.window_size is None else min(rows, CHUNK)
-    memory = observations + NUMBER_BYTES * numbers + drawn + (1 + paths + windows) * state_bytes
-    return Cost(config.rows_per_input * (rows + max(1, paths * horizon)), numbers, memory)
+    beside = 0 if config.window_size is None and config.decoder is None else min(rows, CHUNK)
+    memory = observations + NUMBER_BYTES * numbers + drawn + (1 + paths + beside) * state_bytes
+    timesteps = config.rows_per_input * (rows + max(1, paths * horizon))
+    if config.decoder is not None:  # a step of it forecasts each row that comes in, and each step ahead
+        timesteps += rows + horizon
+    return Cost(timesteps, numbers, memory)

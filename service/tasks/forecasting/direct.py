@@ -93,6 +93,7 @@ class DirectForecast:
         self._states = state.network[None]
         self._rows_per_input = preprocessor.config.rows_per_input
         self._chunk = inputs_per_timestep(CHUNK, self._rows_per_input)
+        self._decodes = preprocessor.config.decoder is not None
         self._fed = 0
         self._scored: list[Numbers] = []
         self._levels = np.array(preprocessor.config.quantiles)
@@ -100,8 +101,14 @@ class DirectForecast:
 
     @property
     def next_cost(self) -> int:
-        """The number of rows that the next timestep feeds, those of windows included."""
-        return self._rows_per_input * min(max(1, len(self._rows.filled) - self._fed), self._chunk)
+        """The number of rows that the next timestep feeds, those of windows and of a decoder included."""
+        waiting = len(self._rows.filled) - self._fed
+        rows = min(max(1, waiting), self._chunk)
+        if not self._decodes:
+            return self._rows_per_input * rows
+        # A step of the decoder forecasts each row that is scored, and each step ahead behind the last row.
+        ahead = self._request.horizon if waiting <= self._chunk else 0
+        return (self._rows_per_input + 1) * rows + ahead
 
     @property
     def outcome_cost(self) -> int:

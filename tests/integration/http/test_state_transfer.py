@@ -276,7 +276,7 @@ def test_a_state_without_its_model_or_version_is_refused(http: httpx.Client) -> 
         (lambda content: with_tensors(content, h_l0=None), "tensors.h_l0", "missing"),
         (lambda content: with_tensors(content, h_l9=np.zeros(2, np.float32)), "tensors.h_l9", "left out"),
         (lambda content: with_tensors(content, h_l0=np.zeros(25, np.float32)), "tensors.h_l0", "[25]"),
-        (lambda content: with_tensors(content, h_l0=np.zeros(24)), "tensors.h_l0", "F64"),
+        (lambda content: with_tensors(content, h_l0=np.zeros(24)), "tensors.h_l0", "float64"),
         (lambda content: with_tensors(content, h_l0=np.full(24, np.nan, np.float32)), "tensors.h_l0", "nan at 0"),
         (lambda content: with_tensors(content, h_l0=np.full(24, np.inf, np.float32)), "tensors.h_l0", "inf at 0"),
         (lambda content: with_metadata(content, step=None), "metadata.step", "missing"),

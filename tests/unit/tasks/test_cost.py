@@ -36,6 +36,7 @@ def forecaster(**changes: Any) -> ForecasterConfig:
         "distribution": "normal",
         "window_size": None,
         "rows_per_input": 1,
+        "decoder": None,
     }
     return cast("ForecasterConfig", SimpleNamespace(**config | changes))
 
@@ -95,6 +96,12 @@ def test_a_forecast_holds_a_number_for_each_path_level_and_step() -> None:
 def test_a_forecast_that_is_drawn_step_by_step_takes_a_row_for_each_path_and_step() -> None:
     cost = forecasting_cost(predict(SeriesInput(((1.0, 2.0),))), forecaster(decoding="autoregressive"), 8)
     assert cost.timesteps == 1 + 100 * 10
+
+
+def test_a_decoder_that_feeds_itself_takes_a_row_for_each_step_ahead_and_each_row_that_is_scored() -> None:
+    rows = SeriesInput(((1.0, 2.0),) * 7)
+    cost = forecasting_cost(predict(rows, horizon=4), forecaster(decoder=object()), 8)
+    assert cost.timesteps == 7 + 1 + 7 + 4
 
 
 def test_operations_that_a_model_rejects_have_a_cost_too() -> None:
