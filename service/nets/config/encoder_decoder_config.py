@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from service.nets.config.sections import EmbeddingConfig, RnnConfig, SpecialToke
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.json$", max_length=200)]
 Attention = Literal["dot", "general", "additive", "fixed"]
 ReadoutPart = Literal["context", "output", "embedding"]
+READOUT_PARTS: tuple[ReadoutPart, ...] = get_args(ReadoutPart)
 Bridge = Literal["concat", "linear"]
 
 
@@ -94,12 +95,8 @@ class EncoderDecoderConfig(ArchitectureConfig):
     @property
     def context_size(self) -> int:
         """Total width of what the layer after the decoder reads."""
-        widths = {
-            "context": self.memory_size,
-            "output": self.decoder.rnn_spec().output_size(),
-            "embedding": self.decoder.embedding_size,
-        }
-        return sum(widths[part] for part in self.readout_parts)
+        widths = self.memory_size, self.decoder.rnn_spec().output_size(), self.decoder.embedding_size
+        return sum(width for part, width in zip(READOUT_PARTS, widths, strict=True) if part in self.readout_parts)
 
     @property
     def features_size(self) -> int:

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.config.encoder_decoder_config import READOUT_PARTS, EncoderDecoderConfig
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sections import EmbeddingConfig
 from service.nets.layers.activations import make_activation
@@ -155,7 +155,7 @@ class EncoderDecoder(nn.Module):
         return torch.cat([embedding, h], -1) if self.config.attention == "fixed" else h
 
     def _combine(self, output: Tensor, context: Tensor | None, embedding: Tensor) -> Tensor:
-        parts = {"output": output, "context": context, "embedding": embedding}
+        parts = dict(zip(READOUT_PARTS, (context, output, embedding), strict=True))
         read = [part for name in self._readout if (part := parts[name]) is not None]
         both = read[0] if len(read) == 1 else torch.cat(read, -1)
         return both if self.combine is None else self._activation(self.combine(both))
