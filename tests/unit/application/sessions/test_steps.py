@@ -378,7 +378,7 @@ async def test_a_write_that_outlasts_the_deadline_is_told_as_unknown_and_its_rep
     session_id = await world.session()
     world.store.slow = asyncio.Event()
     with pytest.raises(DeadlineExceeded) as refusal:
-        await world.steps.apply(world.context(seconds=0.01), Step(session_id, feed(1), step=0))
+        await world.steps.apply(world.context(seconds=0.5), Step(session_id, feed(1), step=0))
     assert refusal.value.applied == "unknown"
     world.store.slow.set()
     assert (await world.step(session_id, 1, step=0))["step"] == 1
