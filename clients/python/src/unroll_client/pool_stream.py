@@ -3,8 +3,7 @@
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
-from types import TracebackType
-from typing import Self, Unpack
+from typing import Unpack
 
 from unroll_client import batches
 from unroll_client.batches import Item
@@ -12,12 +11,13 @@ from unroll_client.commands import Sleep
 from unroll_client.error_answers import error_of_envelope
 from unroll_client.errors import UnrollError
 from unroll_client.flow import Flow, awaiting, blocking, execute
-from unroll_client.inputs import Input, PredictOptions, to_input, to_options
-from unroll_client.pending import AnswerLost, PendingRequest
+from unroll_client.inputs import Input, PredictOptions
+from unroll_client.pending import AnswerLost
 from unroll_client.pool_stream_state import NamedResult, PoolStreamState, StreamedSession
 from unroll_client.retry import unexpected
-from unroll_client.session_stream import each
+from unroll_client.session_stream import append_step, each
 from unroll_client.sockets import CloseSocket, OpenSocket, ReceiveText, ReceiveWithin, SendText, parse
+from unroll_client.stream_blocks import AsyncStreamBlock, StreamBlock
 
 PATH = "/v1/stream"
 NamedInput = tuple[str, "Input"]
@@ -33,8 +33,7 @@ def send(stream: PoolStreamState, name: str, input: "Input", **options: Unpack[P
         yield from _progress(stream)
     streamed = stream._streamed.get(session.id) or StreamedSession.of(name, session)
     stream._streamed[session.id] = streamed
-    step = session.step_count + len(session.requests)
-    session.requests.append(PendingRequest("steps", {"input": to_input(input), "step": step, **to_options(options)}))
+    append_step(session, input, options)
     stream._unanswered += 1
     yield from session.autosave()
     if session.id in stream._refused:
@@ -190,7 +189,7 @@ def _close_socket(stream: PoolStreamState) -> Flow[None]:
         yield from execute(CloseSocket(socket))
 
 
-class PoolStream(PoolStreamState):
+class PoolStream(StreamBlock, PoolStreamState):
     """Steps of many sessions over one WebSocket: `with pool.stream() as stream`.
 
     Leaving the block waits for the results of all steps; if an exception leaves it, they stay pending in their
@@ -211,16 +210,8 @@ class PoolStream(PoolStreamState):
         while self.under_way:
             yield self.receive()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        (self.drain if kind is None else self.close)()
-
-
-class AsyncPoolStream(PoolStreamState):
+class AsyncPoolStream(AsyncStreamBlock, PoolStreamState):
     """Steps of many sessions over one WebSocket: `async with pool.stream() as stream`.
 
     Leaving the block waits for the results of all steps; if an exception leaves it, they stay pending in their
@@ -242,11 +233,3 @@ class AsyncPoolStream(PoolStreamState):
                 yield await self.receive()
         while self.under_way:
             yield await self.receive()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await (self.drain if kind is None else self.close)()

@@ -3,8 +3,7 @@
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 from unroll_client import session_flows
 from unroll_client.answers import StepResult
@@ -16,6 +15,7 @@ from unroll_client.inputs import Input, PredictOptions, to_input, to_options
 from unroll_client.pending import MAX_WINDOW, AnswerLost, PendingRequest
 from unroll_client.session_state import SessionState
 from unroll_client.sockets import CloseSocket, OpenSocket, ReceiveText, SendText, Socket, parse
+from unroll_client.stream_blocks import AsyncStreamBlock, StreamBlock
 
 Result = StepResult | AnswerLost
 
@@ -46,13 +46,18 @@ class SessionStreamState:
         return len(self._results) + len(self.session.requests)
 
 
+def append_step(session: SessionState, input: "Input", options: PredictOptions) -> None:  # noqa: A002
+    """Append a step behind those of a session that have no answer yet."""
+    step = session.step_count + len(session.requests)
+    session.requests.append(PendingRequest("steps", {"input": to_input(input), "step": step, **to_options(options)}))
+
+
 def send(stream: SessionStreamState, input: "Input", **options: Unpack[PredictOptions]) -> Flow[None]:  # noqa: A002
     """Send the next step. If the window is full, wait for an answer first; `receive` returns it later."""
     session = stream.session
     while len(session.requests) >= stream.window:
         stream._results.append((yield from _next_result(stream)))
-    step = session.step_count + len(session.requests)
-    session.requests.append(PendingRequest("steps", {"input": to_input(input), "step": step, **to_options(options)}))
+    append_step(session, input, options)
     yield from session.autosave()
     try:
         yield from _send_all(stream)
@@ -146,7 +151,7 @@ def _disconnect(stream: SessionStreamState) -> Flow[None]:
         yield from execute(CloseSocket(socket))
 
 
-class SessionStream(SessionStreamState):
+class SessionStream(StreamBlock, SessionStreamState):
     """Steps of a session over a WebSocket: `with session.stream() as stream`.
 
     Leaving the block waits for the answers to all steps; if an exception leaves it, they stay pending in the session.
@@ -166,16 +171,8 @@ class SessionStream(SessionStreamState):
         while self.under_way:
             yield self.receive()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        (self.drain if kind is None else self.close)()
-
-
-class AsyncSessionStream(SessionStreamState):
+class AsyncSessionStream(AsyncStreamBlock, SessionStreamState):
     """Steps of a session over a WebSocket: `async with session.stream() as stream`.
 
     Leaving the block waits for the answers to all steps; if an exception leaves it, they stay pending in the session.
@@ -196,14 +193,6 @@ class AsyncSessionStream(SessionStreamState):
                 yield await self.receive()
         while self.under_way:
             yield await self.receive()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await (self.drain if kind is None else self.close)()
 
 
 async def each(inputs: "Iterable[Any] | AsyncIterable[Any]") -> AsyncIterator[Any]:
