@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.traffic import kill_a_worker
 from tests.server import (
     Server,
     answered,
     eventually,
-    is_running,
     new_session,
     probabilities,
     short_folder,
@@ -74,13 +74,6 @@ def predicted(response: Any) -> dict[int, float]:
 def expected(client: httpx.Client) -> list[dict[int, float]]:
     session = new_session(client)
     return [probabilities(answered(step(client, session, words, options={"top_k": 10}))["output"]) for words in WORDS]
-
-
-def kill_a_worker(served: Server) -> None:
-    pid = served.worker_pids()[0]
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not is_running(pid))
-    eventually(served.workers_up, 60)
 
 
 @pytest.mark.parametrize("name", [8001, "eight"])

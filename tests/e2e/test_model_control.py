@@ -1,7 +1,5 @@
 """Triton's client unloads and loads models of a service of two workers, and no session loses anything by it."""
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import httpx
 import pytest
 
 from tests.e2e.rollouts import logged_by_all_workers
+from tests.e2e.traffic import kill_a_worker
 from tests.folders import write_language_model
 from tests.server import (
     NEW_CONNECTIONS,
@@ -17,7 +16,6 @@ from tests.server import (
     Server,
     answered,
     eventually,
-    is_running,
     new_session,
     post,
     probabilities,
@@ -136,10 +134,7 @@ def test_a_session_keeps_its_state_while_its_model_is_unloaded(client: Any, http
 
 def test_a_model_stays_unloaded_over_restarts_of_the_workers(server: Server, client: Any, http: httpx.Client) -> None:
     client.unload_model("comes")
-    pid = server.worker_pids()[0]
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not is_running(pid))
-    eventually(server.workers_up, 60)
+    kill_a_worker(server)
     assert_unloaded(http)
     server.terminate()
     server.restart()

@@ -1,18 +1,15 @@
 """Sequences of the Open Inference Protocol are sessions: they survive crashes and continue elsewhere."""
 
-import os
-import signal
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.e2e.traffic import kill_a_worker
 from tests.server import (
     Body,
     Server,
     answered,
-    eventually,
-    is_running,
     new_session,
     probabilities,
     step,
@@ -36,13 +33,6 @@ def predicted(response: Body) -> dict[int, float]:
 def expected(http: httpx.Client) -> list[dict[int, float]]:
     session = new_session(http)
     return [probabilities(answered(step(http, session, words, options={"top_k": 10}))["output"]) for words in WORDS]
-
-
-def kill_a_worker(server: Server) -> None:
-    pid = server.worker_pids()[0]
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not is_running(pid))
-    eventually(server.workers_up, 60)
 
 
 @pytest.mark.parametrize("name", [7001, "seven"])

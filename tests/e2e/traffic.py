@@ -5,7 +5,9 @@ The model is an automaton of whole numbers, so that every answer can be compared
 
 import contextlib
 import logging
+import os
 import random
+import signal
 import threading
 import time
 import uuid
@@ -19,7 +21,7 @@ import httpx
 
 from service.domain.sessions import Durability
 from tests.chaos.automaton import WORDS, Automaton, write_automaton
-from tests.server import NEW_CONNECTIONS, Body, Server, answered, eventually, look_up, post
+from tests.server import NEW_CONNECTIONS, Body, Server, answered, eventually, is_running, look_up, post
 
 log = logging.getLogger(__name__)
 MODEL = "adder"
@@ -31,6 +33,14 @@ def write_model(root: Path) -> Path:
     """Write the model that all clients use into the folder."""
     write_automaton(root, MODEL)
     return root
+
+
+def kill_a_worker(server: Server) -> None:
+    """Kill one worker, and return when its successor serves."""
+    pid = server.worker_pids()[0]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not is_running(pid))
+    eventually(server.workers_up, 60)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Clients that complete texts with OpenAI's own asynchronous client: every answer is known beforehand."""
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,8 +15,8 @@ from service.http.schemas.requests import GenerateBody
 from service.tasks.limits import TextLimits
 from tests.chaos import automaton
 from tests.chaos.automaton import Automaton
-from tests.chaos.driver import PATIENCE, Shared
-from tests.chaos.roster import Role
+from tests.chaos.driver import PATIENCE
+from tests.chaos.packages.package_client import PackageClient
 from tests.served import ROOT
 
 _PROMPTS = ("I would like", "Thank you very", "He did not want", "Where is the")
@@ -34,20 +33,15 @@ class Completed:
 
 
 @dataclass(slots=True, eq=False)
-class CompletionClient:
+class CompletionClient(PackageClient):
     """One client; what it asks for follows from the run's seed and its own number."""
 
-    number: int
-    seed: int
-    role: Role
-    shared: Shared
-    port: int
-    api_key: str = ""
-    choose: random.Random = field(init=False)
+    plan = "completions"
+
     client: AsyncOpenAI = field(init=False)
 
     def __post_init__(self) -> None:
-        self.choose = random.Random(f"completions {self.seed} {self.number}")
+        PackageClient.__post_init__(self)  # super() does not know classes with slots
         url, key = f"http://127.0.0.1:{self.port}/v1", self.api_key or "any"
         self.client = AsyncOpenAI(base_url=url, api_key=key, timeout=4.0, max_retries=0)
 

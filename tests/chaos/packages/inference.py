@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import re
 import time
 from dataclasses import dataclass, field
@@ -16,10 +15,10 @@ from tritonclient.utils import InferenceServerException
 
 from tests.chaos import contents
 from tests.chaos.contents import Words
-from tests.chaos.driver import PATIENCE, Shared
+from tests.chaos.driver import PATIENCE
 from tests.chaos.http1 import NOTHING, Connections, Reply
 from tests.chaos.journal import Attempt, Event, Part, Request, Session
-from tests.chaos.roster import Role
+from tests.chaos.packages.package_client import PackageClient
 
 _STANDS = re.compile(r"expected (\d+), where the session stands")
 #: How often a sequence is looked at over the native API, where it is a session.
@@ -27,21 +26,16 @@ _LOOKS = 0.1
 
 
 @dataclass(slots=True, eq=False)
-class InferenceClient:
+class InferenceClient(PackageClient):
     """One client; what it does follows from the run's seed and its own number."""
 
-    number: int
-    seed: int
-    role: Role
-    shared: Shared
-    port: int
-    api_key: str = ""
-    choose: random.Random = field(init=False)
+    plan = "inference"
+
     native: Connections = field(init=False)
     serial: int = 0
 
     def __post_init__(self) -> None:
-        self.choose = random.Random(f"inference {self.seed} {self.number}")
+        PackageClient.__post_init__(self)  # super() does not know classes with slots
         self.native = Connections(self.port, self.api_key)
 
     async def run(self) -> None:

@@ -1,20 +1,19 @@
 """Clients that use the package unroll-client, which numbers, repeats and resumes by itself; some die at times."""
 
 import asyncio
-import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.chaos import contents
 from tests.chaos.contents import Content, Generation, Reset, Words
-from tests.chaos.driver import PATIENCE, Shared
+from tests.chaos.driver import PATIENCE
 from tests.chaos.journal import Session
+from tests.chaos.packages.package_client import PackageClient
 from tests.chaos.packages.steps import Steps, looked
-from tests.chaos.roster import Role
 from unroll_client import AsyncClient, Client, RetryPolicy, SessionInfo, StepResult, UnrollError
 
 _KEPT = 3
@@ -24,20 +23,12 @@ _RETRY = RetryPolicy(max_attempts=3, max_seconds=20.0)
 
 
 @dataclass(slots=True, eq=False)
-class PythonClient:
+class PythonClient(PackageClient):
     """One client of a package; what it does follows from the run's seed and its own number."""
 
-    number: int
-    seed: int
-    role: Role
-    shared: Shared
-    port: int
-    api_key: str = ""
-    choose: random.Random = field(init=False)
-    serial: int = 0
+    plan = "package"
 
-    def __post_init__(self) -> None:
-        self.choose = random.Random(f"package {self.seed} {self.number}")
+    serial: int = 0
 
     async def run(self) -> None:
         """Work until the run ends."""
