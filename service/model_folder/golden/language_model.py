@@ -10,7 +10,6 @@ without padding.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,15 +24,9 @@ from service.model_folder.golden.comparison import (
     prefixed,
     unstack,
 )
+from service.model_folder.golden.padding import Tokens, padded_state
 from service.nets.layers.rnn_stack import State
 from service.nets.models.language_model import LanguageModel
-from service.nets.models.window import fill_window
-
-
-class Tokens(Protocol):
-    """The part of a vocabulary that a replay uses."""
-
-    def token_to_id(self, token: str) -> int | None: ...
 
 
 def replay_language_model(
@@ -52,15 +45,10 @@ def replay_language_model(
     outputs = (len(ids), config.vocab_size) if last_only else (*ids.shape, config.vocab_size)
     batches = {name: (len(ids), *shape) for name, shape in shapes.items()}
     expected = check_shapes(path, tensors, {"outputs.logits": outputs, **batches})
-    modes = _modes(network, ids, _initial_state(network, len(ids), vocabulary))
+    modes = _modes(network, ids, padded_state(network.initial_recurrent_state(len(ids)), config.padding, vocabulary))
     if last_only:
         modes = {mode: {**actual, "outputs.logits": actual["outputs.logits"][:, -1]} for mode, actual in modes.items()}
     return compare(path, expected, modes, tolerance, ids.numel())
-
-
-def _initial_state(network: LanguageModel, batch: int, vocabulary: Tokens) -> State:
-    state, padding = network.initial_recurrent_state(batch), network.config.padding
-    return state if padding is None else fill_window(state, vocabulary.token_to_id(padding.token) or 0)
 
 
 def _modes(network: LanguageModel, ids: Tensor, state: State) -> dict[str, State]:

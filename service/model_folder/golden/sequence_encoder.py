@@ -8,14 +8,11 @@ If the model reads windows, each output is that of the window that ends with its
 Tags that a CRF chose, `outputs.tags` (B, T) int64, and the recurrent state after the last timestep are optional.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from service.domain.errors import ModelFolderError
 from service.model_folder.golden.comparison import (
@@ -28,24 +25,13 @@ from service.model_folder.golden.comparison import (
     prefixed,
     unstack,
 )
+from service.model_folder.golden.padding import Tokens, padded_state
 from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
 from service.nets.forecast_inputs.rows import RowReader
+from service.nets.layers.activations import make_activation
 from service.nets.layers.rnn_stack import State
 from service.nets.models.sequence_encoder import SequenceEncoder
-from service.nets.models.window import fill_window, push, unroll
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda x: x,
-    "sigmoid": torch.sigmoid,
-    "softplus": F.softplus,
-}
-
-
-@runtime_checkable
-class Tokens(Protocol):
-    """The part of a vocabulary that a replay uses."""
-
-    def token_to_id(self, token: str) -> int | None: ...
+from service.nets.models.window import push, unroll
 
 
 def replay_sequence_encoder(
@@ -83,8 +69,8 @@ def _modes(network: SequenceEncoder, inputs: Tensor, name: str, companions: obje
 def _windows(network: SequenceEncoder, inputs: Tensor, name: str, companions: object) -> State:
     """Return the answers (B, K) to the last windows of inputs (B, T, ...), or (B, T, K) to those of each timestep."""
     config, state = network.config, network.initial_state(len(inputs))
-    if config.padding is not None and isinstance(companions, Tokens):
-        state = fill_window(state, companions.token_to_id(config.padding.token) or 0)
+    if isinstance(companions, Tokens):
+        state = padded_state(state, config.padding, companions)
     rows = inputs[..., None] if config.reads_text else inputs
     if config.readout == "each":
         flat = rows.flatten(0, 1)
@@ -163,7 +149,7 @@ def _shaped(network: SequenceEncoder, answers: list[Tensor]) -> Tensor:
 
 
 def _activated(network: SequenceEncoder, answers: Tensor) -> Tensor:
-    return ACTIVATIONS[network.config.activation](answers)
+    return make_activation(network.config.activation)(answers)
 
 
 def _check_tags(path: Path, network: SequenceEncoder, logits: Tensor, expected: Tensor) -> None:

@@ -38,7 +38,7 @@ def propose_language_model(parts: Inventory) -> Proposal:
         raise UnsupportedNetwork(f"a network over tokens with parts that are not known here: {', '.join(unknown)}")
     front = find_front(parts)
     try:
-        layers = _arrange(parts, group)
+        layers = _arrange(parts, group, front.reads)
     except UnsupportedNetwork as error:
         raise UnsupportedNetwork(
             "a network over tokens whose parts do not follow on one another as a language model's do"
@@ -86,10 +86,10 @@ class _Layers(NamedTuple):
         return names | head_names(self.head)
 
 
-def _arrange(parts: Inventory, group: RecurrentGroup) -> _Layers:
-    """Assign the linear layers to their places in a language model. Raises UnsupportedNetwork."""
+def _arrange(parts: Inventory, group: RecurrentGroup, reads: int) -> _Layers:
+    """Assign the linear layers to their places in a language model of `reads` inputs. Raises UnsupportedNetwork."""
     (embedding, *more), rest = parts.embeddings, parts.linears
-    projection = _projection(rest, find_front(parts).reads, embedding)
+    projection = _projection(rest, reads, embedding)
     output = next((layer for layer in rest if layer.rows == embedding.rows), None)
     if output is not None:
         rest.remove(output)

@@ -75,8 +75,8 @@ def propose_sequence_encoder(parts: Inventory, task: str | None = None) -> Propo
     crf, front = _crf_names(parts), find_front(parts)
     if unknown := [name for name in unknown_tensors(parts) if name not in crf]:
         raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
-    layers = _arrange(parts, group)
-    fields = _input_fields(parts, layers)
+    layers = _arrange(parts, group, front.reads)
+    fields = _input_fields(parts, layers, front.reads)
     config = {
         "format_version": 1,
         **_task_fields(task or _likely_task(parts, group, layers), layers),
@@ -117,12 +117,12 @@ class _Layers(NamedTuple):
         return names if self.output is None else names | self.output.renamed("output")
 
 
-def _arrange(parts: Inventory, group: RecurrentGroup) -> _Layers:
-    """Assign the linear layers to their places. Raises UnsupportedNetwork."""
+def _arrange(parts: Inventory, group: RecurrentGroup, reads: int) -> _Layers:
+    """Assign the linear layers to their places in a network of `reads` inputs. Raises UnsupportedNetwork."""
     attention, rest = _attention(parts, group), parts.linears
     for layer in attention:
         rest.remove(layer)
-    projection = _projection(parts, group, rest)
+    projection = _projection(parts, group, rest, reads)
     norms = find_norms(parts)
     chain = pop_layers(parts, rest, norms, group.output_size)
     if rest or norms:
@@ -132,11 +132,10 @@ def _arrange(parts: Inventory, group: RecurrentGroup) -> _Layers:
     return _Layers(projection, attention, chain, output if isinstance(output, Matrix) else None)
 
 
-def _projection(parts: Inventory, group: RecurrentGroup, rest: list[Matrix]) -> Matrix | None:
+def _projection(parts: Inventory, group: RecurrentGroup, rest: list[Matrix], reads: int) -> Matrix | None:
     """Remove and return the layer in front of the recurrent ones, if there is one."""
     if parts.embeddings:
         (embedding,) = parts.embeddings
-        reads = find_front(parts).reads
         return None if embedding.columns == reads else pop_linear(rest, embedding.columns, reads)
     order = list(parts.tensors)
     start = min(order.index(name) for name in group.names)
@@ -153,16 +152,10 @@ def _attention(parts: Inventory, group: RecurrentGroup) -> list[Matrix]:
     named = [layer for layer in parts.linears if _called_attention(layer)]
     if len(named) == 1 and (named[0].columns, named[0].rows) == (group.output_size, 1):
         return named
-    if (
-        len(named) == 2
-        and named[0].columns == group.output_size
-        and (named[1].columns, named[1].rows)
-        == (
-            named[0].rows,
-            1,
-        )
-    ):
-        return named
+    if len(named) == 2:
+        hidden, score = named
+        if hidden.columns == group.output_size and (score.columns, score.rows) == (hidden.rows, 1):
+            return named
     return []
 
 
@@ -177,11 +170,11 @@ def _crf_names(parts: Inventory) -> dict[str, str]:
     return names if len(names) == len(CRF_TENSORS) else {}
 
 
-def _input_fields(parts: Inventory, layers: _Layers) -> dict[str, Any]:
+def _input_fields(parts: Inventory, layers: _Layers, reads: int) -> dict[str, Any]:
     if parts.embeddings:
         (embedding,) = parts.embeddings
         return {"embedding_size": embedding.columns, "vocab_size": embedding.rows}
-    width = find_front(parts).reads if layers.projection is None else layers.projection.columns
+    width = reads if layers.projection is None else layers.projection.columns
     return {"features": [f"feature_{index + 1}" for index in range(width)]}
 
 
