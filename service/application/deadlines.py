@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
 from service.application.ports import Clock
-from service.domain.errors import Applied, DeadlineExceeded, ShuttingDown
+from service.domain.errors import STOPPED, Applied, DeadlineExceeded, ShuttingDown
 
 #: How often waiting requests are compared with the clock, and so how late their deadline may be noticed.
 SWEEP_SECONDS = 0.02
@@ -84,7 +84,7 @@ class DeadlineScope:
             raise self._deadline.exceeded(self._status.applied) from None
         if isinstance(error, asyncio.CancelledError) and not self._meant_for_others(error):
             applied = self._status.applied
-            raise ShuttingDown("this worker had to stop before the request was done", applied=applied) from None
+            raise ShuttingDown(STOPPED, applied=applied) from None
 
     def _meant_for_others(self, error: asyncio.CancelledError) -> bool:
         """Return whether the client has gone, or an enclosing block has met the deadline first."""

@@ -11,7 +11,7 @@ from service.application.deadlines import DEPARTED, Deadline, DeadlineSweeper
 from service.application.ports import Clock, Engine, TokenReceiver
 from service.application.request_context import RequestContext
 from service.application.time_slices import TurnSlices
-from service.domain.errors import ShuttingDown, UnrollError
+from service.domain.errors import STOPPED, ShuttingDown, UnrollError
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
 
@@ -151,7 +151,7 @@ class OperationRunner:
         except asyncio.CancelledError as error:
             if DEPARTED in error.args:
                 raise
-            raise ShuttingDown("this worker had to stop before the request was done", applied="no") from None
+            raise ShuttingDown(STOPPED, applied="no") from None
         finally:
             done.cancel()
             self._deadlines.discard(batch)

@@ -242,6 +242,10 @@ class DurabilityNotReached(Unavailable):
     code = "durability_not_reached"
 
 
+#: The message of a request that a worker could not finish before it stopped.
+STOPPED = "this worker had to stop before the request was done"
+
+
 class ShuttingDown(Unavailable):
     """The worker is shutting down."""
 
@@ -258,6 +262,10 @@ class DeadlineExceeded(Unavailable):
     """The request's deadline passed before its answer."""
 
     code = "deadline_exceeded"
+
+
+#: The message of an unexpected failure of a request.
+CRASHED = "something failed here; the log tells why under this request's id"
 
 
 class InternalError(UnrollError):

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.application.sessions.serializers import StepResponse, encode
 from service.application.token_stream import TokenStream
-from service.domain.errors import InternalError, UnrollError
+from service.domain.errors import CRASHED, InternalError, UnrollError
 from service.domain.operations import GeneratedToken, Json
 from service.http.errors import envelope, with_effect
 from service.http.middleware.disconnects import DisconnectWatcher
@@ -138,4 +138,4 @@ def _to_domain(error: Exception) -> UnrollError:
     if isinstance(error, UnrollError):
         return error
     log.error("stream crashed", exc_info=error)
-    return InternalError("something failed here; the log tells why under this request's id (X-Request-Id)")
+    return InternalError(f"{CRASHED} (X-Request-Id)")

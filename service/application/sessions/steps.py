@@ -18,7 +18,7 @@ from service.application.sessions.step_pipeline import StepPipeline
 from service.application.sessions.step_stream import StepStream
 from service.application.time_slices import TimeSlices
 from service.application.token_stream import TokenBuffer, TokenStream, replay_tokens
-from service.domain.errors import ShuttingDown, UnrollError
+from service.domain.errors import STOPPED, ShuttingDown, UnrollError
 
 #: Steps of one request that begin in one turn of the event loop, and whose records are read together.
 STEPS_AT_ONCE = 16
@@ -85,12 +85,12 @@ class Steps:
         except asyncio.CancelledError as error:
             departed = DEPARTED in error.args
             for item in items:
-                why = ShuttingDown("this worker had to stop before the request was done", applied=item.applied)
+                why = ShuttingDown(STOPPED, applied=item.applied)
                 self.pipeline.abandon(item, why, counted=not departed)
             if departed:
                 raise
         results = [item.result for item in items if item.result is not None]
-        stopped = ShuttingDown("this worker had to stop before the request was done", applied="no")
+        stopped = ShuttingDown(STOPPED, applied="no")
         return results + [stopped] * (len(steps) - len(items))
 
     def step_stream(self) -> StepStream:

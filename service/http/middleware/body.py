@@ -11,7 +11,7 @@ from starlette.types import Message, Receive
 from service.application.deadlines import Deadline, DeadlineSweeper
 from service.application.limits.admission import Permit
 from service.application.limits.request_cost import RequestCost
-from service.domain.errors import BodyTooLarge, DeadlineExceeded, ShuttingDown, UnrollError
+from service.domain.errors import STOPPED, BodyTooLarge, DeadlineExceeded, ShuttingDown, UnrollError
 from service.http.middleware import disconnects
 from service.http.middleware.disconnects import DisconnectWatcher
 from service.http.middleware.headers import Headers
@@ -163,7 +163,7 @@ class RequestBody:
     def _interruption(self, error: asyncio.CancelledError, time_limit: Deadline) -> UnrollError:
         """Return the error of a request that was cancelled while its body was received."""
         if _LATE not in error.args:
-            return ShuttingDown("this worker had to stop before the request was done", applied="no")
+            return ShuttingDown(STOPPED, applied="no")
         assert self._request is not None  # noqa: S101 - `expire` has cancelled it
         self._request.uncancel()
         self.broken = True

@@ -6,7 +6,7 @@ import logging
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from service.domain.errors import InternalError, ShuttingDown, UnrollError
+from service.domain.errors import CRASHED, STOPPED, InternalError, ShuttingDown, UnrollError
 from service.http import errors
 from service.http.middleware.body import RequestBody
 from service.http.middleware.response import ResponseStart
@@ -37,7 +37,7 @@ def _to_domain(error: BaseException, scope: Scope, request_id: bytes) -> UnrollE
         return error
     if isinstance(error, asyncio.CancelledError):
         # A worker that stops cancels the request wherever it is, so it is not known what took effect.
-        return ShuttingDown("this worker had to stop before the request was done", applied="unknown")
+        return ShuttingDown(STOPPED, applied="unknown")
     request = {"request_id": request_id.decode(), "tenant": scope["state"].get("tenant")}
     log.error("request crashed", extra=request, exc_info=error)
-    return InternalError("something failed here; the log tells why under this request's id")
+    return InternalError(CRASHED)
