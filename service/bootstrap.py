@@ -32,6 +32,7 @@ from service.application.operation_runner import OperationRunner
 from service.application.ports import Clock, Engine, ModelRepository, StateFiles, StateStore
 from service.application.predictions import Predictions
 from service.application.sequences import Sequences
+from service.application.services import Services
 from service.application.sessions.creation import SessionFactory
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
@@ -50,7 +51,6 @@ from service.engine.state_export import SafetensorsStateFiles
 from service.http.app import create_app
 from service.http.body_sizes import SizeLimits
 from service.http.connection_refusals import ConnectionRefusals
-from service.http.dependencies import Services
 from service.http.middleware.authorization.browser_policy import BrowserSettings
 from service.http.middleware.authorization.host_names import is_wildcard
 from service.http.middleware.request import RequestSettings
@@ -181,8 +181,7 @@ def _make_grpc(settings: Settings, services: Services, bounds: RequestBounds) ->
     """Return the gRPC server, or None if the settings ask for none. Nothing of gRPC is imported then."""
     if settings.grpc_port is None or "grpc" not in settings.protocols:
         return None
-    from service.grpc.methods import GrpcServices  # noqa: PLC0415 - the extra may not be installed
-    from service.grpc.runner import CallSettings  # noqa: PLC0415
+    from service.grpc.runner import CallSettings  # noqa: PLC0415 - the extra may not be installed
     from service.grpc.server import ConnectionSettings, GrpcServer  # noqa: PLC0415
 
     calls = CallSettings(
@@ -204,18 +203,7 @@ def _make_grpc(settings: Settings, services: Services, bounds: RequestBounds) ->
         ping_seconds=settings.websocket_ping_seconds,
         grace_seconds=settings.grace_seconds,
     )
-    use_cases = GrpcServices(
-        models=services.models,
-        model_control=services.model_control,
-        inference=services.inference,
-        inference_observer=services.inference_observer,
-        inference_statistics=services.inference_statistics,
-        health=services.health,
-        observer=services.observer,
-        clock=services.clock,
-        read_options=read_options,
-    )
-    return GrpcServer(use_cases, bounds, calls, connections)
+    return GrpcServer(services, bounds, calls, connections, read_options)
 
 
 def _tune_garbage_collection() -> None:

@@ -42,6 +42,11 @@ class InferenceResponse:
     step: int | None = None
     replayed: bool = False
 
+    @property
+    def size(self) -> int:
+        """The size of all tensors in bytes."""
+        return sum(len(tensor.data) for tensor in self.outputs)
+
 
 @dataclass(frozen=True, slots=True)
 class TensorModel:

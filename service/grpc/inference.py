@@ -8,7 +8,7 @@ from service.application.inference import Inference, InferenceRequest, Inference
 from service.application.ports import Clock, InferenceObserver
 from service.application.request_context import RequestContext
 from service.domain.errors import InvalidRequest, UnrollError
-from service.domain.runtime.fair_thread import LARGE_BODY_BYTES, THREAD, run_sized
+from service.domain.runtime.fair_thread import run_sized
 from service.grpc.messages import message
 from service.grpc.tensors import read_inputs, read_parameters, require_count, write_contents, write_parameter
 from service.open_inference.parameters import OptionsReader, read_flag, response_parameters
@@ -75,9 +75,7 @@ class Inferences:
         response: InferenceResponse,
     ) -> Any:  # noqa: ANN401 - likewise
         make = partial(write_response, request, wire, response)
-        if sum(len(tensor.data) for tensor in response.outputs) <= LARGE_BODY_BYTES:
-            return make()
-        return await THREAD.run(context.cost.client, make)
+        return await run_sized(context.cost.client, response.size, make, rest=0)
 
 
 def read_request(request: Any, read_options: OptionsReader) -> WireRequest:  # noqa: ANN401 - likewise

@@ -1,40 +1,18 @@
 """Methods of GRPCInferenceService that have one request and one response, but for ModelInfer."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
-from service.application.health import Health
-from service.application.inference import Inference
-from service.application.model_versions.model_control import ModelControl
-from service.application.model_versions.resolver import VersionResolver
-from service.application.ports import Clock, InferenceObserver, RequestObserver
 from service.application.request_context import RequestContext
-from service.domain.inference_statistics import VersionStatistics
+from service.application.services import Services
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.grpc.messages import message
 from service.grpc.tensors import read_parameters
 from service.open_inference.metadata import SHARED_EXTENSIONS, configuration, metadata, server_description
-from service.open_inference.parameters import OptionsReader
 from service.open_inference.statistics import model_statistics
-
-
-@dataclass(frozen=True, slots=True)
-class GrpcServices:
-    """The use cases that calls need."""
-
-    models: VersionResolver
-    model_control: ModelControl
-    inference: Inference
-    inference_observer: InferenceObserver
-    inference_statistics: Callable[[], Awaitable[Mapping[tuple[str, str], VersionStatistics]]]
-    health: Health
-    observer: RequestObserver
-    clock: Clock
-    read_options: OptionsReader
 
 
 def _to_message(name: str, values: dict[str, Json]) -> Any:  # noqa: ANN401 - protobuf has no types
@@ -44,7 +22,7 @@ def _to_message(name: str, values: dict[str, Json]) -> Any:  # noqa: ANN401 - pr
 class Methods:
     """Answers of the methods about the server, its models and their repository."""
 
-    def __init__(self, services: GrpcServices) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
 
     async def model_ready(self, context: RequestContext, request: Any) -> Any:  # noqa: ANN401 - likewise

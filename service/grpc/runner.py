@@ -16,7 +16,7 @@ from service.application.limits.rate_limits import Rates
 from service.application.limits.request_bounds import RequestBounds
 from service.application.ports import Clock, RequestObserver
 from service.application.request_context import RequestContext
-from service.domain.errors import InternalError, InvalidRequest, ShuttingDown, UnrollError
+from service.domain.errors import CRASHED, STOPPED, InternalError, InvalidRequest, ShuttingDown, UnrollError
 from service.domain.runtime.fair_thread import run_sized
 from service.domain.shares import Shares
 from service.grpc import access_log
@@ -31,7 +31,6 @@ MAX_EXEMPT_CALLS = 256
 SPARE_CALLS = 512
 #: The longest wait for the message of such a call.
 EXEMPT_SECONDS = 5.0
-STOPPED = "this worker had to stop before the request was done"
 
 #: Serves a call.
 Serve: TypeAlias = Callable[[Call], Coroutine[Any, Any, None]]
@@ -121,7 +120,7 @@ class CallRunner:
         except Exception as error:
             request = {"request_id": call.request_id, "tenant": call.tenant or None}
             log.error("request crashed", extra=request, exc_info=error)
-            raise InternalError("something failed here; the log tells why under this request's id") from None
+            raise InternalError(CRASHED) from None
 
     async def unary(self, call: Call, message: Any, answer: Answer) -> None:  # noqa: ANN401 - likewise
         """Serve a call with one message of the class `message`, under a permit and until its deadline.
@@ -160,7 +159,7 @@ class CallRunner:
         client = await self.authenticate(call)
         handshake = bounds.admission.acquire(client, opens_session=True)
         try:
-            rates = None if bounds.rate_limits is None else bounds.rate_limits.of(call.tenant)
+            rates = bounds.rates_of(call.tenant)
             if not self._streams.acquire(client):
                 raise self._streams.refusal(client, "streams are open", "UNROLL_MAX_REQUESTS", "this worker")
         finally:
@@ -173,9 +172,7 @@ class CallRunner:
                 None,
                 handshake=handshake,
                 clock=self._clock,
-                admission=bounds.admission,
-                budget=bounds.budget,
-                quota=bounds.quota,
+                bounds=bounds,
                 rates=rates,
             )
         finally:
@@ -198,16 +195,12 @@ class CallRunner:
 
     async def authenticate(self, call: Call) -> str:
         """Find the tenant of a call, and return its client: the tenant, or its address if there are no keys."""
-        try:
-            call.tenant = self._bounds.authenticator.authenticate(call.key, call.address)
-        except UnrollError:
-            await self._bounds.authenticator.hold_back(call.address)
-            raise
+        call.tenant = await self._bounds.authenticator.admit(call.key, call.address)
         return call.tenant if self._bounds.has_keys else call.address
 
     async def _admit_rates(self, call: Call) -> Rates | None:
         """Spend one request of a tenant, and show in the metadata what is left. Raises RateLimited."""
-        rates = None if self._bounds.rate_limits is None else self._bounds.rate_limits.of(call.tenant)
+        rates = self._bounds.rates_of(call.tenant)
         if rates is not None:
             try:
                 await rates.admit()

@@ -8,15 +8,17 @@ from typing import Any
 import grpc
 
 from service.application.limits.request_bounds import RequestBounds
+from service.application.services import Services
 from service.domain.errors import SettingsError
 from service.grpc.call import Call
 from service.grpc.health import HealthCalls
 from service.grpc.inference import Inferences, ModelInferRequest
 from service.grpc.messages import HEALTH, INFERENCE, REFLECTION, message
-from service.grpc.methods import GrpcServices, Methods
+from service.grpc.methods import Methods
 from service.grpc.reflection import ReflectionCalls
 from service.grpc.runner import Answer, CallRunner, CallSettings, Serve
 from service.grpc.stream import InferStreams
+from service.open_inference.parameters import OptionsReader
 
 #: Calls of one connection at a time. A client starts further ones when others have ended.
 MAX_CALLS_OF_CONNECTION = 128
@@ -47,13 +49,18 @@ class GrpcServer:
     """gRPC server on a port that the workers of a supervisor share. Use it within the event loop."""
 
     def __init__(
-        self, services: GrpcServices, bounds: RequestBounds, calls: CallSettings, connections: ConnectionSettings
+        self,
+        services: Services,
+        bounds: RequestBounds,
+        calls: CallSettings,
+        connections: ConnectionSettings,
+        read_options: OptionsReader,
     ) -> None:
         self._runner = CallRunner(bounds, services.observer, services.clock, calls)
         self._settings = connections
         # Its own limit of calls would count those that have ended and whose answer the client does not read.
         self._server = grpc.aio.server(options=_options(connections))
-        self._server.add_generic_rpc_handlers((Handlers(_routes(services, self._runner), self._runner),))
+        self._server.add_generic_rpc_handlers((Handlers(_routes(services, self._runner, read_options), self._runner),))
         self._stopping: asyncio.Task[Any] | None = None
 
     async def start(self) -> None:
@@ -105,10 +112,10 @@ def _handler(runner: CallRunner, route: str, serve: Serve) -> Any:  # noqa: ANN4
     return grpc.stream_stream_rpc_method_handler(handle)
 
 
-def _routes(services: GrpcServices, runner: CallRunner) -> dict[str, Serve]:
+def _routes(services: Services, runner: CallRunner, read_options: OptionsReader) -> dict[str, Serve]:
     """Return how the calls of each route are served."""
     methods, health, reflection = Methods(services), HealthCalls(services.health, runner), ReflectionCalls(runner)
-    inferences = Inferences(services.inference, services.inference_observer, services.clock, services.read_options)
+    inferences = Inferences(services.inference, services.inference_observer, services.clock, read_options)
     unary: dict[str, tuple[Any, Answer]] = {
         "ModelReady": (message("ModelReadyRequest"), methods.model_ready),
         "ServerMetadata": (message("ServerMetadataRequest"), methods.server_metadata),

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.application.limits.frame_admission import AdmittedFrame, FrameAdmission
 from service.application.sequences import Sequence
-from service.domain.errors import InternalError, Overloaded, RateLimited, ShuttingDown, UnrollError
+from service.domain.errors import CRASHED, InternalError, ShuttingDown, UnrollError
 from service.grpc.access_log import log
 from service.grpc.call import Call
 from service.grpc.errors import http_status_of
@@ -134,22 +134,20 @@ class InferStream:
         try:
             await self._admission.start(len(content))
             item.request = parse(ModelInferRequest, content)
-            item.admitted = await self._admit_size(len(content))
+            item.admitted = await self._admission.admit_behind(
+                len(content), self._is_last_unanswered, self._next_answer
+            )
             item.wire = await self._inferences.read(item.admitted.context, item.request)
         except UnrollError as error:
             item.error = error
         return item
 
-    async def _admit_size(self, size: int) -> AdmittedFrame:
-        """Admit a request. While there is no room, it waits for the answers to those before it."""
-        while True:
-            try:
-                return await self._admission.admit(size)
-            except (RateLimited, Overloaded):
-                if self._unanswered == 1:
-                    raise
-                self._answered.clear()
-                await self._answered.wait()
+    def _is_last_unanswered(self) -> bool:
+        return self._unanswered == 1
+
+    async def _next_answer(self) -> None:
+        self._answered.clear()
+        await self._answered.wait()
 
     def _run(self, item: Item) -> asyncio.Task[Any]:
         """Start a request, behind the one before it in its sequence."""
@@ -171,7 +169,7 @@ class InferStream:
             item.error = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the request is answered
             log.error("request crashed", extra={"request_id": self._call.request_id}, exc_info=error)
-            item.error = InternalError("something failed here; the log tells why under this request's id")
+            item.error = InternalError(CRASHED)
         return None
 
     async def _write(self) -> None:

@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from service import __version__
-from service.domain.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, UnrollError
+from service.application.services import Services
+from service.domain.errors import CRASHED, InternalError, InvalidRequest, MethodNotAllowed, NotFound, UnrollError
 from service.http import errors
 from service.http.api import Api
-from service.http.dependencies import Services
 from service.http.fast_routes import FastRouteMiddleware
 from service.http.json_body import invalid_request
 from service.http.middleware.request import RequestMiddleware, RequestSettings
@@ -90,7 +90,7 @@ def _to_domain(error: Exception, request: Request) -> UnrollError:
     if isinstance(error, RequestValidationError):
         return invalid_request(error)
     if not isinstance(error, HTTPException):
-        return InternalError("something failed here; the log tells why under this request's id (X-Request-Id)")
+        return InternalError(f"{CRASHED} (X-Request-Id)")
     method, path, status = request.method, request.url.path, error.status_code
     if status == 404:
         return NotFound(f"no resource at {path[:200]}: expected a path of /openapi.json")

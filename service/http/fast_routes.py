@@ -16,9 +16,9 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.application.services import Services
 from service.domain.runtime.fair_thread import LARGE_BODY_BYTES, run_sized
 from service.http.body_sizes import check_sizes
-from service.http.dependencies import Services
 from service.http.json_body import LONG_INTEGER, invalid_request
 from service.http.middleware.headers import Headers
 from service.http.routes import models, sessions

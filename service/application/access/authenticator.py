@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from service.application.access.key_failures import KeyFailures
-from service.domain.errors import InvalidApiKey, MissingApiKey
+from service.domain.errors import InvalidApiKey, MissingApiKey, UnrollError
 
 #: The only tenant of a service without keys.
 PUBLIC = "public"
@@ -47,10 +47,14 @@ class Authenticator:
             raise InvalidApiKey("the API key is not one of those configured: expected one of them")
         return tenant
 
-    async def hold_back(self, address: str) -> None:
-        """Wait before a request is refused that `authenticate` raised for, if its address has sent many of them."""
-        if delay := self._failures.delay(address):
-            await asyncio.sleep(delay)
+    async def admit(self, key: bytes, address: str) -> str:
+        """Return the tenant of a request as `authenticate`, whose refusals wait if the address has had many of them."""
+        try:
+            return self.authenticate(key, address)
+        except UnrollError:
+            if delay := self._failures.delay(address):
+                await asyncio.sleep(delay)
+            raise
 
     def _digest(self, key: bytes) -> bytes:
         return hashlib.blake2b(key, digest_size=16, key=self._secret).digest()

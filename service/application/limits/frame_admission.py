@@ -1,14 +1,15 @@
-"""Admission of the frames of a WebSocket: each is bounded as a request is."""
+"""Admission of the frames of a stream, such as a WebSocket: each is bounded as a request is."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from service.application.deadlines import Deadline
-from service.application.limits.admission import Admission, Permit
+from service.application.limits.admission import Permit
 from service.application.limits.rate_limits import Rates
-from service.application.limits.request_cost import CostBudget
-from service.application.limits.turn_quota import TurnQuota
+from service.application.limits.request_bounds import RequestBounds
 from service.application.ports import Clock
 from service.application.request_context import RequestContext
+from service.domain.errors import Overloaded, RateLimited
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,7 @@ class FrameAdmission:
         *,
         handshake: Permit,
         clock: Clock,
-        admission: Admission,
-        budget: CostBudget,
-        quota: TurnQuota,
+        bounds: RequestBounds,
         rates: Rates | None,
     ) -> None:
         self.client = client
@@ -51,9 +50,7 @@ class FrameAdmission:
         self._client_seconds = client_seconds
         self._handshake = handshake
         self._clock = clock
-        self._admission = admission
-        self._budget = budget
-        self._quota = quota
+        self._bounds = bounds
         self._rates = rates
 
     def open(self) -> None:
@@ -62,11 +59,27 @@ class FrameAdmission:
 
     async def start(self, size: int) -> None:
         """Wait until a frame of `size` bytes may be read: mostly not at all. Clients start their frames in turn."""
-        await self._quota.start(self.client, size)
+        await self._bounds.quota.start(self.client, size)
+
+    async def admit_behind(
+        self, size: int, is_alone: Callable[[], bool], next_answer: Callable[[], Awaitable[None]]
+    ) -> AdmittedFrame:
+        """Admit a frame. While there is no room, it waits for answers to the frames before it, until it `is_alone`.
+
+        Raises as `admit`.
+        """
+        while True:
+            try:
+                return await self.admit(size)
+            except (RateLimited, Overloaded):
+                if is_alone():
+                    raise
+                await next_answer()
 
     async def admit(self, size: int) -> AdmittedFrame:
         """Admit a frame of `size` bytes. Raises ShuttingDown, Overloaded and RateLimited, and holds nothing then."""
-        permit, cost = self._admission.acquire(self.client, self._client_seconds), self._budget.request(self.client)
+        permit = self._bounds.admission.acquire(self.client, self._client_seconds)
+        cost = self._bounds.budget.request(self.client)
         try:
             if self._rates is not None:
                 await self._rates.admit()

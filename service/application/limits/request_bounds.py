@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from service.application.access.authenticator import Authenticator
 from service.application.limits.admission import Admission
-from service.application.limits.rate_limits import RateLimits
+from service.application.limits.rate_limits import RateLimits, Rates
 from service.application.limits.request_cost import CostBudget
 from service.application.limits.turn_quota import TurnQuota
 
@@ -22,3 +22,7 @@ class RequestBounds:
     budget: CostBudget
     quota: TurnQuota
     rate_limits: RateLimits | None
+
+    def rates_of(self, tenant: str) -> Rates | None:
+        """Return the rates of a tenant, None if no tenant has any."""
+        return None if self.rate_limits is None else self.rate_limits.of(tenant)

@@ -81,8 +81,10 @@ class FairThread:
 THREAD = FairThread()
 
 
-async def run_sized(client: str, size: int, read: Callable[[], ResultT]) -> ResultT:
-    """Return what `read` makes of a body of `size` bytes of a client: in a thread if it is large."""
+async def run_sized(
+    client: str, size: int, function: Callable[[], ResultT], *, rest: float = LARGE_BODY_REST
+) -> ResultT:
+    """Return what `function` makes of, or to, a body of `size` bytes of a client: in a thread if it is large."""
     if size <= LARGE_BODY_BYTES:
-        return read()
-    return await THREAD.run(client, read, rest=LARGE_BODY_REST)
+        return function()
+    return await THREAD.run(client, function, rest=rest)

@@ -17,7 +17,6 @@ from service.application.limits.request_cost import CostBudget, CostLimits
 from service.application.limits.turn_quota import TurnQuota
 from service.application.ports import Clock, RequestObserver
 from service.application.request_context import RequestContext
-from service.domain.errors import UnrollError
 from service.http.body_sizes import SizeLimits
 from service.http.documentation import DOCS_HEADERS, DOCS_PATH
 from service.http.middleware import access_log, error_responses
@@ -68,23 +67,23 @@ class RequestMiddleware:
     ) -> None:
         self.app = app
         self.settings = settings
-        self.admission = admission
         self.observer = observer
         self.clock = clock
-        self.rate_limits = rate_limits
+        #: Those of the requests of other protocols, too.
+        self.bounds = RequestBounds(
+            has_keys=bool(settings.keys),
+            authenticator=Authenticator(settings.keys, settings.max_wrong_keys, clock.monotonic),
+            admission=admission,
+            budget=CostBudget(settings.cost_limits),
+            quota=TurnQuota(clock.monotonic),
+            rate_limits=rate_limits,
+        )
         self._body_limits = BodyLimits(
             settings.max_body_bytes, settings.min_body_bytes_per_second, settings.body_grace_seconds
         )
-        self._budget = CostBudget(settings.cost_limits)
-        self._quota = TurnQuota(clock.monotonic)
         self._sweeper = DeadlineSweeper(clock.monotonic, RequestBody.expire)
-        self._authenticator = Authenticator(settings.keys, settings.max_wrong_keys, clock.monotonic)
         self._browser_policy = BrowserPolicy(settings.browser)
         self._allows_origins = bool(settings.browser.origins)
-        #: For the requests of other protocols than HTTP.
-        self.bounds = RequestBounds(
-            bool(settings.keys), self._authenticator, admission, self._budget, self._quota, rate_limits
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,7 +93,7 @@ class RequestMiddleware:
         headers: Headers = dict(scope["headers"])
         scope.setdefault("state", {})["headers"] = headers
         body = RequestBody(receive, headers, self._body_limits, self._sweeper, scope["state"])
-        response = ResponseStart(send, request_id(headers), body, self.admission)
+        response = ResponseStart(send, request_id(headers), body, self.bounds.admission)
         self.observer.in_flight(1)
         try:
             if self._allows_origins:
@@ -105,7 +104,7 @@ class RequestMiddleware:
                 self._browser_policy.check(scope, headers)
                 await self._admit(scope, headers, body, response)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the client gets an envelope
-            await error_responses.respond(error, scope, body, response, draining=self.admission.draining)
+            await error_responses.respond(error, scope, body, response, draining=self.bounds.admission.draining)
         finally:
             body.release()
             self.observer.in_flight(-1)
@@ -132,12 +131,12 @@ class RequestMiddleware:
             headers = await self._with_body_key(scope, headers, body, client_seconds)
         tenant = await self._authenticate(scope, headers)
         client = tenant if self.settings.keys else client_address(scope)
-        permit = self.admission.acquire(
+        permit = self.bounds.admission.acquire(
             client, client_seconds, opens_session=opens_session(scope), has_body=not body.complete
         )
-        cost = self._budget.request(client)
+        cost = self.bounds.budget.request(client)
         try:
-            rates = None if self.rate_limits is None else self.rate_limits.of(tenant)
+            rates = self.bounds.rates_of(tenant)
             if rates is not None:
                 await self._check_rates(rates, response)
                 cost.charge = rates.charge
@@ -153,13 +152,11 @@ class RequestMiddleware:
                     client_seconds,
                     handshake=permit,
                     clock=self.clock,
-                    admission=self.admission,
-                    budget=self._budget,
-                    quota=self._quota,
+                    bounds=self.bounds,
                     rates=rates,
                 )
             body.bound(deadline, permit, cost)
-            await self._quota.start(client, body.declared_bytes)
+            await self.bounds.quota.start(client, body.declared_bytes)
             await self.app(scope, body.receive, response.send)
         finally:
             cost.release()
@@ -177,11 +174,11 @@ class RequestMiddleware:
         The body is read under the bounds of a client without a key, by its address, and received again later.
         """
         client = client_address(scope)
-        permit = self.admission.acquire(client, client_seconds, opens_session=False, has_body=True)
-        cost = self._budget.request(client)
+        permit = self.bounds.admission.acquire(client, client_seconds, opens_session=False, has_body=True)
+        cost = self.bounds.budget.request(client)
         try:
             body.bound(Deadline.after(self.clock, self._seconds(client_seconds)), permit, cost)
-            await self._quota.start(client, body.declared_bytes)
+            await self.bounds.quota.start(client, body.declared_bytes)
             content = await body.read()
             body.unread(content)
             key = await find_body_key(client, content)
@@ -192,12 +189,8 @@ class RequestMiddleware:
 
     async def _authenticate(self, scope: Scope, headers: Headers) -> str:
         """Find and return the tenant of a request. Raises as `Authenticator.authenticate`."""
-        address = client_address(scope)
-        try:
-            tenant = scope["state"]["tenant"] = self._authenticator.authenticate(request_key(headers), address)
-        except UnrollError:
-            await self._authenticator.hold_back(address)
-            raise
+        tenant = await self.bounds.authenticator.admit(request_key(headers), client_address(scope))
+        scope["state"]["tenant"] = tenant
         return tenant
 
     async def _check_rates(self, rates: Rates, response: ResponseStart) -> None:

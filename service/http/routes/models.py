@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Response
 
 from service.application.request_context import RequestContext
+from service.application.services import Services
 from service.application.sessions.serializers import encode, encode_with_list
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
-from service.http.dependencies import ContextDependency, Services, ServicesDependency
+from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.event_stream import EventStreamResponse, NativeEvents
 from service.http.json_body import StrictRoute
 from service.http.json_response import JsonResponse

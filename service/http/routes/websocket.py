@@ -5,8 +5,9 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from service.application.services import Services
 from service.domain.errors import NotFound, ShuttingDown
-from service.http.dependencies import ContextDependency, Services, ServicesDependency
+from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.middleware.authorization.authentication import KEY_SUBPROTOCOL, offered_subprotocols
 from service.http.websocket.frames import FrameReader
 from service.http.websocket.stream import SocketStream

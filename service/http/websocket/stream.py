@@ -14,7 +14,7 @@ from service.application.sessions.step_stream import StepStream, not_run
 from service.application.sessions.steps import Steps
 from service.application.time_slices import TimeSlices
 from service.domain import errors
-from service.domain.errors import InternalError, Overloaded, RateLimited, ShuttingDown, UnrollError
+from service.domain.errors import STOPPED, InternalError, ShuttingDown, UnrollError
 from service.http.errors import status_of
 from service.http.middleware.access_log import SHED_CODES
 from service.http.websocket.frames import Frame, FrameReader, answer
@@ -30,7 +30,6 @@ CLOSE_CODES: dict[type[UnrollError], int] = {
     errors.BodyTooLarge: 1009,
     errors.ShuttingDown: 1012,
 }
-STOPPED = "this worker had to stop before the request was done"
 
 
 class Socket(Protocol):
@@ -124,7 +123,7 @@ class SocketStream:
             self._refuse(frame, InternalError("the frame was not run"))
             return
         try:
-            admitted = await self._admit(frame.size)
+            admitted = await self._admission.admit_behind(frame.size, self._is_last_unanswered, self._next_answer)
         except UnrollError as error:
             self._refuse(frame, error)
             return
@@ -134,15 +133,8 @@ class SocketStream:
         else:
             self._refuse(frame, frame.content, admitted)
 
-    async def _admit(self, size: int) -> AdmittedFrame:
-        """Admit a frame. While there is no room, it waits for the answers to the frames before it."""
-        while True:
-            try:
-                return await self._admission.admit(size)
-            except (RateLimited, Overloaded):
-                if self._unanswered == 1:
-                    raise
-                await self._next_answer()
+    def _is_last_unanswered(self) -> bool:
+        return self._unanswered == 1
 
     def _stream_of(self, frame: Frame) -> StepStream:
         """Return the stream of a frame's session; a new one if it begins again with the frame that failed."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.application.inference import InferenceResponse, TensorModel
 from service.domain.errors import UnrollError
-from service.domain.runtime.fair_thread import LARGE_BODY_BYTES, THREAD
+from service.domain.runtime.fair_thread import run_sized
 from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.open_inference.body import JSON_LENGTH, compress, run_reader
 from service.http.open_inference.inference import WireRequest, read_request, write_response
@@ -63,9 +63,7 @@ async def _read(request: Request, model: TensorModel, timer: Timer) -> WireReque
 async def _respond(request: Request, response: InferenceResponse, wire: WireRequest) -> Response:
     accepted = request.state.headers.get(b"accept-encoding", b"").strip().lower()
     make = partial(_make_response, response, wire, accepted)
-    if sum(len(tensor.data) for tensor in response.outputs) <= LARGE_BODY_BYTES:
-        return make()
-    return await THREAD.run(request.state.context.cost.client, make)
+    return await run_sized(request.state.context.cost.client, response.size, make, rest=0)
 
 
 def _make_response(response: InferenceResponse, wire: WireRequest, accepted: bytes) -> Response:

@@ -1,0 +1,39 @@
+"""The use cases of a worker, as the protocols get them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from service.application.health import Health
+from service.application.inference import Inference
+from service.application.limits.admission import Admission
+from service.application.limits.rate_limits import RateLimits
+from service.application.model_versions.model_control import ModelControl
+from service.application.model_versions.resolver import VersionResolver
+from service.application.ports import Clock, InferenceObserver, Observer
+from service.application.predictions import Predictions
+from service.application.sessions.sessions import Sessions
+from service.application.sessions.state_transfer import StateTransfer
+from service.application.sessions.steps import Steps
+from service.domain.inference_statistics import VersionStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, and the parts that the bounds of requests need."""
+
+    models: VersionResolver
+    model_control: ModelControl
+    predictions: Predictions
+    inference: Inference
+    inference_observer: InferenceObserver
+    inference_statistics: Callable[[], Awaitable[Mapping[tuple[str, str], VersionStatistics]]]
+    sessions: Sessions
+    steps: Steps
+    transfers: StateTransfer
+    health: Health
+    admission: Admission
+    observer: Observer
+    clock: Clock
+    exposition: Callable[[], Awaitable[bytes]]
+    rate_limits: RateLimits | None = None
+    max_unanswered_frames: int = 256
