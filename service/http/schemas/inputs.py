@@ -92,9 +92,7 @@ class Input(Schema):
     def _check_combination(self, *, is_text: bool) -> None:
         if self.target is not None and not is_text and self.values is None:
             reject(self.target, "expected it beside text or values", "target")
-        if self.future is not None and is_text:
-            reject(self.future.rows, "expected it beside values only", "future")
-        if self.future is not None and self.tensors is not None:
+        if self.future is not None and (is_text or self.tensors is not None):
             reject(self.future.rows, "expected it beside values only", "future")
         if "steps" in self.model_fields_set and self.tensors is None:
             reject(self.steps, "expected it beside tensors only", "steps")

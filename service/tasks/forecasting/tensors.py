@@ -6,11 +6,11 @@ from itertools import chain
 from typing import Any, Final
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import MAX_ABS, Infer, PredictOptions, SeriesInput
+from service.domain.operations import Infer, PredictOptions, SeriesInput
 from service.domain.rfc3339 import BEGIN, END
 from service.domain.tensors import Tensor, TensorSpec
 from service.nets.config.forecaster_config import ForecasterConfig
-from service.tasks.tensor_interface import pack_floats, require_batch, require_input
+from service.tasks.tensor_interface import pack_floats, read_series, require_batch, require_input
 
 VALUES: Final = "VALUES"
 TIMESTAMPS: Final = "TIMESTAMPS"
@@ -47,7 +47,7 @@ class ForecastingTensors:
         """Return the operation of each row of the batch. Raises InvalidRequest."""
         if QUANTILES not in outputs and "quantiles" not in options.given:
             options = replace(options, quantiles=())
-        values = _series(require_input(inputs, VALUES), len(self._config.features))
+        values = read_series(require_input(inputs, VALUES), len(self._config.features))
         times = _times(inputs, [len(rows) for rows in values])
         future: list[Any] = [None] * len(values)
         if FUTURE in inputs:
@@ -61,22 +61,9 @@ class ForecastingTensors:
         return [_mean(answers) if name == MEAN else _quantiles(answers) for name in outputs]
 
 
-def _series(tensor: Tensor, width: int) -> list[tuple[tuple[float | None, ...], ...]]:
-    """Return the rows of numbers of each row of the batch; None for NaN and for numbers out of range."""
-    if len(tensor.shape) != 3 or tensor.shape[2] != width:
-        raise InvalidRequest(
-            f"{tensor.name} has the shape {[*tensor.shape]}: expected [batch, rows, {width}]", param=tensor.name
-        )
-    batches = []
-    for elements in tensor.rows():
-        numbers = [float(number) if -MAX_ABS <= number <= MAX_ABS else None for number in elements]
-        batches.append(tuple(zip(*[iter(numbers)] * width, strict=True)))
-    return batches
-
-
 def _known(tensor: Tensor, width: int) -> list[tuple[tuple[float | None, ...], ...]]:
     """Return the covariates of each row of the batch. Raises InvalidRequest for one that is missing."""
-    batches = _series(tensor, width)
+    batches = read_series(tensor, width)
     if any(None in row for rows in batches for row in rows):
         raise InvalidRequest(
             f"{tensor.name} holds NaN or a number out of range: expected numbers, since they are known in advance",

@@ -4,24 +4,19 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from service.domain.errors import InvalidRequest
-from service.domain.operations import Infer, PredictOptions, TextInput
+from service.domain.operations import Infer, PredictOptions
 from service.domain.tensors import Tensor, TensorSpec, make_tensor
-from service.tasks.tensor_interface import pack_floats, require_input, texts
+from service.tasks.tensor_interface import TEXT_INPUTS, pack_floats, read_text_inputs
 from service.tasks.vocabulary import Vocabulary
 
 LOGITS: Final = "LOGITS"
 TOP_OUTPUTS: Final = frozenset({"TOP_IDS", "TOP_TOKENS", "TOP_PROBABILITIES"})
-INPUTS: Final = (
-    TensorSpec("TOKEN_IDS", "INT64", (-1, -1), optional=True),
-    TensorSpec("TEXT", "BYTES", (-1, 1), optional=True),
-)
 
 
 class NextWordTensors:
-    """Tensors of a next-word model. An id that the vocabulary lacks is read as the unknown token, if there is one."""
+    """Tensors of a next-word model."""
 
-    inputs = INPUTS
+    inputs = TEXT_INPUTS
     has_sequences = True
     unlisted_inputs = ()
 
@@ -43,24 +38,8 @@ class NextWordTensors:
     def operations(
         self, inputs: Mapping[str, Tensor], options: PredictOptions, outputs: tuple[str, ...]
     ) -> list[Infer]:
-        """Return the operation of each row of TOKEN_IDS, or of TEXT if there are none. Raises InvalidRequest.
-
-        Load generators fill all inputs of a model at random, so both may come.
-        """
-        tensor = require_input(inputs, "TOKEN_IDS", "TEXT")
-        if tensor.name == "TEXT":
-            return [Infer(TextInput(text=text), options, outputs) for text in texts(tensor)]
-        if len(tensor.shape) != 2:
-            raise InvalidRequest(
-                f"TOKEN_IDS has the shape {[*tensor.shape]}: expected [batch, tokens]", param="TOKEN_IDS"
-            )
-        return [Infer(TextInput(ids=self._known(row)), options, outputs) for row in tensor.rows()]
-
-    def _known(self, ids: Sequence[int]) -> tuple[int, ...]:
-        size, unknown = self._vocabulary.size, self._vocabulary.unknown_id
-        if unknown is None or not ids or (min(ids) >= 0 and max(ids) < size):
-            return tuple(ids)
-        return tuple(index if 0 <= index < size else unknown for index in ids)
+        """Return the operation of each row of TOKEN_IDS, or of TEXT if there are none. Raises InvalidRequest."""
+        return [Infer(text_input, options, outputs) for text_input in read_text_inputs(inputs, self._vocabulary)]
 
     def tensors(self, answers: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> list[Tensor]:
         """Return the named output tensors, given the output of each row's outcome."""

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import MAX_ABS, Input, SeriesInput, Target, TextInput
+from service.domain.operations import Input, SeriesInput, Target, TextInput
 from service.domain.tensors import Tensor, TensorSpec
 from service.nets.forecast_inputs.rows import RowReader
 from service.tasks.inputs import read_rows, require_series, require_text, text_size
-from service.tasks.tensor_interface import require_input, texts
+from service.tasks.tensor_interface import TEXT_INPUTS, read_series, read_text_inputs, require_input
 from service.tasks.text_encoding import encode_text
 from service.tasks.vocabulary import Vocabulary
 
@@ -75,13 +75,10 @@ class InputReader(Protocol):
 
 
 class TextReader:
-    """Reader of texts. An id of a tensor that the vocabulary lacks is read as the unknown token, if there is one."""
+    """Reader of texts."""
 
     no_row = NO_ROW
-    specs = (
-        TensorSpec("TOKEN_IDS", "INT64", (-1, -1), optional=True),
-        TensorSpec("TEXT", "BYTES", (-1, 1), optional=True),
-    )
+    specs = TEXT_INPUTS
 
     def __init__(self, vocabulary: Vocabulary, begin: str | None, padding: str | None = None) -> None:
         self._vocabulary = vocabulary
@@ -101,18 +98,7 @@ class TextReader:
 
     def from_tensors(self, inputs: Mapping[str, Tensor]) -> list[Input]:
         """Return the input of each row of TOKEN_IDS, or of TEXT if there are none. Raises InvalidRequest."""
-        tensor = require_input(inputs, "TOKEN_IDS", "TEXT")
-        if tensor.name == "TEXT":
-            return [TextInput(text=text) for text in texts(tensor)]
-        if len(tensor.shape) != 2:
-            raise InvalidRequest(
-                f"TOKEN_IDS has the shape {[*tensor.shape]}: expected [batch, tokens]", param="TOKEN_IDS"
-            )
-        size, unknown = self._vocabulary.size, self._vocabulary.unknown_id
-        return [
-            TextInput(ids=tuple(index if unknown is None or 0 <= index < size else unknown for index in row))
-            for row in tensor.rows()
-        ]
+        return [*read_text_inputs(inputs, self._vocabulary)]
 
 
 class SeriesReader:
@@ -143,13 +129,4 @@ class SeriesReader:
 
     def from_tensors(self, inputs: Mapping[str, Tensor]) -> list[Input]:
         """Return the input of each row of VALUES. NaN and numbers out of range are missing. Raises InvalidRequest."""
-        tensor = require_input(inputs, "VALUES")
-        if len(tensor.shape) != 3 or tensor.shape[2] != self._width:
-            raise InvalidRequest(
-                f"VALUES has the shape {[*tensor.shape]}: expected [batch, rows, {self._width}]", param="VALUES"
-            )
-        batches: list[Input] = []
-        for elements in tensor.rows():
-            numbers = [float(number) if -MAX_ABS <= number <= MAX_ABS else None for number in elements]
-            batches.append(SeriesInput(tuple(zip(*[iter(numbers)] * self._width, strict=True))))
-        return batches
+        return [SeriesInput(rows) for rows in read_series(require_input(inputs, "VALUES"), self._width)]
