@@ -44,6 +44,7 @@ LAYERS = {
     "telemetry": layer("", "prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "lifecycle": layer(),
+    "golden": layer("", "torch safetensors"),
     "bootstrap": layer("grpc http application engine tasks nets store telemetry settings lifecycle", "torch starlette"),
     "process": layer(
         "settings bootstrap store application telemetry", "httptools prometheus_client uvicorn websockets"

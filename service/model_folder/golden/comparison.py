@@ -1,7 +1,7 @@
 """Checks and comparison of golden vectors, for all architectures."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,11 @@ def unstack(path: Path, tensors: dict[str, Tensor], depth: int, prefix: str = "s
 def prefixed(state: Mapping[str, Tensor], prefix: str = "state.") -> dict[str, Tensor]:
     """Return the tensors of a state under their names in a golden file."""
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+def stated(shapes: dict[str, tuple[int, ...]], tensors: Container[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of optional tensors, which a file has all or none of, if it has any."""
+    return shapes if any(name in tensors for name in shapes) else {}
 
 
 def check_names(path: Path, names: set[str], needed: set[str], optional: frozenset[str] = frozenset()) -> None:

@@ -3,9 +3,9 @@
 The file holds `inputs.values` (B, t, F) float64 with NaN where missing; `inputs.timestamps` (B, t) int64, microseconds
 since 1970, where the model has calendar features; `inputs.future` (B, H, known) float64 where it has known covariates;
 `outputs.parameters` (B, H, T, P), scaled, after the last row (H = 1 where decoding is autoregressive); and the
-recurrent state after it, from the zero state.
+recurrent state after it, from the initial state, or none.
 
-If the model reads windows, outputs and state are those of the last window, and the file may have no state.
+If the model reads windows, outputs and state are those of the last window.
 """
 
 from collections.abc import Container
@@ -25,6 +25,7 @@ from service.model_folder.golden.comparison import (
     check_shapes,
     compare,
     prefixed,
+    stated,
     unstack,
 )
 from service.nets.forecast_inputs.preprocessor import Preprocessor
@@ -80,9 +81,8 @@ def _check_times(path: Path, times: Tensor) -> None:
 def _output_shapes(rows: int, network: Forecaster, tensors: Container[str]) -> dict[str, tuple[int, ...]]:
     config = network.config
     states = {f"state.{spec.name}": (rows, *spec.shape) for spec in network.rnn.layout.recurrent_state()}
-    if config.window_size is not None:  # its sessions store no recurrent state, which may be left out
-        states = {name: shape for name, shape in states.items() if name in tensors}
-    return {"outputs.parameters": (rows, config.steps, len(config.target), config.parameters), **states}
+    outputs = {"outputs.parameters": (rows, config.steps, len(config.target), config.parameters)}
+    return {**outputs, **stated(states, tensors)}
 
 
 def _inputs(golden: dict[str, Tensor], preprocessor: Preprocessor) -> tuple[Tensor, Tensor, Tensor]:

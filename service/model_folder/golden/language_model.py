@@ -1,10 +1,10 @@
 """Golden vectors of a language model.
 
 The file holds `inputs.ids` (B, T) int64, `outputs.logits` (B, T, V), and the recurrent state after the last timestep,
-from the zero state.
+from the initial state, or none.
 
 If the model reads windows, each of the logits is that of the window that ends with its token, and the recurrent state
-is that of the last window. The file may have no state, and the logits (B, V) of the last window alone. The ids are
+is that of the last window. The file may have the logits (B, V) of the last window alone. The ids are
 without padding.
 """
 
@@ -22,6 +22,7 @@ from service.model_folder.golden.comparison import (
     check_shapes,
     compare,
     prefixed,
+    stated,
     unstack,
 )
 from service.model_folder.golden.padding import Tokens, padded_state
@@ -35,9 +36,8 @@ def replay_language_model(
     """Replay step by step and as a whole sequence, or windows at once and in two pieces. Raises ModelFolderError."""
     config = network.config
     unstack(path, tensors, network.rnn.layout.depth)
-    shapes = {f"state.{spec.name}": spec.shape for spec in network.rnn.layout.recurrent_state()}
-    if config.window_size is not None:  # its sessions store no recurrent state, which may be left out
-        shapes = {name: shape for name, shape in shapes.items() if name in tensors}
+    states = {f"state.{spec.name}": spec.shape for spec in network.rnn.layout.recurrent_state()}
+    shapes = stated(states, tensors)
     check_names(path, {*tensors}, {"inputs.ids", "outputs.logits", *shapes})
     ids = tensors["inputs.ids"]
     check_ids(path, "inputs.ids", ids, config.vocab_size)
