@@ -10,9 +10,10 @@ from service.nets.config.forecaster_config import ForecasterConfig
 from service.nets.layers.rnn_stack import State
 from service.nets.models.forecaster import Forecaster
 from service.nets.models.window import PackedWindows, empty_window, pack_windows, push, read_windows
+from service.nets.models.windowed_network import WindowedNetwork
 
 
-class WindowedForecaster(Forecaster):
+class WindowedForecaster(WindowedNetwork, Forecaster):
     """Network of a configuration with a window, uninitialised until a state dict is loaded."""
 
     def __init__(self, config: ForecasterConfig) -> None:
@@ -31,22 +32,10 @@ class WindowedForecaster(Forecaster):
     def sequence(self, x: Tensor, state: State) -> State:
         """Feed T >= 1 rows at once: x (B, T, W), state -> window after the last and its features."""
         after = push(state, x)
-        return {**after, "features": read_windows(after, self._size, self._read)}
-
-    def recurrent_state(self, state: State) -> State:
-        """Return the recurrent tensors after the last row of each window, (B, size) each."""
-        packed = self._pack(state)
-        after = self._run(packed)[1]
-        return {spec.name: after[spec.name][packed.ranks] for spec in self.rnn.layout.recurrent_state()}
-
-    def _read(self, state: State) -> Tensor:
-        packed = self._pack(state)
-        features: Tensor = self.head(self._run(packed)[0][packed.last])
-        return features
+        return {**after, "features": read_windows(after, self._size, self._read_part)}
 
     def _pack(self, state: State) -> PackedWindows:
         return pack_windows(state, self.config.width, None)
 
-    def _run(self, packed: PackedWindows) -> tuple[Tensor, State]:
-        x = self._project(packed.inputs)
-        return self.rnn.packed_sequence(x, packed.counts, self.rnn.initial_state(packed.counts[0], x.device))
+    def _inputs(self, packed: PackedWindows) -> Tensor:
+        return self._project(packed.inputs)

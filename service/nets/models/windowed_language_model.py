@@ -9,9 +9,10 @@ from service.nets.config.language_model_config import LanguageModelConfig
 from service.nets.layers.rnn_stack import State
 from service.nets.models.language_model import LanguageModel
 from service.nets.models.window import PackedWindows, empty_window, pack_windows, push, read_windows, unroll
+from service.nets.models.windowed_network import WindowedNetwork
 
 
-class WindowedLanguageModel(LanguageModel):
+class WindowedLanguageModel(WindowedNetwork, LanguageModel):
     """Network of a configuration with a window, uninitialised until a state dict is loaded.
 
     Its recurrent state is the window; other tensors of a state are ignored.
@@ -38,23 +39,11 @@ class WindowedLanguageModel(LanguageModel):
         features = self._read(push(before, ids.reshape(-1, 1, 1)))
         return features.view(batch, count, -1), push(state, ids[..., None])
 
-    def recurrent_state(self, state: State) -> State:
-        """Return the recurrent tensors after the last input of each window, (B, size) each."""
-        packed = self._pack(state)
-        after = self._run(packed)[1]
-        return {spec.name: after[spec.name][packed.ranks] for spec in self.rnn.layout.recurrent_state()}
-
     def _read(self, state: State) -> Tensor:
         return read_windows(state, self._size, self._read_part)
-
-    def _read_part(self, state: State) -> Tensor:
-        packed = self._pack(state)
-        features: Tensor = self.head(self._run(packed)[0][packed.last])
-        return features
 
     def _pack(self, state: State) -> PackedWindows:
         return pack_windows(state, 1, self._padding)
 
-    def _run(self, packed: PackedWindows) -> tuple[Tensor, State]:
-        x = self._embed(packed.inputs[:, 0].long())
-        return self.rnn.packed_sequence(x, packed.counts, self.rnn.initial_state(packed.counts[0], x.device))
+    def _inputs(self, packed: PackedWindows) -> Tensor:
+        return self._embed(packed.inputs[:, 0].long())
