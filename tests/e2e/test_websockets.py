@@ -58,8 +58,9 @@ class StreamingClient:
     def _go_on(self, socket: ClientConnection, choose: random.Random) -> None:
         try:
             while not self.stop.is_set():
-                while self.sent < self.applied + WINDOW:
-                    self._send_next(socket, choose)
+                with contextlib.suppress(ConnectionClosed):  # the answers that came before the end are read still
+                    while self.sent < self.applied + WINDOW:
+                        self._send_next(socket, choose)
                 answer = json.loads(socket.recv(SECONDS))
                 if "error" in answer:
                     assert answer["error"]["applied"] in {"no", "unknown"}, answer
