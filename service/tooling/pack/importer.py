@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -121,15 +122,23 @@ def _read(parts: Mapping[str, Path]) -> SavedNetwork:
     networks = {name: read_network(path) for name, path in parts.items()}
     if [*networks] == [""]:
         return networks[""]
+    named = [_prefixed(name, network) for name, network in networks.items()]
     return SavedNetwork(
         "several files",
-        {f"{name}.{key}": tensor for name, part in networks.items() for key, tensor in part.tensors.items()},
-        tuple(sorted({device for part in networks.values() for device in part.saved_on})),
-        tuple(f"{name}: {text}" for name, part in networks.items() for text in part.beside),
-        tuple(f"{name}: {text}" for name, part in networks.items() for text in part.notes),
-        tuple(
-            replace(layer, name=f"{name}.{layer.name}".strip("."))
-            for name, part in networks.items()
-            for layer in part.layers
-        ),
+        dict(chain.from_iterable(part.tensors.items() for part in named)),
+        tuple(sorted(set(chain.from_iterable(part.saved_on for part in named)))),
+        tuple(chain.from_iterable(part.beside for part in named)),
+        tuple(chain.from_iterable(part.notes for part in named)),
+        tuple(chain.from_iterable(part.layers for part in named)),
+    )
+
+
+def _prefixed(name: str, network: SavedNetwork) -> SavedNetwork:
+    """Return a network whose tensors, layers and texts begin with the name of its part."""
+    return replace(
+        network,
+        tensors={f"{name}.{key}": tensor for key, tensor in network.tensors.items()},
+        beside=tuple(f"{name}: {text}" for text in network.beside),
+        notes=tuple(f"{name}: {text}" for text in network.notes),
+        layers=tuple(replace(layer, name=f"{name}.{layer.name}".strip(".")) for layer in network.layers),
     )

@@ -88,19 +88,46 @@ def pack(
     target = _target(models, name, version)
     if dtype not in STORAGE:
         raise ModelFolderError(f"{target}: dtype: found {dtype!r}, expected one of {', '.join(STORAGE)}")
+    companions = CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
     if is_graph(source):
         return _pack_graph(
             source,
             target,
             config=config,
             settings=settings or {},
-            companions=CompanionFiles(vocab, tokenizer, preprocessor, golden, card),
+            companions=companions,
             architectures=architectures,
         )
-    place, saved = str(config or source), saved or read_network(source)
-    raw, names = resolve_config(source, saved, config, settings or {}, architectures)
+    return _pack_weights(
+        source,
+        target,
+        saved or read_network(source),
+        config=config,
+        settings=settings or {},
+        maps=maps,
+        companions=companions,
+        dtype=STORAGE[dtype],
+        architectures=architectures,
+    )
+
+
+def _pack_weights(
+    source: Path,
+    target: Path,
+    saved: SavedNetwork,
+    *,
+    config: Path | None,
+    settings: Mapping[str, object],
+    maps: Sequence[str],
+    companions: CompanionFiles,
+    dtype: torch.dtype,
+    architectures: Sequence[AnyArchitecture],
+) -> Packed:
+    """Write the folder of a network that is built from its config.json and the weights of `saved`."""
+    place = str(config or source)
+    raw, names = resolve_config(source, saved, config, settings, architectures)
     spec = find_spec(raw, place, architectures)
-    tools, companions = tools_of(spec), CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
+    tools = tools_of(spec)
     raw = tools.complete(raw, companions)
     if "state" not in raw or settings:
         raw = with_state(spec.config_class, raw, place)
@@ -109,7 +136,7 @@ def pack(
     tensors, notes = conform(source, rename_tensors(source, saved.tensors, maps, names), spec, built)
     # In another dtype, and as the bytes of the file.
     require_memory(source, sum(2 * tensor.numel() * tensor.element_size() for tensor in tensors.values()))
-    stored = {key: cast(source, key, tensor, STORAGE[dtype]) for key, tensor in tensors.items()}
+    stored = {key: cast(source, key, tensor, dtype) for key, tensor in tensors.items()}
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
         write_tensor_file(folder / "model.safetensors", stored)

@@ -45,27 +45,53 @@ def _split_initial(source: Path, tensors: dict[str, Tensor], shapes: Shapes, nam
 def _split_combined(source: Path, tensors: dict[str, Tensor], shapes: Shapes, place: str, layer: int) -> list[str]:
     """Split the columns of a layer over [input; state], and join the rows of a second one, whose output is kept."""
     name, second = f"{place}.combined_l{layer}", f"{place}.combined_output_l{layer}"
-    wide, high = shapes.get(f"{place}.weight_ih_l{layer}"), shapes.get(f"{place}.weight_hh_l{layer}")
-    weights = [tensors.pop(f"{part}.weight") for part in (name, second) if f"{part}.weight" in tensors]
-    biases = [tensors.pop(f"{part}.bias", torch.zeros(0)) for part in (name, second)][: len(weights)]
-    weight = torch.cat(weights) if len({tensor.shape[-1] for tensor in weights}) == 1 else weights[0]
-    inputs = wide[1] if wide is not None else 0
-    if wide is None or high is None or weight.dim() != 2 or len(weight) != wide[0] or weight.shape[1] <= inputs:
-        expected = "no such layer" if wide is None or high is None else f"{wide[0]} rows, {inputs} columns and more"
-        raise ModelFolderError(f"{source}: {name}.weight: found shape {[*weight.shape]}, expected {expected}")
-    hidden = weight[:, inputs:]
-    # The kept output is a part of the state that no timestep reads.
-    tensors[f"{place}.weight_ih_l{layer}"] = weight[:, :inputs].contiguous()
-    tensors[f"{place}.weight_hh_l{layer}"] = torch.cat(
-        [hidden, hidden.new_zeros(len(hidden), high[1] - hidden.shape[1])], 1
-    )
-    own = [bias if len(bias) else weight.new_zeros(len(part)) for bias, part in zip(biases, weights, strict=True)]
-    for kind, bias in (("ih", torch.cat(own)), ("hh", weight.new_zeros(len(weight)))):
-        if f"{place}.bias_{kind}_l{layer}" in shapes:
-            tensors[f"{place}.bias_{kind}_l{layer}"] = bias
+    parts = [_pop_linear(tensors, part) for part in (name, second) if f"{part}.weight" in tensors]
+    weight = _join_rows([part for part, _ in parts])
+    sizes = shapes.get(f"{place}.weight_ih_l{layer}"), shapes.get(f"{place}.weight_hh_l{layer}")
+    inputs, state = _split_columns(source, f"{name}.weight", weight, *sizes)
+    cell = {
+        f"{place}.weight_ih_l{layer}": inputs,
+        f"{place}.weight_hh_l{layer}": state,
+        f"{place}.bias_ih_l{layer}": torch.cat([bias for _, bias in parts]),
+        f"{place}.bias_hh_l{layer}": weight.new_zeros(len(weight)),
+    }
+    tensors |= {key: tensor for key, tensor in cell.items() if key in shapes}
     notes = [f"{name} is written as the weights of input and state"]
-    outputs = len(weights[-1])
-    if len(weights) > 1 and "output.weight" not in tensors and shapes.get("output.weight") == (outputs, len(weight)):
-        tensors["output.weight"] = torch.eye(len(weight), dtype=weight.dtype)[-outputs:].contiguous()
+    if len(parts) > 1 and _read_output_from_state(tensors, shapes, len(parts[-1][0]), weight):
         notes.append(f"{second} is written as a part of the state, and output.weight takes it from there")
     return notes
+
+
+def _pop_linear(tensors: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    """Remove a linear layer, and return its weight and its bias, zeros if it has none."""
+    weight = tensors.pop(f"{name}.weight")
+    bias = tensors.pop(f"{name}.bias", None)
+    return weight, weight.new_zeros(len(weight)) if bias is None else bias
+
+
+def _join_rows(weights: list[Tensor]) -> Tensor:
+    """Return one weight of the rows of all, or the first one if they read inputs of different sizes."""
+    return torch.cat(weights) if len({weight.shape[-1] for weight in weights}) == 1 else weights[0]
+
+
+def _split_columns(
+    source: Path, name: str, weight: Tensor, wide: tuple[int, ...] | None, high: tuple[int, ...] | None
+) -> tuple[Tensor, Tensor]:
+    """Return the weights of input and state, whose shapes are `wide` and `high`: None where there is no such layer."""
+    if wide is None or high is None:
+        raise ModelFolderError(f"{source}: {name}: found shape {[*weight.shape]}, expected no such layer")
+    rows, inputs = wide
+    if weight.dim() != 2 or len(weight) != rows or weight.shape[1] <= inputs:
+        expected = f"{rows} rows, {inputs} columns and more"
+        raise ModelFolderError(f"{source}: {name}: found shape {[*weight.shape]}, expected {expected}")
+    # A kept output is a part of the state that no timestep reads.
+    unread = weight.new_zeros(rows, high[1] - (weight.shape[1] - inputs))
+    return weight[:, :inputs].contiguous(), torch.cat([weight[:, inputs:], unread], 1)
+
+
+def _read_output_from_state(tensors: dict[str, Tensor], shapes: Shapes, outputs: int, weight: Tensor) -> bool:
+    """Add the output layer that passes on the last `outputs` numbers of the state, if the network needs one."""
+    if "output.weight" in tensors or shapes.get("output.weight") != (outputs, len(weight)):
+        return False
+    tensors["output.weight"] = torch.eye(len(weight), dtype=weight.dtype)[-outputs:].contiguous()
+    return True

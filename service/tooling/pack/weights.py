@@ -69,16 +69,11 @@ def conform(
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
     notes = [*transpose_marked(source, tensors), *convert_recurrent(source, tensors, shapes)]
     notes += tools.convert(source, tensors, config)
-    for name in [name for name in shapes if name not in tensors]:
-        # A missing bias is a bias of zeros; a bias under another name is reported as an extra tensor below.
-        if name.endswith(".bias"):
-            tensors[name] = torch.zeros(shapes[name])
-            notes.append(f"{name} is written as zeros: the checkpoint's layer has none")
-    advice = "rename tensors with --map OLD=NEW, leave one out with --map OLD="
-    if missing := [name for name in shapes if name not in tensors]:
-        raise ModelFolderError(f"{source}: {missing[0]}: found only {_list(tensors)}, expected it too; {advice}")
-    if extra := [name for name in tensors if name not in shapes]:
-        raise ModelFolderError(f"{source}: {extra[0]}: found this tensor, expected only {_list(shapes)}; {advice}")
+    # A missing bias is a bias of zeros; a bias under another name is reported as an extra tensor.
+    for name in [name for name in shapes if name.endswith(".bias") and name not in tensors]:
+        tensors[name] = torch.zeros(shapes[name])
+        notes.append(f"{name} is written as zeros: the checkpoint's layer has none")
+    _require_names(source, tensors, shapes)
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
             actual, reason = [*tensors[name].shape], tools.explain_shape(name, config)
@@ -86,6 +81,15 @@ def conform(
                 f"{source}: {name}: found shape {actual}, expected {[*shape]} of config.json's sizes{reason}"
             )
     return tensors, notes
+
+
+def _require_names(source: Path, tensors: Mapping[str, object], shapes: Mapping[str, object]) -> None:
+    """Raise ModelFolderError unless the checkpoint has exactly the tensors of the network."""
+    advice = "rename tensors with --map OLD=NEW, leave one out with --map OLD="
+    if missing := [name for name in shapes if name not in tensors]:
+        raise ModelFolderError(f"{source}: {missing[0]}: found only {_list(tensors)}, expected it too; {advice}")
+    if extra := [name for name in tensors if name not in shapes]:
+        raise ModelFolderError(f"{source}: {extra[0]}: found this tensor, expected only {_list(shapes)}; {advice}")
 
 
 def cast(source: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
