@@ -5,7 +5,7 @@ A state is recognised by names, such as `h` and `h_out` or `state` and `stateN`,
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,43 +83,57 @@ def inspect_graph(path: Path) -> GraphReport:
         graph = read_graph(read_onnx_file(path))
     except GraphError as error:
         raise ModelFolderError(f"{path}: {error}") from error
-    pairs = dict(_pairs(graph))
-    rest = [tensor for name, tensor in graph.inputs.items() if name not in pairs]
-    constants = [tensor for tensor in rest if tensor.shape == () and len(rest) > 1]
-    inputs = [tensor for tensor in rest if tensor not in constants]
-    outputs = [tensor for name, tensor in graph.outputs.items() if name not in pairs.values()]
+    pairs = _pair_states(graph)
     states = [graph.inputs[name] for name in pairs]
-    first = inputs[0].shape if inputs else None
-    batched = bool(first) and not isinstance((first or (0,))[0], int) and all(_batch_axis(state) for state in states)
-    name = (first or (None,))[0] if batched else None
+    inputs, constants = _split_inputs([tensor for name, tensor in graph.inputs.items() if name not in pairs])
+    outputs = [tensor for name, tensor in graph.outputs.items() if name not in pairs.values()]
+    batch = _find_batch_axis(inputs, states)
     config: dict[str, Any] = {
         "format_version": 1,
         "task": "tensor",
         "architecture": "onnx",
-        "inputs": [_entry(tensor, batched, name) for tensor in inputs],
+        "inputs": [_entry(tensor, batch) for tensor in inputs],
         "constants": {tensor.name: None for tensor in constants},
-        "outputs": [_entry(tensor, batched, name) for tensor in outputs],
-        "state": [_state_entry(tensor, pairs[tensor.name], batched, name) for tensor in states],
+        "outputs": [_entry(tensor, batch) for tensor in outputs],
+        "state": [_state_entry(tensor, pairs[tensor.name], batch) for tensor in states],
     }
     return GraphReport(path, graph, config, tuple(f"constants.{tensor.name}" for tensor in constants))
 
 
-def _pairs(graph: GraphFile) -> Iterator[tuple[str, str]]:
-    """Yield the inputs and outputs that are a state: first by names, then by equal shapes."""
+def _split_inputs(tensors: list[GraphTensor]) -> tuple[list[GraphTensor], list[GraphTensor]]:
+    """Return the inputs of a timestep and the constants: single numbers beside another input."""
+    constants = [tensor for tensor in tensors if tensor.shape == ()] if len(tensors) > 1 else []
+    return [tensor for tensor in tensors if tensor not in constants], constants
+
+
+def _pair_states(graph: GraphFile) -> dict[str, str]:
+    """Return the output of each input that is a state: first by names, then by equal shapes."""
+    pairs: dict[str, str] = {}
     outputs = dict(graph.outputs)
-    unpaired = []
     for name, tensor in graph.inputs.items():
-        output = next((next_ for next_ in _next_names(name) if next_ in outputs), None)
-        if output is not None and output != name and _same(tensor, outputs[output]):
+        if (output := _output_of_name(tensor, outputs)) is not None:
+            pairs[name] = output
             del outputs[output]
-            yield name, output
-        else:
-            unpaired.append(tensor)
-    for tensor in unpaired[1:] if unpaired else ():
-        match = next((name for name, other in outputs.items() if tensor.shape and other.shape == tensor.shape), None)
-        if match is not None and len(outputs) > 1 and outputs[match].dtype == tensor.dtype:
-            del outputs[match]
-            yield tensor.name, match
+    unpaired = [tensor for name, tensor in graph.inputs.items() if name not in pairs]
+    for tensor in unpaired[1:]:  # the first one is an input of the network
+        if (output := _output_of_shape(tensor, outputs)) is not None:
+            pairs[tensor.name] = output
+            del outputs[output]
+    return pairs
+
+
+def _output_of_name(state: GraphTensor, outputs: Mapping[str, GraphTensor]) -> str | None:
+    """Return the output whose name is the state's with what graphs add to it, if its shape fits."""
+    name = next((name for name in _next_names(state.name) if name in outputs), state.name)
+    return name if name != state.name and _same(state, outputs[name]) else None
+
+
+def _output_of_shape(state: GraphTensor, outputs: Mapping[str, GraphTensor]) -> str | None:
+    """Return the first output of the state's shape, if another one remains as the output of the network."""
+    if not state.shape or len(outputs) < 2:
+        return None
+    name = next((name for name, tensor in outputs.items() if tensor.shape == state.shape), None)
+    return name if name is not None and outputs[name].dtype == state.dtype else None
 
 
 def _next_names(name: str) -> Iterator[str]:
@@ -141,22 +155,37 @@ def _same(state: GraphTensor, following: GraphTensor) -> bool:
     )
 
 
-def _batch_axis(state: GraphTensor) -> bool:
-    """Return whether one axis of a state, and no more, has any size."""
+@dataclass(frozen=True, slots=True)
+class _BatchAxis:
+    """The axis of independent inputs, by the name that the graph gives it, if any."""
+
+    name: str | None
+
+    def index_in(self, shape: tuple[int | str | None, ...]) -> int | None:
+        """Return the axis of this name, else the first one if it may have any size."""
+        if self.name is not None and self.name in shape:
+            return shape.index(self.name)
+        return 0 if shape and not isinstance(shape[0], int) else None
+
+
+def _find_batch_axis(inputs: list[GraphTensor], states: list[GraphTensor]) -> _BatchAxis | None:
+    """Return the first axis of the first input, if it and one axis of each state may have any size."""
+    shape = inputs[0].shape if inputs else None
+    if not shape or isinstance(shape[0], int) or not all(_has_one_free_axis(state) for state in states):
+        return None
+    return _BatchAxis(shape[0])
+
+
+def _has_one_free_axis(state: GraphTensor) -> bool:
     return sum(not isinstance(axis, int) for axis in state.shape or ()) == 1
 
 
-def _entry(tensor: GraphTensor, batched: bool, name: int | str | None) -> dict[str, Any]:
-    """Return the entry of an input or output, whose batch axis has the name `name` or is the first one."""
-    axes: list[int | str] = []
-    for index, axis in enumerate(tensor.shape or ()):
-        is_batch = batched and (axis == name if name is not None else index == 0 and axis is None)
-        if is_batch and BATCH not in axes:
-            axes.append(BATCH)
-        else:
-            axes.append(axis if isinstance(axis, int) else _axis_name(axis, index))
-    if batched and BATCH not in axes and axes and not isinstance(axes[0], int):
-        axes[0] = BATCH
+def _entry(tensor: GraphTensor, batch: _BatchAxis | None) -> dict[str, Any]:
+    """Return the entry of an input or output in config.json."""
+    shape = tensor.shape or ()
+    axes = [axis if isinstance(axis, int) else _axis_name(axis, index) for index, axis in enumerate(shape)]
+    if batch is not None and (index := batch.index_in(shape)) is not None:
+        axes[index] = BATCH
     return {"name": tensor.name, "dtype": tensor.dtype, "shape": axes}
 
 
@@ -164,9 +193,8 @@ def _axis_name(axis: str | None, index: int) -> str:
     return axis if axis is not None and axis.isidentifier() and axis != BATCH else f"axis{index}"
 
 
-def _state_entry(tensor: GraphTensor, output: str, batched: bool, name: int | str | None) -> dict[str, Any]:
-    entry = _entry(tensor, batched, name)
-    shape = [
-        BATCH if batched and isinstance(axis, str) else 1 if isinstance(axis, str) else axis for axis in entry["shape"]
-    ]
+def _state_entry(tensor: GraphTensor, output: str, batch: _BatchAxis | None) -> dict[str, Any]:
+    """Return the entry of a state, whose one free axis is the batch; without a batch, free axes have the size 1."""
+    free = 1 if batch is None else BATCH
+    shape = [axis if isinstance(axis, int) else free for axis in tensor.shape or ()]
     return {"input": tensor.name, "output": output, "shape": shape, "dtype": tensor.dtype, "initial": "zeros"}

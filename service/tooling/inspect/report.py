@@ -98,18 +98,13 @@ def inspect_network(
     path: Path, saved: SavedNetwork, architectures: Sequence[AnyArchitecture], task: str | None = None
 ) -> Report:
     """Report on the tensors that were read from the file at `path`. Their network is one for `task` if it is stated."""
-    groups = tuple(with_known_cells(find_groups(saved.tensors), saved.layers))
-    matrices = find_matrices(saved.tensors, groups)
-    if sum(matrix.embedding for matrix in matrices) <= 1:  # two embeddings are those of an encoder and a decoder
-        groups = tuple(chain_groups([*groups]))
-    known = {name for group in groups for name in group.names} | {name for matrix in matrices for name in matrix.names}
-    others = tuple(name for name in saved.tensors if name not in known)
+    parts = _take_inventory(saved)
     ambiguities: list[str] = []
     if saved.kind == KERAS:
         looks_like, proposal = propose_keras(saved, architectures)
     else:
-        ambiguities = list_ambiguities(groups, matrices)
-        looks_like, proposal = propose(Inventory(saved.tensors, groups, matrices, others), architectures, task)
+        ambiguities = list_ambiguities(parts.groups, parts.matrices)
+        looks_like, proposal = propose(parts, architectures, task)
     return Report(
         path=path,
         kind=saved.kind,
@@ -117,11 +112,21 @@ def inspect_network(
         beside=saved.beside,
         notes=saved.notes,
         layers=saved.layers,
-        groups=groups,
-        matrices=matrices,
-        others=tuple(f"{name} {[*saved.tensors[name].shape]}" for name in others),
+        groups=parts.groups,
+        matrices=parts.matrices,
+        others=tuple(f"{name} {[*saved.tensors[name].shape]}" for name in parts.others),
         parameters=sum(tensor.numel() for tensor in saved.tensors.values()),
         looks_like=looks_like,
         unknown=(*ambiguities, *(() if proposal is None else proposal.unknown)),
         proposal=proposal,
     )
+
+
+def _take_inventory(saved: SavedNetwork) -> Inventory:
+    """Sort the tensors into recurrent layers, embeddings, linear layers and others."""
+    groups = tuple(with_known_cells(find_groups(saved.tensors), saved.layers))
+    matrices = find_matrices(saved.tensors, groups)
+    if sum(matrix.embedding for matrix in matrices) <= 1:  # two embeddings are those of an encoder and a decoder
+        groups = tuple(chain_groups([*groups]))
+    known = {name for group in groups for name in group.names} | {name for matrix in matrices for name in matrix.names}
+    return Inventory(saved.tensors, groups, matrices, tuple(name for name in saved.tensors if name not in known))

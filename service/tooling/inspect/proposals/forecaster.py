@@ -48,49 +48,52 @@ BEHIND = ("head", "out", "fc", "dec")
 
 def propose_forecaster(parts: Inventory) -> Proposal:
     """Fit the parts to a forecaster. Raises UnsupportedNetwork."""
-    (group,), rest = parts.groups, parts.linears
-    if group.bidirectional:
-        raise UnsupportedNetwork("it reads in both directions, so it cannot continue a series")
-    if unknown := unknown_tensors(parts):
-        raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
-    projection = find_input_projection(parts)
-    front = find_front(parts)
+    group = _recurrent_group(parts)
+    projection, front, rest = find_input_projection(parts), find_front(parts), parts.linears
     names = stack_names(group, "rnn") | front.names
     if projection is not None:
         rest.remove(projection)
         names |= projection.renamed("input_projection")
-    heads = _side_by_side(rest)
-    for layer in heads[1:]:
-        rest.remove(layer)
-    head, output = _chain(parts, rest, group.output_size)
+    head, outputs = _outputs(parts, rest, group.output_size)
     names |= head_names(head)
-    for layer, place in zip(heads or [output], ("output.mean", "output.scale") if heads else ("output",), strict=True):
+    for place, layer in outputs.items():
         names |= layer.renamed(place)
     if left := [name for name in parts.others if name not in names]:
         raise UnsupportedNetwork(f"it has parts that find no place: {', '.join(left)}")
-    width = front.reads if projection is None else projection.columns
+    scaled = len(outputs) > 1
     config = {
         "format_version": 1,
         "task": "forecasting",
         "architecture": "forecaster",
         **stack_fields(group),
         **front.fields,
-        **_meaning(width, output.rows),
-        **({"distribution": "gaussian", "scale": SCALE} if heads else {}),
+        **_meaning(front.reads if projection is None else projection.columns, next(iter(outputs.values())).rows),
+        **({"distribution": "gaussian", "scale": SCALE} if scaled else {}),
         "input_projection": projection is not None,
         "head": head_fields(head),
         "dtype": "float32",
     }
-    # Square layers fit on either side of the recurrent ones.
-    unsure = projection is not None and projection.columns == group.input_size == group.output_size
-    open_fields = {"convolution": "convolution" in front.fields, "input_projection": unsure, "head": bool(head)}
-    guessed = [
-        *guessed_cells(group),
-        *(field for field, is_open in open_fields.items() if is_open),
-        *(["scale"] if heads else []),
-        *GUESSED,
-    ]
-    return Proposal(complete_config(ForecasterConfig, config), names, tuple(guessed), UNKNOWN, PACK_OPTIONS)
+    guessed = {
+        **dict.fromkeys(guessed_cells(group), True),
+        "convolution": "convolution" in front.fields,
+        # A square layer fits on either side of the recurrent ones.
+        "input_projection": projection is not None and projection.columns == group.input_size == group.output_size,
+        "head": bool(head),
+        "scale": scaled,
+        **dict.fromkeys(GUESSED, True),
+    }
+    fields = tuple(field for field, is_guessed in guessed.items() if is_guessed)
+    return Proposal(complete_config(ForecasterConfig, config), names, fields, UNKNOWN, PACK_OPTIONS)
+
+
+def _recurrent_group(parts: Inventory) -> RecurrentGroup:
+    """Return the recurrent layers. Raises UnsupportedNetwork if they, or other parts, make no forecaster."""
+    (group,) = parts.groups
+    if group.bidirectional:
+        raise UnsupportedNetwork("it reads in both directions, so it cannot continue a series")
+    if unknown := unknown_tensors(parts):
+        raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
+    return group
 
 
 def find_input_projection(parts: Inventory) -> Matrix | None:
@@ -113,6 +116,18 @@ def find_input_projection(parts: Inventory) -> Matrix | None:
 def _called_behind(layer: Matrix, group: RecurrentGroup) -> bool:
     words = layer.name.lower().removesuffix(".weight").split(".")
     return not group.prefix.startswith(words[0]) and any(word.startswith(BEHIND) for word in words)
+
+
+def _outputs(parts: Inventory, rest: list[Matrix], width: int) -> tuple[list[HeadLayer], dict[str, Matrix]]:
+    """Return the layers of the head, and the output layers by their names in a model folder: one, or mean and scale.
+
+    Raises UnsupportedNetwork.
+    """
+    pair = _side_by_side(rest)
+    for layer in pair[1:]:
+        rest.remove(layer)
+    head, output = _chain(parts, rest, width)
+    return head, {"output.mean": pair[0], "output.scale": pair[1]} if pair else {"output": output}
 
 
 def _side_by_side(rest: list[Matrix]) -> list[Matrix]:

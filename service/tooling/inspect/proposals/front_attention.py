@@ -24,19 +24,24 @@ def propose_front_attention(
     readout = _readout(query, memory, embedding, reads)
     if not layers or readout is None:
         return None
-    if len(layers) == 2 and _is_fixed(layers, (embedding + query, embedding + memory, decoder.input_size)):
+    if _is_fixed(layers, (embedding + query, embedding + memory, decoder.input_size)):
         return _fixed(builder, *layers)
     if decoder.input_size != embedding + memory or any(COMBINE_NAME.search(layer.name) for layer in builder.linears):
         return None
     if readout != ["output"]:
         builder.guessed.append("readout")
+    return {**FRONT, "attention": _assign(builder, layers, query, memory), "readout": readout}, {}
+
+
+def _assign(builder: ProposalBuilder, layers: list[Matrix], query: int, memory: int) -> str:
+    """Name the weights of attention over any number of positions, and return its kind."""
     combined = [layer for layer in layers if (layer.rows, layer.columns) == (query, query + memory)]
     scores = [layer for layer in layers if layer.rows == 1]
-    if len(combined) == 1 and len(layers) == 2 and len(scores) == 1:
+    if len(layers) == 2 and len(combined) == len(scores) == 1:
         builder.assign(combined[0], "attention.combined")
         builder.assign(scores[0], "attention.score")
-        return {**FRONT, "attention": "additive", "readout": readout}, {}
-    return {**FRONT, "attention": propose_attention(builder, query, memory), "readout": readout}, {}
+        return "additive"
+    return propose_attention(builder, query, memory)
 
 
 def _readout(query: int, memory: int, embedding: int, reads: int) -> list[str] | None:
@@ -46,7 +51,9 @@ def _readout(query: int, memory: int, embedding: int, reads: int) -> list[str] |
 
 
 def _is_fixed(layers: list[Matrix], widths: tuple[int, int, int]) -> bool:
-    """Return whether two layers are those of PyTorch's older tutorial: over positions, over embedding and context."""
+    """Return whether the layers are the two of PyTorch's older tutorial: over positions, over embedding and context."""
+    if len(layers) != 2:
+        return False
     (score, combine), (query, context, inputs) = layers, widths
     return score.columns == query and (combine.columns, combine.rows) == (context, inputs) and score.rows > 1
 

@@ -15,6 +15,8 @@ KIND = "Keras model"
 CELLS = {"SimpleRNN": "rnn_tanh", "LSTM": "lstm", "GRU": "gru"}
 #: Layers that change nothing when a network answers.
 _TRAINING = {"Dropout", "SpatialDropout1D"}
+#: Layers that compute an activation only.
+_ACTIVATIONS = {"Activation", "ReLU"}
 #: Options of layers that are not served unless they have this value.
 _PLAIN = {"go_backwards": False, "merge_mode": "concat", "return_state": False, "zero_output_for_mask": False}
 #: Keras' default of the small number in normalisations.
@@ -31,31 +33,36 @@ def propose_keras(saved: SavedNetwork, architectures: Sequence[AnyArchitecture])
 
 
 def _propose(saved: SavedNetwork, architectures: Sequence[AnyArchitecture]) -> Proposal:
-    layers = [layer for layer in saved.layers if layer.kind not in _TRAINING]
-    embedding = layers.pop(0) if layers and layers[0].kind == "Embedding" else None
-    recurrent = [layer for layer in layers if _cell_of(layer)]
-    behind = layers[len(recurrent) :]
-    if not recurrent or layers[: len(recurrent)] != recurrent:
-        raise UnsupportedNetwork("its recurrent layers do not follow on one another")
+    embedding, recurrent, behind = _sections(saved.layers)
     stacks, names = _stacks(recurrent, saved.tensors)
     head, output, activation = _head(behind, saved.tensors, names)
     config: dict[str, Any] = {"format_version": 1, **stacks, "head": head, "dtype": "float32"}
-    if embedding is not None:
+    if embedding is None:
+        config["features"] = [f"feature_{index + 1}" for index in range(config["input_size"])]
+    else:
         table = saved.tensors[f"{embedding.name}.weight"]
         names[f"{embedding.name}.weight"] = "embedding.weight"
         config |= {"embedding_size": table.shape[1], "vocab_size": table.shape[0]}
     outputs = saved.tensors[f"{output.name}.weight"].shape[0]
     each = bool(recurrent[-1].options.get("return_sequences"))
-    if embedding is not None and each and outputs == config["vocab_size"] and activation == "softmax":
+    if each and activation == "softmax" and outputs == config.get("vocab_size"):
         config |= {"task": "next-word", "architecture": "language-model", "tie_weights": False}
         return Proposal(_complete(config, architectures), names, (), pack_options=("--vocab", "WORDS"))
-    if embedding is None:
-        config["features"] = [f"feature_{index + 1}" for index in range(config["input_size"])]
     meaning = _meaning(outputs, activation, each)
     config |= {"architecture": "sequence-encoder", "readout": "each" if each else "last", **meaning}
     guessed = ("labels" if "labels" in meaning else "names",)
     options = ("--preprocessor", "FILE") if embedding is None else ("--tokenizer", "FILE")
     return Proposal(_complete(config, architectures), names, guessed, _unknown(saved), options)
+
+
+def _sections(saved: Sequence[SavedLayer]) -> tuple[SavedLayer | None, list[SavedLayer], list[SavedLayer]]:
+    """Return the embedding, if any, the recurrent layers and those behind them. Raises UnsupportedNetwork."""
+    layers = [layer for layer in saved if layer.kind not in _TRAINING]
+    embedding = layers.pop(0) if layers and layers[0].kind == "Embedding" else None
+    recurrent = [layer for layer in layers if _cell_of(layer)]
+    if not recurrent or layers[: len(recurrent)] != recurrent:
+        raise UnsupportedNetwork("its recurrent layers do not follow on one another")
+    return embedding, recurrent, layers[len(recurrent) :]
 
 
 def _complete(config: dict[str, Any], architectures: Sequence[AnyArchitecture]) -> dict[str, Any]:
@@ -93,18 +100,8 @@ def _require_plain(layer: SavedLayer, *, is_last: bool) -> None:
 
 
 def _stack(members: list[SavedLayer], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    first, cell = members[0], _cell_of(members[0])
+    first, (cell, options) = members[0], _cell(members[0])
     sizes = [tensors[f"{layer.name}.weight_hh_l0"].shape[1] for layer in members]
-    activation, gate = (_activation(first, key) for key in ("activation", "recurrent_activation"))
-    options: dict[str, Any] = {}
-    if cell == "rnn_tanh" and activation == "relu":
-        cell = "rnn_relu"
-    elif activation != "tanh":
-        options["activation"] = activation
-    if cell in {"lstm", "gru"} and gate != "sigmoid":
-        options["gate_activation"] = gate
-    if cell == "gru" and not first.options.get("reset_after", False):
-        options["reset"] = "before"
     return {
         "cell": cell,
         "num_layers": len(members),
@@ -116,27 +113,46 @@ def _stack(members: list[SavedLayer], tensors: Mapping[str, Tensor]) -> dict[str
     }
 
 
+def _cell(layer: SavedLayer) -> tuple[str | None, dict[str, Any]]:
+    """Return the cell of a recurrent layer, and those of its options that are not PyTorch's."""
+    cell, options = _cell_of(layer), dict[str, Any]()
+    activation, gate = (_activation(layer, key) for key in ("activation", "recurrent_activation"))
+    if cell == "rnn_tanh" and activation == "relu":
+        return "rnn_relu", options
+    if activation != "tanh":
+        options["activation"] = activation
+    if cell != "rnn_tanh" and gate != "sigmoid":
+        options["gate_activation"] = gate
+    if cell == "gru" and not layer.options.get("reset_after", False):
+        options["reset"] = "before"
+    return cell, options
+
+
 def _head(
     behind: Sequence[SavedLayer], tensors: Mapping[str, Tensor], names: dict[str, str]
 ) -> tuple[list[dict[str, Any]], SavedLayer, str]:
     """Return the entries of `head`, the output layer and its activation, and add the new names of the tensors."""
-    weighted = [layer for layer in behind if layer.kind not in {"Activation", "ReLU"}]
+    weighted = [layer for layer in behind if layer.kind not in _ACTIVATIONS]
     if not weighted or _plain_kind(weighted[-1]) != "Dense":
         raise UnsupportedNetwork("it has no Dense layer at the end")
     *front, last = weighted
-    head: list[dict[str, Any]] = []
-    for layer in front:
-        place = f"head.{len(head)}"
+    places = [*(f"head.{index}" for index in range(len(front))), "output"]
+    for place, layer in zip(places, weighted, strict=True):
         names |= {name: f"{place}{name[len(layer.name) :]}" for name in tensors if name.startswith(f"{layer.name}.")}
-        head.append(_entry(layer, tensors))
-    names |= {name: f"output{name[len(last.name) :]}" for name in tensors if name.startswith(f"{last.name}.")}
-    if any(layer.kind in {"Activation", "ReLU"} for layer in behind[:-1]):
+    return [_entry(layer, tensors) for layer in front], last, _output_activation(behind, last)
+
+
+def _output_activation(behind: Sequence[SavedLayer], last: SavedLayer) -> str:
+    """Return the activation of the last layer with weights, or of the layer behind it. Raises UnsupportedNetwork."""
+    if any(layer.kind in _ACTIVATIONS for layer in behind[:-1]):
         raise UnsupportedNetwork("it has an Activation layer between others")
-    closing = behind[-1] if behind[-1] is not last else None
-    activation = _activation(closing or last, "activation")
-    if closing is not None and _activation(last, "activation") not in {"linear", activation}:
+    own = _activation(last, "activation")
+    if behind[-1] is last:
+        return own
+    activation = _activation(behind[-1], "activation")
+    if own not in {"linear", activation}:
         raise UnsupportedNetwork("its last layer has two activations")
-    return head, last, activation
+    return activation
 
 
 def _entry(layer: SavedLayer, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
