@@ -1,6 +1,7 @@
 """JSON files of names with nested lists of numbers."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -62,14 +63,21 @@ def _array(nested: list[object]) -> Array | None:
     """Return the array of nested lists of equal lengths, or None for other lists."""
     shape, flat = [len(nested)], nested
     while flat and isinstance(flat[0], list) and len(shape) < MAX_LEVELS:
-        rows = [item for item in flat if isinstance(item, list) and len(item) == len(flat[0])]
-        if len(rows) != len(flat):
-            return None
         shape.append(len(flat[0]))
-        flat = [number for row in rows for number in row]
+        if (inner := _concatenate(flat)) is None:
+            return None
+        flat = inner
     if not flat or any(type(number) not in {int, float} for number in flat):
         return None
     return np.array(flat, np.float64).reshape(shape)
+
+
+def _concatenate(items: list[object]) -> list[object] | None:
+    """Return the elements of lists of equal lengths, or None for other values."""
+    rows = [item for item in items if isinstance(item, list)]
+    if len(rows) != len(items) or len({len(row) for row in rows}) != 1:
+        return None
+    return [*chain.from_iterable(rows)]
 
 
 def _no_storages(key: str | bytes) -> Storage:

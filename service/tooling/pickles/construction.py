@@ -44,7 +44,7 @@ def call(budget: PickleBudget, function: object, arguments: object, keywords: ob
     build = _BUILDERS.get(name)
     if build is None or keywords:
         return Instance(function, arguments, keywords if isinstance(keywords, dict) else {})
-    budget.count_work(sum(len(item) for item in arguments if isinstance(item, _SIZED)))
+    budget.count_work(_length(*arguments))
     try:
         return build(*arguments)
     except (TypeError, ValueError, OverflowError):
@@ -72,7 +72,7 @@ def _reconstruct(budget: PickleBudget, cls: object, base: object, value: object)
     """Return the Instance of a class by the oldest protocols; `value` holds what its base class holds."""
     made = call(budget, cls, ())
     if isinstance(made, Instance) and isinstance(base, Global):
-        budget.count_work(len(value) if isinstance(value, _SIZED) else 0)
+        budget.count_work(_length(value))
         if isinstance(value, dict):
             made.entries.update(value)
         elif isinstance(value, list):
@@ -80,6 +80,11 @@ def _reconstruct(budget: PickleBudget, cls: object, base: object, value: object)
         elif base.name != "builtins.object":
             made.arguments = (value,)
     return made
+
+
+def _length(*values: object) -> int:
+    """Return the number of elements of all values that have some."""
+    return sum(len(value) for value in values if isinstance(value, _SIZED))
 
 
 def _listed(value: object) -> Iterable[Any]:

@@ -70,21 +70,24 @@ class Reader:
             self.header["attributes"][path] = texts
 
     def _array(self, path: str, dataset: Any) -> None:  # noqa: ANN401 - likewise
-        kind, size = dataset.dtype.kind, dataset.size or 0
-        if kind not in "fiub" or dataset.dtype.itemsize > 8:
+        if dataset.dtype.kind not in "fiub" or dataset.dtype.itemsize > 8:
             return
-        plist = dataset.id.get_create_plist()
-        filters = {plist.get_filter(index)[0] for index in range(plist.get_nfilters())}
-        count = size * dataset.dtype.itemsize
-        if dataset.is_virtual or dataset.external or filters - FILTERS:
-            raise Unusable(f"an array in another file or of another filter at {path[:80]!r}")
-        if count > dataset.id.get_storage_size() * (MAX_RATIO if filters else 1) or count > self._left:
-            raise Unusable(f"an array of {count} bytes at {path[:80]!r}, which the file does not hold")
-        self._left -= count
+        self._left -= self._checked_bytes(path, dataset)
         array = dataset[()]
         plain = array.astype(array.dtype.newbyteorder("<"))
         self.header["arrays"].append([path, plain.dtype.str, list(plain.shape)])
         self.data.append(plain.tobytes())
+
+    def _checked_bytes(self, path: str, dataset: Any) -> int:  # noqa: ANN401 - likewise
+        """Return the bytes of an array before it is read. Raises Unusable."""
+        plist = dataset.id.get_create_plist()
+        filters = {plist.get_filter(index)[0] for index in range(plist.get_nfilters())}
+        count: int = (dataset.size or 0) * dataset.dtype.itemsize
+        if dataset.is_virtual or dataset.external or filters - FILTERS:
+            raise Unusable(f"an array in another file or of another filter at {path[:80]!r}")
+        if count > dataset.id.get_storage_size() * (MAX_RATIO if filters else 1) or count > self._left:
+            raise Unusable(f"an array of {count} bytes at {path[:80]!r}, which the file does not hold")
+        return count
 
 
 def _text(value: object) -> str:

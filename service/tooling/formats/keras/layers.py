@@ -145,18 +145,23 @@ def _names(value: object) -> Iterator[str]:
 def _inbound(nodes: object) -> Iterator[str]:
     """Yield the names of the layers that a layer reads; masks are passed on beside, as keywords."""
     for node in nodes if isinstance(nodes, list) else []:
-        waiting = [node.get("args") if isinstance(node, dict) else node]
-        for _ in range(MAX_LAYERS):
-            if not waiting:
-                break
-            item = waiting.pop()
-            if isinstance(item, dict):
-                history = _object(item.get("config")).get("keras_history")
-                waiting.extend([history] if history is not None else item.values())
-            elif isinstance(item, list) and len(item) > 2 and isinstance(item[0], str):
-                yield item[0]
-            elif isinstance(item, list):
-                waiting.extend(item)
+        yield from _referenced(node.get("args") if isinstance(node, dict) else node)
+
+
+def _referenced(arguments: object) -> Iterator[str]:
+    """Yield the names of layers in the arguments of a call: a list of [name, node, tensor], or a tensor's history."""
+    waiting = [arguments]
+    for _ in range(MAX_LAYERS):
+        if not waiting:
+            break
+        item = waiting.pop()
+        if isinstance(item, dict):
+            history = _object(item.get("config")).get("keras_history")
+            waiting.extend([history] if history is not None else item.values())
+        elif isinstance(item, list) and len(item) > 2 and isinstance(item[0], str):
+            yield item[0]
+        elif isinstance(item, list):
+            waiting.extend(item)
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -17,23 +17,25 @@ _GRU_ORDER = (1, 0, 2)
 def convert(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
     """Return the tensors of a layer by their names within it. Raises UnsupportedModel if they do not fit it."""
     try:
-        if layer.kind == "Bidirectional":
-            half = len(arrays) // 2
-            backward = layer.inner[-1] if len(layer.inner) > 1 else layer.inner[0]
-            sides = (convert(layer.inner[0], arrays[:half]), convert(backward, arrays[half:]))
-            return sides[0] | {f"{name}_reverse": tensor for name, tensor in sides[1].items()}
-        if layer.kind == "TimeDistributed":
-            return convert(layer.inner[0], arrays)
-        if layer.kind in RECURRENT:
-            return _recurrent(layer, arrays)
-        if layer.kind == "Embedding":
-            (table,) = arrays
-            return {"weight": _tensor(table)}
-        names = _NAMES[layer.kind](layer) if layer.kind in _NAMES else ()
-        return {name: _tensor(array.T) for name, array in zip(names, arrays, strict=True)}
+        return _CONVERTERS.get(layer.kind, _other)(layer, arrays)
     except (ValueError, IndexError) as error:
         shapes = [list(array.shape) for array in arrays]
         raise UnsupportedModel(f"weights {str(shapes)[:200]} in the Keras layer {layer.name[:80]!r}") from error
+
+
+def _bidirectional(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
+    half = len(arrays) // 2
+    forward, backward = convert(layer.inner[0], arrays[:half]), convert(layer.inner[-1], arrays[half:])
+    return forward | {f"{name}_reverse": tensor for name, tensor in backward.items()}
+
+
+def _time_distributed(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
+    return convert(layer.inner[0], arrays)
+
+
+def _embedding(_layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
+    (table,) = arrays
+    return {"weight": _tensor(table)}
 
 
 def _recurrent(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
@@ -63,18 +65,39 @@ def _tensor(array: Array) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _dense(layer: KerasLayer) -> tuple[str, ...]:
-    return ("weight", "bias") if layer.options.get("use_bias", True) else ("weight",)
+def _dense(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
+    return _named(("weight", "bias") if layer.options.get("use_bias", True) else ("weight",), arrays)
 
 
-def _norm(layer: KerasLayer) -> tuple[str, ...]:
+def _layer_norm(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
+    return _named(_scale_and_center(layer), arrays)
+
+
+def _batch_norm(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
+    return _named((*_scale_and_center(layer), "running_mean", "running_var"), arrays)
+
+
+def _scale_and_center(layer: KerasLayer) -> tuple[str, ...]:
     options = layer.options
-    own = [name for name, key in (("weight", "scale"), ("bias", "center")) if options.get(key, True)]
-    return (*own, "running_mean", "running_var") if layer.kind == "BatchNormalization" else tuple(own)
+    return tuple(name for name, key in (("weight", "scale"), ("bias", "center")) if options.get(key, True))
 
 
-_NAMES: dict[str, Callable[[KerasLayer], tuple[str, ...]]] = {
+def _other(_layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
+    """Return no tensors: a layer of another kind has none."""
+    return _named((), arrays)
+
+
+def _named(names: tuple[str, ...], arrays: Sequence[Array]) -> dict[str, Tensor]:
+    """Return the arrays with their axes in PyTorch's order. Raises ValueError for another number of them."""
+    return {name: _tensor(array.T) for name, array in zip(names, arrays, strict=True)}
+
+
+_CONVERTERS: dict[str, Callable[[KerasLayer, Sequence[Array]], dict[str, Tensor]]] = {
+    "Bidirectional": _bidirectional,
+    "TimeDistributed": _time_distributed,
+    **dict.fromkeys(RECURRENT, _recurrent),
+    "Embedding": _embedding,
     "Dense": _dense,
-    "LayerNormalization": _norm,
-    "BatchNormalization": _norm,
+    "LayerNormalization": _layer_norm,
+    "BatchNormalization": _batch_norm,
 }

@@ -11,11 +11,7 @@ _COMPILED = re.compile(r"(^|\.)(?:_orig_mod|_fsdp_wrapped_module)\.")
 
 def without_wrappers(network: SavedNetwork) -> SavedNetwork:
     """Return the network with the names that its tensors have without DataParallel, torch.compile and FSDP."""
-    names = {name: _COMPILED.sub(r"\1", name) for name in network.tensors}
-    removed = {wrapper for name in names for wrapper in ("_orig_mod", "_fsdp_wrapped_module") if wrapper in name}
-    while names and all(name.startswith("module.") for name in names.values()):
-        names = {old: name.removeprefix("module.") for old, name in names.items()}
-        removed.add("module")
+    names, removed = _plain_names([*network.tensors])
     if not removed or len(set(names.values())) != len(names):
         return network
     return replace(
@@ -24,6 +20,16 @@ def without_wrappers(network: SavedNetwork) -> SavedNetwork:
         layers=tuple(replace(layer, name=_renamed(layer.name, "module" in removed)) for layer in network.layers),
         notes=(*network.notes, *(_note(wrapper) for wrapper in sorted(removed))),
     )
+
+
+def _plain_names(tensors: list[str]) -> tuple[dict[str, str], set[str]]:
+    """Return the names without the prefixes of wrappers, and the prefixes that were removed."""
+    names = {name: _COMPILED.sub(r"\1", name) for name in tensors}
+    removed = {wrapper for name in names for wrapper in ("_orig_mod", "_fsdp_wrapped_module") if wrapper in name}
+    while names and all(name.startswith("module.") for name in names.values()):
+        names = {old: name.removeprefix("module.") for old, name in names.items()}
+        removed.add("module")
+    return names, removed
 
 
 def _renamed(name: str, is_parallel: bool) -> str:

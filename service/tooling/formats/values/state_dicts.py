@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.tooling.formats.values.modules import Tensors, is_module, read_module
-from service.tooling.formats.values.tensors import stored_tensor
+from service.tooling.formats.values.tensors import StoredTensor, stored_tensor
 from service.tooling.pickles.values import Instance, PickleError
 
 #: Dictionaries, lists and objects that are looked at.
@@ -54,15 +54,20 @@ def find_state_dicts(saved: object) -> tuple[list[Place], list[Place]]:
 
     Raises PickleError for too many containers.
     """
+    places = _network_places(saved)
+    plain = {place.signature for place in places if not _is_copy(place.path)}
+    copies = [place for place in places if _is_copy(place.path) and place.signature in plain]
+    return [place for place in places if place not in copies], copies
+
+
+def _network_places(saved: object) -> list[Place]:
+    """Return the tensors that are a network's rather than those of its training or its inputs."""
     places = [*_places(saved)]
     for is_network in _IS_NETWORK:
         places = [place for place in places if is_network(place)] or places
     paths = [place.path for place in places]
     # Tensors beside a state dict, such as the loss of a training checkpoint, are no part of it.
-    inner = [place for place in places if not any(_is_inside(path, place.path) for path in paths)]
-    plain = {place.signature for place in inner if not _is_copy(place.path)}
-    copies = [place for place in inner if _is_copy(place.path) and place.signature in plain]
-    return [place for place in inner if place not in copies], copies
+    return [place for place in places if not any(_is_inside(path, place.path) for path in paths)]
 
 
 def _is_inside(path: tuple[str, ...], outer: tuple[str, ...]) -> bool:
@@ -89,15 +94,17 @@ def _places(saved: object) -> Iterator[Place]:
             yield Place(path, read_module(value))
             continue
         entries = entries_of(value)
-        tensors = {
-            key: stored
-            for key, item in entries.items()
-            if isinstance(key, str) and (stored := stored_tensor(item)) is not None
-        }
-        if tensors:
+        if tensors := _tensors_among(entries):
             yield Place(path, Tensors(tensors))
-        inner = [((*path, shown(key)), item) for key, item in entries.items() if _is_container(item)]
-        waiting += reversed(inner)
+        waiting += reversed([((*path, shown(key)), item) for key, item in entries.items() if _is_container(item)])
+
+
+def _tensors_among(entries: dict[Any, Any]) -> dict[str, StoredTensor]:
+    return {
+        key: stored
+        for key, item in entries.items()
+        if isinstance(key, str) and (stored := stored_tensor(item)) is not None
+    }
 
 
 def entries_of(value: object) -> dict[Any, Any]:

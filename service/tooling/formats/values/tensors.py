@@ -51,6 +51,7 @@ _UNUSABLE = {
     "torch._utils._rebuild_nested_tensor": "a nested tensor",
     "torch._utils._rebuild_wrapper_subclass": "a tensor of another class",
 }
+_UNKNOWN_DTYPE = "a tensor of a dtype that is not known here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +90,23 @@ def stored_tensor(value: object) -> StoredTensor | None:
     for _ in range(MAX_WRAPPERS):
         if not isinstance(value, Instance):
             return None
-        name = value.name
-        if name in _UNUSABLE:
-            return StoredTensor(problem=_UNUSABLE[name])
-        if name in _PLAIN:
-            return _plain(name, value.arguments)
-        if name == "torch._tensor._rebuild_from_type_v2" and len(value.arguments) > 2:
-            function, _, arguments = value.arguments[:3]
-            value = Instance(function, arguments) if isinstance(arguments, tuple) else None
-        elif name in _WRAPPERS and value.arguments:
-            value = value.arguments[0]
-        else:
+        if value.name in _UNUSABLE:
+            return StoredTensor(problem=_UNUSABLE[value.name])
+        if value.name in _PLAIN:
+            return _plain(value.name, value.arguments)
+        inner = _unwrap(value)
+        if inner is value:
             return _from_array(value)
+        value = inner
     return None
+
+
+def _unwrap(value: Instance) -> object:
+    """Return the value that a call wraps, or the call itself if it wraps none."""
+    if value.name == "torch._tensor._rebuild_from_type_v2" and len(value.arguments) > 2:
+        function, _, arguments = value.arguments[:3]
+        return Instance(function, arguments) if isinstance(arguments, tuple) else None
+    return value.arguments[0] if value.name in _WRAPPERS and value.arguments else value
 
 
 def materialize(stored: StoredTensor, storages: Storages) -> Tensor:
@@ -152,15 +157,24 @@ def _plain(name: str, arguments: tuple[Any, ...]) -> StoredTensor:
         raise PickleError("a tensor whose shape is none")
     place = offset, tuple(shape), tuple(stride)
     if isinstance(storage, Instance) and storage.name == EMBEDDED:
-        content = storage.arguments[0] if storage.arguments else b""
-        return StoredTensor(bytes(content) if isinstance(content, bytes | bytearray) else b"", "", None, *place)
+        return StoredTensor(_embedded_file(storage), "", None, *place)
     described = storage_of(storage.key) if isinstance(storage, Reference) else None
-    dtype = None if described is None else described[1]
-    if name.endswith("_v3"):
-        dtype = _DTYPES.get(arguments[6].name) if len(arguments) > 6 and isinstance(arguments[6], Global) else None
-    if described is None or dtype is None:
-        return StoredTensor(problem="a tensor of a dtype that is not known here")
-    return StoredTensor(described[0], described[2], dtype, *place)
+    if described is None:
+        return StoredTensor(problem=_UNKNOWN_DTYPE)
+    key, stored, location, _ = described
+    dtype = _dtype_of_version_3(arguments) if name.endswith("_v3") else stored
+    return StoredTensor(problem=_UNKNOWN_DTYPE) if dtype is None else StoredTensor(key, location, dtype, *place)
+
+
+def _embedded_file(storage: Instance) -> bytes:
+    content = storage.arguments[0] if storage.arguments else b""
+    return bytes(content) if isinstance(content, bytes | bytearray) else b""
+
+
+def _dtype_of_version_3(arguments: tuple[Any, ...]) -> torch.dtype | None:
+    """Return the dtype that a call of the third version states beside its untyped storage."""
+    stated = arguments[6] if len(arguments) > 6 else None
+    return _DTYPES.get(stated.name) if isinstance(stated, Global) else None
 
 
 def _are_sizes(values: object) -> bool:
