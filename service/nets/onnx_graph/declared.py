@@ -9,7 +9,7 @@ from service.nets.config.loader import quote
 from service.nets.config.sections import Violation
 from service.nets.onnx_graph.graph_file import GraphFile, GraphTensor
 from service.nets.onnx_graph.runtime import Array
-from service.nets.onnx_graph.tensor_config import BATCH, Shape, TensorConfig
+from service.nets.onnx_graph.tensor_config import Shape, TensorConfig, batch_axis
 from service.nets.onnx_graph.trial import Plan, TrialTensor
 
 MAX_CONSTANT_ELEMENTS = 2**16
@@ -53,7 +53,7 @@ def graph_shape(shape: Shape, overlap: int) -> Shape:
 
 
 def _tensor(name: str, dtype: str, shape: Shape) -> TrialTensor:
-    return TrialTensor(name, dtype, [*shape], shape.index(BATCH) if BATCH in shape else None)
+    return TrialTensor(name, dtype, [*shape], batch_axis(shape))
 
 
 def _undeclared(config: TensorConfig, graph: GraphFile) -> Iterator[Violation]:
@@ -78,8 +78,9 @@ def _mismatch(place: str, name: str, dtype: str, shape: Shape, tensors: dict[str
         yield f"{place}.dtype", dtype, f"{actual.dtype}, as the graph has {name}"
     elif actual.shape is not None and not _fits(shape, actual.shape):
         expected = f"{actual.render()}, as the graph has {name}"
-        if BATCH in shape and len(shape) == len(actual.shape) and isinstance(actual.shape[shape.index(BATCH)], int):
-            expected += f": it has no batch axis at {shape.index(BATCH)}. State its size there, and sessions run alone"
+        batch = batch_axis(shape)
+        if batch is not None and len(shape) == len(actual.shape) and isinstance(actual.shape[batch], int):
+            expected += f": it has no batch axis at {batch}. State its size there, and sessions run alone"
         yield f"{place}.shape", [*shape], expected
 
 
@@ -95,15 +96,21 @@ def _constant_violation(place: str, name: str, value: Any, graph: GraphFile) -> 
     if actual is None:
         yield place, quote(value), f"an input of the graph: {', '.join(graph.inputs)}"
         return
-    try:
-        array = np.array(value)
-        kind = array.dtype.kind
-        with np.errstate(all="ignore"):
-            same = np.array_equal(array.astype(actual.dtype).astype(array.dtype), array)
-        same = same or (np.dtype(actual.dtype).kind == "f" and kind in "iuf")
-    except (ValueError, TypeError, OverflowError):
-        same, array, kind = False, np.zeros(0), "O"
-    if not same or kind not in "biuf" or array.size > MAX_CONSTANT_ELEMENTS or not np.isfinite(array).all():
+    array = _array_held_by(actual.dtype, value)
+    if array is None:
         yield place, quote(value), f"{actual.render()}, numbers as the graph reads {name}"
     elif actual.shape is not None and not _fits(array.shape, actual.shape):
         yield place, f"shape {[*array.shape]}", f"{actual.render()}, as the graph reads {name}"
+
+
+def _array_held_by(dtype: str, value: Any) -> Array | None:  # noqa: ANN401 - a value of JSON
+    """Return a value as numbers, None if it is none or if `dtype` holds others; a float may round."""
+    try:
+        array = np.array(value)
+        with np.errstate(all="ignore"):
+            is_same = np.array_equal(array.astype(dtype).astype(array.dtype), array)
+        rounds = np.dtype(dtype).kind == "f" and array.dtype.kind in "iuf"
+    except (ValueError, TypeError, OverflowError):
+        return None
+    is_numeric = array.dtype.kind in "biuf" and array.size <= MAX_CONSTANT_ELEMENTS and np.isfinite(array).all()
+    return array if (is_same or rounds) and is_numeric else None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.nets.onnx_graph.protobuf import MessageError, read_fields, read_integers, signed
+from service.nets.onnx_graph.protobuf import MessageError, read_fields, read_integers, read_messages, signed
 
 #: Protocol buffers cannot be larger.
 MAX_FILE_BYTES: Final = 2**31 - 1
@@ -79,20 +79,20 @@ class _Reader:
     def read(self, model: memoryview) -> GraphFile:
         graph: memoryview | None = None
         functions: list[memoryview] = []
-        for number, value in read_fields(model):
-            if number == 7 and isinstance(value, memoryview):
+        for number, value in read_messages(model):
+            if number == 7:
                 if graph is not None:
                     raise MessageError("two graphs")
                 graph = value
-            elif number == 8 and isinstance(value, memoryview):
+            elif number == 8:
                 self._read_opset(value)
-            elif number == 25 and isinstance(value, memoryview):
+            elif number == 25:
                 functions.append(value)
         if graph is None or not self._file.opsets:
             raise GraphError("found no ONNX graph, expected one with its opsets")
         for function in functions:
             self._read_function(function)
-        self._read_graph(graph, 0)
+        self._read_interface(graph, weights=self._read_graph(graph, 0))
         self._check_operators()
         return self._file
 
@@ -113,24 +113,30 @@ class _Reader:
             elif number == 7 and isinstance(value, memoryview):
                 self._read_node(value, 1)
 
-    def _read_graph(self, message: memoryview, depth: int) -> None:
+    def _read_graph(self, message: memoryview, depth: int) -> set[str]:
+        """Read the nodes and weights of a graph, and return the names of its weights."""
         if depth > MAX_DEPTH:
             raise GraphError(f"found graphs nested more than {MAX_DEPTH} deep, expected fewer")
-        inputs, outputs, initialized = [], [], set()
-        for number, value in read_fields(message):
-            if isinstance(value, int):
-                continue
+        weights: set[str] = set()
+        for number, value in read_messages(message):
             if number == 1:
                 self._read_node(value, depth)
-            elif number in {5, 15}:
-                initialized.add(self._read_initializer(value, sparse=number == 15))
-            elif number == 11 and depth == 0:
-                inputs.append(_read_tensor(value))
-            elif number == 12 and depth == 0:
-                outputs.append(_read_tensor(value))
-        if depth == 0:
-            self._file.inputs = {tensor.name: tensor for tensor in inputs if tensor.name not in initialized}
-            self._file.outputs = {tensor.name: tensor for tensor in outputs}
+            elif number == 5:
+                weights.add(self._read_initializer(value))
+            elif number == 15:
+                weights.add(self._read_sparse_initializer(value))
+        return weights
+
+    def _read_interface(self, message: memoryview, weights: set[str]) -> None:
+        """Read the inputs and outputs of the outer graph. An input that names one of its weights is none."""
+        for number, value in read_messages(message):
+            if number not in {11, 12}:
+                continue
+            tensor = _read_tensor(value)
+            if number == 12:
+                self._file.outputs[tensor.name] = tensor
+            elif tensor.name not in weights:
+                self._file.inputs[tensor.name] = tensor
 
     def _read_node(self, message: memoryview, depth: int) -> None:
         self._nodes += 1
@@ -147,22 +153,21 @@ class _Reader:
         self._file.operators.add((domain, operator))
 
     def _read_attribute(self, message: memoryview, depth: int) -> None:
-        for number, value in read_fields(message):
-            if isinstance(value, int):
-                continue
+        for number, value in read_messages(message):
             if number in {5, 10}:
                 self._read_initializer(value)
             elif number in {22, 23}:
-                self._read_initializer(value, sparse=True)
+                self._read_sparse_initializer(value)
             elif number in {6, 11}:
                 self._read_graph(value, depth + 1)
 
-    def _read_initializer(self, message: memoryview, *, sparse: bool = False) -> str:
+    def _read_sparse_initializer(self, message: memoryview) -> str:
+        """Count the elements of a sparse tensor, its values and their indices, and return its name."""
+        names = [self._read_initializer(value) for number, value in read_messages(message) if number in {1, 2}]
+        return names[0] if names else ""
+
+    def _read_initializer(self, message: memoryview) -> str:
         """Count the elements of a tensor and return its name."""
-        if sparse:
-            parts = [value for number, value in read_fields(message) if number in {1, 2}]
-            names = [self._read_initializer(part) for part in parts if isinstance(part, memoryview)]
-            return names[0] if names else ""
         name, dims = "", list[int]()
         for number, value in read_fields(message):
             if number == 1:

@@ -19,7 +19,7 @@ from service.nets.onnx_graph.declared import constants_of, graph_violations, mak
 from service.nets.onnx_graph.graph_file import GraphError, read_graph
 from service.nets.onnx_graph.runtime import Array, GraphFailure, Session, is_finite, open_session, run
 from service.nets.onnx_graph.state_rows import Rows, StateRows
-from service.nets.onnx_graph.tensor_config import BATCH, TensorConfig
+from service.nets.onnx_graph.tensor_config import TensorConfig, batch_axis
 from service.nets.onnx_graph.trial import MAX_SECONDS, REFUSED, Finding, Plan
 
 #: A trial on a busy machine takes longer than its processor time.
@@ -49,21 +49,10 @@ class OnnxNetwork(nn.Module):
         self._constants: dict[str, Array] = {}
         self._outputs = [entry.name for entry in config.outputs]
         self._names = [*self._outputs, *(entry.output for entry in config.state)]
-        axes = [entry.shape.index(BATCH) if BATCH in entry.shape else None for entry in config.state]
-        batch = 0 if config.batched else None
-        # The overlaps come behind the states, as in `session_state`.
-        specs = config.session_state()
-        self.rows = StateRows(
-            [
-                (spec.name, spec.dtype, spec.shape, axis)
-                for spec, axis in zip(specs, [*axes, *[batch] * (len(specs) - len(axes))], strict=True)
-            ]
-        )
+        self.rows = _state_rows(config)
         self._overlaps = [entry.name for entry in config.inputs if entry.overlap]
-        self._input_axes = {
-            entry.name: entry.shape.index(BATCH) if BATCH in entry.shape else None for entry in config.inputs
-        }
-        self._output_axes = [entry.shape.index(BATCH) if BATCH in entry.shape else 0 for entry in config.outputs]
+        self._input_axes = {entry.name: batch_axis(entry.shape) for entry in config.inputs}
+        self._output_axes = [batch_axis(entry.shape) or 0 for entry in config.outputs]
 
     def load(self, content: bytes, path: Path, config_path: Path) -> None:
         """Read the graph in the file at `path`, compare it with the configuration, and try it.
@@ -136,6 +125,14 @@ class OnnxNetwork(nn.Module):
         if not self.config.batched:
             return [tensor[None] for tensor in outputs]
         return [np.moveaxis(tensor, axis, 0) for tensor, axis in zip(outputs, self._output_axes, strict=True)]
+
+
+def _state_rows(config: TensorConfig) -> StateRows:
+    """Return the rows of the states and, behind them as in `session_state`, of the overlaps."""
+    specs = config.session_state()
+    axes = [batch_axis(entry.shape) for entry in config.state]
+    axes += [0 if config.batched else None] * (len(specs) - len(axes))
+    return StateRows([(spec.name, spec.dtype, spec.shape, axis) for spec, axis in zip(specs, axes, strict=True)])
 
 
 def _require_finite(name: str, tensor: Array) -> None:

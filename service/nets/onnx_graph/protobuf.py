@@ -38,6 +38,13 @@ def read_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         position += size
 
 
+def read_messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield the number and bytes of each field that holds bytes, such as a message. Raises MessageError."""
+    for number, value in read_fields(message):
+        if not isinstance(value, int):
+            yield number, value
+
+
 def read_integers(value: int | memoryview) -> list[int]:
     """Return the integers of a repeated field: one, or several in a row of bytes."""
     if isinstance(value, int):

@@ -7,7 +7,7 @@ any size. All tensors that a session feeds, gets or keeps have the batch axis, o
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias, get_args
@@ -208,10 +208,9 @@ class TensorConfig(ArchitectureConfig):
         inputs = [*(entry.name for entry in self.inputs), *self.constants, *(entry.input for entry in self.state)]
         outputs = [*(entry.name for entry in self.outputs), *(entry.output for entry in self.state)]
         for place, names in (("inputs, constants and state", inputs), ("outputs and state", outputs)):
-            for name in [name for name, count in Counter(names).items() if count > 1]:
+            for name in _repeated(names):
                 yield place, f"{name} twice", "each tensor of the graph once"
-        stored = Counter(spec.name for spec in self.session_state())
-        for name in [name for name, count in stored.items() if count > 1]:
+        for name in _repeated(spec.name for spec in self.session_state()):
             yield "state", f"{name} twice", "names that differ from those of overlaps"
 
     def _batch_violations(self) -> Iterator[Violation]:
@@ -241,9 +240,18 @@ def row_of(shape: Shape) -> Shape:
     return tuple(axis for axis in shape if axis != BATCH)
 
 
+def batch_axis(shape: Shape) -> int | None:
+    """Return the index of the batch axis, None if there is none."""
+    return shape.index(BATCH) if BATCH in shape else None
+
+
 def free_axes(shape: Shape) -> list[str]:
     """Return the names of the axes of any size, without the batch."""
     return [axis for axis in shape if isinstance(axis, str) and axis != BATCH]
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _shapes(field: str, entries: Sequence[TensorField]) -> list[tuple[str, Shape]]:

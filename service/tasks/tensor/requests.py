@@ -111,7 +111,7 @@ def _read(entry: InputField, tensor: Tensor, axes: dict[str, int], *, steps: boo
 
     Raises InvalidRequest.
     """
-    shape, leading = tensor.shape, 1 if steps else 0
+    shape, leading = tensor.shape, int(steps)  # the axis of timesteps, if there is one
     full = entry.short is None or len(shape) == leading + len(entry.single)
     expected = entry.single if full or entry.short is None else entry.short
     sizes = shape[leading:]
