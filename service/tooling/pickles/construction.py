@@ -45,11 +45,7 @@ def call(budget: PickleBudget, function: object, arguments: object, keywords: ob
     if build is None or keywords:
         return Instance(function, arguments, keywords if isinstance(keywords, dict) else {})
     budget.count_work(_length(*arguments))
-    try:
-        return build(*arguments)
-    except (TypeError, ValueError, OverflowError):
-        # Arguments that the class takes, and that make no plain value here.
-        return Instance(function, arguments)
+    return _build(build, function, arguments)
 
 
 def dictionary(pairs: object = ()) -> dict[Any, Any]:
@@ -66,6 +62,14 @@ def unique(items: object = ()) -> set[Any]:
     for item in elements:
         require_key(item)
     return set(elements)
+
+
+def _build(build: Callable[..., object], function: object, arguments: tuple[Any, ...]) -> object:
+    """Return the plain value, or an Instance for arguments that the class takes and that make no plain value here."""
+    try:
+        return build(*arguments)
+    except (TypeError, ValueError, OverflowError):
+        return Instance(function, arguments)
 
 
 def _reconstruct(budget: PickleBudget, cls: object, base: object, value: object) -> object:

@@ -152,10 +152,7 @@ def _span(stored: StoredTensor) -> int:
 def _plain(name: str, arguments: tuple[Any, ...]) -> StoredTensor:
     if len(arguments) < 4:
         raise PickleError("a tensor that is stated incompletely")
-    storage, offset, shape, stride = arguments[:4]
-    if not (_are_sizes(shape) and _are_sizes(stride) and len(shape) == len(stride) and _are_sizes((offset,))):
-        raise PickleError("a tensor whose shape is none")
-    place = offset, tuple(shape), tuple(stride)
+    storage, place = arguments[0], _place(*arguments[1:4])
     if isinstance(storage, Instance) and storage.name == EMBEDDED:
         return StoredTensor(_embedded_file(storage), "", None, *place)
     described = storage_of(storage.key) if isinstance(storage, Reference) else None
@@ -164,6 +161,13 @@ def _plain(name: str, arguments: tuple[Any, ...]) -> StoredTensor:
     key, stored, location, _ = described
     dtype = _dtype_of_version_3(arguments) if name.endswith("_v3") else stored
     return StoredTensor(problem=_UNKNOWN_DTYPE) if dtype is None else StoredTensor(key, location, dtype, *place)
+
+
+def _place(offset: Any, shape: Any, stride: Any) -> tuple[int, tuple[int, ...], tuple[int, ...]]:  # noqa: ANN401
+    """Return where the numbers are in their storage. Raises PickleError for other values than sizes."""
+    if not (_are_sizes(shape) and _are_sizes(stride) and len(shape) == len(stride) and _are_sizes((offset,))):
+        raise PickleError("a tensor whose shape is none")
+    return offset, tuple(shape), tuple(stride)
 
 
 def _embedded_file(storage: Instance) -> bytes:
