@@ -160,10 +160,7 @@ class BatchingEngine:
 
     def _advance(self, members: list[QueuedOperation], now: float) -> None:
         version = members[0].loaded.version
-        for entry in members:
-            if not entry.started:
-                entry.started = True
-                self._observer.waited(version.name, version.version, now - entry.submitted)
+        self._start(members, version, now)
         failures = run_timestep(members[0].loaded.task, [entry.operation for entry in members])
         self._observer.batch(version.name, version.version, len(members), self._monotonic() - now)
         unfinished: list[QueuedOperation] = []
@@ -186,6 +183,13 @@ class BatchingEngine:
         self._batcher.release(ended)
         self._running = unfinished
         self._finish(version, finished)
+
+    def _start(self, members: list[QueuedOperation], version: ModelVersion, now: float) -> None:
+        """Tell the observer how long the operations waited whose first forward pass comes."""
+        for entry in members:
+            if not entry.started:
+                entry.started = True
+                self._observer.waited(version.name, version.version, now - entry.submitted)
 
     def _hand_out(self, version: ModelVersion, source: TokenSource, receiver: TokenReceiver) -> Exception | None:
         """Hand the new tokens of a streamed operation to their receiver; return the failure, or None."""

@@ -1,6 +1,6 @@
 """Inputs in request bodies: text for language models, values for forecasting models, tensors for graphs."""
 
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, NoReturn, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
@@ -82,12 +82,16 @@ class Input(Schema):
         forms = [name for name in FORMS if getattr(self, name) is not None]
         if len(forms) == len(self.model_fields_set) == 1:
             return self
-        if len(forms) != 1 and not (self.may_be_future_alone and self.future and not forms):
-            alone = ", or future alone" if self.may_be_future_alone else ""
-            count = " and ".join(forms) or "nothing"
-            raise ValueError(f"{count} given: expected exactly one of {', '.join(FORMS)}{alone}")
+        is_future_alone = self.may_be_future_alone and self.future is not None and not forms
+        if len(forms) != 1 and not is_future_alone:
+            self._reject_forms(forms)
         self._check_combination(is_text=bool(forms) and self.values is None and self.tensors is None)
         return self
+
+    def _reject_forms(self, forms: list[str]) -> NoReturn:
+        alone = ", or future alone" if self.may_be_future_alone else ""
+        count = " and ".join(forms) or "nothing"
+        raise ValueError(f"{count} given: expected exactly one of {', '.join(FORMS)}{alone}")
 
     def _check_combination(self, *, is_text: bool) -> None:
         if self.target is not None and not is_text and self.values is None:
@@ -97,9 +101,13 @@ class Input(Schema):
         if "steps" in self.model_fields_set and self.tensors is None:
             reject(self.steps, "expected it beside tensors only", "steps")
         if self.timestamps is not None:
-            if self.values is None:
-                reject(to_excerpt(self.timestamps), "expected it beside values only, a time for each row", "timestamps")
-            self.timestamps = fit_times(self.timestamps, len(self.values.rows))
+            self.timestamps = self._fitted(self.timestamps)
+
+    def _fitted(self, timestamps: tuple[int, ...] | EvenTimes) -> tuple[int, ...]:
+        """Return a time for each row of the values."""
+        if self.values is None:
+            reject(to_excerpt(timestamps), "expected it beside values only, a time for each row", "timestamps")
+        return fit_times(timestamps, len(self.values.rows))
 
     def to_domain(self) -> DomainInput:
         """Return the input as a TextInput, a SeriesInput or a TensorInput."""

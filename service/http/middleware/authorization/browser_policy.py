@@ -80,8 +80,7 @@ class BrowserPolicy:
         return bool(self._settings.origins) and is_preflight(scope, headers) and self._is_listed(headers[b"origin"])
 
     def _check_host(self, scope: Scope, host: bytes | None) -> None:
-        server = scope.get("server")
-        if not self._settings.hosts and not (server and is_loopback(server[0])):
+        if not self._settings.hosts and not _is_reached_on_loopback(scope):
             return
         if sum(name == b"host" for name, _ in scope["headers"]) > 1:
             raise NotAllowed("the header Host is there more than once: expected it once", param="Host")
@@ -113,6 +112,11 @@ class BrowserPolicy:
 
     def _is_listed(self, origin: bytes) -> bool:
         return origin.decode("latin-1").lower() in self._settings.origins or "*" in self._settings.origins
+
+
+def _is_reached_on_loopback(scope: Scope) -> bool:
+    server = scope.get("server")
+    return server is not None and is_loopback(server[0])
 
 
 def is_preflight(scope: Scope, headers: Headers) -> bool:
