@@ -81,8 +81,8 @@ def _split_columns(
     if wide is None or high is None:
         raise ModelFolderError(f"{source}: {name}: found shape {[*weight.shape]}, expected no such layer")
     rows, inputs = wide
-    if weight.dim() != 2 or len(weight) != rows or weight.shape[1] <= inputs:
-        expected = f"{rows} rows, {inputs} columns and more"
+    if weight.dim() != 2 or len(weight) != rows or not inputs < weight.shape[1] <= inputs + high[1]:
+        expected = f"{rows} rows of {inputs + 1} to {inputs + high[1]} columns"
         raise ModelFolderError(f"{source}: {name}: found shape {[*weight.shape]}, expected {expected}")
     # A kept output is a part of the state that no timestep reads.
     unread = weight.new_zeros(rows, high[1] - (weight.shape[1] - inputs))
