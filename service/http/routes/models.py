@@ -11,19 +11,19 @@ from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.event_stream import EventStreamResponse, NativeEvents
 from service.http.json_body import StrictRoute
 from service.http.json_response import JsonResponse
-from service.http.schemas import requests, responses
+from service.http.schemas import errors, requests, resources, responses
 
-router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute, responses=responses.ERRORS)
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute, responses=errors.ERRORS)
 
 
-@router.get("", response_model=responses.ModelList, summary="List the models")
+@router.get("", response_model=resources.ModelList, summary="List the models")
 async def list_models(services: ServicesDependency) -> Response:
     """Every served model with its versions and held-out figures."""
     data: list[Json] = [_model(versions) for versions in services.models.all().values()]
     return _json({"object": "list", "data": data})
 
 
-@router.get("/{model}", response_model=responses.Model, summary="Describe a model")
+@router.get("/{model}", response_model=resources.Model, summary="Describe a model")
 async def get_model(model: str, services: ServicesDependency, context: ContextDependency) -> Response:
     """One served model."""
     async with context.deadline.enforce():

@@ -6,9 +6,9 @@ from service.application.sessions.serializers import encode
 from service.http.dependencies import ServicesDependency
 from service.http.documentation import DOCS_PATH, OPENAPI_PATH, PAGE
 from service.http.json_response import JsonResponse
-from service.http.schemas import responses
+from service.http.schemas import errors, resources
 
-router = APIRouter(tags=["operations"], responses=responses.COMMON_ERRORS)
+router = APIRouter(tags=["operations"], responses=errors.COMMON_ERRORS)
 
 
 @router.head("/health/live", include_in_schema=False)
@@ -21,8 +21,8 @@ async def live() -> dict[str, str]:
 @router.head("/health/ready", include_in_schema=False)
 @router.get(
     "/health/ready",
-    response_model=responses.Readiness,
-    responses={503: {"model": responses.Readiness, "description": "Draining, degraded or unavailable"}},
+    response_model=resources.Readiness,
+    responses={503: {"model": resources.Readiness, "description": "Draining, degraded or unavailable"}},
     summary="Should this worker get requests?",
 )
 async def ready(services: ServicesDependency) -> Response:
@@ -34,7 +34,7 @@ async def ready(services: ServicesDependency) -> Response:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses=responses.GUARDED_ERRORS
+    responses=errors.GUARDED_ERRORS
     | {200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}},
     summary="Prometheus metrics",
 )

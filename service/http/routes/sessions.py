@@ -13,11 +13,9 @@ from service.http.errors import envelope
 from service.http.event_stream import EventStreamResponse, NativeEvents
 from service.http.json_body import OCTETS, StrictRoute, octets
 from service.http.json_response import JsonResponse
-from service.http.schemas import requests, responses
+from service.http.schemas import errors, requests, resources, responses
 
-router = APIRouter(
-    prefix="/v1/sessions", tags=["sessions"], route_class=StrictRoute, responses=responses.SESSION_ERRORS
-)
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=StrictRoute, responses=errors.SESSION_ERRORS)
 
 Key = Annotated[
     str | None,
@@ -25,7 +23,7 @@ Key = Annotated[
 ]
 
 
-@router.post("", status_code=201, response_model=responses.Session, summary="Open a session")
+@router.post("", status_code=201, response_model=resources.Session, summary="Open a session")
 async def create(
     body: requests.CreateSession, services: ServicesDependency, context: ContextDependency, key: Key = None
 ) -> Response:
@@ -33,7 +31,7 @@ async def create(
     return _created(await services.sessions.create(context, body.to_domain(), key))
 
 
-@router.get("", response_model=responses.SessionList, summary="List your sessions")
+@router.get("", response_model=resources.SessionList, summary="List your sessions")
 async def list_sessions(
     services: ServicesDependency, context: ContextDependency, query: Annotated[requests.ListQuery, Query()]
 ) -> Response:
@@ -52,7 +50,7 @@ async def step_many(body: requests.StepsBody, services: ServicesDependency, cont
 @router.post(
     "/import",
     status_code=201,
-    response_model=responses.Session,
+    response_model=resources.Session,
     openapi_extra={"requestBody": {"required": True, **responses.STATE_FILE}},
     summary="Open a session from an exported state",
 )
@@ -70,13 +68,13 @@ async def import_session(
     return _created(await services.transfers.import_state(context, query.to_domain(content), key))
 
 
-@router.get("/{session_id}", response_model=responses.Session, summary="Describe a session")
+@router.get("/{session_id}", response_model=resources.Session, summary="Describe a session")
 async def get_session(session_id: str, services: ServicesDependency, context: ContextDependency) -> Response:
     """Where the session stands; does not renew it."""
     return JsonResponse(encode(await services.sessions.get(context, session_id)))
 
 
-@router.patch("/{session_id}", response_model=responses.Session, summary="Renew a session")
+@router.patch("/{session_id}", response_model=resources.Session, summary="Renew a session")
 async def patch_session(
     session_id: str, body: requests.PatchSession, services: ServicesDependency, context: ContextDependency
 ) -> Response:
@@ -134,7 +132,7 @@ async def generate(
     return _step_response(await run(context, generation))
 
 
-@router.post("/{session_id}/reset", response_model=responses.Session, summary="Reset a session")
+@router.post("/{session_id}/reset", response_model=resources.Session, summary="Reset a session")
 async def reset(
     session_id: str,
     services: ServicesDependency,
@@ -151,7 +149,7 @@ async def reset(
     )
 
 
-@router.post("/{session_id}/fork", status_code=201, response_model=responses.Session, summary="Copy a session")
+@router.post("/{session_id}/fork", status_code=201, response_model=resources.Session, summary="Copy a session")
 async def fork(
     session_id: str,
     services: ServicesDependency,

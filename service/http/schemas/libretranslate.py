@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema
 
 from service.domain.operations import Predict, PredictOptions, TextInput
 from service.domain.visible_text import visible_text
-from service.http.schemas.responses import Responses
+from service.http.schemas.errors import Responses
 from service.http.schemas.strict import Schema, require_unicode
 
 MAX_TEXTS = 1024

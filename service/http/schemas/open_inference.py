@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.http.schemas.responses import Responses
+from service.http.schemas.errors import Responses
 from service.http.schemas.strict import Schema, Text
 
 MAX_TENSORS = 64

@@ -1,59 +1,14 @@
-"""Schemas of responses, for the OpenAPI document and the interactive documentation only.
+"""Schemas of the responses to predictions and steps, for the OpenAPI document and the interactive documentation only.
 
 The names and docstrings of the classes are published there. No response passes through them.
 """
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
-
-class ErrorBody(BaseModel):
-    """What went wrong; `applied` and `step` tell of a session step whether it took effect."""
-
-    code: str
-    type: str
-    message: str
-    param: str | None
-    applied: Literal["no", "yes", "unknown"] | None
-    step: int | None
-
-
-class Error(BaseModel):
-    """The envelope of every error."""
-
-    error: ErrorBody
-
-
-class Model(BaseModel):
-    """A served model; the figures are those of its newest version."""
-
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
-    task: str
-    versions: list[str]
-    default_version: str
-    architecture: str
-    cell: str
-    num_layers: int
-    hidden_size: int | list[int]
-    parameters: int
-    state_bytes: int
-    fingerprint: str
-    dtype: str
-    verified: bool
-    description: str
-    metrics: dict[str, Any]
-
-
-class ModelList(BaseModel):
-    """All served models."""
-
-    object: Literal["list"]
-    data: list[Model]
+from service.http.schemas.errors import Error, Responses
 
 
 class Prediction(BaseModel):
@@ -271,30 +226,6 @@ class GenerateAnswer(BaseModel):
     usage: Usage
 
 
-class Session(BaseModel):
-    """Where a session stands."""
-
-    id: str
-    model: str
-    version: str
-    task: str
-    step: int
-    timesteps: int
-    created_at: datetime
-    expires_at: datetime
-    ttl_seconds: int
-    durability: Literal["memory", "replicated", "fsynced"]
-    state_bytes: int
-
-
-class SessionList(BaseModel):
-    """One page of sessions, newest first."""
-
-    object: Literal["list"]
-    data: list[Session]
-    next_cursor: str | None
-
-
 class StepResult(BaseModel):
     """The answer to a step and where the session stands after it."""
 
@@ -313,47 +244,6 @@ class StepResults(BaseModel):
     results: list[StepResult | Error]
 
 
-class Readiness(BaseModel):
-    """What the parts say."""
-
-    status: Literal["ready", "draining", "degraded", "unavailable"]
-    checks: dict[str, str]
-
-
-Responses: TypeAlias = dict[int | str, dict[str, Any]]
-
-
-def _errors(descriptions: dict[int, str]) -> Responses:
-    return {status: {"model": Error, "description": description} for status, description in descriptions.items()}
-
-
-#: Of all paths.
-COMMON_ERRORS = _errors({405: "The path has no such method; Allow has its methods", 500: "The service failed"})
-#: Of all paths that may require an API key.
-GUARDED_ERRORS = COMMON_ERRORS | _errors(
-    {
-        401: "The API key is missing or wrong",
-        403: "A web page, or a request to another host, that may not use this service",
-        429: "This client sends too much; try again after Retry-After seconds",
-    }
-)
-#: Of all paths under /v1; `api.py` leaves 400 and 415 out where there is no body.
-ERRORS = GUARDED_ERRORS | _errors(
-    {
-        400: "The body is not JSON",
-        404: "No such model, version or session",
-        413: "The body or the input is too long",
-        415: "The body is of another type",
-        422: "A field is wrong",
-        503: "Try again after Retry-After seconds",
-    }
-)
-SESSION_ERRORS = ERRORS | _errors(
-    {
-        409: "The session stands at another step",
-        410: "The session expired or was ended, or its model version is gone",
-    }
-)
 #: A safetensors file, as the body of a request or of a response.
 STATE_FILE: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from service.http.app import create_api
 from service.http.errors import LIBRETRANSLATE_PATHS
+from service.http.schemas.errors import Error
 from service.http.schemas.libretranslate import LibreTranslateError
 from service.http.schemas.open_inference import OpenInferenceError
-from service.http.schemas.responses import Error
 from tests.integration.conftest import KEYS, MAX_BODY_BYTES
 
 DOCUMENT: dict[str, Any] = create_api().openapi()

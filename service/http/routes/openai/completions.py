@@ -13,9 +13,9 @@ from service.http.event_stream import EventStreamResponse
 from service.http.json_body import StrictRoute
 from service.http.json_response import JsonResponse
 from service.http.routes.openai.answers import CompletionAnswer, CompletionEvents
-from service.http.schemas import openai, responses
+from service.http.schemas import errors, openai, responses
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=StrictRoute, responses=responses.ERRORS)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=StrictRoute, responses=errors.ERRORS)
 
 #: The name of an input of a generation, with its index if there are several.
 INPUT = re.compile(r"inputs\[(\d+)\](?:\.(?:text|ids))?")

@@ -1,0 +1,67 @@
+"""Schemas of models, sessions and readiness in responses, for the OpenAPI document only, as those of `responses.py`."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+
+class Model(BaseModel):
+    """A served model; the figures are those of its newest version."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    task: str
+    versions: list[str]
+    default_version: str
+    architecture: str
+    cell: str
+    num_layers: int
+    hidden_size: int | list[int]
+    parameters: int
+    state_bytes: int
+    fingerprint: str
+    dtype: str
+    verified: bool
+    description: str
+    metrics: dict[str, Any]
+
+
+class ModelList(BaseModel):
+    """All served models."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Session(BaseModel):
+    """Where a session stands."""
+
+    id: str
+    model: str
+    version: str
+    task: str
+    step: int
+    timesteps: int
+    created_at: datetime
+    expires_at: datetime
+    ttl_seconds: int
+    durability: Literal["memory", "replicated", "fsynced"]
+    state_bytes: int
+
+
+class SessionList(BaseModel):
+    """One page of sessions, newest first."""
+
+    object: Literal["list"]
+    data: list[Session]
+    next_cursor: str | None
+
+
+class Readiness(BaseModel):
+    """What the parts say."""
+
+    status: Literal["ready", "draining", "degraded", "unavailable"]
+    checks: dict[str, str]
