@@ -198,7 +198,9 @@ def pack(
         list[str] | None,
         typer.Option("--map", help="OLD=NEW renames tensors: a regular expression and its replacement; repeatable."),
     ] = None,
-    vocab: Annotated[Path | None, typer.Option(help="A word list, one per line, in the order of the ids.")] = None,
+    vocab: Annotated[
+        Path | None, typer.Option(help="A vocabulary, such as a word list in the order of the ids.")
+    ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(help="A Hugging Face tokenizer.json, or a folder with the two of a translation.")
     ] = None,
@@ -236,7 +238,11 @@ def pack(
 @app.command("import")
 def import_(
     files: Annotated[
-        list[str], typer.Argument(help="A file (docs/import.md), or several as PART=FILE; then MODELS/NAME/VERSION.")
+        list[str],
+        typer.Argument(
+            help="The file of the network (docs/import.md), or several as PART=FILE; files with its vocabulary or "
+            "scaling; then MODELS/NAME/VERSION."
+        ),
     ],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Take the proposed values of guessed fields.")] = False,
@@ -244,8 +250,17 @@ def import_(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE of config.json, as JSON or text; may be repeated.")
     ] = None,
-    vocab: Annotated[Path | None, typer.Option(help="A word list, one per line, in the order of the ids.")] = None,
+    vocab: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A vocabulary of any kind that docs/import.md lists; of a translation source=FILE, target=FILE."
+        ),
+    ] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="A Hugging Face tokenizer.json, or a folder with two.")] = None,
+    scaler: Annotated[
+        list[str] | None,
+        typer.Option(help="A scaler of scikit-learn, or mean and scale as JSON; that of the outputs as target=FILE."),
+    ] = None,
     preprocessor: Annotated[
         str | None, typer.Option(help="A preprocessor.json; `identity` for numbers that are read as is.")
     ] = None,
@@ -265,7 +280,8 @@ def import_(
             settings=dict(map(_setting, settings or [])),
             accept=yes,
             dry_run=dry_run,
-            vocab=vocab,
+            vocabularies=vocab or [],
+            scalers=scaler or [],
             tokenizer=tokenizer,
             preprocessor=_preprocessor(preprocessor),
             golden=golden,

@@ -3,12 +3,13 @@
 import pkgutil
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
 
 from service.domain.operations import Input, Predict
 from service.nets.config.architecture_config import ArchitectureConfig
+from service.nets.config.sections import ROLES
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.base import AnyTask
 from service.tooling.inspect.inventory import Inventory, Proposal, UnsupportedNetwork
@@ -21,6 +22,9 @@ ConfigT = TypeVar("ConfigT", bound=ArchitectureConfig)
 
 class ArchitectureTools(ABC, Generic[ConfigT]):
     """The parts of `inspect`, `pack`, `verify` and `predict` that depend on the architecture."""
+
+    #: Roles of special tokens that a vocabulary tells to `import`.
+    vocabulary_roles: ClassVar[tuple[str, ...]] = ROLES
 
     @abstractmethod
     def recognizes(self, parts: Inventory) -> bool:

@@ -9,7 +9,7 @@ from service.domain.errors import ModelFolderError
 from service.domain.operations import Predict
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
 from service.tasks.base import AnyTask
-from service.tooling.architectures.text import TextModelTools
+from service.tooling.architectures.text import TextModelTools, write_word_tokenizer
 from service.tooling.inspect.inventory import Inventory, Proposal
 from service.tooling.inspect.proposals.encoder_decoder import propose_encoder_decoder
 from service.tooling.pack.companion_files import CompanionFiles
@@ -31,8 +31,13 @@ class EncoderDecoderTools(TextModelTools[EncoderDecoderConfig]):
 
     def check_companions(self, target: Path, config: EncoderDecoderConfig, files: CompanionFiles) -> None:
         super().check_companions(target, config, files)
-        if files.vocab is not None:
+        if isinstance(files.vocab, Path):
             raise ModelFolderError(f"{files.vocab}: found a word list, expected tokenizers for a translation model")
+
+    def write_companions(self, folder: Path, config: EncoderDecoderConfig, files: CompanionFiles) -> None:
+        super().write_companions(folder, config, files)
+        for name, side in (("source", config.encoder), ("target", config.decoder)):
+            write_word_tokenizer(folder / side.tokenizer, side.vocab_size, config.special_tokens, files, name)
 
     def convert(self, source: Path, tensors: dict[str, Tensor], config: EncoderDecoderConfig) -> list[str]:
         return convert_encoder_decoder(source, tensors, config)

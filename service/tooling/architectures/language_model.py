@@ -8,7 +8,7 @@ from torch import Tensor
 from service.domain.operations import Predict
 from service.nets.config.language_model_config import LanguageModelConfig
 from service.tasks.base import AnyTask
-from service.tooling.architectures.text import TextModelTools, with_unknown_token, write_word_tokenizer
+from service.tooling.architectures.text import TextModelTools, with_special_tokens, write_word_tokenizer
 from service.tooling.inspect.inventory import Inventory, Proposal, UnsupportedNetwork
 from service.tooling.inspect.proposals.language_model import propose_language_model
 from service.tooling.pack.companion_files import CompanionFiles
@@ -32,7 +32,7 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
         return propose_language_model(parts)
 
     def complete(self, raw: dict[str, Any], files: CompanionFiles) -> dict[str, Any]:
-        return with_unknown_token(raw, files)
+        return with_special_tokens(raw, files)
 
     def write_companions(self, folder: Path, config: LanguageModelConfig, files: CompanionFiles) -> None:
         super().write_companions(folder, config, files)

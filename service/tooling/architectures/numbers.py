@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import SeriesInput
@@ -12,14 +11,13 @@ from service.nets.forecast_inputs.scaling import MAX_FILE_BYTES
 from service.tooling.pack.companion_files import CompanionFiles, copy_file
 from service.tooling.predict.arguments import PredictionArguments
 from service.tooling.predict.series_file import read_series
-
-#: The preprocessor of a network that reads unscaled numbers.
-IDENTITY: Literal["identity"] = "identity"
+from service.tooling.preprocessing.reader import read_preprocessing
+from service.tooling.preprocessing.scaling import Scaler
 
 
 def check_numeric_companions(target: Path, files: CompanionFiles, owner: str = "a forecaster") -> None:
     """Check that the files given to `pack` are those of a network over numbers. Raises ModelFolderError."""
-    for kind, path in (("word list", files.vocab), ("tokenizer", files.tokenizer)):
+    for kind, path in (("word list", files.vocab_origin), ("tokenizer", files.tokenizer)):
         if path is not None:
             raise ModelFolderError(f"{path}: found a {kind}, expected none: {owner} reads numbers, not text")
     if files.preprocessor is None:
@@ -31,19 +29,28 @@ def check_numeric_companions(target: Path, files: CompanionFiles, owner: str = "
 
 def write_preprocessor(folder: Path, features: Sequence[str], frequency: str | None, files: CompanionFiles) -> None:
     """Write the preprocessor of a model folder. Raises ModelFolderError, and OSError for an unreadable file."""
-    if files.preprocessor == IDENTITY:
-        fields = {
-            "format_version": 1,
-            "features": [*features],
-            "mean": [0.0] * len(features),
-            "scale": [1.0] * len(features),
-            "frequency": frequency,
-            "clamp": None,
-            "missing": "last",
-        }
-        (folder / PREPROCESSOR_FILE).write_text(json.dumps(fields, indent=2) + "\n", "utf-8")
-    elif files.preprocessor is not None:
-        copy_file(files.preprocessor, folder / PREPROCESSOR_FILE, MAX_FILE_BYTES, "a preprocessor")
+    if files.preprocessor is None:
+        return
+    scaler = files.preprocessor
+    if isinstance(scaler, Path):
+        contents = read_preprocessing(scaler, text=False) if scaler.is_file() else []
+        stated = [found.item for found in contents if isinstance(found.item, Scaler)]
+        if len(stated) != 1:
+            copy_file(scaler, folder / PREPROCESSOR_FILE, MAX_FILE_BYTES, "a preprocessor")
+            return
+        scaler = stated[0]
+    count = len(features)
+    mean, scale = scaler.of([*features]) if isinstance(scaler, Scaler) else ([0.0] * count, [1.0] * count)
+    fields = {
+        "format_version": 1,
+        "features": [*features],
+        "mean": mean,
+        "scale": scale,
+        "frequency": frequency,
+        "clamp": None,
+        "missing": "last",
+    }
+    (folder / PREPROCESSOR_FILE).write_text(json.dumps(fields, indent=2) + "\n", "utf-8")
 
 
 def read_observations(model: str, features: Sequence[str], arguments: PredictionArguments) -> SeriesInput:

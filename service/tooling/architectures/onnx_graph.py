@@ -35,7 +35,7 @@ class OnnxGraphTools(ArchitectureTools[TensorConfig]):
         raise ModelFolderError(f"{source}: found tensors, expected an ONNX graph (FILE.onnx), as config.json says")
 
     def check_companions(self, target: Path, config: TensorConfig, files: CompanionFiles) -> None:
-        given = {"word list": files.vocab, "tokenizer": files.tokenizer, "preprocessor": files.preprocessor}
+        given = {"word list": files.vocab_origin, "tokenizer": files.tokenizer, "preprocessor": files.preprocessor}
         for kind, path in given.items():
             if path is not None:
                 raise ModelFolderError(f"{path}: found a {kind}, expected none: a graph reads tensors")

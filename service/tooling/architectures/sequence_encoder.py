@@ -17,7 +17,7 @@ from service.tooling.architectures.numbers import check_numeric_companions, read
 from service.tooling.architectures.text import (
     check_text_companions,
     read_text,
-    with_unknown_token,
+    with_special_tokens,
     write_word_tokenizer,
 )
 from service.tooling.inspect.inventory import Inventory, Proposal
@@ -32,6 +32,9 @@ OUTPUT = ("output.weight", "output.bias")
 
 class SequenceEncoderTools(ArchitectureTools[SequenceEncoderConfig]):
     """Tools of sequence encoders, which read text with a tokenizer or numbers with a preprocessor."""
+
+    #: Whether a begin token is fed is stated by the user.
+    vocabulary_roles = ("unknown", "pad")
 
     def recognizes(self, parts: Inventory) -> bool:
         return looks_like_encoder(parts)
@@ -51,7 +54,7 @@ class SequenceEncoderTools(ArchitectureTools[SequenceEncoderConfig]):
         return propose_sequence_encoder(parts, task)
 
     def complete(self, raw: dict[str, Any], files: CompanionFiles) -> dict[str, Any]:
-        return with_unknown_token(raw, files)
+        return with_special_tokens(raw, files)
 
     def check_companions(self, target: Path, config: SequenceEncoderConfig, files: CompanionFiles) -> None:
         if config.reads_text:

@@ -1,6 +1,7 @@
 """Offline tools that the architectures of text models share."""
 
 from abc import abstractmethod
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from service.domain.operations import Predict, TextInput
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.tooling.architecture_tools import ArchitectureTools, ConfigT
 from service.tooling.pack.companion_files import CompanionFiles, copy_tokenizers
-from service.tooling.pack.word_list import UNKNOWN, word_tokenizer
 from service.tooling.predict.arguments import PredictionArguments
+from service.tooling.preprocessing.vocabularies.fitting import fit_words
+from service.tooling.preprocessing.vocabularies.tokenizer import write_tokenizer
 
 
 class TextModelTools(ArchitectureTools[ConfigT]):
@@ -38,21 +40,33 @@ def check_text_companions(target: Path, config: ArchitectureConfig, files: Compa
         )
     if (files.vocab is None) == (files.tokenizer is None):
         raise ModelFolderError(
-            f"{target}: found vocab {files.vocab} and tokenizer {files.tokenizer}, expected exactly one of them"
+            f"{target}: found vocab {files.vocab_origin} and tokenizer {files.tokenizer}, expected exactly one of them"
         )
 
 
-def with_unknown_token(raw: dict[str, Any], files: CompanionFiles) -> dict[str, Any]:
-    """Return the fields of a config.json with the unknown token of a word list."""
-    if files.vocab is None:
+def with_special_tokens(
+    raw: dict[str, Any], files: CompanionFiles, roles: Collection[str] = ("unknown",)
+) -> dict[str, Any]:
+    """Return the fields of a config.json with the special tokens of a vocabulary that have one of these roles.
+
+    Raises ModelFolderError if the vocabulary does not fit.
+    """
+    size, stated = raw.get("vocab_size"), raw.get("special_tokens")
+    words = files.words().get("") if isinstance(size, int) else None
+    if words is None or not isinstance(size, int):
         return raw
-    return {**raw, "special_tokens": {"unknown": UNKNOWN, **raw.get("special_tokens", {})}}
+    found = fit_words(words, size, stated if isinstance(stated, dict) else None).roles
+    known = {role: token for role, token in found.items() if role in roles or role in (stated or {})}
+    return {**raw, "special_tokens": known}
 
 
-def write_word_tokenizer(path: Path, vocab_size: int, special_tokens: dict[str, str], files: CompanionFiles) -> None:
-    """Write the tokenizer of a word list, if there is one. Raises ModelFolderError."""
-    if files.vocab is not None:
-        word_tokenizer(files.vocab, vocab_size, special_tokens["unknown"]).save(str(path))
+def write_word_tokenizer(
+    path: Path, vocab_size: int, special_tokens: dict[str, str], files: CompanionFiles, side: str = ""
+) -> None:
+    """Write the tokenizer of the vocabulary of a side, if there is one. Raises ModelFolderError."""
+    words = files.words().get(side)
+    if words is not None:
+        write_tokenizer(path, fit_words(words, vocab_size, special_tokens))
 
 
 def read_text(model: str, arguments: PredictionArguments) -> TextInput:

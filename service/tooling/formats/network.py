@@ -41,7 +41,7 @@ class SavedNetwork:
 
     `kind` names the format, `saved_on` the devices. `beside` describes other content of the file, and `notes` the
     changes to the names. `layers` are those that the file describes, with their options; the tensors of a layer begin
-    with its name.
+    with its name. `content` is all that a pickle holds, as plain values and inert records.
     """
 
     kind: str
@@ -50,3 +50,4 @@ class SavedNetwork:
     beside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     layers: tuple[SavedLayer, ...] = field(default=())
+    content: object = field(default=None, repr=False)

@@ -15,6 +15,11 @@ def describe_other(source: Source) -> str:
     return f"found {kind}"
 
 
+def is_text_file(source: Source) -> bool:
+    """Return whether a file is a text, and nothing else that is known, such as a web page."""
+    return next((is_kind is _is_text for is_kind, _ in _KINDS if is_kind(source)), False)
+
+
 def describe_folder(names: set[str]) -> str:
     """Return what a folder with these entries is, and what to do with it."""
     if "saved_model.pb" in names:

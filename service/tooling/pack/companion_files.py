@@ -1,6 +1,6 @@
 """The files given to `pack` that a model folder holds beside config.json and the weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,22 +12,39 @@ from service.model_folder.golden.replay import FILE as GOLDEN
 from service.model_folder.loader import MAX_PREPROCESSING_BYTES as MAX_TOKENIZER_BYTES
 from service.model_folder.model_card import MAX_CARD_BYTES
 from service.model_folder.safetensors_header import MAX_HEADER_BYTES
+from service.tooling.preprocessing.reader import read_words
+from service.tooling.preprocessing.scaling import Scaler
+from service.tooling.preprocessing.vocabularies.words import Words
 
 MAX_GOLDEN_BYTES = MAX_BYTES + MAX_HEADER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class CompanionFiles:
-    """The files given to `pack`: a word list or tokenizer, a preprocessor, golden vectors and a model card.
+    """The files given to `pack`: a vocabulary or tokenizer, a preprocessor, golden vectors and a model card.
 
+    `vocab` is a file, or what was read: the vocabulary of each side of a translation, of other networks that of "".
     `tokenizer` is a file or a folder of several. `preprocessor` may be `identity`, for unscaled numbers.
     """
 
-    vocab: Path | None = None
+    vocab: Path | Mapping[str, Words] | None = None
     tokenizer: Path | None = None
-    preprocessor: Path | Literal["identity"] | None = None
+    preprocessor: Path | Scaler | Literal["identity"] | None = None
     golden: Path | None = None
     card: Path | None = None
+
+    @property
+    def vocab_origin(self) -> str | None:
+        """Where the vocabulary comes from, for messages."""
+        if isinstance(self.vocab, Mapping):
+            return ", ".join(words.origin for words in self.vocab.values())
+        return None if self.vocab is None else str(self.vocab)
+
+    def words(self) -> Mapping[str, Words]:
+        """Return the vocabularies by side. Raises ModelFolderError for a file without one."""
+        if isinstance(self.vocab, Mapping):
+            return self.vocab
+        return {} if self.vocab is None else {"": read_words(self.vocab)}
 
     def write_common(self, folder: Path) -> None:
         """Copy the files that do not depend on the architecture. Raises ModelFolderError, OSError."""

@@ -27,7 +27,7 @@ def resolve_config(
     Raises ModelFolderError.
     """
     fields = None if config is None else with_settings(read_fields(config), settings, str(config))
-    task = _stated_task(settings if fields is None else fields, architectures)
+    task = stated_task(settings if fields is None else fields, architectures)
     report = inspect_network(source, saved, architectures, task)
     proposal = report.proposal
     if fields is not None:
@@ -49,7 +49,7 @@ def _require_stated(source: Path, guessed: Sequence[str], settings: Mapping[str,
         )
 
 
-def _stated_task(fields: Mapping[str, object], architectures: Sequence[AnyArchitecture]) -> str | None:
+def stated_task(fields: Mapping[str, object], architectures: Sequence[AnyArchitecture]) -> str | None:
     """Return the task that is stated, None if there is none or no architecture has it."""
     task = fields.get("task")
     return task if isinstance(task, str) and any(task in spec.tasks for spec in architectures) else None

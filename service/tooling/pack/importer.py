@@ -15,7 +15,10 @@ from service.tooling.formats.network import SavedNetwork
 from service.tooling.formats.registry import read_network
 from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
 from service.tooling.inspect.report import Report, inspect_network
+from service.tooling.pack.configuration import stated_task
 from service.tooling.pack.packer import Packed, pack
+from service.tooling.pack.preprocessing import match_preprocessing
+from service.tooling.preprocessing.given import read_stated, split_files, split_part
 
 #: Rows of zeros that the printed example sends to a network that reads numbers.
 EXAMPLE_ROWS = 3
@@ -28,17 +31,20 @@ class Imported:
     report: Report | GraphReport
     packed: Packed | None
     example: str
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         packed = None if self.packed is None else self.packed.to_dict()
-        return {"report": self.report.to_dict(), "packed": packed, "example": self.example}
+        return {"report": self.report.to_dict(), "packed": packed, "example": self.example, "notes": [*self.notes]}
 
     def render(self) -> str:
         """Return the report for people."""
         if self.packed is None:
-            return self.report.render()
-        return "\n".join([self.packed.render(), *([f"try it with:\n  {self.example}"] if self.example else [])])
+            return "\n".join([self.report.render(), *self.notes])
+        return "\n".join(
+            [self.packed.render(), *self.notes, *([f"try it with:\n  {self.example}"] if self.example else [])]
+        )
 
 
 def import_files(
@@ -48,23 +54,33 @@ def import_files(
     settings: Mapping[str, object],
     accept: bool = False,
     dry_run: bool = False,
+    vocabularies: Sequence[str] = (),
+    scalers: Sequence[str] = (),
     architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
     **options: Any,  # noqa: ANN401 - those of `pack`
 ) -> Imported:
     """Inspect the files of a network, write the model folder `target`, MODELS/NAME/VERSION, and verify it.
 
-    `files` is one path, or parts as NAME=PATH, whose tensors get the prefix NAME. With `accept`, fields that `inspect`
-    has to guess take their proposed values; else they must be among `settings`. With `dry_run` nothing is written.
-    `options` are those of `pack`. Raises ModelFolderError.
+    `files` is one path, or parts as NAME=PATH, whose tensors get the prefix NAME, and files of preprocessing, which are
+    recognised by their content. `vocabularies` and `scalers` state such files, each PATH or PART=PATH. With `accept`,
+    fields that `inspect` has to guess take their proposed values; else they must be among `settings`. With `dry_run`
+    nothing is written. `options` are those of `pack`. Raises ModelFolderError.
     """
-    parts = _parts(files)
+    networks, candidates = split_files(files)
+    candidates += read_stated(vocabularies, scalers)
+    parts = _parts(networks)
     source = next(iter(parts.values()))
     graph = len(parts) == 1 and is_graph(source)
     saved = None if graph else _read(parts)
-    report = inspect_graph(source) if saved is None else inspect_network(source, saved, architectures)
+    report = (
+        inspect_graph(source)
+        if saved is None
+        else inspect_network(source, saved, architectures, stated_task(settings, architectures))
+    )
+    matched = match_preprocessing(candidates, report, saved, {**options, "settings": settings}, architectures)
     if dry_run:
-        return Imported(report, None, "")
-    stated = {**(_proposed(report) if accept else {}), **settings}
+        return Imported(report, None, "", tuple(matched.notes))
+    stated = {**(_proposed(report) if accept else {}), **matched.settings, **settings}
     packed = pack(
         source,
         target.parent.parent,
@@ -73,9 +89,9 @@ def import_files(
         settings=stated,
         saved=saved,
         architectures=architectures,
-        **options,
+        **{**options, **matched.options},
     )
-    return Imported(report, packed, example_request(target))
+    return Imported(report, packed, example_request(target), tuple(matched.notes))
 
 
 def example_request(folder: Path) -> str:
@@ -107,13 +123,12 @@ def _parts(files: Sequence[str]) -> dict[str, Path]:
     """Return the paths by the names of their parts. Raises ModelFolderError for several files without names."""
     parts: dict[str, Path] = {}
     for text in files:
-        name, equals, path = text.partition("=")
-        is_part = bool(equals) and name.isidentifier() and not Path(text).exists()
-        if len(files) > 1 and not is_part:
+        name, path = split_part(text)
+        if len(files) > 1 and not name:
             raise ModelFolderError(f"{text}: found several files, expected the part of each: encoder=FILE decoder=FILE")
-        if (name if is_part else "") in parts:
+        if name in parts:
             raise ModelFolderError(f"{text}: found the part {name} again, expected each part once")
-        parts[name if is_part else ""] = Path(path if is_part else text)
+        parts[name] = path
     return parts
 
 

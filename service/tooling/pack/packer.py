@@ -33,6 +33,8 @@ from service.tooling.inspect.graph_report import inspect_graph, is_graph
 from service.tooling.pack.companion_files import CompanionFiles, copy_file
 from service.tooling.pack.configuration import read_fields, resolve_config, with_settings
 from service.tooling.pack.weights import cast, conform, rename_tensors
+from service.tooling.preprocessing.scaling import Scaler
+from service.tooling.preprocessing.vocabularies.words import Words
 from service.tooling.verify.verifier import Verification, verify
 
 __all__ = ["Packed", "pack", "verify"]
@@ -67,9 +69,9 @@ def pack(
     config: Path | None = None,
     settings: Mapping[str, object] | None = None,
     maps: Sequence[str] = (),
-    vocab: Path | None = None,
+    vocab: Path | Mapping[str, Words] | None = None,
     tokenizer: Path | None = None,
-    preprocessor: Path | Literal["identity"] | None = None,
+    preprocessor: Path | Scaler | Literal["identity"] | None = None,
     golden: Path | None = None,
     card: Path | None = None,
     dtype: Literal["float16", "float32"] = "float32",

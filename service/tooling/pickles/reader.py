@@ -14,17 +14,22 @@ from service.tooling.pickles.construction import call, dictionary, global_of, re
 from service.tooling.pickles.values import Global, Instance, Mentions, PickleError, Reference
 
 _Step = Callable[["_Machine", Any], None]
+#: Returns what stands for an object behind which further bytes follow, read from the file, or the object itself.
+Following = Callable[[Instance, BoundedReader], object]
 #: What pickletools and the instructions below raise for a pickle that is damaged.
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, RecursionError)
 
 
-def read_pickle(file: BinaryIO, budget: PickleBudget, mentions: Mentions | None = None) -> object:
+def read_pickle(
+    file: BinaryIO, budget: PickleBudget, mentions: Mentions | None = None, following: Following | None = None
+) -> object:
     """Return the value of the pickle at the position of a file, and stop behind it.
 
-    What it imports and refers to is added to `mentions`. Raises PickleError for a damaged pickle, one of more than
-    `budget`, and an unknown instruction.
+    What it imports and refers to is added to `mentions`. `following` is for files that have bytes between the
+    instructions: it is asked after each object that got a state. Raises PickleError for a damaged pickle, one of more
+    than `budget`, and an unknown instruction.
     """
-    machine = _Machine(budget, Mentions() if mentions is None else mentions)
+    machine = _Machine(budget, Mentions() if mentions is None else mentions, following)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unusual escapes in texts of the oldest protocol
         return _run(machine, file)
@@ -33,12 +38,15 @@ def read_pickle(file: BinaryIO, budget: PickleBudget, mentions: Mentions | None 
 def _run(machine: "_Machine", file: BinaryIO) -> object:
     """Follow the instructions of a pickle, and return its value. Raises PickleError."""
     budget = machine.budget
+    reader = BoundedReader(budget, file)
     try:
-        for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", BoundedReader(budget, file))):
+        for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", reader)):
             budget.count_work()
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
+            if opcode.name == "BUILD" and machine.following is not None and isinstance(machine.stack[-1], Instance):
+                machine.stack[-1] = machine.following(machine.stack[-1], reader)
     except _DAMAGE as error:
         raise PickleError(f"a damaged pickle ({_reason(error)})") from error
     raise PickleError("a pickle without an end")
@@ -51,9 +59,10 @@ def _reason(error: Exception) -> str:
 class _Machine:
     """Stack and memo of an unpickler."""
 
-    def __init__(self, budget: PickleBudget, mentions: Mentions) -> None:
+    def __init__(self, budget: PickleBudget, mentions: Mentions, following: Following | None) -> None:
         self.budget = budget
         self.mentions = mentions
+        self.following = following
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}

@@ -1,11 +1,13 @@
 """Packing: from what a trainer saved to a verified model folder, or to nothing at all."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from models.recipes.vocabulary import build_tokenizer
@@ -18,7 +20,9 @@ from service.tooling.formats.registry import read_network
 from service.tooling.pack import packer
 from service.tooling.pack import packer as packing
 from service.tooling.pack.packer import pack, verify
-from service.tooling.pack.word_list import word_tokenizer
+from service.tooling.preprocessing.reader import read_words
+from service.tooling.preprocessing.vocabularies.fitting import fit_words
+from service.tooling.preprocessing.vocabularies.tokenizer import make_tokenizer
 from tests.folders import WORDS, make_trainer, write_golden, write_language_model, write_tokenizer
 from tests.registered import read_checkpoint
 
@@ -268,38 +272,40 @@ def word_list(tmp_path: Path, content: str) -> Path:
     return tmp_path / "list.txt"
 
 
-def test_the_unknown_token_is_added_at_the_end_where_there_is_room(tmp_path: Path) -> None:
-    tokenizer = word_tokenizer(word_list(tmp_path, "a\nb"), 3)
-    assert tokenizer.get_vocab() == {"a": 0, "b": 1, "<unk>": 2}
-    assert tokenizer.encode("b what a").ids == [1, 2, 0]
+def tokenizer_of(tmp_path: Path, words: Sequence[str]) -> Tokenizer:
+    return make_tokenizer(fit_words(read_words(word_list(tmp_path, "\n".join(words))), len(words)))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a\nb\n", "found no <unk> among 2 words and no room"),
-        ("<unk>\na\nb\n", "found 3 words, expected 2"),
+        ("alpha\nbeta\n", "found no <unk> among 2 entries"),
+        (
+            "<unk>\nalpha\nbeta\n",
+            "found a list of 3 entries, in the order of the ids, expected an entry for each of the 2",
+        ),
+        ("alpha\n", "found a list of 1 entries, in the order of the ids, and an embedding of 2 rows: one more"),
         ("<unk>\n\n", "line 2: found an empty line"),
         ("<unk>\na\na\n", "line 3: found 'a' again, first on line 2"),
     ],
 )
 def test_a_word_list_that_does_not_fit_is_refused(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(ModelFolderError, match=message):
-        word_tokenizer(word_list(tmp_path, content), 2)
+        fit_words(read_words(word_list(tmp_path, content)), 2)
 
 
 def test_text_is_cut_as_the_recipe_cuts_it(tmp_path: Path) -> None:
     text = "Tom doesn\u2019t like \u201cwell-known\u201d dogs, (really)!"
     recipe = build_tokenizer([text, text], [], 30)
     words = sorted(recipe.get_vocab(), key=recipe.get_vocab().__getitem__)
-    own = word_tokenizer(word_list(tmp_path, "\n".join(words)), len(words))
+    own = tokenizer_of(tmp_path, words)
     assert own.encode(text).tokens == recipe.encode(text).tokens
     ours, theirs = own.encode(text).ids, recipe.encode(text).ids
     assert own.decode(ours, skip_special_tokens=False) == recipe.decode(theirs, skip_special_tokens=False)
 
 
 def test_marks_in_a_word_list_are_never_predicted(tmp_path: Path) -> None:
-    tokenizer = word_tokenizer(word_list(tmp_path, "<pad>\n<unk>\n<s>\n</s>\nyes\n<3"), 6)
+    tokenizer = tokenizer_of(tmp_path, ["<pad>", "<unk>", "<s>", "</s>", "yes", "<3"])
     assert Vocabulary(tokenizer).special_ids == {0, 1, 2, 3}
 
 

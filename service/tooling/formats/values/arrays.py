@@ -43,7 +43,7 @@ def array_of(value: object) -> Array | None:
         return _from_state(value.state)
     if value.name.endswith(".numeric._frombuffer") and len(value.arguments) == 4:
         data, dtype, shape, order = value.arguments
-        return _from_parts(data, dtype, shape, "F" if order == "F" else "C")
+        return array_of_parts(data, dtype, shape, "F" if order == "F" else "C")
     return None
 
 
@@ -52,7 +52,7 @@ def scalar_of(value: object) -> float | None:
     if not isinstance(value, Instance) or not value.name.endswith(".multiarray.scalar") or len(value.arguments) != 2:
         return None
     try:
-        array = _from_parts(value.arguments[1], value.arguments[0], (), "C")
+        array = array_of_parts(value.arguments[1], value.arguments[0], (), "C")
     except PickleError:
         return None
     return None if array is None else array.item()
@@ -71,10 +71,14 @@ def _from_state(state: object) -> Array | None:
     if not isinstance(state, tuple) or len(state) < 5:
         return None
     _, shape, dtype, is_fortran, data = state[:5]
-    return _from_parts(data, dtype, shape, "F" if is_fortran is True else "C")
+    return array_of_parts(data, dtype, shape, "F" if is_fortran is True else "C")
 
 
-def _from_parts(data: object, dtype: object, shape: object, order: str) -> Array | None:
+def array_of_parts(data: object, dtype: object, shape: object, order: str) -> Array | None:
+    """Return the array of values of a pickle, or None if they are not those of an array of plain numbers.
+
+    Raises PickleError for bytes that do not fit the shape.
+    """
     text = _dtype_text(dtype)
     if isinstance(data, str):  # as Python 2 wrote bytes
         data = data.encode("latin-1", "replace")

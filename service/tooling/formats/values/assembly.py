@@ -61,6 +61,7 @@ def assemble(path: Path, saved: object, storages: Storages, mentions: Mentions, 
             for place in places
             for layer in place.found.layers
         ),
+        saved,
     )
     return without_wrappers(network)
 

@@ -1,0 +1,1 @@
+"""Vocabularies, scaling and labels that a training keeps beside the weights, read from files of many kinds."""

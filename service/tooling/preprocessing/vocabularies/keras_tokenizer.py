@@ -1,0 +1,78 @@
+"""Vocabularies of Keras: Tokenizer, as JSON or pickled, and TextVectorization."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from service.nets.config.bounded_json import parse_json
+from service.tooling.pickles.values import Instance
+from service.tooling.preprocessing.plain_values import texts_of
+from service.tooling.preprocessing.vocabularies.words import Splitting, Words, splitting_of
+
+#: What Tokenizer and TextVectorization leave out by default.
+TOKENIZER_FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
+STANDARD_FILTERS = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"
+
+
+def keras_tokenizer(value: Instance | Mapping[Any, Any], origin: str) -> Words | None:
+    """Return the vocabulary of a Tokenizer, or None for another value."""
+    if isinstance(value, Instance):
+        config = value.attributes if value.name.endswith("text.Tokenizer") else {}
+    else:
+        inner = value.get("config")
+        config = inner if value.get("class_name") == "Tokenizer" and isinstance(inner, dict) else {}
+    index = _decoded(config.get("word_index"))
+    if not isinstance(index, dict) or not all(type(number) is int and number > 0 for number in index.values()):
+        return None
+    limit = config.get("num_words")
+    known = {number: str(word) for word, number in index.items() if not isinstance(limit, int) or number < limit}
+    unknown = config.get("oov_token")
+    splitting: Splitting = "characters" if config.get("char_level") is True else "spaces"
+    lower, filters = config.get("lower", True) is True, config.get("filters", TOKENIZER_FILTERS)
+    return Words(
+        dict(sorted(known.items())),
+        "a Keras Tokenizer",
+        origin,
+        numbered=True,
+        roles={"unknown": unknown} if isinstance(unknown, str) and unknown in known.values() else {},
+        splitting=splitting,
+        lower=lower,
+        filters="" if splitting == "characters" or not isinstance(filters, str) else filters,
+        with_gaps=True,
+        drops_unknown=unknown is None,
+    )
+
+
+def text_vectorization(value: Instance | Mapping[Any, Any], origin: str) -> Words | None:
+    """Return the vocabulary of a TextVectorization layer's configuration, or None for another value."""
+    if isinstance(value, Instance):
+        return None
+    inner = value.get("config")
+    config = inner if value.get("class_name") == "TextVectorization" and isinstance(inner, dict) else value
+    texts = texts_of(config.get("vocabulary"))
+    if texts is None or not {"standardize", "split"} <= config.keys():
+        return None
+    if texts[:1] != [""]:
+        texts = ["", "[UNK]", *texts]
+    standardize, entries = config.get("standardize"), dict(enumerate(texts))
+    return Words(
+        entries,
+        "a TextVectorization layer",
+        origin,
+        roles={"unknown": texts[1]} if len(texts) > 1 else {},
+        splitting="characters" if config.get("split") == "character" else splitting_of(entries, "spaces"),
+        lower=standardize in {"lower", "lower_and_strip_punctuation"},
+        filters=STANDARD_FILTERS if standardize in {"strip_punctuation", "lower_and_strip_punctuation"} else "",
+        filtered="",
+        with_gaps=True,
+    )
+
+
+def _decoded(value: object) -> object:
+    """Return a value of Tokenizer.to_json, which writes dictionaries as texts of JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_json(value.encode())
+    except (ValueError, json.JSONDecodeError):
+        return None
