@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -95,6 +96,9 @@ class AddingEngine:
 
     def cost(self, model: ModelVersion, operation: Operation, *, in_session: bool) -> Cost:
         return self.costs
+
+    def expecting(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def submit(
         self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver

@@ -1,6 +1,7 @@
 """Ports of the application: protocols of the parts that its use cases need. `service/bootstrap.py` wires them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
 from service.domain.cost import Cost
@@ -88,6 +89,9 @@ class Engine(Protocol):
 
         Raises InvalidRequest, StateCorrupted, ModelNotReady and Overloaded, and queues nothing then.
         """
+
+    def expecting(self) -> AbstractContextManager[None]:
+        """Announce operations, which are submitted in the block: the next forward pass waits for them a little."""
 
     def healthy(self) -> bool:
         """Return False once the engine has failed. It does not recover by itself."""

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from service.domain.cost import Cost
@@ -16,6 +17,7 @@ from service.domain.operations import Operation, Outcome
 from service.domain.runtime.fair_thread import THREAD
 from service.domain.tensor_interface import TensorInterface
 from service.engine.batcher import Batcher
+from service.engine.expected_operations import ExpectedOperations
 from service.engine.loaded_models import ModelRegistry
 from service.engine.queued_operation import Deliver, Job, QueuedOperation, Result, TokenReceiver, token_source
 from service.engine.runner import outcome_of, run_timestep
@@ -65,6 +67,8 @@ class BatchingEngine:
         self._monotonic = monotonic
         self._batcher: Batcher[QueuedOperation] = Batcher(max_batch, max_queue)
         self._due = asyncio.Event()
+        self._expected = ExpectedOperations()
+        self._pass_seconds = 0.0
         self._running: list[QueuedOperation] = []
         self._task: asyncio.Task[None] | None = None
         self._outcomes: set[asyncio.Task[None]] = set()
@@ -123,10 +127,14 @@ class BatchingEngine:
         self._batcher.submit(QueuedOperation(loaded, running, job, deliver, self._monotonic(), stream))
         self._due.set()
 
+    def expecting(self) -> AbstractContextManager[None]:
+        return self._expected.announce()
+
     async def _run_forever(self) -> None:
         while True:
             await self._due.wait()
             await self._gather()
+            await self._expected.wait(self._pass_seconds)
             self._run_once()
             if not len(self._batcher):
                 self._due.clear()
@@ -162,7 +170,8 @@ class BatchingEngine:
         version = members[0].loaded.version
         self._start(members, version, now)
         failures = run_timestep(members[0].loaded.task, [entry.operation for entry in members])
-        self._observer.batch(version.name, version.version, len(members), self._monotonic() - now)
+        self._pass_seconds = self._monotonic() - now
+        self._observer.batch(version.name, version.version, len(members), self._pass_seconds)
         unfinished: list[QueuedOperation] = []
         ended: list[QueuedOperation] = []
         finished = []

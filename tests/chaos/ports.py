@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -84,6 +85,9 @@ class WatchedEngine:
 
     def cost(self, model: ModelVersion, operation: Operation, *, in_session: bool) -> Cost:
         return self.inner.cost(model, operation, in_session=in_session)
+
+    def expecting(self) -> AbstractContextManager[None]:
+        return self.inner.expecting()
 
     def submit(
         self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver

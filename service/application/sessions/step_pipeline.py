@@ -134,11 +134,12 @@ class StepPipeline:
         ids = SessionIds(await self._store.secret())
         slices = TimeSlices()
         genuine = [item for item in items if self._attempt(item, partial(ids.require, *item.session))]
-        records = await self._store.read_many([item.session for item in genuine]) if genuine else []
-        for item, record in zip(genuine, records, strict=True):
-            if item.result is None:
-                self._attempt(item, partial(self._decide, item, record))
-                await slices.pause()
+        with self._engine.expecting():
+            records = await self._store.read_many([item.session for item in genuine]) if genuine else []
+            for item, record in zip(genuine, records, strict=True):
+                if item.result is None:
+                    self._attempt(item, partial(self._decide, item, record))
+                    await slices.pause()
 
     # decide
 

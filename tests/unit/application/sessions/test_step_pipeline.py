@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,6 +27,13 @@ class PassEngine(AddingEngine):
     def __init__(self) -> None:
         super().__init__()
         self.submitted: list[tuple[ModelVersion, Operation, bytes | None, Job, Deliver]] = []
+        self.expected: list[int] = []
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        before = len(self.submitted)
+        yield
+        self.expected.append(len(self.submitted) - before)
 
     def submit(
         self, model: ModelVersion, operation: Operation, state: bytes | None, job: Job, deliver: Deliver
@@ -118,6 +126,12 @@ async def test_records_of_steps_that_begin_together_are_read_together() -> None:
     assert running.store.reads == [5]
     await running.engine.run_pass()
     assert [value_of(result) for result in await task] == [folded(number) for number in range(1, 6)]
+
+
+async def test_the_engine_expects_the_steps_whose_records_are_read() -> None:
+    running = Running.over(OneShard())
+    await running.start([await running.world.session() for _ in range(5)])
+    assert running.engine.expected == [5]
 
 
 async def test_steps_that_end_with_one_pass_are_written_together() -> None:
