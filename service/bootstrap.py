@@ -151,7 +151,14 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         stack.push_async_callback(stop_part, "store", store.aclose)
         # The number of rows changes the rounding of a matrix product. It is constant for an operation that runs alone.
         max_batch = 1 if settings.deterministic else settings.max_batch
-        engine = BatchingEngine(registry, metrics, clock.monotonic, max_batch=max_batch, max_queue=settings.max_queue)
+        engine = BatchingEngine(
+            registry,
+            metrics,
+            clock.monotonic,
+            max_batch=max_batch,
+            max_queue=settings.max_queue,
+            weight_of=LimitsOfTenants(settings.tenant_limits).weight_of,
+        )
         stack.push_async_callback(stop_part, "engine", engine.stop)
         ports = overrides.engine(engine), overrides.store(store), SafetensorsStateFiles(registry)
         rate_limits = _make_rate_limits(settings, topology, clock)

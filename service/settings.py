@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     tenant_limits: Annotated[dict[str, dict[str, int | float]], NoDecode] = Field(
         default_factory=dict,
         description="Limits of tenants: `NAME=VALUE` of each, `TENANT:NAME=VALUE` of one; NAME is requests_per_second, "
-        "cost_per_second, sessions, state_bytes, ttl_seconds or kept_steps",
+        "cost_per_second, sessions, state_bytes, ttl_seconds, kept_steps or weight",
     )
     max_wrong_keys: int = Field(30, ge=1, description="Most wrong API keys of an address within a minute; past it 429")
     public_operations: bool = Field(

@@ -1,4 +1,4 @@
-"""Limits of a tenant, by which the clients of one key are kept from taking what others need."""
+"""Limits of a tenant, by which the clients of one key are kept from taking what others need, and its weight."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -26,6 +26,7 @@ class TenantLimits:
         state_bytes: bytes that the live sessions may take in the store, kept states included.
         ttl_seconds: largest time to live of a session.
         kept_steps: largest number of earlier states that a session keeps.
+        weight: what the tenant gets of the engine's time while others wait, in relation to their weights.
     """
 
     requests_per_second: float | None = None
@@ -34,6 +35,7 @@ class TenantLimits:
     state_bytes: int | None = None
     ttl_seconds: int | None = None
     kept_steps: int | None = None
+    weight: float = 1.0
 
     @property
     def limits_rates(self) -> bool:
@@ -66,14 +68,19 @@ class LimitsOfTenants:
         """Return the limits of a tenant."""
         return self._own.get(tenant, self._common)
 
+    def weight_of(self, client: str) -> float:
+        """Return the weight of a tenant; an address, which stands for a client without a key, has that of all."""
+        return self.of(client).weight
+
     @property
     def limits_rates(self) -> bool:
         """Return whether the rates of any tenant are limited."""
         return any(limits.limits_rates for limits in (self._common, *self._own.values()))
 
 
+_FRACTIONS = {"requests_per_second", "cost_per_second", "weight"}
 #: Names of limits, and whether their values are whole numbers.
-NAMES = {field.name: not field.name.endswith("_per_second") for field in fields(TenantLimits)}
+NAMES = {field.name: field.name not in _FRACTIONS for field in fields(TenantLimits)}
 
 
 def parse_limits(text: str) -> dict[str, dict[str, float]]:

@@ -6,7 +6,7 @@ cellular batching", EuroSys 2018): one with 40 tokens and one with a single toke
 
 import math
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Generic, Protocol, TypeAlias, TypeVar
@@ -70,18 +70,21 @@ class Batcher(Generic[OperationT]):
         limit: maximum number of operations in one batch. It also bounds the cost of a batch, by ALONE_COST, SHARED_COST
             and OWN_COST, unless a single operation costs more.
         capacity: maximum number of operations under way, which clients share, see `Shares`.
+        weight_of: returns the weight of a client, in relation to which it is served beside others.
     """
 
     limit: int
     capacity: int
+    weight_of: Callable[[str], float] = lambda _: 1.0
     _groups: "dict[Hashable, Queues[OperationT]]" = field(default_factory=dict)
-    _clock: FairClock = field(default_factory=FairClock)
+    _clock: FairClock = field(init=False)
     _queued: int = 0
     _shared_until: float = -math.inf
     _places: Shares = field(init=False)
 
     def __post_init__(self) -> None:
         self._places = Shares(self.capacity)
+        self._clock = FairClock(self.weight_of)
 
     def __len__(self) -> int:
         return self._queued
@@ -142,19 +145,26 @@ class Batcher(Generic[OperationT]):
         return min(self._groups, key=lambda group: min(map(self._clock.tag, self._groups[group])))
 
     def _take_fairly(self, queues: "Queues[OperationT]", batch: Batch[OperationT], now: float) -> None:
-        """Take operations of many clients, one at a time, always of the client that is next in turn."""
+        """Take operations of many clients, one at a time, always of the client that is next in turn.
+
+        Behind a client that has all it may have of the batch, others only get what they would beside it: else each
+        would fill the batch up to the same cost, whatever its weight.
+        """
         turns = [(self._clock.tag(client), order, client) for order, client in enumerate(queues)]
         heapify(turns)
-        cost, max_cost, own_limit = 0, SHARED_COST * self.limit, OWN_COST * self.limit
-        spent = dict.fromkeys(queues, 0)
+        cost, max_cost = 0, SHARED_COST * self.limit
+        left, horizon = dict.fromkeys(queues, OWN_COST * self.limit), math.inf
         while turns and len(batch.members) < self.limit:
-            _, order, client = heappop(turns)
-            own = self._take(queues[client], batch, now, 1, min(max_cost - cost, own_limit - spent[client]))
+            tag, order, client = heappop(turns)
+            if tag >= horizon:
+                break
+            own = self._take(queues[client], batch, now, 1, min(max_cost - cost, left[client]))
             if own:
-                cost, spent[client] = cost + own, spent[client] + own
+                cost, left[client] = cost + own, left[client] - own
                 self._clock.charge(client, own)
                 heappush(turns, (self._clock.tag(client), order, client))
-            # Else its queue is empty, or it waits for the next pass.
+            elif queues[client]:  # it waits for the next pass
+                horizon = min(horizon, tag + left[client] / self.weight_of(client))
 
     def _take(self, queue: deque[OperationT], batch: Batch[OperationT], now: float, limit: int, max_cost: float) -> int:
         """Move up to `limit` operations, which cost no more than `max_cost` together, to the batch; return their cost.

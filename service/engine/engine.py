@@ -61,11 +61,12 @@ class BatchingEngine:
         *,
         max_batch: int,
         max_queue: int,
+        weight_of: Callable[[str], float] = lambda _: 1.0,
     ) -> None:
         self._registry = registry
         self._observer = observer
         self._monotonic = monotonic
-        self._batcher: Batcher[QueuedOperation] = Batcher(max_batch, max_queue)
+        self._batcher: Batcher[QueuedOperation] = Batcher(max_batch, max_queue, weight_of)
         self._due = asyncio.Event()
         self._expected = ExpectedOperations()
         self._pass_seconds = 0.0

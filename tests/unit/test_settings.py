@@ -34,6 +34,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_defaults(m
         ("UNROLL_API_KEYS", "secret-without-tenant", "UNROLL_API_KEYS is wrong, as it stands: expected TENANT:KEY"),
         ("UNROLL_API_KEYS", "a:k,b:k", "one key stands twice"),
         ("UNROLL_KEY_PREFIX", "{x}", "UNROLL_KEY_PREFIX is wrong, '{x}'"),
+        ("UNROLL_TENANT_LIMITS", "alice:weight=0", "alice:weight=0 has no valid value: expected a number above 0"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(

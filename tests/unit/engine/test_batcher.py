@@ -179,3 +179,39 @@ def test_places_are_held_until_an_operation_has_ended() -> None:
     gone = queue.next(0).members
     queue.release(gone)
     assert queue.under_way == 0
+
+
+def weighted(weights: dict[str, float], *jobs: Job, limit: int) -> Batcher[Job]:
+    queue: Batcher[Job] = Batcher(limit, 10_000, lambda client: weights.get(client, 1.0))
+    for job in jobs:
+        queue.submit(job)
+    return queue
+
+
+@pytest.mark.parametrize(("limit", "cost", "count"), [(1, 1, 20), (8, 1, 100), (64, 1, 400), (8, 5, 60)])
+def test_a_client_of_three_times_the_weight_gets_three_times_the_cost(limit: int, cost: int, count: int) -> None:
+    jobs = [*flood("heavy", count, cost), *flood("light", count, cost), *flood("other", count, cost)]
+    costs = served(weighted({"heavy": 3.0}, *jobs, limit=limit), 400)
+    assert costs["heavy"] == pytest.approx(3 * costs["light"], rel=0.1)
+    assert costs["other"] == pytest.approx(costs["light"], rel=0.1)
+
+
+def test_weights_decide_among_models_too() -> None:
+    queue = weighted({"heavy": 4.0}, *flood("heavy", 9, group="m"), *flood("light", 9, group="n"), limit=3)
+    costs = served(queue, 400)
+    assert costs["heavy"] == pytest.approx(4 * costs["light"], rel=0.1)
+
+
+def test_a_client_of_little_weight_is_served_all_the_same() -> None:
+    queue = weighted({"light": 0.01}, *flood("heavy", 100), *flood("light", 100, cost=3), limit=8)
+    costs = served(queue, 2000)
+    assert costs["light"] == pytest.approx(costs["heavy"] / 100, rel=0.2)
+
+
+def test_weight_gains_nothing_for_the_time_that_a_client_was_idle() -> None:
+    queue = weighted({"heavy": 3.0}, *flood("light", 20), limit=2)
+    served(queue, 100)
+    for job in flood("heavy", 20):
+        queue.submit(job)
+    costs = served(queue, 200)
+    assert costs["heavy"] == pytest.approx(3 * costs["light"], rel=0.1)
