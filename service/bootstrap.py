@@ -33,6 +33,7 @@ from service.application.ports import Clock, Engine, ModelRepository, StateFiles
 from service.application.predictions import Predictions
 from service.application.sequences import Sequences
 from service.application.services import Services
+from service.application.session_expiry import SessionExpiry
 from service.application.sessions.creation import SessionFactory
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
@@ -312,6 +313,7 @@ def _wire(
         sessions=sessions,
         steps=steps,
         transfers=StateTransfer(sessions=sessions, creations=creations, models=models, files=files),
+        session_expiry=SessionExpiry(sessions, clock),
         health=Health(engine, models, store, admission, metrics),
         admission=admission,
         observer=metrics,

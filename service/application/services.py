@@ -11,6 +11,7 @@ from service.application.model_versions.model_control import ModelControl
 from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, InferenceObserver, Observer
 from service.application.predictions import Predictions
+from service.application.session_expiry import SessionExpiry
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.steps import Steps
@@ -28,6 +29,7 @@ class Services:
     inference_observer: InferenceObserver
     inference_statistics: Callable[[], Awaitable[Mapping[tuple[str, str], VersionStatistics]]]
     sessions: Sessions
+    session_expiry: SessionExpiry
     steps: Steps
     transfers: StateTransfer
     health: Health

@@ -1,12 +1,15 @@
 """WebSockets of sessions: steps as frames, of one session or of many."""
 
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
+from typing import TypeAlias
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from service.application.services import Services
-from service.domain.errors import NotFound, ShuttingDown
+from service.domain.errors import NotFound, ShuttingDown, UnrollError
 from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.middleware.authorization.authentication import KEY_SUBPROTOCOL, offered_subprotocols
 from service.http.websocket.frames import FrameReader
@@ -20,13 +23,18 @@ EXTENSION = "unroll.websocket"
 SUBPROTOCOL = b"unroll"
 
 
+#: Calls its argument with the error of a session that has ended; returns the function that ends the watch.
+Watch: TypeAlias = Callable[[Callable[[UnrollError], None]], Callable[[], None]]
+
+
 class StreamResponse(Response):
     """Response to the handshake of a WebSocket, which it serves until it is closed."""
 
-    def __init__(self, services: Services, session_id: str | None) -> None:
+    def __init__(self, services: Services, session_id: str | None, watch: Watch | None = None) -> None:
         super().__init__(status_code=HTTPStatus.SWITCHING_PROTOCOLS)
         self._services = services
         self._session_id = session_id
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         services, state = self._services, scope["state"]
@@ -52,10 +60,13 @@ class StreamResponse(Response):
         )
         admission.open()
         services.observer.websocket(1)
+        stop_watching = None if self._watch is None else self._watch(stream.end_session)
         try:
             await stream.run()
         finally:
             services.observer.websocket(-1)
+            if stop_watching is not None:
+                stop_watching()
             if stream.failure is not None:
                 state["error_code"] = stream.failure.code
 
@@ -73,8 +84,9 @@ async def stream_one(
 ) -> Response:
     """A WebSocket whose frames are steps of one session."""
     _require_handshake(request)
-    await services.sessions.get(context, session_id)
-    return StreamResponse(services, session_id)
+    record = await services.sessions.record(context, session_id)
+    watch = partial(services.session_expiry.watch, context.tenant, session_id, record.expires_at)
+    return StreamResponse(services, session_id, watch)
 
 
 def _require_handshake(request: Request) -> None:

@@ -98,6 +98,12 @@ class SocketStream:
         else:
             self._socket.close(close_code(self.failure), self.failure.code)
 
+    def end_session(self, error: UnrollError) -> None:
+        """End the stream of a session that has ended. If frames are under way, they learn of it themselves."""
+        if self.failure is None and not self._unanswered:
+            self.failure = error
+            self._socket.end()
+
     async def _serve(self) -> None:
         slices = TimeSlices()
         while True:

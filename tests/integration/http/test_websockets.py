@@ -219,6 +219,12 @@ def test_a_session_that_ends_closes_its_stream(server: Server, http: httpx.Clien
         assert close_of(socket) == (4410, "session_ended")
 
 
+def test_an_idle_stream_is_closed_when_its_session_expires(server: Server, http: httpx.Client) -> None:
+    session = new_session(http, ttl_seconds=2)
+    with open_socket(server, stream_of(session), ALICE) as socket:
+        assert close_of(socket) == (4410, "session_expired")
+
+
 def test_frames_that_were_sent_are_answered_before_the_client_closes(
     server: Server, http: httpx.Client, session: str
 ) -> None:
