@@ -200,6 +200,9 @@ class MemoryStore:
         there = self._live(tenant, session_id)
         return there if there is not None else self._put(tenant, session_id, record)
 
+    async def discard(self, tenant: str, session_id: str, record: Record) -> bool:
+        return self.records.pop((tenant, session_id), None) is not None
+
     async def begin(self, tenant: str, session_id: str, record: Record, replaced: Record | None) -> Record:
         self._maybe_fail()
         stored = self.records.get((tenant, session_id))

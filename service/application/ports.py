@@ -159,6 +159,9 @@ class StateStore(Protocol):
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         """Store a first record, or return the existing one. Raises SessionEnded."""
 
+    async def discard(self, tenant: str, session_id: str, record: Record) -> bool:
+        """Remove the first record of a session that no client knows; return whether it is removed."""
+
     async def begin(self, tenant: str, session_id: str, record: Record, replaced: Record | None) -> Record:
         """Store a first record under an id that may have been used before; return it with its token.
 

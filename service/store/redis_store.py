@@ -112,6 +112,11 @@ class RedisStore:
         create = self._records.create(tenant, session_id, record)
         return await self._operations.shield(self._operations.observe("create", create))
 
+    async def discard(self, tenant: str, session_id: str, record: Record) -> bool:
+        """Remove the first record of a session that no client knows; return whether it is removed. Raises nothing."""
+        discard = self._records.discard((tenant, session_id), record)
+        return await self._operations.shield(self._operations.observe("end", discard))
+
     async def begin(self, tenant: str, session_id: str, record: Record, replaced: Record | None) -> Record:
         """Store a first record in place of `replaced`, or of no record or a tombstone; return it with its token.
 

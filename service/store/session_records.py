@@ -17,7 +17,15 @@ from service.domain.errors import (
     WriteConflict,
 )
 from service.domain.sessions import Durability, Record, SessionKey
-from service.store.driver.commands import Command, CommandResult, Reply, Script, read_command, script_command
+from service.store.driver.commands import (
+    Command,
+    CommandResult,
+    Reply,
+    Script,
+    read_command,
+    script_command,
+    write_command,
+)
 from service.store.driver.errors import ReplyLost, translate
 from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.index.index import SessionIndex, extend_indexed_until
@@ -146,6 +154,16 @@ class SessionRecords:
         _require_durable(record, result)
         record.token = data
         return record
+
+    async def discard(self, session: SessionKey, record: Record) -> bool:
+        """Remove a record of which nobody knows the session id, without a tombstone. An error is reported."""
+        removed, deadline = False, self._deadline()
+        with self._best_effort():
+            command = write_command("DEL", self.key_of(session))
+            (await self._group_commits["memory"].submit(command, deadline)).value()
+            removed = True
+            await self._index.remove(*session, record, deadline)
+        return removed
 
     async def begin(self, session: SessionKey, record: Record, replaced: Record | None) -> Record:
         """Store a first record in place of `replaced`, or of no record or a tombstone. Raises as `RedisStore.begin`."""

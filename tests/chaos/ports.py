@@ -124,6 +124,9 @@ class WatchedStore:
     async def create(self, tenant: str, session_id: str, record: Record) -> Record:
         return await self.inner.create(tenant, session_id, record)
 
+    async def discard(self, tenant: str, session_id: str, record: Record) -> bool:
+        return await self.inner.discard(tenant, session_id, record)
+
     async def begin(self, tenant: str, session_id: str, record: Record, replaced: Record | None) -> Record:
         begun = await self.inner.begin(tenant, session_id, record, replaced)
         pass_by(self.control, "commit")

@@ -122,6 +122,25 @@ def test_a_replicated_step_without_a_replica_is_applied_and_answered_when_there_
     replica.kill()
 
 
+def test_a_creation_that_a_replica_does_not_confirm_leaves_no_session(
+    http: httpx.Client, master: StoreServer, replica: StoreServer
+) -> None:
+    follow(replica, master)
+    listed, keys = answered(http.get("/v1/sessions"))["data"], set(master.ask("KEYS", "*"))
+    with replica.frozen():  # the master takes it for connected
+        opened = post(http, "/v1/sessions", {"model": "tiny"})
+        assert refusal(opened, 503, "durability_not_reached", "0 replicas confirmed")["applied"] == "no"
+        assert answered(http.get("/v1/sessions"))["data"] == listed
+        assert not {key for key in set(master.ask("KEYS", "*")) - keys if "{ses_" in key}
+        keyed = post(http, "/v1/sessions", {"model": "tiny"}, key="late")
+        assert refusal(keyed, 503, "durability_not_reached")["applied"] == "yes"
+    late = eventually(
+        lambda: (opened := post(http, "/v1/sessions", {"model": "tiny"}, key="late")).is_success and opened
+    )
+    assert late.headers["unroll-replayed"] == "true"
+    replica.kill()
+
+
 def test_an_fsynced_step_without_a_file_is_applied_and_answered_when_there_is_one(
     http: httpx.Client, master: StoreServer
 ) -> None:

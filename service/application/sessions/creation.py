@@ -10,7 +10,7 @@ from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.request_digest import SIZE
-from service.domain.errors import IdempotencyKeyReused, InvalidRequest, Unavailable, WriteConflict
+from service.domain.errors import DurabilityNotReached, IdempotencyKeyReused, InvalidRequest, Unavailable, WriteConflict
 from service.domain.limits import LIMITS_SETTING, LimitsOfTenants
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
@@ -148,11 +148,22 @@ class SessionFactory:
                     (context.tenant, session_id), record.durability, repeatable=bool(record.origin)
                 )
         async with context.deadline.enforce("unknown"):
-            stored = await self.store.create(context.tenant, session_id, record)
+            try:
+                stored = await self.store.create(context.tenant, session_id, record)
+            except DurabilityNotReached as error:
+                raise await self._discard(context.tenant, session_id, record, error) from error
         if stored.origin != record.origin:
             return await self._replay(context, session_id, stored, record.origin)
         self.observer.session_created(record.model)
         return self._created(session_id, stored, replayed=False)
+
+    async def _discard(
+        self, tenant: str, session_id: str, record: Record, error: DurabilityNotReached
+    ) -> DurabilityNotReached:
+        """Return the error of a creation that is stored and not durable. Without a key, nobody can ask for it again."""
+        if record.origin or error.applied == "no" or not await self.store.discard(tenant, session_id, record):
+            return error
+        return DurabilityNotReached(f"{error.message}; the session was removed again", applied="no")
 
     async def _replay(self, context: RequestContext, session_id: str, stored: Record, body: bytes) -> Created:
         if stored.origin[:SIZE] != body[:SIZE]:

@@ -11,13 +11,15 @@ from service.application.sessions.state_transfer import StateImport
 from service.application.sessions.step_item import Step
 from service.domain.errors import (
     DeadlineExceeded,
+    DurabilityNotReached,
     IdempotencyKeyReused,
     InvalidRequest,
     ModelNotFound,
     SessionEnded,
     VersionNotFound,
 )
-from tests.fakes import model_version
+from service.domain.sessions import Record
+from tests.fakes import MemoryStore, model_version
 from tests.unit.application.world import World, feed, folded
 
 WANTED = NewSession("adder", None, 3600, "memory", 0)
@@ -49,6 +51,25 @@ async def test_a_keyed_create_finds_the_same_session_again_even_after_steps() ->
     assert again.session["id"] == first.session["id"]
     assert (again.replayed, again.session["step"]) == (True, 1)
     assert world.observer.counts["created"] == 1
+
+
+class UnconfirmedStore(MemoryStore):
+    """A store that writes what its replicas do not confirm."""
+
+    async def create(self, tenant: str, session_id: str, record: Record) -> Record:
+        await super().create(tenant, session_id, record)
+        raise DurabilityNotReached("0 replicas confirmed the write", applied="yes", step=0)
+
+
+@pytest.mark.parametrize(("key", "applied", "left"), [(None, "no", 0), ("key", "yes", 1)])
+async def test_a_creation_that_is_not_durable_stays_only_if_it_can_be_asked_for_again(
+    key: str | None, applied: str, left: int
+) -> None:
+    world = World(UnconfirmedStore())
+    with pytest.raises(DurabilityNotReached) as refused:
+        await world.sessions.create(world.context(), WANTED, key)
+    assert refused.value.applied == applied
+    assert len(world.store.records) == left
 
 
 async def test_a_create_key_with_another_body_is_refused_and_another_tenants_is_another_session() -> None:
