@@ -178,7 +178,9 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         sys.setswitchinterval(SWITCH_SECONDS)
         run_in_background(stack, "model reconciler", reconciler.run(settings.models_poll_seconds))
         run_in_background(
-            stack, "store watcher", watch_store(topology, store, services.health.count_sessions, settings.durability)
+            stack,
+            "store watcher",
+            watch_store(topology, store, services.health.count_sessions, settings.durability, metrics),
         )
         app = create_app(services, _request_settings(settings), settings.protocols)
         refusals = ConnectionRefusals(metrics, settings.access_log)
@@ -311,9 +313,9 @@ def _wire(
         inference_observer=metrics.inferences,
         inference_statistics=SharedExposition(metrics.flush, metrics.inference_statistics),
         sessions=sessions,
+        session_expiry=SessionExpiry(sessions, clock),
         steps=steps,
         transfers=StateTransfer(sessions=sessions, creations=creations, models=models, files=files),
-        session_expiry=SessionExpiry(sessions, clock),
         health=Health(engine, models, store, admission, metrics),
         admission=admission,
         observer=metrics,

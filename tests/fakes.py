@@ -321,5 +321,8 @@ class CountingObserver:
     def store_error(self, code: str) -> None:
         self.counts[f"store error {code}"] += 1
 
+    def store_memory(self, used: int, limit: int) -> None:
+        pass
+
     def store_up(self, up: bool) -> None:
         self.counts["store up"] = int(up)

@@ -1,10 +1,14 @@
-"""Use of a server's memory, from its reply to INFO."""
+"""Use of the memory of servers, from their replies to INFO."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from service.domain.errors import StoreFull
 from service.store.driver.commands import Reply
+from service.store.driver.errors import ReplyLost
+from service.store.driver.pipeline import execute_pipeline
+from service.store.driver.topology import Topology
 from service.store.embedded.server import NO_WRITES_BYTES
 
 
@@ -27,9 +31,26 @@ class MemoryUsage:
         used = int(fields[b"used_memory"]) - int(fields.get(b"mem_not_counted_for_evict", 0))
         return cls(used, int(fields[b"maxmemory"]))
 
+    @classmethod
+    def total(cls, usages: Sequence["MemoryUsage"]) -> Self:
+        """Return the usage of several servers together. They have no limit if one of them has none."""
+        limits = [usage.limit for usage in usages]
+        return cls(sum(usage.used for usage in usages), sum(limits) if all(limits) else 0)
+
     def require_space(self) -> None:
         """Raise StoreFull if the server refuses writes."""
         if self.limit == NO_WRITES_BYTES:
             raise StoreFull("the store refuses writes: its disk is nearly full")
         if 0 < self.limit <= self.used:
             raise StoreFull(f"the store is full: it uses {self.used} bytes of {self.limit}")
+
+
+async def total_usage(topology: Topology, deadline: float) -> MemoryUsage | None:
+    """Return the usage of all masters, or None if one of them does not tell it. Raises no store error."""
+    try:
+        masters = await topology.masters(deadline)
+    except ReplyLost:
+        return None
+    replies = [await execute_pipeline(master, [("INFO", "memory")], deadline) for master in masters]
+    usages = [usage for (reply,) in replies if (usage := MemoryUsage.parse(reply)) is not None]
+    return MemoryUsage.total(usages) if usages and len(usages) == len(masters) else None

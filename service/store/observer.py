@@ -15,6 +15,9 @@ class StoreObserver(Protocol):
     def store_up(self, up: bool) -> None:
         """Record whether the store replied or could not be reached."""
 
+    def store_memory(self, used: int, limit: int) -> None:
+        """Record the bytes that the masters of the store use, and their limits together; 0 if one has none."""
+
     def session_cache(self, outcome: str) -> None:
         """Record a use of the record cache: "hit", "miss", or "stale" for an earlier hit that proved outdated."""
 

@@ -121,6 +121,10 @@ class Metrics:
         self._store_errors = self._counter("store_errors", "Store calls that failed", ("code",))
         self._store_up = self._gauge("store_up", "1 if the last call reached the store", (), "livemin")
         self._store_was_up: bool | None = None
+        self._store_memory = self._gauge("store_memory_bytes", "Memory that the store uses", (), "livemostrecent")
+        self._store_memory_limit = self._gauge(
+            "store_memory_limit_bytes", "Memory beyond which the store refuses writes", (), "livemostrecent"
+        )
 
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""
@@ -233,6 +237,10 @@ class Metrics:
         if up != self._store_was_up:
             self._store_was_up = up
             self._store_up.set(int(up))
+
+    def store_memory(self, used: int, limit: int) -> None:
+        self._store_memory.set(used)
+        self._store_memory_limit.set(limit or math.inf)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
         return cache(Counter(f"unroll_{name}", text, labels, registry=self._registry).labels)

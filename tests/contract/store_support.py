@@ -55,6 +55,9 @@ class Observed:
     def store_error(self, code: str) -> None:
         self.errors.append(code)
 
+    def store_memory(self, used: int, limit: int) -> None:
+        pass
+
     def store_up(self, up: bool) -> None:
         self.up = up
 

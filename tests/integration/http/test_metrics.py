@@ -150,6 +150,9 @@ def test_store_calls_are_timed_by_operation(http: httpx.Client, growth: Growth) 
         assert growth("store_duration_seconds_sum", operation=operation) > 0
     assert growth("store_errors_total") == 0
     assert Metrics(http).value("store_up") == 1
+    eventually(
+        lambda: 0 < Metrics(http).value("store_memory_bytes") < Metrics(http).value("store_memory_limit_bytes"), 20
+    )
 
 
 @pytest.mark.parametrize(("model", "version"), [("tiny", "1"), ("pair", "1"), ("pair", "2"), ("next-word", "1")])
@@ -178,7 +181,8 @@ def test_what_is_refused_for_lack_of_time_is_counted(http: httpx.Client, growth:
 
 
 @pytest.mark.parametrize(
-    "name", ["build_info", "model_loaded", "store_up", "sessions_active", "queue_depth", "state_bytes"]
+    "name",
+    ["build_info", "model_loaded", "store_up", "sessions_active", "queue_depth", "state_bytes", "store_memory_bytes"],
 )
 def test_a_gauge_of_the_contract_is_there(http: httpx.Client, name: str) -> None:
     assert f"\nunroll_{name}" in Metrics(http).text
