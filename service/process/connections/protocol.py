@@ -23,7 +23,7 @@ from service.process.connections.headers import content_length
 from service.process.connections.reading import ReadingProgress
 from service.process.connections.refusals import Refusals, Refused
 from service.process.connections.table import MAX_PIPELINED_BYTES, ConnectionTable
-from service.process.connections.transport import HeadBufferingTransport
+from service.process.connections.transport import CLOSE_SECONDS, MAX_DISCARDED_BYTES, HeadBufferingTransport
 from service.process.connections.websocket import WebSocket
 
 #: Paths that are served also on spare connections.
@@ -33,10 +33,6 @@ SPARE_SECONDS = 2.0
 #: Time after which a connection may give its place to a new one: that was used, and that has never sent a request.
 IDLE_SECONDS = 5.0
 PENDING_SECONDS = 1.0
-#: Time in which a client that is still sending can read why its request was refused, before its connection is closed.
-CLOSE_SECONDS = 1.0
-#: Bytes that such a client may send meanwhile. What exceeds them is not read any more.
-MAX_DISCARDED_BYTES = 2**20
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -311,6 +307,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def may_be_evicted(self, now: float) -> bool:
+        if self.transport.is_closing():
+            return now - (self.deadline - CLOSE_SECONDS) >= PENDING_SECONDS
         if self._busy or self._discards or not self._in_head:
             return False
         used = self.cycle is not None and not self._overhead

@@ -9,6 +9,11 @@ from typing import Any
 
 #: First bytes of a response head, which uvicorn writes at once.
 HEAD_START = b"HTTP/1.1 "
+#: Time in which a client that is still sending can read its last answers before its connection is closed, and the bytes
+#: that it may send meanwhile. To close earlier would reset the connection, with what is on its way: at 200 kbit/s ten
+#: seconds are a quarter of a megabyte of answers, or of the body whose end many clients await before they read.
+CLOSE_SECONDS = 10.0
+MAX_DISCARDED_BYTES = 2**20
 
 
 class HeadBufferingTransport:

@@ -16,7 +16,7 @@ from service.process.connections.messages import MessageParser, text_frame
 from service.process.connections.reading import ReadingProgress
 from service.process.connections.refusals import Refusals
 from service.process.connections.table import ConnectionTable, network_of
-from service.process.connections.transport import HeadBufferingTransport
+from service.process.connections.transport import CLOSE_SECONDS, MAX_DISCARDED_BYTES, HeadBufferingTransport
 
 #: Bytes that may wait for the parser before the connection is not read any more.
 MAX_WAITING_BYTES = 65_536
@@ -28,10 +28,6 @@ MAX_IDLE_FRAMES = 64
 PAUSE_SECONDS = 0.0001
 #: Time without messages after which a connection may give its place to a new one.
 IDLE_SECONDS = 5.0
-#: Time that a client has for its part of the closing handshake, and the bytes that it may send meanwhile. A connection
-#: that is closed while frames of a slow client still arrive is reset, and the client loses the answers on their way.
-CLOSE_SECONDS = 10.0
-MAX_DISCARDED_BYTES = 2**20
 #: Close codes: this worker stops; there is no room, try again later.
 RESTART, TRY_AGAIN = 1012, 1013
 
@@ -195,7 +191,9 @@ class WebSocket(asyncio.Protocol):
         """Do nothing: only requests of HTTP wait for a turn of their own."""
 
     def may_be_evicted(self, now: float) -> bool:
-        busy = self._unanswered or self._parser.messages or self._parser.received or self._closing
+        if self._closing:
+            return now - (self.deadline - CLOSE_SECONDS) >= IDLE_SECONDS
+        busy = self._unanswered or self._parser.messages or self._parser.received
         return not busy and now - self._received_at >= IDLE_SECONDS
 
     def evict(self) -> None:

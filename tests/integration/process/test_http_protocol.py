@@ -13,9 +13,9 @@ from uvicorn.server import ServerState
 from service.http.connection_refusals import ConnectionRefusals
 from service.process.connections.limits import ConnectionLimits
 from service.process.connections.listeners import ACCEPTS_PER_TURN, duplicate_listeners
-from service.process.connections.protocol import MAX_DISCARDED_BYTES, HttpProtocol
+from service.process.connections.protocol import PENDING_SECONDS, HttpProtocol
 from service.process.connections.table import ConnectionTable
-from service.process.connections.transport import HeadBufferingTransport
+from service.process.connections.transport import CLOSE_SECONDS, MAX_DISCARDED_BYTES, HeadBufferingTransport
 from tests.conftest import UVLOOP
 from tests.fakes import CountingObserver
 
@@ -88,6 +88,15 @@ async def connection_to(
     app: Callable[[Scope, Receive, Send], Awaitable[None]],
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A client's connection to an application."""
+    async with both_ends(app) as (_, reader, writer):
+        yield reader, writer
+
+
+@contextlib.asynccontextmanager
+async def both_ends(
+    app: Callable[[Scope, Receive, Send], Awaitable[None]],
+) -> AsyncIterator[tuple[HttpProtocol, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Both ends of a connection to an application."""
     config = uvicorn.Config(app, log_config=None, lifespan="off")
     config.load()
     table, refusals = ConnectionTable(ConnectionLimits()), ConnectionRefusals(CountingObserver(), "off")
@@ -95,7 +104,7 @@ async def connection_to(
     server = await asyncio.get_running_loop().create_server(lambda: protocol, "127.0.0.1", 0)
     async with server, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        yield reader, writer
+        yield protocol, reader, writer
         writer.close()
         protocol.transport.abort()
 
@@ -149,6 +158,23 @@ async def test_a_request_that_is_broken_is_answered_however_much_follows(anyio_b
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 400")
         assert await reader.readexactly(4) == BODY
         assert not problems
+
+
+async def test_a_client_that_still_sends_has_ten_seconds_to_read_why_it_is_refused() -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({**START, "status": 413, "headers": [*START["headers"], (b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": BODY})
+
+    async with both_ends(app) as (protocol, reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n" + b"x" * 1000)
+        assert (await reader.read()).startswith(b"HTTP/1.1 413")
+        now = asyncio.get_running_loop().time()
+        assert now + PENDING_SECONDS < protocol.deadline <= now + CLOSE_SECONDS
+        writer.write(b"x" * 1000)
+        await writer.drain()
+        since = protocol.deadline - CLOSE_SECONDS
+        assert not protocol.may_be_evicted(since)
+        assert protocol.may_be_evicted(since + PENDING_SECONDS)
 
 
 class CountingProtocol(asyncio.Protocol):

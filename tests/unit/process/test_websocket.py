@@ -247,6 +247,16 @@ async def test_a_client_that_does_not_answer_the_close_is_given_ten_seconds() ->
     assert socket.transport.events == ["close"]
 
 
+async def test_a_websocket_that_is_closing_gives_its_place_away_if_it_is_needed() -> None:
+    (socket,) = opened()
+    socket.websocket.close(4410, "session_expired")
+    now = asyncio.get_running_loop().time()
+    assert not socket.websocket.may_be_evicted(now)
+    assert socket.websocket.may_be_evicted(now + 6)
+    socket.websocket.evict()
+    assert socket.transport.events == ["close"]
+
+
 async def test_what_arrives_behind_the_close_is_bounded() -> None:
     (socket,) = opened()
     socket.websocket.close(4410, "session_expired")
