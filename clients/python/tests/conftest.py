@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from scripted_server import FAST, INFO, Answer, ScriptedServer
+from tests.encoder_folders import write_encoder
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
+from tests.onnx_folders import running_sum, running_sum_config, write_onnx
 from tests.server import Server, short_folder
 from tests.translation_folders import write_encoder_decoder
 from unroll_client import Client, Session
@@ -50,6 +52,11 @@ def service(folder: Path) -> Iterator[Server]:
     models = folder / "models"
     write_language_model(models, "tiny", hidden_size=32, seed=3)
     write_encoder_decoder(models, "mt")
+    write_encoder(models, "mood", "classification")
+    write_encoder(models, "tags", "tagging", text=False)
+    write_encoder(models, "river", "regression", text=False)
+    write_encoder(models, "vectors", "embedding")
+    write_onnx(models, "sum", running_sum(), running_sum_config())
     write_forecaster(models, "sensor", calendar=["hour_of_day"], missing_indicator=True, distribution="student_t")
     with Server(folder, models=models, workers=2) as running:
         yield running

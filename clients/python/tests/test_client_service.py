@@ -25,7 +25,16 @@ def client(service: Server) -> Iterator[Client]:
 
 def test_models_are_listed_and_described(client: Client) -> None:
     tasks = {model.id: model.task for model in client.models()}
-    assert tasks == {"tiny": "next-word", "mt": "translation", "sensor": "forecasting"}
+    assert tasks == {
+        "tiny": "next-word",
+        "mt": "translation",
+        "sensor": "forecasting",
+        "mood": "classification",
+        "tags": "tagging",
+        "river": "regression",
+        "vectors": "embedding",
+        "sum": "tensor",
+    }
     assert client.model("tiny").default_version == "1"
     with pytest.raises(unroll_client.ModelNotFound) as caught:
         client.model("other")
@@ -237,7 +246,7 @@ async def test_the_asynchronous_stream_of_steps_does_the_same(service: Server) -
 
 async def test_the_asynchronous_client_does_the_same(service: Server) -> None:
     async with AsyncClient(service.url) as client:
-        assert len(await client.models()) == 3
+        assert len(await client.models()) == 8
         async with await client.create_session("tiny") as session:
             first = await session.step("Tom and")
             assert first.step == 1

@@ -64,6 +64,17 @@ from unroll_client.pool_stream import AsyncPoolStream, PoolStream
 from unroll_client.retry import RetryPolicy
 from unroll_client.session_stream import AsyncSessionStream, SessionStream
 from unroll_client.sessions import AsyncSession, Session
+from unroll_client.task_answers import (
+    Embedding,
+    LabelProbability,
+    Labels,
+    ObservedLabels,
+    ObservedNumbers,
+    Tag,
+    Tags,
+    Tensors,
+    Values,
+)
 from unroll_client.token_stream import AsyncTokenStream, TokenStream
 
 __version__ = "0.1.0"
@@ -81,6 +92,7 @@ __all__ = [
     "ConnectionFailed",
     "DeadlineExceeded",
     "DurabilityNotReached",
+    "Embedding",
     "Forecast",
     "Generated",
     "Generation",
@@ -88,6 +100,8 @@ __all__ = [
     "IdempotencyKeyReused",
     "InputTooLong",
     "InvalidRequest",
+    "LabelProbability",
+    "Labels",
     "Model",
     "ModelNotFound",
     "ModelNotReady",
@@ -95,6 +109,8 @@ __all__ = [
     "NextWords",
     "NotAllowed",
     "NotFound",
+    "ObservedLabels",
+    "ObservedNumbers",
     "ObservedTokens",
     "ObservedValues",
     "OutOfVocabulary",
@@ -126,6 +142,9 @@ __all__ = [
     "StoreUnavailable",
     "StreamChanged",
     "Suggestions",
+    "Tag",
+    "Tags",
+    "Tensors",
     "Token",
     "TokenPrediction",
     "TokenStream",
@@ -135,5 +154,6 @@ __all__ = [
     "Unavailable",
     "UnrollError",
     "Usage",
+    "Values",
     "VersionNotFound",
 ]

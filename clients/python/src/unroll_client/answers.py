@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from unroll_client import arrays
+from unroll_client.task_answers import Embedding, Labels, Tags, Tensors, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,7 +163,19 @@ class Generated:
 
 
 #: The output of a prediction or a step; tasks that this release of the client does not know give JSON.
-Output = NextWords | Translations | Suggestions | Forecast | Generated | dict[str, Any]
+Output = (
+    NextWords
+    | Translations
+    | Suggestions
+    | Forecast
+    | Labels
+    | Tags
+    | Values
+    | Embedding
+    | Tensors
+    | Generated
+    | dict[str, Any]
+)
 
 
 @dataclass(frozen=True, slots=True)

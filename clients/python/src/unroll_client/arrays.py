@@ -44,6 +44,19 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 - a number of any type
     return None if math.isnan(number := float(value)) else number
 
 
+def to_json(value: Any) -> Any:  # noqa: ANN401 - JSON, and arrays in it
+    """Return the JSON of a member of an input: arrays become lists, with None for NaN, also those of an object."""
+    if isinstance(value, Mapping):
+        return {name: to_json(member) for name, member in value.items()}
+    if is_pandas(value):
+        return to_values(value)
+    if is_numpy(value):
+        plain = value.astype(object)
+        plain[value != value] = None  # noqa: PLR0124 - only NaN differs from itself
+        return plain.tolist()
+    return value
+
+
 def times_of(value: Any) -> list[str] | None:  # noqa: ANN401 - a Series or DataFrame
     """Return the times of a Series or DataFrame with a DatetimeIndex; times without a zone are UTC."""
     import pandas as pd  # noqa: PLC0415 - optional
@@ -71,6 +84,20 @@ def to_numpy(rows: Sequence[Any]) -> "np.ndarray[Any, np.dtype[np.float64]]":
     import numpy as np  # noqa: PLC0415 - optional
 
     return np.asarray(rows, dtype=np.float64)
+
+
+def to_array(tensor: Any) -> "np.ndarray[Any, Any]":  # noqa: ANN401 - nested lists
+    """Return nested lists of numbers as an array."""
+    import numpy as np  # noqa: PLC0415 - optional
+
+    return np.asarray(tensor)
+
+
+def to_table(rows: Sequence[Any], names: Sequence[str]) -> "pd.DataFrame":
+    """Return rows of numbers as a table with named columns."""
+    import pandas as pd  # noqa: PLC0415 - optional
+
+    return pd.DataFrame(rows, columns=list(names))
 
 
 def to_frame(

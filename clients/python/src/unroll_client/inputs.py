@@ -1,7 +1,7 @@
 """Inputs and options of requests."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from unroll_client import arrays
 
@@ -29,6 +29,8 @@ class PredictOptions(TypedDict, total=False):
     quantiles: Sequence[float]
     samples: int
     seed: int
+    every: Literal["step", "last"]
+    steps: bool
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -45,12 +47,13 @@ class GenerateOptions(TypedDict, total=False):
 def to_input(value: "Input") -> dict[str, Any]:
     """Return an input as JSON.
 
-    A mapping is sent as it is, such as `{"ids": [3, 4]}`. A pandas object with a DatetimeIndex brings its timestamps.
+    A mapping is sent as it is, such as `{"ids": [3, 4]}` or `{"tensors": {"x": array}}`, with lists in place of arrays.
+    A pandas object with a DatetimeIndex brings its timestamps.
     """
     if isinstance(value, str):
         return {"text": value}
     if isinstance(value, Mapping):
-        return dict(value)
+        return {name: arrays.to_json(member) for name, member in value.items()}
     if arrays.is_pandas(value):
         times = arrays.times_of(value)
         return {"values": arrays.to_values(value)} | ({} if times is None else {"timestamps": times})
