@@ -14,10 +14,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "next-word": {"top_k": 3},
     "translate-en-fr": {"top_k": 3, "beam_size": 1},
     "taxi-forecast": {"horizon": 4},
+    "checksum": {},
     **{name: {} for name in encoders.NAMES},
 }
 #: Models that have nothing to answer before their first observation, or after none.
-NEEDS_INPUT = encoders.OF_NUMBERS | {"taxi-forecast"}
+NEEDS_INPUT = encoders.OF_NUMBERS | {"taxi-forecast", "checksum"}
 _GENERATES_NOT = frozenset({"translate-en-fr", *encoders.NAMES})
 SOURCES = (
     "I would like a cup of coffee.",
@@ -96,13 +97,20 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """Numbers for a graph, one for each timestep."""
+
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reset:
     """Nothing to feed: back to state 0, or to a step that the session keeps."""
 
     step: int | None = None
 
 
-Content: TypeAlias = Words | Generation | Series | Rows | Reset
+Content: TypeAlias = Words | Generation | Series | Rows | Numbers | Reset
 
 
 def choose(model: str, luck: random.Random, serial: int, *, generate: bool = True) -> Content:
@@ -110,6 +118,8 @@ def choose(model: str, luck: random.Random, serial: int, *, generate: bool = Tru
     if model == "taxi-forecast":
         values = [None if luck.random() < 0.1 else round(luck.uniform(2e3, 3e4), 1) for _ in range(luck.randint(1, 3))]
         return Series(3 * serial, tuple(values))
+    if model == "checksum":
+        return Numbers(tuple(luck.randint(1, 60) for _ in range(luck.randint(1, 3))))
     if model in encoders.OF_NUMBERS:
         return Rows(tuple(_row(luck) for _ in range(luck.randint(1, 3))))
     texts = tuple(luck.choices(_WORDS.get(model, automaton.WORDS), k=luck.randint(1, 3)))
@@ -132,6 +142,8 @@ def body_of(content: Content, model: str) -> dict[str, Any]:
             return given | {"options": {"max_tokens": tokens, "temperature": 0}}
         case Reset(step):
             return {} if step is None else {"step": step}
+        case Numbers(numbers):
+            return {"input": {"tensors": {"x": [[number] for number in numbers]}, "steps": True}}
         case Rows(values):
             return {"input": {"values": [[*row] for row in values]}, "options": OPTIONS[model]}
         case Series(start, values):

@@ -18,13 +18,14 @@ _LEFT_OUT = {"folders", "files", "outage", "hang"}
 _NAMES = [name for name, attacker in ATTACKERS.items() if attacker.family not in _LEFT_OUT]
 
 
-async def harass(port: int, seed: int, shared: Shared, counts: Counter[str]) -> None:
+async def harass(port: int, grpc_port: int, seed: int, shared: Shared, counts: Counter[str]) -> None:
     """Attack until the run ends; counts attacks by name, and answers of 500 among their responses."""
     choose, number = random.Random(f"hostile {seed}"), 0
     while not shared.stopping():
         number += 1
         name = choose.choice(_NAMES)
-        child = await launch(name, Target(port, HOSTILE_KEY, _SECONDS, seed=number, source=_SOURCE))
+        target = Target(port, HOSTILE_KEY, _SECONDS, grpc_port, seed=number, source=_SOURCE)
+        child = await launch(name, target)
         tally = await child.tally()
         counts[name] += 1
         counts["answers of 500"] += sum(count for label, count in tally.labels.items() if label.startswith("500"))

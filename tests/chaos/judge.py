@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.automaton import Automaton
+from tests.chaos.checksum import Checksum
 from tests.chaos.journal import Session
 from tests.chaos.oracle import Beginning, Replay
 from tests.chaos.replay import Bundled, Exact, Network
@@ -42,6 +43,8 @@ class Judge:
             return [Exact(Automaton())]
         if model == "swapped":
             return [Exact(Automaton(variant)) for variant in range(variants)]
+        if model == "checksum":
+            return [Checksum()]
         if model not in self._bundled:
             self._bundled[model] = Bundled.load(self.models / model / "1", model)
         return [self._bundled[model]]

@@ -66,5 +66,11 @@ CLIENTS = (
     Role("adder", package="tritonclient"),
     Role("adder", package="openai"),
     Role("next-word", package="openai", pause=0.3),
+    Role("checksum", fleet=2),
+    Role("checksum", "replicated", websocket=True),
+    Role("checksum", package="tritonclient"),
+    Role("adder", package="tritonclient-grpc"),
+    Role("checksum", package="tritonclient-grpc"),
+    Role("adder", package="tritonclient-stream"),
 )
 MODELS = tuple(dict.fromkeys(role.model for role in CLIENTS))

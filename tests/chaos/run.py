@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.automaton import write_automaton
+from tests.chaos.checksum import write_checksum
 from tests.chaos.client import Client
 from tests.chaos.driver import Driver, Shared
 from tests.chaos.encoders import write_encoders
@@ -81,7 +82,8 @@ async def _work(options: RunOptions, world: World, judge: Judge) -> float:
         async with asyncio.TaskGroup() as group:
             group.create_task(conduct(world, plan(options.seed, 60 * options.minutes), started))
             if options.hostile:
-                group.create_task(harass(world.service.port, options.seed, world.shared, world.hostile))
+                ports = world.service.port, world.service.grpc_port
+                group.create_task(harass(*ports, options.seed, world.shared, world.hostile))
             for client in clients:
                 group.create_task(client.run())
             if options.until_caught:
@@ -127,7 +129,10 @@ def _client(number: int, options: RunOptions, world: World) -> Client | PackageC
     api_key = CLIENT_KEY if options.hostile else ""
     role = CLIENTS[number % len(CLIENTS)]
     if role.package:
-        return PACKAGES[role.package](number, options.seed, role, world.shared, world.service.port, api_key)
+        service = world.service
+        return PACKAGES[role.package](
+            number, options.seed, role, world.shared, service.port, service.grpc_port, api_key
+        )
     connections = (SocketConnections if role.websocket else Connections)(world.service.port, api_key)
     driver = Driver(connections, world.shared, f"{options.seed} {number}")
     return Client(number, options.seed, role, driver, world.shared)
@@ -155,12 +160,13 @@ async def _world(options: RunOptions, folder: Path) -> AsyncIterator[World]:
 
 
 def _write_models(folder: Path) -> Path:
-    """The models folder: the automaton, one to be swapped, encoders of all tasks, and what is bundled."""
+    """The models folder: the automaton, one to be swapped, encoders of all tasks, a graph, and what is bundled."""
     models = folder / "models"
     write_automaton(models, "adder")
     (models / "swapped").mkdir()
     put_in_place(models, write_automaton(folder / "variants", "0"))
     write_encoders(models)
+    write_checksum(models, "checksum")
     for bundled in {role.model for role in CLIENTS if (ROOT / "models" / role.model).is_dir()}:
         (models / bundled).symlink_to(ROOT / "models" / bundled)
     return models

@@ -32,6 +32,7 @@ class Service:
     broken: str = ""
     api_keys: str = ""
     port: int = field(default_factory=free_port)
+    grpc_port: int = field(default_factory=free_port)
     control: Control = field(init=False)
     _process: "subprocess.Popen[bytes] | None" = None
 
@@ -47,6 +48,7 @@ class Service:
         self.control.folder.mkdir()
         environment = clean_environment(
             UNROLL_PORT=str(self.port),
+            UNROLL_GRPC_PORT=str(self.grpc_port),
             UNROLL_WORKERS=str(self.workers),
             UNROLL_MODELS=str(self.models),
             UNROLL_LOG_FORMAT="json",

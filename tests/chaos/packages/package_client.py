@@ -19,6 +19,7 @@ class PackageClient:
     role: Role
     shared: Shared
     port: int
+    grpc_port: int = 0
     api_key: str = ""
     choose: random.Random = field(init=False)
 
