@@ -10,6 +10,7 @@ import grpc
 
 from service.application.access.client_addresses import network_of
 from service.domain.errors import DeadlineExceeded, UnrollError
+from service.grpc.connections import Peer, peer_of
 from service.grpc.errors import MAX_MESSAGE, Metadata, metadata_of, status_of
 
 #: Request ids are unique, not secret.
@@ -18,22 +19,26 @@ _RANDOM = random.Random()
 REQUEST_ID = re.compile(r"[\x20-\x7e]{1,256}")
 #: The longest time that a client may set, as over HTTP.
 MAX_SECONDS = 600.0
+#: The rate at which a client must take a long answer. How far it is with one cannot be seen, so this is no small rate.
+MIN_READ_BYTES_PER_SECOND = 65_536
 _CODINGS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 
 
 class Call:
     """A call of a method, `route`. `tenant` is empty until it is known.
 
-    `departed` says that the client has cancelled the call, has gone, or has met its deadline.
+    `departed` says that the client has cancelled the call, has gone, or has met its deadline, and `unread` that it has
+    not read an answer in time.
     """
 
     def __init__(self, context: Any, route: str) -> None:  # noqa: ANN401 - grpc has no types
         self._context = context
         self.route = route
         self.tenant = ""
-        self.departed = False
+        self.departed = self.unread = False
         self.metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-        self.address = client_address(context.peer())
+        self.peer = client_peer(context.peer())
+        self.address = network_of(self.peer[0])
         self.request_id = request_id(self.metadata)
         self.trailers: Metadata = (("x-request-id", self.request_id),)
 
@@ -61,15 +66,17 @@ class Call:
         content = await self._context.read()
         return None if content is grpc.aio.EOF else bytes(content)
 
-    async def write(self, content: bytes, seconds: float | None = None) -> None:
+    async def write(self, content: bytes, seconds: float) -> None:
         """Send a message, and wait until the client has taken most of it.
 
-        Raises DeadlineExceeded if that takes longer than `seconds`.
+        Raises DeadlineExceeded if that takes longer than `seconds`, and the time for its size.
         """
+        seconds += len(content) / MIN_READ_BYTES_PER_SECOND
         try:
             async with asyncio.timeout(seconds):
                 await self._context.write(content)
         except TimeoutError:
+            self.unread = True
             raise DeadlineExceeded(f"the client did not read the answer within {seconds:g} s") from None
 
     def finish(self) -> None:
@@ -81,11 +88,11 @@ class Call:
         await self._context.abort(status_of(error), error.message[:MAX_MESSAGE], self.trailers + metadata_of(error))
 
 
-def client_address(peer: str) -> str:
-    """Return what stands for the client of a call: its IPv4 address or its network of IPv6, empty if not known."""
+def client_peer(peer: str) -> Peer:
+    """Return the address and the port of a client, as gRPC names it; an empty address if it is not known."""
     kind, _, rest = unquote(peer).partition(":")
-    host = rest.rpartition(":")[0].strip("[]")
-    return network_of(host) if kind in {"ipv4", "ipv6"} else ""
+    host, _, port = rest.rpartition(":")
+    return peer_of(host.strip("[]"), int(port)) if kind in {"ipv4", "ipv6"} and port.isdecimal() else ("", 0)
 
 
 def request_id(metadata: dict[str, Any]) -> str:

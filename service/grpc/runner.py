@@ -14,6 +14,7 @@ from service.application.deadlines import DEPARTED, Deadline
 from service.application.limits.frame_admission import FrameAdmission
 from service.application.limits.rate_limits import Rates
 from service.application.limits.request_bounds import RequestBounds
+from service.application.limits.request_cost import RequestCost
 from service.application.ports import Clock, RequestObserver
 from service.application.request_context import RequestContext
 from service.domain.errors import CRASHED, STOPPED, InternalError, InvalidRequest, ShuttingDown, UnrollError
@@ -21,16 +22,21 @@ from service.domain.runtime.fair_thread import run_sized
 from service.domain.shares import Shares
 from service.grpc import access_log
 from service.grpc.call import Call
+from service.grpc.connections import Connections
 from service.grpc.errors import http_status_of
 
 log = logging.getLogger("unroll.access")
 
+#: The setting of `max_calls`.
+MAX_CALLS = "UNROLL_MAX_REQUESTS"
 #: Calls without permit at a time, such as those for health, which any client may make.
 MAX_EXEMPT_CALLS = 256
 #: Calls beside the limit of requests: for health, and those that are refused.
 SPARE_CALLS = 512
 #: The longest wait for the message of such a call.
 EXEMPT_SECONDS = 5.0
+#: A message that is not there by then holds the memory of the longest one, since its beginning may be that long.
+PROMPT_SECONDS = 0.1
 
 #: Serves a call.
 Serve: TypeAlias = Callable[[Call], Coroutine[Any, Any, None]]
@@ -45,6 +51,8 @@ class CallSettings:
     request_seconds: float
     write_seconds: float
     max_calls: int
+    max_streams: int
+    max_message_bytes: int
     window: int
     access_log: Literal["all", "errors", "off"]
     public_operations: bool
@@ -56,21 +64,30 @@ class CallRunner:
     `stopping` is set when the worker stops: streams end then.
     """
 
-    def __init__(self, bounds: RequestBounds, observer: RequestObserver, clock: Clock, settings: CallSettings) -> None:
+    def __init__(
+        self,
+        bounds: RequestBounds,
+        observer: RequestObserver,
+        clock: Clock,
+        settings: CallSettings,
+        connections: Connections,
+    ) -> None:
         self.stopping = asyncio.Event()
         self.settings = settings
+        self._connections = connections
         self._bounds = bounds
         self._observer = observer
         self._clock = clock
         self._calls: set[asyncio.Task[None]] = set()
+        self._running = 0
         self._under_way = Shares(settings.max_calls + SPARE_CALLS)
         self._exempt = Shares(MAX_EXEMPT_CALLS)
-        self._streams = Shares(settings.max_calls)
+        self._streams = Shares(settings.max_streams)
 
     @property
     def running(self) -> int:
-        """The number of calls under way."""
-        return len(self._calls)
+        """The number of calls under way, until the client has their end."""
+        return self._running
 
     async def cancel(self, seconds: float) -> None:
         """Cancel all calls, and wait for their ends."""
@@ -83,11 +100,18 @@ class CallRunner:
 
     async def run(self, context: Any, route: str, serve: Serve) -> None:  # noqa: ANN401 - grpc has no types
         """Serve a call. Raises grpc.aio.AbortError if it fails."""
+        self._running += 1
+        try:
+            await self._run(context, route, serve)
+        finally:
+            self._running -= 1
+
+    async def _run(self, context: Any, route: str, serve: Serve) -> None:  # noqa: ANN401 - likewise
         started, error = self._clock.monotonic(), None
         call = Call(context, route)
         self._observer.in_flight(1)
         try:
-            with self._held(self._under_way, call, "calls are under way"):
+            with self._connections.calling(call.peer), self._held(self._under_way, call, "calls are under way"):
                 await self._finish(call, serve)
         except UnrollError as failure:
             error = failure
@@ -95,6 +119,9 @@ class CallRunner:
             self._observer.in_flight(-1)
             seconds = self._clock.monotonic() - started
             access_log.report(self._observer, call, error, seconds, self.settings.access_log)
+        if call.unread:
+            # What was sent stays in memory until the connection ends, and so would the end of the call.
+            await self._connections.close(call.peer)
         if error is not None:
             await call.abort(error)
         call.finish()
@@ -123,10 +150,7 @@ class CallRunner:
             raise InternalError(CRASHED) from None
 
     async def unary(self, call: Call, message: Any, answer: Answer) -> None:  # noqa: ANN401 - likewise
-        """Serve a call with one message of the class `message`, under a permit and until its deadline.
-
-        A client that does not read the answer holds the permit, and the memory, as a part of its share.
-        """
+        """Serve a call with one message of the class `message`, under a permit and until its deadline."""
         bounds, seconds = self._bounds, call.client_seconds
         client = await self.authenticate(call)
         permit = bounds.admission.acquire(client, seconds, has_body=True)
@@ -137,13 +161,12 @@ class CallRunner:
             deadline = Deadline.after(self._clock, self.settings.request_seconds if seconds is None else seconds)
             context = RequestContext(call.tenant, deadline, cost)
             async with deadline.enforce():
-                content = await read_message(call)
-                cost.add_memory(len(content))
+                content = await self._read_message(call, cost)
                 permit.run()
                 await bounds.quota.start(client, len(content))
             request = await run_sized(client, len(content), partial(parse, message, content))
             call.compress()
-            await call.write((await answer(context, request)).SerializeToString())
+            await call.write((await answer(context, request)).SerializeToString(), self.settings.write_seconds)
             answered = True
         except UnrollError as error:
             answered = http_status_of(error) < 500
@@ -151,6 +174,33 @@ class CallRunner:
         finally:
             cost.release()
             permit.release(answered=answered)
+
+    async def _read_message(self, call: Call, cost: RequestCost) -> bytes:
+        """Return the only message of a call, whose memory is held. Raises RateLimited, Overloaded."""
+        loop, task, late = asyncio.get_running_loop(), asyncio.current_task(), list[UnrollError | None]()
+
+        def hold_longest() -> None:
+            try:
+                cost.add_memory(self.settings.max_message_bytes)
+                late.append(None)
+            except UnrollError as error:
+                late.append(error)
+                if task is not None:
+                    task.cancel()
+
+        timer = loop.call_later(PROMPT_SECONDS, hold_longest)
+        try:
+            content = await read_message(call)
+        except asyncio.CancelledError:
+            if not late or late[0] is None or task is None:
+                raise
+            task.uncancel()
+            raise late[0] from None
+        finally:
+            timer.cancel()
+        if not late:
+            cost.add_memory(len(content))
+        return content
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[FrameAdmission]:
@@ -161,7 +211,10 @@ class CallRunner:
         try:
             rates = bounds.rates_of(call.tenant)
             if not self._streams.acquire(client):
-                raise self._streams.refusal(client, "streams are open", "UNROLL_MAX_REQUESTS", "this worker")
+                setting = (
+                    "UNROLL_MAX_PENDING_BYTES" if self.settings.max_streams < self.settings.max_calls else MAX_CALLS
+                )
+                raise self._streams.refusal(client, "streams are open", setting, "this worker")
         finally:
             handshake.release()
         try:
@@ -187,7 +240,7 @@ class CallRunner:
     def _held(self, shares: Shares, call: Call, subject: str) -> Iterator[None]:
         """Hold a part of a capacity that the addresses of clients share. Raises RateLimited, Overloaded."""
         if not shares.acquire(call.address):
-            raise shares.refusal(call.address, subject, "UNROLL_MAX_REQUESTS", "this worker")
+            raise shares.refusal(call.address, subject, MAX_CALLS, "this worker")
         try:
             yield
         finally:

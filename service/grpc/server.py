@@ -11,6 +11,7 @@ from service.application.limits.request_bounds import RequestBounds
 from service.application.services import Services
 from service.domain.errors import SettingsError
 from service.grpc.call import Call
+from service.grpc.connections import Connections
 from service.grpc.health import HealthCalls
 from service.grpc.inference import Inferences, ModelInferRequest
 from service.grpc.messages import HEALTH, INFERENCE, REFLECTION, message
@@ -28,6 +29,7 @@ MAX_PING_STRIKES = 2
 #: A connection this old gets no further call; those under way go on. So clients spread over new workers.
 MAX_CONNECTION_SECONDS = 3600
 CANCEL_SECONDS = 1.0
+FLUSH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class ConnectionSettings:
     max_message_bytes: int
     max_metadata_bytes: int
     max_connections: int
+    max_connections_per_address: int
     handshake_seconds: float
     idle_seconds: float
     ping_seconds: float
@@ -56,11 +59,13 @@ class GrpcServer:
         connections: ConnectionSettings,
         read_options: OptionsReader,
     ) -> None:
-        self._runner = CallRunner(bounds, services.observer, services.clock, calls)
         self._settings = connections
+        self._connections = Connections(connections.port, connections.max_connections_per_address)
+        self._runner = CallRunner(bounds, services.observer, services.clock, calls, self._connections)
         # Its own limit of calls would count those that have ended and whose answer the client does not read.
         self._server = grpc.aio.server(options=_options(connections))
         self._server.add_generic_rpc_handlers((Handlers(_routes(services, self._runner, read_options), self._runner),))
+        self._bounding: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[Any] | None = None
 
     async def start(self) -> None:
@@ -72,6 +77,7 @@ class GrpcServer:
         except RuntimeError:
             raise SettingsError(f"cannot listen on {address}, UNROLL_GRPC_PORT: expected a free port") from None
         await self._server.start()
+        self._bounding = asyncio.get_running_loop().create_task(self._connections.bound())
 
     @property
     def is_busy(self) -> bool:
@@ -88,7 +94,10 @@ class GrpcServer:
         """Cancel the calls that are under way, answer them, and stop."""
         self.drain()
         await self._runner.cancel(CANCEL_SECONDS)
-        await self._server.stop(0)
+        # The library cancels what has ended and is not sent yet, so the last answers get a moment.
+        await self._server.stop(FLUSH_SECONDS)
+        if self._bounding is not None:
+            self._bounding.cancel()
 
 
 class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types

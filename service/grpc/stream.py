@@ -179,7 +179,8 @@ class InferStream:
             response = await task
             if item.error is not None and self._raises:
                 raise item.error
-            await self._call.write(_stream_response(item, response).SerializeToString())
+            content = _stream_response(item, response).SerializeToString()
+            await self._call.write(content, self._runner.settings.write_seconds)
             self._finish(item, task)
 
     def _finish(self, item: Item, task: asyncio.Task[Any]) -> None:
