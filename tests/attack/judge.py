@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from tests.attack.attackers.base import Tally
 from tests.attack.bounds import BOUNDS
+from tests.attack.evidence import Sample
 from tests.attack.measure import MIB, Figures
-from tests.attack.victim import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ class Arena:
     options: RunOptions
     models: Path
     port: int
+    grpc_port: int
     victim: Victim
     sampler: Sampler
 
@@ -137,6 +138,7 @@ class Arena:
             port=self.port,
             key="" if options.keyless else ATTACKER_KEY,
             seconds=options.seconds,
+            grpc_port=self.grpc_port,
             models=self.models,
             state=self.server.state_dir,
             workers=tuple(workers),
@@ -165,16 +167,17 @@ async def running_arena(
     """Start the service, warm it up, and start the victim and the sampler."""
     api_keys = "" if options.keyless else _API_KEYS
     settings: dict[str, Any] = {"api_keys": api_keys, "access_log": "off"} | _SETTINGS | options.settings
-    server = Server(folder, models=models, workers=options.workers, **settings)
+    server = Server(folder, models=models, workers=options.workers, grpc_port=0, **settings)
     await asyncio.to_thread(server.__enter__)
     try:
         port = urlsplit(server.url).port or 0
         key = "" if options.keyless else VICTIM_KEY
         await warm_up(port, key)
-        victim, sampler = Victim(port, key, scripts), Sampler(server, port)
+        grpc_port = int(server.grpc_address.rpartition(":")[2])
+        victim, sampler = Victim(port, key, scripts, grpc_port), Sampler(server, port)
         tasks = [asyncio.create_task(victim.run()), asyncio.create_task(sampler.run())]
         try:
-            yield Arena(server, options, models, port, victim, sampler)
+            yield Arena(server, options, models, port, grpc_port, victim, sampler)
         finally:
             for task in tasks:
                 task.cancel()

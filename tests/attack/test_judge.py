@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.attack.attackers.base import Tally
+from tests.attack.evidence import Sample
 from tests.attack.judge import Phase, Row
 from tests.attack.measure import MIB, Figures, complaints
-from tests.attack.victim import Sample
 
 
 def phase(latency: float, count: int = 100, answered: bool = True) -> Phase:

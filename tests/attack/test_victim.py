@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.attack.evidence import Evidence
 from tests.attack.expected import Script
-from tests.attack.victim import Evidence, Victim
+from tests.attack.victim import Victim
 from tests.attack.wire import pack_head
 
 SCRIPT = Script(

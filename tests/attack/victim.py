@@ -1,44 +1,23 @@
-"""The innocent client: four streams of small steps by a key of its own, verified and measured."""
+"""The innocent client: five streams of small steps by a key of its own, one over gRPC, verified and measured."""
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.attack.calls import CallStream
+from tests.attack.evidence import Evidence, Sample
 from tests.attack.expected import MODEL, Script
 from tests.attack.wire import Connection, Response, pack
 
-STREAMS = 4
+STREAMS = 5
+#: The stream that steps sequences over gRPC, where the service has a port for it.
+CALLS = 4
 #: One stream opens a connection for each request, so that it also sees what happens to new connections.
 FRESH = 3
 PAUSE = 0.02
 RETRY_PAUSE = 0.1
 TIMEOUT = 12.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One attempt at a step: when it was sent, when it ended, whether it was answered by 200, and by which stream."""
-
-    sent: float
-    ended: float
-    answered: bool
-    stream: int = 0
-
-    @property
-    def seconds(self) -> float:
-        return self.ended - self.sent
-
-
-@dataclass(slots=True)
-class Evidence:
-    """Everything that the victim saw: attempts, labels of refusals, and broken promises."""
-
-    samples: list[Sample] = field(default_factory=list)
-    refusals: Counter[str] = field(default_factory=Counter)
-    violations: list[str] = field(default_factory=list)
-    verified: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +27,7 @@ class Victim:
     port: int
     key: str
     scripts: Sequence[Script]
+    grpc_port: int = 0
     pause: float = PAUSE
     evidence: Evidence = field(default_factory=Evidence)
 
@@ -55,7 +35,11 @@ class Victim:
         """Run all streams until cancelled."""
         async with asyncio.TaskGroup() as group:
             for number, script in enumerate(self.scripts):
-                group.create_task(_Stream(self, number, script).run())
+                if self.grpc_port and number == CALLS:
+                    calls = CallStream(self.grpc_port, self.key, self.pause, self.evidence, number, script)
+                    group.create_task(calls.run())
+                else:
+                    group.create_task(_Stream(self, number, script).run())
 
 
 @dataclass(slots=True, eq=False)

@@ -21,6 +21,7 @@ class Target:
     port: int
     key: str
     seconds: float
+    grpc_port: int = 0
     models: Path = Path()
     state: Path = Path()
     workers: tuple[int, ...] = ()
@@ -37,8 +38,8 @@ class Target:
     def connection(self) -> Connection:
         return Connection(self.port, self.source)
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await connect(self.port, self.source)
+    async def connect(self, port: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await connect(port or self.port, self.source)
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """All attackers by name, in the order of the table."""
 
 from tests.attack.attackers.base import Attacker
+from tests.attack.attackers.calls import calls
 from tests.attack.attackers.fleets import Fleets, OneSession
 from tests.attack.attackers.folders import HostileFolders
 from tests.attack.attackers.imports import MutatedImports
@@ -22,6 +23,7 @@ def _all() -> list[Attacker]:
         WrongKeys(),
         *sockets(),
         *websockets(),
+        *calls(),
         Creating(),
         Forking(),
         Importing(),
@@ -47,6 +49,9 @@ QUICK = [
     "unfinished-bodies",
     "unread-large",
     "websocket-no-sessions",
+    "grpc-half-messages",
+    "grpc-bombs",
+    "grpc-unread",
     "bodies",
     "heads",
     "session-files",

@@ -16,13 +16,17 @@ Behaviour = Callable[[Streams, Target, Tally], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Sockets:
-    """So many connections at once that each behave in one way; one that is closed is opened again after a moment."""
+    """So many connections at once that each behave in one way; one that is closed is opened again after a moment.
+
+    With `grpc` they are connections to the port for gRPC.
+    """
 
     name: str
     connections: int
     behave: Behaviour
     pause: float = 0.5
     family: str = "sockets"
+    grpc: bool = False
 
     async def run(self, target: Target, tally: Tally) -> None:
         async with asyncio.TaskGroup() as group:
@@ -32,7 +36,7 @@ class Sockets:
     async def _keep_open(self, target: Target, tally: Tally) -> None:
         while tally.running():
             try:
-                streams = await target.connect()
+                streams = await target.connect(target.grpc_port if self.grpc else None)
             except OSError as error:
                 tally.fail(error)
                 await asyncio.sleep(self.pause)
