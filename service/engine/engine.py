@@ -162,6 +162,10 @@ class BatchingEngine:
             late = DeadlineExceeded("the request's time was over before its turn came", applied="no")
             _deliver([(entry, late) for entry in batch.expired])
         self._running = batch.members
+        for entry in batch.members:
+            if not entry.started:
+                entry.started, version = True, entry.loaded.version
+                self._observer.waited(version.name, version.version, now - entry.submitted)
         if batch.members:
             self._advance(batch.members, now)
         self._running = []
@@ -169,7 +173,6 @@ class BatchingEngine:
 
     def _advance(self, members: list[QueuedOperation], now: float) -> None:
         version = members[0].loaded.version
-        self._start(members, version, now)
         failures = run_timestep(members[0].loaded.task, [entry.operation for entry in members])
         self._pass_seconds = self._monotonic() - now
         self._observer.batch(version.name, version.version, len(members), self._pass_seconds)
@@ -193,13 +196,6 @@ class BatchingEngine:
         self._batcher.release(ended)
         self._running = unfinished
         self._finish(version, finished)
-
-    def _start(self, members: list[QueuedOperation], version: ModelVersion, now: float) -> None:
-        """Tell the observer how long the operations waited whose first forward pass comes."""
-        for entry in members:
-            if not entry.started:
-                entry.started = True
-                self._observer.waited(version.name, version.version, now - entry.submitted)
 
     def _hand_out(self, version: ModelVersion, source: TokenSource, receiver: TokenReceiver) -> Exception | None:
         """Hand the new tokens of a streamed operation to their receiver; return the failure, or None."""
