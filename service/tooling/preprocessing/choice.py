@@ -50,13 +50,25 @@ def _choose(own: Sequence[tuple[Candidate, Words]], size: int, notes: list[str])
     exact = [words for _, words in own if len(words.entries) == size]
     fitting = exact or [words for _, words in own if fits(words, size)]
     if own and own[0][0].given:
-        if len(own) == 1 or len(fitting) == 1:
-            return fitting[0] if fitting else own[0][1]
-        listed = "; ".join(f"{words.origin}: {words}" for _, words in own)
-        raise ModelFolderError(
-            f"{own[0][1].origin}: found several vocabularies for {size:,} rows ({listed[:500]}), expected one, or two "
-            "of a translation as source=FILE target=FILE"
-        )
+        return _choose_given([words for _, words in own], fitting, size)
+    return _choose_in_file(own, fitting, size, notes)
+
+
+def _choose_given(own: Sequence[Words], fitting: Sequence[Words], size: int) -> Words:
+    """Return the vocabulary that is given, or of several the one that fits. Raises ModelFolderError."""
+    if len(own) == 1 or len(fitting) == 1:
+        return fitting[0] if fitting else own[0]
+    listed = "; ".join(f"{words.origin}: {words}" for words in own)
+    raise ModelFolderError(
+        f"{own[0].origin}: found several vocabularies for {size:,} rows ({listed[:500]}), expected one, or two "
+        "of a translation as source=FILE target=FILE"
+    )
+
+
+def _choose_in_file(
+    own: Sequence[tuple[Candidate, Words]], fitting: Sequence[Words], size: int, notes: list[str]
+) -> Words | None:
+    """Return the one vocabulary that fits, by its name where several do, and note what else could be meant."""
     named = [
         words for item, words in own if VOCABULARY.search(item.found.place) and not LABELS.search(item.found.place)
     ]

@@ -27,6 +27,8 @@ class CompleteFile:
 
 
 Item: TypeAlias = Words | Scaler | Labels | CompleteFile
+#: The path of a value, the value, and the special tokens that are named around it.
+_Waiting: TypeAlias = tuple[tuple[str, ...], object, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def find_contents(value: object, origin: str, *, lenient: bool = False) -> Itera
 
     Raises ModelFolderError for a scaler that is not read; if `lenient`, it is left out.
     """
-    waiting: list[tuple[tuple[str, ...], object, dict[str, str]]] = [((), value, {})]
+    waiting: list[_Waiting] = [((), value, {})]
     seen: set[tuple[tuple[int, str], ...]] = set()
     for _ in range(MAX_VALUES):
         if not waiting:
@@ -68,9 +70,13 @@ def find_contents(value: object, origin: str, *, lenient: bool = False) -> Itera
         elif item is not None:
             yield Found(place, item)
         elif len(path) < MAX_LEVELS:
-            around = roles | object_roles(inner)
-            entries = entries_of(inner).items()
-            waiting += [((*path, shown(name)), part, around) for name, part in entries if _holds(part)]
+            waiting += _parts(path, inner, roles)
+
+
+def _parts(path: tuple[str, ...], value: object, roles: dict[str, str]) -> list[_Waiting]:
+    """Return what a value holds, with the special tokens that are named around it."""
+    around = roles | object_roles(value)
+    return [((*path, shown(name)), part, around) for name, part in entries_of(value).items() if _holds(part)]
 
 
 def _holds(value: object) -> bool:

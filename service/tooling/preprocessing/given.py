@@ -43,10 +43,16 @@ def split_files(files: Sequence[str]) -> tuple[list[str], list[Candidate]]:
             )
         else:
             networks.append(text)
-    if candidates and not networks:
+    if not networks:
+        _reject_alone(files, candidates)
+    return networks, candidates
+
+
+def _reject_alone(files: Sequence[str], candidates: Sequence[Candidate]) -> None:
+    """Raise ModelFolderError if there is preprocessing, but no network that it belongs to."""
+    if candidates:
         names = ", ".join(str(item.found.item) for item in candidates)
         raise ModelFolderError(f"{files[0]}: found {names[:300]}, expected the file of the network too")
-    return networks, candidates
 
 
 def read_stated(vocabularies: Iterable[str], scalers: Iterable[str]) -> list[Candidate]:

@@ -84,18 +84,29 @@ def _take_words(
     matched.notes.extend(notes)
     if not chosen:
         return
-    stated = fields.get("special_tokens")
-    stated = stated if isinstance(stated, dict) else None
-    roles: dict[str, str] = {}
-    for side, words in chosen.items():
-        fitted = fit_words(words, rows[side], stated)
-        matched.notes.append(f"{side or 'vocabulary'}: {words}")
-        matched.notes.extend(fitted.notes)
-        roles |= fitted.roles
+    stated = _stated_tokens(fields)
+    roles = _fit_sides(chosen, rows, stated, matched.notes)
     matched.options["vocab"] = chosen
     known = {role: token for role, token in roles.items() if role in readable or role in (stated or {})}
     if known:
         matched.settings["special_tokens"] = known
+
+
+def _stated_tokens(fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    stated = fields.get("special_tokens")
+    return stated if isinstance(stated, dict) else None
+
+
+def _fit_sides(
+    chosen: Mapping[str, Words], rows: Mapping[str, int], stated: Mapping[str, str] | None, notes: list[str]
+) -> dict[str, str]:
+    """Return the special tokens of all sides by role. Raises ModelFolderError if a vocabulary does not fit."""
+    roles: dict[str, str] = {}
+    for side, words in chosen.items():
+        fitted = fit_words(words, rows[side], stated)
+        notes += [f"{side or 'vocabulary'}: {words}", *fitted.notes]
+        roles |= fitted.roles
+    return roles
 
 
 def rows_of(fields: Mapping[str, Any]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from service.tooling.formats.values.arrays import array_of, objects_of, scalar_of
+from service.tooling.formats.values.arrays import Array, array_of, objects_of, scalar_of
 from service.tooling.pickles.values import Instance, PickleError
 
 #: Numbers of one feature that a scaling can have: as many as preprocessor.json.
@@ -26,19 +26,28 @@ def texts_of(value: object) -> list[str] | None:
 def numbers_of(value: object) -> list[float] | None:
     """Return a list of numbers, also an array of numpy or a single number, or None for any other value."""
     if isinstance(value, Instance):
-        try:
-            array = array_of(value)
-        except PickleError:
-            return None
-        value = scalar_of(value) if array is None else array
+        value = _array_or_scalar(value)
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fiu" or value.size > MAX_NUMBERS:
-            return None
-        return [float(number) for number in value.reshape(-1)]
+        return _numbers_of_array(value)
     items: list[Any] = [*value] if isinstance(value, list | tuple) else [value]
     if not items or len(items) > MAX_NUMBERS or any(type(item) not in {int, float} for item in items):
         return None
     return [float(item) for item in items]
+
+
+def _numbers_of_array(array: Array) -> list[float] | None:
+    if array.dtype.kind not in "fiu" or array.size > MAX_NUMBERS:
+        return None
+    return [float(number) for number in array.reshape(-1)]
+
+
+def _array_or_scalar(value: Instance) -> object:
+    """Return the array or the number that numpy pickled, None for a damaged one or another value."""
+    try:
+        array = array_of(value)
+    except PickleError:
+        return None
+    return scalar_of(value) if array is None else array
 
 
 def _unicode(value: Instance) -> list[str] | None:

@@ -132,11 +132,16 @@ def _pair(value: Mapping[Any, Any]) -> tuple[_Named, _Named] | None:
 def _named_numbers(value: Mapping[Any, Any], names: tuple[str, ...]) -> _Named | None:
     entry = next((value[name] for name in names if name in value), None)
     if isinstance(entry, dict) and entry:
-        numbers = [numbers_of(item) for item in entry.values()]
-        flat = [item[0] for item in numbers if item is not None and len(item) == 1]
-        return (flat, [str(name) for name in entry]) if len(flat) == len(entry) else None
-    numbers_alone = None if entry is None else numbers_of(entry)
-    return None if numbers_alone is None else (numbers_alone, [])
+        return _numbers_by_name(entry)
+    numbers = None if entry is None else numbers_of(entry)
+    return None if numbers is None else (numbers, [])
+
+
+def _numbers_by_name(entry: Mapping[Any, Any]) -> _Named | None:
+    """Return the numbers and names of {feature: number}, or None for a dictionary of other values."""
+    numbers = [numbers_of(item) for item in entry.values()]
+    flat = [item[0] for item in numbers if item is not None and len(item) == 1]
+    return (flat, [str(name) for name in entry]) if len(flat) == len(entry) else None
 
 
 def _by_feature(value: Mapping[Any, Any], origin: str) -> Scaler | None:

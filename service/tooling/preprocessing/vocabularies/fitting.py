@@ -28,28 +28,35 @@ def fit_words(words: Words, rows: int, stated: Roles | None = None) -> Fitted:
     `stated` are special tokens that the user states, None if nothing is stated. Raises ModelFolderError if entries and
     rows do not fit, or fit in more than one way.
     """
-    entries, notes = dict(words.entries), list[str]()
-    if (
-        words.front
-        and len(words.front) + len(entries) == rows
-        and not words.numbered
-        and not set(words.front) & {*entries.values()}
-    ):
-        entries = dict(enumerate((*words.front, *entries.values())))
-        notes.append(f"{', '.join(words.front)} are put in front of the entries, as {words.kind} has them")
+    notes: list[str] = []
+    entries = _with_front(words, rows, notes)
     if entries.get(0) == "" and PAD not in entries.values():
         entries[0] = PAD
         notes.append(f"entry 0, an empty text, is the padding {PAD}")
     entries = _with_one_more(words, entries, rows, stated or {}, notes)
     entries = _complete(words, entries, rows, notes)
     ordered = tuple(entries[index] for index in range(rows))
-    roles = {**find_roles(ordered), **words.roles, **(stated or {})}
+    roles = _roles(words, ordered, stated)
+    _require_unknown(words, roles, stated)
+    return Fitted(words, ordered, roles, (*notes, *_notes(words, roles)))
+
+
+def _with_front(words: Words, rows: int, notes: list[str]) -> dict[int, str]:
+    """Return the entries, behind the tokens that the library of such a file puts in front if the rows have them."""
+    front, entries = words.front, dict(words.entries)
+    if not front or words.numbered or len(front) + len(entries) != rows or set(front) & {*entries.values()}:
+        return entries
+    notes.append(f"{', '.join(front)} are put in front of the entries, as {words.kind} has them")
+    return dict(enumerate((*front, *entries.values())))
+
+
+def _roles(words: Words, entries: tuple[str, ...], stated: Roles | None) -> dict[str, str]:
+    """Return the special tokens by role: if the user states some, these and the unknown and padding tokens only."""
+    roles = {**find_roles(entries), **words.roles, **(stated or {})}
     if stated is not None:
         kept = {"unknown", "pad", *stated}
         roles = {role: token for role, token in roles.items() if role in kept}
-    roles = {role: token for role, token in roles.items() if token in entries.values() or role in (stated or {})}
-    _require_unknown(words, roles, stated)
-    return Fitted(words, ordered, roles, (*notes, *_notes(words, roles)))
+    return {role: token for role, token in roles.items() if token in entries or role in (stated or {})}
 
 
 def _with_one_more(words: Words, entries: dict[int, str], rows: int, stated: Roles, notes: list[str]) -> dict[int, str]:

@@ -16,21 +16,15 @@ STANDARD_FILTERS = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"
 
 def keras_tokenizer(value: Instance | Mapping[Any, Any], origin: str) -> Words | None:
     """Return the vocabulary of a Tokenizer, or None for another value."""
-    if isinstance(value, Instance):
-        config = value.attributes if value.name.endswith("text.Tokenizer") else {}
-    else:
-        inner = value.get("config")
-        config = inner if value.get("class_name") == "Tokenizer" and isinstance(inner, dict) else {}
-    index = _decoded(config.get("word_index"))
-    if not isinstance(index, dict) or not all(type(number) is int and number > 0 for number in index.values()):
+    config = _tokenizer_config(value)
+    known = _entries(_decoded(config.get("word_index")), config.get("num_words"))
+    if known is None:
         return None
-    limit = config.get("num_words")
-    known = {number: str(word) for word, number in index.items() if not isinstance(limit, int) or number < limit}
     unknown = config.get("oov_token")
     splitting: Splitting = "characters" if config.get("char_level") is True else "spaces"
     lower, filters = config.get("lower", True) is True, config.get("filters", TOKENIZER_FILTERS)
     return Words(
-        dict(sorted(known.items())),
+        known,
         "a Keras Tokenizer",
         origin,
         numbered=True,
@@ -41,6 +35,22 @@ def keras_tokenizer(value: Instance | Mapping[Any, Any], origin: str) -> Words |
         with_gaps=True,
         drops_unknown=unknown is None,
     )
+
+
+def _tokenizer_config(value: Instance | Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return the settings of a Tokenizer, none for another value."""
+    if isinstance(value, Instance):
+        return value.attributes if value.name.endswith("text.Tokenizer") else {}
+    inner = value.get("config")
+    return inner if value.get("class_name") == "Tokenizer" and isinstance(inner, dict) else {}
+
+
+def _entries(index: object, limit: object) -> dict[int, str] | None:
+    """Return the words by their ids below the limit, if there is one, or None for another value than {word: id}."""
+    if not isinstance(index, dict) or not all(type(number) is int and number > 0 for number in index.values()):
+        return None
+    known = {number: str(word) for word, number in index.items() if not isinstance(limit, int) or number < limit}
+    return dict(sorted(known.items()))
 
 
 def text_vectorization(value: Instance | Mapping[Any, Any], origin: str) -> Words | None:

@@ -1,7 +1,7 @@
 """Vocabularies in text files: lists of words or characters, character sets, and dictionaries with counts or ids."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from service.domain.errors import ModelFolderError
 from service.tooling.preprocessing.vocabularies.values import of_list
@@ -44,22 +44,25 @@ def _character_set(text: str) -> str:
 
 
 def _entries(lines: Sequence[str], origin: str) -> list[str]:
-    """Return the entry of each line; of characters, the line end is one, which makes two empty lines."""
-    characters = sum(len(line) == 1 for line in lines) > len(lines) // 2
-    entries: list[str] = []
+    """Return the entries in order. Raises ModelFolderError for one that stands twice, or is empty."""
     seen: dict[str, int] = {}
-    number = 0
-    while number < len(lines):
-        entry = lines[number]
-        if characters and entry == "" and lines[number + 1 : number + 2] == [""]:
-            entry = "\n"
-        number += 2 if entry == "\n" else 1
+    for number, entry in _numbered(lines):
         if entry in seen or (entry == "" and number > 1):
             found = f"{entry[:80]!r} again, first on line {seen[entry]}" if entry else "an empty line"
             raise ModelFolderError(f"{origin}: line {number}: found {found}, expected one word that stands only once")
         seen[entry] = number
-        entries.append(entry)
-    return entries
+    return [*seen]
+
+
+def _numbered(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Yield the number and entry of each line; of characters, the line end is one, which makes two empty lines."""
+    are_characters = sum(len(line) == 1 for line in lines) > len(lines) // 2
+    number = 0
+    while number < len(lines):
+        is_line_end = are_characters and [*lines[number : number + 2]] == ["", ""]
+        entry = "\n" if is_line_end else lines[number]
+        number += 2 if is_line_end else 1
+        yield number, entry
 
 
 def _with_numbers(lines: Sequence[str], origin: str) -> Words | None:

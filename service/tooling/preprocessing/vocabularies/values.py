@@ -56,18 +56,25 @@ def _of_dictionary(value: Mapping[Any, Any], origin: str) -> Words | None:
     """Return the vocabulary of {word: id} or {id: word}, or None for other dictionaries."""
     if len(value) < MIN_ENTRIES:
         return None
-    keys, values = [*value], [*value.values()]
-    if all(isinstance(key, str) for key in keys) and all(type(item) is int for item in values):
-        entries = {index: word for word, index in value.items()}
-    elif all(isinstance(item, str) for item in values) and all(_is_id(key) for key in keys):
-        entries = {int(key): word for key, word in value.items()}
-    else:
-        return None
-    texts = {*entries.values()}
-    if len(entries) != len(value) or len(texts) != len(value) or not _are_ids(entries):
+    entries = _words_by_id(value)
+    if not len(entries) == len({*entries.values()}) == len(value) or not _are_ids(entries):
         return None
     entries = dict(sorted(entries.items()))
     return Words(entries, "a dictionary", origin, numbered=True, splitting=splitting_of(entries))
+
+
+def _words_by_id(value: Mapping[Any, Any]) -> dict[int, str]:
+    """Return the words of {word: id} or {id: word} by their ids, none for other dictionaries."""
+    keys, values = [*value], [*value.values()]
+    if _are_texts(keys) and all(type(item) is int for item in values):
+        return {index: word for word, index in value.items()}
+    if _are_texts(values) and all(_is_id(key) for key in keys):
+        return {int(key): word for key, word in value.items()}
+    return {}
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _is_id(key: object) -> bool:
