@@ -40,6 +40,13 @@ class ComputeDtypeChoice(StrEnum):
     int8 = "int8"
 
 
+class WeightsChoice(StrEnum):
+    """Weights of a checkpoint that has their average, too."""
+
+    plain = "plain"
+    ema = "ema"
+
+
 class DeviceChoice(StrEnum):
     """Devices that networks can run on."""
 
@@ -247,9 +254,17 @@ def import_(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Take the proposed values of guessed fields.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report on the files, and write nothing.")] = False,
+    config: Annotated[Path | None, typer.Option(help="config.json; default: what `inspect` proposes.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE of config.json, as JSON or text; may be repeated.")
     ] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="OLD=NEW renames tensors: a regular expression and its replacement; repeatable."),
+    ] = None,
+    weights: Annotated[
+        WeightsChoice, typer.Option(help="Of a training that keeps the average of its weights, too: which to take.")
+    ] = WeightsChoice.plain,
     vocab: Annotated[
         list[str] | None,
         typer.Option(
@@ -265,6 +280,7 @@ def import_(
         str | None, typer.Option(help="A preprocessor.json; `identity` for numbers that are read as is.")
     ] = None,
     golden: Annotated[Path | None, typer.Option(help="The trainer's own vectors, safetensors.")] = None,
+    card: Annotated[Path | None, typer.Option(help="A model card, Markdown.")] = None,
     dtype: Annotated[StorageDtype, typer.Option(help="How to store the weights.")] = StorageDtype.float32,
     as_json: AsJson = False,
 ) -> None:
@@ -280,6 +296,10 @@ def import_(
             settings=dict(map(_setting, settings or [])),
             accept=yes,
             dry_run=dry_run,
+            config=config,
+            maps=maps or [],
+            weights=weights.value,
+            card=card,
             vocabularies=vocab or [],
             scalers=scaler or [],
             tokenizer=tokenizer,
@@ -318,10 +338,19 @@ def verify(
 
 
 def _report(make_report: Callable[[], Report], as_json: bool) -> None:
-    """Print a report, or fail with the message of its error."""
-    with _failing_with_one_line():
+    """Print a report, or fail with the message of its error. A terminal shows the progress on long files."""
+    from service.tooling.progress import shown  # noqa: PLC0415 - likewise
+
+    with _failing_with_one_line(), shown(_bar if sys.stderr.isatty() else None):
         report = make_report()
     _print(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.render())
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on standard error."""
+    with typer.progressbar(length=total, label=label, file=sys.stderr) as bar:
+        yield bar.update
 
 
 def _preprocessor(argument: str | None) -> Path | Literal["identity"] | None:

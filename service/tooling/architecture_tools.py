@@ -71,6 +71,10 @@ class ArchitectureTools(ABC, Generic[ConfigT]):
         return ""
 
     @abstractmethod
+    def example(self, folder: Path, config: ConfigT) -> dict[str, Any]:
+        """Return an `input` that the model of a valid folder reads. Raises ModelFolderError."""
+
+    @abstractmethod
     def metric(self, data: Path, task: AnyTask) -> Metric:
         """Return the metric of the task on the file `data`. Raises InvalidRequest naming file and line."""
 

@@ -93,7 +93,7 @@ ROOMS = {
     "tooling/formats": "formats/keras formats/pytorch formats/values pickles",
     "tooling/formats/keras": "formats formats/values pickles",
     "tooling/formats/pytorch": "formats formats/values pickles",
-    "tooling/formats/values": "formats pickles",
+    "tooling/formats/values": ". formats pickles",
     "tooling/inspect": ". formats inspect/proposals",
     "tooling/inspect/proposals": "formats inspect",
     "tooling/pack": ". formats inspect preprocessing preprocessing/vocabularies verify",

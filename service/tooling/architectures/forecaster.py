@@ -8,10 +8,16 @@ from torch import Tensor
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Predict, SeriesInput
 from service.nets.config.forecaster_config import ForecasterConfig
+from service.nets.forecast_inputs.scaling import read_scaling
 from service.tasks.base import AnyTask
 from service.tasks.forecasting.task import ForecastingTask
 from service.tooling.architecture_tools import ArchitectureTools
-from service.tooling.architectures.numbers import check_numeric_companions, read_observations, write_preprocessor
+from service.tooling.architectures.numbers import (
+    EXAMPLE_ROWS,
+    check_numeric_companions,
+    read_observations,
+    write_preprocessor,
+)
 from service.tooling.inspect.inventory import Inventory, Proposal
 from service.tooling.inspect.proposals.forecaster import find_input_projection, propose_forecaster
 from service.tooling.pack.companion_files import CompanionFiles
@@ -20,6 +26,9 @@ from service.tooling.predict.arguments import PredictionArguments
 from service.tooling.predict.forecast_table import forecast_table
 from service.tooling.predict.series_file import read_future
 from service.tooling.verify.forecast_quality import ForecastErrors
+
+#: The time of the first row that the printed example sends.
+EXAMPLE_START = "2026-01-01T00:00:00Z"
 
 
 class ForecasterTools(ArchitectureTools[ForecasterConfig]):
@@ -57,6 +66,17 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
         steps = f"horizon {config.steps} x " if config.context is None else ""
         numbers = f"{config.parameters} numbers of {config.distribution} in a row each"
         return f": {steps}{len(config.target)} targets x {numbers}"
+
+    def example(self, folder: Path, config: ForecasterConfig) -> dict[str, Any]:
+        scaling = read_scaling(folder, config.features, config.frequency)
+        row = [float(number) for number in scaling.mean]
+        example: dict[str, Any] = {"values": [row] * EXAMPLE_ROWS}
+        if config.calendar:
+            example["timestamps"] = {"start": EXAMPLE_START, "step_seconds": config.step_seconds or 3600}
+        if config.known:
+            known = [row[config.features.index(name)] for name in config.known]
+            example["future"] = [known] * config.steps
+        return example
 
     def metric(self, data: Path, task: AnyTask) -> ForecastErrors:
         return ForecastErrors(data, cast("ForecastingTask", task))

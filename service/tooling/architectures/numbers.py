@@ -7,12 +7,15 @@ from pathlib import Path
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import SeriesInput
 from service.nets.config.sections import PREPROCESSOR_FILE
-from service.nets.forecast_inputs.scaling import MAX_FILE_BYTES
+from service.nets.forecast_inputs.scaling import MAX_FILE_BYTES, read_scaling
 from service.tooling.pack.companion_files import CompanionFiles, copy_file
 from service.tooling.predict.arguments import PredictionArguments
 from service.tooling.predict.series_file import read_series
 from service.tooling.preprocessing.reader import read_preprocessing
 from service.tooling.preprocessing.scaling import Scaler
+
+#: Rows that the printed example sends.
+EXAMPLE_ROWS = 3
 
 
 def check_numeric_companions(target: Path, files: CompanionFiles, owner: str = "a forecaster") -> None:
@@ -51,6 +54,12 @@ def write_preprocessor(folder: Path, features: Sequence[str], frequency: str | N
         "missing": "last",
     }
     (folder / PREPROCESSOR_FILE).write_text(json.dumps(fields, indent=2) + "\n", "utf-8")
+
+
+def example_rows(folder: Path, features: Sequence[str]) -> list[list[float]]:
+    """Return rows of the mean of each feature in training."""
+    scaling = read_scaling(folder, features, None)
+    return [[float(number) for number in scaling.mean]] * EXAMPLE_ROWS
 
 
 def read_observations(model: str, features: Sequence[str], arguments: PredictionArguments) -> SeriesInput:

@@ -43,6 +43,10 @@ class OnnxGraphTools(ArchitectureTools[TensorConfig]):
     def write_companions(self, folder: Path, config: TensorConfig, files: CompanionFiles) -> None:
         """Write nothing: `pack` copies the graph and its initial states."""
 
+    def example(self, folder: Path, config: TensorConfig) -> dict[str, Any]:
+        shapes = {entry.name: [size if isinstance(size, int) else 1 for size in entry.row] for entry in config.inputs}
+        return {"tensors": {name: np.zeros(shape, int).tolist() for name, shape in shapes.items()}}
+
     def metric(self, data: Path, task: AnyTask) -> Metric:
         raise InvalidRequest(f"{data} is given: expected none, since a graph's tensors have no quality to measure")
 

@@ -13,9 +13,15 @@ from service.nets.config.sections import TOKENIZER_FILE
 from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
 from service.tasks.base import AnyTask
 from service.tooling.architecture_tools import ArchitectureTools
-from service.tooling.architectures.numbers import check_numeric_companions, read_observations, write_preprocessor
+from service.tooling.architectures.numbers import (
+    check_numeric_companions,
+    example_rows,
+    read_observations,
+    write_preprocessor,
+)
 from service.tooling.architectures.text import (
     check_text_companions,
+    example_text,
     read_text,
     with_special_tokens,
     write_word_tokenizer,
@@ -85,6 +91,11 @@ class SequenceEncoderTools(ArchitectureTools[SequenceEncoderConfig]):
             return ""
         entries = config.labels or config.names
         return f": {len(entries)} {'labels' if config.labels else 'names'} ({json.dumps(entries)[:200]})"
+
+    def example(self, folder: Path, config: SequenceEncoderConfig) -> dict[str, Any]:
+        if config.reads_text:
+            return example_text(folder / TOKENIZER_FILE)
+        return {"values": example_rows(folder, config.features)}
 
     def metric(self, data: Path, task: AnyTask) -> LabelAccuracy:
         return LabelAccuracy(data)

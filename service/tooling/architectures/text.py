@@ -2,17 +2,25 @@
 
 from abc import abstractmethod
 from collections.abc import Collection
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+
+from tokenizers import Tokenizer
 
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import Predict, TextInput
 from service.nets.config.architecture_config import ArchitectureConfig
+from service.tasks.vocabulary import Vocabulary
 from service.tooling.architecture_tools import ArchitectureTools, ConfigT
 from service.tooling.pack.companion_files import CompanionFiles, copy_tokenizers
 from service.tooling.predict.arguments import PredictionArguments
 from service.tooling.preprocessing.vocabularies.fitting import fit_words
+from service.tooling.preprocessing.vocabularies.special_tokens import is_special
 from service.tooling.preprocessing.vocabularies.tokenizer import write_tokenizer
+
+#: Words of the text that the printed example sends.
+EXAMPLE_WORDS = 3
 
 
 class TextModelTools(ArchitectureTools[ConfigT]):
@@ -27,6 +35,9 @@ class TextModelTools(ArchitectureTools[ConfigT]):
 
     def read_input(self, model: str, config: ConfigT, arguments: PredictionArguments) -> TextInput:
         return read_text(model, arguments)
+
+    def example(self, folder: Path, config: ConfigT) -> dict[str, Any]:
+        return example_text(folder / config.companion_files[0])
 
     @abstractmethod
     def render(self, config: ConfigT, operation: Predict, output: dict[str, Any]) -> str: ...
@@ -67,6 +78,27 @@ def write_word_tokenizer(
     words = files.words().get(side)
     if words is not None:
         write_tokenizer(path, fit_words(words, vocab_size, special_tokens))
+
+
+def example_text(path: Path) -> dict[str, Any]:
+    """Return an input of the first words of a tokenizer.json that are words."""
+    tokenizer = Tokenizer.from_file(str(path))
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    entries = {index: entry for entry, index in sorted(tokenizer.get_vocab().items(), key=itemgetter(1))}
+    plain = {
+        index: entry
+        for index, entry in entries.items()
+        if entry.isprintable() and entry not in special and not is_special(entry)
+    }
+    words = {index: entry for index, entry in plain.items() if entry.isalpha()} or plain
+    ids = [*words][:EXAMPLE_WORDS]
+    text = tokenizer.decode(ids) if tokenizer.decoder is not None else " ".join([*words.values()][:EXAMPLE_WORDS])
+    vocabulary = Vocabulary(tokenizer)
+    try:
+        known = vocabulary.encode(TextInput(text=text)).ids
+    except InvalidRequest:
+        known = []
+    return {"text": text} if known else {"ids": ids}
 
 
 def read_text(model: str, arguments: PredictionArguments) -> TextInput:

@@ -36,7 +36,7 @@ class JsonArrays(Format):
         arrays = dict(_arrays(value))
         if not arrays:
             raise source.error(f"JSON without arrays of numbers{_known_kind(value)}", EXPECTED)
-        return assemble(source.path, arrays, _no_storages, Mentions(), "JSON of nested lists")
+        return assemble(source, arrays, _no_storages, Mentions(), "JSON of nested lists")
 
 
 def _known_kind(value: object) -> str:

@@ -40,7 +40,7 @@ class NumpyArchive(Format):
         only = next(iter(values.values()))
         # numpy.savez(file, weights=dictionary) makes an array of one object.
         saved = only if len(values) == 1 and isinstance(only, dict) else values
-        return assemble(source.path, saved, _no_storages, Mentions(), "arrays of numpy")
+        return assemble(source, saved, _no_storages, Mentions(), "arrays of numpy")
 
     def _member(self, source: Source, archive: Archive, name: str) -> object:
         content = archive.read(name)
@@ -65,7 +65,7 @@ class NumpyArray(Format):
             raise source.error(
                 "one array without a name", "a network: names with arrays, as numpy.savez(file, **arrays) writes them"
             )
-        return assemble(source.path, saved, _no_storages, Mentions(), "arrays of numpy")
+        return assemble(source, saved, _no_storages, Mentions(), "arrays of numpy")
 
 
 def read_array(file: BinaryIO, size: int) -> object:

@@ -17,7 +17,7 @@ from service.tooling.formats.pytorch.plain_pickle import PlainPickle
 from service.tooling.formats.pytorch.torchscript import TorchScript
 from service.tooling.formats.pytorch.zip_file import TorchZip
 from service.tooling.formats.safetensors_file import Safetensors
-from service.tooling.formats.source import Source, open_source
+from service.tooling.formats.source import Source, Weights, open_source
 from service.tooling.pickles.address_space import limited_address_space
 
 #: Memory for reading a file: some for the library, and some for each byte of the file.
@@ -39,12 +39,15 @@ FORMATS: Sequence[Format] = (
 )
 
 
-def read_network(path: Path, formats: Sequence[Format] = FORMATS) -> SavedNetwork:
-    """Return the network in a file of any format. Nothing of the file is imported or run. Raises ModelFolderError."""
+def read_network(path: Path, formats: Sequence[Format] = FORMATS, *, weights: Weights = "plain") -> SavedNetwork:
+    """Return the network in a file of any format, with the weights or their moving average.
+
+    Nothing of the file is imported or run. Raises ModelFolderError.
+    """
     if path.is_dir():
         names = {entry.name for entry in islice(path.iterdir(), MAX_ENTRIES)}
         raise ModelFolderError(f"{path}: {describe_folder(names)}")
-    with open_source(path) as source:
+    with open_source(path, weights) as source:
         require_memory(path, source.size)
         try:
             with limited_address_space(MEMORY_PER_BYTE * source.size + MEMORY_BYTES):

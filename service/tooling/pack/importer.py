@@ -1,7 +1,5 @@
 """One call that inspects the files of a trained network, packs them and verifies the folder."""
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -13,15 +11,14 @@ from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
 from service.tooling.formats.network import SavedNetwork
 from service.tooling.formats.registry import read_network
+from service.tooling.formats.source import Weights
 from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
 from service.tooling.inspect.report import Report, inspect_network
 from service.tooling.pack.configuration import stated_task
+from service.tooling.pack.example_request import example_request
 from service.tooling.pack.packer import Packed, pack
 from service.tooling.pack.preprocessing import match_preprocessing
 from service.tooling.preprocessing.given import read_stated, split_files, split_part
-
-#: Rows of zeros that the printed example sends to a network that reads numbers.
-EXAMPLE_ROWS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +51,7 @@ def import_files(
     settings: Mapping[str, object],
     accept: bool = False,
     dry_run: bool = False,
+    weights: Weights = "plain",
     vocabularies: Sequence[str] = (),
     scalers: Sequence[str] = (),
     architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
@@ -64,14 +62,15 @@ def import_files(
     `files` is one path, or parts as NAME=PATH, whose tensors get the prefix NAME, and files of preprocessing, which are
     recognised by their content. `vocabularies` and `scalers` state such files, each PATH or PART=PATH. With `accept`,
     fields that `inspect` has to guess take their proposed values; else they must be among `settings`. With `dry_run`
-    nothing is written. `options` are those of `pack`. Raises ModelFolderError.
+    nothing is written. `weights` chooses those of a training that keeps their average, too. `options` are those of
+    `pack`. Raises ModelFolderError.
     """
     networks, candidates = split_files(files)
     candidates += read_stated(vocabularies, scalers)
     parts = _parts(networks)
     source = next(iter(parts.values()))
     graph = len(parts) == 1 and is_graph(source)
-    saved = None if graph else _read(parts)
+    saved = None if graph else _read(parts, weights)
     report = (
         inspect_graph(source)
         if saved is None
@@ -91,20 +90,7 @@ def import_files(
         architectures=architectures,
         **{**options, **matched.options},
     )
-    return Imported(report, packed, example_request(target), tuple(matched.notes))
-
-
-def example_request(folder: Path) -> str:
-    """Return a command that asks a server on this machine for a prediction, or "" if its inputs are tensors."""
-    config = json.loads((folder / "config.json").read_bytes())
-    if "vocab_size" in config or "encoder" in config:
-        sample: dict[str, object] = {"text": "..."}
-    elif features := config.get("features"):
-        sample = {"values": [[0.0] * len(features)] * EXAMPLE_ROWS}
-    else:
-        return ""
-    body = shlex.quote(json.dumps({"input": sample}))
-    return f"curl -s localhost:8000/v1/models/{folder.parent.name}/predict --json {body}"
+    return Imported(report, packed, example_request(target, architectures), tuple(matched.notes))
 
 
 def _proposed(report: Report | GraphReport) -> dict[str, object]:
@@ -132,9 +118,9 @@ def _parts(files: Sequence[str]) -> dict[str, Path]:
     return parts
 
 
-def _read(parts: Mapping[str, Path]) -> SavedNetwork:
+def _read(parts: Mapping[str, Path], weights: Weights) -> SavedNetwork:
     """Return the network of all parts; the names of parts are prefixes of the names of their tensors."""
-    networks = {name: read_network(path) for name, path in parts.items()}
+    networks = {name: read_network(path, weights=weights) for name, path in parts.items()}
     if [*networks] == [""]:
         return networks[""]
     named = [_prefixed(name, network) for name, network in networks.items()]

@@ -35,6 +35,7 @@ from service.tooling.pack.configuration import read_fields, resolve_config, with
 from service.tooling.pack.weights import cast, conform, rename_tensors
 from service.tooling.preprocessing.scaling import Scaler
 from service.tooling.preprocessing.vocabularies.words import Words
+from service.tooling.progress import tracked
 from service.tooling.verify.verifier import Verification, verify
 
 __all__ = ["Packed", "pack", "verify"]
@@ -138,7 +139,8 @@ def _pack_weights(
     tensors, notes = conform(source, rename_tensors(source, saved.tensors, maps, names), spec, built)
     # In another dtype, and as the bytes of the file.
     require_memory(source, sum(2 * tensor.numel() * tensor.element_size() for tensor in tensors.values()))
-    stored = {key: cast(source, key, tensor, dtype) for key, tensor in tensors.items()}
+    converted = tracked("converting the weights", tensors.items(), lambda entry: entry[1].nbytes)
+    stored = {key: cast(source, key, tensor, dtype) for key, tensor in converted}
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
         write_tensor_file(folder / "model.safetensors", stored)

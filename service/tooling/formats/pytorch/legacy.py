@@ -28,4 +28,4 @@ class TorchLegacy(Format):
         def storages(key: str | bytes) -> Storage:
             return embedded_storage(key, budget) if isinstance(key, bytes) else content.storage(key)
 
-        return assemble(source.path, content.saved, storages, content.mentions)
+        return assemble(source, content.saved, storages, content.mentions)

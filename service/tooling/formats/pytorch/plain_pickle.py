@@ -45,4 +45,4 @@ class PlainPickle(Format):
             raise PickleError("a tensor whose numbers stand outside of the file")
 
         objects = objects_of(saved)
-        return assemble(source.path, objects[0] if objects and len(objects) == 1 else saved, storages, mentions)
+        return assemble(source, objects[0] if objects and len(objects) == 1 else saved, storages, mentions)

@@ -28,7 +28,7 @@ class TorchScript(Format):
 
     def read(self, source: Source) -> SavedNetwork:
         saved, storages, mentions = read_torch_zip(source)
-        network = assemble(source.path, saved, storages, mentions, "TorchScript archive (its code is not run)")
+        network = assemble(source, saved, storages, mentions, "TorchScript archive (its code is not run)")
         settings = {} if source.archive is None else _settings(source.archive)
         return replace(network, layers=tuple(_described(layer, settings) for layer in network.layers))
 

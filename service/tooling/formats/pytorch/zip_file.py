@@ -26,7 +26,7 @@ class TorchZip(Format):
 
     def read(self, source: Source) -> SavedNetwork:
         saved, storages, mentions = read_torch_zip(source)
-        return assemble(source.path, saved, storages, mentions)
+        return assemble(source, saved, storages, mentions)
 
 
 def read_torch_zip(source: Source) -> tuple[object, Storages, Mentions]:

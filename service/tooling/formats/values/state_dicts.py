@@ -13,9 +13,12 @@ MAX_CONTAINERS = 10_000
 #: Levels of them.
 MAX_LEVELS = 100
 #: Parts of the places of tensors that are not the network's.
-_OTHER_PLACES = ("optim", "callbacks", "scheduler", "loops", "scaler", "_metadata")
+_OTHER_PLACES = ("optim", "scheduler", "loops", "scaler", "_metadata")
 #: Parts of the places of copies that training keeps beside the network.
-_COPIES = ("ema", "average", "avg", "swa", "shadow", "best", "teacher")
+_AVERAGES = ("ema", "average", "avg", "swa", "shadow")
+_COPIES = (*_AVERAGES, "best", "teacher")
+#: Where trainers keep what belongs to the training, copies of the network among it.
+_CALLBACKS = "callbacks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,14 @@ class Place:
 
     @property
     def signature(self) -> object:
-        """Names and shapes, which are equal in copies of a network."""
-        return frozenset((name, stored.shape) for name, stored in self.found.tensors.items())
+        """Names and shapes, which are equal in copies of a network, but for wrappers and for counts of steps."""
+        tensors = self.found.tensors.items()
+        return frozenset((name.removeprefix("module."), stored.shape) for name, stored in tensors if stored.shape)
+
+    @property
+    def is_average(self) -> bool:
+        """Whether the place is called as that of the average of the weights in training."""
+        return any(word in part.lower() for part in self.path for word in _AVERAGES)
 
 
 _IS_NETWORK: tuple[Callable[[Place], bool], ...] = (lambda place: place.has_matrix, lambda place: place.is_pytorch)
@@ -57,7 +66,7 @@ def find_state_dicts(saved: object) -> tuple[list[Place], list[Place]]:
     places = _network_places(saved)
     plain = {place.signature for place in places if not _is_copy(place.path)}
     copies = [place for place in places if _is_copy(place.path) and place.signature in plain]
-    return [place for place in places if place not in copies], copies
+    return [place for place in places if place not in copies and _CALLBACKS not in place.path], copies
 
 
 def _network_places(saved: object) -> list[Place]:
@@ -139,6 +148,8 @@ def stored_tensor_or_none(value: object) -> object:
 
 def _is_other(path: tuple[str, ...], value: object) -> bool:
     """Return whether a value belongs to the training and not to the network."""
+    if path[-2:-1] == (_CALLBACKS,):
+        return not _is_copy(path[-1:])
     named = any(word in part.lower() for part in path[-1:] for word in _OTHER_PLACES)
     optimizer = isinstance(value, dict | Instance) and {"state", "param_groups"} <= entries_of(value).keys()
     return named or optimizer

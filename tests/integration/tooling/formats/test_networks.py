@@ -1,12 +1,13 @@
 """Files as people keep them: the tensors are right, and what the file says of its layers is told."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from service.domain.errors import ModelFolderError
 from service.tooling.formats.registry import read_network
@@ -140,12 +141,42 @@ def test_a_tuple_of_state_dicts_gives_the_network_alone(tmp_path: Path) -> None:
     assert list(read_network(tmp_path / "x.pt").tensors) == list(network.state_dict())
 
 
-def test_copies_that_training_keeps_are_left_out(tmp_path: Path) -> None:
+def averaged(network: nn.Module) -> dict[str, Tensor]:
+    return torch.optim.swa_utils.AveragedModel(network).state_dict()
+
+
+@pytest.mark.parametrize(
+    ("path", "keep"),
+    [
+        ("ema_state_dict", nn.Module.state_dict),
+        ("state_dict_ema", nn.Module.state_dict),
+        ("callbacks.EMA.state", nn.Module.state_dict),
+        ("callbacks.EMACallback{'decay': 0.99}.weights", nn.Module.state_dict),
+        ("swa_model", averaged),
+    ],
+)
+def test_the_average_of_the_weights_is_left_out_or_chosen(
+    tmp_path: Path, path: str, keep: Callable[[nn.Module], dict[str, Tensor]]
+) -> None:
     network, average = nn.GRU(3, 4), nn.GRU(3, 4)
-    torch.save({"ema_state_dict": average.state_dict(), "state_dict": network.state_dict()}, tmp_path / "x.pt")
+    saved: object = keep(average)
+    names = path.split(".", 2) if "{" not in path else ["callbacks", "EMACallback{'decay': 0.99}", "weights"]
+    for name in reversed(names):
+        saved = {name: saved}
+    assert isinstance(saved, dict)
+    torch.save({**saved, "state_dict": network.state_dict()}, tmp_path / "x.pt")
     read = read_network(tmp_path / "x.pt")
     assert torch.equal(read.tensors["weight_ih_l0"], network.weight_ih_l0)
-    assert "a copy of the same tensors is left out: ema_state_dict" in read.notes
+    assert f"a copy of the same tensors is left out: {path} (--weights ema reads it)" in read.notes
+    chosen = read_network(tmp_path / "x.pt", weights="ema")
+    assert [*chosen.tensors] == [*network.state_dict()]
+    assert torch.equal(chosen.tensors["weight_ih_l0"], average.weight_ih_l0)
+
+
+def test_an_average_that_is_not_there_is_told(tmp_path: Path) -> None:
+    torch.save({"state_dict": nn.GRU(3, 4).state_dict()}, tmp_path / "x.pt")
+    with pytest.raises(ModelFolderError, match="expected the average of the weights, such as ema_state_dict"):
+        read_network(tmp_path / "x.pt", weights="ema")
 
 
 def test_arrays_beside_the_weights_are_no_part_of_the_network(tmp_path: Path) -> None:
