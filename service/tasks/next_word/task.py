@@ -9,6 +9,7 @@ from torch import Tensor
 from service.domain.cost import Cost
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Generate, Infer, OpenSession, Operation, Predict, Score, TextInput
+from service.nets.largest import largest
 from service.nets.models.window import fill_window
 from service.tasks.inputs import require_text
 from service.tasks.limits import TextLimits
@@ -192,5 +193,5 @@ class NextWordTask:
             return {}
         # Special tokens are removed from the list later.
         count = min(max(top_k) + len(self._vocabulary.special_ids), logits.shape[1])
-        values, ids = (logits if len(indices) == len(top_k) else logits[indices]).topk(count)
+        values, ids = largest(logits if len(indices) == len(top_k) else logits[indices], count)
         return dict(zip(indices, zip(ids.tolist(), values.tolist(), strict=True), strict=True))

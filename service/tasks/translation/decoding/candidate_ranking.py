@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from service.nets.largest import largest
 from service.tasks.translation.decoding.beam_search import BeamSearch, Candidate
 
 
@@ -42,7 +43,7 @@ def _rank(beams: Mapping[int, BeamSearch], logprobs: Tensor, count: int) -> list
     owners, starts = np.repeat(np.arange(len(counts)), counts), np.array([*beams])
     slots = np.arange(len(owners)) - np.repeat(counts.cumsum() - counts, counts)
     own = logprobs if len(owners) == len(logprobs) else logprobs[torch.from_numpy(starts[owners] + slots)]
-    best, pieces = own.topk(min(count, logprobs.shape[1]))
+    best, pieces = largest(own, min(count, logprobs.shape[1]))
     before = np.concatenate([beam.logprobs() for beam in beams.values()])
     # Tables (N, hypotheses, best pieces); a search with fewer hypotheses than another gets impossible ones.
     totals = np.full((len(counts), counts.max(), best.shape[1]), -np.inf)
