@@ -30,7 +30,7 @@ from benchmarks.program import run_program
 from service.application.deadlines import Deadline
 from service.application.operation_runner import OperationRunner
 from service.application.request_context import RequestContext
-from service.bootstrap import SystemClock
+from service.bootstrap.worker import SystemClock
 from service.domain.operations import Generate, GenerateOptions, TextInput
 from service.engine.engine import BatchingEngine
 from service.engine.loaded_models import ModelRegistry, load_version

@@ -1,4 +1,4 @@
-"""Ports of the application: protocols of the parts that its use cases need. `service/bootstrap.py` wires them."""
+"""Ports of the application: protocols of the parts that its use cases need. `service/bootstrap/` wires them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager

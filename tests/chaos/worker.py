@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from service.bootstrap import Overrides
+from service.bootstrap.worker import Overrides
 from service.process import worker
 from tests.chaos.broken import make_store
 from tests.chaos.control import Control

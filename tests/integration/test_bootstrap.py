@@ -11,9 +11,9 @@ import httpx
 import pytest
 from redis import Redis
 
-from service import bootstrap
 from service.application.model_versions.reconciler import ModelReconciler
-from service.bootstrap import Overrides, Worker, running_worker
+from service.bootstrap import worker
+from service.bootstrap.worker import Overrides, Worker, running_worker
 from service.domain.errors import SettingsError
 from service.engine.engine import BatchingEngine
 from service.process.worker import serve
@@ -143,7 +143,7 @@ async def crash(_: Worker) -> None:
 
 def run(
     settings: Settings,
-    overrides: Overrides = bootstrap.NO_OVERRIDES,
+    overrides: Overrides = worker.NO_OVERRIDES,
     *,
     use: Callable[[Worker], Awaitable[None]] = open_session,
 ) -> None:
@@ -209,7 +209,7 @@ def test_the_parts_stop_that_were_made_before_one_that_cannot_be_made(
     name: str,
     to_stop: list[str],
 ) -> None:
-    monkeypatch.setattr(bootstrap, name, fail)
+    monkeypatch.setattr(worker, name, fail)
     with pytest.raises(PartFailure):
         run(settings)
     assert stopped == to_stop

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from service.bootstrap import Overrides, running_worker
+from service.bootstrap.worker import Overrides, running_worker
 from service.domain.errors import ModelFolderError
 from service.domain.operations import PredictOptions
 from service.engine.loaded_models import load_version

@@ -12,7 +12,7 @@ UNNEEDED = ("sympy", "torch._dynamo", "torch._inductor", "onnxruntime", "service
 LOAD = """
 import sys
 from pathlib import Path
-import service.bootstrap
+import service.bootstrap.worker
 from service.tasks.architectures import load_task
 from service.tasks.limits import TextLimits
 load_task(Path(sys.argv[1]), TextLimits())

@@ -14,7 +14,7 @@ import httpx
 from redis import Redis
 
 from service.application.ports import StateStore
-from service.bootstrap import Overrides, running_worker
+from service.bootstrap.worker import Overrides, running_worker
 from service.settings import Settings
 from service.store import EmbeddedServer
 from service.store.keys import Keys

@@ -1,0 +1,1 @@
+"""Composition root: wires the parts of a worker together, and starts and stops them in order."""
