@@ -153,7 +153,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict the next words of a text, translate it, or forecast a series, without a server."""
-    from service.bootstrap.worker import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
+    from service.bootstrap.models import run_once, text_limits  # noqa: PLC0415 - torch takes a second that `serve` need not wait
     from service.domain.operations import PredictOptions  # noqa: PLC0415
     from service.tasks.limits import MAX_ROWS  # noqa: PLC0415 - likewise
     from service.tooling.predict.arguments import PredictionArguments  # noqa: PLC0415 - likewise

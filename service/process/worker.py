@@ -18,7 +18,8 @@ from typing import cast
 import uvicorn
 
 from service import settings as configuration
-from service.bootstrap.worker import NO_OVERRIDES, GrpcListener, Overrides, Worker, running_worker
+from service.bootstrap.servers import GrpcListener
+from service.bootstrap.worker import NO_OVERRIDES, Overrides, Worker, running_worker
 from service.domain.errors import SettingsError
 from service.process.connections import open_files
 from service.process.connections.limits import connection_limits

@@ -12,8 +12,7 @@ import pytest
 from redis import Redis
 
 from service.application.model_versions.reconciler import ModelReconciler
-from service.bootstrap import worker
-from service.bootstrap.worker import Overrides, Worker, running_worker
+from service.bootstrap.worker import NO_OVERRIDES, Overrides, Worker, running_worker
 from service.domain.errors import SettingsError
 from service.engine.engine import BatchingEngine
 from service.process.worker import serve
@@ -143,7 +142,7 @@ async def crash(_: Worker) -> None:
 
 def run(
     settings: Settings,
-    overrides: Overrides = worker.NO_OVERRIDES,
+    overrides: Overrides = NO_OVERRIDES,
     *,
     use: Callable[[Worker], Awaitable[None]] = open_session,
 ) -> None:
@@ -193,12 +192,12 @@ def test_the_failures_of_several_parts_are_all_logged(
 @pytest.mark.parametrize(
     ("name", "to_stop"),
     [
-        ("connect", []),
-        ("RedisStore", PARTS[3:]),
-        ("BatchingEngine", PARTS[2:]),
-        ("FolderModelRepository", PARTS[1:]),
-        ("RedisWorkerRegistry", PARTS[1:]),
-        ("create_app", PARTS),
+        ("worker.connect", []),
+        ("store.RedisStore", PARTS[3:]),
+        ("worker.BatchingEngine", PARTS[2:]),
+        ("models.FolderModelRepository", PARTS[1:]),
+        ("store.RedisWorkerRegistry", PARTS[1:]),
+        ("worker.create_app", PARTS),
     ],
 )
 def test_the_parts_stop_that_were_made_before_one_that_cannot_be_made(
@@ -209,7 +208,7 @@ def test_the_parts_stop_that_were_made_before_one_that_cannot_be_made(
     name: str,
     to_stop: list[str],
 ) -> None:
-    monkeypatch.setattr(worker, name, fail)
+    monkeypatch.setattr(f"service.bootstrap.{name}", fail)
     with pytest.raises(PartFailure):
         run(settings)
     assert stopped == to_stop
