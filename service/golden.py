@@ -71,6 +71,8 @@ def _run(network: nn.Module, inputs: list[Tensor]) -> Any:  # noqa: ANN401 - wha
 
 
 def _output_name(config: dict[str, Any], inputs: Mapping[str, Tensor]) -> str:
+    if config.get("probabilities"):
+        return "probabilities"
     if "readout" in config:
         return "logits" if config.get("labels") else "values" if config.get("names") else "embedding"
     return "parameters" if "values" in inputs else "logits"
@@ -86,7 +88,7 @@ def _shaped(answer: Tensor, name: str, config: dict[str, Any]) -> Tensor:
 
 def _states(state: tuple[Any, ...], config: dict[str, Any]) -> dict[str, Tensor]:
     """Return the recurrent state h, or (h, c), of (L, B, size) each by name; none with a window or both directions."""
-    if any(config.get(field) for field in ("window", "padding", "bidirectional")):
+    if any(config.get(field) for field in ("window", "padding", "bidirectional", "inputs")):
         return {}
     parts = state[0] if state and isinstance(state[0], tuple) else state
     return {f"state.{name}": part for name, part in zip("hc", parts, strict=False)}

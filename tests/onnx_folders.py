@@ -165,3 +165,81 @@ def write_stream(models: Path, name: str = "stream", version: str = "1", seed: i
 
 def copy_version(models: Path, name: str, version: str, to: str) -> None:
     shutil.copytree(models / name / version, models / name / to)
+
+
+PLACES = ["rain", "heat", "wind"]
+STREAM_TASKS: dict[str, dict[str, Any]] = {
+    "regression": {"names": ["speech"], "readout": "each", "target_mean": 10.0, "target_scale": 4.0},
+    "classification": {"labels": ["quiet", "speech"], "readout": "last", "probabilities": True},
+    "tagging": {"labels": ["quiet", "speech"], "readout": "each", "probabilities": True},
+}
+
+
+def stream_task_config(task: str, **fields: Any) -> dict[str, Any]:
+    """config.json of `stream` as the network of a task over rows of three numbers."""
+    return {**STREAM_CONFIG, "task": task, "features": PLACES, **STREAM_TASKS[task], **fields}
+
+
+def write_stream_task(models: Path, name: str, task: str, version: str = "1", seed: int = 0, **fields: Any) -> Stream:
+    """Write a folder of `stream` as the network of a task, and return its trainer."""
+    trainer, config = Stream(seed).eval(), stream_task_config(task, **fields)
+    with torch.no_grad():
+        values = 5 + 3 * torch.randn(3, 7, FEATURES, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        probabilities, h, _ = trainer(scaled(values))
+    output = "probabilities" if config.get("probabilities") else "values"
+    golden = {"inputs.values": values, "state.h": h.transpose(0, 1).contiguous()}
+    golden |= {f"outputs.{output}": probabilities if config["readout"] == "each" else probabilities[:, -1]}
+    folder = write_onnx(models, name, stream(trainer), config, version, golden)
+    scaling = {"format_version": 1, "features": PLACES, "mean": [5.0] * 3, "scale": [2.0, 3.0, 4.0]}
+    (folder / "preprocessor.json").write_text(json.dumps({**scaling, "clamp": None, "missing": "last"}), "utf-8")
+    return trainer
+
+
+def scaled(values: Tensor) -> Tensor:
+    return ((values - 5) / torch.tensor([2.0, 3.0, 4.0], dtype=torch.float64)).float()
+
+
+class Moods:
+    """What the graph of `moods` computes, in numpy: sum' = tanh(sum / 2 + table[id]), logits = sum' weights."""
+
+    def __init__(self, words: int, labels: int, seed: int = 0) -> None:
+        random = np.random.default_rng(seed)
+        self.table = random.normal(size=(words, 4)).astype(np.float32)
+        self.weights = random.normal(size=(4, labels)).astype(np.float32)
+
+    def logits(self, ids: Sequence[int]) -> Any:
+        state, logits = np.zeros(4, np.float32), []
+        for index in ids:
+            state = np.tanh(state / 2 + self.table[index])
+            logits.append(state @ self.weights)
+        return np.array(logits)
+
+
+def moods(trainer: Moods, batch: int | str = "batch") -> Any:
+    nodes = [
+        helper.make_node("Gather", ["table", "token"], ["row"]),
+        helper.make_node("Mul", ["sum", "half"], ["before"]),
+        helper.make_node("Add", ["before", "row"], ["added"]),
+        helper.make_node("Tanh", ["added"], ["next_sum"]),
+        helper.make_node("MatMul", ["next_sum", "weights"], ["logits"]),
+    ]
+    inputs = [value("token", [batch], TensorProto.INT64), value("sum", [batch, 4])]
+    outputs = [value("logits", [batch, trainer.weights.shape[1]]), value("next_sum", [batch, 4])]
+    weights = {"table": trainer.table, "weights": trainer.weights, "half": np.float32(0.5)}
+    return graph(nodes, inputs, outputs, weights)
+
+
+def moods_config(words: Sequence[str], labels: Sequence[str], batch: int | str = "batch", **fields: Any) -> Any:
+    return {
+        "format_version": 1,
+        "task": "classification",
+        "architecture": "onnx",
+        "vocab_size": len(words),
+        "special_tokens": {"unknown": "<unk>"},
+        "labels": [*labels],
+        "readout": "last",
+        "inputs": [{"name": "token", "dtype": "int64", "shape": [batch]}],
+        "outputs": [{"name": "logits", "dtype": "float32", "shape": [batch, len(labels)]}],
+        "state": [{"input": "sum", "output": "next_sum", "shape": [batch, 4]}],
+        **fields,
+    }

@@ -8,16 +8,16 @@ from service.domain.errors import ModelFolderError
 from service.model_folder.memory import require_memory
 from service.model_folder.safetensors_header import DTYPES
 from service.model_folder.safetensors_io import StoredTensor, open_tensor_file
+from service.nets.onnx_graph.graph_config import BATCH, GraphConfig, StateField
 from service.nets.onnx_graph.runtime import Array, is_finite
-from service.nets.onnx_graph.tensor_config import BATCH, StateField, TensorConfig
 
 
-def read_initial_state(folder: Path, config: TensorConfig) -> dict[str, Array]:
+def read_initial_state(folder: Path, config: GraphConfig) -> dict[str, Array]:
     """Return the initial states that are not zeros, by the names of their inputs, without the batch.
 
     Raises ModelFolderError.
     """
-    files = {name: _read(folder / name) for name in config.companion_files}
+    files = {name: _read(folder / name) for name in config.initial_files}
     return {
         entry.input: _take(folder / entry.source.file, files[entry.source.file], entry)
         for entry in config.state

@@ -11,6 +11,7 @@ from service.model_folder.loader import Checkpoint, read_checkpoint
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.base import AnyTask
 from service.tasks.forecasting.architecture import FORECASTER
+from service.tasks.graph_encoding.architecture import GRAPH_ENCODER
 from service.tasks.limits import TextLimits
 from service.tasks.next_word.architecture import LANGUAGE_MODEL
 from service.tasks.sequence_encoding.architecture import SEQUENCE_ENCODER
@@ -19,7 +20,14 @@ from service.tasks.translation.architecture import ENCODER_DECODER
 
 #: All architectures; the first one that recognizes a checkpoint is proposed for it.
 #: Whoever reads a model folder or a checkpoint takes these unless it is given others.
-ARCHITECTURES: tuple[AnyArchitecture, ...] = (SEQUENCE_ENCODER, LANGUAGE_MODEL, ENCODER_DECODER, FORECASTER, ONNX_GRAPH)
+ARCHITECTURES: tuple[AnyArchitecture, ...] = (
+    SEQUENCE_ENCODER,
+    LANGUAGE_MODEL,
+    ENCODER_DECODER,
+    FORECASTER,
+    ONNX_GRAPH,
+    GRAPH_ENCODER,
+)
 
 
 def load_task(

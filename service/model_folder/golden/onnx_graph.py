@@ -14,9 +14,9 @@ from torch import Tensor
 
 from service.domain.errors import ModelFolderError
 from service.model_folder.golden.comparison import Replay, Tolerance, check_names, compare
+from service.nets.onnx_graph.graph_config import BATCH, Shape, TensorField
 from service.nets.onnx_graph.network import OnnxNetwork
 from service.nets.onnx_graph.runtime import Array, GraphFailure
-from service.nets.onnx_graph.tensor_config import BATCH, Shape, TensorField
 
 
 def replay_onnx_graph(

@@ -5,12 +5,12 @@ where missing; and the outputs of the last layer: `outputs.logits` of labels, `o
 activation and before `target_scale`, or `outputs.embedding`. They are (B, K), or (B, T, K) if the readout is `each`; of
 two labels K may be 1, the logit of the second one of a network that has no other.
 If the model reads windows, each output is that of the window that ends with its timestep, and there is no state.
-Tags that a CRF chose, `outputs.tags` (B, T) int64, and the recurrent state after the last timestep are optional.
+Logits may be those behind a log-softmax. Tags that a CRF chose, `outputs.tags` (B, T) int64, and the recurrent state
+after the last timestep are optional.
 """
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +18,6 @@ from service.domain.errors import ModelFolderError
 from service.model_folder.golden.comparison import (
     Replay,
     Tolerance,
-    check_ids,
     check_names,
     check_shapes,
     compare,
@@ -26,12 +25,15 @@ from service.model_folder.golden.comparison import (
     unstack,
 )
 from service.model_folder.golden.padding import Tokens, padded_state
+from service.model_folder.golden.sequence_inputs import input_name, read_inputs
 from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
-from service.nets.forecast_inputs.rows import RowReader
 from service.nets.layers.activations import make_activation
 from service.nets.layers.rnn_stack import State
 from service.nets.models.sequence_encoder import SequenceEncoder
 from service.nets.models.window import push, unroll
+
+#: The logarithm of the sum of probabilities is as close to 0.
+LOGPROB_SUM = 1e-4
 
 
 def replay_sequence_encoder(
@@ -39,7 +41,7 @@ def replay_sequence_encoder(
 ) -> Replay:
     """Replay as a sequence and, unless the network reads both directions, step by step. Raises ModelFolderError."""
     config = network.config
-    inputs = _inputs(path, _take_inputs(path, tensors, network), config, companions)
+    inputs = read_inputs(path, _take_inputs(path, tensors, network), config, companions)
     chosen, name = tensors.pop("outputs.tags", None), _output_name(config)
     rows, times = inputs.shape[:2]
     sizes = {f"state.{spec.name}": (rows, *spec.shape) for spec in network.rnn.layout.recurrent_state()}
@@ -50,6 +52,8 @@ def replay_sequence_encoder(
     modes = _modes(network, inputs, name, companions)
     if single:
         modes = {mode: {**outputs, name: _difference(outputs[name])} for mode, outputs in modes.items()}
+    elif _are_logprobs(config, expected[name]):
+        modes = {mode: {**outputs, name: outputs[name].log_softmax(-1)} for mode, outputs in modes.items()}
     replay = compare(path, expected, modes, tolerance, rows * times)
     if chosen is not None:
         _check_tags(path, network, expected[name], chosen)
@@ -88,7 +92,7 @@ def _take_inputs(path: Path, tensors: dict[str, Tensor], network: SequenceEncode
     if not config.bidirectional and config.window_size is None:
         unstack(path, tensors, config.total_layers)
         states = {f"state.{spec.name}" for spec in network.rnn.layout.recurrent_state()}
-    name = "inputs.ids" if config.reads_text else "inputs.values"
+    name = input_name(config)
     tags = {"outputs.tags"} if network.crf is not None else set[str]()
     check_names(path, {*tensors}, {name, _output_name(config)}, frozenset(states | tags))
     return tensors.pop(name)
@@ -97,6 +101,13 @@ def _take_inputs(path: Path, tensors: dict[str, Tensor], network: SequenceEncode
 def _is_single_logit(config: SequenceEncoderConfig, outputs: Tensor) -> bool:
     """Return whether the outputs are one logit of two labels, which the network has both of."""
     return len(config.labels) == 2 and not config.multi_label and outputs.shape[-1:] == (1,)
+
+
+def _are_logprobs(config: SequenceEncoderConfig, outputs: Tensor) -> bool:
+    """Return whether the outputs are logits behind a log-softmax, which answers the same probabilities."""
+    if not config.labels or config.multi_label or config.crf:
+        return False
+    return bool((outputs.double().logsumexp(-1).abs() < LOGPROB_SUM).all())
 
 
 def _difference(logits: Tensor) -> Tensor:
@@ -109,22 +120,6 @@ def _output_name(config: SequenceEncoderConfig) -> str:
     if not config.output_size:
         return "outputs.embedding"
     return "outputs.logits" if config.labels else "outputs.values"
-
-
-def _inputs(path: Path, tensor: Tensor, config: SequenceEncoderConfig, companions: object) -> Tensor:
-    """Return the network's inputs, (B, T) or (B, T, W). Raises ModelFolderError."""
-    if config.vocab_size is not None:
-        check_ids(path, "inputs.ids", tensor, config.vocab_size)
-        return tensor
-    if tensor.dim() != 3 or tensor.shape[2] != len(config.features) or not tensor.numel():
-        shape = [*tensor.shape]
-        raise ModelFolderError(
-            f"{path}: inputs.values: found shape {shape}, expected [batch, time, {len(config.features)}]"
-        )
-    assert isinstance(companions, RowReader)  # noqa: S101 - networks over numbers have one
-    zeros = np.zeros(len(config.features))
-    rows = [companions.read(values, zeros).inputs for values in tensor.double().numpy()]
-    return torch.from_numpy(np.stack(rows)).float()
 
 
 def _whole(network: SequenceEncoder, inputs: Tensor, name: str) -> State:

@@ -1,4 +1,4 @@
-"""Base classes of the configurations of architectures: of all, of those with windows, and with padded ones."""
+"""Base classes of the configurations of architectures: of all, of sequences, of windows, and of padded ones."""
 
 import json
 from abc import abstractmethod
@@ -7,9 +7,20 @@ from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from service.nets.config.feed_forward import Size
 from service.nets.config.rnn_spec import DType, StateSpec
-from service.nets.config.sections import MAX_LAYERS, HeadConfig, StateEntry, Violation
+from service.nets.config.sections import (
+    MAX_LAYERS,
+    PREPROCESSOR_FILE,
+    TOKENIZER_FILE,
+    HeadConfig,
+    Names,
+    SpecialTokens,
+    StateEntry,
+    Violation,
+)
 from service.nets.config.strict_model import StrictModel
+from service.nets.config.task_outputs import TaskOutputs
 
 #: The longest window: a timestep feeds all of it, while the operations of others wait.
 MAX_WINDOW = 1024
@@ -73,6 +84,53 @@ class ArchitectureConfig(StrictModel):
     @abstractmethod
     def violations(self) -> Iterator[Violation]:
         """Yield the fields that are valid on their own but contradict each other."""
+
+
+class SequenceConfig(ArchitectureConfig, TaskOutputs):
+    """The fields of a network that answers sequences: of tokens if there is a vocabulary, else of rows of numbers."""
+
+    #: Special tokens that are fed or looked up. Others would change nothing.
+    sequence_roles: ClassVar[tuple[str, ...]] = ("unknown", "begin", "pad")
+
+    vocab_size: Size | None = None
+    special_tokens: SpecialTokens = Field(default={})
+    features: Names = Field(default=[])
+    missing_indicator: bool = False
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the inputs are tokens; else they are rows of numbers."""
+        return self.vocab_size is not None
+
+    @property
+    def row_width(self) -> int:
+        """The number of numbers of a row, those that tell which values are missing included."""
+        return len(self.features) * (2 if self.missing_indicator else 1)
+
+    @property
+    def input_file(self) -> str:
+        """The name of the file that decides how inputs are read."""
+        return TOKENIZER_FILE if self.reads_text else PREPROCESSOR_FILE
+
+    def sequence_violations(self) -> Iterator[Violation]:
+        """Yield the fields that contradict what the network reads."""
+        yield from self._text_violations() if self.reads_text else self._number_violations()
+
+    def _text_violations(self) -> Iterator[Violation]:
+        if self.features:
+            yield "features", self.features, "none: vocab_size says that the network reads text"
+        if self.missing_indicator:
+            yield "missing_indicator", "true", "false: no token of a text is missing"
+        if foreign := [role for role in self.special_tokens if role not in self.sequence_roles]:
+            yield "special_tokens", foreign[0], f"only the roles {', '.join(self.sequence_roles)}"
+
+    def _number_violations(self) -> Iterator[Violation]:
+        if not self.features:
+            yield "features", "nothing", "names of the numbers of a row, or vocab_size for text"
+        if self.special_tokens:
+            yield "special_tokens", sorted(self.special_tokens), "none: the network reads numbers"
+        if len(set(self.features)) != len(self.features):
+            yield "features", self.features, "each name once"
 
 
 class PaddingConfig(StrictModel):

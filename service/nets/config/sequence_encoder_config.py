@@ -3,49 +3,29 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
-
-from service.nets.config.architecture_config import PaddedWindowConfig
+from service.nets.config.architecture_config import PaddedWindowConfig, SequenceConfig
 from service.nets.config.feed_forward import LinearConfig, Size
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sections import (
-    PREPROCESSOR_FILE,
-    TOKENIZER_FILE,
-    Names,
     OneHotConfig,
     RnnConfig,
-    SpecialTokens,
     Violation,
 )
-from service.nets.config.task_outputs import Readout, TaskOutputs, rules_of
-
-#: Special tokens that are fed or looked up. Others would change nothing.
-ROLES = ("unknown", "begin", "pad")
 
 
-class SequenceEncoderConfig(PaddedWindowConfig, OneHotConfig, TaskOutputs):
+class SequenceEncoderConfig(PaddedWindowConfig, OneHotConfig, SequenceConfig):
     """The fields of a sequence encoder. It reads text if it has a vocabulary, else numbers."""
 
     task: Literal["classification", "tagging", "regression", "embedding"]
     architecture: Literal["sequence-encoder"]
-    vocab_size: Size | None = None
     embedding_size: Size | None = None
-    special_tokens: SpecialTokens = Field(default={})
-    features: Names = Field(default=[])
-    missing_indicator: bool = False
-    readout: Readout
     #: The layer in front of the scores of the readout `attention`.
     attention: LinearConfig | None = None
 
     @property
-    def reads_text(self) -> bool:
-        """Whether the inputs are tokens; else they are rows of numbers."""
-        return self.vocab_size is not None
-
-    @property
     def companion_files(self) -> tuple[str, ...]:
         """The file that decides how inputs are read."""
-        return (TOKENIZER_FILE,) if self.reads_text else (PREPROCESSOR_FILE,)
+        return (self.input_file,)
 
     @property
     def session_layers(self) -> RnnConfig:
@@ -55,9 +35,7 @@ class SequenceEncoderConfig(PaddedWindowConfig, OneHotConfig, TaskOutputs):
     @property
     def width(self) -> int:
         """Number of inputs of a timestep: those of an embedding, or features and indicators of missing values."""
-        if self.reads_text:
-            return self.embedding_size or 0
-        return len(self.features) * (2 if self.missing_indicator else 1)
+        return self.embedding_size or 0 if self.reads_text else self.row_width
 
     @property
     def input_width(self) -> int:
@@ -73,6 +51,11 @@ class SequenceEncoderConfig(PaddedWindowConfig, OneHotConfig, TaskOutputs):
     def outputs_size(self) -> int:
         """Width of an answer: the number of outputs, or the width of the features if they are the answer."""
         return self.output_size or self.features_size
+
+    @property
+    def answers_each(self) -> bool:
+        """Whether every timestep can be answered on its own: not by a readout of both directions of all of them."""
+        return self.readout == "each" or not self.bidirectional or self.window_size is not None
 
     @property
     def session_obstacle(self) -> str | None:
@@ -132,40 +115,19 @@ class SequenceEncoderConfig(PaddedWindowConfig, OneHotConfig, TaskOutputs):
             yield "crf", "true", "false: a network that chooses all tags of a sequence together reads no windows"
 
     def _input_violations(self) -> Iterator[Violation]:
-        if self.reads_text:
-            yield from self._text_violations()
+        if self.reads_text and self.embedding_size is None:
+            yield "embedding_size", "nothing", "the width of the embedding, since there is a vocab_size"
+        if not self.reads_text and self.embedding_size is not None:
+            yield "vocab_size", "nothing", "the number of tokens, since there is an embedding_size"
         else:
-            yield from self._number_violations()
+            yield from self.sequence_violations()
         of = "embedding_size" if self.reads_text else "features and indicators"
         if self.width:
             yield from self.input_violations(f"{self.width} ({of}), or input_projection true")
         yield from self.one_hot_violations(self.embedding_size, self.vocab_size)
 
-    def _text_violations(self) -> Iterator[Violation]:
-        if self.embedding_size is None:
-            yield "embedding_size", "nothing", "the width of the embedding, since there is a vocab_size"
-        if self.features:
-            yield "features", self.features, "none: vocab_size says that the network reads text"
-        if self.missing_indicator:
-            yield "missing_indicator", "true", "false: no token of a text is missing"
-        if foreign := [role for role in self.special_tokens if role not in ROLES]:
-            yield "special_tokens", foreign[0], f"only the roles {', '.join(ROLES)} of a sequence encoder"
-
-    def _number_violations(self) -> Iterator[Violation]:
-        if self.embedding_size is not None:
-            yield "vocab_size", "nothing", "the number of tokens, since there is an embedding_size"
-        elif not self.features:
-            yield "features", "nothing", "names of the numbers of a row, or vocab_size and embedding_size for text"
-        if self.special_tokens:
-            yield "special_tokens", sorted(self.special_tokens), "none: the network reads numbers"
-        if len(set(self.features)) != len(self.features):
-            yield "features", self.features, "each name once"
-
     def _readout_violations(self) -> Iterator[Violation]:
-        rules = rules_of(self.task)
         if self.rnn_spec().warmup and self.readout != "last":
             yield "readout", self.readout, "last, or convolutions with causal padding: some timesteps have no output"
-        if self.readout not in rules.readouts:
-            yield "readout", self.readout, f"one of {', '.join(rules.readouts)}: {rules.reason}"
         if self.attention is not None and self.readout != "attention":
             yield "attention", self.attention.size, f"null, since readout is {self.readout}"

@@ -64,6 +64,7 @@ class TaskOutputs(StrictModel):
     Subclasses declare `task` as a literal of the tasks in RULES.
     """
 
+    readout: Readout
     labels: Labels = Field(default=[])
     multi_label: bool = False
     crf: bool = False
@@ -77,6 +78,16 @@ class TaskOutputs(StrictModel):
     def output_size(self) -> int:
         """The number of outputs; 0 if the readout is the output."""
         return len(self.labels) or len(self.names)
+
+    @property
+    def outputs_size(self) -> int:
+        """Width of an answer."""
+        return self.output_size
+
+    @property
+    def answers_each(self) -> bool:
+        """Whether every timestep can be answered on its own."""
+        return True
 
     @property
     def means(self) -> list[float]:
@@ -96,8 +107,10 @@ class TaskOutputs(StrictModel):
         rules = rules_of(task)
         for name, field in TaskOutputs.model_fields.items():
             value = getattr(self, name)
-            if name not in rules.fields and value != field.default:
+            if name not in (*rules.fields, "readout") and value != field.default:
                 yield name, "true" if value is True else value, f"it to be left out: it is no field of the task {task}"
+        if self.readout not in rules.readouts:
+            yield "readout", self.readout, f"one of {', '.join(rules.readouts)}: {rules.reason}"
         if rules.described_by is not None:
             yield from self._entry_violations(rules.described_by)
         yield from self._scale_violations()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.config.architecture_config import SequenceConfig
 from service.nets.forecast_inputs.scaling import Numbers, Scaling, read_scaling
 
 
@@ -32,7 +32,7 @@ class RowReader:
         return ReadRows(inputs, filled[-1] if len(filled) else last)
 
 
-def read_row_reader(folder: Path, config: SequenceEncoderConfig) -> RowReader:
+def read_row_reader(folder: Path, config: SequenceConfig) -> RowReader:
     """Read preprocessor.json. Raises ModelFolderError."""
     scaling = read_scaling(folder, config.features, None)
     return RowReader(tuple(config.features), scaling, config.missing_indicator)

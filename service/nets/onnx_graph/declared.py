@@ -7,15 +7,15 @@ import numpy as np
 
 from service.nets.config.loader import quote
 from service.nets.config.sections import Violation
+from service.nets.onnx_graph.graph_config import GraphConfig, Shape, batch_axis
 from service.nets.onnx_graph.graph_file import GraphFile, GraphTensor
 from service.nets.onnx_graph.runtime import Array
-from service.nets.onnx_graph.tensor_config import Shape, TensorConfig, batch_axis
 from service.nets.onnx_graph.trial import Plan, TrialTensor
 
 MAX_CONSTANT_ELEMENTS = 2**16
 
 
-def graph_violations(config: TensorConfig, graph: GraphFile) -> Iterator[Violation]:
+def graph_violations(config: GraphConfig, graph: GraphFile) -> Iterator[Violation]:
     """Yield what config.json declares otherwise than the graph has it."""
     yield from _undeclared(config, graph)
     for index, entry in enumerate(config.inputs):
@@ -30,12 +30,12 @@ def graph_violations(config: TensorConfig, graph: GraphFile) -> Iterator[Violati
         yield from _constant_violation(f"constants.{name}", name, value, graph)
 
 
-def constants_of(config: TensorConfig, graph: GraphFile) -> dict[str, Array]:
+def constants_of(config: GraphConfig, graph: GraphFile) -> dict[str, Array]:
     """Return the constants as the graph reads them, after `graph_violations` found none."""
     return {name: np.array(value, graph.inputs[name].dtype) for name, value in config.constants.items()}
 
 
-def make_plan(config: TensorConfig, constants: dict[str, Array]) -> Plan:
+def make_plan(config: GraphConfig, constants: dict[str, Array]) -> Plan:
     """Return the plan of the trial of a graph."""
     return Plan(
         [_tensor(entry.name, entry.dtype, graph_shape(entry.shape, entry.overlap)) for entry in config.inputs],
@@ -56,7 +56,7 @@ def _tensor(name: str, dtype: str, shape: Shape) -> TrialTensor:
     return TrialTensor(name, dtype, [*shape], batch_axis(shape))
 
 
-def _undeclared(config: TensorConfig, graph: GraphFile) -> Iterator[Violation]:
+def _undeclared(config: GraphConfig, graph: GraphFile) -> Iterator[Violation]:
     """Yield the inputs and outputs of the graph that config.json does not name: they may be state."""
     inputs = {*(entry.name for entry in config.inputs), *config.constants, *(entry.input for entry in config.state)}
     outputs = {*(entry.name for entry in config.outputs), *(entry.output for entry in config.state)}

@@ -16,10 +16,10 @@ from service.domain.errors import ModelFolderError
 from service.nets.config.loader import config_error
 from service.nets.onnx_graph import trial
 from service.nets.onnx_graph.declared import constants_of, graph_violations, make_plan
+from service.nets.onnx_graph.graph_config import GraphConfig, batch_axis
 from service.nets.onnx_graph.graph_file import GraphError, read_graph
 from service.nets.onnx_graph.runtime import Array, GraphFailure, Session, is_finite, open_session, run
 from service.nets.onnx_graph.state_rows import Rows, StateRows
-from service.nets.onnx_graph.tensor_config import TensorConfig, batch_axis
 from service.nets.onnx_graph.trial import MAX_SECONDS, REFUSED, Finding, Plan
 
 #: A trial on a busy machine takes longer than its processor time.
@@ -40,7 +40,7 @@ class NotFinite(GraphFailure):
 class OnnxNetwork(nn.Module):
     """Graph of a configuration, which has no session until `load` has read the file."""
 
-    def __init__(self, config: TensorConfig) -> None:
+    def __init__(self, config: GraphConfig) -> None:
         super().__init__()
         self.config = config
         self.parameter_count = 0
@@ -127,9 +127,9 @@ class OnnxNetwork(nn.Module):
         return [np.moveaxis(tensor, axis, 0) for tensor, axis in zip(outputs, self._output_axes, strict=True)]
 
 
-def _state_rows(config: TensorConfig) -> StateRows:
-    """Return the rows of the states and, behind them as in `session_state`, of the overlaps."""
-    specs = config.session_state()
+def _state_rows(config: GraphConfig) -> StateRows:
+    """Return the rows of the states and, behind them as in `graph_state`, of the overlaps."""
+    specs = config.graph_state()
     axes = [batch_axis(entry.shape) for entry in config.state]
     axes += [0 if config.batched else None] * (len(specs) - len(axes))
     return StateRows([(spec.name, spec.dtype, spec.shape, axis) for spec, axis in zip(specs, axes, strict=True)])

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.domain.operations import Infer, Json, Operation, Predict, PredictOptions, Target
 from service.domain.tensors import Tensor, TensorSpec, make_tensor
-from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.config.task_outputs import TaskOutputs
 from service.nets.forecast_inputs.scaling import Numbers
 from service.tasks.numbers import round_digits
 from service.tasks.options import convert_options
@@ -37,7 +37,7 @@ class Classification:
 
     name = "classification"
 
-    def __init__(self, config: SequenceEncoderConfig, _network: object = None) -> None:
+    def __init__(self, config: TaskOutputs, _network: object = None) -> None:
         self._labels = config.labels
         self._multi_label = config.multi_label
         self._indices = {label: index for index, label in enumerate(config.labels)}

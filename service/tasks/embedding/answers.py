@@ -9,7 +9,7 @@ import numpy as np
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Json, Operation, Predict, PredictOptions
 from service.domain.tensors import Tensor, TensorSpec
-from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.config.task_outputs import TaskOutputs
 from service.nets.forecast_inputs.scaling import Numbers
 from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.numbers import round_to_scale
@@ -27,9 +27,9 @@ class Embedding:
 
     name = "embedding"
 
-    def __init__(self, config: SequenceEncoderConfig, _network: object = None) -> None:
+    def __init__(self, config: TaskOutputs, _network: object = None) -> None:
         self._config = config
-        self._width = config.features_size
+        self._width = config.outputs_size
         self.tensor_specs = (TensorSpec(EMBEDDING, "FP32", (-1, -1, self._width)),)
 
     def start(self, operation: Predict, sequence: EncodedSequence) -> "VectorMaker":

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.domain.operations import ForecastCheck, Json, Operation, Predict
 from service.domain.tensors import Tensor, TensorSpec
-from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.config.task_outputs import TaskOutputs
 from service.nets.forecast_inputs.scaling import Numbers
 from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.numbers import round_digits, round_to_scale
@@ -33,7 +33,7 @@ class Regression:
 
     name = "regression"
 
-    def __init__(self, config: SequenceEncoderConfig, _network: object = None) -> None:
+    def __init__(self, config: TaskOutputs, _network: object = None) -> None:
         self._config = config
         self._names = config.names
         self._mean, self._scale = np.array(config.means), np.array(config.scales)

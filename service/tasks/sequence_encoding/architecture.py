@@ -2,35 +2,32 @@
 
 from pathlib import Path
 
+import torch
+
 from service.model_folder.golden.sequence_encoder import replay_sequence_encoder
 from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
-from service.nets.forecast_inputs.rows import RowReader, read_row_reader
 from service.nets.models.sequence_encoder import SequenceEncoder
+from service.nets.models.window import fill_window
 from service.nets.models.windowed_sequence_encoder import WindowedSequenceEncoder
 from service.tasks.architecture_spec import ArchitectureSpec
 from service.tasks.base import AnyTask
-from service.tasks.classification.answers import Classification
-from service.tasks.embedding.answers import Embedding
 from service.tasks.limits import TextLimits
-from service.tasks.regression.answers import Regression
-from service.tasks.sequence_encoding.inputs import InputReader, SeriesReader, TextReader
-from service.tasks.sequence_encoding.task import StreamTask, WholeTask
-from service.tasks.tagging.answers import Tagging
-from service.tasks.vocabulary import Vocabulary, read_vocabulary
-
-#: What a model folder has beside the weights: the vocabulary of a network over text, or the scaling of numbers.
-Companions = Vocabulary | RowReader
-
-OUTPUT_TASKS = {task.name: task for task in (Classification, Tagging, Regression, Embedding)}
+from service.tasks.sequence_encoding.companions import Companions, make_reader, read_companions
+from service.tasks.sequence_encoding.feeding import StepFeeder, WholeFeeder
+from service.tasks.sequence_encoding.inputs import InputReader
+from service.tasks.sequence_encoding.output_tasks import OUTPUT_TASKS
+from service.tasks.sequence_encoding.session_state import EncoderState, EncoderStateCodec
+from service.tasks.sequence_encoding.task import StreamParts, StreamTask, WholeTask
+from service.tasks.state_layout import StateLayout
 
 
 def _read_companions(folder: Path, config: SequenceEncoderConfig) -> Companions:
-    if config.vocab_size is None:
-        return read_row_reader(folder, config)
-    vocabulary = read_vocabulary(folder, config.vocab_size, config.special_tokens)
-    if config.padding is not None:
-        vocabulary.require_token(folder / "config.json", "padding.token", config.padding.token)
-    return vocabulary
+    return read_companions(folder, config, _padding(config))
+
+
+def _padding(config: SequenceEncoderConfig) -> str | None:
+    """Return the token that fills windows, if they are padded."""
+    return None if config.padding is None else config.padding.token
 
 
 def _make_network(config: SequenceEncoderConfig) -> SequenceEncoder:
@@ -39,16 +36,34 @@ def _make_network(config: SequenceEncoderConfig) -> SequenceEncoder:
 
 def _make_task(network: SequenceEncoder, companions: Companions, limits: TextLimits) -> AnyTask:
     config = network.config
-    padding = None if config.padding is None else config.padding.token
-    reader: InputReader = (
-        SeriesReader(companions)
-        if isinstance(companions, RowReader)
-        else TextReader(companions, config.special_tokens.get("begin"), padding)
-    )
+    reader = make_reader(companions, config, _padding(config))
     outputs = OUTPUT_TASKS[config.task](config, network)
     if config.session_obstacle is None:
-        return StreamTask(network, reader, outputs, limits)
-    return WholeTask(network, reader, outputs, limits, config.session_obstacle)
+        return StreamTask(_stream_parts(network, reader), reader, outputs, limits)
+    skip = 0 if reader.begin_id is None else 1
+    feeder = WholeFeeder(network, each=config.readout == "each", skip=skip)
+    return WholeTask(feeder, reader, outputs, limits, config.session_obstacle)
+
+
+def _stream_parts(network: SequenceEncoder, reader: InputReader) -> StreamParts:
+    config = network.config
+    layout, stored = StateLayout.of(network.specs), StateLayout.of(config.session_state())
+    codec = EncoderStateCodec(stored, stored.size - layout.size)
+    return StreamParts(
+        StepFeeder(network, layout), codec, _initial_state(network, reader, layout), config.rows_per_input
+    )
+
+
+def _initial_state(network: SequenceEncoder, reader: InputReader, layout: StateLayout) -> EncoderState:
+    """Return the state after the begin token, or before the first timestep if there is none."""
+    with torch.inference_mode():
+        state, count, begin = network.initial_state(1), 0, reader.begin_id
+        if reader.pad_id is not None:
+            state = fill_window(state, reader.pad_id)
+        if begin is not None:
+            state, count = network.step(torch.tensor([begin]), state, torch.zeros(1, 1)), 1
+        row = layout.concat({name: part.flatten(1) for name, part in state.items()})[0]
+        return EncoderState(count, row.numpy().copy(), reader.no_row)
 
 
 SEQUENCE_ENCODER = ArchitectureSpec(

@@ -5,7 +5,7 @@ from typing import Literal
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import PredictOptions
-from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.config.task_outputs import TaskOutputs
 from service.tasks.options import convert_options
 
 
@@ -16,13 +16,13 @@ class EveryOptions:
     every: Literal["step", "last"] | None = None
 
 
-def read_every(options: PredictOptions, config: SequenceEncoderConfig, owner: str, timesteps: int) -> bool:
+def read_every(options: PredictOptions, config: TaskOutputs, owner: str, timesteps: int) -> bool:
     """Return whether each of the new timesteps is answered. Without any, the last one is answered again.
 
     Raises InvalidRequest for another option, or if the readout is that of a whole sequence.
     """
     every = convert_options(options, EveryOptions, owner).every
-    if every == "step" and config.readout != "each" and config.bidirectional and config.window_size is None:
+    if every == "step" and not config.answers_each:
         raise InvalidRequest(
             f"options.every is 'step': expected 'last', since the readout is {config.readout} and both directions read "
             "the whole sequence",

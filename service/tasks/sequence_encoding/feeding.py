@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.nets.forecast_inputs.scaling import Numbers
-from service.tasks.sequence_encoding.session_state import Row, stack
+from service.tasks.sequence_encoding.session_state import stack
 from service.tasks.state_layout import StateLayout
 
 State = dict[str, Tensor]
@@ -26,7 +26,7 @@ class Chunk:
     """
 
     inputs: NDArray[Any]
-    row: Row
+    row: NDArray[Any]
     count: int
     every: bool
     last: bool
@@ -36,7 +36,7 @@ class Chunk:
 class Fed:
     """The state (R,) after a chunk, and the outputs (m, K): of every timestep, of the last one, or none."""
 
-    row: Row
+    row: NDArray[Any]
     outputs: Numbers
 
 
@@ -75,7 +75,7 @@ class StepFeeder:
         """Feed the chunks of `readouts` and add those of every timestep. Return rows (B, R) and timesteps (B, 1)."""
         chunks = readouts.chunks
         rows, counts = stack([chunk.row for chunk in chunks]), _counts(chunks)
-        remaining = _remaining(chunks)
+        remaining = remaining_counts(chunks)
         ended = [rows[remaining[0] :]]
         state = self._layout.split(rows[: remaining[0]])
         for timestep, (count, after) in enumerate(pairwise(remaining)):
@@ -120,7 +120,7 @@ def _counts(chunks: Sequence[Chunk]) -> Tensor:
     return torch.tensor([[float(chunk.count)] for chunk in chunks])
 
 
-def _remaining(chunks: Sequence[Chunk]) -> list[int]:
+def remaining_counts(chunks: Sequence[Chunk]) -> list[int]:
     """Return for each timestep how many of the chunks, longest first, have one; then 0."""
     lengths = [len(chunk.inputs) for chunk in chunks]
     return [sum(length > timestep for length in lengths) for timestep in range(lengths[0] + 1)]
@@ -145,7 +145,7 @@ class WholeFeeder:
     def feed(self, chunks: Sequence[Chunk]) -> list[Fed]:
         order = sorted(range(len(chunks)), key=lambda index: -len(chunks[index].inputs))
         ordered = [chunks[index] for index in order]
-        counts = _remaining(ordered)[:-1]
+        counts = remaining_counts(ordered)[:-1]
         columns = [[chunk.inputs[timestep] for chunk in ordered[:count]] for timestep, count in enumerate(counts)]
         outputs = self._network.packed_sequences(torch.from_numpy(np.stack([*chain.from_iterable(columns)])), counts)
         readouts = [

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +28,12 @@ class EncoderState:
     """The state of a stream.
 
     `count` is the number of timesteps so far, with a begin token. `network` has the tensors of the network in one row
-    (R,), and `last` the last row of numbers. Those that were read from a session are read-only views of its bytes.
+    (R,) of float32, or of bytes if the network is a graph, and
+    `last` the last row of numbers. Those that were read from a session are read-only views of its bytes.
     """
 
     count: int
-    network: Row
+    network: NDArray[Any]
     last: LastRow
 
 

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Json, Operation, Predict
 from service.domain.tensors import Tensor, TensorSpec, make_tensor
-from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.config.task_outputs import TaskOutputs
 from service.nets.forecast_inputs.scaling import Numbers
 from service.nets.layers.crf import Crf
-from service.nets.models.sequence_encoder import SequenceEncoder
 from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.numbers import round_digits
 from service.tasks.options import convert_options
@@ -26,6 +25,13 @@ LABELS: Final = "LABELS"
 PROBABILITIES: Final = "PROBABILITIES"
 
 
+class TaggingNetwork(Protocol):
+    """The part of a network that chooses all tags of a sequence together, if it has one."""
+
+    @property
+    def crf(self) -> Crf | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class TaggingOptions:
     """An answer has no options."""
@@ -37,7 +43,7 @@ class Tagging:
     name = "tagging"
     tensor_specs = (TensorSpec(LABELS, "BYTES", (-1, -1)), TensorSpec(PROBABILITIES, "FP32", (-1, -1)))
 
-    def __init__(self, config: SequenceEncoderConfig, network: SequenceEncoder) -> None:
+    def __init__(self, config: TaskOutputs, network: TaggingNetwork) -> None:
         self._labels = config.labels
         self._crf = network.crf
         self._indices = {label: index for index, label in enumerate(config.labels)}

@@ -8,9 +8,14 @@ from service.nets.onnx_graph.tensor_config import TensorConfig
 from service.tasks.architecture_spec import ArchitectureSpec
 from service.tasks.tensor.task import TensorTask
 
+
+def _make_network(config: TensorConfig) -> OnnxNetwork:
+    return OnnxNetwork(config)
+
+
 ONNX_GRAPH = ArchitectureSpec(
     config_class=TensorConfig,
-    make_network=OnnxNetwork,
+    make_network=_make_network,
     device_methods=(),
     read_companions=read_initial_state,
     replay=replay_onnx_graph,

@@ -3,7 +3,7 @@
 from service.domain.cost import NUMBER_BYTES, Cost
 from service.domain.operations import Operation, Predict, TensorInput
 from service.nets.onnx_graph.network import OnnxNetwork
-from service.tasks.tensor.requests import input_steps
+from service.tasks.tensor.plans import input_steps
 
 #: Bytes of an element of an input: as the client sent it, and converted.
 ELEMENT_BYTES = 24

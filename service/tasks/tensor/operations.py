@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from service.domain.operations import Json, Outcome
+from service.nets.onnx_graph.graph_config import BATCH, GraphConfig, TensorField
 from service.nets.onnx_graph.runtime import Array
-from service.nets.onnx_graph.tensor_config import BATCH, TensorConfig, TensorField
 from service.tasks.base import NUMBERS_PER_ROW
 from service.tasks.tensor.requests import TensorRequest
 
@@ -27,7 +27,7 @@ class TensorStep:
 class TensorOperation:
     """A prediction, or the step of a session. `weight` is the cost of a timestep of one element."""
 
-    def __init__(self, request: TensorRequest, state: bytes, config: TensorConfig, weight: int) -> None:
+    def __init__(self, request: TensorRequest, state: bytes, config: GraphConfig, weight: int) -> None:
         self.state = state
         self.finished = False
         self._request, self._config = request, config

@@ -14,7 +14,7 @@ from service.nets.onnx_graph.state_rows import Rows
 from service.tasks.limits import TextLimits
 from service.tasks.tensor.cost import tensor_cost
 from service.tasks.tensor.operations import TensorOperation, TensorStep
-from service.tasks.tensor.requests import read_request
+from service.tasks.tensor.requests import RequestReader
 from service.tasks.tensor.session_state import TensorStateCodec, require_finite
 from service.tasks.tensor.tensors import GraphTensors
 
@@ -29,9 +29,9 @@ class TensorTask:
     name = "tensor"
 
     def __init__(self, network: OnnxNetwork, initial: dict[str, Array], limits: TextLimits) -> None:
-        self._network, self._limits = network, limits
-        self._config = network.config
-        self._weight = max(1, round(network.parameter_count / REFERENCE_PARAMETERS))
+        self._network, self._config = network, network.config
+        self._requests = RequestReader(self._config, limits.input_tokens)
+        self._weight = row_cost(network)
         self.state_codec = TensorStateCodec(network.rows)
         self.initial_state = network.initial_row(initial).tobytes()
         self.tensor_interface = GraphTensors(self._config)
@@ -43,8 +43,7 @@ class TensorTask:
 
     def start(self, operation: Operation, state: bytes) -> TensorOperation:
         """Validate and convert the input of an operation on `state`. Raises InvalidRequest or a subclass."""
-        request = read_request(operation, self._config, self._limits.input_tokens)
-        return TensorOperation(request, state, self._config, self._weight)
+        return TensorOperation(self._requests.read(operation), state, self._config, self._weight)
 
     def forward(self, batch: list[TensorOperation]) -> list[TensorStep]:
         """Feed the next timesteps of all operations and return one output for each. Operations are not modified."""
@@ -84,6 +83,11 @@ class TensorTask:
         states = states.copy()
         states[feeding] = after
         return results, states
+
+
+def row_cost(network: OnnxNetwork) -> int:
+    """Return the cost of a timestep of one element."""
+    return max(1, round(network.parameter_count / REFERENCE_PARAMETERS))
 
 
 def _stack(rows: list[list[Array]], feeding: list[int], step: int) -> list[Array]:

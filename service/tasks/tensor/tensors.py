@@ -9,8 +9,8 @@ import numpy as np
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Infer, PredictOptions, TensorInput
 from service.domain.tensors import SIZES, Tensor, TensorSpec
+from service.nets.onnx_graph.graph_config import BATCH, GraphConfig, TensorField
 from service.nets.onnx_graph.runtime import Array
-from service.nets.onnx_graph.tensor_config import BATCH, TensorConfig, TensorField
 
 DATATYPES: Final = {
     "float32": "FP32", "float64": "FP64", "float16": "FP16", "int64": "INT64", "int32": "INT32", "int16": "INT16",
@@ -27,7 +27,7 @@ class GraphTensors:
     has_sequences = True
     unlisted_inputs: tuple[TensorSpec, ...] = ()
 
-    def __init__(self, config: TensorConfig) -> None:
+    def __init__(self, config: GraphConfig) -> None:
         self._config = config
         self.inputs = tuple(map(_spec, config.inputs))
         self.outputs = tuple(map(_spec, config.outputs))

@@ -22,6 +22,7 @@ from tests.onnx_folders import (
     value,
     write_onnx,
     write_stream,
+    write_stream_task,
 )
 from tests.server import Body, Server, answered, look_up, new_session, post, refusal, short_folder
 from tests.sockets import open_socket, received, send, stream_of
@@ -46,6 +47,7 @@ def trainer(folder: Path) -> Stream:
     write_onnx(models, "alone", running_sum(1), running_sum_config(1))
     write_onnx(models, "window", overlapping(), OVERLAPPING)
     write_onnx(models, "log", logarithm(), {**running_sum_config(), "state": []})
+    write_stream_task(models, "flow", "regression")
     write_stream(models, "pair", seed=1)
     copy_version(models, "pair", "1", "2")
     write_stream(models, "pair", "3", seed=3)
@@ -167,6 +169,36 @@ def test_an_exported_state_goes_on_in_another_session(http: httpx.Client, traine
     imported = answered(http.post("/v1/sessions/import", content=content, headers=octets), 201)["id"]
     rest = probabilities(http, imported, FRAMES[cut:], [20 - cut])
     assert rest == pytest.approx(expected(trainer)[cut:], abs=1e-5)
+
+
+def test_a_graph_answers_as_the_network_of_its_task(http: httpx.Client) -> None:
+    rows = [[round(5 + 3 * float(number), 3) for number in row] for row in FRAMES[:6]]
+
+    def values(answer: Body) -> list[float]:
+        return [row[0] for row in answer["output"]["values"]]
+
+    def advance(session: str, piece: list[list[float]], **fields: Any) -> list[float]:
+        body = {"input": {"values": piece, **fields}}
+        return values(answered(post(http, f"/v1/sessions/{session}/steps", body)))
+
+    whole = values(answered(post(http, "/v1/models/flow/predict", {"input": {"values": rows}})))
+    session = new_session(http, "flow")
+    assert advance(session, rows[:2]) == pytest.approx(whole[:2], abs=1e-5)
+    look = {"input": {"values": rows[2:3], "target": 11.5}}
+    looked = answered(post(http, f"/v1/sessions/{session}/predict", look))
+    assert looked["output"]["observed"]["mean_absolute_error"] == pytest.approx(abs(whole[2] - 11.5), abs=1e-5)
+    fork = answered(post(http, f"/v1/sessions/{session}/fork", {}), 201)["id"]
+    octets = {"Content-Type": "application/octet-stream"}
+    content = http.get(f"/v1/sessions/{session}/state").content
+    imported = answered(http.post("/v1/sessions/import", content=content, headers=octets), 201)["id"]
+    for own in (session, fork, imported):
+        assert advance(own, rows[2:]) == pytest.approx(whole[2:], abs=1e-5)
+    given = {"name": "VALUES", "datatype": "FP32", "shape": [1, 6, 3], "data": np.ravel(rows).tolist()}
+    (inferred,) = answered(post(http, "/v2/models/flow/infer", {"inputs": [given]}))["outputs"]
+    assert (inferred["name"], inferred["shape"]) == ("VALUES", [1, 6, 1])
+    assert inferred["data"] == pytest.approx(whole, abs=1e-4)
+    error = refusal(post(http, "/v1/models/flow/predict", {"input": {"text": "a"}}), 422, "invalid_request")
+    assert error["param"] == "input.text"
 
 
 def test_a_state_is_never_fed_to_another_graph(http: httpx.Client) -> None:

@@ -8,7 +8,7 @@ import pytest
 from service.domain.errors import InputTooLong, InvalidRequest
 from service.domain.operations import Generate, OpenSession, Predict, PredictOptions, Score, TensorInput, TextInput
 from service.domain.tensors import Tensor, make_tensor
-from service.tasks.tensor.requests import TensorRequest, read_request
+from service.tasks.tensor.requests import RequestReader, TensorRequest
 from tests.registered import build_config
 
 CONFIG: dict[str, Any] = {
@@ -31,7 +31,7 @@ def tensor(name: str, value: Any, datatype: str | None = None) -> Tensor:
 
 def read(x: Any, n: Any, *more: Tensor, steps: bool = False, limit: int = 10, config: Any = None) -> TensorRequest:
     given = TensorInput((tensor("x", x), tensor("n", n), *more), steps=steps)
-    return read_request(Predict(given), build_config(config or CONFIG, "config.json"), limit)
+    return RequestReader(build_config(config or CONFIG, "config.json"), limit).read(Predict(given))
 
 
 @pytest.mark.parametrize(("x", "n", "full"), [([[1.0, 2.0]], [3], False), ([[[1.0, 2.0]]], [[3]], True)])
@@ -51,7 +51,7 @@ def test_steps_have_an_axis_of_their_own_in_front() -> None:
 def test_steps_may_be_an_option() -> None:
     given = TensorInput((tensor("x", np.zeros((4, 3, 2))), tensor("n", np.zeros((4, 3), int))))
     options = PredictOptions(steps=True, given=frozenset({"steps"}))
-    assert read_request(Predict(given, options), build_config(CONFIG, "config.json"), 10).steps
+    assert RequestReader(build_config(CONFIG, "config.json"), 10).read(Predict(given, options)).steps
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_numbers_that_are_not_finite_are_refused(number: float) -> None:
 
 def test_halves_are_converted() -> None:
     given = TensorInput((tensor("x", [[1.5, 2.0]], "BF16"), tensor("n", [1])))
-    rows = read_request(Predict(given), build_config(CONFIG, "config.json"), 10).rows
+    rows = RequestReader(build_config(CONFIG, "config.json"), 10).read(Predict(given)).rows
     assert rows[0].tolist() == [[[1.5, 2.0]]]
 
 
 def test_missing_and_unknown_tensors_are_refused() -> None:
     config = build_config(CONFIG, "config.json")
     with pytest.raises(InvalidRequest, match=r"input\.tensors\.n is missing: expected the tensors x, n"):
-        read_request(Predict(TensorInput((tensor("x", [[1.0, 2.0]]),))), config, 10)
+        RequestReader(config, 10).read(Predict(TensorInput((tensor("x", [[1.0, 2.0]]),))))
     with pytest.raises(InvalidRequest, match=r"input\.tensors\.z is given: expected only x, n"):
         read([[1.0, 2.0]], [1], tensor("z", [1]))
 
@@ -121,5 +121,5 @@ def test_all_inputs_have_the_same_steps() -> None:
 )
 def test_other_operations_are_refused(operation: Any, mention: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read_request(operation, build_config(CONFIG, "config.json"), 10)
+        RequestReader(build_config(CONFIG, "config.json"), 10).read(operation)
     assert mention in refused.value.message

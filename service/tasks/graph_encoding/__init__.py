@@ -1,0 +1,1 @@
+"""Labels and numbers of sequences that an ONNX graph with declared state reads."""
