@@ -187,7 +187,7 @@ class ByteClassifierTools(ArchitectureTools[ByteClassifierConfig]):
     def explain_shape(self, name: str, config: ByteClassifierConfig) -> str:
         return f": {config.classes} classes"
 
-    def metric(self, data: Path, task: AnyTask) -> Accuracy:
+    def metric(self, data: Path, task: AnyTask, config: ByteClassifierConfig) -> Accuracy:
         return Accuracy(data)
 
     def read_input(self, model: str, config: ByteClassifierConfig, arguments: PredictionArguments) -> TextInput:

@@ -75,8 +75,8 @@ class ArchitectureTools(ABC, Generic[ConfigT]):
         """Return an `input` that the model of a valid folder reads. Raises ModelFolderError."""
 
     @abstractmethod
-    def metric(self, data: Path, task: AnyTask) -> Metric:
-        """Return the metric of the task on the file `data`. Raises InvalidRequest naming file and line."""
+    def metric(self, data: Path, task: AnyTask, config: ConfigT) -> Metric:
+        """Return the metric of a model on the file `data`. Raises InvalidRequest naming file and line."""
 
     @abstractmethod
     def read_input(self, model: str, config: ConfigT, arguments: PredictionArguments) -> Input:

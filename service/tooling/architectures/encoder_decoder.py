@@ -42,7 +42,7 @@ class EncoderDecoderTools(TextModelTools[EncoderDecoderConfig]):
     def convert(self, source: Path, tensors: dict[str, Tensor], config: EncoderDecoderConfig) -> list[str]:
         return convert_encoder_decoder(source, tensors, config)
 
-    def metric(self, data: Path, task: AnyTask) -> Bleu:
+    def metric(self, data: Path, task: AnyTask, config: EncoderDecoderConfig) -> Bleu:
         return Bleu(data)
 
     def render(self, config: EncoderDecoderConfig, operation: Predict, output: dict[str, Any]) -> str:

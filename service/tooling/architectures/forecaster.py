@@ -78,7 +78,7 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
             example["future"] = [known] * config.steps
         return example
 
-    def metric(self, data: Path, task: AnyTask) -> ForecastErrors:
+    def metric(self, data: Path, task: AnyTask, config: ForecasterConfig) -> ForecastErrors:
         return ForecastErrors(data, cast("ForecastingTask", task))
 
     def read_input(self, model: str, config: ForecasterConfig, arguments: PredictionArguments) -> SeriesInput:

@@ -42,7 +42,7 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
     def convert(self, source: Path, tensors: dict[str, Tensor], config: LanguageModelConfig) -> list[str]:
         return drop_tied_output(source, tensors, "embedding.weight") if config.tie_weights else []
 
-    def metric(self, data: Path, task: AnyTask) -> Perplexity:
+    def metric(self, data: Path, task: AnyTask, config: LanguageModelConfig) -> Perplexity:
         return Perplexity(data)
 
     def render(self, config: LanguageModelConfig, operation: Predict, output: dict[str, Any]) -> str:

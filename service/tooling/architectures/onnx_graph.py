@@ -47,7 +47,7 @@ class OnnxGraphTools(ArchitectureTools[TensorConfig]):
         shapes = {entry.name: [size if isinstance(size, int) else 1 for size in entry.row] for entry in config.inputs}
         return {"tensors": {name: np.zeros(shape, int).tolist() for name, shape in shapes.items()}}
 
-    def metric(self, data: Path, task: AnyTask) -> Metric:
+    def metric(self, data: Path, task: AnyTask, config: TensorConfig) -> Metric:
         raise InvalidRequest(f"{data} is given: expected none, since a graph's tensors have no quality to measure")
 
     def read_input(self, model: str, config: TensorConfig, arguments: PredictionArguments) -> TensorInput:

@@ -2,11 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.files import read_file
@@ -19,11 +19,15 @@ MAX_SERIES_BYTES = 2**28
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows in the order of the requested features, their times in microseconds since 1970 or None, and line numbers."""
+    """Rows in the order of the requested columns, their times in microseconds since 1970 or None, and line numbers.
+
+    `texts` are the cells of columns that are no numbers, "" for an optional one that is not there.
+    """
 
     rows: tuple[tuple[float | None, ...], ...]
     times: tuple[int, ...] | None
     lines: tuple[int, ...]
+    texts: tuple[tuple[str, ...], ...] = ()
 
 
 def read_series(path: Path, features: Sequence[str]) -> SeriesInput:
@@ -50,11 +54,16 @@ def read_future(path: Path, known: Sequence[str], after: int | None) -> tuple[tu
     return whole
 
 
-def read_table(path: Path, columns: Sequence[str]) -> Table:
-    """Read the named columns and, if present, `timestamp`. Raises InvalidRequest naming file, line and column."""
+def read_table(path: Path, columns: Sequence[str], *, texts: Sequence[str] = (), optional: Sequence[str] = ()) -> Table:
+    """Read columns of numbers, of texts and, if present, of `optional` texts and `timestamp`.
+
+    Raises InvalidRequest naming file, line and column.
+    """
     try:
         text = read_file(path, MAX_SERIES_BYTES, "a CSV file").decode("utf-8-sig")
-        return _read(csv.reader(io.StringIO(text, newline=""), strict=True), str(path), columns)
+        return _read(
+            csv.reader(io.StringIO(text, newline=""), strict=True), str(path), _Columns(columns, texts, optional)
+        )
     except ModelFolderError as error:
         raise InvalidRequest(str(error)) from None
     except UnicodeDecodeError as error:
@@ -72,13 +81,24 @@ class _Lines(Protocol):
     def __next__(self) -> list[str]: ...
 
 
-def _read(lines: _Lines, path: str, columns: Sequence[str]) -> Table:
-    header = next(lines, None)
-    if not header:
-        raise InvalidRequest(f"{path} has no header: expected one that names {', '.join(columns)}")
-    indices = _indices(header, path, columns)
-    time_index = header.index(TIME) if TIME in header and TIME not in columns else None
+class _Columns(NamedTuple):
+    """The names of the columns of a file."""
+
+    numbers: Sequence[str]
+    texts: Sequence[str]
+    optional: Sequence[str]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return (*self.numbers, *self.texts)
+
+
+def _read(lines: _Lines, path: str, columns: _Columns) -> Table:
+    header = _read_header(lines, path, columns)
+    indices = [header.index(name) for name in columns.numbers]
+    time_index = header.index(TIME) if TIME in header and TIME not in columns.needed else None
     rows: list[tuple[float | None, ...]] = []
+    texts: list[tuple[str, ...]] = []
     times: list[int] = []
     numbers: list[int] = []
     for cells in filter(None, lines):
@@ -87,22 +107,36 @@ def _read(lines: _Lines, path: str, columns: Sequence[str]) -> Table:
             raise InvalidRequest(f"{place} has {len(cells)} cells: expected {len(header)}, as the header has")
         numbers.append(lines.line_num)
         rows.append(tuple(_number(cells[index], place, header[index]) for index in indices))
+        texts.append(_texts(dict(zip(header, cells, strict=True)), columns))
         if time_index is not None:
             times.append(_time(cells[time_index], place, times[-1:]))
     if not rows:
         raise InvalidRequest(f"{path} has no row below its header: expected at least one")
-    return Table(tuple(rows), None if time_index is None else tuple(times), tuple(numbers))
+    return Table(tuple(rows), None if time_index is None else tuple(times), tuple(numbers), tuple(texts))
 
 
-def _indices(header: list[str], path: str, columns: Sequence[str]) -> list[int]:
-    expected = f"{', '.join(columns)} and perhaps {TIME}"
-    for name in columns:
+def _texts(cells: Mapping[str, str], columns: _Columns) -> tuple[str, ...]:
+    """Return the texts of a row, "" for those of columns that are not there."""
+    return tuple(cells.get(name, "") for name in (*columns.texts, *columns.optional))
+
+
+def _read_header(lines: _Lines, path: str, columns: _Columns) -> list[str]:
+    header = next(lines, None)
+    if not header:
+        raise InvalidRequest(f"{path} has no header: expected one that names {', '.join(columns.needed)}")
+    _check_header(header, path, columns)
+    return header
+
+
+def _check_header(header: list[str], path: str, columns: _Columns) -> None:
+    optional = [name for name in (*columns.optional, TIME) if name not in columns.needed]
+    expected = f"{', '.join(columns.needed)} and perhaps {', '.join(optional)}"
+    for name in columns.needed:
         if header.count(name) != 1:
             raise InvalidRequest(f"{path} has {header.count(name)} columns {name!r}: expected one each of {expected}")
     for name in header:
-        if name not in columns and (name != TIME or header.count(name) > 1):
+        if name not in columns.needed and (name not in optional or header.count(name) > 1):
             raise InvalidRequest(f"{path} has a column {name!r}: expected only {expected}")
-    return [header.index(name) for name in columns]
 
 
 def _number(cell: str, place: str, column: str) -> float | None:

@@ -77,7 +77,7 @@ def verify(
     config, golden = checkpoint.config, checkpoint.golden
     quality = None
     if data is not None:
-        metric = tools_of(checkpoint.spec).metric(data, task)
+        metric = tools_of(checkpoint.spec).metric(data, task, config)
         other = own = metric.compute(task)
         if checkpoint.dtype != config.dtype:
             own = metric.compute(load_task(path, LIMITS, None, device, architectures)[1])
