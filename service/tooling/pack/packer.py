@@ -21,8 +21,9 @@ from service.domain.errors import ModelFolderError
 from service.model_folder.memory import require_memory
 from service.model_folder.onnx_weights import FILE as GRAPH_FILE
 from service.model_folder.safetensors_io import write_tensor_file
-from service.nets.config.loader import build_config, with_state
+from service.nets.config.loader import build_config, config_error, with_state
 from service.nets.network_spec import find_spec
+from service.nets.onnx_graph.graph_config import INITIAL_FILE, GraphConfig
 from service.nets.onnx_graph.graph_file import MAX_FILE_BYTES
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
@@ -36,6 +37,7 @@ from service.tooling.pack.weights import cast, conform, rename_tensors
 from service.tooling.preprocessing.scaling import Scaler
 from service.tooling.preprocessing.vocabularies.words import Words
 from service.tooling.progress import tracked
+from service.tooling.triton.mapping import read_initial_states
 from service.tooling.verify.verifier import Verification, verify
 
 __all__ = ["Packed", "pack", "verify"]
@@ -162,17 +164,34 @@ def _pack_graph(
     """Write the folder of an ONNX graph, with the files of its initial state that lie beside it."""
     proposed = inspect_graph(source)
     raw = with_settings(proposed.config if config is None else read_fields(config), settings, str(config or source))
-    spec = find_spec(raw, str(config or source), architectures)
-    built = build_config(spec.config_class, raw, str(config or source))
-    tools_of(spec).check_companions(target, built, companions)
+    place = str(config or source)
+    spec = find_spec(raw, place, architectures)
+    tools = tools_of(spec)
+    raw = tools.complete(raw, companions)
+    built = build_config(spec.config_class, raw, place)
+    if not isinstance(built, GraphConfig):
+        raise config_error(
+            place, [("architecture", built.architecture, "one that names an ONNX graph, as the file is")]
+        )
+    tools.check_companions(target, built, companions)
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
         copy_file(source, folder / GRAPH_FILE, MAX_FILE_BYTES, "an ONNX graph")
-        for name in built.companion_files:
+        if proposed.proposal.initial and INITIAL_FILE in built.initial_files:
+            _write_initial_states(folder, proposed.proposal.initial, raw)
+        for name in [name for name in built.initial_files if not (folder / name).exists()]:
             copy_file(source.parent / name, folder / name, MAX_INITIAL_BYTES, "an initial state")
+        tools.write_companions(folder, built, companions)
         companions.write_common(folder)
         checked = verify(folder, architectures=architectures)
     return Packed(target, replace(checked, path=target), ())
+
+
+def _write_initial_states(folder: Path, files: Mapping[str, Path], raw: dict[str, Any]) -> None:
+    """Write the raw files of initial states as the file of a model folder. Raises ModelFolderError."""
+    arrays = read_initial_states(dict(files), raw)
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    write_tensor_file(folder / INITIAL_FILE, tensors)
 
 
 def _target(models: Path, name: str, version: str) -> Path:
