@@ -91,7 +91,8 @@ def _follows(first: RecurrentGroup, second: RecurrentGroup) -> bool:
 def guessed_cells(group: RecurrentGroup) -> list[str]:
     """Return the fields whose cell may be a plain one with tanh or relu."""
     further = any(stack.cell == "rnn" for stack in group.further)
-    return [*(["cell"] if group.cell == "rnn" else []), *(["stacks"] if further else [])]
+    options = ["cell_options"] if "activation" in group.cell_options else []
+    return [*(["cell"] if group.cell == "rnn" else []), *options, *(["stacks"] if further else [])]
 
 
 def _kind(group: RecurrentGroup) -> tuple[object, ...]:

@@ -138,6 +138,7 @@ def stack_fields(group: RecurrentGroup) -> dict[str, Any]:
         "proj_size": group.proj_size,
         "bias": group.bias,
         "connection": "none",
+        **({"cell_options": dict(group.cell_options)} if group.cell_options else {}),
         **further,
     }
 

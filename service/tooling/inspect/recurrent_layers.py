@@ -17,7 +17,8 @@ class RecurrentGroup:
     """Stacked layers of one kind, and `further` ones of other kinds behind them.
 
     `names` maps each tensor to PyTorch's name within a stack (`weight_ih_l0`). `cell` is `lstm`, `gru`, `rnn` (tanh or
-    relu, which shapes do not tell) or empty where the shapes fit none.
+    relu, which shapes do not tell) or empty where the shapes fit none. `kept_outputs` is the number of outputs of the
+    network that are a part of the state of its only layer, with the `cell_options` that this takes.
     """
 
     prefix: str
@@ -29,6 +30,8 @@ class RecurrentGroup:
     bias: bool
     names: dict[str, str] = field(repr=False)
     further: tuple["RecurrentGroup", ...] = ()
+    kept_outputs: int = 0
+    cell_options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def output_size(self) -> int:

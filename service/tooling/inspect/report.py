@@ -17,6 +17,7 @@ from service.tooling.inspect.front_layers import chain_groups
 from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
 from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
 from service.tooling.inspect.known_cells import with_known_cells
+from service.tooling.inspect.linear_cells import find_linear_cells
 from service.tooling.inspect.matrices import find_matrices
 from service.tooling.inspect.proposals.keras import KIND as KERAS
 from service.tooling.inspect.proposals.keras import propose_keras
@@ -124,7 +125,8 @@ def inspect_network(
 
 def _take_inventory(saved: SavedNetwork) -> Inventory:
     """Sort the tensors into recurrent layers, embeddings, linear layers and others."""
-    groups = tuple(with_known_cells(find_groups(saved.tensors), saved.layers))
+    found = find_groups(saved.tensors) or find_linear_cells(saved.tensors)
+    groups = tuple(with_known_cells(found, saved.layers))
     matrices = find_matrices(saved.tensors, groups)
     if sum(matrix.embedding for matrix in matrices) <= 1:  # two embeddings are those of an encoder and a decoder
         groups = tuple(chain_groups([*groups]))

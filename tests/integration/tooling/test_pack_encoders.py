@@ -199,3 +199,63 @@ def test_outputs_that_are_no_steps_of_an_input_are_no_forecast(tmp_path: Path) -
     assert proposal is not None
     assert proposal.config["task"] == "classification"
     assert "task" in proposal.guessed
+
+
+class TutorialCell(nn.Module):
+    """The cell of PyTorch's tutorial on names: two linear layers over [input; state] and a log-softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.i2h, self.i2o = nn.Linear(3 + 7, 7), nn.Linear(3 + 7, 4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        h = torch.zeros(len(values), 7)
+        for x in values.unbind(1):
+            both = torch.cat([x, h], 1)
+            h, output = self.i2h(both), self.i2o(both)
+        return output.log_softmax(-1)
+
+
+class OwnCell(nn.Module):
+    """A plain cell written as a layer over the input and one over the state."""
+
+    def __init__(self, *, combined: bool, bias: bool = True) -> None:
+        super().__init__()
+        if combined:
+            self.i2h = nn.Linear(3 + 7, 7)
+        else:
+            self.Wx, self.Wh = nn.Linear(3, 7, bias=False), nn.Linear(7, 7, bias=bias)
+        self.combined, self.out = combined, nn.Linear(7, 4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        h = torch.zeros(len(values), 7)
+        for x in values.unbind(1):
+            h = torch.tanh(self.i2h(torch.cat([x, h], 1)) if self.combined else self.Wx(x) + self.Wh(h))
+        return self.out(h)
+
+
+@pytest.mark.parametrize(
+    ("network", "cell", "wrong"),
+    [
+        (TutorialCell(), {"cell_options": {"activation": "linear", "bias": "single"}}, {"cell_options": {}}),
+        (OwnCell(combined=True), {"cell": "rnn_tanh"}, {"cell": "rnn_relu"}),
+        (OwnCell(combined=False), {"cell": "rnn_tanh"}, {"cell": "rnn_relu"}),
+        (OwnCell(combined=False, bias=False), {"cell": "rnn_tanh"}, {"cell": "rnn_relu"}),
+    ],
+    ids=["the tutorial's", "one layer", "two layers", "without biases"],
+)
+def test_a_cell_of_linear_layers_is_proposed_and_packed(
+    tmp_path: Path, network: nn.Module, cell: dict[str, Any], wrong: dict[str, Any]
+) -> None:
+    case = Case(tmp_path, network, "logits", text=False)
+    proposal = inspect(tmp_path / "saved.pt").proposal
+    assert proposal is not None
+    assert next(iter(cell)) in proposal.guessed
+    settings = {"task": "classification", "readout": "last", **LABELS, "features": ["a", "b", "c"], **cell}
+    with pytest.raises(ModelFolderError, match="found a difference"):
+        case.pack(**{**settings, **wrong})
+    labels = case.answer(case.pack(**settings))["labels"]
+    expected = case.outputs[0].softmax(-1).tolist()
+    assert {own["label"]: own["probability"] for own in labels} == pytest.approx(
+        dict(zip(LABELS["labels"], expected, strict=True)), abs=1e-5
+    )

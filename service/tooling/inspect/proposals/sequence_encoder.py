@@ -46,8 +46,18 @@ def looks_like_encoder(parts: Inventory) -> bool:
     if len(parts.groups) != 1 or len(parts.embeddings) > 1:
         return False
     (group,) = parts.groups
-    if group.bidirectional or _crf_names(parts) or _attention(parts, group):
-        return True
+    if group.kept_outputs:
+        return group.kept_outputs != group.input_size
+    return _has_parts_of_encoder(parts, group) or _answers_labels(parts, group)
+
+
+def _has_parts_of_encoder(parts: Inventory, group: RecurrentGroup) -> bool:
+    """Return whether there is a part that no other architecture has."""
+    return group.bidirectional or bool(_crf_names(parts)) or bool(_attention(parts, group))
+
+
+def _answers_labels(parts: Inventory, group: RecurrentGroup) -> bool:
+    """Return whether the outputs are others than the inputs."""
     if not parts.embeddings:
         return _has_classes(parts, group)
     (embedding,) = parts.embeddings
@@ -79,7 +89,7 @@ def propose_sequence_encoder(parts: Inventory, task: str | None = None) -> Propo
     fields = _input_fields(parts, layers, front.reads)
     config = {
         "format_version": 1,
-        **_task_fields(task or _likely_task(parts, group, layers), layers),
+        **_task_fields(task or _likely_task(parts, group, layers), layers, group.kept_outputs),
         **({"crf": True} if crf else {}),
         **stack_fields(group),
         **front.fields,
@@ -178,13 +188,13 @@ def _input_fields(parts: Inventory, layers: _Layers, reads: int) -> dict[str, An
     return {"features": [f"feature_{index + 1}" for index in range(width)]}
 
 
-def _task_fields(task: str, layers: _Layers) -> dict[str, Any]:
-    """Return the fields of a task."""
+def _task_fields(task: str, layers: _Layers, kept_outputs: int) -> dict[str, Any]:
+    """Return the fields of a task, whose outputs are those of the output layer, or `kept_outputs` of the state."""
     rules = rules_of(task)
     readout = "attention" if layers.attention else rules.readouts[0]
     fields: dict[str, Any] = {"task": task, "architecture": "sequence-encoder", "readout": readout, **_hidden(layers)}
     if rules.described_by is not None:
-        rows = 0 if layers.output is None else layers.output.rows
+        rows = kept_outputs if layers.output is None else layers.output.rows
         count = max(2, rows) if rules.described_by == "labels" else max(1, rows)
         fields[rules.described_by] = [f"{rules.described_by[:-1]}_{index + 1}" for index in range(count)]
     return fields
@@ -192,6 +202,8 @@ def _task_fields(task: str, layers: _Layers) -> dict[str, Any]:
 
 def _likely_task(parts: Inventory, group: RecurrentGroup, layers: _Layers) -> str:
     """Return a task that the parts fit."""
+    if group.kept_outputs:
+        return CLASSIFICATION if group.kept_outputs > 1 else REGRESSION
     if layers.output is None:
         return EMBEDDING
     if _crf_names(parts) or (parts.embeddings and group.bidirectional and not layers.attention):
