@@ -18,6 +18,7 @@ _MANY = ["--steps-only", "--state-bytes", SMALL_STATE]
 PARTS: dict[str, tuple[list[str], list[str]]] = {
     "bulk_steps": ([], ["--quick"]),
     "tensor_steps": ([], ["--quick"]),
+    "task_steps": ([], ["--quick"]),
     "forward": ([], ["--batches", "1", "16", "64", "--rounds", "3"]),
     "generations": ([], ["--quick"]),
     "beams_and_paths": ([], ["--repeats", "5"]),

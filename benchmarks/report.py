@@ -20,8 +20,8 @@ INSTRUCTIONS = {"bfloat16": "AVX512-BF16 and AMX", "int8": "VNNI"}
 
 
 def render(results: Results) -> str:
-    """Return both tables."""
-    return "\n".join([steps(results), *_targets(results), ""])
+    """Return all tables."""
+    return "\n".join([steps(results), *_tasks(results), *_targets(results), ""])
 
 
 def steps(results: Results) -> str:
@@ -87,6 +87,21 @@ def _one_line(message: str) -> str:
     """Return the end of a message without the characters that would break a table."""
     plain = "".join(letter if letter.isascii() and letter != "|" else " " for letter in message)
     return " ".join(plain.split())[-200:]
+
+
+def _tasks(results: Results) -> Iterator[str]:
+    """Yield the table of the tasks, if they were measured."""
+    tasks = results.get("parts", {}).get("task_steps", {})
+    if not tasks:
+        return
+    yield "Steps of 64 sessions of each task, one worker.\n"
+    if "failure" in tasks:
+        yield f"not measured: {_one_line(tasks['failure'])}\n"
+        return
+    yield "| model | steps/s | p50 / p99 in ms |\n|---|---|---|"
+    for name, row in tasks.items():
+        yield f"| {name} | {row['steps_per_second']:,.0f} | {row['p50_ms']:.1f} / {row['p99_ms']:.1f} |"
+    yield ""
 
 
 def _targets(results: Results) -> Iterator[str]:

@@ -44,6 +44,14 @@ def test_a_row_holds_the_medians_over_the_rounds_and_the_sum_of_the_errors(resul
     assert line(render(results), "One") == ["One", "4,000, 10.0 / 20.0", "", "3"]
 
 
+def test_each_task_has_a_line_if_it_was_measured(results: dict[str, Any]) -> None:
+    assert "of each task" not in render(results)
+    results["parts"]["task_steps"] = {"tagging": {"steps_per_second": 1234.5, "p50_ms": 20.0, "p99_ms": 41.26}}
+    assert line(render(results), "tagging") == ["tagging", "1,234", "20.0 / 41.3"]
+    results["parts"]["task_steps"] = {"failure": "no wrk"}
+    assert "not measured: no wrk" in render(results)
+
+
 def test_a_server_that_did_not_start_says_why_in_its_row(results: dict[str, Any]) -> None:
     assert line(render(results), "LitServe")[1] == "not measured: No module named 'litserve' it said"
 
