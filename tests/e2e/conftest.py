@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e.task_models import write_task_models
 from tests.e2e.traffic import write_model
-from tests.encoder_folders import write_encoder
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
 from tests.server import NEW_CONNECTIONS, Server, eventually, short_folder, tiny_models
@@ -29,10 +29,7 @@ def models_folder(folder: Path) -> Path:
     write_encoder_decoder(models, "mt")
     write_model(models)
     write_forecaster(models, "sensor", calendar=["hour_of_day"], missing_indicator=True, distribution="student_t")
-    write_encoder(models, "mood", "classification", readout="attention")
-    write_encoder(models, "activity", "tagging", text=False, cell="lstm")
-    write_encoder(models, "river", "regression", text=False, readout="mean")
-    write_encoder(models, "vectors", "embedding", readout="max")
+    write_task_models(models)
     return models
 
 

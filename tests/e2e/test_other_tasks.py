@@ -5,7 +5,7 @@ import math
 import httpx
 import numpy as np
 
-from tests.encoder_folders import rows_of
+from tests.e2e.task_models import INPUTS, TEXT, numbers
 from tests.rounding import FORECAST, PROBABILITY
 from tests.server import Body, Server, answered, eventually, is_running, new_session, post
 
@@ -76,28 +76,17 @@ def test_many_sensors_step_in_one_request_and_survive_a_crash(server: Server, ht
             np.testing.assert_allclose(result["output"]["mean"], expected["mean"], atol=CLOSE, rtol=0)
 
 
-def test_sessions_of_sequence_encoders_go_on_after_a_crash(server: Server, http: httpx.Client) -> None:
-    words, rows = "I like the big dog and the small cat", rows_of(9)
-    texts: list[Body] = [{"text": word} for word in words.split()]
-    observations: list[Body] = [{"values": [row]} for row in rows]
-    inputs = {"mood": texts, "vectors": texts, "activity": observations, "river": observations}
-    undisturbed, sessions = ({model: new_session(http, model) for model in inputs} for _ in range(2))
+def test_sessions_of_sequences_go_on_after_a_crash(server: Server, http: httpx.Client) -> None:
+    undisturbed, sessions = ({model: new_session(http, model) for model in INPUTS} for _ in range(2))
     expected = {
-        model: [advance(http, session, given, at)["output"] for at, given in enumerate(inputs[model])]
+        model: [advance(http, session, given, at)["output"] for at, given in enumerate(INPUTS[model])]
         for model, session in undisturbed.items()
     }
     for at in range(9):
         if at == 4:
             crash(server)
         for model, session in sessions.items():
-            output = advance(http, session, inputs[model][at], at)["output"]
+            output = advance(http, session, INPUTS[model][at], at)["output"]
             np.testing.assert_allclose(numbers(output), numbers(expected[model][at]), atol=CLOSE / 5, rtol=0)
-    whole = answered(post(http, "/v1/models/mood/predict", {"input": {"text": words}}))["output"]
+    whole = answered(post(http, "/v1/models/mood/predict", {"input": {"text": TEXT}}))["output"]
     np.testing.assert_allclose(numbers(whole), numbers(expected["mood"][-1]), atol=PROBABILITY, rtol=0)
-
-
-def numbers(output: Body) -> list[float]:
-    """All numbers of an answer of a sequence encoder, in order."""
-    if "labels" in output or "tags" in output:
-        return [entry["probability"] for entry in output.get("labels", output.get("tags", []))]
-    return [float(number) for number in np.ravel(output.get("values", output.get("embedding")))]

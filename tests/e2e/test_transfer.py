@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e.task_models import INPUTS
 from tests.folders import WORDS
 from tests.server import (
     Body,
@@ -57,12 +58,18 @@ def process_of(server: Server, name: str) -> int:
 
 def feed(http: httpx.Client, session: str, model: str, at: int) -> Body:
     """Take step `at` of a stream; returns what it answers."""
+    if model in INPUTS:
+        return _advance(http, session, INPUTS[model][at], at)
     times = {"start": f"2026-03-02T{at:02}:00:00Z", "step_seconds": 1800}
     given = {
         "tiny": {"text": PIECES[at]},
         "mt": {"text": ["Je", "ne sais", "pas", "quoi", "faire", "!"][at]},
         "sensor": {"values": [100.0 + 3 * at, 104.0 - at], "timestamps": times},
     }[model]
+    return _advance(http, session, given, at)
+
+
+def _advance(http: httpx.Client, session: str, given: Body, at: int) -> Body:
     answer = answered(post(http, f"/v1/sessions/{session}/steps", {"input": given, "step": at}))
     return {name: answer[name] for name in ("step", "timesteps", "output")}
 
@@ -90,7 +97,7 @@ def test_a_session_goes_on_at_the_other_worker_from_its_file(server: Server, htt
     assert (result["step"], result["timesteps"]) == (6, 18)
 
 
-@pytest.mark.parametrize("model", ["tiny", "mt", "sensor"])
+@pytest.mark.parametrize("model", ["tiny", "mt", "sensor", *INPUTS])
 def test_a_session_goes_on_in_another_service_from_its_file(
     http: httpx.Client, elsewhere: httpx.Client, model: str
 ) -> None:

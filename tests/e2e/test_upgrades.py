@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.e2e.rollouts import copy_version, events, logged_by_all_workers
+from tests.e2e.task_models import INPUTS, numbers, write_task_models
 from tests.folders import WORDS, write_language_model
 from tests.server import (
     NEW_CONNECTIONS,
@@ -48,6 +51,7 @@ def upgraded(folder: Path) -> Iterator[Server]:
     """A service of two workers that look at their models often."""
     for number, name in enumerate(("busy", "stays", "moves", "leaves", "killed")):
         write_language_model(folder / "models", name, seed=10 + number)
+    write_task_models(folder / "models")
     settings = {"models_poll_seconds": POLL_SECONDS, "store_timeout_seconds": 1}
     with Server(folder, models=folder / "models", workers=2, **settings) as running:
         yield running
@@ -142,6 +146,11 @@ def versions(http: httpx.Client, model: str) -> list[str]:
     return found
 
 
+def serves_only(http: httpx.Client, model: str, version: str) -> bool:
+    """Whether a few connections in a row all find this version of a model alone."""
+    return all(versions(http, model) == [version] for _ in range(4))
+
+
 def at_once(http: httpx.Client, model: str, version: str, text: str) -> Body:
     body = {"input": {"text": text}, "options": ALL, "version": version}
     output: Body = answered(post(http, f"/v1/models/{model}/predict", body))["output"]
@@ -197,6 +206,37 @@ def test_a_new_version_serves_new_sessions_and_the_old_one_ends_with_its_last(
     # A worker that has not heard yet that the other one has unloaded it says 503.
     body = {"input": {"text": "the"}, "version": "1"}
     refusal(patiently(lambda: post(http, "/v1/models/busy/predict", body)), 404, "version_not_found")
+
+
+def test_sessions_of_every_task_stay_on_the_version_that_they_began_with(
+    server: Server, http: httpx.Client, folder: Path
+) -> None:
+    old, twins = ({model: new_session(http, model) for model in INPUTS} for _ in range(2))
+
+    def feed(session: str, model: str, at: int) -> Body:
+        body = {"input": INPUTS[model][at], "step": at}
+        return answered(patiently(lambda: post(http, f"/v1/sessions/{session}/steps", body)))
+
+    expected = {model: [feed(twin, model, at)["output"] for at in range(4)] for model, twin in twins.items()}
+    for at in range(2):
+        for model, session in old.items():
+            feed(session, model, at)
+    write_task_models(folder / "elsewhere", "2", seed=26)
+    for model in INPUTS:
+        shutil.copytree(folder / "elsewhere" / model / "2", folder / "models" / model / "2")
+    for model in INPUTS:
+        loaded = partial(logged_by_all_workers, server, "model version loaded", model=model, version="2")
+        eventually(loaded, 60)
+        eventually(partial(serves_only, http, model, "2"), 60)
+    for model, session in old.items():
+        fresh = new_session(http, model)
+        first = [feed(fresh, model, at) for at in range(2)]
+        assert {result["version"] for result in first} == {"2"}
+        assert numbers(first[-1]["output"]) != numbers(expected[model][1])
+        for at in (2, 3):
+            result = feed(session, model, at)
+            assert result["version"] == "1"
+            np.testing.assert_allclose(numbers(result["output"]), numbers(expected[model][at]), atol=1e-5, rtol=1e-5)
 
 
 def test_a_broken_version_never_replaces_a_good_one(server: Server, http: httpx.Client, folder: Path) -> None:
