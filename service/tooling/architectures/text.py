@@ -93,12 +93,15 @@ def example_text(path: Path) -> dict[str, Any]:
     words = {index: entry for index, entry in plain.items() if entry.isalpha()} or plain
     ids = [*words][:EXAMPLE_WORDS]
     text = tokenizer.decode(ids) if tokenizer.decoder is not None else " ".join([*words.values()][:EXAMPLE_WORDS])
-    vocabulary = Vocabulary(tokenizer)
+    return {"text": text} if _is_readable(tokenizer, text) else {"ids": ids}
+
+
+def _is_readable(tokenizer: Tokenizer, text: str) -> bool:
+    """Return whether a text has words that the tokenizer knows."""
     try:
-        known = vocabulary.encode(TextInput(text=text)).ids
+        return bool(Vocabulary(tokenizer).encode(TextInput(text=text)).ids)
     except InvalidRequest:
-        known = []
-    return {"text": text} if known else {"ids": ids}
+        return False
 
 
 def read_text(model: str, arguments: PredictionArguments) -> TextInput:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_header import MAX_NAME_CHARACTERS
-from service.tooling.formats.network import SavedNetwork
+from service.tooling.formats.network import SavedLayer, SavedNetwork
 from service.tooling.formats.source import Source
 from service.tooling.formats.values.description import brief, describe_others
 from service.tooling.formats.values.modules import Tensors
@@ -66,14 +66,19 @@ def assemble(source: Source, saved: object, storages: Storages, mentions: Mentio
         tuple(sorted({item.location for item in stored.values() if item.location})),
         tuple(describe_others(saved, [place.path for place in (*places, *copies)])),
         (*_notes(places, copies), *_foreign(mentions)),
-        tuple(
-            replace(layer, name=f"{_prefix(place, places)}{layer.name}".removesuffix("."))
-            for place in places
-            for layer in place.found.layers
-        ),
+        _layers(places),
         saved,
     )
     return without_wrappers(network)
+
+
+def _layers(places: list[Place]) -> tuple[SavedLayer, ...]:
+    """Return the layers of modules that were saved whole, by their names in the network."""
+    return tuple(
+        replace(layer, name=f"{_prefix(place, places)}{layer.name}".removesuffix("."))
+        for place in places
+        for layer in place.found.layers
+    )
 
 
 def _averaged(path: Path, places: list[Place], copies: list[Place]) -> list[Place]:
