@@ -40,7 +40,7 @@ INPUTS: dict[str, tuple[Mapping[str, Any], str]] = {
     "embedding": ({}, _WORD),
     "tensor": ({}, f'{{"tensors": {{"frame": {_row(WIDTH)}}}}}'),
     "forecasting": ({}, f'{{"values": [{_row(len(FEATURES))}]}}'),
-    "translation": ({"input": {"text": _SOURCE}}, _WORD),
+    "translation": ({"input": {"text": _SOURCE}}, '{"text": "word%d"}'),
 }
 
 

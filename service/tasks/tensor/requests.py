@@ -15,9 +15,6 @@ from service.tasks.options import convert_options
 from service.tasks.tensor.plans import PlannedTensor, Planner
 
 OWNER = "a model of tensors"
-_LARGEST = {name: float(np.finfo(name).max) for name in ("float16", "float32", "float64")}
-#: A sum of squares below this is one of numbers that the dtype holds.
-_SQUARES = {name: limit * limit for name, limit in _LARGEST.items() if name != "float64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ def _read(entry: PlannedTensor, tensor: Tensor) -> Array:
         array: Array = np.array(tensor.elements(), np.float32)
     else:
         array = np.frombuffer(tensor.data, entry.stored)
-    if entry.dtype.kind == "f":
+    if entry.largest:
         return _floats(entry, array).reshape(entry.shape)
     if array.dtype != entry.dtype:
         array = _integers(entry, array)
@@ -91,9 +88,9 @@ def _read(entry: PlannedTensor, tensor: Tensor) -> Array:
 def _floats(entry: PlannedTensor, array: Array) -> Array:
     """Return finite numbers in a dtype of floats. Raises InvalidRequest for one that it cannot hold."""
     # One sum tells of almost all inputs that they fit; that of NaN or of an infinite number is not below any limit.
-    if array.dtype.kind == "f" and float(array.dot(array)) < _SQUARES.get(entry.dtype.name, np.inf):
+    if array.dtype.kind == "f" and float(array.dot(array)) < entry.squares:
         return array.astype(entry.dtype, copy=False)
-    valid = np.abs(array) <= _LARGEST[entry.dtype.name]
+    valid = np.abs(array) <= entry.largest
     if not valid.all():
         raise _refusal(entry, array, valid)
     return array.astype(entry.dtype, copy=False)
