@@ -36,7 +36,10 @@ class SequenceEncoderTools(SequenceTools[SequenceEncoderConfig]):
         return propose_sequence_encoder(parts, task)
 
     def convert(self, source: Path, tensors: dict[str, Tensor], config: SequenceEncoderConfig) -> list[str]:
-        """Write the one logit of two labels as two."""
+        """Write the one logit of two labels as two, and an output layer that the checkpoint lacks as the identity."""
+        if config.output_size == config.features_size and not {*OUTPUT} & tensors.keys():
+            tensors |= {"output.weight": torch.eye(config.output_size), "output.bias": torch.zeros(config.output_size)}
+            return ["output is written as the identity: the checkpoint has no layer behind the head"]
         if config.multi_label or len(config.labels) != 2 or config.crf or not _has_one_output(tensors):
             return []
         for name in OUTPUT:

@@ -19,8 +19,8 @@ from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
 from service.tooling.inspect.known_cells import with_known_cells
 from service.tooling.inspect.linear_cells import find_linear_cells
 from service.tooling.inspect.matrices import find_matrices
-from service.tooling.inspect.proposals.keras import KIND as KERAS
-from service.tooling.inspect.proposals.keras import propose_keras
+from service.tooling.inspect.proposals.keras.proposal import KIND as KERAS
+from service.tooling.inspect.proposals.keras.proposal import propose_keras
 from service.tooling.inspect.recognition import propose
 from service.tooling.inspect.recurrent_layers import RecurrentGroup, find_groups
 
@@ -102,7 +102,7 @@ def inspect_network(
     parts = _take_inventory(saved)
     ambiguities: list[str] = []
     if saved.kind == KERAS:
-        looks_like, proposal = propose_keras(saved, architectures)
+        looks_like, proposal = propose_keras(saved, architectures, task)
     else:
         ambiguities = list_ambiguities(parts.groups, parts.matrices)
         looks_like, proposal = propose(parts, architectures, task)

@@ -10,7 +10,8 @@ from service.domain.errors import ModelFolderError
 from service.nets.config.bounded_json import parse_json
 from service.tooling.formats.format import Format
 from service.tooling.formats.keras.hdf5 import MAGIC, Hdf5Content, read_hdf5
-from service.tooling.formats.keras.layers import KerasLayer, UnsupportedModel, input_shape, read_layers
+from service.tooling.formats.keras.layers import INPUT, KerasLayer, input_shape, read_layers
+from service.tooling.formats.keras.model_json import UnsupportedModel
 from service.tooling.formats.keras.weights import RECURRENT, convert
 from service.tooling.formats.network import SavedLayer, SavedNetwork
 from service.tooling.formats.source import Source
@@ -18,6 +19,8 @@ from service.tooling.formats.values.arrays import Array
 
 MAX_JSON_BYTES = 2**24
 WEIGHTS, CONFIG, METADATA = "model.weights.h5", "config.json", "metadata.json"
+#: The group of all layers, by Keras 3 and by the first releases that wrote `.keras` files.
+ROOTS = ("layers", "_layer_checkpoint_dependencies")
 WHOLE_MODEL = "the whole model: build it, load_weights, and save it as model.save('model.keras')"
 _ArraysOf = Callable[[KerasLayer], list[Array]]
 
@@ -60,18 +63,19 @@ def _network(
 ) -> SavedNetwork:
     """Return the layers and converted weights of a model. Raises ModelFolderError."""
     try:
-        layers = read_layers(model)
+        layers, shape = read_layers(model), input_shape(model)
         arrays_of = arrays(layers)
         tensors: dict[str, Tensor] = {}
-        described = []
+        described = [SavedLayer("input", INPUT, {"shape": shape})]
         for name, layer in _named(layers):
             described.append(_describe(name, layer, version))
-            tensors |= {f"{name}.{local}": tensor for local, tensor in convert(layer, arrays_of(layer)).items()}
+            converted = convert(layer, arrays_of(layer), shape[-1] if len(shape) > 1 else None)
+            tensors |= {f"{name}.{local}": tensor for local, tensor in converted.items()}
     except UnsupportedModel as error:
         expected = "" if "expected" in str(error) else ", expected layers in a chain with their weights"
         raise ModelFolderError(f"{source.path}: found {error}{expected}") from error
-    shape = ", ".join("any" if size is None else str(size) for size in input_shape(model))
-    beside = (f"keras_version: {version or 'unknown'}", *([f"shape of an input: ({shape})"] if shape else []))
+    sizes = ", ".join("any" if size is None else str(size) for size in shape)
+    beside = (f"keras_version: {version or 'unknown'}", *([f"shape of an input: ({sizes})"] if sizes else []))
     return SavedNetwork("Keras model", tensors, beside=beside, layers=tuple(described))
 
 
@@ -98,7 +102,7 @@ def _describe(name: str, layer: KerasLayer, version: str) -> SavedLayer:
     options = {**layer.options}
     for wrapped in layer.inner[:1]:
         options |= {"layer": wrapped.kind, **wrapped.options}
-    if version[:1] in {"1", "2"}:
+    if not version.startswith("3"):
         # Of slope 0.2; that of Keras 3 is PyTorch's, of slope 1/6.
         options = {key: "hard_sigmoid_legacy" if value == "hard_sigmoid" else value for key, value in options.items()}
     return SavedLayer(name, layer.kind, options)
@@ -125,19 +129,33 @@ def _by_groups(layers: tuple[KerasLayer, ...], content: Hdf5Content) -> _ArraysO
     """
     tops = dict.fromkeys("/".join(path.split("/")[:3]) for path in (*content.attributes, *content.arrays) if path)
     stated = {name: top for top in tops for name in content.texts(f"{top}/vars", "name")}
+    root = next((root for root in ROOTS if any(top.startswith(f"/{root}/") for top in tops)), ROOTS[0])
     counted: Counter[str] = Counter()
     groups: dict[str, str] = {}
     for layer in layers:
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", layer.kind).lower()
-        number = counted[snake]
-        counted[snake] += 1
-        groups[layer.name] = stated.get(layer.name, f"/layers/{snake}_{number}" if number else f"/layers/{snake}")
+        group = _group_name(layer.kind)
+        number = counted[group]
+        counted[group] += 1
+        groups[layer.name] = stated.get(layer.name, f"/{root}/{group}_{number}" if number else f"/{root}/{group}")
 
     def arrays_of(layer: KerasLayer) -> list[Array]:
         group = f"{groups[layer.name]}/"
-        return [content.arrays[path] for path in sorted(content.arrays, key=_order) if path.startswith(group)]
+        paths = [path for path in content.arrays if path.startswith(group) and not _is_of_training(path)]
+        return [content.arrays[path] for path in sorted(paths, key=_order)]
 
     return arrays_of
+
+
+def _group_name(kind: str) -> str:
+    """Return the name that Keras makes of a class: `simple_rnn` of SimpleRNN."""
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
+def _is_of_training(path: str) -> bool:
+    """Return whether a variable is none of the weights: the random numbers of dropout, or the state of a layer."""
+    parts = path.split("/")
+    return "seed_generator" in parts or "states" in parts
 
 
 def _order(path: str) -> tuple[bool, list[tuple[int, str]]]:

@@ -6,36 +6,50 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.tooling.formats.keras.layers import KerasLayer, UnsupportedModel
+from service.tooling.formats.keras.layers import KerasLayer
+from service.tooling.formats.keras.model_json import UnsupportedModel
+from service.tooling.formats.keras.preprocessing import SCALING, scaling_matrix
 from service.tooling.formats.values.arrays import Array
 
 RECURRENT = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4}
 #: The gates of a GRU by Keras, update, reset, new, in the order of PyTorch: reset, update, new.
 _GRU_ORDER = (1, 0, 2)
+#: How both directions are merged by a linear layer over [forwards; backwards]: the factor of each.
+MERGED = {"sum": 1.0, "ave": 0.5}
 
 
-def convert(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
-    """Return the tensors of a layer by their names within it. Raises UnsupportedModel if they do not fit it."""
+def convert(layer: KerasLayer, arrays: Sequence[Array], width: int | None = None) -> dict[str, Tensor]:
+    """Return the tensors of a layer by their names within it. Raises UnsupportedModel if they do not fit it.
+
+    `width` is the number of features of the model's inputs, where it is known.
+    """
     try:
-        return _CONVERTERS.get(layer.kind, _other)(layer, arrays)
-    except (ValueError, IndexError) as error:
+        if layer.kind == "Bidirectional":
+            return _both_directions(layer, arrays)
+        if layer.kind == "TimeDistributed":
+            return convert(layer.inner[0], arrays)
+        if layer.kind in RECURRENT:
+            return _recurrent(layer, arrays)
+        if layer.kind in SCALING:
+            return {name: _tensor(array) for name, array in scaling_matrix(layer, arrays, width).items()}
+        return {name: _tensor(array) for name, array in _PLAIN.get(layer.kind, _without)(layer, arrays).items()}
+    except (ValueError, IndexError, TypeError) as error:
         shapes = [list(array.shape) for array in arrays]
-        raise UnsupportedModel(f"weights {str(shapes)[:200]} in the Keras layer {layer.name[:80]!r}") from error
+        raise UnsupportedModel(
+            f"weights {str(shapes)[:200]} in the Keras layer {layer.name[:80]!r}, expected those of its options"
+        ) from error
 
 
-def _bidirectional(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
+def _both_directions(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
+    """Return the tensors of both directions, and the linear layer that adds them if they are not concatenated."""
     half = len(arrays) // 2
-    forward, backward = convert(layer.inner[0], arrays[:half]), convert(layer.inner[-1], arrays[half:])
-    return forward | {f"{name}_reverse": tensor for name, tensor in backward.items()}
-
-
-def _time_distributed(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
-    return convert(layer.inner[0], arrays)
-
-
-def _embedding(_layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
-    (table,) = arrays
-    return {"weight": _tensor(table)}
+    forwards, backwards = convert(layer.inner[0], arrays[:half]), convert(layer.inner[-1], arrays[half:])
+    tensors = forwards | {f"{name}_reverse": tensor for name, tensor in backwards.items()}
+    factor = MERGED.get(str(layer.options.get("merge_mode")))
+    if factor is not None:
+        size = forwards["weight_hh_l0"].shape[1]
+        tensors |= {"merge.weight": factor * torch.eye(size).repeat(1, 2), "merge.bias": torch.zeros(size)}
+    return tensors
 
 
 def _recurrent(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
@@ -62,42 +76,43 @@ def _gates(array: Array, count: int) -> Array:
 
 
 def _tensor(array: Array) -> Tensor:
+    if array.dtype.kind != "f":
+        raise ValueError("no floating-point numbers")
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _dense(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
-    return _named(("weight", "bias") if layer.options.get("use_bias", True) else ("weight",), arrays)
+def _without(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Array]:  # noqa: ARG001 - as all of them
+    if arrays:
+        raise ValueError("weights in a layer without any")
+    return {}
 
 
-def _layer_norm(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
-    return _named(_scale_and_center(layer), arrays)
+def _embedding(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Array]:  # noqa: ARG001 - likewise
+    (table,) = arrays
+    return {"weight": table}
 
 
-def _batch_norm(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
-    return _named((*_scale_and_center(layer), "running_mean", "running_var"), arrays)
+def _dense(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Array]:
+    """Return the kernel with its outputs in front, of a convolution with its timesteps at the end, and the bias."""
+    names = ("weight", "bias") if layer.options.get("use_bias", True) else ("weight",)
+    return {name: array.T for name, array in zip(names, arrays, strict=True)}
 
 
-def _scale_and_center(layer: KerasLayer) -> tuple[str, ...]:
-    options = layer.options
-    return tuple(name for name, key in (("weight", "scale"), ("bias", "center")) if options.get(key, True))
+def _norm(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Array]:
+    """Return all tensors of a normalisation; a scale that it does not have is 1, a centre 0."""
+    kept = [name for name, key in (("weight", "scale"), ("bias", "center")) if layer.options.get(key, True)]
+    names = (*kept, "running_mean", "running_var") if layer.kind == "BatchNormalization" else kept
+    tensors = dict(zip(names, arrays, strict=True))
+    size = next(iter(tensors.values())).shape if tensors else None
+    if size is None or len(size) != 1:
+        raise ValueError("no number for each feature")
+    return {"weight": np.ones(size, np.float32), "bias": np.zeros(size, np.float32), **tensors}
 
 
-def _other(_layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
-    """Return no tensors: a layer of another kind has none."""
-    return _named((), arrays)
-
-
-def _named(names: tuple[str, ...], arrays: Sequence[Array]) -> dict[str, Tensor]:
-    """Return the arrays with their axes in PyTorch's order. Raises ValueError for another number of them."""
-    return {name: _tensor(array.T) for name, array in zip(names, arrays, strict=True)}
-
-
-_CONVERTERS: dict[str, Callable[[KerasLayer, Sequence[Array]], dict[str, Tensor]]] = {
-    "Bidirectional": _bidirectional,
-    "TimeDistributed": _time_distributed,
-    **dict.fromkeys(RECURRENT, _recurrent),
+_PLAIN: dict[str, Callable[[KerasLayer, Sequence[Array]], dict[str, Array]]] = {
     "Embedding": _embedding,
     "Dense": _dense,
-    "LayerNormalization": _layer_norm,
-    "BatchNormalization": _batch_norm,
+    "Conv1D": _dense,
+    "LayerNormalization": _norm,
+    "BatchNormalization": _norm,
 }

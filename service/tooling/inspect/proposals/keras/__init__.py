@@ -1,0 +1,1 @@
+"""Proposals for Keras models, whose files state every layer with its options."""
