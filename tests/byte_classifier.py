@@ -187,6 +187,9 @@ class ByteClassifierTools(ArchitectureTools[ByteClassifierConfig]):
     def explain_shape(self, name: str, config: ByteClassifierConfig) -> str:
         return f": {config.classes} classes"
 
+    def example(self, folder: Path, config: ByteClassifierConfig) -> dict[str, Any]:
+        return {"text": "abc"}
+
     def metric(self, data: Path, task: AnyTask, config: ByteClassifierConfig) -> Accuracy:
         return Accuracy(data)
 

@@ -151,7 +151,9 @@ def test_its_companion_files_belong_to_the_fingerprint(moods: Moods, tmp_path: P
 
 
 def test_its_folder_is_refused_where_it_is_not_given(moods: Moods) -> None:
-    with pytest.raises(ModelFolderError, match="architecture: found \"byte-classifier\", expected 'sequence-encoder'"):
+    with pytest.raises(
+        ModelFolderError, match="architecture: found \"byte-classifier\", expected one of 'sequence-encoder', 'onnx'"
+    ):
         load_task(moods.folder, TextLimits())
 
 
