@@ -279,7 +279,13 @@ def import_(
     preprocessor: Annotated[
         str | None, typer.Option(help="A preprocessor.json; `identity` for numbers that are read as is.")
     ] = None,
-    golden: Annotated[Path | None, typer.Option(help="The trainer's own vectors, safetensors.")] = None,
+    golden: Annotated[
+        str | None,
+        typer.Option(
+            help="The trainer's own vectors, safetensors. `auto` RUNS the file's graph in its own framework to "
+            "compute them: Keras with torch, TorchScript or ONNX Runtime."
+        ),
+    ] = None,
     card: Annotated[Path | None, typer.Option(help="A model card, Markdown.")] = None,
     dtype: Annotated[StorageDtype, typer.Option(help="How to store the weights.")] = StorageDtype.float32,
     as_json: AsJson = False,
@@ -304,7 +310,7 @@ def import_(
             scalers=scaler or [],
             tokenizer=tokenizer,
             preprocessor=_preprocessor(preprocessor),
-            golden=golden,
+            golden=golden if golden is None or golden == "auto" else Path(golden),
             dtype=dtype.value,
         ),
         as_json,

@@ -12,10 +12,12 @@ from service.tasks.architectures import ARCHITECTURES
 from service.tooling.formats.network import SavedNetwork
 from service.tooling.formats.registry import read_network
 from service.tooling.formats.source import Weights
+from service.tooling.frameworks.vectors import framework_of
 from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
 from service.tooling.inspect.report import Report, inspect_network
 from service.tooling.pack.configuration import stated_task
 from service.tooling.pack.example_request import example_request
+from service.tooling.pack.framework_golden import AUTO, pack_with_framework
 from service.tooling.pack.packer import Packed, pack
 from service.tooling.pack.preprocessing import match_preprocessing
 from service.tooling.preprocessing.given import read_stated, split_files, split_part
@@ -63,7 +65,7 @@ def import_files(
     recognised by their content. `vocabularies` and `scalers` state such files, each PATH or PART=PATH. With `accept`,
     fields that `inspect` has to guess take their proposed values; else they must be among `settings`. With `dry_run`
     nothing is written. `weights` chooses those of a training that keeps their average, too. `options` are those of
-    `pack`. Raises ModelFolderError.
+    `pack`, where `golden` may be "auto": the framework of the file computes them. Raises ModelFolderError.
     """
     networks, candidates = split_files(files)
     candidates += read_stated(vocabularies, scalers)
@@ -80,16 +82,12 @@ def import_files(
     if dry_run:
         return Imported(report, None, "", tuple(matched.notes))
     stated = {**(_proposed(report) if accept else {}), **matched.settings, **settings}
-    packed = pack(
-        source,
-        target.parent.parent,
-        target.parent.name,
-        target.name,
-        settings=stated,
-        saved=saved,
-        architectures=architectures,
-        **{**options, **matched.options},
-    )
+    common = {**options, **matched.options, "settings": stated, "saved": saved, "architectures": architectures}
+    if options.get("golden") == AUTO:
+        packed = pack_with_framework(source, target, saved, common)
+        matched.notes.append(f"the golden vectors are those of {framework_of(source, saved)}")
+    else:
+        packed = pack(source, target.parent.parent, target.parent.name, target.name, **common)
     return Imported(report, packed, example_request(target, architectures), tuple(matched.notes))
 
 
