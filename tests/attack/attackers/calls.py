@@ -99,13 +99,13 @@ async def _hold(streams: Streams, target: Target, tally: Tally, piece: Piece, ca
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (*tasks, *sending):
-            await _end(task)
+        await _end(*tasks, *sending)
 
 
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])
+async def _end(*tasks: "asyncio.Task[None]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def rapid_resets(client: Client, number: int, key: str) -> None:
@@ -217,7 +217,7 @@ def calls() -> list[Sockets]:
         "grpc-pings": (32, partial(_pour, piece=pings, pause=PAUSE_SECONDS)),
         "grpc-settings": (32, partial(_pour, piece=updates, pause=PAUSE_SECONDS)),
         "grpc-streams": (64, partial(_hold, piece=open_stream)),
-        "grpc-half-messages": (64, partial(_hold, piece=half_message)),
+        "grpc-half-messages": (8, partial(_hold, piece=half_message)),
         "grpc-watches": (64, partial(_hold, piece=watch)),
         "grpc-unread": (64, unread),
         "grpc-silence": (2000, silent),
