@@ -25,6 +25,8 @@ HOSTILE ?=
 # What `make attack` does: each attack for SECONDS; ONLY names some of them; REPORT as above. `make soak` runs for MINUTES.
 SECONDS ?= 5
 ONLY ?=
+# `make malformed` sends COUNT cases by SEED; ONLY names kinds of them.
+COUNT ?= 100000
 
 # Test files that `make test` runs at a time: many wait for servers that fail, and leave the processors to others.
 JOBS ?= 3
@@ -35,7 +37,7 @@ RESULTS ?= build/bench.json
 CURVES ?= build/bench.svg
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint chaos attack soak model-tests openapi protocol bench bench-forecast bench-anomaly clean
+.PHONY: help serve install dev test test-all check lint chaos attack malformed soak model-tests openapi protocol bench bench-forecast bench-anomaly clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +68,10 @@ chaos: $(VENV)/.dev ## Kill, stop, cut and roll back everything for MINUTES by S
 
 attack: $(VENV)/.dev ## Attack a running service in every known way; print what its other clients see (SECONDS, ONLY)
 	@$(BIN)/python -m tests.attack --seed $(SEED) --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(REPORT),--report $(REPORT))
+
+malformed: $(VENV)/.dev ## Send COUNT malformed requests, frames, session files, folders and checkpoints; find no crash and no 500
+	@$(BIN)/python -m tests.attack --malformed $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(REPORT),--report $(REPORT))
 
 soak: $(VENV)/.dev ## Step sessions at half of the peak rate for MINUTES; memory and open files must stay flat

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.attack.attackers.catalog import ATTACKERS, QUICK
 from tests.attack.attackers.keys import WrongKeys
 from tests.attack.judge import Row
+from tests.attack.malformed import KINDS, run_malformed
 from tests.attack.report import line_of
 from tests.attack.run import RunOptions, run
 from tests.attack.soak import soak
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true", help="fail on bounds of timing, too")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as a page, too")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="run at half of peak instead of attacking")
+    parser.add_argument("--malformed", type=int, metavar="COUNT", help="send so many malformed cases instead")
     parser.add_argument("--list", action="store_true", help="list the attacks and their families")
     arguments = parser.parse_args()
     if arguments.list:
@@ -40,12 +42,24 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if arguments.soak is not None:
         return asyncio.run(soak(arguments.soak, arguments.workers))
+    if arguments.malformed is not None:
+        return _run_malformed(arguments)
     report = asyncio.run(run(_options(arguments)))
     text = "\n".join([*report.lines(), ""])
     sys.stdout.write(text)
     if arguments.report is not None:
         arguments.report.write_text(f"# A run of the attack suite\n\n{text}", "utf-8")
     return 1 if report.failures or (arguments.strict and report.missed) else 0
+
+
+def _run_malformed(arguments: argparse.Namespace) -> int:
+    kinds = [name for name in KINDS if name in (arguments.only or KINDS)]
+    report = asyncio.run(run_malformed(arguments.malformed, arguments.seed, kinds=kinds))
+    text = "\n".join([*report.lines(), ""])
+    sys.stdout.write(text)
+    if arguments.report is not None:
+        arguments.report.write_text(f"# A run of malformed input\n\n{text}", "utf-8")
+    return 1 if report.failures() else 0
 
 
 def _options(arguments: argparse.Namespace) -> RunOptions:

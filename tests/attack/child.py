@@ -40,10 +40,10 @@ def main() -> int:
     """Run the named attack and write its tally."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    os.nice(_NICE)
     attacker = ATTACKERS[sys.argv[1]]
     if isinstance(attacker, Prepared):
         attacker.prepare()
+    os.nice(_NICE)
     sys.stdout.write("started\n")
     sys.stdout.flush()
     tally = asyncio.run(attack(attacker, parse_target(json.loads(sys.argv[2]))))

@@ -58,7 +58,7 @@ class Report:
             ]
             yield from (f"- {row.name}: `{line[:700].replace('`', ' ')}`" for line in found)
             if row.refusals:
-                yield f"- {row.name}: the victim was told {_counts(dict(row.refusals))}"
+                yield f"- {row.name}: the victim was told {counts(dict(row.refusals))}"
         yield ""
 
 
@@ -77,7 +77,7 @@ def line_of(row: Row) -> str:
         f"+{row.memory // MIB} ({row.during.memory // MIB})",
         f"+{max(0, row.during.store_memory - row.before.store_memory) // MIB}",
         f"+{max(0, row.during.files - row.before.files)}",
-        _counts(dict(row.tally.labels)) or "none",
+        counts(dict(row.tally.labels)) or "none",
         "; ".join(row.failures()) or "yes",
         "; ".join(row.missed()) or "reached",
     ]
@@ -91,6 +91,7 @@ def machine() -> str:
     return f"{', '.join(sorted(names)) or platform.machine()}, Python {platform.python_version()}"
 
 
-def _counts(labels: dict[str, int]) -> str:
+def counts(labels: dict[str, int]) -> str:
+    """Return the most frequent labels with their numbers."""
     shown = sorted(labels.items(), key=lambda item: -item[1])
     return ", ".join(f"{label} x {count:,}" for label, count in shown[:_SHOWN_LABELS])

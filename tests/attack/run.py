@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 import subprocess
 import time
@@ -51,7 +52,7 @@ class RunOptions:
     workers: int = 1
     source: str | None = None
     keyless: bool = False
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     show: Callable[[Row], None] = lambda row: None
 
 
@@ -99,7 +100,7 @@ class Arena:
         refusals, violations = evidence.refusals.copy(), len(evidence.violations)
         before, calm_from = self.sampler.start_interval(), time.monotonic()
         await asyncio.sleep(max(_CALM_SECONDS, self.options.seconds / 2))
-        child = await launch(attacker.name, self._target())
+        child = await launch(attacker.name, self.target())
         during, attacked_from = self.sampler.start_interval(), time.monotonic()
         tally = await child.tally()
         attacked_until = time.monotonic()
@@ -120,7 +121,7 @@ class Arena:
 
     async def delete_sessions(self) -> None:
         """Delete what the attacker left in the store, as far as there is time for it."""
-        connection, key = Connection(self.port), self._target().key
+        connection, key = Connection(self.port), self.target().key
         with contextlib.suppress(OSError, EOFError, ValueError):
             async with asyncio.timeout(_CLEANUP_SECONDS):
                 while listed := (await connection.send(pack("GET", "/v1/sessions?limit=100", None, key))).json["data"]:
@@ -132,9 +133,10 @@ class Arena:
         samples = [sample for sample in self.victim.evidence.samples if sample.sent < until and sample.ended > since]
         return Phase(until - since, samples)
 
-    def _target(self) -> Target:
+    def target(self, **changes: Any) -> Target:
+        """Return what an attacker knows of the service; `changes` are fields that differ from the options."""
         options, workers = self.options, self.server.worker_pids()
-        return Target(
+        target = Target(
             port=self.port,
             key="" if options.keyless else ATTACKER_KEY,
             seconds=options.seconds,
@@ -148,6 +150,7 @@ class Arena:
             count=options.count,
             source=options.source,
         )
+        return dataclasses.replace(target, **changes)
 
     async def _recovery(self) -> float | None:
         """Return after how many seconds all of the victim's streams are answered again, None if that takes too long."""

@@ -2,15 +2,23 @@
 
 import json
 import random
+import re
 import struct
 
 import pytest
 
+from tests.attack.attackers.contract import read_contract
+from tests.attack.attackers.damage import damaged
+from tests.attack.attackers.frames import MalformedFrames
 from tests.attack.attackers.grammar import Grammar
+from tests.attack.attackers.http2 import connection
 from tests.attack.attackers.malformed import Case
 from tests.attack.attackers.malformed_bodies import body_case
 from tests.attack.attackers.malformed_heads import head_case
+from tests.attack.attackers.messages import message
+from tests.attack.attackers.offline import problem
 from tests.attack.attackers.session_files import SessionFile, mutated
+from tests.server import ROOT
 
 HEADER = json.dumps(
     {
@@ -59,3 +67,45 @@ def test_session_files_are_mutated_in_all_ways_without_an_error() -> None:
     files = [mutated(random.Random(number), [FILE]) for number in range(500)]
     assert files == [mutated(random.Random(number), [FILE]) for number in range(500)]
     assert len(set(files)) > 200
+
+
+def test_damaged_json_is_often_none_and_often_json_of_another_value() -> None:
+    value = {"model": "next-word", "input": {"text": "tea", "values": [1, 2]}, "step": 3}
+    made = [damaged(random.Random(number), value) for number in range(400)]
+    assert made == [damaged(random.Random(number), value) for number in range(400)]
+    parsed = []
+    for content in made:
+        try:
+            parsed.append(json.loads(content))
+        except (ValueError, RecursionError):
+            continue
+    assert 40 < len(parsed) < 360
+    assert sum(one != value for one in parsed) > 20
+
+
+def test_routes_reach_every_operation_of_the_contract() -> None:
+    contract = read_contract((ROOT / "docs" / "openapi.json").read_text("utf-8"))
+    requests = [contract.request(random.Random(number), "key", ["ses_known"]) for number in range(6000)]
+    reached = {tuple(request.split(b" ", 2)[:2]) for request in requests}
+    for operation in contract.operations:
+        pattern = re.sub(r"\{\w+\}", r"[^/]*", operation.path)
+        assert any(method == operation.method.encode() and re.match(pattern.encode(), path) for method, path in reached)
+
+
+def test_frames_and_messages_follow_from_the_seed() -> None:
+    for make in (
+        lambda choose: MalformedFrames().frames(choose, "ses_known"),
+        message,
+        lambda choose: connection(choose, "key"),
+    ):
+        made = [make(random.Random(number)) for number in range(200)]
+        assert made == [make(random.Random(number)) for number in range(200)]
+        assert len({repr(one) for one in made}) > 150
+
+
+def test_what_a_command_may_end_with() -> None:
+    assert problem(0, None, "") == problem(1, SystemExit(1), "unroll: found 3, expected 4\n") == ""
+    assert problem(1, ValueError("x"), "") == "traceback of ValueError"
+    assert problem(1, SystemExit(1), "unroll: unexpected KeyError: 'a'\n") == "an unexpected error"
+    assert problem(1, SystemExit(1), "one\ntwo\n") == "2 lines of error"
+    assert problem(3, SystemExit(3), "") == "exit status 3"

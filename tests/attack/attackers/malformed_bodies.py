@@ -41,7 +41,7 @@ def _garbled(choose: random.Random, text: str) -> bytes:
         lambda: choose.randbytes(choose.choice([1, 10, 1000, 50_000])),
         lambda: _flipped(choose, body),
         lambda: text.encode(choose.choice(["utf-16", "utf-32"]), "surrogatepass"),
-        lambda: gzip.compress(body),
+        lambda: gzip.compress(body, mtime=0),
         lambda: choose.choice([b"[", b'{"a":']) * choose.choice([900, 1000, 5000, 100_000]),
     ]
     return choose.choice(spoilers)() if choose.random() < 0.3 else body

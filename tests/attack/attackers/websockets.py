@@ -28,11 +28,11 @@ def frame(data: bytes, opcode: Opcode = Opcode.TEXT, *, fin: bool = True) -> byt
     return bytes(Frame(opcode, data, fin).serialize(mask=True))
 
 
-async def _open(streams: Streams, target: Target, tally: Tally) -> bool:
-    """Open a WebSocket for many sessions, and count whether it was."""
+async def open_websocket(streams: Streams, target: Target, tally: Tally, path: str = "/v1/stream") -> bool:
+    """Open a WebSocket, for many sessions by default, and count whether it was."""
     reader, writer = streams
     fields = {"Host": "127.0.0.1", "Authorization": f"Bearer {target.key}", **HANDSHAKE}
-    lines = ["GET /v1/stream HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     status = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
     tally.labels[status] += 1
@@ -47,7 +47,7 @@ async def _discard(reader: asyncio.StreamReader, tally: Tally) -> None:
 
 async def _pour(streams: Streams, target: Target, tally: Tally, data: bytes, *, read: bool = True) -> None:
     """Send frames as fast as the service reads them."""
-    if not await _open(streams, target, tally):
+    if not await open_websocket(streams, target, tally):
         return
     reading = None
     if read:
@@ -67,7 +67,7 @@ async def _pour(streams: Streams, target: Target, tally: Tally, data: bytes, *, 
 
 async def _trickle(streams: Streams, target: Target, tally: Tally, start: bytes, piece: bytes) -> None:
     """Send the beginning of a frame and then a byte a second, or nothing at all."""
-    if not await _open(streams, target, tally):
+    if not await open_websocket(streams, target, tally):
         return
     streams[1].write(start)
     while tally.running() and not streams[0].at_eof():
