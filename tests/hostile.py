@@ -344,6 +344,15 @@ def archive(pickled: bytes, compression: int = zipfile.ZIP_STORED, *, copies: in
     return make
 
 
+def cut_storage(path: Path) -> None:
+    """A file of torch.save of which a storage ends within a number."""
+    whole = path.with_name("whole.pt")
+    torch.save({"a": torch.zeros(8)}, whole)
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name)[: 30 if "/data/" in name else None])
+
+
 def raw(data: bytes) -> Make:
     """A file of these bytes."""
     return lambda path: path.write_bytes(data)
@@ -397,6 +406,7 @@ CHECKPOINTS: dict[str, tuple[Make, str]] = {
         raw(b"\x80\x02](" + b"N" * 10**5 + b"eq\x00" + b"c__builtin__\nlist\nh\x00\x85R0" * 100 + b"."),
         "instructions",
     ),
+    "a storage that ends within a number": (cut_storage, "expected a multiple of 4"),
     "a tensor larger than its storage": (saved({"a": torch.zeros(1).expand(2**40)}), "that are stored"),
     "a tensor without values": (saved({"a": torch.empty(2**40, device="meta")}), "a tensor without values"),
     "a sparse tensor": (saved({"a": torch.eye(3).to_sparse()}), "a sparse tensor"),

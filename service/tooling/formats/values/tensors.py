@@ -117,6 +117,8 @@ def materialize(stored: StoredTensor, storages: Storages) -> Tensor:
         return torch.from_numpy(stored.values)
     storage = storages(stored.storage)
     dtype, count = stored.dtype or storage.dtype, prod(stored.shape)
+    if len(storage.data) % dtype.itemsize:
+        raise PickleError(f"{len(storage.data)} bytes of numbers, expected a multiple of {dtype.itemsize}")
     flat = torch.frombuffer(storage.data, dtype=dtype) if storage.data else torch.zeros(0, dtype=dtype)
     if count > flat.numel() or (count and stored.offset + _span(stored) > flat.numel()):
         raise PickleError(
