@@ -1,4 +1,4 @@
-"""Deadlines of requests."""
+"""Deadlines of requests, and a sweeper that ends what is past its deadline."""
 
 import asyncio
 from collections.abc import Callable

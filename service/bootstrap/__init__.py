@@ -1,1 +1,1 @@
-"""Composition root: wires the parts of a worker together, and starts and stops them in order."""
+"""Composition root of a worker."""

@@ -1,4 +1,4 @@
-"""The way of every call: it is admitted, authenticated, bounded, answered, counted and logged, exactly once."""
+"""Runs every call: authenticates, admits and bounds it, sends its answers, counts and logs it once."""
 
 import asyncio
 import logging

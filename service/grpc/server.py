@@ -1,4 +1,4 @@
-"""The gRPC server of a worker."""
+"""The gRPC server of a worker: its port, the limits of its connections, and the handler of each method."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,18 +23,19 @@ from service.open_inference.parameters import OptionsReader
 
 #: Calls of one connection at a time. A client starts further ones when others have ended.
 MAX_CALLS_OF_CONNECTION = 128
-#: Pings of a client that has no call under way; after MAX_PING_STRIKES that come sooner, its connection is closed.
+#: The least time between pings of a client without a call; after MAX_PING_STRIKES sooner ones its connection is closed.
 MIN_PING_SECONDS = 10
 MAX_PING_STRIKES = 2
 #: A connection this old gets no further call; those under way go on. So clients spread over new workers.
 MAX_CONNECTION_SECONDS = 3600
+#: When the server stops: the time that cancelled calls have to end, and that answers have to leave.
 CANCEL_SECONDS = 1.0
 FLUSH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """Address of the server, and limits of its connections; each is described with the setting of its name."""
+    """Address of the server, and limits of its connections, see docs/security.md."""
 
     host: str
     port: int
@@ -101,7 +102,7 @@ class GrpcServer:
 
 
 class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
-    """Finds the handler of a call, given the handlers' routes.
+    """Handlers of the methods that the server has.
 
     Messages are bytes for gRPC, and all calls are streams. So no message is received before its call is admitted, and a
     call lasts until its answer is read. On the wire it is the same.
@@ -122,7 +123,7 @@ def _handler(runner: CallRunner, route: str, serve: Serve) -> Any:  # noqa: ANN4
 
 
 def _routes(services: Services, runner: CallRunner, read_options: OptionsReader) -> dict[str, Serve]:
-    """Return how the calls of each route are served."""
+    """Return the handler of each method by its route."""
     methods, health, reflection = Methods(services), HealthCalls(services.health, runner), ReflectionCalls(runner)
     inferences = Inferences(services.inference, services.inference_observer, services.clock, read_options)
     unary: dict[str, tuple[Any, Answer]] = {

@@ -1,4 +1,4 @@
-"""All metrics of the service. Labels are bounded: never a session, a tenant or a text.
+"""Metrics of a worker, except those of inference. Labels are bounded: never a session, a tenant or a text.
 
 Workers of one supervisor share a folder of metric files (PROMETHEUS_MULTIPROC_DIR, set by the supervisor), so that any
 of them can expose all.

@@ -1,4 +1,4 @@
-"""Steps of sessions: use cases over the pipeline."""
+"""Use cases of steps: one step, many steps of one request, streams of steps."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The port of a file format."""
+"""Base class of the readers of file formats."""
 
 from abc import ABC, abstractmethod
 

@@ -1,4 +1,4 @@
-"""Matching of the preprocessing beside the weights with the network that `import` packs."""
+"""Step of `import` that adds what the files beside the weights state to the proposed configuration."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
