@@ -38,7 +38,7 @@ class ModelVersion:
     """Properties of a loaded model version.
 
     `fingerprint` has 64 hexadecimal digits. `created` is in seconds since 1970. `languages` are those that the card of
-    a translation model names, if it does.
+    a translation model names, if it does. `vector_size` is that of the vector that a sequence begins with, if any.
     """
 
     name: str
@@ -58,6 +58,7 @@ class ModelVersion:
     description: str = ""
     metrics: dict[str, Json] = field(default_factory=dict)
     languages: LanguagePair | None = None
+    vector_size: int | None = None
 
     @property
     def version_key(self) -> VersionKey:

@@ -19,6 +19,8 @@ WORD_MARKS = "\u2581\u0120 "
 
 #: Maximum absolute value of an observation. It exceeds any measurement, and its square still fits a float64.
 MAX_ABS = 1e30
+#: Maximum absolute value of a number of a vector: what an imported state may hold of it, too.
+MAX_VECTOR_NUMBER = 1e12
 
 
 #: What an output turned out to be: a text, a label or several, a number, numbers, or rows of numbers.
@@ -27,15 +29,17 @@ Target: TypeAlias = str | float | tuple[str, ...] | tuple[float | None, ...] | t
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """Text in exactly one of three forms.
+    """Text in exactly one of three forms, or in none where a `vector` is all of the input.
 
     `target` is a translation of it that is to be scored, or the label or numbers that an answer is compared with.
+    `vector` is what a conditioned model reads in front of the text.
     """
 
     text: str | None = None
     tokens: tuple[str, ...] | None = None
     ids: tuple[int, ...] | None = None
     target: Target | None = None
+    vector: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class Generate:
 class OpenSession:
     """Read the input of a new session; the state of the outcome is its state 0.
 
-    Without an input, read that of an existing session again, from whose state it starts.
+    Without an input, read that of an existing session again, a source or a vector, from whose state it starts.
     """
 
     input: Input | None

@@ -127,4 +127,5 @@ def _describe(checkpoint: Checkpoint[AnyArchitecture], task: AnyTask, seconds: f
         description=" ".join(filter(None, (checkpoint.card.description, note))),
         metrics=checkpoint.card.metrics,
         languages=checkpoint.card.languages if config.translates else None,
+        vector_size=config.vector_size,
     )

@@ -10,13 +10,24 @@ from service.domain.operations import Input, SeriesInput, TensorInput, TextInput
 from service.domain.visible_text import visible_text
 from service.nets.forecast_inputs.scaling import Numbers
 
+TEXT_FORMS = ("text", "tokens", "ids")
 
-def require_text(model_input: Input) -> TextInput:
+
+def require_text(model_input: Input, *, vector: bool = False) -> TextInput:
     """Return `model_input` if it is text, without the characters that print nothing.
 
-    Tokens are entries of the vocabulary and stay as they are. Raises InvalidRequest if it is something else.
+    Tokens are entries of the vocabulary and stay as they are. `vector` says whether a vector may come with the text.
+    Raises InvalidRequest if it is something else.
     """
     if isinstance(model_input, TextInput):
+        if model_input.vector is not None and not vector:
+            raise InvalidRequest(
+                f"input.vector has {len(model_input.vector)} numbers: expected none, since the model begins with no "
+                "vector",
+                param="input.vector",
+            )
+        if not _has_text(model_input):
+            raise InvalidRequest("input.text is missing: expected text beside input.vector", param="input.text")
         text = None if model_input.text is None else visible_text(model_input.text)
         target = visible_text(model_input.target) if isinstance(model_input.target, str) else model_input.target
         if text is model_input.text and target is model_input.target:
@@ -24,6 +35,22 @@ def require_text(model_input: Input) -> TextInput:
         return replace(model_input, text=text, target=target)
     field = _field(model_input)
     raise InvalidRequest(f"{field} is given: expected text, since the model reads words", param=field)
+
+
+def optional_text(model_input: Input | None) -> TextInput | None:
+    """Return `model_input` as `require_text` does, None if there is none or a vector is all of it."""
+    if isinstance(model_input, TextInput) and not _has_text(model_input):
+        return None
+    return None if model_input is None else require_text(model_input, vector=True)
+
+
+def text_field(text_input: TextInput) -> str:
+    """Return the field of a request that a text comes from."""
+    return next((f"input.{name}" for name in TEXT_FORMS if getattr(text_input, name) is not None), "input.text")
+
+
+def _has_text(text_input: TextInput) -> bool:
+    return any(getattr(text_input, name) is not None for name in TEXT_FORMS)
 
 
 def text_size(model_input: TextInput) -> int:
@@ -55,9 +82,7 @@ def _field(model_input: Input) -> str:
         return "input.tensors"
     if isinstance(model_input, SeriesInput):
         return "input.values"
-    return next(
-        (f"input.{name}" for name in ("text", "tokens", "ids") if getattr(model_input, name) is not None), "input.text"
-    )
+    return "input.vector" if model_input.vector is not None else text_field(model_input)
 
 
 def read_rows(series: SeriesInput, features: Sequence[str], max_rows: int) -> Numbers:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import MAX_ABS, TextInput
+from service.domain.operations import MAX_ABS, MAX_VECTOR_NUMBER, TextInput
 from service.domain.tensor_interface import TensorInterface
 from service.domain.tensors import Tensor, TensorSpec
 from service.tasks.vocabulary import Vocabulary
@@ -95,6 +95,24 @@ def read_series(tensor: Tensor, width: int) -> list[tuple[tuple[float | None, ..
         numbers = [float(number) if -MAX_ABS <= number <= MAX_ABS else None for number in elements]
         batches.append(tuple(zip(*[iter(numbers)] * width, strict=True)))
     return batches
+
+
+def read_vectors(tensor: Tensor, size: int) -> list[tuple[float, ...]]:
+    """Return the `size` numbers of each row of the batch. Raises InvalidRequest for another shape, NaN and infinity."""
+    if len(tensor.shape) != 2 or tensor.shape[1] != size:
+        raise InvalidRequest(
+            f"{tensor.name} has the shape {[*tensor.shape]}: expected [batch, {size}]", param=tensor.name
+        )
+    vectors = [tuple(map(float, row)) for row in tensor.rows()]
+    for row, vector in enumerate(vectors):
+        for index, number in enumerate(vector):
+            if not abs(number) <= MAX_VECTOR_NUMBER:
+                raise InvalidRequest(
+                    f"{tensor.name}[{row}, {index}] is {number}: expected a number between -{MAX_VECTOR_NUMBER:g} and "
+                    f"{MAX_VECTOR_NUMBER:g}",
+                    param=tensor.name,
+                )
+    return vectors
 
 
 def pack_floats(name: str, shape: tuple[int, ...], values: Sequence[float]) -> Tensor:

@@ -85,6 +85,7 @@ def _json(value: Json) -> Response:
 
 def _model(versions: list[ModelVersion]) -> dict[str, Json]:
     newest = versions[-1]
+    vector: dict[str, Json] = {} if newest.vector_size is None else {"vector_size": newest.vector_size}
     return {
         "id": newest.name,
         "object": "model",
@@ -104,4 +105,5 @@ def _model(versions: list[ModelVersion]) -> dict[str, Json]:
         "verified": newest.verified,
         "description": newest.description,
         "metrics": newest.metrics,
+        **vector,
     }

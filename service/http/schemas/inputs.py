@@ -19,6 +19,7 @@ from service.http.schemas.series import (
 from service.http.schemas.strict import Schema, Text
 from service.http.schemas.targets import Target
 from service.http.schemas.tensors import read_tensors
+from service.http.schemas.vectors import read_vector
 
 FORMS = ("text", "tokens", "ids", "values", "tensors")
 
@@ -43,10 +44,12 @@ Future = Annotated[Rows, PlainValidator(read_future), WithJsonSchema(_rows_of("n
 Times = Annotated[tuple[int, ...] | EvenTimes, PlainValidator(read_times), WithJsonSchema(_TIMES)]
 _TENSORS = {"type": "object", "additionalProperties": {}, "minProperties": 1}
 Tensors = Annotated[tuple[Any, ...], PlainValidator(read_tensors), WithJsonSchema(_TENSORS)]
+_VECTOR = {"type": "array", "items": {"type": "number"}, "minItems": 1}
+Vector = Annotated[tuple[float, ...], PlainValidator(read_vector), WithJsonSchema(_VECTOR)]
 
 
 class Input(Schema):
-    """Text in one of three forms, observations, or tensors."""
+    """Text in one of three forms, observations, or tensors; or the vector that a conditioned model begins with."""
 
     may_be_future_alone: ClassVar[bool] = False
 
@@ -76,17 +79,32 @@ class Input(Schema):
         None, description="Tensors of an ONNX graph: nested lists of numbers by the names of its inputs"
     )
     steps: bool = Field(False, description="Beside `tensors`: the first axis of each has timesteps, fed in order")
+    vector: Vector | None = Field(
+        None,
+        description="Conditioned generation: what a sequence begins with, such as the features of an image. Beside "
+        "text or alone, never in a step of a session",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "Input":
         forms = [name for name in FORMS if getattr(self, name) is not None]
         if len(forms) == len(self.model_fields_set) == 1:
             return self
-        is_future_alone = self.may_be_future_alone and self.future is not None and not forms
-        if len(forms) != 1 and not is_future_alone:
+        if not forms and self._may_stand_alone():
+            return self
+        if len(forms) != 1:
             self._reject_forms(forms)
         self._check_combination(is_text=bool(forms) and self.values is None and self.tensors is None)
         return self
+
+    def _may_stand_alone(self) -> bool:
+        """Return whether the input is complete without a text, observations or tensors: by a vector, or by `future`."""
+        if self.vector is not None:
+            return len(self.model_fields_set) == 1
+        if self.may_be_future_alone and self.future is not None:
+            self._check_combination(is_text=False)
+            return True
+        return False
 
     def _reject_forms(self, forms: list[str]) -> NoReturn:
         alone = ", or future alone" if self.may_be_future_alone else ""
@@ -98,6 +116,7 @@ class Input(Schema):
             reject(self.target, "expected it beside text or values", "target")
         if self.future is not None and (is_text or self.tensors is not None):
             reject(self.future.rows, "expected it beside values only", "future")
+        self._check_vector(is_text=is_text)
         if "steps" in self.model_fields_set and self.tensors is None:
             reject(self.steps, "expected it beside tensors only", "steps")
         if self.timestamps is not None:
@@ -109,6 +128,10 @@ class Input(Schema):
             reject(to_excerpt(timestamps), "expected it beside values only, a time for each row", "timestamps")
         return fit_times(timestamps, len(self.values.rows))
 
+    def _check_vector(self, *, is_text: bool) -> None:
+        if self.vector is not None and not is_text:
+            reject([*self.vector[:5]], "expected it alone, or beside text, tokens or ids", "vector")
+
     def to_domain(self) -> DomainInput:
         """Return the input as a TextInput, a SeriesInput or a TensorInput."""
         if self.tensors is not None:
@@ -119,6 +142,7 @@ class Input(Schema):
                 None if self.tokens is None else tuple(self.tokens),
                 None if self.ids is None else tuple(self.ids),
                 self.target,
+                self.vector,
             )
         return SeriesInput(
             None if self.values is None else self.values.rows,

@@ -111,7 +111,9 @@ class CreateSession(Schema):
     ttl_seconds: TtlSeconds = DEFAULT_TTL_SECONDS
     durability: DurabilityLevel = None
     kept_steps: KeptSteps = 0
-    input: Input | None = Field(None, description="Translation only: the source sentence")
+    input: Input | None = Field(
+        None, description='Translation: the source sentence. Conditioned generation: the vector, `{"vector": [...]}`'
+    )
 
     def to_domain(self) -> NewSession:
         source = None if self.input is None else self.input.to_domain()

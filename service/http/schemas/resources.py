@@ -7,7 +7,10 @@ from pydantic import BaseModel
 
 
 class Model(BaseModel):
-    """A served model; the figures are those of its newest version."""
+    """A served model; the figures are those of its newest version.
+
+    `vector_size` is the size of the vector that a sequence begins with, left out where it begins with none.
+    """
 
     id: str
     object: Literal["model"]
@@ -27,6 +30,7 @@ class Model(BaseModel):
     verified: bool
     description: str
     metrics: dict[str, Any]
+    vector_size: int | None = None
 
 
 class ModelList(BaseModel):

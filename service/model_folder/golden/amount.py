@@ -31,7 +31,8 @@ def check_amount(path: Path, file: OpenTensorFile, size: NetworkSize) -> None:
     if file.data_bytes > MAX_BYTES:
         raise ModelFolderError(f"{path}: found {file.data_bytes} bytes of tensors, expected at most {MAX_BYTES}")
     require_memory(path, MEMORY_PER_BYTE * file.data_bytes)
-    shapes = [entry.shape for name, entry in file.header.entries.items() if name.startswith("inputs.")]
+    inputs = {name: entry.shape for name, entry in file.header.entries.items() if name.startswith("inputs.")}
+    shapes = [shape for name, shape in inputs.items() if name != "inputs.vector"]  # it has no timesteps
     lengths = [shape[1] for shape in shapes if len(shape) > 1]
     longest = max(lengths, default=0)
     if longest > MAX_TIMESTEPS:

@@ -65,6 +65,11 @@ class ArchitectureConfig(StrictModel):
         return 1
 
     @property
+    def vector_size(self) -> int | None:
+        """The number of numbers of the vector that a sequence begins with, None without one."""
+        return None
+
+    @property
     @abstractmethod
     def session_layers(self) -> LayerSummary:
         """The recurrent layers that advance a session, which model lists describe."""

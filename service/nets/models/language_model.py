@@ -1,7 +1,8 @@
 """Language model: token ids -> embedding -> recurrent layers -> features -> one logit per word.
 
 Parameters: `embedding.weight` (V, E), absent for unit vectors; `input_projection.weight/bias` (I, E); `rnn.*`
-(`rnn_stack.py`); `head.{i}.weight/bias`; `output.weight` (V, D), absent when tied to the embedding; `output.bias` (V,).
+(`rnn_stack.py`); `head.{i}.weight/bias`; `output.weight` (V, D), absent when tied to the embedding; `output.bias` (V,);
+`vector.*` (`vector_reader.py`).
 
 The features (D) are the input of the output layer. Logits over the whole vocabulary are by far the most expensive part
 of a step. They have a method of their own, `logits`; `score` computes the logit of a single token.
@@ -12,7 +13,8 @@ A session stores, in this order (`specs`; config.json's `state` lists the same):
 - `features` (D), only if the recurrent tensors do not contain them: with a head, layer normalisation, or a connection
   on the last layer;
 - `log_normaliser` (1): the log of the sum of exp(logits) at these features, so that the token that is fed next can be
-  scored by one dot product.
+  scored by one dot product;
+- `vector` (N), only if sequences begin with a vector: the session can begin again with it.
 """
 
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ from service.nets.config.rnn_spec import StateSpec
 from service.nets.layers.dense import Linear, ScoringOutput, make_embedding, tied_table
 from service.nets.layers.feed_forward import FeedForward
 from service.nets.layers.rnn_stack import RnnStack, State
+from service.nets.models.vector_reader import VectorReader
 
 
 class LanguageModel(nn.Module):
@@ -32,6 +35,7 @@ class LanguageModel(nn.Module):
         self.config = config
         self.embedding = make_embedding(config.vocab_size, config.embedding_size, one_hot=config.one_hot)
         self.input_projection = Linear(config.embedding_size, config.input_size) if config.input_projection else None
+        self.vector = None if config.vector is None else VectorReader(config.vector, config.vector_states())
         self.rnn = RnnStack(config.rnn_spec())
         self.head = FeedForward(config.rnn_spec().output_size(), config.head)
         self.output = ScoringOutput(
@@ -49,18 +53,35 @@ class LanguageModel(nn.Module):
         return self.config.stores_features
 
     def initial_recurrent_state(self, batch: int) -> State:
-        """Return the recurrent tensors before the first token: zeros, (batch, size) each."""
+        """Return the recurrent tensors before the first token, (batch, size) each: zeros, or the learned state."""
         return self.rnn.initial_state(batch)
 
+    def begin(self, vector: Tensor) -> tuple[Tensor, State]:
+        """Read the vector of each sequence: (B, N) -> features (B, D), recurrent state and vector.
+
+        The features are zeros if the vector is no input. Raises ValueError if sequences begin with no vector.
+        """
+        if self.vector is None:
+            raise ValueError("the network begins with no vector")
+        given, first = self.vector(vector)
+        state = {**self.rnn.initial_state(len(vector), vector.device), **given, "vector": vector}
+        if first is None:
+            return vector.new_zeros(len(vector), self.config.features_size), state
+        output, after = self.rnn.step(self._project(first), state)
+        return self.head(output), self._with_vector(after, state)
+
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Feed one token: ids (B,), state -> features (B, D), new recurrent state. Other tensors are ignored."""
+        """Feed one token: ids (B,), state -> features (B, D), new recurrent state. Other tensors are ignored.
+
+        A vector remains as it is.
+        """
         output, after = self.rnn.step(self._embed(ids), state)
-        return self.head(output), after
+        return self.head(output), self._with_vector(after, state)
 
     def sequence(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Feed T >= 1 tokens at once: ids (B, T), state -> features (B, T, D), recurrent state after the last."""
         output, after = self.rnn.sequence(self._embed(ids), state)
-        return self.head(output), after
+        return self.head(output), self._with_vector(after, state)
 
     def recurrent_state(self, state: State) -> State:
         """Return the recurrent tensors of a state, (B, size) each."""
@@ -80,8 +101,13 @@ class LanguageModel(nn.Module):
         return self.output.score(ids, features)
 
     def _embed(self, ids: Tensor) -> Tensor:
-        x = self.embedding.embed(ids)
+        return self._project(self.embedding.embed(ids))
+
+    def _project(self, x: Tensor) -> Tensor:
         if self.input_projection is None:
             return x
         projected: Tensor = self.input_projection(x)
         return projected
+
+    def _with_vector(self, after: State, before: State) -> State:
+        return after if self.vector is None else {**after, "vector": before["vector"]}

@@ -30,14 +30,21 @@ def _make_task(network: LanguageModel, vocabulary: Vocabulary, limits: TextLimit
     padding = None if config.padding is None else config.padding.token
     layout = StateLayout.of(network.specs)
     return NextWordTask(
-        network, vocabulary, layout, config.special_tokens, limits, window=config.window_size, padding=padding
+        network,
+        vocabulary,
+        layout,
+        config.special_tokens,
+        limits,
+        window=config.window_size,
+        padding=padding,
+        vector_size=config.vector_size,
     )
 
 
 LANGUAGE_MODEL = ArchitectureSpec(
     config_class=LanguageModelConfig,
     make_network=_make_network,
-    device_methods=("step", "sequence", "recurrent_state", "logits", "score"),
+    device_methods=("begin", "step", "sequence", "recurrent_state", "logits", "score"),
     read_companions=_read_vocabulary,
     replay=replay_language_model,
     make_task=_make_task,

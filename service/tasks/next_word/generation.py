@@ -21,7 +21,12 @@ class GenerateOperation(FeedingOperation):
     """
 
     def __init__(
-        self, encoded: EncodedText, state: Row, vocabulary: Vocabulary, options: GenerateOptions, end_id: int | None
+        self,
+        encoded: EncodedText,
+        state: Row | None,
+        vocabulary: Vocabulary,
+        options: GenerateOptions,
+        end_id: int | None,
     ) -> None:
         super().__init__(encoded, state)
         self._vocabulary = vocabulary

@@ -46,9 +46,10 @@ class TokenOutput:
 
 
 class ActiveOperation(Protocol):
-    """The interface of an operation to the task and the engine."""
+    """The interface of an operation to the task and the engine. Without a state, it begins with the `vector`."""
 
-    state: Row
+    state: Row | None
+    vector: Row | None
     finished: bool
 
     @property
@@ -78,12 +79,14 @@ class ActiveOperation(Protocol):
 class FeedingOperation:
     """Feeds the encoded input and scores its tokens. The other operations derive from it.
 
-    `rows_per_token` is the number of rows of the network that a token takes, those of a window.
+    `rows_per_token` is the number of rows of the network that a token takes, those of a window. Without a state, the
+    first timestep reads the `vector` alone.
     """
 
     rows_per_token = 1
+    vector: Row | None = None
 
-    def __init__(self, encoded: EncodedText, state: Row) -> None:
+    def __init__(self, encoded: EncodedText, state: Row | None) -> None:
         self.state = state
         self.finished = False
         self._encoded = encoded
@@ -102,6 +105,8 @@ class FeedingOperation:
         return 0
 
     def next_ids(self, limit: int) -> Sequence[int]:
+        if self.state is None:
+            return ()
         fed, limit = len(self._logprobs), inputs_per_timestep(limit, self.rows_per_token)
         return self._encoded.ids[fed : fed + limit]
 
@@ -138,6 +143,13 @@ class FeedingOperation:
         }
 
 
+class OpenOperation(FeedingOperation):
+    """Reads the vector that a session begins with; its state is state 0."""
+
+    def outcome(self, state: bytes) -> Outcome:
+        return Outcome({}, state, timesteps=0)
+
+
 class PredictOperation(FeedingOperation):
     """Feeds the input, then lists the most probable next tokens; with a `prefix` only those that start with it.
 
@@ -147,7 +159,7 @@ class PredictOperation(FeedingOperation):
     def __init__(
         self,
         encoded: EncodedText,
-        state: Row,
+        state: Row | None,
         vocabulary: Vocabulary,
         options: NextWordOptions,
         *,

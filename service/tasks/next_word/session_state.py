@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.domain.errors import StateCorrupted
+from service.domain.errors import InvalidRequest, StateCorrupted
 from service.tasks.imported_tensors import ImportedTensors
 from service.tasks.state_layout import StateLayout, require_size
 
@@ -17,14 +17,20 @@ Row: TypeAlias = NDArray[np.float32]
 
 
 class NextWordStateCodec:
-    """Encodes rows as little-endian float32 and as named tensors; `layout` is that of the tensors in a row."""
+    """Encodes rows as little-endian float32 and as named tensors; `layout` is that of the tensors in a row.
 
-    def __init__(self, layout: StateLayout) -> None:
+    `vector_size` is that of the vector that a session begins with, None if it begins with none.
+    """
+
+    def __init__(self, layout: StateLayout, vector_size: int | None = None) -> None:
         self._layout = layout
+        self._vector_size = vector_size
         self.state_bytes = layout.state_bytes
 
-    def to_bytes(self, state: Row) -> bytes:
-        """Return the bytes that a session stores."""
+    def to_bytes(self, state: Row | None) -> bytes:
+        """Return the bytes that a session stores. Raises InvalidRequest if no vector was read where one is needed."""
+        if state is None:
+            raise missing_vector(self._vector_size or 0)
         return state.astype("<f4", copy=False).tobytes()
 
     def from_bytes(self, raw: bytes) -> Row:
@@ -39,6 +45,16 @@ class NextWordStateCodec:
     def from_tensors(self, tensors: ImportedTensors) -> Row:
         """Return an imported state. Raises InvalidRequest for a tensor that does not fit."""
         return self._layout.from_tensors(tensors).numpy()
+
+
+def missing_vector(size: int) -> InvalidRequest:
+    """Return the error for a sequence that begins without its vector of `size` numbers."""
+    return vector_refusal("is missing", f"{size} numbers, the vector that a sequence of this model begins with")
+
+
+def vector_refusal(problem: str, expected: str) -> InvalidRequest:
+    """Return the error for a vector of an input."""
+    return InvalidRequest(f"input.vector {problem}: expected {expected}", param="input.vector")
 
 
 def stack(states: Sequence[Row]) -> Tensor:

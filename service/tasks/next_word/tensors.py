@@ -2,26 +2,41 @@
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from service.domain.operations import Infer, PredictOptions
+from service.domain.operations import Infer, PredictOptions, TextInput
 from service.domain.tensors import Tensor, TensorSpec, make_tensor
-from service.tasks.tensor_interface import TEXT_INPUTS, pack_floats, read_text_inputs
+from service.tasks.tensor_interface import (
+    TEXT_INPUTS,
+    pack_floats,
+    read_text_inputs,
+    read_vectors,
+    require_batch,
+    require_input,
+)
 from service.tasks.vocabulary import Vocabulary
 
+VECTOR: Final = "VECTOR"
+TEXT_NAMES: Final = tuple(spec.name for spec in TEXT_INPUTS)
 LOGITS: Final = "LOGITS"
 TOP_OUTPUTS: Final = frozenset({"TOP_IDS", "TOP_TOKENS", "TOP_PROBABILITIES"})
 
 
 class NextWordTensors:
-    """Tensors of a next-word model."""
+    """Tensors of a next-word model. If it begins with a vector of `vector_size` numbers, they are an input, too.
 
-    inputs = TEXT_INPUTS
-    has_sequences = True
+    A sequence begins with no request of its own that could carry the vector, so that such a model has no sequences.
+    """
+
     unlisted_inputs = ()
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, vector_size: int | None = None) -> None:
         self._vocabulary = vocabulary
+        self._vector_size = vector_size
+        self.has_sequences = vector_size is None
+        vector = () if vector_size is None else (TensorSpec(VECTOR, "FP32", (-1, vector_size)),)
+        self.inputs = (*vector, *TEXT_INPUTS)
         self.outputs = (
             TensorSpec(LOGITS, "FP32", (-1, vocabulary.size)),
             TensorSpec("TOP_IDS", "INT64", (-1, -1)),
@@ -39,7 +54,15 @@ class NextWordTensors:
         self, inputs: Mapping[str, Tensor], options: PredictOptions, outputs: tuple[str, ...]
     ) -> list[Infer]:
         """Return the operation of each row of TOKEN_IDS, or of TEXT if there are none. Raises InvalidRequest."""
-        return [Infer(text_input, options, outputs) for text_input in read_text_inputs(inputs, self._vocabulary)]
+        if self._vector_size is None:
+            return [Infer(text_input, options, outputs) for text_input in read_text_inputs(inputs, self._vocabulary)]
+        vectors = read_vectors(require_input(inputs, VECTOR), self._vector_size)
+        texts = [TextInput()] * len(vectors)
+        if not inputs.keys().isdisjoint(TEXT_NAMES):
+            require_batch(require_input(inputs, *TEXT_NAMES), len(vectors))
+            texts = read_text_inputs(inputs, self._vocabulary)
+        pairs = zip(texts, vectors, strict=True)
+        return [Infer(replace(text_input, vector=vector), options, outputs) for text_input, vector in pairs]
 
     def tensors(self, answers: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> list[Tensor]:
         """Return the named output tensors, given the output of each row's outcome."""

@@ -62,6 +62,9 @@ def _name_fields(error: UnrollError, body: openai.CompletionBody) -> UnrollError
     """Return an error of a generation that names the fields of the request for completions."""
     if error.param is None:
         return error
+    if error.param.endswith("].vector"):
+        why = f"model is {body.model!r}, whose texts begin with a vector, which no field here holds"
+        return error.with_message(f"{why}: expected POST /v1/models/{body.model}/generate", "model")
 
     def rename(text: str) -> str:
         text = INPUT.sub(lambda match: _prompt_name(int(match[1]), body), text)

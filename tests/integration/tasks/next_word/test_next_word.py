@@ -314,3 +314,16 @@ def test_a_damaged_state_fails_its_own_operation_and_no_other_of_the_batch(task:
     failures = run_timestep(task, batch)
     assert [type(failure) for failure in failures] == [type(None), StateCorrupted, type(None)]
     assert [operation.finished for operation in batch] == [True, False, True]
+
+
+def test_the_first_token_after_a_learned_state_has_a_probability(tmp_path: Path) -> None:
+    """Without a begin token the learned state itself is what the output layer reads."""
+    settings = {"cell": "gru", "num_layers": 1, "golden": False, "special_tokens": {"unknown": "<unk>"}}
+    folder = write_language_model(tmp_path, **settings)
+    tensors = {name: stored.tensor() for name, stored in read_tensor_file(folder / "model.safetensors").tensors.items()}
+    write_tensor_file(folder / "model.safetensors", {**tensors, "rnn.h0_l0": torch.linspace(-2, 3, 16)})
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "initial_state": "learned"}), "utf-8")
+    task = load_task(folder, TextLimits())[1]
+    scores = [output(run(task, Score(TextInput(ids=(index,)))))["total_logprob"] for index in range(len(WORDS))]
+    assert sum(map(math.exp, scores)) == pytest.approx(1, abs=1e-4)
