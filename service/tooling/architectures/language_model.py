@@ -12,6 +12,7 @@ from service.tooling.architectures.text import TextModelTools, with_special_toke
 from service.tooling.inspect.inventory import Inventory, Proposal, UnsupportedNetwork
 from service.tooling.inspect.proposals.language_model import propose_language_model
 from service.tooling.pack.companion_files import CompanionFiles
+from service.tooling.pack.vector_weights import convert_vector
 from service.tooling.pack.weight_conversion import drop_tied_output
 from service.tooling.verify.text_quality import Perplexity
 
@@ -40,7 +41,8 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
         write_word_tokenizer(folder / file, config.vocab_size, config.special_tokens, files)
 
     def convert(self, source: Path, tensors: dict[str, Tensor], config: LanguageModelConfig) -> list[str]:
-        return drop_tied_output(source, tensors, "embedding.weight") if config.tie_weights else []
+        notes = convert_vector(source, tensors, config.vector_states())
+        return [*notes, *(drop_tied_output(source, tensors, "embedding.weight") if config.tie_weights else [])]
 
     def metric(self, data: Path, task: AnyTask, config: LanguageModelConfig) -> Perplexity:
         return Perplexity(data)

@@ -33,7 +33,7 @@ from service.tooling.formats.registry import read_network
 from service.tooling.inspect.graph_report import inspect_graph, is_graph
 from service.tooling.pack.companion_files import CompanionFiles, copy_file
 from service.tooling.pack.configuration import read_fields, resolve_config, with_settings
-from service.tooling.pack.weights import cast, conform, rename_tensors
+from service.tooling.pack.weights import cast, conform, rename_tensors, without_vector_layers
 from service.tooling.preprocessing.scaling import Scaler
 from service.tooling.preprocessing.vocabularies.words import Words
 from service.tooling.progress import tracked
@@ -130,7 +130,7 @@ def _pack_weights(
 ) -> Packed:
     """Write the folder of a network that is built from its config.json and the weights of `saved`."""
     place = str(config or source)
-    raw, names = resolve_config(source, saved, config, settings, architectures)
+    raw, names = resolve_config(source, without_vector_layers(saved, maps), config, settings, architectures)
     spec = find_spec(raw, place, architectures)
     tools = tools_of(spec)
     raw = tools.complete(raw, companions)

@@ -1,7 +1,9 @@
 """Conversion of a checkpoint's tensors to those of a model folder: names, shapes and dtype."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from service.model_folder.safetensors_weights import expected_shapes
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tooling.architecture_tools import tools_of
+from service.tooling.formats.network import SavedNetwork
 from service.tooling.pack.recurrent_weights import convert_recurrent
 from service.tooling.pack.weight_conversion import transpose_marked
 
@@ -58,6 +61,17 @@ def rename_tensors(
         if name:
             renamed[name], origin[name] = tensor, old
     return renamed
+
+
+def without_vector_layers(saved: SavedNetwork, maps: Sequence[str]) -> SavedNetwork:
+    """Return a network without the tensors that `maps` make layers over a vector, which `inspect` takes for others."""
+    mapped = {name: name for name in saved.tensors}
+    for text in maps:
+        pattern, new = parse_map(text)
+        with contextlib.suppress(re.error, IndexError):  # `rename_tensors` says what is wrong
+            mapped = {name: pattern.sub(new, place) for name, place in mapped.items()}
+    kept = {name: tensor for name, tensor in saved.tensors.items() if not mapped[name].startswith("vector.")}
+    return replace(saved, tensors=kept)
 
 
 def conform(
