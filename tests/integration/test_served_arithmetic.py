@@ -20,6 +20,7 @@ from tests.metrics import Metrics
 from tests.server import Body, Server, answered, new_session, post, short_folder
 from tests.state_files import taken_apart
 from tests.translation_folders import write_encoder_decoder
+from tests.vector_folders import write_melodies
 
 #: Wide enough that several rows are multiplied by other code than one.
 HIDDEN = 512
@@ -35,6 +36,7 @@ SERIES = [
 ]
 INPUTS: dict[str, list[Body]] = {
     "words": [{"text": text} for text in TEXTS],
+    "melodies": [{"text": text, "vector": [index / 9, -1.0, 0.5, 2.0, 0.0, 1.0]} for index, text in enumerate(TEXTS)],
     "mt": [{"text": text} for text in (SENTENCES * 4)[:COUNT]],
     "sensor": [{"values": values} for values in SERIES],
 }
@@ -51,6 +53,7 @@ def models(folder: Path) -> Path:
     write_language_model(folder / "models", "words", hidden_size=HIDDEN, num_layers=1)
     write_encoder_decoder(folder / "models", "mt", encoder={"hidden_size": HIDDEN // 2}, golden=False)
     write_forecaster(folder / "models", "sensor", hidden_size=HIDDEN)
+    write_melodies(folder / "models", hidden=HIDDEN // 2)
     return folder / "models"
 
 
@@ -79,11 +82,20 @@ def test_a_prediction_is_the_same_alone_and_among_others(http: httpx.Client, mod
     assert answered(post(http, path, {"inputs": [*inputs[1:5], inputs[0]]}))["outputs"][-1] == alone
 
 
+def opened(model: str, body: Body) -> Body:
+    """The fields of a session's creation."""
+    if model == "melodies":
+        return {"input": {"vector": body["vector"]}}
+    return {"input": body} if model == "mt" else {}
+
+
 @pytest.mark.parametrize("model", INPUTS)
 def test_a_step_leaves_the_same_state_alone_and_among_others(http: httpx.Client, model: str) -> None:
     inputs = INPUTS[model]
-    opening: list[Body] = [{"input": body} if model == "mt" else {} for body in inputs]
+    opening: list[Body] = [opened(model, body) for body in inputs]
     fed: list[Body] = [{"text": "Il va"}] * COUNT if model == "mt" else inputs
+    if model == "melodies":
+        fed = [{"text": body["text"]} for body in inputs]
     lonely, *sessions = [new_session(http, model, **fields) for fields in (opening[0], *opening)]
     alone = answered(post(http, f"/v1/sessions/{lonely}/steps", {"input": fed[0]}))
     steps = [{"session_id": session, "input": body} for session, body in zip(sessions, fed, strict=True)]
@@ -126,5 +138,5 @@ def test_a_dtype_for_a_model_that_is_not_served_is_warned_of(server: Server) -> 
         line for line in map(json.loads, server.log.splitlines()) if line["event"] == "dtype of no served model"
     ]
     assert [(line["level"], line["model"], line["served"]) for line in warnings] == [
-        ("warning", "sensors", ["mt", "sensor", "words"])
+        ("warning", "sensors", ["melodies", "mt", "sensor", "words"])
     ]

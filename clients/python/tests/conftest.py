@@ -12,6 +12,7 @@ from tests.forecast_folders import write_forecaster
 from tests.onnx_folders import running_sum, running_sum_config, write_onnx
 from tests.server import Server, short_folder
 from tests.translation_folders import write_encoder_decoder
+from tests.vector_folders import write_captions
 from unroll_client import Client, Session
 
 
@@ -58,5 +59,6 @@ def service(folder: Path) -> Iterator[Server]:
     write_encoder(models, "vectors", "embedding")
     write_onnx(models, "sum", running_sum(), running_sum_config())
     write_forecaster(models, "sensor", calendar=["hour_of_day"], missing_indicator=True, distribution="student_t")
+    write_captions(models)
     with Server(folder, models=models, workers=2) as running:
         yield running

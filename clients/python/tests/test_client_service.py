@@ -27,6 +27,7 @@ def test_models_are_listed_and_described(client: Client) -> None:
     tasks = {model.id: model.task for model in client.models()}
     assert tasks == {
         "tiny": "next-word",
+        "captions": "next-word",
         "mt": "translation",
         "sensor": "forecasting",
         "mood": "classification",
@@ -157,6 +158,28 @@ def test_sessions_of_translators(client: Client) -> None:
     assert client.translate("mt", "Tom", beam_size=2, alternatives=1).text is not None
 
 
+def test_a_vector_is_sent_alone_beside_text_and_with_a_new_session(client: Client) -> None:
+    vector = np.linspace(-1, 1, 6, dtype=np.float32)
+    assert client.model("captions").vector_size == 6
+    text = "the dog"
+    beside = client.predict("captions", text, vector=vector).output
+    session = client.create_session("captions", vector=[*map(float, vector)])
+    assert isinstance(beside, NextWords)
+    stepped = session.step(text).output
+    assert isinstance(stepped, NextWords)
+    assert [token.token for token in stepped.predictions] == [token.token for token in beside.predictions]
+    assert client.score("captions", text, vector=vector).output.tokens == text.split()
+    written = client.generate("captions", vector=vector, temperature=0, max_tokens=4).output
+    with client.generate_stream("captions", vector=vector, temperature=0, max_tokens=4) as stream:
+        assert [token.token for token in stream] == list(written.tokens)
+    with pytest.raises(unroll_client.InvalidRequest, match=r"input\.vector is missing: expected 6 numbers"):
+        client.create_session("captions")
+    with pytest.raises(ValueError, match="neither an input nor a vector"):
+        client.predict("captions")
+    with pytest.raises(ValueError, match="several dimensions"):
+        client.predict("captions", vector=vector[None])
+
+
 def test_forecasts_of_numbers_arrays_and_tables_are_the_same(client: Client) -> None:
     values = [1.0, 2.0, None, 4.0, 5.0]
     times = pd.date_range(START, periods=5, freq="h")
@@ -246,7 +269,7 @@ async def test_the_asynchronous_stream_of_steps_does_the_same(service: Server) -
 
 async def test_the_asynchronous_client_does_the_same(service: Server) -> None:
     async with AsyncClient(service.url) as client:
-        assert len(await client.models()) == 8
+        assert len(await client.models()) == 9
         async with await client.create_session("tiny") as session:
             first = await session.step("Tom and")
             assert first.step == 1

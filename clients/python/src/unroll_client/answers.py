@@ -19,7 +19,7 @@ Rows = list[float] | list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A served model."""
+    """A served model. `vector_size` is that of the vector which a sequence begins with, None if it begins with none."""
 
     id: str
     task: str
@@ -38,6 +38,7 @@ class Model:
     metrics: dict[str, Any]
     created: int
     owned_by: str
+    vector_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

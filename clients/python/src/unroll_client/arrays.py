@@ -34,6 +34,14 @@ def to_values(value: Any) -> list[Any]:  # noqa: ANN401 - arrays, sequences and 
     return [[_number(number) for number in row] if _is_row(row) else _number(row) for row in value]
 
 
+def to_vector(value: Any) -> list[Any]:  # noqa: ANN401 - arrays and sequences
+    """Return a vector as JSON. Raises ValueError for rows of numbers."""
+    numbers = to_values(value)
+    if any(isinstance(number, list) for number in numbers):
+        raise ValueError("the vector has several dimensions: expected a single one")
+    return numbers
+
+
 def _is_row(value: object) -> bool:
     return is_numpy(value) or (isinstance(value, Sequence) and not isinstance(value, str))
 

@@ -19,7 +19,16 @@ from unroll_client.answers import (
 from unroll_client.client_state import ClientState
 from unroll_client.decoding import decode
 from unroll_client.flow import Flow
-from unroll_client.inputs import GenerateOptions, Input, PredictOptions, to_input, to_options, to_series
+from unroll_client.inputs import (
+    GenerateOptions,
+    Input,
+    PredictOptions,
+    Vector,
+    to_input,
+    to_options,
+    to_series,
+    with_vector,
+)
 from unroll_client.transport import Request, Response
 
 T = TypeVar("T")
@@ -42,13 +51,17 @@ def model(client: ClientState[Any], name: str) -> Flow[Model]:
 def predict(
     client: ClientState[Any],
     model: str,
-    input: "Input",  # noqa: A002
+    input: "Input | None" = None,  # noqa: A002
     *,
+    vector: "Vector | None" = None,
     version: str | None = None,
     **options: Unpack[PredictOptions],
 ) -> Flow[Prediction]:
-    """Predict what follows an input: next words, a translation or a forecast, depending on the model."""
-    body = {"input": to_input(input), **to_options(options), **_version(version)}
+    """Predict what follows an input: next words, a translation or a forecast, depending on the model.
+
+    `vector` is what a sequence of a conditioned model begins with, in front of the input or alone.
+    """
+    body = {"input": with_vector(input, vector), **to_options(options), **_version(version)}
     return (yield from _call(client, Request("POST", _path(model, "predict"), body), Prediction))
 
 
@@ -94,9 +107,19 @@ def forecast(
     return _expect(Forecast, answer, model)
 
 
-def score(client: ClientState[Any], model: str, input: "Input", *, version: str | None = None) -> Flow[Score]:  # noqa: A002
-    """Return how probable a text is; for translation models, `{"text", "target"}`."""
-    body = {"input": to_input(input), **_version(version)}
+def score(
+    client: ClientState[Any],
+    model: str,
+    input: "Input",  # noqa: A002
+    *,
+    vector: "Vector | None" = None,
+    version: str | None = None,
+) -> Flow[Score]:
+    """Return how probable a text is; for translation models, `{"text", "target"}`.
+
+    `vector` is what a sequence of a conditioned model begins with.
+    """
+    body = {"input": with_vector(input, vector), **_version(version)}
     return (yield from _call(client, Request("POST", _path(model, "score"), body), Score))
 
 
@@ -111,13 +134,14 @@ def score_many(
 def generate(
     client: ClientState[Any],
     model: str,
-    input: "Input",  # noqa: A002
+    input: "Input | None" = None,  # noqa: A002
     *,
+    vector: "Vector | None" = None,
     version: str | None = None,
     **options: Unpack[GenerateOptions],
 ) -> Flow[Generation]:
-    """Continue a text."""
-    body = {"input": to_input(input), **to_options(options), **_version(version)}
+    """Continue a text. `vector` is what a text of a conditioned model begins with, in front of the input or alone."""
+    body = {"input": with_vector(input, vector), **to_options(options), **_version(version)}
     return (yield from _call(client, Request("POST", _path(model, "generate"), body), Generation))
 
 

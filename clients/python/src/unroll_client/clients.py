@@ -12,7 +12,7 @@ from unroll_client.answers import Generation
 from unroll_client.client_state import ClientState, headers_of
 from unroll_client.flow import awaiting, blocking
 from unroll_client.generations import from_text
-from unroll_client.inputs import GenerateOptions, Input
+from unroll_client.inputs import GenerateOptions, Input, Vector, with_vector
 from unroll_client.pool import AsyncSessionPool, SessionPool
 from unroll_client.retry import RetryPolicy
 from unroll_client.sessions import AsyncSession, Session
@@ -70,13 +70,14 @@ class Client(ClientState[Session]):
     def generate_stream(
         self,
         model: str,
-        input: "Input",  # noqa: A002
+        input: "Input | None" = None,  # noqa: A002
         *,
+        vector: "Vector | None" = None,
         version: str | None = None,
         **options: Unpack[GenerateOptions],
     ) -> TokenStream[Generation]:
-        """Continue a text, token by token."""
-        return TokenStream(from_text(self.service, model, input, version, options))
+        """Continue a text, token by token. `vector` is what a text of a conditioned model begins with."""
+        return TokenStream(from_text(self.service, model, with_vector(input, vector), version, options))
 
     def pool(self, sessions: "Mapping[str, Session] | None" = None) -> SessionPool:
         """Return a pool of sessions, by names of your own, that advance by one request."""
@@ -133,13 +134,14 @@ class AsyncClient(ClientState[AsyncSession]):
     def generate_stream(
         self,
         model: str,
-        input: "Input",  # noqa: A002
+        input: "Input | None" = None,  # noqa: A002
         *,
+        vector: "Vector | None" = None,
         version: str | None = None,
         **options: Unpack[GenerateOptions],
     ) -> AsyncTokenStream[Generation]:
-        """Continue a text, token by token."""
-        return AsyncTokenStream(from_text(self.service, model, input, version, options))
+        """Continue a text, token by token. `vector` is what a text of a conditioned model begins with."""
+        return AsyncTokenStream(from_text(self.service, model, with_vector(input, vector), version, options))
 
     def pool(self, sessions: "Mapping[str, AsyncSession] | None" = None) -> AsyncSessionPool:
         """Return a pool of sessions, by names of your own, that advance by one request."""

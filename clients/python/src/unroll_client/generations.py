@@ -11,7 +11,6 @@ from unroll_client.answers import Generation, StepResult
 from unroll_client.decoding import decode
 from unroll_client.errors import StepConflict, UnrollError
 from unroll_client.flow import Flow
-from unroll_client.inputs import Input, to_input
 from unroll_client.pending import PendingRequest
 from unroll_client.retry import Attempts, Service
 from unroll_client.session_state import SessionState
@@ -92,12 +91,12 @@ class SessionGeneration:
 def from_text(
     service: Service,
     model: str,
-    text: "Input",
+    text: dict[str, Any],
     version: str | None,
     options: Mapping[str, Any],
 ) -> FreeGeneration:
-    """Return the generation that continues a text."""
-    body: dict[str, Any] = {"input": to_input(text), "options": {**seeded(options), "stream": True}}
+    """Return the generation that continues a text, an input as JSON."""
+    body: dict[str, Any] = {"input": text, "options": {**seeded(options), "stream": True}}
     if version is not None:
         body["version"] = version
     return FreeGeneration(service, f"/v1/models/{quote(model, safe='')}/generate", body, Generation)

@@ -15,6 +15,9 @@ Input: TypeAlias = (
     "| np.ndarray[Any, Any] | pd.Series[Any] | pd.DataFrame"
 )
 
+#: What a sequence of a conditioned model begins with, such as the features of an image.
+Vector: TypeAlias = "Sequence[float] | np.ndarray[Any, Any] | pd.Series[Any]"
+
 
 class PredictOptions(TypedDict, total=False):
     """Options of predictions and steps. docs/api.md tells which task has which."""
@@ -60,6 +63,14 @@ def to_input(value: "Input") -> dict[str, Any]:
     if not arrays.is_numpy(value) and len(value) > 0 and all(isinstance(item, str) for item in value):
         return {"tokens": list(value)}
     return {"values": arrays.to_values(value)}
+
+
+def with_vector(value: "Input | None", vector: "Vector | None") -> dict[str, Any]:
+    """Return an input, a vector in front of it, or a vector alone as JSON. Raises ValueError for neither."""
+    if value is None and vector is None:
+        raise ValueError("there is neither an input nor a vector: expected one of them, or both")
+    fields = {} if value is None else to_input(value)
+    return fields if vector is None else {**fields, "vector": arrays.to_vector(vector)}
 
 
 def to_series(values: "Input", timestamps: Any = None, future: Any = None) -> dict[str, Any]:  # noqa: ANN401

@@ -10,7 +10,7 @@ from unroll_client.answers import Durability
 from unroll_client.client_flows import get_session_info
 from unroll_client.client_state import ClientState, SessionT
 from unroll_client.flow import Flow
-from unroll_client.inputs import Input, to_input
+from unroll_client.inputs import Input, Vector, with_vector
 from unroll_client.pending import new_key
 from unroll_client.session_flows import parse_info
 from unroll_client.transport import Request
@@ -27,10 +27,11 @@ def create_session(
     durability: Durability | None = None,
     kept_steps: int | None = None,
     input: "Input | None" = None,  # noqa: A002
+    vector: "Vector | None" = None,
     idempotency_key: str | None = None,
     save_to: PathLike | None = None,
 ) -> Flow[SessionT]:
-    """Create a session. Translation models take the source sentence as `input`.
+    """Create a session. Translation models take the source sentence as `input`, conditioned ones their `vector`.
 
     The same `idempotency_key` finds the same session again, also after a crash of this client. `save_to` names a file
     that always has what `resume` needs: it is written before each request that advances the session.
@@ -41,7 +42,7 @@ def create_session(
         "ttl_seconds": ttl_seconds,
         "durability": durability,
         "kept_steps": kept_steps,
-        "input": None if input is None else to_input(input),
+        "input": None if input is None and vector is None else with_vector(input, vector),
     }
     headers = {"Idempotency-Key": idempotency_key or new_key()}
     request = Request("POST", "/v1/sessions", _given(fields), headers=headers)
