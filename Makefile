@@ -25,7 +25,7 @@ HOSTILE ?=
 # What `make attack` does: each attack for SECONDS; ONLY names some of them; REPORT as above. `make soak` runs for MINUTES.
 SECONDS ?= 5
 ONLY ?=
-# `make malformed` sends COUNT cases by SEED; ONLY names kinds of them.
+# `make malformed` sends COUNT cases by SEED; ONLY names kinds of them. `make fuzz` makes COUNT inputs by SEED.
 COUNT ?= 100000
 
 # Test files that `make test` runs at a time: many wait for servers that fail, and leave the processors to others.
@@ -37,7 +37,7 @@ RESULTS ?= build/bench.json
 CURVES ?= build/bench.svg
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint chaos attack malformed soak model-tests openapi protocol bench bench-forecast bench-anomaly clean
+.PHONY: help serve install dev test test-all check lint chaos attack malformed soak fuzz model-tests openapi protocol bench bench-forecast bench-anomaly clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,9 @@ malformed: $(VENV)/.dev ## Send COUNT malformed requests, frames, session files,
 
 soak: $(VENV)/.dev ## Step sessions at half of the peak rate for MINUTES; memory and open files must stay flat
 	@$(BIN)/python -m tests.attack --soak $(MINUTES)
+
+fuzz: $(VENV)/.dev ## Give COUNT damaged and hostile files, which follow from SEED, to everything that reads files
+	@$(BIN)/python -m tests.fuzz --seed $(SEED) --count $(COUNT)
 
 model-tests: $(VENV)/.dev ## Live sessions by random stories for MINUTES from SEED, against a simple reference
 	@$(BIN)/python -m tests.life --seed $(SEED) --minutes $(MINUTES)

@@ -101,6 +101,12 @@ class Maker:
         return Layer("Embedding", own, (self.numbers(entries, size),))
 
 
+def keras_model_of(kind: str, inputs: int, units: int, outputs: int) -> list[Layer]:
+    """Return the layers of a model with one recurrent layer that answers after the last timestep."""
+    maker = make(2)
+    return [maker.recurrent(kind, inputs, units), maker.dense(units, outputs)]
+
+
 RECURRENT = {
     "return_sequences": False,
     "return_state": False,
@@ -192,7 +198,8 @@ def activation(name: str | None) -> Callable[[Array], Array]:
 
 def _softmax(x: Array) -> Array:
     powers = np.exp(x - x.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+    shares: Array = powers / powers.sum(-1, keepdims=True)
+    return shares
 
 
 def _sigmoid(x: Array) -> Array:
@@ -283,13 +290,15 @@ def _batch_norm(layer: Layer, x: Array) -> Array:
     *kept, mean, variance = layer.weights
     scale = kept.pop(0) if layer.options["scale"] else 1.0
     center = kept.pop(0) if layer.options["center"] else 0.0
-    return (x - mean) / np.sqrt(variance + layer.options["epsilon"]) * scale + center
+    normal: Array = (x - mean) / np.sqrt(variance + layer.options["epsilon"]) * scale + center
+    return normal
 
 
 def _layer_norm(layer: Layer, x: Array) -> Array:
     scale, center = layer.weights
     centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + layer.options["epsilon"]) * scale + center
+    normal: Array = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + layer.options["epsilon"]) * scale + center
+    return normal
 
 
 def _normalization(layer: Layer, x: Array) -> Array:
