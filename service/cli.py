@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Protocol
 
 import typer
 
@@ -17,6 +17,9 @@ from service import settings as configuration
 from service.domain.errors import ModelFolderError, SettingsError, UnrollError
 from service.process.supervisor import Supervisor
 from service.telemetry import logs
+
+if TYPE_CHECKING:
+    from service.tooling.inspect.questions.question import Question
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,10 @@ class Report(Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
+Plain = Annotated[
+    bool,
+    typer.Option("--plain", help="Take the plain choice of all that weights do not tell and nothing states."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OnDevice = Annotated[DeviceChoice | None, typer.Option("--device", help="Where to run it; default: cpu.")]
 
@@ -217,6 +224,7 @@ def pack(
     golden: Annotated[Path | None, typer.Option(help="The trainer's own vectors, safetensors.")] = None,
     card: Annotated[Path | None, typer.Option(help="A model card, Markdown.")] = None,
     dtype: Annotated[StorageDtype, typer.Option(help="How to store the weights.")] = StorageDtype.float32,
+    plain: Plain = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a model folder of a trained network's weights, and verify it."""
@@ -230,6 +238,7 @@ def pack(
             target.name,
             config=config,
             settings=dict(map(_setting, settings or [])),
+            plain=plain,
             maps=maps or [],
             vocab=vocab,
             tokenizer=tokenizer,
@@ -252,7 +261,10 @@ def import_(
         ),
     ],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Take the proposed values of guessed fields.")] = False,
+    plain: Plain = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ask nothing; names of outputs and features are the proposed ones.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report on the files, and write nothing.")] = False,
     config: Annotated[Path | None, typer.Option(help="config.json; default: what `inspect` proposes.")] = None,
     settings: Annotated[
@@ -301,6 +313,8 @@ def import_(
             Path(files[-1]),
             settings=dict(map(_setting, settings or [])),
             accept=yes,
+            plain=plain,
+            ask=None if yes or as_json or not _is_terminal() else _ask,
             dry_run=dry_run,
             config=config,
             maps=maps or [],
@@ -359,6 +373,16 @@ def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
         yield bar.update
 
 
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _ask(question: "Question") -> object:
+    """Ask for a setting; the plain choice is the default."""
+    _print(f"{question.reason} ({question.options()})")
+    return _value(typer.prompt(question.field, default=question.plain.word))
+
+
 def _preprocessor(argument: str | None) -> Path | Literal["identity"] | None:
     """Return the argument of --preprocessor. A file called `identity` can be given as ./identity."""
     if argument is None:
@@ -371,10 +395,15 @@ def _setting(argument: str) -> tuple[str, object]:
     name, equals, value = argument.partition("=")
     if not equals:
         raise typer.BadParameter(f"--set {argument}: expected FIELD=VALUE")
+    return name, _value(value)
+
+
+def _value(text: str) -> object:
+    """Parse JSON, or return the text."""
     try:
-        return name, json.loads(value)
+        return json.loads(text)
     except json.JSONDecodeError:
-        return name, value
+        return text
 
 
 def main() -> None:

@@ -288,5 +288,16 @@ class ModelFolderError(Exception):
     """A model folder or checkpoint is invalid. The message names the location, the value found and the one expected."""
 
 
+class DiffersFromGolden(ModelFolderError):
+    """A network computes other numbers than golden vectors have.
+
+    `difference` is the one that is furthest off for its size, and `ratio` relates it to the allowed one.
+    """
+
+    def __init__(self, message: str, name: str, difference: float, ratio: float) -> None:
+        super().__init__(message)
+        self.name, self.difference, self.ratio = name, difference, ratio
+
+
 class SettingsError(Exception):
     """A setting is invalid. The message names its key, its value and what is expected."""

@@ -2,6 +2,7 @@
 
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -61,6 +62,10 @@ class ArchitectureTools(ABC, Generic[ConfigT]):
     @abstractmethod
     def write_companions(self, folder: Path, config: ConfigT, files: CompanionFiles) -> None:
         """Write the files that decide how inputs are read. Raises ModelFolderError, and OSError for unreadable ones."""
+
+    def told_by_vectors(self, fields: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, object]:
+        """Return the settings that follow from the shapes of golden vectors, for a network with these `fields`."""
+        return {}
 
     def convert(self, source: Path, tensors: dict[str, Tensor], config: ConfigT) -> list[str]:
         """Convert the renamed tensors of a checkpoint in place, and return notes. Raises ModelFolderError."""

@@ -96,10 +96,15 @@ ROOMS = {
     "tooling/formats/pytorch": "formats formats/values pickles",
     "tooling/formats/values": ". formats pickles",
     "tooling/frameworks": "formats",
-    "tooling/inspect": ". formats inspect/proposals/keras triton",
-    "tooling/inspect/proposals": "inspect",
-    "tooling/inspect/proposals/keras": "formats inspect",
-    "tooling/pack": ". formats frameworks inspect preprocessing preprocessing/vocabularies triton verify",
+    "tooling/inspect": ". formats inspect/proposals/keras inspect/questions triton",
+    "tooling/inspect/proposals": "inspect inspect/questions",
+    "tooling/inspect/proposals/keras": "formats inspect inspect/questions",
+    "tooling/inspect/questions": "inspect",
+    "tooling/pack": (
+        ". formats frameworks inspect inspect/questions pack/configuration preprocessing preprocessing/vocabularies "
+        "triton verify"
+    ),
+    "tooling/pack/configuration": ". formats inspect inspect/questions pack",
     "tooling/pickles": "",
     "tooling/predict": ".",
     "tooling/preprocessing": "formats formats/pytorch formats/values pickles preprocessing/vocabularies",

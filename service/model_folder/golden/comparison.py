@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.domain.errors import ModelFolderError
+from service.domain.errors import DiffersFromGolden, ModelFolderError
 from service.model_folder.safetensors_io import TensorFile
 
 DEFAULT_TOLERANCE = 1e-4
@@ -82,12 +82,13 @@ def compare(
         differences = [_worst(name, actual[name], tensor, allowed[name]) for name, tensor in expected.items()]
         worst = max(differences, key=lambda difference: difference.ratio)
         if worst.ratio > 1:
-            raise ModelFolderError(
+            message = (
                 f"{path}: {worst.name}: found a difference of {worst.difference:.6g} at {worst.index}, of all outputs "
                 f"the furthest off for its size: the network computes {worst.actual:.7g} {mode}, the file has "
                 f"{worst.expected:.7g}, expected at most {worst.allowed:.6g}. "
                 f"{COARSE_TOLERANCE if tolerance.fraction else HINT}"
             )
+            raise DiffersFromGolden(message, worst.name, worst.difference, worst.ratio)
         largest.append(worst)
     worst = max(largest, key=lambda difference: difference.ratio)
     return Replay(worst.difference, worst.allowed, timesteps)

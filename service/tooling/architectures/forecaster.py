@@ -1,5 +1,6 @@
 """Offline tools of forecasters."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from service.domain.errors import InvalidRequest
 from service.domain.operations import Predict, SeriesInput
-from service.nets.config.forecaster_config import ForecasterConfig
+from service.nets.config.forecaster_config import PARAMETERS, ForecasterConfig
 from service.nets.forecast_inputs.scaling import read_scaling
 from service.tasks.base import AnyTask
 from service.tasks.forecasting.task import ForecastingTask
@@ -29,6 +30,8 @@ from service.tooling.verify.forecast_quality import ForecastErrors
 
 #: The time of the first row that the printed example sends.
 EXAMPLE_START = "2026-01-01T00:00:00Z"
+#: Of the outputs in golden vectors: batch, steps, targets, parameters.
+OUTPUT_DIMENSIONS = 4
 
 
 class ForecasterTools(ArchitectureTools[ForecasterConfig]):
@@ -55,6 +58,19 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
 
     def write_companions(self, folder: Path, config: ForecasterConfig, files: CompanionFiles) -> None:
         write_preprocessor(folder, config.features, config.frequency, files)
+
+    def told_by_vectors(self, fields: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, object]:
+        """Return horizon, distribution and, if they are all of the features, the targets."""
+        shape, features = shapes.get("outputs.parameters", ()), fields["features"]
+        if len(shape) != OUTPUT_DIMENSIONS:
+            return {}
+        _, steps, targets, parameters = shape
+        names = [name for name, count in PARAMETERS.items() if count == parameters]
+        return {
+            "horizon": steps,
+            **({"distribution": names[0]} if names else {}),
+            **({"target": features} if targets == len(features) else {}),
+        }
 
     def convert(self, source: Path, tensors: dict[str, Tensor], config: ForecasterConfig) -> list[str]:
         return join_heads(source, tensors, config)

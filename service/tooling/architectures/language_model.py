@@ -21,7 +21,10 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
     """Tools of language models, whose vocabulary may be a word list."""
 
     def recognizes(self, parts: Inventory) -> bool:
-        return len(parts.groups) == 1 and bool(parts.embeddings)
+        return len(parts.groups) == 1 and (bool(parts.embeddings) or parts.one_hot)
+
+    def accepts(self, parts: Inventory) -> bool:
+        return len(parts.groups) == 1
 
     def describe(self, parts: Inventory) -> str:
         return "a language model over words or other tokens (task next-word)"
@@ -31,6 +34,9 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
 
     def propose(self, parts: Inventory) -> Proposal:
         return propose_language_model(parts)
+
+    def propose_task(self, parts: Inventory, task: str) -> Proposal:
+        return propose_language_model(parts, whole=True)
 
     def complete(self, raw: dict[str, Any], files: CompanionFiles) -> dict[str, Any]:
         return with_special_tokens(raw, files)

@@ -88,13 +88,6 @@ def _follows(first: RecurrentGroup, second: RecurrentGroup) -> bool:
     return first.output_size == second.input_size and not (first.bidirectional or second.bidirectional or named)
 
 
-def guessed_cells(group: RecurrentGroup) -> list[str]:
-    """Return the fields whose cell may be a plain one with tanh or relu."""
-    further = any(stack.cell == "rnn" for stack in group.further)
-    options = ["cell_options"] if "activation" in group.cell_options else []
-    return [*(["cell"] if group.cell == "rnn" else []), *options, *(["stacks"] if further else [])]
-
-
 def _kind(group: RecurrentGroup) -> tuple[object, ...]:
     return group.cell, group.bias, group.proj_size
 

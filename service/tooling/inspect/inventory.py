@@ -12,11 +12,16 @@ from torch import Tensor
 from service.domain.errors import ModelFolderError
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.loader import with_state
+from service.tooling.inspect.questions.question import Question
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 
 class UnsupportedNetwork(Exception):
     """Raised where the parts make no network that is served; the message says why."""
+
+
+class PartialNetwork(UnsupportedNetwork):
+    """Raised for a part of a network, or several networks at once; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,18 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The parts of a checkpoint; `others` are the names of tensors that are neither recurrent nor matrices."""
+    """The parts of a checkpoint; `others` are the names of tensors that are neither recurrent nor matrices.
+
+    `told_cells`: the file says itself of which kind its recurrent layers are. `one_hot`: the user says that the inputs
+    are tokens as unit vectors.
+    """
 
     tensors: Mapping[str, Tensor]
     groups: tuple[RecurrentGroup, ...]
     matrices: tuple[Matrix, ...]
     others: tuple[str, ...]
+    told_cells: bool = False
+    one_hot: bool = False
 
     @property
     def embeddings(self) -> list[Matrix]:
@@ -75,29 +86,31 @@ class Inventory:
 class Proposal:
     """A proposed config.json, and the names of the checkpoint's tensors in a model folder ("" for those left out).
 
-    `guessed` are fields that the user has to state, since the checkpoint fits several values.
+    `questions` are those that the user has to answer, since the checkpoint fits several networks.
     `unknown` are properties of the forward pass that no field states. `pack_options` are the options of `pack` for the
     files that the network needs beside its weights.
     """
 
     config: dict[str, Any]
     names: dict[str, str]
-    guessed: tuple[str, ...]
+    questions: tuple[Question, ...]
     unknown: tuple[str, ...] = ()
     pack_options: tuple[str, ...] = ()
 
+    @property
+    def guessed(self) -> tuple[str, ...]:
+        """The fields that answer the questions."""
+        return tuple(question.field for question in self.questions)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {"config": self.config, "names": self.names, "guessed": list(self.guessed)}
+        questions = [question.to_dict() for question in self.questions]
+        return {"config": self.config, "names": self.names, "guessed": list(self.guessed), "questions": questions}
 
     def command(self, path: Path) -> str:
-        """Return the command that packs the checkpoint at `path`, with the proposed values of the guessed fields."""
+        """Return the command that packs the checkpoint at `path`, with the plain choice of each question."""
         words = ["unroll", "pack", str(path), "models/NAME/1"]
-        for field in self.guessed:
-            value: Any = self.config
-            for step in field.split("."):
-                value = value[step]
-            words += ["--set", f"{field}={value if isinstance(value, str) else json.dumps(value)}"]
+        words += [word for question in self.questions for word in question.flag()]
         return " ".join([*map(shlex.quote, words), *self.pack_options])
 
     def render(self) -> str:
@@ -106,7 +119,7 @@ class Proposal:
         renamed = [f"{old} -> {new}" for old, new in self.names.items() if old != new and new]
         lines = [f"renamed: {line}" for line in renamed]
         lines += [f"left out: {old}" for old, new in self.names.items() if not new]
-        lines += [f"guessed, and to be stated by you: {name}" for name in self.guessed]
+        lines += [f"guessed, and to be stated by you: {asked.field} ({asked.options()})" for asked in self.questions]
         return "\n".join([f"{{\n{fields}\n}}", *lines])
 
 

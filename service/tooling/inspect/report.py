@@ -4,7 +4,7 @@ If the parts are those of a network that is served, the report proposes a config
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from service.tooling.inspect.ambiguities import list_ambiguities
 from service.tooling.inspect.front_layers import chain_groups
 from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
 from service.tooling.inspect.inventory import Inventory, Matrix, Proposal
-from service.tooling.inspect.known_cells import with_known_cells
+from service.tooling.inspect.known_cells import tell_cells, with_known_cells
 from service.tooling.inspect.linear_cells import find_linear_cells
 from service.tooling.inspect.matrices import find_matrices
 from service.tooling.inspect.proposals.keras.proposal import KIND as KERAS
 from service.tooling.inspect.proposals.keras.proposal import propose_keras
+from service.tooling.inspect.questions.message import ask_for
 from service.tooling.inspect.recognition import propose
 from service.tooling.inspect.recurrent_layers import RecurrentGroup, find_groups
 
@@ -83,6 +84,7 @@ class Report:
             ("other tensors", list(self.others)),
             ("looks like", [self.looks_like]),
             ("cannot be known from names and shapes", list(self.unknown)),
+            ("to be stated by you", [] if proposal is None else ask_for(proposal.questions)),
             ("proposed config.json", [] if proposal is None else proposal.render().splitlines()),
             ("to pack it, the values being yours", [] if proposal is None else [proposal.command(self.path)]),
         ]
@@ -96,10 +98,18 @@ def inspect(path: Path, architectures: Sequence[AnyArchitecture] = ARCHITECTURES
 
 
 def inspect_network(
-    path: Path, saved: SavedNetwork, architectures: Sequence[AnyArchitecture], task: str | None = None
+    path: Path,
+    saved: SavedNetwork,
+    architectures: Sequence[AnyArchitecture],
+    task: str | None = None,
+    *,
+    one_hot: bool = False,
 ) -> Report:
-    """Report on the tensors that were read from the file at `path`. Their network is one for `task` if it is stated."""
-    parts = _take_inventory(saved)
+    """Report on the tensors that were read from the file at `path`.
+
+    Their network is one for `task` if it is stated, and reads tokens as unit vectors if `one_hot`.
+    """
+    parts = replace(_take_inventory(saved), one_hot=one_hot)
     ambiguities: list[str] = []
     if saved.kind == KERAS:
         looks_like, proposal = propose_keras(saved, architectures, task)
@@ -131,4 +141,5 @@ def _take_inventory(saved: SavedNetwork) -> Inventory:
     if sum(matrix.embedding for matrix in matrices) <= 1:  # two embeddings are those of an encoder and a decoder
         groups = tuple(chain_groups([*groups]))
     known = {name for group in groups for name in group.names} | {name for matrix in matrices for name in matrix.names}
-    return Inventory(saved.tensors, groups, matrices, tuple(name for name in saved.tensors if name not in known))
+    others = tuple(name for name in saved.tensors if name not in known)
+    return Inventory(saved.tensors, groups, matrices, others, told_cells=tell_cells(groups, saved.layers))

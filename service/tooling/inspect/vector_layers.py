@@ -31,14 +31,14 @@ class VectorLayers:
 
 
 def pop_vector_layers(
-    rest: list[Matrix], norms: list[Norm], group: RecurrentGroup, embedding: Matrix, order: list[str]
+    rest: list[Matrix], norms: list[Norm], group: RecurrentGroup, width: int, order: list[str]
 ) -> VectorLayers:
     """Remove the layers from `rest` and `norms` that read a vector, and return them.
 
-    `order` are the names of all tensors, in the order of the file. Raises UnsupportedNetwork.
+    `width` is that of an embedding. `order` are the names of all tensors, in the order of the file. Raises UnsupportedNetwork.
     """
     states = _state_layers(rest, group)
-    inputs = _input_layers([layer for layer in rest if layer not in states], embedding)
+    inputs = _input_layers([layer for layer in rest if layer not in states], width)
     if not states and not inputs:
         return VectorLayers()
     if states and inputs:
@@ -48,9 +48,9 @@ def pop_vector_layers(
     return _initial(states, group) if states else _first_input(inputs[0], norms, order)
 
 
-def reads_vector(rest: list[Matrix], group: RecurrentGroup, embedding: Matrix) -> bool:
+def reads_vector(rest: list[Matrix], group: RecurrentGroup, width: int) -> bool:
     """Return whether the name of a layer says that it reads a vector, so that it stands nowhere else."""
-    states, inputs = _state_layers(rest, group), _input_layers(rest, embedding)
+    states, inputs = _state_layers(rest, group), _input_layers(rest, width)
     return any((INITIAL | VECTORS) & _words(layer.name) for layer in states) or any(
         VECTORS & _words(layer.name) for layer in inputs
     )
@@ -126,9 +126,9 @@ def _places(kind: str, layers: list[Matrix], depth: int) -> dict[str, str]:
     return names
 
 
-def _input_layers(rest: list[Matrix], embedding: Matrix) -> list[Matrix]:
+def _input_layers(rest: list[Matrix], width: int) -> list[Matrix]:
     """Return the first layer that may project a vector to the width of an embedding, if there is one."""
-    return [layer for layer in rest if layer.rows == embedding.columns and VECTORS & _all_words(layer.name)][:1]
+    return [layer for layer in rest if layer.rows == width and VECTORS & _all_words(layer.name)][:1]
 
 
 def _all_words(name: str) -> set[str]:

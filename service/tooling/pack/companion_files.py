@@ -46,6 +46,19 @@ class CompanionFiles:
             return self.vocab
         return {} if self.vocab is None else {"": read_words(self.vocab)}
 
+    def options(self) -> list[str]:
+        """Return the options of the command line that give these files, as far as they were given by a path."""
+        given = {"vocab": self.vocab, "tokenizer": self.tokenizer, "preprocessor": self.preprocessor}
+        files = {**given, "golden": self.golden, "card": self.card}
+        return [
+            word for name, path in files.items() if isinstance(path, Path | str) for word in (f"--{name}", str(path))
+        ]
+
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether a file is given that decides how inputs are read."""
+        return any(path is not None for path in (self.vocab, self.tokenizer, self.preprocessor))
+
     def write_common(self, folder: Path) -> None:
         """Copy the files that do not depend on the architecture. Raises ModelFolderError, OSError."""
         if self.golden is not None:

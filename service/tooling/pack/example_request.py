@@ -9,7 +9,7 @@ from service.nets.config.loader import build_config
 from service.nets.network_spec import find_spec
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tooling.architecture_tools import tools_of
-from service.tooling.pack.configuration import read_fields
+from service.tooling.pack.configuration.proposer import read_fields
 
 
 def example_request(folder: Path, architectures: Sequence[AnyArchitecture]) -> str:

@@ -15,7 +15,7 @@ from service.tooling.formats.source import Weights
 from service.tooling.frameworks.vectors import framework_of
 from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
 from service.tooling.inspect.report import Report, inspect_network
-from service.tooling.pack.configuration import stated_task
+from service.tooling.pack.configuration.proposer import stated_task
 from service.tooling.pack.example_request import example_request
 from service.tooling.pack.framework_golden import AUTO, pack_with_framework
 from service.tooling.pack.packer import Packed, pack
@@ -63,7 +63,7 @@ def import_files(
 
     `files` is one path, or parts as NAME=PATH, whose tensors get the prefix NAME, and files of preprocessing, which are
     recognised by their content. `vocabularies` and `scalers` state such files, each PATH or PART=PATH. With `accept`,
-    fields that `inspect` has to guess take their proposed values; else they must be among `settings`. With `dry_run`
+    outputs and features are called as proposed; nothing that decides about numbers is answered by it. With `dry_run`
     nothing is written. `weights` chooses those of a training that keeps their average, too. `options` are those of
     `pack`, where `golden` may be "auto": the framework of the file computes them. Raises ModelFolderError.
     """
@@ -76,31 +76,30 @@ def import_files(
     report = (
         inspect_graph(source)
         if saved is None
-        else inspect_network(source, saved, architectures, stated_task(settings, architectures))
+        else inspect_network(
+            source, saved, architectures, stated_task(settings, architectures), one_hot=settings.get("one_hot") is True
+        )
     )
     matched = match_preprocessing(candidates, report, saved, {**options, "settings": settings}, architectures)
     if dry_run:
         return Imported(report, None, "", tuple(matched.notes))
-    stated = {**(_proposed(report) if accept else {}), **matched.settings, **settings}
-    common = {**options, **matched.options, "settings": stated, "saved": saved, "architectures": architectures}
+    words = [word for text in vocabularies for word in ("--vocab", text)]
+    words += [word for text in scalers for word in ("--scaler", text)]
+    common = {
+        **options,
+        **matched.options,
+        "settings": {**matched.settings, **settings},
+        "names_as_proposed": accept,
+        "saved": saved,
+        "command": ("unroll", "import", *files, str(target), *words),
+        "architectures": architectures,
+    }
     if options.get("golden") == AUTO:
         packed = pack_with_framework(source, target, saved, common)
         matched.notes.append(f"the golden vectors are those of {framework_of(source, saved)}")
     else:
         packed = pack(source, target.parent.parent, target.parent.name, target.name, **common)
     return Imported(report, packed, example_request(target, architectures), tuple(matched.notes))
-
-
-def _proposed(report: Report | GraphReport) -> dict[str, object]:
-    """Return the proposed values of the fields that had to be guessed, by their dotted names."""
-    proposal = report.proposal if isinstance(report, Report) else None
-    values: dict[str, object] = {}
-    for field in () if proposal is None else proposal.guessed:
-        value: Any = proposal.config if proposal is not None else {}
-        for step in field.split("."):
-            value = value[step]
-        values[field] = value
-    return values
 
 
 def _parts(files: Sequence[str]) -> dict[str, Path]:

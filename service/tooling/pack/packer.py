@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from service.domain.errors import ModelFolderError
 from service.model_folder.memory import require_memory
 from service.model_folder.onnx_weights import FILE as GRAPH_FILE
 from service.model_folder.safetensors_io import write_tensor_file
-from service.nets.config.loader import build_config, config_error, with_state
+from service.nets.config.loader import build_config, config_error
 from service.nets.network_spec import find_spec
 from service.nets.onnx_graph.graph_config import INITIAL_FILE, GraphConfig
 from service.nets.onnx_graph.graph_file import MAX_FILE_BYTES
@@ -31,9 +31,13 @@ from service.tooling.architecture_tools import tools_of
 from service.tooling.formats.network import SavedNetwork
 from service.tooling.formats.registry import read_network
 from service.tooling.inspect.graph_report import inspect_graph, is_graph
+from service.tooling.inspect.questions.question import Question
 from service.tooling.pack.companion_files import CompanionFiles, copy_file
-from service.tooling.pack.configuration import read_fields, resolve_config, with_settings
-from service.tooling.pack.weights import cast, conform, rename_tensors, without_vector_layers
+from service.tooling.pack.configuration.answers import find_configuration
+from service.tooling.pack.configuration.proposer import Answers, read_fields
+from service.tooling.pack.configuration.settings import with_settings
+from service.tooling.pack.conversion import Converted, PackSource, convert
+from service.tooling.pack.weights import cast
 from service.tooling.preprocessing.scaling import Scaler
 from service.tooling.preprocessing.vocabularies.words import Words
 from service.tooling.progress import tracked
@@ -71,6 +75,9 @@ def pack(
     *,
     config: Path | None = None,
     settings: Mapping[str, object] | None = None,
+    plain: bool = False,
+    names_as_proposed: bool = False,
+    ask: Callable[[Question], object] | None = None,
     maps: Sequence[str] = (),
     vocab: Path | Mapping[str, Words] | None = None,
     tokenizer: Path | None = None,
@@ -79,11 +86,15 @@ def pack(
     card: Path | None = None,
     dtype: Literal["float16", "float32"] = "float32",
     saved: SavedNetwork | None = None,
+    command: Sequence[str] = (),
     architectures: Sequence[AnyArchitecture] = ARCHITECTURES,
 ) -> Packed:
     """Write `models`/`name`/`version` from the state dict or safetensors file `source`, and check it.
 
-    The configuration is the file `config`, or what `inspect` proposes; `settings` replace single fields of it. `maps`
+    The configuration is the file `config`, or what `inspect` proposes; `settings` replace single fields of it. What the
+    proposal leaves open has to be in `settings`, or is answered by `ask`; with `plain` by the plain choices, and with
+    `names_as_proposed` outputs and features are called as proposed. Golden vectors prove the forward pass instead.
+    `command` has the words of the command line that messages repeat. `maps`
     rename tensors and apply in order. Each is OLD=NEW, where OLD is a regular expression that is searched in every name
     (re.sub, so NEW may contain \\1). A tensor whose name becomes empty is left out; one that no map changes gets its
     proposed name. `tokenizer` is a file, or a folder with those that config.json names. `preprocessor` is a file, or
@@ -103,53 +114,31 @@ def pack(
             companions=companions,
             architectures=architectures,
         )
-    return _pack_weights(
-        source,
-        target,
-        saved or read_network(source),
-        config=config,
-        settings=settings or {},
-        maps=maps,
-        companions=companions,
-        dtype=STORAGE[dtype],
-        architectures=architectures,
-    )
+    packed = PackSource(source, saved or read_network(source), maps, companions, architectures)
+    if config is None:
+        answers = Answers(settings or {}, plain, names_as_proposed, ask)
+        words = command or ("unroll", "pack", str(source), str(target))
+        found, proofs = find_configuration(packed, answers, target, words)
+    else:
+        found, proofs = packed.proposer().read(config, settings or {}), ()
+    converted = convert(packed, found, str(config or source), target)
+    return _write(packed, converted, target, STORAGE[dtype], proofs)
 
 
-def _pack_weights(
-    source: Path,
-    target: Path,
-    saved: SavedNetwork,
-    *,
-    config: Path | None,
-    settings: Mapping[str, object],
-    maps: Sequence[str],
-    companions: CompanionFiles,
-    dtype: torch.dtype,
-    architectures: Sequence[AnyArchitecture],
-) -> Packed:
-    """Write the folder of a network that is built from its config.json and the weights of `saved`."""
-    place = str(config or source)
-    raw, names = resolve_config(source, without_vector_layers(saved, maps), config, settings, architectures)
-    spec = find_spec(raw, place, architectures)
-    tools = tools_of(spec)
-    raw = tools.complete(raw, companions)
-    if "state" not in raw or settings:
-        raw = with_state(spec.config_class, raw, place)
-    built = build_config(spec.config_class, raw, place)
-    tools.check_companions(target, built, companions)
-    tensors, notes = conform(source, rename_tensors(source, saved.tensors, maps, names), spec, built)
+def _write(source: PackSource, converted: Converted, target: Path, dtype: torch.dtype, proofs: Sequence[str]) -> Packed:
+    """Write and check the folder of a network."""
+    tensors, companions = converted.tensors, source.companions
     # In another dtype, and as the bytes of the file.
-    require_memory(source, sum(2 * tensor.numel() * tensor.element_size() for tensor in tensors.values()))
-    converted = tracked("converting the weights", tensors.items(), lambda entry: entry[1].nbytes)
-    stored = {key: cast(source, key, tensor, dtype) for key, tensor in converted}
+    require_memory(source.path, sum(2 * tensor.numel() * tensor.element_size() for tensor in tensors.values()))
+    entries = tracked("converting the weights", tensors.items(), lambda entry: entry[1].nbytes)
+    stored = {key: cast(source.path, key, tensor, dtype) for key, tensor in entries}
     with _staged(target) as folder:
-        (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
+        (folder / "config.json").write_text(json.dumps(converted.raw, indent=2) + "\n", "utf-8")
         write_tensor_file(folder / "model.safetensors", stored)
-        tools.write_companions(folder, built, companions)
+        tools_of(converted.spec).write_companions(folder, converted.config, companions)
         companions.write_common(folder)
-        checked = verify(folder, architectures=architectures)
-    return Packed(target, replace(checked, path=target), (*saved.notes, *notes))
+        checked = verify(folder, architectures=source.architectures)
+    return Packed(target, replace(checked, path=target), (*source.saved.notes, *converted.notes, *proofs))
 
 
 def _pack_graph(

@@ -10,7 +10,7 @@ from service.tooling.architecture_tools import tools_of
 from service.tooling.formats.network import SavedNetwork
 from service.tooling.inspect.graph_report import GraphReport
 from service.tooling.inspect.report import Report
-from service.tooling.pack.configuration import read_fields
+from service.tooling.pack.configuration.proposer import read_fields
 from service.tooling.preprocessing.contents import CompleteFile
 from service.tooling.preprocessing.given import Candidate
 from service.tooling.preprocessing.matching import Matched, contents_of, match

@@ -69,7 +69,7 @@ def test_a_companion_file_of_another_kind_is_refused(tmp_path: Path, good: Path,
     link.symlink_to("/dev/zero")
     files[option] = link
     options = [word for name, path in files.items() for word in (f"--{name}", path)]
-    options += ["--set", "connection=none", "--set", "layer_norm=false"]
+    options += ["--plain", "--set", "layer_norm=false"]
     result = run("pack", good / "model.safetensors", tmp_path / "models" / "m" / "1", *options)
     assert_refused(result, "found a device, expected a regular file")
 

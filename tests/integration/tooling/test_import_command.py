@@ -27,10 +27,11 @@ def test_a_keras_file_becomes_a_folder_and_a_request(tmp_path: Path) -> None:
     assert result.stdout.endswith(f"try it with:\n  curl -s localhost:8000/v1/models/mine/predict --json '{body}'\n")
 
 
-def test_guessed_fields_are_stated_or_accepted(tmp_path: Path) -> None:
+def test_names_are_stated_or_accepted(tmp_path: Path) -> None:
     result = run(KERAS, tmp_path / "mine" / "1", "--preprocessor", "identity")
     assert result.exit_code == 1
-    assert "names: found weights that fit more than one" in result.stderr
+    assert "found weights that fit more than one network" in result.stderr
+    assert "--set names=" in result.stderr
     stated = run(KERAS, tmp_path / "mine" / "1", "--preprocessor", "identity", "--set", 'names=["a", "b"]')
     assert stated.exit_code == 0, stated.output
 

@@ -80,6 +80,7 @@ class Case:
             self.outputs = network(self.inputs)
         name = "inputs.ids" if text else "inputs.values"
         write_tensor_file(root / "golden.safetensors", {name: self.inputs, f"outputs.{output}": self.outputs})
+        self.files["golden"] = root / "golden.safetensors"
 
     def pack(self, **settings: object) -> Path:
         packed = pack(
@@ -88,7 +89,6 @@ class Case:
             "mine",
             "1",
             settings=settings,
-            golden=self.root / "golden.safetensors",
             **self.files,
         )
         return packed.path
@@ -121,7 +121,8 @@ def test_another_readout_is_refused_by_golden_vectors(tmp_path: Path) -> None:
 
 def test_what_weights_cannot_tell_must_be_stated(tmp_path: Path) -> None:
     case = Case(tmp_path, TextClassifier(), "logits", text=True)
-    with pytest.raises(ModelFolderError, match=r"task: found weights that fit more than one.*readout, labels"):
+    del case.files["golden"]
+    with pytest.raises(ModelFolderError, match=r"fit more than one(.|\n)*--set task=(.|\n)*--set readout=last \| mean"):
         case.pack()
 
 
@@ -252,6 +253,7 @@ def test_a_cell_of_linear_layers_is_proposed_and_packed(
     assert proposal is not None
     assert next(iter(cell)) in proposal.guessed
     settings = {"task": "classification", "readout": "last", **LABELS, "features": ["a", "b", "c"], **cell}
+    case.files["plain"] = True
     with pytest.raises(ModelFolderError, match="found a difference"):
         case.pack(**{**settings, **wrong})
     labels = case.answer(case.pack(**settings))["labels"]

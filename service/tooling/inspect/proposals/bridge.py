@@ -25,8 +25,7 @@ def propose_bridge(builder: ProposalBuilder, decoder: RecurrentGroup) -> str:
         )
     for state in states:
         builder.assign(_layer_of(state, layers, decoder), f"bridge.{state}")
-    builder.guessed.append("bridge")
-    builder.unknown.append("whether an activation follows the layers between the sides: set `bridge_activation`")
+    builder.guessed.append("bridge_activation")
     return "linear"
 
 

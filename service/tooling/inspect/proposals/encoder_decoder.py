@@ -21,6 +21,7 @@ from service.tooling.inspect.inventory import (
 from service.tooling.inspect.proposals.attention import ProposalBuilder, is_attention_name, propose_attention
 from service.tooling.inspect.proposals.bridge import propose_bridge
 from service.tooling.inspect.proposals.front_attention import propose_front_attention
+from service.tooling.inspect.questions.encoder_decoder import ask_encoder_decoder
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 COMBINE_NAME = re.compile(r"combine|concat|linear_out|output_proj|tilde|wc\b|attn_out")
@@ -69,8 +70,9 @@ def propose_encoder_decoder(parts: Inventory) -> Proposal:
         "special_tokens": DEFAULT_SPECIAL_TOKENS,
         "dtype": "float32",
     }
-    guessed, unknown = (*builder.guessed, "special_tokens"), (*UNKNOWN, *builder.unknown)
-    return Proposal(complete_config(EncoderDecoderConfig, config), builder.names, guessed, unknown, PACK_OPTIONS)
+    questions = ask_encoder_decoder(config, [*builder.guessed, "special_tokens"], encoder, decoder, parts.told_cells)
+    unknown = (*UNKNOWN, *builder.unknown)
+    return Proposal(complete_config(EncoderDecoderConfig, config), builder.names, questions, unknown, PACK_OPTIONS)
 
 
 def _start_proposal(parts: Inventory, encoder: RecurrentGroup, decoder: RecurrentGroup) -> ProposalBuilder:
@@ -79,10 +81,7 @@ def _start_proposal(parts: Inventory, encoder: RecurrentGroup, decoder: Recurren
     if strange := [name for name in parts.others if name not in vectors]:
         raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(strange)}")
     names = stack_names(encoder, "encoder.rnn") | stack_names(decoder, "decoder.rnn")
-    sides = (("encoder", encoder), ("decoder", decoder))
-    return ProposalBuilder(
-        parts.linears, vectors, names, [f"{side}.cell" for side, group in sides if group.cell == "rnn"]
-    )
+    return ProposalBuilder(parts.linears, vectors, names)
 
 
 def _fields_behind(

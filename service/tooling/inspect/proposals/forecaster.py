@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from service.nets.config.forecaster_config import ForecasterConfig
-from service.tooling.inspect.front_layers import find_front, guessed_cells
+from service.tooling.inspect.front_layers import find_front
 from service.tooling.inspect.head_layers import (
     HeadLayer,
     find_norms,
@@ -26,12 +26,25 @@ from service.tooling.inspect.inventory import (
     stack_fields,
     stack_names,
 )
+from service.tooling.inspect.questions.forward_pass import ask_convolution, ask_forward_pass, boolean
+from service.tooling.inspect.questions.meaning import ask_one_hot, ask_proposed, ask_task
+from service.tooling.inspect.questions.question import Question, choices_of
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
-PACK_OPTIONS = ("--preprocessor", "FILE")
-#: What most people train: softplus, and nothing added.
-SCALE = {"activation": "softplus", "minimum": 0.0}
-GUESSED = ("features", "target", "horizon", "distribution")
+PACK_OPTIONS = ("--preprocessor", "identity")
+#: What most people train, the first: softplus, and nothing added.
+SCALES: dict[str, object] = {
+    "softplus": {"activation": "softplus", "minimum": 0.0},
+    "exp": {"activation": "exp", "minimum": 0.0},
+    "exp_half": {"activation": "exp_half", "minimum": 0.0},
+}
+SCALE_REASON = "how a scale follows from its layer: softplus, exp, or exp of half of it (the logarithm of a variance)"
+MEANING = {
+    "target": "which of the features are forecast",
+    "horizon": "how many steps ahead the outputs are",
+    "distribution": "what the outputs are of a step: numbers, or parameters of a distribution",
+}
+OTHER_TASKS = ("regression", "classification", "tagging")
 UNKNOWN = (
     "names, units and order of the inputs, their mean and scale: state `features` and give a preprocessor.json",
     "which of them are forecast, how far, as which distribution: horizon x targets x parameters numbers, in this order",
@@ -44,6 +57,13 @@ MEAN_NAME = re.compile(r"(?:^|[._])(?:mu|mean|loc)(?:[._]|$)")
 SCALE_NAME = re.compile(r"(?:^|[._])(?:log_?)?(?:sigma|std|scale|var(?:iance)?)(?:[._]|$)|presigma")
 #: Prefixes of names of layers behind the recurrent ones, for sizes that would fit in front of them too.
 BEHIND = ("head", "out", "fc", "dec")
+_PLACE = "whether a square layer stands in front of the recurrent ones or behind them"
+_RESIDUAL = Question(
+    "output_residual",
+    "whether the inputs are added to the outputs",
+    choices_of(words={"false": False, "true": True}),
+    changes_reading=True,
+)
 
 
 def propose_forecaster(parts: Inventory) -> Proposal:
@@ -68,22 +88,32 @@ def propose_forecaster(parts: Inventory) -> Proposal:
         **stack_fields(group),
         **front.fields,
         **_meaning(front.reads if projection is None else projection.columns, next(iter(outputs.values())).rows),
-        **({"distribution": "gaussian", "scale": SCALE} if scaled else {}),
+        **({"distribution": "gaussian", "scale": SCALES["softplus"]} if scaled else {}),
         "input_projection": projection is not None,
         "head": head_fields(head),
         "dtype": "float32",
     }
-    guessed = {
-        **dict.fromkeys(guessed_cells(group), True),
-        "convolution": "convolution" in front.fields,
-        # A square layer fits on either side of the recurrent ones.
-        "input_projection": projection is not None and projection.columns == group.input_size == group.output_size,
-        "head": bool(head),
-        "scale": scaled,
-        **dict.fromkeys(GUESSED, True),
-    }
-    fields = tuple(field for field, is_guessed in guessed.items() if is_guessed)
-    return Proposal(complete_config(ForecasterConfig, config), names, fields, UNKNOWN, PACK_OPTIONS)
+    questions = _questions(config, parts, projection, outputs)
+    return Proposal(complete_config(ForecasterConfig, config), names, tuple(questions), UNKNOWN, PACK_OPTIONS)
+
+
+def _questions(
+    config: dict[str, Any], parts: Inventory, projection: Matrix | None, outputs: dict[str, Matrix]
+) -> list[Question]:
+    """Return what the user has to say of the network."""
+    (group,), (output, *others), width = parts.groups, outputs.values(), len(config["features"])
+    # A square layer fits on either side of the recurrent ones.
+    unsure = projection is not None and projection.columns == group.input_size == group.output_size
+    return [
+        *_ask_task(width, output.rows * len(outputs)),
+        *([boolean("input_projection", _PLACE, plain=True)] if unsure else []),
+        *ask_convolution(config.get("convolution", [])),
+        *ask_forward_pass(config, parts, output.name.removesuffix(".weight")),
+        *([Question("scale", SCALE_REASON, choices_of(words=SCALES))] if others else []),
+        *([_RESIDUAL] if output.rows == width and not others else []),
+        *ask_proposed(config, _open_meaning(config, output.rows)),
+        *ask_proposed(config, {"features": "what the columns of the inputs are called, in order"}, "names"),
+    ]
 
 
 def _recurrent_group(parts: Inventory) -> RecurrentGroup:
@@ -94,6 +124,18 @@ def _recurrent_group(parts: Inventory) -> RecurrentGroup:
     if unknown := unknown_tensors(parts):
         raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
     return group
+
+
+def _open_meaning(config: dict[str, Any], outputs: int) -> dict[str, str]:
+    """Return the fields that sizes leave open, with the reasons: one output is a number of one step."""
+    several = {"target": len(config["features"]) > 1, "horizon": outputs > 1, "distribution": outputs > 1}
+    return {field: MEANING[field] for field, is_open in several.items() if is_open}
+
+
+def _ask_task(width: int, outputs: int) -> list[Question]:
+    """Return the questions for the task and for one-hot inputs, which as many outputs may predict the next one of."""
+    others = (*OTHER_TASKS, "next-word") if width == outputs > 1 else OTHER_TASKS
+    return [ask_task("forecasting", others, outputs), *ask_one_hot(width)]
 
 
 def find_input_projection(parts: Inventory) -> Matrix | None:

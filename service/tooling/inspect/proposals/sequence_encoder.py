@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
 from service.nets.config.task_outputs import RULES, rules_of
-from service.tooling.inspect.front_layers import find_front, guessed_cells
+from service.tooling.inspect.front_layers import find_front
 from service.tooling.inspect.head_layers import (
     HeadLayer,
     find_norms,
@@ -27,14 +27,25 @@ from service.tooling.inspect.inventory import (
     stack_fields,
     stack_names,
 )
+from service.tooling.inspect.questions.forward_pass import ask_convolution, ask_forward_pass
+from service.tooling.inspect.questions.meaning import ask_one_hot, ask_proposed, ask_task
+from service.tooling.inspect.questions.question import Question, choices_of
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 TEXT_OPTIONS = ("--tokenizer", "FILE")
-NUMBER_OPTIONS = ("--preprocessor", "FILE")
+NUMBER_OPTIONS = ("--preprocessor", "identity")
 #: Parts of the names of layers that score timesteps.
 ATTENTION_WORDS = ("att", "attn", "score")
 CRF_TENSORS = ("start_transitions", "end_transitions", "transitions")
 CLASSIFICATION, TAGGING, REGRESSION, EMBEDDING = (rules.task for rules in RULES)
+OUTPUT_ACTIVATIONS = ("none", "sigmoid", "softplus")
+_BEHIND = "what follows the output layer"
+_READOUT = "what the output layer reads: the output of each timestep, of the last one, their mean or their maximum"
+_NAMES = {
+    "labels": "what the labels are called, in order",
+    "names": "what the outputs are called, in order",
+    "features": "what the columns of the inputs are called, in order",
+}
 UNKNOWN = (
     "what the outputs are, labels of a sequence, a label of each timestep, or numbers: set `task`, `labels` or `names`",
     "what the output layer reads: each output, the last, or the mean, maximum or attention over all: set `readout`",
@@ -58,11 +69,11 @@ def _has_parts_of_encoder(parts: Inventory, group: RecurrentGroup) -> bool:
 
 def _answers_labels(parts: Inventory, group: RecurrentGroup) -> bool:
     """Return whether the outputs are others than the inputs."""
-    if not parts.embeddings:
+    if not parts.embeddings and not parts.one_hot:
         return _has_classes(parts, group)
-    (embedding,) = parts.embeddings
+    tokens = parts.embeddings[0].rows if parts.embeddings else group.input_size
     answers = [layer for layer in parts.linears if layer.columns == group.output_size]
-    return bool(answers) and not any(layer.rows == embedding.rows for layer in parts.linears)
+    return bool(answers) and not any(layer.rows == tokens for layer in parts.linears)
 
 
 def _has_classes(parts: Inventory, group: RecurrentGroup) -> bool:
@@ -89,7 +100,9 @@ def propose_sequence_encoder(parts: Inventory, task: str | None = None) -> Propo
     fields = _input_fields(parts, layers, front.reads)
     config = {
         "format_version": 1,
-        **_task_fields(task or _likely_task(parts, group, layers), layers, group.kept_outputs),
+        **_task_fields(
+            task or _likely_task(parts, group, layers), layers, group.kept_outputs, "convolution" in front.fields
+        ),
         **({"crf": True} if crf else {}),
         **stack_fields(group),
         **front.fields,
@@ -102,15 +115,15 @@ def propose_sequence_encoder(parts: Inventory, task: str | None = None) -> Propo
     names = {name: f"crf.{local}" for name, local in crf.items()} | layers.names() | stack_names(group, "rnn")
     names |= front.names
     names |= {matrix.name: "embedding.weight" for matrix in parts.embeddings}
-    options = TEXT_OPTIONS if parts.embeddings else NUMBER_OPTIONS
-    return Proposal(
-        complete_config(SequenceEncoderConfig, config), names, _guessed(config, group, layers), UNKNOWN, options
-    )
+    options = TEXT_OPTIONS if "vocab_size" in config else NUMBER_OPTIONS
+    questions = _questions(config, parts, layers)
+    return Proposal(complete_config(SequenceEncoderConfig, config), names, questions, UNKNOWN, options)
 
 
 class _Layers(NamedTuple):
-    """The linear layers of a sequence encoder."""
+    """The linear layers of a sequence encoder that reads so many numbers."""
 
+    reads: int
     projection: Matrix | None
     attention: list[Matrix]
     head: list[HeadLayer]
@@ -139,7 +152,8 @@ def _arrange(parts: Inventory, group: RecurrentGroup, reads: int) -> _Layers:
         left = rest[0].name if rest else norms[0].name
         raise UnsupportedNetwork(f"{left} does not fit behind the recurrent layers")
     output = chain.pop() if chain and isinstance(chain[-1], Matrix) else None
-    return _Layers(projection, attention, chain, output if isinstance(output, Matrix) else None)
+    width = reads if projection is None else projection.columns
+    return _Layers(width, projection, attention, chain, output if isinstance(output, Matrix) else None)
 
 
 def _projection(parts: Inventory, group: RecurrentGroup, rest: list[Matrix], reads: int) -> Matrix | None:
@@ -185,13 +199,20 @@ def _input_fields(parts: Inventory, layers: _Layers, reads: int) -> dict[str, An
         (embedding,) = parts.embeddings
         return {"embedding_size": embedding.columns, "vocab_size": embedding.rows}
     width = reads if layers.projection is None else layers.projection.columns
+    if parts.one_hot:
+        return {"one_hot": True, "embedding_size": width, "vocab_size": width}
     return {"features": [f"feature_{index + 1}" for index in range(width)]}
 
 
-def _task_fields(task: str, layers: _Layers, kept_outputs: int) -> dict[str, Any]:
-    """Return the fields of a task, whose outputs are those of the output layer, or `kept_outputs` of the state."""
+def _task_fields(task: str, layers: _Layers, kept_outputs: int, warms_up: bool) -> dict[str, Any]:
+    """Return the fields of a task, whose outputs are those of the output layer, or `kept_outputs` of the state.
+
+    With convolutions that fill their kernels first, some timesteps have no output.
+    """
     rules = rules_of(task)
     readout = "attention" if layers.attention else rules.readouts[0]
+    if warms_up and "last" in rules.readouts:
+        readout = "last"
     fields: dict[str, Any] = {"task": task, "architecture": "sequence-encoder", "readout": readout, **_hidden(layers)}
     if rules.described_by is not None:
         rows = kept_outputs if layers.output is None else layers.output.rows
@@ -208,7 +229,7 @@ def _likely_task(parts: Inventory, group: RecurrentGroup, layers: _Layers) -> st
         return EMBEDDING
     if _crf_names(parts) or (parts.embeddings and group.bidirectional and not layers.attention):
         return TAGGING
-    return CLASSIFICATION if parts.embeddings or _has_classes(parts, group) else REGRESSION
+    return CLASSIFICATION if parts.embeddings or parts.one_hot or _has_classes(parts, group) else REGRESSION
 
 
 def _hidden(layers: _Layers) -> dict[str, Any]:
@@ -217,13 +238,42 @@ def _hidden(layers: _Layers) -> dict[str, Any]:
     return {"attention": {"size": layers.attention[0].rows, "activation": "tanh"}}
 
 
-def _guessed(config: dict[str, Any], group: RecurrentGroup, layers: _Layers) -> tuple[str, ...]:
-    """Return the fields that the user has to state."""
-    fields = ["task"]
-    fields += guessed_cells(group)
-    if "convolution" in config:
-        fields.append("convolution")
-    if not layers.attention:
-        fields.append("readout")
-    fields += [field for field in ("attention", "labels", "names", "features") if config.get(field)]
-    return (*fields, *(["head"] if layers.head else []))
+def _questions(config: dict[str, Any], parts: Inventory, layers: _Layers) -> tuple[Question, ...]:
+    """Return what the user has to say of the network."""
+    task, text = config["task"], "vocab_size" in config
+    outputs = parts.groups[0].kept_outputs if layers.output is None else layers.output.rows
+    output = "the output" if layers.output is None else layers.output.name.removesuffix(".weight")
+    return (
+        ask_task(task, _other_tasks(config, parts), outputs),
+        *([] if parts.embeddings else ask_one_hot(layers.reads, plain=text)),
+        *ask_convolution(config.get("convolution", [])),
+        *_ask_readout(config, layers),
+        *([Question("activation", _BEHIND, choices_of(*OUTPUT_ACTIVATIONS))] if "names" in config else []),
+        *ask_forward_pass(config, parts, output),
+        *ask_proposed(config, {field: reason for field, reason in _NAMES.items() if config.get(field)}, "names"),
+    )
+
+
+def _other_tasks(config: dict[str, Any], parts: Inventory) -> list[str]:
+    """Return the tasks that the network can be for, beside its own."""
+    if config.get("crf"):
+        return []
+    numbers = ["forecasting"] if not parts.embeddings and not config["bidirectional"] else []
+    return [rules.task for rules in RULES if (rules.task == EMBEDDING) == (config["task"] == EMBEDDING)] + numbers
+
+
+def _ask_readout(config: dict[str, Any], layers: _Layers) -> list[Question]:
+    """Return the questions for what the output layer reads of all timesteps."""
+    if layers.attention:
+        hidden = {"activation": "what follows the hidden layer of the attention"} if "attention" in config else {}
+        return [
+            Question(f"attention.{field}", reason, choices_of("tanh", "none", "relu"))
+            for field, reason in hidden.items()
+        ]
+    # The last output and that of the last timestep are the same for one direction.
+    left_out = {"attention"} | (set() if config["bidirectional"] else {"last_output"})
+    possible = [readout for readout in rules_of(config["task"]).readouts if readout not in left_out]
+    plain = config["readout"]
+    if len(possible) == 1:
+        return []
+    return [Question("readout", _READOUT, choices_of(plain, *(other for other in possible if other != plain)))]

@@ -6,7 +6,20 @@ from typing import Any
 from service.tooling.formats.network import SavedLayer
 from service.tooling.inspect.inventory import UnsupportedNetwork
 from service.tooling.inspect.proposals.keras.recurrent import is_merged, returns_all
+from service.tooling.inspect.questions.forward_pass import ask_windows
+from service.tooling.inspect.questions.meaning import ask_proposed
+from service.tooling.inspect.questions.question import Question
 
+_REASONS = {
+    "task": "what the outputs for unit vectors are: the next token, or labels",
+    "target": "which of the features are forecast",
+    "horizon": "how many steps ahead the outputs are",
+    "distribution": "what the outputs of a step are",
+    "features": "what the columns of the inputs are called, in order",
+    "labels": "what the labels are called, in order",
+    "names": "what the outputs are called, in order",
+}
+_NAMED = ("features", "labels", "names")
 _POOLING = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
 #: Activations that `activation` of config.json has for numbers; others are entries of the head.
 _OF_NUMBERS = {"linear": "none", "sigmoid": "sigmoid", "softplus": "softplus"}
@@ -113,8 +126,11 @@ def forecast_fields(config: dict[str, Any], count: int) -> dict[str, Any]:
     return {"task": FORECASTING, "architecture": "forecaster", **config, **own}
 
 
-def guessed_fields(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the fields that the user has to state."""
+def ask_fields(config: Mapping[str, Any]) -> tuple[Question, ...]:
+    """Return what the file does not state: the task of unit vectors, padding, and what outputs and inputs are."""
     own: tuple[str, ...] = _GUESSED.get(config["task"], ("labels", "names"))
-    asked = ("task",) if config.get("one_hot") else ()
-    return tuple(field for field in (*asked, *own, "padding") if field in config)
+    meant = {field: _REASONS[field] for field in own if field in config and field not in _NAMED}
+    named = {field: _REASONS[field] for field in own if field in config and field in _NAMED}
+    padding = [question for question in ask_windows(text=True) if question.field == "padding" and "padding" in config]
+    task = ask_proposed(config, {"task": _REASONS["task"]}, "network") if config.get("one_hot") else []
+    return (*task, *padding, *ask_proposed(config, meant), *ask_proposed(config, named, "names"))

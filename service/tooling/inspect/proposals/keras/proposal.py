@@ -12,8 +12,8 @@ from service.tooling.inspect.proposals.keras.front import convolution_fields
 from service.tooling.inspect.proposals.keras.outputs import (
     FORECASTING,
     NEXT_WORD,
+    ask_fields,
     forecast_fields,
-    guessed_fields,
     likely_task,
     next_word_fields,
     output_activation,
@@ -73,7 +73,7 @@ def _propose(saved: SavedNetwork, architectures: Sequence[AnyArchitecture], task
         config = make(config, count)
     config = {"format_version": 1, **config, **_padding(config, parts), "dtype": "float32"}
     return Proposal(
-        _complete(config, architectures), names, guessed_fields(config), _unknown(parts, config), _options(config)
+        _complete(config, architectures), names, ask_fields(config), _unknown(parts, config), _options(config)
     )
 
 

@@ -1,0 +1,1 @@
+"""Questions that the tensors of a checkpoint leave open."""
