@@ -16,12 +16,13 @@ AUTO = "auto"
 def pack_with_framework(source: Path, target: Path, saved: SavedNetwork | None, options: Mapping[str, Any]) -> Packed:
     """Write and verify the folder `target` with golden vectors by the framework of `source`, which runs its graph.
 
-    A first folder in a temporary place states how inputs are read. `options` are those of `pack`. Raises
-    ModelFolderError.
+    A first folder in a temporary place, with plain choices, states how inputs are read. `options` are those of `pack`.
+    Raises ModelFolderError.
     """
     framework = framework_of(source, saved)
     with tempfile.TemporaryDirectory(prefix="unroll-") as scratch:
-        first = pack(source, Path(scratch), target.parent.name, target.name, **{**options, "golden": None})
+        plain = {**options, "golden": None, "plain": True}
+        first = pack(source, Path(scratch), target.parent.name, target.name, **plain)
         golden = write_vectors(first.path, source, framework)
         models, name, version = target.parent.parent, target.parent.name, target.name
         return pack(source, models, name, version, **{**options, "golden": golden})

@@ -53,13 +53,16 @@ def test_torchscript_computes_its_own_vectors(tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-def test_a_forward_pass_that_is_another_than_the_files_is_refused(tmp_path: Path) -> None:
+def test_the_forward_pass_of_the_file_is_found_and_another_one_refused(tmp_path: Path) -> None:
     for name, activation in (("plain", nn.Identity()), ("relu", nn.ReLU())):
         torch.jit.script(Forecaster(activation).eval()).save(str(tmp_path / f"{name}.pt"))
     scaling = tmp_path / "scaling.json"
     scaling.write_text('{"mean": [50], "std": [9]}')
     assert verified(tmp_path / "plain.pt", scaling, tmp_path / "m" / "1")
-    result = run(tmp_path / "relu.pt", scaling, tmp_path / "m" / "2")
+    assert verified(tmp_path / "relu.pt", scaling, tmp_path / "m" / "3")
+    config = json.loads((tmp_path / "m" / "3" / "config.json").read_text("utf-8"))
+    assert config["head"] == [{"activation": "relu"}]
+    result = run(tmp_path / "relu.pt", scaling, tmp_path / "m" / "2", "--plain")
     assert result.exit_code == 1
     assert "outputs.parameters: found a difference of" in result.stderr
     assert not (tmp_path / "m" / "2").exists()

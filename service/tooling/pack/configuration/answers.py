@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from service.domain.errors import ModelFolderError
@@ -23,9 +24,13 @@ def find_configuration(
     """
     proposer = source.proposer()
     notes: tuple[str, ...] = ()
-    found = proposer.answer(answers)
-    if found.questions and source.companions.golden is not None:
-        found, notes = _prove(source, proposer, found, source.companions.golden, target)
+    golden = source.companions.golden
+    found = proposer.answer(answers if golden is None else replace(answers, ask=None))
+    if found.questions and golden is not None:
+        found, notes = _prove(source, proposer, found, golden, target)
+    if found.questions and answers.ask is not None:
+        told = {question.field: answers.ask(question) for question in found.questions}
+        found = replace(proposer.configure({**found.settings, **told}), questions=())
     if found.questions:
         files = source.companions.options()
         options = files if source.companions.reads_inputs else [*files, *found.pack_options]
