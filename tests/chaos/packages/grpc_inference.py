@@ -79,7 +79,7 @@ class StreamClient(GrpcClient):
                     break
         except grpc.RpcError as error:
             replies.append(_refusal(str(error.details()), error.code().name))
-        return replies
+        return replies[: len(asks)]  # a stream may also fail after its last answer
 
 
 def _tensors(ask: Ask) -> dict[str, Any]:
