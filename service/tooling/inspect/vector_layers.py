@@ -35,7 +35,8 @@ def pop_vector_layers(
 ) -> VectorLayers:
     """Remove the layers from `rest` and `norms` that read a vector, and return them.
 
-    `width` is that of an embedding. `order` are the names of all tensors, in the order of the file. Raises UnsupportedNetwork.
+    `width` is that of an embedding. `order` are the names of all tensors, in the order of the file. Raises
+    UnsupportedNetwork.
     """
     states = _state_layers(rest, group)
     inputs = _input_layers([layer for layer in rest if layer not in states], width)

@@ -260,7 +260,8 @@ def test_a_session_takes_its_vector_once_at_its_creation(http: httpx.Client) -> 
     for call in ("steps", "predict", "generate"):
         for text in ({}, {"text": "the"}):
             body = {"input": {"vector": VECTOR, **text}}
-            error = refusal(post(http, path(session, call), body), 422, "invalid_request", "has begun with a vector already")
+            answer = post(http, path(session, call), body)
+            error = refusal(answer, 422, "invalid_request", "has begun with a vector already")
             assert error["param"] == "input.vector"
     assert look_up(http, session)["step"] == 0
 
