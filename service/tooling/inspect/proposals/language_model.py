@@ -99,9 +99,7 @@ def propose_language_model(parts: Inventory, *, whole: bool = False) -> Proposal
     return Proposal(complete_config(LanguageModelConfig, config), names, questions, pack_options=PACK_OPTIONS)
 
 
-def _questions(
-    config: dict[str, Any], parts: Inventory, vector: VectorLayers, output: Matrix | None
-) -> list[Question]:
+def _questions(config: dict[str, Any], parts: Inventory, vector: VectorLayers, output: Matrix | None) -> list[Question]:
     return [
         *([] if parts.embeddings else ask_one_hot(config["vocab_size"], plain=True)),
         *([boolean("tie_weights", _TIED, plain=True)] if output is None else []),
