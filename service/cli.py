@@ -324,7 +324,7 @@ def import_(
             scalers=scaler or [],
             tokenizer=tokenizer,
             preprocessor=_preprocessor(preprocessor),
-            golden=golden if golden is None or golden == "auto" else Path(golden),
+            golden=_golden(golden),
             dtype=dtype.value,
         ),
         as_json,
@@ -381,6 +381,11 @@ def _ask(question: "Question") -> object:
     """Ask for a setting; the plain choice is the default."""
     _print(f"{question.reason} ({question.options()})")
     return _value(typer.prompt(question.field, default=question.plain.word))
+
+
+def _golden(option: str | None) -> Path | Literal["auto"] | None:
+    """Return the file of golden vectors that an option names, or `auto`."""
+    return None if option is None else "auto" if option == "auto" else Path(option)
 
 
 def _preprocessor(argument: str | None) -> Path | Literal["identity"] | None:

@@ -157,13 +157,13 @@ def _place(parts: Inventory, group: RecurrentGroup, reads: int, table: _Table) -
     rest, norms = parts.linears, find_norms(parts)
     if not reads_vector(rest, group, table.columns):
         with contextlib.suppress(UnsupportedNetwork):
-            return VectorLayers(), _arrange(parts, group, reads, [*rest], [*norms], table)
+            return VectorLayers(), _arrange(parts, group, reads, [*rest], [*norms], table=table)
     vector = pop_vector_layers(rest, norms, group, table.columns, [*parts.tensors])
-    return vector, _arrange(parts, group, reads, rest, norms, table)
+    return vector, _arrange(parts, group, reads, rest, norms, table=table)
 
 
 def _arrange(
-    parts: Inventory, group: RecurrentGroup, reads: int, rest: list[Matrix], norms: list[Norm], table: _Table
+    parts: Inventory, group: RecurrentGroup, reads: int, rest: list[Matrix], norms: list[Norm], *, table: _Table
 ) -> _Layers:
     """Assign the linear layers `rest` to their places in a language model of `reads` inputs.
 

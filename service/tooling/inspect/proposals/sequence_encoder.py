@@ -227,9 +227,10 @@ def _likely_task(parts: Inventory, group: RecurrentGroup, layers: _Layers) -> st
         return CLASSIFICATION if group.kept_outputs > 1 else REGRESSION
     if layers.output is None:
         return EMBEDDING
-    if _crf_names(parts) or (parts.embeddings and group.bidirectional and not layers.attention):
+    reads_text = bool(parts.embeddings)
+    if _crf_names(parts) or (reads_text and group.bidirectional and not layers.attention):
         return TAGGING
-    return CLASSIFICATION if parts.embeddings or parts.one_hot or _has_classes(parts, group) else REGRESSION
+    return CLASSIFICATION if any((reads_text, parts.one_hot, _has_classes(parts, group))) else REGRESSION
 
 
 def _hidden(layers: _Layers) -> dict[str, Any]:

@@ -52,12 +52,15 @@ def _ask(config: Mapping[str, Any], field: str) -> Question:
         value = value[step]
     if isinstance(value, bool):
         return boolean(field, _FED, plain=value)
-    others: dict[str, object] = {}
-    if isinstance(value, dict) and "activation" in value:
-        variants = [{**value, "activation": word} for word in ("tanh", "none", "relu")]
-        others = {word_of(variant): variant for variant in variants}
-    elif field == "decoder.input_layers":
-        others = {word_of(value): value, "none": [{**value[0], "activation": "none"}]}
-    choices = [Choice(word_of(value), value), *(Choice(*other) for other in others.items() if other[1] != value)]
+    choices = [Choice(word_of(value), value), *(other for other in _others(field, value) if other.value != value)]
     kind: Kind = "meaning" if field == "special_tokens" else "forward"
     return Question(field, REASONS.get(field, _LAYERS), tuple(choices), kind=kind, further="...")
+
+
+def _others(field: str, value: Any) -> list[Choice]:  # noqa: ANN401 - a value of config.json
+    """Return the choices beside the proposed value of a field: other activations of its layer."""
+    if isinstance(value, dict) and "activation" in value:
+        return list(choices_of(*({**value, "activation": word} for word in ("tanh", "none", "relu"))))
+    if field == "decoder.input_layers":
+        return [Choice("none", [{**value[0], "activation": "none"}])]
+    return []

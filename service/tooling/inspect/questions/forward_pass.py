@@ -74,25 +74,28 @@ def ask_cells(group: RecurrentGroup, place: str = "", *, told: bool = False) -> 
 
     `told`: the file itself says which cells they are.
     """
-    stacks, questions = [group, *group.further], list[Question]()
-    if group.cell == "rnn":
-        questions.append(Question(f"{place}cell", "an RNN can use tanh or relu", choices_of(*CELLS)))
-    questions += [
-        Question(f"stacks.{index}.cell", "an RNN can use tanh or relu", choices_of(*CELLS))
-        for index, stack in enumerate(group.further)
+    stacks = [group, *group.further]
+    places = [f"{place}cell", *(f"stacks.{index}.cell" for index in range(len(group.further)))]
+    questions = [
+        Question(field, "an RNN can use tanh or relu", choices_of(*CELLS))
+        for field, stack in zip(places, stacks, strict=True)
         if stack.cell == "rnn"
     ]
     if group.cell_options:
-        variants = [{**group.cell_options, "activation": name} for name in ("tanh", "relu")]
-        others = [variant for variant in variants if variant != group.cell_options]
-        reason = "which activation the cells have"
-        questions.append(Question(f"{place}cell_options", reason, choices_of(dict(group.cell_options), *others)))
+        questions.append(_ask_activation(group.cell_options, place))
     elif not told and len(stacks) == 1 and group.cell in GATED:
         questions.append(_ask_options(group, place))
     if len(stacks) == 1 and (group.input_size == group.output_size or len(group.hidden_sizes) > 1):
         reason = "whether the input of a recurrent layer is added to its output"
         questions.append(Question(f"{place}connection", reason, choices_of("none", "residual")))
     return questions
+
+
+def _ask_activation(options: Mapping[str, Any], place: str) -> Question:
+    """Return the question which activation cells have whose other options the weights tell."""
+    variants = [{**options, "activation": name} for name in ("tanh", "relu")]
+    others = [variant for variant in variants if variant != options]
+    return Question(f"{place}cell_options", "which activation the cells have", choices_of(dict(options), *others))
 
 
 def _ask_options(group: RecurrentGroup, place: str) -> Question:

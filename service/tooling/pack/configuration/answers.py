@@ -32,12 +32,16 @@ def find_configuration(
         told = {question.field: answers.ask(question) for question in found.questions}
         found = replace(proposer.configure({**found.settings, **told}), questions=())
     if found.questions:
-        files = source.companions.options()
-        options = files if source.companions.reads_inputs else [*files, *found.pack_options]
-        maps = [word for text in source.maps for word in ("--map", text)]
-        stated = [word for field, value in answers.settings.items() for word in ("--set", f"{field}={word_of(value)}")]
-        raise unanswered(source.path, found, [*command, *options, *maps, *stated])
+        raise unanswered(source.path, found, [*command, *_options(source, answers, found)])
     return found, notes
+
+
+def _options(source: PackSource, answers: Answers, found: Configuration) -> list[str]:
+    """Return the options that were given, and those for the files that the network needs."""
+    files = source.companions.options()
+    maps = [word for text in source.maps for word in ("--map", text)]
+    stated = [word for field, value in answers.settings.items() for word in ("--set", f"{field}={word_of(value)}")]
+    return [*files, *(() if source.companions.reads_inputs else found.pack_options), *maps, *stated]
 
 
 def _prove(
