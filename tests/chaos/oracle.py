@@ -76,6 +76,8 @@ class Replay:
             return True
         if event.kind in {"stranger", "unread"}:
             (self._strange if event.kind == "stranger" else self._unread)(event.parts[0])
+            # A reset of a package, which knows no step, and of which a copy may still be on its way.
+            self.ledger.loose = self.ledger.loose or isinstance(event.parts[0].request.content, Reset)
             return True
         for part in event.parts:
             if part.reply.status not in _GOES_ON and not self._refused_kept_step(event, part):

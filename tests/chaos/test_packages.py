@@ -5,22 +5,25 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.automaton import write_automaton
 from tests.chaos.checksum import write_checksum
-from tests.chaos.contents import Words
+from tests.chaos.contents import Reset, Words
 from tests.chaos.driver import Shared
 from tests.chaos.http1 import NOTHING, Reply
-from tests.chaos.journal import Part, Request
+from tests.chaos.journal import Part, Request, Session
 from tests.chaos.judge import Judge
 from tests.chaos.packages.catalog import PACKAGES
 from tests.chaos.packages.sequences import Ask, Window, refusal
+from tests.chaos.packages.steps import Steps
 from tests.chaos.risks import Risks
 from tests.chaos.roster import CLIENTS, Role
 from tests.server import Server, short_folder
+from unroll_client import SessionInfo
 
 ROLES = [role for role in CLIENTS if role.package and role.model in {"adder", "checksum"}]
 SECONDS = 3.0
@@ -94,3 +97,14 @@ def test_a_window_tells_requests_that_were_applied_from_those_that_were_not(
     assert window.done
     assert [event.kind for event in window.events()] == kinds
     assert window.refused is (passes[-1][-1].status == 409 and "unread" not in kinds)
+
+
+def test_a_reset_of_a_package_knows_no_step_and_a_copy_of_it_may_come_late() -> None:
+    now = datetime.now(UTC)
+    session = Session("ses_a", "adder", "memory", 60, 0.0, 0.0, client=1)
+    steps = Steps(session, 5, [Reset(None)])
+    steps.answer(SessionInfo("ses_a", "adder", "1", "next-word", 6, 9, now, now, 60, "memory", 8))
+    steps.settle(6)
+    (part,) = session.events[0].parts
+    assert part.loose
+    assert part.reply.json["step"] == 6
