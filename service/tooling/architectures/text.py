@@ -49,9 +49,15 @@ def check_text_companions(target: Path, config: ArchitectureConfig, files: Compa
         raise ModelFolderError(
             f"{files.preprocessor}: found a preprocessor, expected none: {config.task} reads text, not numbers"
         )
-    if (files.vocab is None) == (files.tokenizer is None):
+    if files.vocab is None and files.tokenizer is None:
         raise ModelFolderError(
-            f"{target}: found vocab {files.vocab_origin} and tokenizer {files.tokenizer}, expected exactly one of them"
+            f"{target}: found no vocabulary, expected --vocab FILE, the words in the order of their ids, or "
+            "--tokenizer FILE"
+        )
+    if files.vocab is not None and files.tokenizer is not None:
+        raise ModelFolderError(
+            f"{target}: found the vocabulary {files.vocab_origin} and the tokenizer {files.tokenizer}, expected one "
+            "of them"
         )
 
 
