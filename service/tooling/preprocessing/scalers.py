@@ -1,5 +1,6 @@
 """Scalers among the values of a file: those of scikit-learn, and numbers by the names that trainers give to them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ _HIGH = ("max", "maxs", "data_max_", "data_max", "maximum")
 
 
 def scaler_of(value: object, origin: str) -> Scaler | Labels | None:
-    """Return the scaler, or the labels, that a value is, or None. Raises ModelFolderError for one that is not read."""
+    """Interpret a value as a scaler or as labels; None if it is neither. Raises ModelFolderError for other scalers."""
     if isinstance(value, Instance):
         return _of_library(value, origin) if value.name.startswith(LIBRARY) else None
     if isinstance(value, dict):
@@ -53,7 +54,7 @@ _Read = tuple[list[float] | None, list[float] | None]
 
 
 def _min_max(state: Mapping[Any, Any]) -> _Read:
-    """x * scale_ + min_ is (x - mean) / scale with scale 1 / scale_ and mean -min_ / scale_."""
+    """Return mean and scale of a MinMaxScaler, which computes x * scale_ + min_."""
     factor, shift = numbers_of(state.get("scale_")), numbers_of(state.get("min_"))
     if factor is None or shift is None or len(factor) != len(shift) or 0.0 in factor:
         return None, None
@@ -91,12 +92,20 @@ def _of_pipeline(state: Mapping[Any, Any], origin: str) -> Scaler | None:
         found = scaler_of(step[1], origin) if isinstance(step, tuple) and len(step) == 2 else None
         if not isinstance(found, Scaler):
             raise ModelFolderError(f"{origin}: found a Pipeline with other steps, expected {EXPECTED} in each")
-        total = found if total is None else _behind(total, found)
+        total = found if total is None else _compose(total, found)
     return total
 
 
-def _behind(first: Scaler, second: Scaler) -> Scaler:
-    """((x - m) / s - n) / t is (x - (m + s n)) / (s t)."""
+def _compose(first: Scaler, second: Scaler) -> Scaler:
+    """Return the scaler that applies `first`, then `second`. Raises ModelFolderError for other numbers of features.
+
+    ((x - m) / s - n) / t is (x - (m + s n)) / (s t).
+    """
+    if len(first.mean) != len(second.mean):
+        raise ModelFolderError(
+            f"{first.origin}: found a Pipeline of scalers for {len(first.mean)} and for {len(second.mean)} features, "
+            "expected the same number in each step"
+        )
     mean = tuple(m + s * n for m, s, n in zip(first.mean, first.scale, second.mean, strict=True))
     scale = tuple(s * t for s, t in zip(first.scale, second.scale, strict=True))
     return replace(
@@ -106,7 +115,7 @@ def _behind(first: Scaler, second: Scaler) -> Scaler:
 
 def _of_numbers(value: Mapping[Any, Any], origin: str) -> Scaler | None:
     """Return the scaler of numbers under usual names: of all features, or in one dictionary for each feature."""
-    found = _pair(value)
+    found = _find_mean_and_scale(value)
     if found is None:
         return _by_feature(value, origin)
     (mean, first), (scale, _) = found
@@ -118,7 +127,7 @@ def _of_numbers(value: Mapping[Any, Any], origin: str) -> Scaler | None:
 _Named = tuple[list[float], list[str]]
 
 
-def _pair(value: Mapping[Any, Any]) -> tuple[_Named, _Named] | None:
+def _find_mean_and_scale(value: Mapping[Any, Any]) -> tuple[_Named, _Named] | None:
     """Return mean and scale by one of the pairs of names, each with the features that they are stated for."""
     for firsts, seconds, is_range in ((_MEANS, _SCALES, False), (_LOW, _HIGH, True)):
         first, second = (_named_numbers(value, names) for names in (firsts, seconds))
@@ -146,7 +155,9 @@ def _numbers_by_name(entry: Mapping[Any, Any]) -> _Named | None:
 
 def _by_feature(value: Mapping[Any, Any], origin: str) -> Scaler | None:
     """Return the scaler of {feature: {"mean": number, "std": number}}."""
-    pairs = {str(name): _pair(entries_of(item)) for name, item in value.items() if isinstance(item, dict)}
+    pairs = {
+        str(name): _find_mean_and_scale(entries_of(item)) for name, item in value.items() if isinstance(item, dict)
+    }
     if not pairs or len(pairs) != len(value):
         return None
     found = [pair for pair in pairs.values() if pair is not None and len(pair[0][0]) == 1]
@@ -157,10 +168,12 @@ def _by_feature(value: Mapping[Any, Any], origin: str) -> Scaler | None:
 
 
 def _checked(scaler: Scaler) -> Scaler:
-    """Return the scaler. Raises ModelFolderError for scales that cannot be divided by."""
-    for index, scale in enumerate(scaler.scale):
-        if not 0 < scale < float("inf") or scaler.mean[index] != scaler.mean[index]:
+    """Return the scaler. Raises ModelFolderError for numbers that are not finite, and scales of 0 or less."""
+    for number, (mean, scale) in enumerate(zip(scaler.mean, scaler.scale, strict=True), start=1):
+        if not math.isfinite(mean):
+            raise ModelFolderError(f"{scaler.origin}: found the mean {mean} of feature {number}, expected a number")
+        if not (math.isfinite(scale) and scale > 0):
             raise ModelFolderError(
-                f"{scaler.origin}: found the scale {scale} of feature {index + 1}, expected a number above 0"
+                f"{scaler.origin}: found the scale {scale} of feature {number}, expected a number above 0"
             )
     return scaler

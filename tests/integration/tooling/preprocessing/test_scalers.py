@@ -82,6 +82,13 @@ def test_a_scale_of_zero_is_refused(tmp_path: Path, content: str) -> None:
         read_preprocessing(tmp_path / "s.json")
 
 
+@pytest.mark.parametrize("mean", [float("nan"), float("inf")])
+def test_a_mean_that_is_not_finite_is_refused(tmp_path: Path, mean: float) -> None:
+    (tmp_path / "s.pkl").write_bytes(pickle.dumps({"mean": [1.0, mean], "std": [1.0, 1.0]}))
+    with pytest.raises(ModelFolderError, match=f"found the mean {mean} of feature 2, expected a number"):
+        read_preprocessing(tmp_path / "s.pkl")
+
+
 def test_features_are_found_by_name_or_by_position() -> None:
     scaler = Scaler((1, 2, 3), (4, 5, 6), "a scaling", "s.json", ("a", "b", "c"))
     assert scaler.of(["c", "a"]) == ([3, 1], [6, 4])
