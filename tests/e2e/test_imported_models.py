@@ -54,7 +54,7 @@ def text_network(rows: int, outputs: int) -> dict[str, Tensor]:
 
 def import_model(folder: Path, name: str, files: Sequence[object], *settings: str) -> str:
     """Import files as a model, and return the printed request."""
-    options = ["--yes", *(part for setting in settings for part in ("--set", setting))]
+    options = ["--plain", "--yes", *(part for setting in settings for part in ("--set", setting))]
     result = CliRunner().invoke(app, ["import", *map(str, files), str(folder / "models" / name / "1"), *options])
     assert result.exit_code == 0, result.output
     return result.stdout.rstrip().rpartition("\n")[2].strip()

@@ -103,6 +103,6 @@ def loaded(folder: Path) -> Any:
 
 def imported(folder: Path, file: str, *options: object) -> None:
     """Import a file by the command, with the proposed values of what it asks."""
-    arguments = ["import", folder / file, folder / "models" / "mine" / "1", "--yes", *options]
+    arguments = ["import", folder / file, folder / "models" / "mine" / "1", "--plain", "--yes", *options]
     result = CliRunner().invoke(app, [*map(str, arguments)])
     assert result.exit_code == 0, result.output

@@ -21,13 +21,13 @@ def run(command: str, *arguments: object) -> Result:
 
 
 def packed(*arguments: object) -> str:
-    result = run("import", *arguments)
+    result = run("import", *arguments, "--plain")
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def refused(*arguments: object) -> str:
-    result = run("import", *arguments)
+    result = run("import", *arguments, "--plain")
     assert result.exit_code == 1, result.output
     return " ".join(result.stderr.split())
 
