@@ -1,4 +1,4 @@
-"""A few thousand damaged and hostile files for all readers; `make fuzz` reads a hundred thousand."""
+"""Some hundred damaged and hostile files for all readers; `make fuzz` reads a hundred thousand."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from tests.fuzz.targets import TARGETS
 
 
 def test_no_input_crashes_a_reader_runs_code_or_takes_much_memory_or_time() -> None:
-    result = run(seed=1, count=2500)
+    result = run(seed=1, count=800)
     assert result.findings == []
-    assert sum(result.counts.values()) == 2500
+    assert sum(result.counts.values()) == 800
 
 
 def test_inputs_follow_from_their_number(tmp_path: Path) -> None:
