@@ -202,8 +202,8 @@ def test_an_unknown_member_of_an_answer_is_left_out(scripted: ScriptedServer, se
 
 
 def test_the_output_of_an_unknown_task_is_json(scripted: ScriptedServer, session: Session) -> None:
-    scripted.will(result(1, output={"labels": ["x"]}))
-    assert session.step("a").output == {"labels": ["x"]}
+    scripted.will(result(1, output={"outlines": ["x"]}))
+    assert session.step("a").output == {"outlines": ["x"]}
 
 
 def test_a_request_tells_the_service_how_long_the_client_waits(scripted: ScriptedServer, session: Session) -> None:

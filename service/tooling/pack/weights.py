@@ -71,7 +71,8 @@ def without_vector_layers(saved: SavedNetwork, maps: Sequence[str]) -> SavedNetw
         with contextlib.suppress(re.error, IndexError):  # `rename_tensors` says what is wrong
             mapped = {name: pattern.sub(new, place) for name, place in mapped.items()}
     kept = {name: tensor for name, tensor in saved.tensors.items() if not mapped[name].startswith("vector.")}
-    return replace(saved, tensors=kept)
+    # The proposal of a Keras model gives tensors of the network that it is made for other shapes.
+    return saved if len(kept) == len(saved.tensors) else replace(saved, tensors=kept)
 
 
 def conform(

@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from tests.attack.attackers.base import Tally
 
 #: Cases of one process. What a process grows by is judged, so they are as many as show a leak.
@@ -26,6 +28,8 @@ def import_commands() -> None:
     """Import what all forked processes need, torch above all."""
     for name in ("service.cli", "service.tooling.inspect.report", "service.tooling.verify.verifier", "typer.testing"):
         importlib.import_module(name)
+    # A forked process has none of the threads of OpenMP that this one has begun, and would wait for them.
+    torch.set_num_threads(1)
 
 
 def run_batch(numbers: Sequence[int], write: Write, folder: Path, tally: Tally) -> None:

@@ -229,7 +229,7 @@ def test_padding_of_texts_without_a_mask_is_asked_for(tmp_path: Path) -> None:
     report = inspect(path)
     assert isinstance(report, Report)
     assert report.proposal is not None
-    assert report.proposal.guessed == ("labels", "padding")
+    assert {*report.proposal.guessed} == {"labels", "padding"}
     padding = {"side": "left", "token": "w0", "length": 30}
     network = packed(path, tmp_path, padding=padding)
     assert network.config.padding.length == 30
