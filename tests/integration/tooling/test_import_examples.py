@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.readme_blocks import Shell, parse, run
 from tests.served import ROOT, clean_environment
 
@@ -22,6 +24,7 @@ class NoServer:
         raise AssertionError
 
 
+@pytest.mark.slow
 def test_every_example_prints_what_it_shows(tmp_path: Path) -> None:
     document = (ROOT / "docs" / "import.md").read_text("utf-8")
     assert len(parse(document)) >= 5
