@@ -10,8 +10,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from tests.attack.attackers.base import Tally
 
 #: Cases of one process. What a process grows by is judged, so they are as many as show a leak.
@@ -29,7 +27,7 @@ def import_commands() -> None:
     for name in ("service.cli", "service.tooling.inspect.report", "service.tooling.verify.verifier", "typer.testing"):
         importlib.import_module(name)
     # A forked process has none of the threads of OpenMP that this one has begun, and would wait for them.
-    torch.set_num_threads(1)
+    importlib.import_module("torch").set_num_threads(1)
 
 
 def run_batch(numbers: Sequence[int], write: Write, folder: Path, tally: Tally) -> None:
