@@ -5,34 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import Predict, TensorInput
 from service.domain.tensors import Tensor as PackedTensor
 from service.nets.onnx_graph.tensor_config import TensorConfig
 from service.tasks.base import AnyTask
-from service.tooling.architecture_tools import ArchitectureTools
-from service.tooling.inspect.inventory import Inventory, Proposal, UnsupportedNetwork
+from service.tooling.architectures.graphs import GraphTools
 from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.predict.arguments import PredictionArguments
 from service.tooling.verify.quality import Metric
 
 
-class OnnxGraphTools(ArchitectureTools[TensorConfig]):
-    """Tools of graphs, whose weights are in no state dict: `inspect` and `pack` read the file itself."""
-
-    def recognizes(self, parts: Inventory) -> bool:
-        return False
-
-    def describe(self, parts: Inventory) -> str:
-        return "an ONNX graph"
-
-    def propose(self, parts: Inventory) -> Proposal:
-        raise UnsupportedNetwork("a graph is a file of its own, not a state dict")
-
-    def convert(self, source: Path, tensors: dict[str, Tensor], config: TensorConfig) -> list[str]:
-        raise ModelFolderError(f"{source}: found tensors, expected an ONNX graph (FILE.onnx), as config.json says")
+class OnnxGraphTools(GraphTools[TensorConfig]):
+    """Tools of the graphs of the task `tensor`."""
 
     def check_companions(self, target: Path, config: TensorConfig, files: CompanionFiles) -> None:
         given = {"word list": files.vocab_origin, "tokenizer": files.tokenizer, "preprocessor": files.preprocessor}
