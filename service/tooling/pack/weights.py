@@ -71,8 +71,16 @@ def without_vector_layers(saved: SavedNetwork, maps: Sequence[str]) -> SavedNetw
         with contextlib.suppress(re.error, IndexError):  # `rename_tensors` says what is wrong
             mapped = {name: pattern.sub(new, place) for name, place in mapped.items()}
     kept = {name: tensor for name, tensor in saved.tensors.items() if not mapped[name].startswith("vector.")}
-    # The proposal of a Keras model gives tensors of the network that it is made for other shapes.
-    return saved if len(kept) == len(saved.tensors) else replace(saved, tensors=kept)
+    return replace(saved, tensors=kept)
+
+
+def _with_timesteps(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Return the weights of linear layers that stand for convolutions over a single timestep, with that axis."""
+    return {
+        name: tensors[name][..., None]
+        for name, shape in shapes.items()
+        if ".convolution." in name and name in tensors and (*tensors[name].shape, 1) == tuple(shape)
+    }
 
 
 def conform(
@@ -84,6 +92,7 @@ def conform(
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
     notes = [*transpose_marked(source, tensors), *convert_recurrent(source, tensors, shapes)]
     notes += tools.convert(source, tensors, config)
+    tensors.update(_with_timesteps(tensors, shapes))
     # A missing bias is a bias of zeros; a bias under another name is reported as an extra tensor.
     for name in [name for name in shapes if name.endswith(".bias") and name not in tensors]:
         tensors[name] = torch.zeros(shapes[name])

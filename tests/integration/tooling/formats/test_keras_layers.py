@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from service.domain.errors import ModelFolderError
-from service.tasks.architectures import load_task
+from service.tasks.architectures import ARCHITECTURES, load_task
 from service.tasks.limits import TextLimits
 from service.tooling.formats.registry import read_network
-from service.tooling.inspect.report import Report, inspect
+from service.tooling.inspect.report import Report, inspect, inspect_network
 from service.tooling.pack.packer import pack
 from service.tooling.pack.word_list import build_word_tokenizer
 from tests.keras_files import Array, Layer, compute, make, model_json, named, write_h5, write_keras
@@ -415,3 +415,12 @@ def test_masked_rows_are_told_to_be_left_out(tmp_path: Path) -> None:
     report = inspect(write_keras(tmp_path / "x.keras", layers, shape))
     assert isinstance(report, Report)
     assert any("numbers are all -1.0 were skipped" in line for line in report.unknown)
+
+
+def test_a_proposal_changes_nothing_of_the_file(tmp_path: Path) -> None:
+    layers, shape = MODELS["causal convolutions behind scaled inputs"]
+    path = write_keras(tmp_path / "x.keras", layers, shape)
+    saved = read_network(path)
+    first, second = (inspect_network(path, saved, ARCHITECTURES).proposal for _ in range(2))
+    assert first is not None
+    assert first == second

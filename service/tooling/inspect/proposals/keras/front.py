@@ -62,12 +62,11 @@ def _joined_fields(layer: SavedLayer) -> dict[str, Any]:
 
 
 def _entry(layer: SavedLayer, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Return the entry of a convolution, or of a linear layer as one, whose weight gets the axis of timesteps."""
+    """Return the entry of a convolution, or of a linear layer as one over a single timestep."""
     weight, options = tensors[f"{layer.name}.weight"], layer.options
     bias = {} if f"{layer.name}.bias" in tensors else {"bias": False}
     activation = _activation(layer)
     if weight.dim() == 2:
-        tensors[f"{layer.name}.weight"] = weight[..., None]
         return {"channels": len(weight), "kernel": 1, "padding": "valid", "activation": activation, **bias}
     channels, _, kernel = weight.shape
     padding = str(options.get("padding"))
