@@ -38,10 +38,14 @@ def clean_environment(**given: str) -> dict[str, str]:
 
 @dataclass
 class ServedProcess:
-    """`unroll serve` on the bundled models; its log is in `folder`, its state below it."""
+    """`unroll serve` on the bundled models; its log is in `folder`, its state below it.
+
+    gRPC is served if it is given a port, too.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
+    grpc_port: int | None = None
     _process: "subprocess.Popen[bytes] | None" = None
     _workers: int = 1
 
@@ -57,7 +61,8 @@ class ServedProcess:
 
     def environment(self) -> dict[str, str]:
         """The settings that it, and commands beside it, run with."""
-        return clean_environment(UNROLL_PORT=str(self.port), UNROLL_STATE_DIR=str(self.folder / "state"))
+        grpc = {} if self.grpc_port is None else {"UNROLL_GRPC_PORT": str(self.grpc_port)}
+        return clean_environment(UNROLL_PORT=str(self.port), UNROLL_STATE_DIR=str(self.folder / "state"), **grpc)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The examples of the client's README and of docs/clients.md run against the bundled models."""
+"""The examples of clients in the documentation run against the bundled models."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.readme_blocks import Shell, run
-from tests.served import ROOT, ServedProcess
+from tests.served import ROOT, ServedProcess, free_port
 from unroll_client import Client
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -22,13 +22,22 @@ COMMENT = re.compile(r"^\s*print\(.*\)  # (.*)$", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
-    with ServedProcess(tmp_path_factory.mktemp("served")) as server:
+    with ServedProcess(tmp_path_factory.mktemp("served"), grpc_port=free_port()) as server:
         server.start()
         yield server
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # of tritonclient
-@pytest.mark.parametrize("document", ["clients/python/README.md", "docs/clients.md"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        "clients/python/README.md",
+        "docs/clients.md",
+        "docs/libretranslate.md",
+        "docs/open-inference.md",
+        "docs/openai.md",
+    ],
+)
 def test_every_python_example_prints_what_it_says(
     document: str,
     served: ServedProcess,
@@ -42,7 +51,8 @@ def test_every_python_example_prints_what_it_says(
     assert blocks
     for block in blocks:
         capsys.readouterr()
-        exec(compile(block.replace("localhost:8000", served.address), document, "exec"), names)  # noqa: S102
+        code = block.replace("localhost:8000", served.address).replace("localhost:8001", f"localhost:{served.grpc_port}")
+        exec(compile(code, document, "exec"), names)  # noqa: S102
         lines = capsys.readouterr().out.splitlines()
         for comment in COMMENT.findall(block):
             assert comment in lines or comment.startswith("columns"), (comment, lines)
