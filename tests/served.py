@@ -55,6 +55,11 @@ class ServedProcess:
         return f"localhost:{self.port}"
 
     @property
+    def grpc_address(self) -> str:
+        """Its host and the port of gRPC."""
+        return f"localhost:{self.grpc_port}"
+
+    @property
     def log(self) -> str:
         """What it wrote so far."""
         return (self.folder / "serve.log").read_text("utf-8", "replace")

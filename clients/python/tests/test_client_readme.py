@@ -51,7 +51,7 @@ def test_every_python_example_prints_what_it_says(
     assert blocks
     for block in blocks:
         capsys.readouterr()
-        code = block.replace("localhost:8000", served.address).replace("localhost:8001", f"localhost:{served.grpc_port}")
+        code = block.replace("localhost:8000", served.address).replace("localhost:8001", served.grpc_address)
         exec(compile(code, document, "exec"), names)  # noqa: S102
         lines = capsys.readouterr().out.splitlines()
         for comment in COMMENT.findall(block):
