@@ -17,7 +17,7 @@ from service.model_folder.safetensors_weights import expected_shapes
 from service.nets.config.loader import build_config, with_state
 from service.nets.network_spec import find_spec
 from service.tasks.architectures import ARCHITECTURES
-from service.tooling.pack.word_list import build_word_tokenizer
+from service.tooling.preprocessing.vocabularies.word_list import build_word_tokenizer
 
 FEATURES = [f"feature{number}" for number in range(8)]
 LABELS = [f"label{number}" for number in range(8)]

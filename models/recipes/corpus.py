@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.tooling.pack.word_list import QUOTES, WORD
+from service.tooling.preprocessing.vocabularies.word_list import QUOTES, WORD
 
 CHECKSUMS = {
     "fra-eng.zip": "16c4f7d0df9e7c5e6c54cdb0447f3f4a18a55052ff5e2e0b27dd4a06c0e49d04",

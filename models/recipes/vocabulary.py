@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from tokenizers import Tokenizer
 
 from models.recipes.corpus import words
-from service.tooling.pack.word_list import UNKNOWN, build_word_tokenizer
+from service.tooling.preprocessing.vocabularies.word_list import UNKNOWN, build_word_tokenizer
 
 BOUNDARY = "<s>"
 SENTENCE_END = frozenset('.!?:;"')

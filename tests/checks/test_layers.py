@@ -108,7 +108,7 @@ ROOMS = {
     "tooling/pickles": "",
     "tooling/predict": ".",
     "tooling/preprocessing": "formats formats/pytorch formats/values pickles preprocessing/vocabularies",
-    "tooling/preprocessing/vocabularies": "formats/values pack pickles preprocessing",
+    "tooling/preprocessing/vocabularies": "formats/values pickles preprocessing",
     "tooling/triton": "",
     "tooling/verify": ". predict",
 }

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from service.tooling.pack.word_list import SPECIAL_TOKENS, build_word_tokenizer
 from service.tooling.preprocessing.vocabularies.fitting import Fitted
+from service.tooling.preprocessing.vocabularies.word_list import SPECIAL_TOKENS, build_word_tokenizer
 
 #: Any character, line ends included.
 CHARACTER = r"[\s\S]"

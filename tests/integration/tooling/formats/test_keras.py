@@ -23,7 +23,7 @@ from service.tooling.formats.keras.hdf5 import read_hdf5
 from service.tooling.formats.registry import read_network
 from service.tooling.inspect.report import inspect
 from service.tooling.pack.packer import pack
-from service.tooling.pack.word_list import build_word_tokenizer
+from service.tooling.preprocessing.vocabularies.word_list import build_word_tokenizer
 from tests.integration.tooling.formats.networks import FOLDER
 
 EXPECTED = load_file(FOLDER / "expected-keras.safetensors")

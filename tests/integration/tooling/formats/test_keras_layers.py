@@ -15,7 +15,7 @@ from service.tasks.limits import TextLimits
 from service.tooling.formats.registry import read_network
 from service.tooling.inspect.report import Report, inspect, inspect_network
 from service.tooling.pack.packer import pack
-from service.tooling.pack.word_list import build_word_tokenizer
+from service.tooling.preprocessing.vocabularies.word_list import build_word_tokenizer
 from tests.keras_files import Array, Layer, compute, make, model_json, named, write_h5, write_keras
 
 M = make(3)
