@@ -414,7 +414,3 @@ def _value(text: str) -> object:
 def main() -> None:
     """Run the command line."""
     app()
-
-
-if __name__ == "__main__":
-    main()

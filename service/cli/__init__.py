@@ -1,0 +1,5 @@
+"""The command `unroll`."""
+
+from service.cli.model_folders import app, main
+
+__all__ = ["app", "main"]
