@@ -127,9 +127,13 @@ class Forecaster(nn.Module):
     def _keep(self, after: State, output: Tensor, x: Tensor) -> State:
         """Return the state after a row x (B, W) with the features of the last output (B, O), where they are stored."""
         if self.decoder is not None:
-            last = torch.zeros_like(x[:, self._targets]) if self._starts_with_zeros else x[:, self._targets]
-            return {**after, "features": torch.cat([*self.recurrent_state(after).values(), last], -1)}
+            return {**after, "features": self._decoder_start(self.recurrent_state(after), x)}
         return {**after, "features": self.head(output)} if self.config.stores_features else after
+
+    def _decoder_start(self, recurrent: State, x: Tensor) -> Tensor:
+        """Return the features in front of a decoder after a row x (B, W): the recurrent state, and what it reads."""
+        targets = x[:, self._targets]
+        return torch.cat([*recurrent.values(), torch.zeros_like(targets) if self._starts_with_zeros else targets], -1)
 
     def _decoded(self, decoder: RnnStack, features: Tensor, steps: int) -> Tensor:
         """Return the features of the steps ahead (B, steps, D); each step reads the location of the one before."""

@@ -34,6 +34,11 @@ class WindowedForecaster(WindowedNetwork, Forecaster):
         after = push(state, x)
         return {**after, "features": read_windows(after, self._size, self._read_part)}
 
+    def _read_part(self, state: State) -> Tensor:
+        if self.decoder is None:
+            return super()._read_part(state)
+        return self._decoder_start(self.recurrent_state(state), state["window"][:, -self.config.width :])
+
     def _pack(self, state: State) -> PackedWindows:
         return pack_windows(state, self.config.width, None)
 

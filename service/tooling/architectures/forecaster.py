@@ -21,6 +21,7 @@ from service.tooling.architectures.numbers import (
 )
 from service.tooling.inspect.inventory import Inventory, Proposal
 from service.tooling.inspect.proposals.forecaster import find_input_projection, propose_forecaster
+from service.tooling.inspect.proposals.self_feeding_decoder import has_decoder
 from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.pack.distribution_heads import join_heads
 from service.tooling.predict.arguments import PredictionArguments
@@ -38,9 +39,11 @@ class ForecasterTools(ArchitectureTools[ForecasterConfig]):
     """Tools of forecasters, which read numbers with a preprocessor."""
 
     def recognizes(self, parts: Inventory) -> bool:
-        return len(parts.groups) == 1 and not parts.embeddings
+        return (len(parts.groups) == 1 and not parts.embeddings) or has_decoder(parts)
 
     def describe(self, parts: Inventory) -> str:
+        if has_decoder(parts):
+            return "forecasting by an encoder and a decoder over numbers"
         group, before = parts.groups[0], find_input_projection(parts)
         reads = group.input_size if before is None else before.columns
         behind = [layer for layer in parts.linears if layer is not before]

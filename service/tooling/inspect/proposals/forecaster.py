@@ -26,6 +26,7 @@ from service.tooling.inspect.inventory import (
     stack_fields,
     stack_names,
 )
+from service.tooling.inspect.proposals.self_feeding_decoder import SelfFeedingDecoder, split_decoder
 from service.tooling.inspect.questions.forward_pass import ask_convolution, ask_forward_pass, boolean
 from service.tooling.inspect.questions.meaning import ask_one_hot, ask_proposed, ask_task
 from service.tooling.inspect.questions.question import Question, choices_of
@@ -68,18 +69,20 @@ _RESIDUAL = Question(
 
 def propose_forecaster(parts: Inventory) -> Proposal:
     """Fit the parts to a forecaster. Raises UnsupportedNetwork."""
+    parts, decoder = split_decoder(parts)
     group = _recurrent_group(parts)
     projection, front, rest = find_input_projection(parts), find_front(parts), parts.linears
     names = stack_names(group, "rnn") | front.names
     if projection is not None:
         rest.remove(projection)
         names |= projection.renamed("input_projection")
-    head, outputs = _outputs(parts, rest, group.output_size)
-    names |= head_names(head)
+    head, outputs = _outputs(parts, rest, (group if decoder is None else decoder.group).output_size)
+    names |= head_names(head) | ({} if decoder is None else decoder.names)
     for place, layer in outputs.items():
         names |= layer.renamed(place)
     if left := [name for name in parts.others if name not in names]:
         raise UnsupportedNetwork(f"it has parts that find no place: {', '.join(left)}")
+    width, answers = front.reads if projection is None else projection.columns, next(iter(outputs.values())).rows
     scaled = len(outputs) > 1
     config = {
         "format_version": 1,
@@ -87,33 +90,49 @@ def propose_forecaster(parts: Inventory) -> Proposal:
         "architecture": "forecaster",
         **stack_fields(group),
         **front.fields,
-        **_meaning(front.reads if projection is None else projection.columns, next(iter(outputs.values())).rows),
+        **_meaning(width, answers),
+        **({} if decoder is None else decoder.fields(width, answers)),
         **({"distribution": "gaussian", "scale": SCALES["softplus"]} if scaled else {}),
         "input_projection": projection is not None,
         "head": head_fields(head),
         "dtype": "float32",
     }
-    questions = _questions(config, parts, projection, outputs)
+    questions = _questions(config, parts, projection, outputs, decoder=decoder)
     return Proposal(complete_config(ForecasterConfig, config), names, tuple(questions), UNKNOWN, PACK_OPTIONS)
 
 
 def _questions(
-    config: dict[str, Any], parts: Inventory, projection: Matrix | None, outputs: dict[str, Matrix]
+    config: dict[str, Any],
+    parts: Inventory,
+    projection: Matrix | None,
+    outputs: dict[str, Matrix],
+    *,
+    decoder: SelfFeedingDecoder | None,
 ) -> list[Question]:
     """Return what the user has to say of the network."""
     (group,), (output, *others), width = parts.groups, outputs.values(), len(config["features"])
     # A square layer fits on either side of the recurrent ones.
     unsure = projection is not None and projection.columns == group.input_size == group.output_size
+    scaled = config["distribution"] == "gaussian"
     return [
-        *_ask_task(width, output.rows * len(outputs)),
+        *(_ask_task(width, output.rows * len(outputs)) if decoder is None else []),
         *([boolean("input_projection", _PLACE, plain=True)] if unsure else []),
         *ask_convolution(config.get("convolution", [])),
         *ask_forward_pass(config, parts, output.name.removesuffix(".weight")),
-        *([Question("scale", SCALE_REASON, choices_of(words=SCALES))] if others else []),
-        *([_RESIDUAL] if output.rows == width and not others else []),
-        *ask_proposed(config, _open_meaning(config, output.rows)),
+        *([Question("scale", SCALE_REASON, choices_of(words=SCALES))] if scaled else []),
+        *([_RESIDUAL] if decoder is None and output.rows == width and not others else []),
+        *([] if decoder is None else decoder.questions(told=parts.told_cells)),
+        *_ask_meaning(config, outputs=output.rows, decoder=decoder),
         *ask_proposed(config, {"features": "what the columns of the inputs are called, in order"}, "names"),
     ]
+
+
+def _ask_meaning(config: dict[str, Any], *, outputs: int, decoder: SelfFeedingDecoder | None) -> list[Question]:
+    """Return the questions for the fields that sizes leave open: one output is a number of one step."""
+    several = outputs > 1 and decoder is None
+    target = len(config["features"]) > 1 and (decoder is None or decoder.targets < len(config["features"]))
+    is_open = {"target": target, "horizon": several, "distribution": several}
+    return ask_proposed(config, {field: MEANING[field] for field, asked in is_open.items() if asked})
 
 
 def _recurrent_group(parts: Inventory) -> RecurrentGroup:
@@ -124,12 +143,6 @@ def _recurrent_group(parts: Inventory) -> RecurrentGroup:
     if unknown := unknown_tensors(parts):
         raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
     return group
-
-
-def _open_meaning(config: dict[str, Any], outputs: int) -> dict[str, str]:
-    """Return the fields that sizes leave open, with the reasons: one output is a number of one step."""
-    several = {"target": len(config["features"]) > 1, "horizon": outputs > 1, "distribution": outputs > 1}
-    return {field: MEANING[field] for field, is_open in several.items() if is_open}
 
 
 def _ask_task(width: int, outputs: int) -> list[Question]:
