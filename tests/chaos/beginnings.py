@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.chaos.acting import Acting
 from tests.chaos.acts import step
-from tests.chaos.contents import SOURCES
+from tests.chaos.contents import choose_opening
 from tests.chaos.journal import Event, Part, Request, Session
 from tests.chaos.roster import SHORT_LIVED
 from tests.chaos.stream import Stream
@@ -32,10 +32,10 @@ async def open_sessions(client: Acting, places: list[int]) -> None:
 def _plan(client: Acting) -> _Creation:
     role, luck = client.role, client.choose
     kept = luck.choice(_KEPT_STEPS)
-    source = luck.choice(SOURCES) if role.model == "translate-en-fr" else None
+    opening = choose_opening(role.model, luck)
     body: dict[str, Any] = {"model": role.model, "durability": role.durability, "ttl_seconds": role.ttl}
-    body |= {"kept_steps": kept} | ({"input": {"text": source}} if source else {})
-    session = Session("", role.model, role.durability, role.ttl, 0.0, 0.0, client.number, source, kept=kept)
+    body |= {"kept_steps": kept} | ({} if opening is None else {"input": opening})
+    session = Session("", role.model, role.durability, role.ttl, 0.0, 0.0, client.number, opening, kept=kept)
     request, twins = Request(key=client.key()), 2 if luck.random() < 0.2 else 1
     return _Creation(session, body, luck.randint(20, 400), [Part(request) for _ in range(twins)])
 
@@ -79,7 +79,7 @@ async def fork(client: Acting, stream: Stream) -> None:
 async def _go_on(client: Acting, stream: Stream, parts: list[Part], made: dict[str, Any]) -> None:
     parent, role, last = stream.session, client.role, parts[-1]
     child = Session(made["id"], role.model, role.durability, role.ttl, last.sent, last.at, client.number)
-    child.parent, child.kept, child.source = parent.id, parent.kept, parent.source
+    child.parent, child.kept, child.opening = parent.id, parent.kept, parent.opening
     # A copy of a request that got lost may fork once more, from where the parent stands by then.
     child.loose = any(part.lost for part in parts)
     client.shared.sessions.append(child)

@@ -29,7 +29,7 @@ _CONFIG: dict[str, Any] = {
 class Checksum:
     """The arithmetic of the graph: equal or wrong."""
 
-    def start(self, source: str | None) -> Standing:
+    def start(self, opening: Output | None) -> Standing:
         return Standing(0, 0, {})
 
     def after(self, standing: Standing, content: Content) -> Standing:

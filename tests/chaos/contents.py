@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
-from tests.chaos import automaton, encoders
+from tests.chaos import automaton, conditioned, encoders
 
 #: What a step of each model answers with, as little as tells its state.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -16,6 +16,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "taxi-forecast": {"horizon": 4},
     "checksum": {},
     **{name: {} for name in encoders.NAMES},
+    **{name: {"top_k": 3} for name in conditioned.NAMES},
 }
 #: Models that have nothing to answer before their first observation, or after none.
 NEEDS_INPUT = encoders.OF_NUMBERS | {"taxi-forecast", "checksum"}
@@ -62,6 +63,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     ),
     encoders.CLASSIFICATION: encoders.FED_WORDS,
     encoders.EMBEDDING: encoders.FED_WORDS,
+    **dict.fromkeys(conditioned.NAMES, conditioned.FED_WORDS),
 }
 _FIRST_HALF_HOUR = datetime(2015, 1, 5, tzinfo=UTC)
 
@@ -111,6 +113,13 @@ class Reset:
 
 
 Content: TypeAlias = Words | Generation | Series | Rows | Numbers | Reset
+
+
+def choose_opening(model: str, luck: random.Random) -> dict[str, Any] | None:
+    """What a session of the model is created with, if it needs something."""
+    if model == "translate-en-fr":
+        return {"text": luck.choice(SOURCES)}
+    return {"vector": conditioned.choose_vector(luck)} if model in conditioned.NAMES else None
 
 
 def choose(model: str, luck: random.Random, serial: int, *, generate: bool = True) -> Content:

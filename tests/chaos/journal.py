@@ -1,7 +1,7 @@
 """What a client writes down of a session: every request, every attempt at it, everything that came back."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from service.domain.sessions import Durability
 from tests.chaos.contents import Content
@@ -113,7 +113,7 @@ class Event:
 class Session:
     """One session from its creation on; `loose` where a lost request may still be applied when the journal ends.
 
-    `source` is the sentence of a translation's session, `parent` the id of the session that it was forked from.
+    `opening` is the input that it was created with, if any, `parent` the id of the session that it was forked from.
     """
 
     id: str
@@ -123,7 +123,7 @@ class Session:
     sent: float
     at: float
     client: int
-    source: str | None = None
+    opening: dict[str, Any] | None = None
     parent: str | None = None
     kept: int = 0
     loose: bool = False

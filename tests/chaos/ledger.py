@@ -99,7 +99,7 @@ class Ledger:
         """Where the session stands after a step; a reset feeds nothing, and answers with the Session."""
         if not isinstance(content, Reset):
             return self.network.after(self.standing, content)
-        start = self.network.start(self.session.source) if content.step is None else self.standing_at(content.step)
+        start = self.network.start(self.session.opening) if content.step is None else self.standing_at(content.step)
         return replace(start, timesteps=self.standing.timesteps, answer={})
 
     def check(self, body: dict[str, Any], expected: dict[str, Any] | None = None) -> None:

@@ -38,7 +38,7 @@ class Replay:
     _deleted: Part | None = None
 
     def __post_init__(self) -> None:
-        begins = self.beginning or Beginning(self.network.start(self.session.source))
+        begins = self.beginning or Beginning(self.network.start(self.session.opening))
         self.ledger = Ledger(self.session, self.network, self.risks, begins.standing, begins.step)
 
     def verdict(self) -> list[str]:

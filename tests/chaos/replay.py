@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from service.domain.operations import OpenSession, Operation, Outcome, TextInput
+from service.domain.operations import OpenSession, Operation, Outcome
 from service.engine.loaded_models import load_version
 from service.engine.runner import run_operation
-from service.http.schemas.requests import LookBody, SessionGenerateBody, StepBody
+from service.http.schemas.requests import CreateSession, LookBody, SessionGenerateBody, StepBody
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
 from tests.chaos.automaton import Automaton
@@ -30,8 +30,8 @@ class Standing:
 class Network(Protocol):
     """A fold over contents; states are values."""
 
-    def start(self, source: str | None) -> Standing:
-        """Where a session begins, of a translation with its source."""
+    def start(self, opening: dict[str, Any] | None) -> Standing:
+        """Where a session begins that was created with this input, if any: a source, or a vector."""
 
     def after(self, standing: Standing, content: Content) -> Standing:
         """Where the session stands after a step."""
@@ -49,7 +49,7 @@ class Exact:
 
     automaton: Automaton
 
-    def start(self, source: str | None) -> Standing:
+    def start(self, opening: dict[str, Any] | None) -> Standing:
         return Standing(self.automaton.start, 0, _shows(self.automaton.start))
 
     def after(self, standing: Standing, content: Content) -> Standing:
@@ -93,10 +93,11 @@ class Bundled:
         scale = max(json.loads(scaled.read_bytes())["scale"]) if scaled.exists() else 0.0
         return cls(name, task, Tolerances(forecast=_SCALED_UNITS * scale))
 
-    def start(self, source: str | None) -> Standing:
-        if source is None:
+    def start(self, opening: dict[str, Any] | None) -> Standing:
+        if opening is None:
             return Standing(self.task.state_codec.to_bytes(self.task.initial_state), 0, {})
-        return Standing(self._run(OpenSession(TextInput(source)), self.task.initial_state).state, 0, {})
+        given = CreateSession.model_validate({"model": self.name, "input": opening}).to_domain()
+        return Standing(self._run(OpenSession(given.input), self.task.initial_state).state, 0, {})
 
     def after(self, standing: Standing, content: Content) -> Standing:
         outcome = self._at(standing, self._operation(content))

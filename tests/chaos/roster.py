@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service.domain.sessions import Durability
-from tests.chaos import encoders
+from tests.chaos import conditioned, encoders
 
 #: Sessions that live for less expire during a pause.
 SHORT_LIVED = 60
@@ -72,5 +72,7 @@ CLIENTS = (
     Role("adder", package="tritonclient-grpc"),
     Role("checksum", package="tritonclient-grpc"),
     Role("adder", package="tritonclient-stream"),
+    Role(conditioned.BY_STATE, fleet=2, pause=0.4),
+    Role(conditioned.BY_INPUT, "replicated", pause=0.4),
 )
 MODELS = tuple(dict.fromkeys(role.model for role in CLIENTS))

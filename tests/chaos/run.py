@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.chaos.automaton import write_automaton
 from tests.chaos.checksum import write_checksum
 from tests.chaos.client import Client
+from tests.chaos.conditioned import write_conditioned
 from tests.chaos.driver import Driver, Shared
 from tests.chaos.encoders import write_encoders
 from tests.chaos.faults import DOING
@@ -160,12 +161,13 @@ async def _world(options: RunOptions, folder: Path) -> AsyncIterator[World]:
 
 
 def _write_models(folder: Path) -> Path:
-    """The models folder: the automaton, one to be swapped, encoders of all tasks, a graph, and what is bundled."""
+    """The models folder: the automaton, one to be swapped, one of each further task, and what is bundled."""
     models = folder / "models"
     write_automaton(models, "adder")
     (models / "swapped").mkdir()
     put_in_place(models, write_automaton(folder / "variants", "0"))
     write_encoders(models)
+    write_conditioned(models)
     write_checksum(models, "checksum")
     for bundled in {role.model for role in CLIENTS if (ROOT / "models" / role.model).is_dir()}:
         (models / bundled).symlink_to(ROOT / "models" / bundled)
