@@ -74,5 +74,6 @@ CLIENTS = (
     Role("adder", package="tritonclient-stream"),
     Role(conditioned.BY_STATE, fleet=2, pause=0.4),
     Role(conditioned.BY_INPUT, "replicated", pause=0.4),
+    Role(conditioned.BY_STATE, package="tritonclient-grpc", pause=0.4),
 )
 MODELS = tuple(dict.fromkeys(role.model for role in CLIENTS))

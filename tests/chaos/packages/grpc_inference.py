@@ -48,7 +48,7 @@ class GrpcClient(SequenceClient):
 
     def answer(self, ask: Ask, result: Any) -> Reply:
         told = {name: _value(parameter) for name, parameter in result.get_response().parameters.items()}
-        return ask.reply(self.role.model, told, result.as_numpy(ask.output))
+        return ask.reply(self.role.model, told, [result.as_numpy(name) for name in ask.outputs])
 
 
 @dataclass(slots=True, eq=False)
@@ -83,10 +83,10 @@ class StreamClient(GrpcClient):
 
 
 def _tensors(ask: Ask) -> dict[str, Any]:
-    name, datatype, elements = ask.tensor()
-    tensor = InferInput(name, [*elements.shape], datatype)
-    tensor.set_data_from_numpy(elements)
-    return {"inputs": [tensor], "outputs": [InferRequestedOutput(ask.output)]}
+    tensors = [InferInput(name, [*elements.shape], datatype) for name, datatype, elements in ask.tensors()]
+    for tensor, (_, _, elements) in zip(tensors, ask.tensors(), strict=True):
+        tensor.set_data_from_numpy(elements)
+    return {"inputs": tensors, "outputs": [InferRequestedOutput(name) for name in ask.outputs]}
 
 
 def _value(parameter: Any) -> Any:

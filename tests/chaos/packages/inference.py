@@ -24,14 +24,15 @@ class InferenceClient(SequenceClient):
 
     async def exchange(self, client: Any, asks: Sequence[Ask]) -> list[Reply]:
         ask, binary = asks[0], self.choose.random() < 0.5
-        name, datatype, elements = ask.tensor()
-        tensor = InferInput(name, [*elements.shape], datatype)
-        tensor.set_data_from_numpy(elements, binary_data=binary)
-        outputs = [InferRequestedOutput(ask.output, binary_data=binary)]
+        tensors = [InferInput(name, [*elements.shape], datatype) for name, datatype, elements in ask.tensors()]
+        for tensor, (_, _, elements) in zip(tensors, ask.tensors(), strict=True):
+            tensor.set_data_from_numpy(elements, binary_data=binary)
+        outputs = [InferRequestedOutput(name, binary_data=binary) for name in ask.outputs]
         try:
-            result = await client.infer(self.role.model, [tensor], outputs=outputs, headers=self.headers, **ask.terms)
+            result = await client.infer(self.role.model, tensors, outputs=outputs, headers=self.headers, **ask.terms)
         except InferenceServerException as error:
             return [refusal(str(error.message()), int(error.status() or 0))]
         except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
             return [NOTHING]
-        return [ask.reply(self.role.model, result.get_response()["parameters"], result.as_numpy(ask.output))]
+        given = [result.as_numpy(name) for name in ask.outputs]
+        return [ask.reply(self.role.model, result.get_response()["parameters"], given)]

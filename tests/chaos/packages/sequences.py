@@ -26,12 +26,16 @@ _LOOKS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request of a sequence: what it feeds, at which step, and the timesteps after it."""
+    """One request of a sequence: what it feeds, at which step, and the timesteps after it.
+
+    `vector` is what the sequence begins with, in its first request.
+    """
 
     name: int | str
     request: Request
     last: bool
     timesteps: int
+    vector: list[float] | None = None
 
     @property
     def content(self) -> Content:
@@ -50,22 +54,25 @@ class Ask:
         return {"sequence_id": self.name, **bounds, "parameters": self.parameters}
 
     @property
-    def output(self) -> str:
-        return "y" if isinstance(self.content, Numbers) else "TOP_TOKENS"
+    def outputs(self) -> tuple[str, ...]:
+        return ("y",) if isinstance(self.content, Numbers) else ("TOP_TOKENS", "TOP_PROBABILITIES")
 
-    def tensor(self) -> tuple[str, str, Any]:
-        """Name, datatype and elements of the input."""
+    def tensors(self) -> list[tuple[str, str, Any]]:
+        """Name, datatype and elements of each input."""
         if isinstance(self.content, Numbers):
-            return "x", "FP32", np.array(self.content.values, np.float32)[:, None]
+            return [("x", "FP32", np.array(self.content.values, np.float32)[:, None])]
         assert isinstance(self.content, Words)
-        return "TEXT", "BYTES", np.array([[" ".join(self.content.texts).encode()]], dtype=np.object_)
+        text = np.array([[" ".join(self.content.texts).encode()]], dtype=np.object_)
+        vector = [] if self.vector is None else [("VECTOR", "FP32", np.array([self.vector], np.float32))]
+        return [*vector, ("TEXT", "BYTES", text)]
 
-    def reply(self, model: str, told: dict[str, Any], output: Any) -> Reply:
-        """The reply that the parameters of an answer and its output stand for."""
-        shown: dict[str, Any] = {"tensors": {"y": np.reshape(output, (-1, 1)).tolist()}}
-        if self.output != "y":
-            token = output[0][0]
-            shown = {"predictions": [{"token": token.decode() if isinstance(token, bytes) else token}]}
+    def reply(self, model: str, told: dict[str, Any], outputs: Sequence[Any]) -> Reply:
+        """The reply that the parameters of an answer and its outputs stand for."""
+        shown: dict[str, Any] = {"tensors": {"y": np.reshape(outputs[0], (-1, 1)).tolist()}}
+        if self.outputs != ("y",):
+            token, probability = (output[0][0] for output in outputs)
+            token = token.decode() if isinstance(token, bytes) else token
+            shown = {"predictions": [{"token": token, "probability": float(probability)}]}
         body = {"session_id": told["session_id"], "model": model, "step": told["step"], "timesteps": self.timesteps}
         return Reply(200, json.dumps(body | {"output": shown}).encode(), replayed=bool(told.get("replayed")))
 
@@ -180,24 +187,26 @@ class SequenceClient(PackageClient):
         number = 1_000_000 * self.number + self.serial
         name: int | str = f"sequence {number}" if self.choose.random() < 0.5 else number
         journal = Session("", self.role.model, self.role.durability, self.role.ttl, time.monotonic(), 0.0, self.number)
+        journal.opening = contents.choose_opening(self.role.model, self.choose)
         self.shared.operations["sequences"] += 1
         asks, length = list[Ask](), self.choose.randint(5, 60)
         while len(asks) < length:
             count = min(length - len(asks), self.choose.randint(1, self.window))
             for _ in range(count):
-                asks.append(self._ask(name, asks, length))
+                asks.append(self._ask(name, asks, length, journal.opening or {}))
             if not await self._advance(client, journal, asks[-count:]):
                 break
             if len(asks) < length and self.choose.random() < _LOOKS:
                 await self._look(journal)
             await asyncio.sleep(self.choose.uniform(0.0, 2 * self.role.pause))
 
-    def _ask(self, name: int | str, before: Sequence[Ask], length: int) -> Ask:
+    def _ask(self, name: int | str, before: Sequence[Ask], length: int, opening: dict[str, Any]) -> Ask:
         content = contents.choose(self.role.model, self.choose, 0, generate=False)
         assert isinstance(content, Words | Numbers)
         fed = len(content.texts if isinstance(content, Words) else content.values)
         step, timesteps = len(before), before[-1].timesteps if before else 0
-        return Ask(name, Request(content, step, f"sequence {step}"), step == length - 1, timesteps + fed)
+        vector = None if before else opening.get("vector")
+        return Ask(name, Request(content, step, f"sequence {step}"), step == length - 1, timesteps + fed, vector)
 
     async def _advance(self, client: Any, journal: Session, asks: Sequence[Ask]) -> bool:
         """Send requests until all are answered for good, and write them down; False if the sequence is over."""
