@@ -79,6 +79,11 @@ class Inference:
 
     async def infer(self, context: RequestContext, model: TensorModel, request: InferenceRequest) -> InferenceResponse:
         """Answer a request. Raises InvalidRequest, and as `Predictions.predict_many` and `Sequences.apply`."""
+        if request.sequence is not None and not model.interface.has_sequences:
+            raise InvalidRequest(
+                f"sequence_id is given: expected none, since model {model.version.name} has no sequences",
+                param="sequence_id",
+            )
         operations, outputs = self._read(model, request)
         if request.sequence is not None:
             return await self._step(context, model, request.sequence, operations, outputs)
@@ -104,6 +109,7 @@ class Inference:
                     f"{name} has the shape {[*tensor.shape]}: expected a batch of 1 to {MAX_BATCH_ROWS} rows",
                     param=name,
                 )
+        _require_opening(model.interface.opening_inputs, request)
         return model.interface.operations(request.inputs, request.options, outputs), outputs
 
     async def _step(
@@ -114,11 +120,6 @@ class Inference:
         operations: list[Infer],
         outputs: tuple[str, ...],
     ) -> InferenceResponse:
-        if not model.interface.has_sequences:
-            raise InvalidRequest(
-                f"sequence_id is given: expected none, since model {model.version.name} has no sequences",
-                param="sequence_id",
-            )
         if len(operations) != 1:
             raise InvalidRequest(
                 f"the batch has {len(operations)} rows: expected one, since a request belongs to one sequence",
@@ -134,6 +135,19 @@ class Inference:
         return InferenceResponse(
             result["model"], version, tensors, 1, result["session_id"], result["step"], response.replayed
         )
+
+
+def _require_opening(names: Iterable[str], request: InferenceRequest) -> None:
+    """Raise InvalidRequest for an input that a sequence begins with, if it is missing there, or given behind it."""
+    begins = request.sequence is None or request.sequence.start
+    for name in names:
+        if begins and name not in request.inputs:
+            raise InvalidRequest(f"inputs lacks {name}: expected it, since a sequence begins with it", param="inputs")
+        if not begins and name in request.inputs:
+            raise InvalidRequest(
+                f"inputs has {name}: expected it in the first request of a sequence alone, with sequence_start",
+                param="inputs",
+            )
 
 
 def _require_known(what: str, names: Iterable[str], known: Collection[str]) -> None:

@@ -78,5 +78,6 @@ class Sequences:
             return None
         if not sequence.start:
             return SequenceBoundary(None, sequence.end)
-        state = self.engine.initial_state(model)
+        # Where the state before any input depends on the first one, the step computes it.
+        state = self.engine.initial_state(model) if self.engine.has_initial_state(model) else b""
         return SequenceBoundary(self.creations.first_record_of_sequence(tenant, model, state), sequence.end)

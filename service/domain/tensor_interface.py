@@ -24,7 +24,11 @@ class TensorInterface(Protocol):
 
     @property
     def has_sequences(self) -> bool:
-        """Whether a stream of requests can be a session, which begins without any input."""
+        """Whether a stream of requests can be a session."""
+
+    @property
+    def opening_inputs(self) -> tuple[str, ...]:
+        """Inputs that a sequence begins with: its first request needs them, as one without a sequence does."""
 
     def operations(
         self, inputs: Mapping[str, Tensor], options: PredictOptions, outputs: tuple[str, ...]

@@ -217,9 +217,9 @@ class StepPipeline:
         self, item: StepItem, operation: Predict | Generate | OpenSession, record: Record, model: ModelVersion
     ) -> None:
         if item.model is None:  # else the step lost a race and runs again
-            item.cost.add(self._engine.cost(model, operation, in_session=True))
+            item.cost.add(self._engine.cost(model, operation, in_session=not item.begins))
         item.record, item.model = record, model
-        self._engine.submit(model, operation, record.state, item, self._ran)
+        self._engine.submit(model, operation, None if item.begins else record.state, item, self._ran)
 
     def _reset(self, item: StepItem, reset: Reset, record: Record, model: ModelVersion) -> None:
         """Run a reset. Only a state 0 that depends on the session's input has to be computed."""

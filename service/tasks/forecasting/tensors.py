@@ -27,6 +27,7 @@ class ForecastingTensors:
     """
 
     has_sequences = True
+    opening_inputs = ()
 
     def __init__(self, config: ForecasterConfig) -> None:
         self._config = config

@@ -24,18 +24,19 @@ TOP_OUTPUTS: Final = frozenset({"TOP_IDS", "TOP_TOKENS", "TOP_PROBABILITIES"})
 
 
 class NextWordTensors:
-    """Tensors of a next-word model. If it begins with a vector of `vector_size` numbers, they are an input, too.
+    """Tensors of a next-word model.
 
-    A sequence begins with no request of its own that could carry the vector, so that such a model has no sequences.
+    If sequences begin with a vector of `vector_size` numbers, it is an input, too, which their later requests lack.
     """
 
+    has_sequences = True
     unlisted_inputs = ()
 
     def __init__(self, vocabulary: Vocabulary, vector_size: int | None = None) -> None:
         self._vocabulary = vocabulary
         self._vector_size = vector_size
-        self.has_sequences = vector_size is None
-        vector = () if vector_size is None else (TensorSpec(VECTOR, "FP32", (-1, vector_size)),)
+        vector = () if vector_size is None else (TensorSpec(VECTOR, "FP32", (-1, vector_size), optional=True),)
+        self.opening_inputs = tuple(spec.name for spec in vector)
         self.inputs = (*vector, *TEXT_INPUTS)
         self.outputs = (
             TensorSpec(LOGITS, "FP32", (-1, vocabulary.size)),
@@ -54,9 +55,9 @@ class NextWordTensors:
         self, inputs: Mapping[str, Tensor], options: PredictOptions, outputs: tuple[str, ...]
     ) -> list[Infer]:
         """Return the operation of each row of TOKEN_IDS, or of TEXT if there are none. Raises InvalidRequest."""
-        if self._vector_size is None:
+        if self._vector_size is None or VECTOR not in inputs:
             return [Infer(text_input, options, outputs) for text_input in read_text_inputs(inputs, self._vocabulary)]
-        vectors = read_vectors(require_input(inputs, VECTOR), self._vector_size)
+        vectors = read_vectors(inputs[VECTOR], self._vector_size)
         texts = [TextInput()] * len(vectors)
         if not inputs.keys().isdisjoint(TEXT_NAMES):
             require_batch(require_input(inputs, *TEXT_NAMES), len(vectors))

@@ -13,6 +13,7 @@ class EncoderTensors:
     """Tensors of a sequence encoder."""
 
     unlisted_inputs: tuple[TensorSpec, ...] = ()
+    opening_inputs: tuple[str, ...] = ()
 
     def __init__(self, reader: InputReader, outputs: OutputTask, *, has_sequences: bool) -> None:
         self._reader = reader

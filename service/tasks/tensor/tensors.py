@@ -25,6 +25,7 @@ class GraphTensors:
     """
 
     has_sequences = True
+    opening_inputs: tuple[str, ...] = ()
     unlisted_inputs: tuple[TensorSpec, ...] = ()
 
     def __init__(self, config: GraphConfig) -> None:

@@ -17,6 +17,7 @@ class TranslationTensors:
     inputs = INPUTS
     outputs = OUTPUTS
     has_sequences = False
+    opening_inputs = ()
     unlisted_inputs = ()
 
     def operations(

@@ -318,10 +318,3 @@ def test_a_wrong_tensor_is_refused(http: httpx.Client, changes: dict[str, Any], 
     response = post(http, "/v2/models/captions/infer", {"inputs": [tensor]})
     assert response.status_code in {400, 422}, response.text
     assert mention in response.json()["error"]
-
-
-def test_a_sequence_of_the_open_inference_protocol_is_refused(http: httpx.Client) -> None:
-    tensor = {"name": "VECTOR", "datatype": "FP32", "shape": [1, SIZE], "data": VECTOR}
-    parameters = {"sequence_id": 7, "sequence_start": True}
-    response = post(http, "/v2/models/captions/infer", {"inputs": [tensor], "parameters": parameters})
-    assert "has no sequences" in response.json()["error"]
