@@ -76,8 +76,8 @@ class SessionRecords:
         self._observer = observer
         self._timeout = timeout
         self._now = now
-        scripts = (Script.read(name) for name in ("create", "write", "end", "confirm"))
-        self._create_script, self._write_script, self._end_script, self._confirm_script = scripts
+        self._create_script, self._write_script, self._confirm_script = map(Script.read, ("create", "write", "confirm"))
+        self._end_script = Script.read("end", "memory")
 
     def cached(self, tenant: str, session_id: str) -> Record | None:
         """Return the record to continue from without a read, or None if it must be read."""

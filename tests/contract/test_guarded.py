@@ -1,5 +1,7 @@
 """Passwords and TLS, in every form of deployment; wrong ones are told without being shown."""
 
+import asyncio
+import gc
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from store_support import Observed, make_record, stepped
 
 from service.domain.errors import StoreUnavailable
 from service.store import RedisStore, connect, warnings
+from service.store.driver.pipeline import execute_pipeline
 from service.store.driver.url import StoreUrl
 from tests.certificates import Certificates, server_with_tls
 from tests.clusters import clustered
@@ -90,6 +93,22 @@ async def test_whom_the_certificates_do_not_prove_is_told_nothing(
     for url in (strangers, without, plain, wrong):
         message = await refusal(url)
         assert not [secret for secret in (PASSWORD, OTHER, "127.0.0.1", str(tmp_path)) if secret in message]
+
+
+def test_a_connection_that_takes_too_long_is_closed_at_once(alone: Deployment) -> None:
+    async def ping(seconds: float) -> float:
+        async with aclosing(connect(alone.url)) as topology:
+            loop = asyncio.get_running_loop()
+            started_at = loop.time()
+            (master,) = await topology.masters(started_at + 5)
+            await execute_pipeline(master, [("PING",)], started_at + seconds)
+            return loop.time() - started_at
+
+    # What a connection leaves open, in whichever state the deadline meets it, is an error of the test.
+    whole = asyncio.run(ping(5))
+    for part in range(60):
+        asyncio.run(ping(whole * part / 50))
+    gc.collect()
 
 
 async def test_sentinels_and_their_master_over_tls(tmp_path: Path, tls: Guard) -> None:

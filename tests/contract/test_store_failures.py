@@ -197,11 +197,15 @@ class Proxy:
         self._target = target
         self._lose: Callable[[], Awaitable[object]] | None = None
         self._from: int = 0
+        self._awaited: bytes = b""
         self._hold = False
 
-    def lose_next_reply(self, meanwhile: Callable[[], Awaitable[object]], keep: int = 0) -> None:
-        """Close instead of passing on what the server says next, but for its first `keep` bytes."""
-        self._lose, self._from = meanwhile, keep
+    def lose_next_reply(self, meanwhile: Callable[[], Awaitable[object]], keep: int = 0, to: bytes = b"") -> None:
+        """Close instead of passing on what the server says next, but for its first `keep` bytes.
+
+        `to` is part of the command whose reply is lost; replies to those before it are passed on.
+        """
+        self._lose, self._from, self._awaited = meanwhile, keep, to
 
     @contextmanager
     def holding_replies(self) -> Iterator[None]:
@@ -226,6 +230,8 @@ class Proxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: asyncio.Event) -> None:
         while data := await reader.read(65536):
+            if self._awaited in data:
+                self._awaited = b""
             writer.write(data)
             if not self._hold:
                 more.set()
@@ -234,7 +240,7 @@ class Proxy:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            if self._lose is not None:
+            if self._lose is not None and not self._awaited:
                 meanwhile, self._lose = self._lose, None
                 await meanwhile()
                 writer.write(data[: self._from])
@@ -342,5 +348,22 @@ async def test_an_end_whose_reply_was_lost_succeeds(server: EmbeddedServer, tmp_
     async with proxied(server, tmp_path) as (proxy, store):
         await store.create("tenant", "id", make_record())
         await store.end("tenant", "none")
-        proxy.lose_next_reply(nothing)
+        proxy.lose_next_reply(nothing, to=b"EVALSHA")
         assert await store.end("tenant", "id")
+
+
+async def test_an_end_that_is_sent_again_leaves_a_short_tombstone_in_a_store_that_is_nearly_full(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    async with proxied(server, tmp_path) as (proxy, store), make_client(server.url) as admin:
+        await store.create("tenant", "id", make_record())
+        await store.end("tenant", "none")
+        used = (await admin.info("memory"))["used_memory"]
+        await admin.config_set("maxmemory", int(1.2 * used))
+        try:
+            proxy.lose_next_reply(nothing, to=b"EVALSHA")
+            assert await store.end("tenant", "id")
+        finally:
+            await admin.config_set("maxmemory", 0)
+        (key,) = [key async for key in admin.scan_iter(f"{tmp_path.name}:tenant:*")]
+        assert 0 < await admin.pttl(key) <= 60 * 1000

@@ -20,9 +20,9 @@ class Script:
     digest: str
 
     @classmethod
-    def read(cls, name: str, library: str | None = None) -> Self:
-        """Read a script of `service/store/scripts` by its name without the suffix, behind the functions of another."""
-        names = (name,) if library is None else (library, name)
+    def read(cls, name: str, *libraries: str) -> Self:
+        """Read a script of `service/store/scripts` by its name without the suffix, behind the functions of others."""
+        names = (*libraries, name)
         source = "\n".join((files("service.store") / "scripts" / f"{part}.lua").read_text() for part in names)
         return cls(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 

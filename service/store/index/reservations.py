@@ -48,7 +48,7 @@ class Reservations:
         self._keys = keys
         self._limits = limits
         self._several_tenants = several_tenants
-        self._script = Script.read("reserve", "sizes")
+        self._script = Script.read("reserve", "sizes", "memory")
         self._grown: OrderedDict[bytes, int] = OrderedDict()
 
     def covers(self, member: bytes, size: int) -> bool:

@@ -19,11 +19,9 @@ if after > before then
   if after > limit then
     return { 'state_bytes', limit, before }
   end
-  -- A user of the store may lack the right to INFO.
-  local info = redis.pcall('INFO', 'memory')
-  local memory = type(info) == 'string' and tonumber(string.match(info, 'maxmemory:(%d+)')) or 0
+  local used, memory = memory_usage()
   if memory > 0 then
-    local free = math.max(0, memory - tonumber(string.match(info, 'used_memory:(%d+)')))
+    local free = math.max(0, memory - used)
     local factor = tonumber(ARGV[6])
     local share = math.floor(math.min(factor * free, factor / (factor + 1) * memory))
     if after > share then
