@@ -156,6 +156,7 @@ def test_what_cannot_be_known_is_proven_or_stated_wherever_it_is(tmp_path: Path)
     packed = case.pack({})
     assert packed.verification.verified
     assert any("encoder.cell=rnn_relu, " in note and "decoder.cell=rnn_relu, " in note for note in packed.notes)
+    assert any("do not show encoder.end (true | false): true is taken" in note for note in packed.notes)
     assert case.left() != []
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from service import cli
+from service.cli import model_folders
 from service.domain.errors import ModelFolderError
 from service.model_folder.safetensors_io import write_tensor_file
 from service.tooling.inspect.questions.question import Question
@@ -98,7 +99,7 @@ def test_yes_answers_names_alone_and_plain_answers_all(tmp_path: Path) -> None:
 
 
 def test_a_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_is_terminal", lambda: True)
+    monkeypatch.setattr(model_folders, "is_terminal", lambda: True)
     source, target = save(tmp_path, Recurrent()), tmp_path / "models" / "m" / "1"
     asked = run("import", source, target, "--preprocessor", "identity", answers="\n\nrelu\n24\n\n\n\n\n")
     assert asked.exit_code == 0, asked.output
@@ -160,6 +161,31 @@ def test_vectors_prove_the_readout_of_a_classifier(tmp_path: Path) -> None:
     save(tmp_path, network, input_values=values, output_logits=network.fc(network.lstm(values)[0].mean(1)))
     fields = config_of(pack_numbers(tmp_path))
     assert (fields["task"], fields["readout"]) == ("classification", "mean")
+
+
+@pytest.mark.parametrize(
+    ("task", "asked", "option", "stated"),
+    [
+        ("classification", "--set multi_label=false | true", "multi_label", True),
+        ("regression", "--set target_scale=1 | N, with --set target_mean=N", "target_mean", 3.5),
+    ],
+)
+def test_what_follows_the_outputs_is_asked_and_named_beside_vectors(
+    tmp_path: Path, task: str, asked: str, option: str, stated: object
+) -> None:
+    network, values = Recurrent(3, 4), torch.randn(2, 7, 3)
+    outputs = network.fc(network.lstm(values)[0][:, -1])
+    name = "logits" if task == "classification" else "values"
+    save(tmp_path, network, input_values=values, **{f"output_{name}": outputs})
+    settings = {"task": task, "readout": "last"}
+    with pytest.raises(ModelFolderError) as refused:
+        pack_numbers(tmp_path, golden=False, settings=settings, names_as_proposed=True)
+    assert asked in str(refused.value)
+    with pytest.raises(ModelFolderError) as refused:
+        pack_numbers(tmp_path, golden=False, settings={**settings, option: stated}, names_as_proposed=True)
+    assert asked not in str(refused.value)
+    packed = pack_numbers(tmp_path, settings=settings)
+    assert any(note.startswith(f"golden vectors do not show {asked[6:].partition('=')[0]}") for note in packed.notes)
 
 
 def test_vectors_prove_how_a_scale_follows(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from service.tooling.inspect.inventory import (
     stack_fields,
     stack_names,
 )
-from service.tooling.inspect.questions.forward_pass import ask_convolution, ask_forward_pass
+from service.tooling.inspect.questions.forward_pass import ask_convolution, ask_forward_pass, boolean
 from service.tooling.inspect.questions.meaning import ask_one_hot, ask_proposed, ask_task
 from service.tooling.inspect.questions.question import Question, choices_of
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
@@ -40,6 +40,8 @@ CRF_TENSORS = ("start_transitions", "end_transitions", "transitions")
 CLASSIFICATION, TAGGING, REGRESSION, EMBEDDING = (rules.task for rules in RULES)
 OUTPUT_ACTIVATIONS = ("none", "sigmoid", "softplus")
 _BEHIND = "what follows the output layer"
+_SCALED = "how the targets were scaled in training: an answer is target_mean (0 if not stated) + target_scale x output"
+_AT_ONCE = "whether several labels can hold at once (a sigmoid each), or exactly one (a softmax over all)"
 _READOUT = "what the output layer reads: the output of each timestep, of the last one, their mean or their maximum"
 _NAMES = {
     "labels": "what the labels are called, in order",
@@ -249,10 +251,26 @@ def _questions(config: dict[str, Any], parts: Inventory, layers: _Layers) -> tup
         *([] if parts.embeddings else ask_one_hot(layers.reads, plain=text)),
         *ask_convolution(config.get("convolution", [])),
         *_ask_readout(config, layers),
-        *([Question("activation", _BEHIND, choices_of(*OUTPUT_ACTIVATIONS))] if "names" in config else []),
+        *(_ask_numbers() if "names" in config else []),
+        *_ask_labels(config, outputs),
         *ask_forward_pass(config, parts, output),
         *ask_proposed(config, {field: reason for field, reason in _NAMES.items() if config.get(field)}, "names"),
     )
+
+
+def _ask_numbers() -> list[Question]:
+    """Return the questions about numbers behind the output layer."""
+    further = "N, with --set target_mean=N"
+    return [
+        Question("activation", _BEHIND, choices_of(*OUTPUT_ACTIVATIONS)),
+        Question("target_scale", _SCALED, choices_of(1), "outside", further, answered_by=("target_mean",)),
+    ]
+
+
+def _ask_labels(config: dict[str, Any], outputs: int) -> list[Question]:
+    """Return the question whether several of the labels of a sequence can hold at once."""
+    several = outputs > 1 and "multi_label" in rules_of(config["task"]).fields
+    return [boolean("multi_label", _AT_ONCE, kind="outside")] if several else []
 
 
 def _other_tasks(config: dict[str, Any], parts: Inventory) -> list[str]:

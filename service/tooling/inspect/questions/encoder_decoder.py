@@ -21,6 +21,10 @@ _BRIDGE = Question(
 )
 _FED = "whether the decoder is fed its last features beside the embedding"
 _LAYERS = "what acts on what the decoder's recurrent layers read, such as the relu of PyTorch's tutorial"
+_MARKS = (
+    boolean("encoder.end", "whether the source is read with the end token behind it", plain=True, kind="outside"),
+    boolean("encoder.begin", "whether the source is read with the begin token in front of it", kind="outside"),
+)
 RELU = [{"activation": "relu"}]
 
 
@@ -40,7 +44,7 @@ def ask_encoder_decoder(
     if "decoder.input_layers" not in questions:
         words: dict[str, object] = {"none": [], "relu": RELU}
         questions["decoder.input_layers"] = Question("decoder.input_layers", _LAYERS, choices_of(words=words))
-    return tuple(questions.values())
+    return (*questions.values(), *_MARKS)
 
 
 def _ask(config: Mapping[str, Any], field: str) -> Question:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.tooling.inspect.inventory import Inventory
-from service.tooling.inspect.questions.question import Choice, Question, choices_of
+from service.tooling.inspect.questions.question import Choice, Kind, Question, choices_of
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 #: The setting that puts an activation in front of the first layer of a head, where there is no entry for it.
@@ -143,6 +143,7 @@ def ask_vector(vector: Mapping[str, Any], fields: Sequence[str]) -> list[Questio
     return questions
 
 
-def boolean(field: str, reason: str, *, plain: bool = False) -> Question:
+def boolean(field: str, reason: str, *, plain: bool = False, kind: Kind = "forward") -> Question:
     """Return a question of yes or no."""
-    return Question(field, reason, (Choice(str(plain).lower(), plain), Choice(str(not plain).lower(), not plain)))
+    choices = (Choice(str(plain).lower(), plain), Choice(str(not plain).lower(), not plain))
+    return Question(field, reason, choices, kind)

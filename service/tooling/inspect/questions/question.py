@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-#: What an answer decides: which network is proposed, and so what else is asked; the numbers that it computes; what they
-#: mean, which no vectors prove; or what they are called.
-Kind = Literal["network", "forward", "meaning", "names"]
+#: What an answer decides: which network is proposed, and so what else is asked; the numbers that it computes; what is
+#: done in front of its inputs or behind its outputs, which vectors do not show, but is mostly plain; what the numbers
+#: mean, which no vectors prove either; or what they are called.
+Kind = Literal["network", "forward", "outside", "meaning", "names"]
 
 
 class Choice(NamedTuple):

@@ -116,6 +116,7 @@ class GoldenSearch:
         notes = [f"the golden vectors prove {_render(proved)}"]
         equals = ((asked, [choice.word for choice in self._equals(asked, own, settings)]) for asked in questions)
         notes += [_render_equals(asked, proved[asked.field], words) for asked, words in equals if words]
+        notes += [_render_unseen(asked) for asked in own.questions if asked.kind == "outside"]
         left = tuple(question for question in own.questions if question.kind == "meaning")
         return replace(self._proposer.configure(settings), questions=left), tuple(notes)
 
@@ -141,6 +142,12 @@ class GoldenSearch:
 
 def _forward(found: Configuration) -> list[Question]:
     return [question for question in found.questions if question.kind == "forward"]
+
+
+def _render_unseen(question: Question) -> str:
+    """Return that vectors show nothing of what is done outside of the network."""
+    word = question.plain.word
+    return f"golden vectors do not show {question.field} ({question.options()}): {word} is taken"
 
 
 def _beside(settings: Mapping[str, object], others: Iterable[str]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from service.tooling.pack.configuration.proposer import Configuration
 def unanswered(source: Path, found: Configuration, command: Sequence[str]) -> ModelFolderError:
     """Return the error that questions are open; `command` has the words of the command line so far."""
     stated = [word for question in found.questions for word in question.flag()]
-    proved = all(question.kind in {"meaning", "names"} for question in found.questions)
+    proved = not any(question.kind in {"network", "forward"} for question in found.questions)
     vectors = "" if proved else " Vectors that your own code computed (--golden FILE) prove the forward pass instead."
     expected = "expected each of these to be stated, since a wrong one serves wrong numbers"
     lines = [
