@@ -7,6 +7,7 @@ regular file. A named pipe or a device would block its reader, or never end.
 import errno
 import os
 import stat
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,6 +58,14 @@ def read_file(path: Path, max_bytes: int, expected: str) -> bytes:
 def file_size(file: BinaryIO) -> int:
     """Return the number of bytes of an open file."""
     return os.fstat(file.fileno()).st_size
+
+
+def entry_names(folder: Path, limit: int = 10_000) -> set[str]:
+    """Return the names of a folder's entries, of a larger folder `limit` of them. Raises ModelFolderError."""
+    try:
+        return {entry.name for entry in islice(folder.iterdir(), limit)}
+    except OSError as error:
+        raise unreadable(folder, error, "a folder") from error
 
 
 def changed(path: Path) -> ModelFolderError:

@@ -6,32 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from service.domain.errors import ModelFolderError
 from service.domain.files import read_file
 from service.domain.models import LanguagePair
 from service.domain.operations import Json
+from service.model_folder.bounded_yaml import BROKEN, parse_yaml
 from service.nets.config.bounded_json import parse_json
 
 MAX_CARD_BYTES = 2**22
 MAX_FRONT_MATTER = 2**16
-#: Levels of nested lists and mappings, and tokens of all, in the front matter.
-MAX_DEPTH = 16
-MAX_TOKENS = 10_000
 #: Characters of a value that an error message shows.
 MAX_SHOWN = 200
 #: A language tag of RFC 5646, such as `en` or `pt-BR`.
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
 LANGUAGE_FIELDS = ("source_language", "target_language")
-
-_OPENING = (
-    yaml.BlockSequenceStartToken,
-    yaml.BlockMappingStartToken,
-    yaml.FlowSequenceStartToken,
-    yaml.FlowMappingStartToken,
-)
-_CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +74,13 @@ def _front_matter(path: Path, lines: list[str]) -> dict[str, object]:
             f"{path}: front matter: found {len(text)} characters, expected at most {MAX_FRONT_MATTER}"
         )
     try:
-        _check_tokens(text)
-        front = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError, TypeError) as error:
-        # PyYAML lets pass what the constructors of numbers and dates raise.
+        front = parse_yaml(text)
+    except BROKEN as error:
         reason = " ".join(str(error).split())[:MAX_SHOWN]
         raise ModelFolderError(f"{path}: front matter: found broken YAML ({reason}), expected key: value") from error
     if front is not None and not isinstance(front, dict):
         raise ModelFolderError(f"{path}: front matter: found {_shown(front)}, expected key: value")
     return front or {}
-
-
-def _check_tokens(text: str) -> None:
-    """Raise ValueError for aliases, with which a short text can be an endless value, and for too much of anything."""
-    depth = 0
-    for count, token in enumerate(yaml.scan(text, yaml.SafeLoader)):
-        if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
-            raise ValueError("anchors and aliases, which are not read")
-        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-        if depth > MAX_DEPTH:
-            raise ValueError(f"more than {MAX_DEPTH} levels")
-        if count > MAX_TOKENS:
-            raise ValueError(f"more than {MAX_TOKENS} tokens")
 
 
 def _as_json(path: Path, metrics: dict[str, object]) -> dict[str, Json]:

@@ -102,13 +102,15 @@ ROOMS = {
     "tooling/inspect/questions": "inspect",
     "tooling/pack": (
         ". formats frameworks inspect inspect/questions pack/configuration preprocessing preprocessing/vocabularies "
-        "triton verify"
+        "training_runs triton verify"
     ),
     "tooling/pack/configuration": ". formats inspect inspect/questions pack",
     "tooling/pickles": "",
     "tooling/predict": ".",
     "tooling/preprocessing": "formats formats/pytorch formats/values pickles preprocessing/vocabularies",
     "tooling/preprocessing/vocabularies": "formats/values pickles preprocessing",
+    "tooling/training_runs": "formats preprocessing training_runs/neuralhydrology",
+    "tooling/training_runs/neuralhydrology": "formats preprocessing training_runs",
     "tooling/triton": "",
     "tooling/verify": ". predict",
 }

@@ -24,6 +24,8 @@ def describe_folder(names: set[str]) -> str:
     """Return what a folder with these entries is, and what to do with it."""
     if "saved_model.pb" in names:
         return f"found a TensorFlow SavedModel, {_SAVED_MODEL}"
+    if "config.yml" in names and any(name.startswith("model_epoch") for name in names):
+        return "found a run of NeuralHydrology, expected a file: `unroll import FOLDER models/NAME/1` reads the folder"
     if {"data.pkl", "version"} <= names:
         return (
             "found the unpacked content of a torch.save file, expected the file itself: pack it again with "

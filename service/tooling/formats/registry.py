@@ -1,10 +1,10 @@
 """The formats, and the reader of a file of any of them."""
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 from service.domain.errors import ModelFolderError
+from service.domain.files import entry_names
 from service.model_folder.memory import require_memory
 from service.tooling.formats.format import Format
 from service.tooling.formats.json_arrays import JsonArrays
@@ -23,8 +23,6 @@ from service.tooling.pickles.address_space import limited_address_space
 #: Memory for reading a file: some for the library, and some for each byte of the file.
 MEMORY_BYTES = 2**29
 MEMORY_PER_BYTE = 4
-#: Entries of a folder that are looked at.
-MAX_ENTRIES = 1000
 FORMATS: Sequence[Format] = (
     Safetensors(),
     KerasArchive(),
@@ -45,8 +43,7 @@ def read_network(path: Path, formats: Sequence[Format] = FORMATS, *, weights: We
     Nothing of the file is imported or run. Raises ModelFolderError.
     """
     if path.is_dir():
-        names = {entry.name for entry in islice(path.iterdir(), MAX_ENTRIES)}
-        raise ModelFolderError(f"{path}: {describe_folder(names)}")
+        raise ModelFolderError(f"{path}: {describe_folder(entry_names(path))}")
     with open_source(path, weights) as source:
         require_memory(path, source.size)
         try:
