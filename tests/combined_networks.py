@@ -122,26 +122,16 @@ class Combined:
     def _recurrent(self, x: Tensor, section: str = "rnn", state: tuple[Tensor, ...] | None = None) -> tuple[Any, Any]:
         """Return outputs (T, O) and the final state; without a timestep the initial state's output."""
         config = self.config if section == "rnn" else self.config["decoder"]
-        kind, extra = LAYERS[config["cell"]]
-        both = config.get("bidirectional", False)
-        layers = kind(config["input_size"], config["hidden_size"], config["num_layers"], bidirectional=both, **extra)
         own = {name.removeprefix(f"{section}."): one for name, one in self.tensors.items()}
-        layers.load_state_dict({name: own[name] for name in layers.state_dict()})
-        if state is None:
-            places = [f"l{k}{side}" for k in range(config["num_layers"]) for side in ("", "_reverse")[: 1 + both]]
-            zeros = torch.zeros(config["hidden_size"])
-            state = tuple(
-                torch.stack([own.get(f"{part}0_{place}", zeros) for place in places])
-                for part in ("hc" if config["cell"] == "lstm" else "h")
-            )
-        if not len(x):
-            return state[0][-(1 + both) :].flatten()[None], state
-        outputs, after = layers(x, state if config["cell"] == "lstm" else state[0])
-        return outputs, after if isinstance(after, tuple) else (after,)
+        outputs, after = _run(config, own, x, state)
+        for stack in config.get("stacks", []):
+            shifted = {name.replace(f"_l{config['num_layers']}", "_l0"): one for name, one in own.items()}
+            outputs, _ = _run(stack, shifted, outputs, None)
+        return outputs, after
 
     def _read_out(self, outputs: Tensor) -> Tensor:
         readout, half = self.config.get("readout", "last"), outputs.shape[1] // 2
-        if readout == "last" and self.config.get("bidirectional"):
+        if readout == "last" and self.config.get("stacks", [self.config])[-1].get("bidirectional"):
             return torch.cat([outputs[-1, :half], outputs[0, half:]])
         if readout == "attention":
             hidden = (outputs @ self.tensors["readout.hidden.weight"].T + self.tensors["readout.hidden.bias"]).tanh()
@@ -165,3 +155,22 @@ class Combined:
             fed = self._output(outputs[0])
             found.append(fed)
         return torch.cat(found)
+
+
+def _run(
+    config: dict[str, Any], own: dict[str, Tensor], x: Tensor, state: tuple[Tensor, ...] | None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run the layers of one kind; see `_recurrent`."""
+    kind, extra = LAYERS[config["cell"]]
+    both = config.get("bidirectional", False)
+    layers = kind(config["input_size"], config["hidden_size"], config["num_layers"], bidirectional=both, **extra)
+    layers.load_state_dict({name: own[name] for name in layers.state_dict()})
+    if state is None:
+        places = [f"l{k}{side}" for k in range(config["num_layers"]) for side in ("", "_reverse")[: 1 + both]]
+        zeros = torch.zeros(config["hidden_size"])
+        kinds = "hc" if config["cell"] == "lstm" else "h"
+        state = tuple(torch.stack([own.get(f"{part}0_{place}", zeros) for place in places]) for part in kinds)
+    if not len(x):
+        return state[0][-(1 + both) :].flatten()[None], state
+    outputs, after = layers(x, state if config["cell"] == "lstm" else state[0])
+    return outputs, after if isinstance(after, tuple) else (after,)

@@ -277,8 +277,10 @@ def _conv(layer: Layer, x: Array) -> Array:
     kernel, bias = layer.weights
     (dilation,) = layer.options["dilation_rate"]
     reach = (len(kernel) - 1) * dilation
-    if layer.options["padding"] == "causal":
-        x = np.concatenate([np.zeros((reach, x.shape[1])), x])
+    front, behind = {"causal": (reach, 0), "same": (reach // 2, reach - reach // 2)}.get(
+        layer.options["padding"], (0, 0)
+    )
+    x = np.concatenate([np.zeros((front, x.shape[1])), x, np.zeros((behind, x.shape[1]))])
     rows = [
         sum(x[start + index * dilation] @ kernel[index].astype(np.float64) for index in range(len(kernel))) + bias
         for start in range(len(x) - reach)

@@ -39,7 +39,7 @@ LOGPROB_SUM = 1e-4
 def replay_sequence_encoder(
     path: Path, tensors: dict[str, Tensor], network: SequenceEncoder, companions: object, tolerance: Tolerance
 ) -> Replay:
-    """Replay as a sequence and, unless the network reads both directions, step by step. Raises ModelFolderError."""
+    """Replay as a sequence and, unless the network reads later timesteps, step by step. Raises ModelFolderError."""
     config = network.config
     inputs = read_inputs(path, _take_inputs(path, tensors, network), config, companions)
     chosen, name = tensors.pop("outputs.tags", None), _output_name(config)
@@ -65,7 +65,7 @@ def _modes(network: SequenceEncoder, inputs: Tensor, name: str, companions: obje
     if network.config.window_size is not None:
         return {"in windows": _windows(network, inputs, name, companions)}
     modes = {"as a sequence": _whole(network, inputs, name)}
-    if not network.config.bidirectional:
+    if not network.config.rnn_spec().reads_ahead:
         modes["step by step"] = _steps(network, inputs, name)
     return modes
 
@@ -89,7 +89,7 @@ def _windows(network: SequenceEncoder, inputs: Tensor, name: str, companions: ob
 def _take_inputs(path: Path, tensors: dict[str, Tensor], network: SequenceEncoder) -> Tensor:
     """Remove the inputs from `tensors` and return them. Raises ModelFolderError for a name that does not belong."""
     config, states = network.config, set[str]()
-    if not config.bidirectional and config.window_size is None:
+    if not config.rnn_spec().reads_backwards and config.window_size is None:
         unstack(path, tensors, config.total_layers)
         states = {f"state.{spec.name}" for spec in network.rnn.layout.recurrent_state()}
     name = input_name(config)

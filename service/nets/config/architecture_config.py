@@ -166,6 +166,13 @@ class WindowConfig(ArchitectureConfig, HeadConfig):
         """Whether a session stores the features, since its other tensors do not contain them."""
         return self.window_size is not None or super().stores_features
 
+    def convolution_violations(self) -> Iterator[Violation]:
+        """Yield a convolution that reads later timesteps, of a network that answers each timestep without a window."""
+        ahead = [index for index, layer in enumerate(self.convolution) if layer.reads_ahead]
+        if ahead and self.window_size is None:
+            expected = "causal or valid, or a window: without one, an answer cannot read the timesteps behind it"
+            yield f"convolution.{ahead[0]}.padding", "same", expected
+
     def window_state(self, input_shape: tuple[int, ...], max_id: int | None = None) -> list[StateSpec]:
         """Return the window of inputs of this shape, nothing if there is none.
 

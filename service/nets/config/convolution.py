@@ -13,12 +13,13 @@ class ConvolutionConfig(StrictModel):
     """A convolution over the last timesteps, with an optional batch normalisation and an activation behind it.
 
     Padding `causal` puts zeros in front of the first timestep. Padding `valid` has none: the first timesteps, which
-    fill the kernel, give no output, and the recurrent layers do not read them.
+    fill the kernel, give no output, and the recurrent layers do not read them. Padding `same` puts half of the zeros
+    behind the last timestep, as Keras and PyTorch do: an output reads later timesteps, so whole sequences are read.
     """
 
     channels: Size
     kernel: Annotated[int, Field(ge=1, le=4096)]
-    padding: Literal["causal", "valid"]
+    padding: Literal["causal", "valid", "same"]
     dilation: Annotated[int, Field(ge=1, le=4096)] = 1
     bias: bool = True
     batch_norm: bool = False
@@ -27,8 +28,18 @@ class ConvolutionConfig(StrictModel):
 
     @property
     def history(self) -> int:
-        """The number of earlier timesteps that an output reads."""
+        """The number of other timesteps that an output reads, all of them earlier ones unless padding is `same`."""
         return (self.kernel - 1) * self.dilation
+
+    @property
+    def zeros_in_front(self) -> int:
+        """The number of zeros, or of timesteps without output, in front of the first timestep."""
+        return self.history // 2 if self.padding == "same" else self.history
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether an output reads later timesteps."""
+        return self.padding == "same" and self.history > 0
 
 
 def warmup_timesteps(convolutions: Sequence[ConvolutionConfig]) -> int:

@@ -139,6 +139,7 @@ class ForecasterConfig(WindowConfig):
         yield from self.connection_violations()
         if self.rnn_spec().reads_backwards:
             yield "bidirectional", "true", "false: a forecaster cannot read what comes next"
+        yield from self.convolution_violations()
         yield from self._name_violations()
         yield from self._time_violations()
         yield from self.input_violations(f"{self.width} (features, indicators, calendar), or input_projection true")

@@ -119,6 +119,7 @@ class LanguageModelConfig(PaddedWindowConfig, EmbeddingConfig):
         yield from self.projection_violations()
         if self.rnn_spec().reads_backwards:
             yield "bidirectional", "true", "false: a language model cannot read what comes next"
+        yield from self.convolution_violations()
         if self.output_residual:
             yield "output_residual", "true", "false: a language model's input are ids, which logits cannot be added to"
         yield from self.input_violations(f"embedding_size ({self.embedding_size}), or input_projection true")

@@ -151,6 +151,11 @@ class RnnSpec:
         """Whether any layer reads in both directions."""
         return any(stack.bidirectional for stack in (self, *self.further))
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether an output depends on later timesteps, so that whole sequences are read."""
+        return self.reads_backwards or any(layer.reads_ahead for layer in self.convolution)
+
     def state_size(self, layer: int) -> int:
         """Return the size of `h` of one direction of a layer."""
         return self.layers[layer].state_size

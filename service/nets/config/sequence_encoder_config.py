@@ -54,8 +54,8 @@ class SequenceEncoderConfig(PaddedWindowConfig, OneHotConfig, SequenceConfig):
 
     @property
     def answers_each(self) -> bool:
-        """Whether every timestep can be answered on its own: not by a readout of both directions of all of them."""
-        return self.readout == "each" or not self.bidirectional or self.window_size is not None
+        """Whether every timestep can be answered on its own: not by a readout of all of them that reads ahead."""
+        return self.readout == "each" or not self.rnn_spec().reads_ahead or self.window_size is not None
 
     @property
     def session_obstacle(self) -> str | None:
@@ -64,6 +64,11 @@ class SequenceEncoderConfig(PaddedWindowConfig, OneHotConfig, SequenceConfig):
             return None
         if self.rnn_spec().reads_backwards:
             return "bidirectional is true, so the network reads a sequence from its end, too"
+        if self.rnn_spec().reads_ahead:
+            return (
+                "padding of a convolution is same, so the network reads later timesteps, too; with a window, or with "
+                "causal padding, it would have sessions"
+            )
         if self.crf:
             return "crf is true, so the last timestep decides about the tags of those before it"
         return None

@@ -14,6 +14,9 @@ from service.nets.layers.packed_linear import Packable, PackedMatmul, pack
 
 State = dict[str, Tensor]
 
+#: Inputs of outputs that are computed at once where whole sequences are read; this bounds the memory.
+MAX_NUMBERS = 2**22
+
 
 class Convolution(Packable):
     """A convolution with the parameters of `nn.Conv1d`, `weight` (O, I, kernel) and `bias`, uninitialised.
@@ -27,7 +30,7 @@ class Convolution(Packable):
         self.bias = nn.Parameter(torch.empty(config.channels)) if config.bias else None
         self.norm = BatchNorm(config.channels, config.eps) if config.batch_norm else None
         self._activation = make_activation(config.activation)
-        self._dilation, self._history = config.dilation, config.history
+        self._dilation, self._history, self._front = config.dilation, config.history, config.zeros_in_front
         self._product: PackedMatmul
 
     def pack(self, dtype: ComputeDtype) -> None:
@@ -42,8 +45,21 @@ class Convolution(Packable):
         else:
             inputs = torch.cat([past.reshape(len(past), self._history, -1), x[:, None]], 1)
             window, after = inputs[:, :: self._dilation].flatten(1), inputs[:, 1:].flatten(1)
+        return self._output(window), after
+
+    def whole(self, x: Tensor, present: Tensor) -> Tensor:
+        """Read whole sequences (T, B, I) with zeros where they have no timestep.
+
+        Return the outputs (n, O) of the timesteps of `present` (T, B), timestep by timestep.
+        """
+        places = range(-self._front, self._history - self._front + 1, self._dilation)
+        part = max(1, MAX_NUMBERS // (len(places) * x.shape[-1]))
+        indices = zip(*(torch.split(index, part) for index in present.nonzero(as_tuple=True)), strict=True)
+        return torch.cat([self._output(_window(x, times, rows, places)) for times, rows in indices])
+
+    def _output(self, window: Tensor) -> Tensor:
         output = self._product(window)
-        return self._activation(output if self.norm is None else self.norm(output)), after
+        return self._activation(output if self.norm is None else self.norm(output))
 
 
 class ConvolutionStack(nn.ModuleList):
@@ -55,6 +71,7 @@ class ConvolutionStack(nn.ModuleList):
         super().__init__(layers)
         self._layers = layers
         self._warmup = spec.warmup
+        self._reads_ahead = any(layer.reads_ahead for layer in spec.convolution)
         #: The number of timesteps before each convolution that give it no input.
         self._waits = [
             sum(layer.history for layer in spec.convolution[:index] if layer.padding == "valid")
@@ -83,8 +100,12 @@ class ConvolutionStack(nn.ModuleList):
     ) -> tuple[Tensor, list[Tensor] | None, State]:
         """Read sequences of different lengths as `RnnStack.packed_sequence` does.
 
-        Return the outputs (n, O), the rows with an output at each timestep, and the new state.
+        Return the outputs (n, O), the rows with an output at each timestep, and the new state. Convolutions that read
+        later timesteps read whole sequences, and leave no state.
         """
+        return self._whole(x, counts) if self._reads_ahead else self._in_steps(x, counts, state)
+
+    def _in_steps(self, x: Tensor, counts: Sequence[int], state: State) -> tuple[Tensor, list[Tensor] | None, State]:
         outputs, ready, ended = [], [], []
         state = {name: state[name] for name in state if name == "timesteps_read" or name.startswith("convolution_")}
         for inputs in torch.split(x, [*counts]):
@@ -95,3 +116,24 @@ class ConvolutionStack(nn.ModuleList):
             ready += [] if with_output is None else [with_output]
         after = {name: torch.cat([value, *(part[name] for part in ended[::-1])]) for name, value in state.items()}
         return torch.cat(outputs), ready or None, after
+
+    def _whole(self, x: Tensor, counts: Sequence[int]) -> tuple[Tensor, list[Tensor] | None, State]:
+        timesteps = torch.arange(len(counts), device=x.device)[:, None]
+        present = torch.arange(counts[0], device=x.device) < torch.tensor([*counts], device=x.device)[:, None]
+        for layer, wait in zip(self._layers, self._waits, strict=True):
+            sequences = x.new_zeros(*present.shape, x.shape[1])
+            sequences[present] = x
+            # What a convolution in front has no output for, is as if it were before the first timestep.
+            x = layer.whole(sequences * (timesteps >= wait)[..., None], present)
+        ready = [(timestep >= self._warmup).expand(count, 1) for timestep, count in zip(timesteps, counts, strict=True)]
+        return x, ready if self._warmup else None, {}
+
+
+def _window(x: Tensor, times: Tensor, rows: Tensor, places: range) -> Tensor:
+    """Return what outputs at `times` (n,) of `rows` (n,) read of sequences (T, B, I): (n, kernel * I)."""
+    read = []
+    for place in places:
+        at = times + place
+        inside = (at >= 0) & (at < len(x))
+        read.append(x[at.clamp(0, len(x) - 1), rows] * inside[:, None])
+    return torch.cat(read, 1)

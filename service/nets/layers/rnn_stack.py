@@ -56,7 +56,7 @@ class RnnStack(Packable):
     def __init__(self, layout: RnnSpec) -> None:
         super().__init__()
         self.layout = layout
-        self._steps = not layout.reads_backwards
+        self._steps = not layout.reads_ahead
         self.convolution = ConvolutionStack(layout) if layout.convolution else None
         self._layers = [self._add_layer(index, layer) for index, layer in enumerate(layout.layers)]
         self._initial: State = {}
@@ -94,10 +94,10 @@ class RnnStack(Packable):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one timestep: x (B, I), state (B, size) each -> output (B, O), new state.
 
-        Raises ValueError if a layer is bidirectional.
+        Raises ValueError if a layer reads later timesteps.
         """
         if not self._steps:
-            raise ValueError("a bidirectional stack reads whole sequences only")
+            raise ValueError("a stack that reads later timesteps reads whole sequences only")
         new_state: State = {}
         ready = None
         if self.convolution is not None:

@@ -24,8 +24,8 @@ def read_every(options: PredictOptions, config: TaskOutputs, owner: str, timeste
     every = convert_options(options, EveryOptions, owner).every
     if every == "step" and not config.answers_each:
         raise InvalidRequest(
-            f"options.every is 'step': expected 'last', since the readout is {config.readout} and both directions read "
-            "the whole sequence",
+            f"options.every is 'step': expected 'last', since the readout is {config.readout} and the network reads "
+            "the whole sequence at once",
             param="options.every",
         )
     steps = every == "step" or (every is None and config.readout == "each")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import ComputeDtype, Outcome, Predict, PredictOptions, SeriesInput, TextInput
 from service.engine.loaded_models import LoadedModel, ModelRegistry, load_version
 from service.engine.runner import run_to_completion
@@ -19,6 +20,8 @@ from tests.integration.engine.running_engine import RunningEngine
 
 CAUSAL = [{"channels": 7, "kernel": 3, "padding": "causal", "activation": "relu"}]
 DILATED = [*CAUSAL, {"channels": 6, "kernel": 2, "dilation": 2, "padding": "causal"}]
+SAME = [{"channels": 7, "kernel": 4, "padding": "same", "activation": "relu"}]
+MIXED = [{"channels": 5, "kernel": 3, "padding": "valid"}, *SAME, {"channels": 6, "kernel": 2, "padding": "causal"}]
 VALID = [{"channels": 7, "kernel": 3, "padding": "valid"}]
 LEARNED = {"initial_state": "learned"}
 BOTH = {"bidirectional": True}
@@ -39,6 +42,12 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "words": ("next-word", {"window": 5, "convolution": CAUSAL, **LEARNED, "num_layers": 2}),
     "words of whole kernels": ("next-word", {"window": 5, "convolution": VALID, **LEARNED}),
     "padded words": ("next-word", {"padding": RIGHT, "convolution": CAUSAL, **LEARNED}),
+    "zeros on both sides": ("classification", {"window": 5, "convolution": SAME, **ATTENTION}),
+    "zeros on both sides of padding": ("classification", {"padding": LEFT, "convolution": SAME, **BOTH}),
+    "zeros on both sides of whole kernels": ("embedding", {"window": 7, "convolution": MIXED, "readout": "last"}),
+    "zeros on both sides of each timestep": ("regression", {"window": 4, "convolution": SAME}),
+    "zeros on both sides of words": ("next-word", {"window": 5, "convolution": SAME, **LEARNED}),
+    "zeros on both sides of rows": ("forecasting", {"window": 5, "convolution": [*SAME, *SAME], "decoder": DECODER}),
     "rows": ("forecasting", {"window": 5, "convolution": VALID, **LEARNED}),
     "rows in front of a decoder": ("forecasting", {"window": 5, "convolution": CAUSAL, **LEARNED, "decoder": DECODER}),
     "a stream in front of a decoder": ("forecasting", {"convolution": VALID, **LEARNED, "decoder": DECODER}),
@@ -48,8 +57,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 class Model:
     """A loaded folder beside its reference."""
 
-    def __init__(self, root: Path, name: str, dtype: ComputeDtype | None = None) -> None:
-        self.reference = Combined(root, *NETWORKS[name])
+    def __init__(self, root: Path, task: str, config: dict[str, Any], dtype: ComputeDtype | None = None) -> None:
+        self.reference = Combined(root, task, config)
         self.loaded: LoadedModel = load_version(self.reference.folder, TextLimits(50, 20, 30), dtype)
         self.task = self.loaded.task
 
@@ -69,6 +78,12 @@ class Model:
 
     def feed(self, start: int, end: int, state: bytes | None = None) -> Outcome:
         return run_to_completion(self.task, [self.started(start, end, state)])[0]
+
+    def refusal(self) -> str:
+        """The reason why there are no sessions."""
+        with pytest.raises(InvalidRequest) as caught:
+            self.task.state_codec.to_bytes(None)
+        return caught.value.message
 
     def assert_right(self, outcome: Outcome, start: int, end: int) -> None:
         """Assert that an answer to the inputs from `start` on has the numbers of the reference."""
@@ -95,9 +110,39 @@ class Model:
         np.testing.assert_allclose(numbers, expected, atol=CLOSE, rtol=0)
 
 
+#: Networks that read whole sequences only.
+WHOLE: dict[str, tuple[str, dict[str, Any]]] = {
+    "zeros on both sides": ("classification", {"convolution": SAME, **ATTENTION}),
+    "zeros on both sides, and in front": ("classification", {"convolution": MIXED[1:], **LEARNED, "readout": "max"}),
+    "a second stack of both directions": (
+        "classification",
+        {"stacks": [{"cell": "lstm", "num_layers": 1, "input_size": 12, "hidden_size": 5, **BOTH}], "input_size": 3},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_sequences_are_answered_as_plain_torch_does_and_have_no_sessions(tmp_path: Path, name: str) -> None:
+    model = Model(tmp_path, *WHOLE[name])
+    assert model.loaded.version.verified
+    pieces = [(0, 3), (0, TIMES), (0, 1), (0, 8)]
+    for piece, outcome in zip(
+        pieces, run_to_completion(model.task, [model.started(*one) for one in pieces]), strict=True
+    ):
+        model.assert_right(outcome, *piece)
+    reason = "bidirectional is true" if "stacks" in WHOLE[name][1] else "padding of a convolution is same"
+    assert f"model has no sessions: {reason}" in model.refusal()
+
+
+@pytest.mark.parametrize("task", ["next-word", "forecasting"])
+def test_zeros_behind_the_last_timestep_need_a_window(tmp_path: Path, task: str) -> None:
+    with pytest.raises(ModelFolderError, match=r"convolution.1.padding: found same, expected causal or valid, or a"):
+        Model(tmp_path, task, {"convolution": [*CAUSAL, *SAME]})
+
+
 @pytest.fixture(params=NETWORKS)
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Model:
-    return Model(tmp_path, request.param)
+    return Model(tmp_path, *NETWORKS[request.param])
 
 
 def test_answers_are_those_of_plain_torch_at_any_cut(model: Model) -> None:
@@ -128,7 +173,7 @@ def test_a_session_goes_on_from_its_file(model: Model) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 async def test_int8_and_a_batch_of_one_give_the_same_bits_whatever_is_under_way(tmp_path: Path, name: str) -> None:
-    model = Model(tmp_path, name, "int8")
+    model = Model(tmp_path, *NETWORKS[name], "int8")
     pieces = [(0, 5), (0, TIMES), (3, 9), (0, 5), (0, 1)]
     alone = [model.feed(*piece) for piece in pieces]
     assert run_to_completion(model.task, [model.started(*piece) for piece in pieces]) == alone

@@ -10,6 +10,7 @@ from service.tooling.inspect.recurrent_layers import RecurrentGroup
 #: The setting that puts an activation in front of the first layer of a head, where there is no entry for it.
 HEAD_INPUT = "head.input.activation"
 ACTIVATIONS = ("none", "relu", "tanh", "sigmoid", "leaky_relu", "gelu", "elu", "silu", "softplus")
+PADDINGS = ("valid", "causal", "same")
 CELLS = ("rnn_tanh", "rnn_relu")
 GATED = ("lstm", "gru")
 PYTORCH_CELL: dict[str, object] = {"pytorch": {}}
@@ -119,7 +120,7 @@ def ask_convolution(entries: Sequence[Mapping[str, Any]]) -> list[Question]:
         place = f"convolution.{index}"
         questions += [
             Question(f"{place}.activation", "which activation stands behind the convolution", choices_of(*ACTIVATIONS)),
-            Question(f"{place}.padding", "what the convolution reads at the begin", choices_of("valid", "causal")),
+            Question(f"{place}.padding", "what the convolution reads at the ends", choices_of(*PADDINGS)),
         ]
     return questions
 

@@ -85,6 +85,15 @@ MODELS: dict[str, tuple[list[Layer], tuple[int | None, ...]]] = {
         (7, 3),
     ),
     "a convolution": ([M.conv(3, 5, 3, activation="relu"), M.recurrent("LSTM", 5, 4), M.dense(4, 1)], (12, 3)),
+    "convolutions with zeros on both sides": (
+        [
+            M.conv(3, 5, 3, padding="same", activation="relu"),
+            M.conv(5, 4, 4, padding="same", dilation_rate=[2]),
+            M.recurrent("GRU", 4, 4),
+            M.dense(4, 1),
+        ],
+        (12, 3),
+    ),
     "causal convolutions behind scaled inputs": (
         [
             Layer("Rescaling", {"scale": 0.5, "offset": 0.1}),
@@ -342,11 +351,6 @@ REFUSED: dict[str, tuple[list[Layer], tuple[int | None, ...], str]] = {
         [M.recurrent("LSTM", 3, 4, go_backwards=True), M.dense(4, 1)],
         (9, 3),
         "go_backwards of lstm is True, which is not served: reverse the rows",
-    ),
-    "same": (
-        [M.conv(3, 4, 3, padding="same"), M.recurrent("LSTM", 4, 4), M.dense(4, 1)],
-        (9, 3),
-        'padding of conv1d is "same"',
     ),
     "flatten": (
         [M.recurrent("LSTM", 3, 4, **ALL), Layer("Flatten"), M.dense(36, 1)],

@@ -69,18 +69,13 @@ def _entry(layer: SavedLayer, tensors: dict[str, Tensor]) -> dict[str, Any]:
     if weight.dim() == 2:
         return {"channels": len(weight), "kernel": 1, "padding": "valid", "activation": activation, **bias}
     channels, _, kernel = weight.shape
-    padding = str(options.get("padding"))
-    if padding == "same":
-        raise UnsupportedNetwork(
-            f'padding of {layer.name} is "same", which reads later timesteps and is not served: train it with "causal"'
-        )
     if _single(options.get("strides", 1)) != 1 or options.get("groups", 1) != 1:
         raise UnsupportedNetwork(f"strides or groups of {layer.name} are not 1, which is not served: train it with 1")
     dilation = _single(options.get("dilation_rate", 1))
     return {
         "channels": channels,
         "kernel": kernel,
-        "padding": padding,
+        "padding": str(options.get("padding")),
         **({"dilation": dilation} if dilation != 1 else {}),
         "activation": activation,
         **bias,
