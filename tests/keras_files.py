@@ -5,7 +5,7 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of Keras: its class, its options, its weights in Keras' order, and the layer that it wraps."""
+    """A layer of Keras: its class, its options, its weights in Keras' order, and the layer that it wraps.
+
+    A model that is a layer of another one has `layers`.
+    """
 
     kind: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -27,16 +30,22 @@ class Layer:
     inner: "Layer | None" = None
     backward: "Layer | None" = None
     name: str = ""
+    layers: tuple["Layer", ...] = ()
 
     def entry(self) -> dict[str, Any]:
         """Return the layer as the JSON of a model has it."""
         config = {"name": self.name, "trainable": True, **self.options}
         if self.inner is not None:
             config["layer"] = self.inner.entry()
+        if self.layers:
+            config["layers"] = [layer.entry() for layer in self.layers]
         return {"module": "keras.layers", "class_name": self.kind, "config": config, "registered_name": None}
 
     def variables(self, path: str) -> Iterator[tuple[str, Array]]:
         """Yield the weights with their paths in a `.keras` file."""
+        if self.layers:
+            for group, layer in grouped(self.layers):
+                yield from layer.variables(f"{path}/layers/{group}")
         parts = (
             {"": self.inner}
             if self.backward is None
@@ -129,8 +138,18 @@ def named(layers: Sequence[Layer]) -> list[Layer]:
         group = snake(layer.kind)
         name = f"{group}_{counted[group]}" if counted[group] else group
         counted[group] += 1
-        result.append(replace(layer, name=layer.name or name))
+        inner = None if layer.inner is None else named([layer.inner])[0]
+        result.append(replace(layer, name=layer.name or name, inner=inner, layers=tuple(named(layer.layers))))
     return result
+
+
+def grouped(layers: Sequence[Layer]) -> Iterator[tuple[str, Layer]]:
+    """Yield the layers with the groups of their weights in a `.keras` file."""
+    counted: Counter[str] = Counter()
+    for layer in layers:
+        group = snake(layer.kind)
+        yield f"{group}_{counted[group]}" if counted[group] else group, layer
+        counted[group] += 1
 
 
 def snake(kind: str) -> str:
@@ -148,23 +167,26 @@ def model_json(layers: Sequence[Layer], shape: Sequence[int | None]) -> dict[str
 
 
 def write_keras(
-    path: Path, layers: Sequence[Layer], shape: Sequence[int | None], *, model: dict[str, Any] | None = None
+    path: Path,
+    layers: Sequence[Layer],
+    shape: Sequence[int | None],
+    *,
+    model: dict[str, Any] | None = None,
+    assets: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write a `.keras` file. `model` replaces the JSON of the sequential model."""
+    """Write a `.keras` file. `model` replaces the JSON of the sequential model, `assets` are files of its layers."""
     layers = named(layers)
     content = io.BytesIO()
-    counted: Counter[str] = Counter()
     with h5py.File(content, "w") as file:
-        for layer in layers:
-            group = snake(layer.kind)
-            place = f"layers/{group}_{counted[group]}" if counted[group] else f"layers/{group}"
-            counted[group] += 1
-            for name, weight in layer.variables(place):
+        for group, layer in grouped(layers):
+            for name, weight in layer.variables(f"layers/{group}"):
                 file[name] = weight
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
         archive.writestr("config.json", json.dumps(model or model_json(layers, shape)))
         archive.writestr("model.weights.h5", content.getvalue())
+        for name, text in (assets or {}).items():
+            archive.writestr(f"assets/layers/{name}", text)
     return path
 
 
@@ -327,6 +349,7 @@ _LAYERS: dict[str, Callable[[Layer, Array], Array]] = {
     "GRU": _recurrent,
     "Bidirectional": _both,
     "TimeDistributed": _wrapped,
+    "Sequential": lambda layer, x: compute(layer.layers, x),
     "Dense": _dense,
     "Conv1D": _conv,
     "BatchNormalization": _batch_norm,

@@ -98,7 +98,7 @@ ROOMS = {
     "tooling/frameworks": "formats",
     "tooling/inspect": ". formats inspect/proposals/keras inspect/questions triton",
     "tooling/inspect/proposals": "inspect inspect/questions",
-    "tooling/inspect/proposals/keras": "formats inspect inspect/questions",
+    "tooling/inspect/proposals/keras": "formats formats/keras inspect inspect/questions",
     "tooling/inspect/questions": "inspect",
     "tooling/pack": (
         ". formats frameworks inspect inspect/questions pack/configuration preprocessing preprocessing/vocabularies "
@@ -107,8 +107,8 @@ ROOMS = {
     "tooling/pack/configuration": ". formats inspect inspect/questions pack",
     "tooling/pickles": "",
     "tooling/predict": ".",
-    "tooling/preprocessing": "formats formats/pytorch formats/values pickles preprocessing/vocabularies",
-    "tooling/preprocessing/vocabularies": "formats/values pickles preprocessing",
+    "tooling/preprocessing": "formats formats/keras formats/pytorch formats/values pickles preprocessing/vocabularies",
+    "tooling/preprocessing/vocabularies": "formats/keras formats/values pickles preprocessing",
     "tooling/training_runs": "formats preprocessing training_runs/neuralhydrology",
     "tooling/training_runs/neuralhydrology": "formats preprocessing training_runs",
     "tooling/triton": "",

@@ -15,6 +15,7 @@ from service.tooling.pickles.budget import MAX_PICKLE_BYTES, PickleBudget
 from service.tooling.pickles.values import PickleError
 from service.tooling.preprocessing.contents import CompleteFile, Found, find_contents, item_of
 from service.tooling.preprocessing.joblib_files import is_compressed, read_dump, unpacked
+from service.tooling.preprocessing.keras_files import keras_preprocessing
 from service.tooling.preprocessing.vocabularies.text_files import words_of_text
 from service.tooling.preprocessing.vocabularies.words import Words
 
@@ -34,7 +35,7 @@ def read_preprocessing(path: Path, *, text: bool = True) -> list[Found]:
         return []
     with open_source(path) as source:
         if source.archive is not None:
-            return _of_torch(source)
+            return keras_preprocessing(source) or _of_torch(source)
         if source.size > MAX_BYTES:
             return []
         for starts, read in _READERS:

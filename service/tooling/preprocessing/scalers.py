@@ -1,7 +1,7 @@
 """Scalers among the values of a file: those of scikit-learn, and numbers by the names that trainers give to them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,9 @@ _MEANS, _SCALES = (
 )
 _LOW = ("min", "mins", "data_min_", "data_min", "minimum")
 _HIGH = ("max", "maxs", "data_max_", "data_max", "maximum")
+_VARIANCES = ("variance", "variances", "var")
+#: What Keras takes for a standard deviation of 0.
+SMALLEST = 1e-7
 
 
 def scaler_of(value: object, origin: str) -> Scaler | Labels | None:
@@ -125,16 +128,20 @@ def _of_numbers(value: Mapping[Any, Any], origin: str) -> Scaler | None:
 
 
 _Named = tuple[list[float], list[str]]
+#: Names of two numbers of a feature, and the scale that follows from them.
+_PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...], Callable[[float, float], float]], ...] = (
+    (_MEANS, _SCALES, lambda _, scale: scale),
+    (_LOW, _HIGH, lambda low, high: high - low),
+    (_MEANS, _VARIANCES, lambda _, variance: max(math.sqrt(max(variance, 0.0)), SMALLEST)),
+)
 
 
 def _find_mean_and_scale(value: Mapping[Any, Any]) -> tuple[_Named, _Named] | None:
     """Return mean and scale by one of the pairs of names, each with the features that they are stated for."""
-    for firsts, seconds, is_range in ((_MEANS, _SCALES, False), (_LOW, _HIGH, True)):
+    for firsts, seconds, scale_of in _PAIRS:
         first, second = (_named_numbers(value, names) for names in (firsts, seconds))
         if first is not None and second is not None and len(first[0]) == len(second[0]) and first[1] == second[1]:
-            if is_range:
-                second = [high - low for low, high in zip(first[0], second[0], strict=True)], second[1]
-            return first, second
+            return first, ([scale_of(*pair) for pair in zip(first[0], second[0], strict=True)], second[1])
     return None
 
 

@@ -1,20 +1,27 @@
-"""The layers of a Keras model in the order of computation, from its JSON."""
+"""The layers of a Keras model in the order of computation, from its JSON; those of models within it are among them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from service.tooling.formats.keras.directions import with_directions
 from service.tooling.formats.keras.functional import chain_layers
-from service.tooling.formats.keras.model_json import MAX_LAYERS, WAY_OUT, UnsupportedModel, as_object
+from service.tooling.formats.keras.layer import KerasLayer, Place
+from service.tooling.formats.keras.model_json import MAX_LAYERS, WAY_OUT, UnsupportedModel, as_object, name_of
+from service.tooling.formats.keras.older import as_today
 
 #: Layers that are read.
 LAYERS = (
     "Embedding, SimpleRNN, LSTM, GRU, Bidirectional, Dense, TimeDistributed, Dropout, SpatialDropout1D, GaussianNoise, "
     "GaussianDropout, AlphaDropout, ActivityRegularization, Activation, ReLU, LeakyReLU, ELU, Softmax, "
     "LayerNormalization, BatchNormalization, Masking, Conv1D, GlobalAveragePooling1D, GlobalMaxPooling1D, Flatten, "
-    "Normalization, Rescaling"
+    "Normalization, Rescaling, TextVectorization, StringLookup, IntegerLookup"
 )
 KINDS = frozenset(LAYERS.split(", "))
 INPUT = "InputLayer"
+#: Models, which can be layers of others.
+MODELS = {"Sequential", "Functional", "Model"}
 #: Options that matter in training only, or that say nothing of the arithmetic.
 _TRAINING = (
     "initializer",
@@ -44,44 +51,85 @@ _OF_DIRECTION = {"go_backwards"}
 MAX_LEVELS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class KerasLayer:
-    """A layer: its class, its options as Keras names them, and the layers that it wraps."""
-
-    kind: str
-    name: str
-    options: Mapping[str, object]
-    inner: tuple["KerasLayer", ...] = field(default=())
-
-
 def read_layers(model: object) -> tuple[KerasLayer, ...]:
     """Return the layers of a model in their order, the inputs left out. Raises UnsupportedModel."""
+    layers = tuple(_layers(model, (), 0))
+    if len(layers) > MAX_LAYERS:
+        raise UnsupportedModel(f"a Keras model of {len(layers)} layers, expected at most {MAX_LAYERS}")
+    return with_directions(layers)
+
+
+def _layers(model: object, places: tuple[Place, ...], level: int) -> Iterator[KerasLayer]:
+    """Yield the layers of a model and of those within it."""
     fields = as_object(model)
     kind, config = str(fields.get("class_name")), fields.get("config")
     entries = as_object(config).get("layers") if isinstance(config, dict) else config
-    if not isinstance(entries, list) or len(entries) > MAX_LAYERS or kind not in {"Sequential", "Functional", "Model"}:
+    if not isinstance(entries, list) or len(entries) > MAX_LAYERS or kind not in MODELS or level > MAX_LEVELS:
         raise UnsupportedModel(
             f"a Keras model of class {kind[:80]!r} that is not sequential or functional, expected {WAY_OUT}"
         )
+    groups = _groups(entries)
     ordered = entries if kind == "Sequential" else chain_layers(entries, as_object(config))
-    return tuple(_layer(entry) for entry in ordered if as_object(entry).get("class_name") != INPUT)
+    for entry in ordered:
+        if as_object(entry).get("class_name") != INPUT:
+            own = Place(name_of(entry), groups.get(name_of(entry), ""))
+            yield from _of_entry(entry, (*places, own), level)
 
 
-def input_shape(model: object) -> tuple[int | None, ...]:
+def _of_entry(entry: object, places: tuple[Place, ...], level: int) -> Iterator[KerasLayer]:
+    """Yield the layer of an entry, or those of the model that it is or applies to each timestep."""
+    fields = as_object(entry)
+    wrapped = as_object(as_object(fields.get("config")).get("layer"))
+    if fields.get("class_name") in MODELS:
+        yield from _layers(entry, places, level + 1)
+    elif fields.get("class_name") == "TimeDistributed" and wrapped.get("class_name") in MODELS:
+        *outer, own = places
+        within = (*outer, replace(own, within="/layer"))
+        for layer in _layers(wrapped, within, level + 1):
+            yield KerasLayer("TimeDistributed", layer.name, {}, (layer,), layer.places)
+    else:
+        yield replace(_layer(entry), places=places)
+
+
+def _groups(entries: Sequence[object]) -> dict[str, str]:
+    """Return the groups of weights by the names of the layers: the class, with a number from the second one on."""
+    counted: Counter[str] = Counter()
+    groups = {}
+    for entry in entries:
+        group = group_name(str(as_object(entry).get("class_name")))
+        groups[name_of(entry)] = f"{group}_{counted[group]}" if counted[group] else group
+        counted[group] += 1
+    return groups
+
+
+def group_name(kind: str) -> str:
+    """Return the name that Keras makes of a class: `simple_rnn` of SimpleRNN."""
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
+def input_shape(model: object, level: int = 0) -> tuple[int | None, ...]:
     """Return the shape of the first input without the batch; None stands for any number of timesteps."""
     config = as_object(model).get("config")
     entries = as_object(config).get("layers", []) if isinstance(config, dict) else config
-    shapes = [as_object(as_object(entry).get("config")) for entry in entries] if isinstance(entries, list) else []
+    entries = entries if isinstance(entries, list) else []
+    shape = _stated_shape(model, entries)
+    if shape is not None:
+        return tuple(size if type(size) is int else None for size in shape[1:])
+    models = [entry for entry in entries[:1] if as_object(entry).get("class_name") in MODELS]
+    return input_shape(models[0], level + 1) if models and level < MAX_LEVELS else ()
+
+
+def _stated_shape(model: object, entries: Sequence[object]) -> list[object] | None:
+    """Return the shape that the first layer with one states, or else the model."""
+    shapes = [as_object(as_object(entry).get("config")) for entry in entries]
     found = [own.get("batch_shape") or own.get("batch_input_shape") for own in shapes]
     found.append(as_object(as_object(model).get("build_config")).get("input_shape"))
-    for shape in found:
-        if isinstance(shape, list):
-            return tuple(size if type(size) is int else None for size in shape[1:])
-    return ()
+    return next((shape for shape in found if isinstance(shape, list)), None)
 
 
 def _layer(entry: object, level: int = 0) -> KerasLayer:
-    fields = as_object(entry)
+    fields = as_today(as_object(entry))
     kind, config = str(fields.get("class_name")), as_object(fields.get("config"))
     name = str(config.get("name", fields.get("name", kind)))
     if kind not in KINDS or level > MAX_LEVELS:

@@ -1,6 +1,5 @@
 """Files of Keras: `.keras` archives, and HDF5 files of whole models."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -8,21 +7,28 @@ from torch import Tensor
 
 from service.domain.errors import ModelFolderError
 from service.nets.config.bounded_json import parse_json
+from service.tooling.formats.archive import Archive
 from service.tooling.formats.format import Format
-from service.tooling.formats.keras.hdf5 import MAGIC, Hdf5Content, read_hdf5
-from service.tooling.formats.keras.layers import INPUT, KerasLayer, input_shape, read_layers
+from service.tooling.formats.keras.arrays import ArraysOf, asset_names, by_groups, by_names
+from service.tooling.formats.keras.directions import RECURRENT
+from service.tooling.formats.keras.hdf5 import MAGIC, read_hdf5
+from service.tooling.formats.keras.layer import KerasLayer
+from service.tooling.formats.keras.layers import INPUT, input_shape, read_layers
+from service.tooling.formats.keras.lookups import (
+    LOOKUPS,
+    MAX_VOCABULARY_BYTES,
+    VOCABULARY,
+    lookup_content,
+    vocabulary_lines,
+)
 from service.tooling.formats.keras.model_json import UnsupportedModel
-from service.tooling.formats.keras.weights import RECURRENT, convert
+from service.tooling.formats.keras.weights import convert
 from service.tooling.formats.network import SavedLayer, SavedNetwork
 from service.tooling.formats.source import Source
-from service.tooling.formats.values.arrays import Array
 
 MAX_JSON_BYTES = 2**24
 WEIGHTS, CONFIG, METADATA = "model.weights.h5", "config.json", "metadata.json"
-#: The group of all layers, by Keras 3 and by the first releases that wrote `.keras` files.
-ROOTS = ("layers", "_layer_checkpoint_dependencies")
 WHOLE_MODEL = "the whole model: build it, load_weights, and save it as model.save('model.keras')"
-_ArraysOf = Callable[[KerasLayer], list[Array]]
 
 
 class KerasArchive(Format):
@@ -40,7 +46,7 @@ class KerasArchive(Format):
         about = _json(source, archive.read(METADATA, MAX_JSON_BYTES)) if METADATA in archive.names else {}
         version = str(about.get("keras_version", "")) if isinstance(about, dict) else ""
         content = read_hdf5(source.path, archive.read(WEIGHTS))
-        return _network(source, model, version, lambda layers: _by_groups(layers, content))
+        return _network(source, model, version, by_groups(content), lambda layer: _vocabulary(archive, layer))
 
 
 class KerasHdf5(Format):
@@ -55,28 +61,45 @@ class KerasHdf5(Format):
         if not config:
             raise source.error("an HDF5 file without the layers of a model, such as of save_weights", WHOLE_MODEL)
         version = "".join(content.texts("", "keras_version"))
-        return _network(source, _json(source, config.encode()), version, lambda _: _by_names(content))
+        return _network(source, _json(source, config.encode()), version, by_names(content), lambda _: [])
 
 
 def _network(
-    source: Source, model: object, version: str, arrays: Callable[[tuple[KerasLayer, ...]], _ArraysOf]
+    source: Source, model: object, version: str, arrays_of: ArraysOf, lines_of: Callable[[KerasLayer], list[str]]
 ) -> SavedNetwork:
-    """Return the layers and converted weights of a model. Raises ModelFolderError."""
+    """Return the layers and converted weights of a model, and its vocabularies. Raises ModelFolderError."""
     try:
         layers, shape = read_layers(model), input_shape(model)
-        arrays_of = arrays(layers)
         tensors: dict[str, Tensor] = {}
         described = [SavedLayer("input", INPUT, {"shape": shape})]
+        content: dict[str, object] = {}
         for name, layer in _named(layers):
             described.append(_describe(name, layer, version))
+            if layer.kind in LOOKUPS:
+                content[name] = lookup_content(layer, lines_of(layer))
+                continue
             converted = convert(layer, arrays_of(layer), shape[-1] if len(shape) > 1 else None)
             tensors |= {f"{name}.{local}": tensor for local, tensor in converted.items()}
     except UnsupportedModel as error:
         expected = "" if "expected" in str(error) else ", expected layers in a chain with their weights"
         raise ModelFolderError(f"{source.path}: found {error}{expected}") from error
-    sizes = ", ".join("any" if size is None else str(size) for size in shape)
-    beside = (f"keras_version: {version or 'unknown'}", *([f"shape of an input: ({sizes})"] if sizes else []))
-    return SavedNetwork("Keras model", tensors, beside=beside, layers=tuple(described))
+    beside = tuple(_beside(version, shape))
+    return SavedNetwork("Keras model", tensors, beside=beside, layers=tuple(described), content=content)
+
+
+def _beside(version: str, shape: tuple[int | None, ...]) -> Iterator[str]:
+    yield f"keras_version: {version or 'unknown'}"
+    if shape:
+        yield f"shape of an input: ({', '.join('any' if size is None else str(size) for size in shape)})"
+
+
+def _vocabulary(archive: Archive, layer: KerasLayer) -> list[str]:
+    """Return the entries of the vocabulary that a layer keeps in a file of the archive, none if there is no such file.
+
+    Raises UnsupportedModel, ModelFolderError.
+    """
+    names = [name for name in asset_names(layer, VOCABULARY) if name in archive.names]
+    return vocabulary_lines(archive.read(names[0], MAX_VOCABULARY_BYTES)) if names else []
 
 
 def _named(layers: tuple[KerasLayer, ...]) -> Iterator[tuple[str, KerasLayer]]:
@@ -89,7 +112,9 @@ def _named(layers: tuple[KerasLayer, ...]) -> Iterator[tuple[str, KerasLayer]]:
             yield f"{cell.lower()}.{used[cell]}", layer
             used[cell] += 1
         else:
-            yield layer.name.replace(".", "_"), layer
+            name = layer.name.replace(".", "_")
+            used[name] += 1  # models within the model can have layers of the same name
+            yield name if used[name] == 1 else f"{name}_in_model_{used[name]}", layer
 
 
 def _cell(layer: KerasLayer) -> str:
@@ -106,62 +131,6 @@ def _describe(name: str, layer: KerasLayer, version: str) -> SavedLayer:
         # Of slope 0.2; that of Keras 3 is PyTorch's, of slope 1/6.
         options = {key: "hard_sigmoid_legacy" if value == "hard_sigmoid" else value for key, value in options.items()}
     return SavedLayer(name, layer.kind, options)
-
-
-def _by_names(content: Hdf5Content) -> _ArraysOf:
-    """Return what finds the arrays of a layer in an HDF5 file of a whole model, where groups have names of layers."""
-
-    def arrays_of(layer: KerasLayer) -> list[Array]:
-        group = f"/model_weights/{layer.name}"
-        names = content.texts(group, "weight_names")
-        missing = [name for name in names if f"{group}/{name}" not in content.arrays]
-        if missing:
-            raise UnsupportedModel(f"no weights {missing[0][:80]!r} of the Keras layer {layer.name[:80]!r}")
-        return [content.arrays[f"{group}/{name}"] for name in names]
-
-    return arrays_of
-
-
-def _by_groups(layers: tuple[KerasLayer, ...], content: Hdf5Content) -> _ArraysOf:
-    """Return what finds the arrays of a layer in the weights of a `.keras` file.
-
-    Groups are named by the classes of layers, with a number from the second one on; they state the name of the layer.
-    """
-    tops = dict.fromkeys("/".join(path.split("/")[:3]) for path in (*content.attributes, *content.arrays) if path)
-    stated = {name: top for top in tops for name in content.texts(f"{top}/vars", "name")}
-    root = next((root for root in ROOTS if any(top.startswith(f"/{root}/") for top in tops)), ROOTS[0])
-    counted: Counter[str] = Counter()
-    groups: dict[str, str] = {}
-    for layer in layers:
-        group = _group_name(layer.kind)
-        number = counted[group]
-        counted[group] += 1
-        groups[layer.name] = stated.get(layer.name, f"/{root}/{group}_{number}" if number else f"/{root}/{group}")
-
-    def arrays_of(layer: KerasLayer) -> list[Array]:
-        group = f"{groups[layer.name]}/"
-        paths = [path for path in content.arrays if path.startswith(group) and not _is_of_training(path)]
-        return [content.arrays[path] for path in sorted(paths, key=_order)]
-
-    return arrays_of
-
-
-def _group_name(kind: str) -> str:
-    """Return the name that Keras makes of a class: `simple_rnn` of SimpleRNN."""
-    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-
-
-def _is_of_training(path: str) -> bool:
-    """Return whether a variable is none of the weights: the random numbers of dropout, or the state of a layer."""
-    parts = path.split("/")
-    return "seed_generator" in parts or "states" in parts
-
-
-def _order(path: str) -> tuple[bool, list[tuple[int, str]]]:
-    """Return a sort key: the forward layer before the backward one, and variables by their number."""
-    parts = [(int(part), "") if part.isdecimal() and len(part) < 9 else (0, part) for part in path.split("/")]
-    return "/backward_layer/" in path, parts
 
 
 def _json(source: Source, content: bytes) -> object:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.tooling.formats.keras.layers import KerasLayer
+from service.tooling.formats.keras.layer import KerasLayer
 from service.tooling.formats.values.arrays import Array
 
 #: Layers that multiply each feature by a factor, and add a number.

@@ -1,21 +1,21 @@
 """Conversion of the weights of Keras layers to PyTorch's names, shapes and order of gates."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from service.tooling.formats.keras.layers import KerasLayer
+from service.tooling.formats.keras.directions import BACKWARDS, RECURRENT
+from service.tooling.formats.keras.layer import KerasLayer
 from service.tooling.formats.keras.model_json import UnsupportedModel
 from service.tooling.formats.keras.preprocessing import SCALING, scaling_matrix
 from service.tooling.formats.values.arrays import Array
 
-RECURRENT = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4}
 #: The gates of a GRU by Keras, update, reset, new, in the order of PyTorch: reset, update, new.
 _GRU_ORDER = (1, 0, 2)
 #: How both directions are merged by a linear layer over [forwards; backwards]: the factor of each.
-MERGED = {"sum": 1.0, "ave": 0.5}
+MERGED = {"sum": (1.0, 1.0), "ave": (0.5, 0.5)}
 
 
 def convert(layer: KerasLayer, arrays: Sequence[Array], width: int | None = None) -> dict[str, Tensor]:
@@ -28,6 +28,8 @@ def convert(layer: KerasLayer, arrays: Sequence[Array], width: int | None = None
             return _both_directions(layer, arrays)
         if layer.kind == "TimeDistributed":
             return convert(layer.inner[0], arrays)
+        if layer.options.get(BACKWARDS):
+            return _backwards(_recurrent(layer, arrays))
         if layer.kind in RECURRENT:
             return _recurrent(layer, arrays)
         if layer.kind in SCALING:
@@ -45,11 +47,21 @@ def _both_directions(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Te
     half = len(arrays) // 2
     forwards, backwards = convert(layer.inner[0], arrays[:half]), convert(layer.inner[-1], arrays[half:])
     tensors = forwards | {f"{name}_reverse": tensor for name, tensor in backwards.items()}
-    factor = MERGED.get(str(layer.options.get("merge_mode")))
-    if factor is not None:
-        size = forwards["weight_hh_l0"].shape[1]
-        tensors |= {"merge.weight": factor * torch.eye(size).repeat(1, 2), "merge.bias": torch.zeros(size)}
-    return tensors
+    factors = MERGED.get(str(layer.options.get("merge_mode")))
+    return tensors if factors is None else tensors | _merging(forwards["weight_hh_l0"].shape[1], factors)
+
+
+def _backwards(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a layer that goes backwards as one of both directions, of which the merging layer reads the second."""
+    forwards = {name: torch.zeros_like(tensor) for name, tensor in own.items()}
+    backwards = {f"{name}_reverse": tensor for name, tensor in own.items()}
+    return forwards | backwards | _merging(own["weight_hh_l0"].shape[1], (0.0, 1.0))
+
+
+def _merging(size: int, factors: tuple[float, float]) -> dict[str, Tensor]:
+    """Return the linear layer that adds the outputs of both directions, each times its factor."""
+    weight = torch.cat([factor * torch.eye(size) for factor in factors], 1)
+    return {"merge.weight": weight, "merge.bias": torch.zeros(size)}
 
 
 def _recurrent(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
@@ -57,6 +69,8 @@ def _recurrent(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
     gates, size = RECURRENT[layer.kind], recurrent.shape[0]
     if kernel.shape[1:] != (gates * size,) or recurrent.shape[1:] != (gates * size,) or len(biases) > 1:
         raise ValueError("other shapes")
+    if biases and biases[0].shape == (2 * gates * size,):
+        kernel, recurrent, biases = _of_cudnn(kernel, recurrent, biases[0], gates)
     tensors = {"weight_ih_l0": _gates(kernel, gates).T, "weight_hh_l0": _gates(recurrent, gates).T}
     if biases:
         both = biases[0] if biases[0].ndim == 2 else np.stack([biases[0], np.zeros_like(biases[0])])
@@ -64,6 +78,13 @@ def _recurrent(layer: KerasLayer, arrays: Sequence[Array]) -> dict[str, Tensor]:
             raise ValueError("another bias")
         tensors["bias_ih_l0"], tensors["bias_hh_l0"] = _gates(both, gates)
     return {name: _tensor(array) for name, array in tensors.items()}
+
+
+def _of_cudnn(kernel: Array, recurrent: Array, bias: Array, gates: int) -> tuple[Array, Array, list[Array]]:
+    """Return the weights of CuDNNLSTM or CuDNNGRU as Keras has them: they are transposed, and there are two biases."""
+    first = [part.reshape(part.shape[::-1]).T for part in np.split(kernel, gates, -1)]
+    second = [part.T for part in np.split(recurrent, gates, -1)]
+    return np.concatenate(first, -1), np.concatenate(second, -1), [bias.reshape(2, -1)]
 
 
 def _gates(array: Array, count: int) -> Array:

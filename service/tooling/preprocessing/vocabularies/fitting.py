@@ -114,7 +114,9 @@ def _free(name: str, entries: Mapping[int, str]) -> str:
 
 
 def _require_unknown(words: Words, roles: Roles, stated: Roles | None) -> None:
-    if "unknown" in roles or stated is not None or words.drops_unknown or words.splitting == "characters":
+    if "unknown" in roles or stated is not None or words.drops_unknown or words.closed:
+        return
+    if words.splitting == "characters":
         return
     raise ModelFolderError(
         f"{words.origin}: found no {UNKNOWN} among {len(words.entries):,} entries, expected it, or its name to be "

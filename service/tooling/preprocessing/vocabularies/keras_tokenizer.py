@@ -1,4 +1,4 @@
-"""Vocabularies of Keras: Tokenizer, as JSON or pickled, and TextVectorization."""
+"""Vocabularies of Keras' Tokenizer, as JSON or pickled."""
 
 import json
 from collections.abc import Mapping
@@ -6,12 +6,10 @@ from typing import Any
 
 from service.nets.config.bounded_json import parse_json
 from service.tooling.pickles.values import Instance
-from service.tooling.preprocessing.plain_values import texts_of
-from service.tooling.preprocessing.vocabularies.words import Splitting, Words, splitting_of
+from service.tooling.preprocessing.vocabularies.words import Splitting, Words
 
-#: What Tokenizer and TextVectorization leave out by default.
+#: What it leaves out by default.
 TOKENIZER_FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
-STANDARD_FILTERS = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"
 
 
 def keras_tokenizer(value: Instance | Mapping[Any, Any], origin: str) -> Words | None:
@@ -51,31 +49,6 @@ def _entries(index: object, limit: object) -> dict[int, str] | None:
         return None
     known = {number: str(word) for word, number in index.items() if not isinstance(limit, int) or number < limit}
     return dict(sorted(known.items()))
-
-
-def text_vectorization(value: Instance | Mapping[Any, Any], origin: str) -> Words | None:
-    """Return the vocabulary of a TextVectorization layer's configuration, or None for another value."""
-    if isinstance(value, Instance):
-        return None
-    inner = value.get("config")
-    config = inner if value.get("class_name") == "TextVectorization" and isinstance(inner, dict) else value
-    texts = texts_of(config.get("vocabulary"))
-    if texts is None or not {"standardize", "split"} <= config.keys():
-        return None
-    if texts[:1] != [""]:
-        texts = ["", "[UNK]", *texts]
-    standardize, entries = config.get("standardize"), dict(enumerate(texts))
-    return Words(
-        entries,
-        "a TextVectorization layer",
-        origin,
-        roles={"unknown": texts[1]} if len(texts) > 1 else {},
-        splitting="characters" if config.get("split") == "character" else splitting_of(entries, "spaces"),
-        lower=standardize in {"lower", "lower_and_strip_punctuation"},
-        filters=STANDARD_FILTERS if standardize in {"strip_punctuation", "lower_and_strip_punctuation"} else "",
-        filtered="",
-        with_gaps=True,
-    )
 
 
 def _decoded(value: object) -> object:

@@ -1,11 +1,13 @@
 """The tokenizer.json of a fitted vocabulary."""
 
+import string
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from service.tooling.preprocessing.vocabularies.fitting import Fitted
 from service.tooling.preprocessing.vocabularies.word_list import SPECIAL_TOKENS, build_word_tokenizer
+from service.tooling.preprocessing.vocabularies.words import Words
 
 #: Any character, line ends included.
 CHARACTER = r"[\s\S]"
@@ -39,7 +41,7 @@ def _word_level(fitted: Fitted) -> Tokenizer:
         return tokenizer
     ids = {entry: index for index, entry in enumerate(entries)}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=fitted.roles.get("unknown", "")))
-    steps: list[normalizers.Normalizer] = [normalizers.Lowercase()] * words.lower
+    steps: list[normalizers.Normalizer] = _lowering(words) if words.lower else []
     if words.filters:
         steps.append(_without(words.filters, words.filtered))
     tokenizer.normalizer = normalizers.Sequence(steps)
@@ -51,6 +53,13 @@ def _word_level(fitted: Fitted) -> Tokenizer:
         joined = [decoders.WordPiece(prefix="\u0000", cleanup=False), decoders.Fuse()]
         tokenizer.decoder = decoders.Sequence([*joined, decoders.Replace(f"{CONTINUED} ", "")])
     return tokenizer
+
+
+def _lowering(words: Words) -> list[normalizers.Normalizer]:
+    """Return the normalizers that make letters small: all of them, or those of ASCII."""
+    if not words.ascii_only:
+        return [normalizers.Lowercase()]
+    return [normalizers.Replace(letter, letter.lower()) for letter in string.ascii_uppercase]
 
 
 def _without(characters: str, replacement: str) -> normalizers.Normalizer:

@@ -8,7 +8,8 @@ from typing import Any
 from service.tooling.formats.values.state_dicts import entries_of
 from service.tooling.pickles.values import Instance
 from service.tooling.preprocessing.plain_values import texts_of
-from service.tooling.preprocessing.vocabularies.keras_tokenizer import keras_tokenizer, text_vectorization
+from service.tooling.preprocessing.vocabularies.keras_layers import words_of_layer
+from service.tooling.preprocessing.vocabularies.keras_tokenizer import keras_tokenizer
 from service.tooling.preprocessing.vocabularies.words import Words, splitting_of
 
 #: Entries with which a dictionary or list can be a vocabulary, whatever it is called.
@@ -27,7 +28,7 @@ _ATTRIBUTES = {
 def words_of(value: object, origin: str) -> Words | None:
     """Return the vocabulary that a value is, or None if it is none."""
     if isinstance(value, Instance | dict) and (
-        words := keras_tokenizer(value, origin) or text_vectorization(value, origin)
+        words := keras_tokenizer(value, origin) or words_of_layer(value, origin)
     ):
         return words
     if isinstance(value, dict):
@@ -44,8 +45,10 @@ def of_list(texts: list[str], origin: str) -> Words:
     """Return the vocabulary of a list in the order of the ids."""
     if texts[:2] == ["", "[UNK]"]:
         # What get_vocabulary() of the layer returns.
-        layer = {"standardize": "lower_and_strip_punctuation", "split": "whitespace", "vocabulary": texts}
-        words = text_vectorization(layer, origin)
+        cut = splitting_of(dict(enumerate(texts)), "spaces")
+        split = "character" if cut == "characters" else "whitespace"
+        layer = {"standardize": "lower_and_strip_punctuation", "split": split, "vocabulary": texts}
+        words = words_of_layer(layer, origin)
         if words is not None:
             return words
     entries = dict(enumerate(texts))

@@ -17,8 +17,9 @@ class Words:
     `kind` and `origin` are for messages. The ids of a `numbered` vocabulary are stated, else they are positions in a
     list. `roles` are special tokens that the file names. `front` are entries that the library puts in front of those
     of the file, if the network has rows for them. A vocabulary `with_gaps` can have fewer entries than the network has
-    rows, and one that `drops_unknown` is of a library that leaves unknown words out. Each of the characters `filters`
-    is read as `filtered`.
+    rows, and one that `drops_unknown` is of a library that leaves unknown words out; to a `closed` one its library has
+    no others. Each of the characters `filters` is read as `filtered`, and `ascii_only` says that other letters are not
+    made `lower`.
     """
 
     entries: Mapping[int, str]
@@ -28,11 +29,13 @@ class Words:
     roles: Mapping[str, str] = field(default_factory=dict)
     splitting: Splitting = "words"
     lower: bool = False
+    ascii_only: bool = False
     filters: str = ""
     filtered: str = " "
     front: tuple[str, ...] = ()
     with_gaps: bool = False
     drops_unknown: bool = False
+    closed: bool = False
 
     def __str__(self) -> str:
         if not self.entries:

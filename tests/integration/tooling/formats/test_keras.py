@@ -125,9 +125,9 @@ def test_what_is_not_read_is_refused_by_name(tmp_path: Path, changes: dict[str, 
 
 
 def test_an_option_that_is_not_served_gets_no_proposal(tmp_path: Path) -> None:
-    report = inspect(rewritten(tmp_path, RELU, go_backwards=True))
+    report = inspect(rewritten(tmp_path, RELU, time_major=True))
     assert report.proposal is None
-    assert "go_backwards of lstm_2 is True, which is not served" in report.looks_like
+    assert "time_major of lstm_2 is True, which is not served" in report.looks_like
 
 
 def test_weights_without_layers_are_told_so(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from service.domain.errors import ModelFolderError
 from service.tasks.architectures import ARCHITECTURES, load_task
@@ -15,8 +14,8 @@ from service.tasks.limits import TextLimits
 from service.tooling.formats.registry import read_network
 from service.tooling.inspect.report import Report, inspect, inspect_network
 from service.tooling.pack.packer import pack
-from service.tooling.preprocessing.vocabularies.word_list import build_word_tokenizer
-from tests.keras_files import Array, Layer, compute, make, model_json, named, write_h5, write_keras
+from tests.integration.tooling.formats.keras_networks import answer, inputs_of, packed, proposed
+from tests.keras_files import Layer, compute, make, model_json, named, write_h5, write_keras
 
 M = make(3)
 ALL: dict[str, Any] = {"return_sequences": True}
@@ -139,48 +138,52 @@ MODELS: dict[str, tuple[list[Layer], tuple[int | None, ...]]] = {
         ],
         (None,),
     ),
+    "backwards": ([M.recurrent("LSTM", 3, 4, go_backwards=True), M.layer_norm(4), M.dense(4, 2)], (9, 3)),
+    "backwards, and forwards in that order": (
+        [M.recurrent("LSTM", 3, 4, go_backwards=True, **ALL), M.recurrent("GRU", 4, 5), M.dense(5, 2)],
+        (None, 3),
+    ),
+    "backwards twice": (
+        [
+            M.recurrent("LSTM", 3, 4, go_backwards=True, **ALL),
+            M.recurrent("LSTM", 4, 5, go_backwards=True, **ALL),
+            M.dense(5, 2),
+        ],
+        (None, 3),
+    ),
+    "the mean of all outputs backwards": (
+        [M.recurrent("GRU", 3, 4, go_backwards=True, **ALL), Layer("GlobalAveragePooling1D"), M.dense(4, 2)],
+        (7, 3),
+    ),
+    "models within the model": (
+        [
+            Layer("Sequential", layers=(M.dense(3, 4, "tanh"), M.recurrent("LSTM", 4, 5, **ALL)), name="encoder"),
+            M.recurrent("LSTM", 5, 4),
+            Layer("Sequential", layers=(M.batch_norm(4), M.dense(4, 6, "relu"), M.dense(6, 3)), name="head"),
+            M.dense(3, 2),
+        ],
+        (7, 3),
+    ),
+    "a model that is applied to each timestep": (
+        [
+            Layer("TimeDistributed", inner=Layer("Sequential", layers=(M.dense(3, 4, "relu"), M.dense(4, 3)))),
+            M.recurrent("GRU", 3, 4),
+            M.dense(4, 2),
+        ],
+        (7, 3),
+    ),
     "several labels at once": ([M.recurrent("LSTM", 3, 4), M.dense(4, 3, "sigmoid")], (None, 3)),
 }
 
 
-def packed(path: Path, folder: Path, **settings: Any) -> Any:
-    """Pack a file as `inspect` proposes, and return its network."""
-    report = inspect(path)
-    assert isinstance(report, Report)
-    proposal = report.proposal
-    assert proposal is not None, report.looks_like
-    stated: dict[str, Any] = {name: proposal.config[name] for name in proposal.guessed} | settings
-    options: dict[str, Any] = {"preprocessor": "identity"}
-    if size := proposal.config.get("vocab_size"):
-        build_word_tokenizer([*(f"w{index}" for index in range(size - 1)), "<unk>"]).save(str(folder / "words.json"))
-        options, stated["special_tokens"] = {"tokenizer": folder / "words.json"}, {"unknown": "<unk>"}
-    target = pack(path, folder, "keras", "1", settings=stated, **options)
-    return load_task(target.path, TextLimits(input_tokens=100))[0].network
-
-
-def answer(network: Any, inputs: Array) -> Array:
-    """Return the outputs of a sequence encoder for one sequence, as Keras returns them."""
-    config = network.config
-    x = torch.from_numpy(inputs)
-    outputs, _ = network.sequence(x[None].long() if config.reads_text else x[None])
-    values = network.answer(network.read_out_sequence(outputs[0]))
-    if config.labels:
-        values = values.sigmoid() if config.multi_label else values.softmax(-1)
-    elif config.activation == "softplus":
-        values = torch.nn.functional.softplus(values)
-    array: Array = values.numpy()
-    return array
-
-
-def inputs_of(shape: tuple[int | None, ...]) -> Array:
-    rng, timesteps = np.random.default_rng(1), shape[0] or 11
-    if len(shape) == 1:
-        return rng.integers(1, 20, timesteps)
-    return rng.normal(0, 1, (timesteps, shape[1] or 0)).astype(np.float32)
-
-
 #: Models that are also written as an HDF5 file, where weights are found by other names.
-IN_HDF5 = ["their mean, in front of another layer", "layers in front and between", "normalised inputs"]
+IN_HDF5 = [
+    "models within the model",
+    "backwards",
+    "their mean, in front of another layer",
+    "layers in front and between",
+    "normalised inputs",
+]
 FILES = [*((name, write_keras) for name in MODELS), *((name, write_h5) for name in IN_HDF5)]
 
 
@@ -193,18 +196,55 @@ def test_a_model_computes_what_its_layers_do(tmp_path: Path, name: str, write: C
     assert np.allclose(answer(network, inputs).reshape(expected.shape), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_layers_of_cudnn_are_those_of_today(tmp_path: Path, kind: str) -> None:
+    layers = [M.recurrent(kind, 3, 4), M.dense(4, 2)]
+    plain = layers[0]
+    gates = {"LSTM": 4, "GRU": 3}[kind]
+    kernel, recurrent, bias = plain.weights
+    weights = (
+        np.hstack([part.T.reshape(part.shape) for part in np.hsplit(kernel, gates)]),
+        np.hstack([part.T for part in np.hsplit(recurrent, gates)]),
+        bias.reshape(-1) if kind == "GRU" else np.tile(bias / 2, 2),
+    )
+    old = Layer(f"CuDNN{kind}", {"units": 4, "return_sequences": False}, weights)
+    path = write_h5(tmp_path / "x.h5", [old, layers[1]], (9, 3), version="2.2.4-tf")
+    inputs = inputs_of((9, 3))
+    assert np.allclose(answer(packed(path, tmp_path), inputs), compute(layers, inputs), atol=1e-5)
+
+
+def test_an_rnn_of_one_cell_is_the_layer_of_the_cell(tmp_path: Path) -> None:
+    layers = [M.recurrent("LSTM", 3, 4), M.dense(4, 2)]
+    model = model_json(named(layers), (9, 3))
+    entry = model["config"]["layers"][1]
+    cell = {"class_name": "LSTMCell", "config": entry["config"]}
+    entry |= {"class_name": "RNN", "config": {"name": "rnn", "return_sequences": False, "cell": cell}}
+    rnn = _Rnn(layers[0].kind, layers[0].options, layers[0].weights)
+    path = write_keras(tmp_path / "x.keras", [rnn, layers[1]], (9, 3), model=model)
+    inputs = inputs_of((9, 3))
+    assert np.allclose(answer(packed(path, tmp_path), inputs), compute(layers, inputs), atol=1e-5)
+
+
+class _Rnn(Layer):
+    """A layer whose weights have the place of those of an RNN."""
+
+    def variables(self, path: str) -> Any:
+        yield from super().variables(path.replace("lstm", "rnn"))
+
+
+def test_a_norm_of_vectors_names_their_only_axis(tmp_path: Path) -> None:
+    norm = M.batch_norm(4)
+    norm = Layer(norm.kind, {**norm.options, "axis": [1]}, norm.weights)
+    layers = [M.recurrent("LSTM", 3, 4), norm, M.dense(4, 2)]
+    inputs = inputs_of((9, 3))
+    network = packed(write_h5(tmp_path / "x.h5", layers, (9, 3)), tmp_path)
+    assert np.allclose(answer(network, inputs), compute(layers, inputs), atol=1e-5)
+
+
 def test_the_hard_sigmoid_of_keras_2_is_another(tmp_path: Path) -> None:
     layers = [M.recurrent("LSTM", 3, 4, recurrent_activation="hard_sigmoid"), M.dense(4, 1)]
     for write, expected in ((write_keras, "hard_sigmoid"), (write_h5, "hard_sigmoid_legacy")):
         assert proposed(write(tmp_path / "x.file", layers, (None, 3)))["cell_options"]["gate_activation"] == expected
-
-
-def proposed(path: Path, task: str | None = None) -> dict[str, Any]:
-    """Return the proposed config.json of a file."""
-    report = inspect(path)
-    assert isinstance(report, Report)
-    assert report.proposal is not None, report.looks_like
-    return report.proposal.config
 
 
 WINDOWS: dict[str, tuple[list[Layer], tuple[int | None, ...], int | None]] = {
@@ -217,6 +257,7 @@ WINDOWS: dict[str, tuple[list[Layer], tuple[int | None, ...], int | None]] = {
         None,
     ),
     "both directions, an answer for each timestep": ([M.both("LSTM", 1, 4, **ALL), M.dense(8, 1)], (24, 1), None),
+    "backwards": ([M.recurrent("LSTM", 1, 4, go_backwards=True), M.dense(4, 1)], (24, 1), 24),
     "both directions, one answer": ([M.both("LSTM", 1, 4), M.dense(8, 1)], (24, 1), 24),
     "masked tokens": (
         [M.embedding(20, 4, mask_zero=True), M.recurrent("GRU", 4, 4), M.dense(4, 3, "softmax")],
@@ -347,10 +388,15 @@ def test_a_layer_that_is_used_twice_is_refused(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[list[Layer], tuple[int | None, ...], str]] = {
     "product": ([M.both("LSTM", 3, 4, "mul"), M.dense(4, 1)], (9, 3), "merge_mode of bidirectional is 'mul'"),
-    "backwards": (
-        [M.recurrent("LSTM", 3, 4, go_backwards=True), M.dense(4, 1)],
+    "backwards, an answer for each timestep": (
+        [M.recurrent("LSTM", 3, 4, go_backwards=True, **ALL), M.dense(4, 1)],
         (9, 3),
-        "go_backwards of lstm is True, which is not served: reverse the rows",
+        "lstm returns the outputs of all timesteps in reverse order, which is not served",
+    ),
+    "backwards in both directions": (
+        [M.both("LSTM", 3, 4, go_backwards=True), M.dense(8, 1)],
+        (9, 3),
+        "go_backwards of bidirectional is True, which is not served",
     ),
     "flatten": (
         [M.recurrent("LSTM", 3, 4, **ALL), Layer("Flatten"), M.dense(36, 1)],

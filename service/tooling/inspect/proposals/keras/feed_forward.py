@@ -51,8 +51,11 @@ def is_feed_forward(layer: SavedLayer) -> bool:
     return plain_kind(layer) in LINEAR | NORMS.keys() | ACTIVATION_LAYERS
 
 
-def entries_of(layers: Sequence[SavedLayer], tensors: Mapping[str, Tensor]) -> Entries:
-    """Return the entries of layers that follow each other. Raises UnsupportedNetwork."""
+def entries_of(layers: Sequence[SavedLayer], tensors: Mapping[str, Tensor], *, last_axis: int = 2) -> Entries:
+    """Return the entries of layers that follow each other. Raises UnsupportedNetwork.
+
+    The last axis of their inputs is that of vectors, or else that of sequences, which have one more.
+    """
     entries = Entries()
     for layer in layers:
         kind = plain_kind(layer)
@@ -63,7 +66,7 @@ def entries_of(layers: Sequence[SavedLayer], tensors: Mapping[str, Tensor]) -> E
             size = tensors[f"{layer.name}.weight"].shape[0]
             entries.add({"size": size, "activation": "linear", **own}, layer.name, tensors)
         elif kind in NORMS:
-            entries.add(_norm(layer, kind), layer.name, tensors)
+            entries.add(_norm(layer, kind, last_axis), layer.name, tensors)
         elif kind not in ACTIVATION_LAYERS:
             raise UnsupportedNetwork(f"the layer {kind} ({layer.name}) is not served at its place")
         elif entries.fields and entries.fields[-1].get("activation", "linear") == "linear":
@@ -73,8 +76,8 @@ def entries_of(layers: Sequence[SavedLayer], tensors: Mapping[str, Tensor]) -> E
     return entries
 
 
-def _norm(layer: SavedLayer, kind: str) -> dict[str, Any]:
+def _norm(layer: SavedLayer, kind: str, last: int) -> dict[str, Any]:
     axis = layer.options.get("axis", -1)
-    if axis not in (-1, 2, [-1], [2]) or layer.options.get("rms_scaling"):
+    if axis not in (-1, last, [-1], [last]) or layer.options.get("rms_scaling"):
         raise UnsupportedNetwork(f"the axis of {layer.name} is {axis!r} or its scaling another, which is not served")
     return {NORMS[kind]: True, "eps": layer.options.get("epsilon", _EPSILON)}

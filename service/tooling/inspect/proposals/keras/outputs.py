@@ -5,7 +5,7 @@ from typing import Any
 
 from service.tooling.formats.network import SavedLayer
 from service.tooling.inspect.inventory import UnsupportedNetwork
-from service.tooling.inspect.proposals.keras.recurrent import is_merged, returns_all
+from service.tooling.inspect.proposals.keras.recurrent import goes_backwards, is_merged, returns_all
 from service.tooling.inspect.questions.forward_pass import ask_windows
 from service.tooling.inspect.questions.meaning import ask_proposed
 from service.tooling.inspect.questions.question import Question
@@ -44,6 +44,11 @@ def take_readout(last: SavedLayer, behind: list[SavedLayer], timesteps: int | No
     while behind and behind[0].kind in {*_POOLING, "Flatten"}:
         layer = behind.pop(0)
         readout = _of_flatten(layer, readout, timesteps) if layer.kind == "Flatten" else _of_pooling(layer, readout)
+    if readout == "each" and goes_backwards(last):
+        raise UnsupportedNetwork(
+            f"{last.name} returns the outputs of all timesteps in reverse order, which is not served: "
+            "train it with return_sequences=False"
+        )
     if readout == "max" and is_merged(last):
         raise UnsupportedNetwork(f"the maximum of merged directions ({last.name}) is not served")
     return readout
@@ -131,6 +136,10 @@ def ask_fields(config: Mapping[str, Any]) -> tuple[Question, ...]:
     own: tuple[str, ...] = _GUESSED.get(config["task"], ("labels", "names"))
     meant = {field: _REASONS[field] for field in own if field in config and field not in _NAMED}
     named = {field: _REASONS[field] for field in own if field in config and field in _NAMED}
-    padding = [question for question in ask_windows(text=True) if question.field == "padding" and "padding" in config]
+    padding = [
+        question
+        for question in ask_windows(text=True)
+        if question.field == "padding" and config.get("padding", "") is None
+    ]
     task = ask_proposed(config, {"task": _REASONS["task"]}, "network") if config.get("one_hot") else []
     return (*task, *padding, *ask_proposed(config, meant), *ask_proposed(config, named, "names"))

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from service.nets.config.architecture_config import MAX_WINDOW
+from service.tooling.formats.keras.lookups import LOOKUPS
 from service.tooling.formats.network import SavedLayer, SavedNetwork
 from service.tooling.inspect.inventory import UnsupportedNetwork
 from service.tooling.inspect.proposals.keras.feed_forward import Entries, entries_of, is_feed_forward
 from service.tooling.inspect.proposals.keras.front import split_convolutions
-from service.tooling.inspect.proposals.keras.recurrent import Block, cell_of, is_merged
+from service.tooling.inspect.proposals.keras.lookups import ids_shape
+from service.tooling.inspect.proposals.keras.recurrent import Block, cell_of, is_merged, reads_both
 
 INPUT = "InputLayer"
 #: Layers that change nothing when a network answers.
@@ -25,7 +27,10 @@ _TRAINING = {
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The layers of a model in the order of computation; `shape` is that of its input."""
+    """The layers of a model in the order of computation.
+
+    `shape` is that of the input; of a model with a layer that looks words up in its vocabulary, that of the ids.
+    """
 
     shape: tuple[int | None, ...]
     embedding: SavedLayer | None
@@ -33,6 +38,7 @@ class Parts:
     convolutions: tuple[SavedLayer, ...]
     blocks: tuple[Block, ...]
     behind: tuple[SavedLayer, ...]
+    lookup: SavedLayer | None = None
 
     @property
     def last(self) -> SavedLayer:
@@ -51,8 +57,8 @@ class Parts:
 
     @property
     def reads_backwards(self) -> bool:
-        """Whether a layer reads both directions."""
-        return any(block.layer.kind == "Bidirectional" for block in self.blocks)
+        """Whether a layer reads from the end of the sequence."""
+        return any(reads_both(block.layer) for block in self.blocks)
 
     def window(self, readout: str) -> int | None:
         """Return the number of inputs of an answer, None if it is one of a stream or of a whole sequence."""
@@ -64,7 +70,7 @@ class Parts:
 def split(saved: SavedNetwork) -> Parts:
     """Return the layers by their places. Raises UnsupportedNetwork."""
     layers = [layer for layer in saved.layers if layer.kind not in _TRAINING | {INPUT, "Masking"}]
-    embedding = layers.pop(0) if layers and layers[0].kind == "Embedding" else None
+    lookup, embedding = _take_embedding(layers)
     places = [index for index, layer in enumerate(layers) if cell_of(layer)]
     if not places:
         raise UnsupportedNetwork("it has no recurrent layers")
@@ -76,7 +82,17 @@ def split(saved: SavedNetwork) -> Parts:
         blocks.append(Block(entries, layers[place]))
     masks = tuple(layer for layer in saved.layers if layer.kind == "Masking")
     behind = tuple(layers[places[-1] + 1 :])
-    return Parts(_input_shape(saved), embedding, masks, tuple(convolutions), tuple(blocks), behind)
+    shape = _input_shape(saved) if lookup is None else ids_shape(lookup, _input_shape(saved))
+    return Parts(shape, embedding, masks, tuple(convolutions), tuple(blocks), behind, lookup)
+
+
+def _take_embedding(layers: list[SavedLayer]) -> tuple[SavedLayer | None, SavedLayer | None]:
+    """Remove and return the layer that looks words up, and the embedding behind it. Raises UnsupportedNetwork."""
+    lookup = layers.pop(0) if layers and layers[0].kind in LOOKUPS else None
+    embedding = layers.pop(0) if layers and layers[0].kind == "Embedding" else None
+    if lookup is not None and embedding is None:
+        raise UnsupportedNetwork(f"behind the layer {lookup.kind} ({lookup.name}) an Embedding is served alone")
+    return lookup, embedding
 
 
 def _input_shape(saved: SavedNetwork) -> tuple[int | None, ...]:

@@ -9,6 +9,7 @@ from service.tooling.formats.network import SavedNetwork
 from service.tooling.inspect.inventory import Proposal, UnsupportedNetwork, complete_config
 from service.tooling.inspect.proposals.keras.feed_forward import Entries, entries_of
 from service.tooling.inspect.proposals.keras.front import convolution_fields
+from service.tooling.inspect.proposals.keras.lookups import notes_on, padding_of
 from service.tooling.inspect.proposals.keras.outputs import (
     FORECASTING,
     NEXT_WORD,
@@ -22,7 +23,7 @@ from service.tooling.inspect.proposals.keras.outputs import (
     task_fields,
 )
 from service.tooling.inspect.proposals.keras.parts import INPUT, Parts, merging, split
-from service.tooling.inspect.proposals.keras.recurrent import stack_fields
+from service.tooling.inspect.proposals.keras.recurrent import reads_both, stack_fields
 
 KIND = "Keras model"
 #: A network over so many numbers with as many classes rather reads characters as unit vectors.
@@ -53,7 +54,7 @@ def _propose(saved: SavedNetwork, architectures: Sequence[AnyArchitecture], task
     behind = [*parts.behind]
     readout = take_readout(parts.last, behind, parts.timesteps)
     head = merging(parts.last, saved)
-    head.extend(entries_of(behind, tensors))
+    head.extend(entries_of(behind, tensors, last_axis=2 if readout == "each" else 1))
     config: dict[str, Any] = {**stacks, **({"convolution": convolutions} if convolutions else {})}
     config |= _inputs(parts, saved, config, names)
     if (window := parts.window(readout)) is not None:
@@ -71,9 +72,9 @@ def _propose(saved: SavedNetwork, architectures: Sequence[AnyArchitecture], task
         raise UnsupportedNetwork(f"its outputs are not those of the task {chosen}")
     else:
         config = make(config, count)
-    config = {"format_version": 1, **config, **_padding(config, parts), "dtype": "float32"}
+    config = {"format_version": 1, **config, **_padding(config, parts, readout), "dtype": "float32"}
     return Proposal(
-        _complete(config, architectures), names, ask_fields(config), _unknown(parts, config), _options(config)
+        _complete(config, architectures), names, ask_fields(config), _unknown(parts, config, saved), _options(config)
     )
 
 
@@ -102,7 +103,7 @@ def _outputs(head: Entries, parts: Parts, saved: SavedNetwork) -> int:
     """Return the number of outputs."""
     sizes = [entry["size"] for entry in head.fields if "size" in entry]
     hidden: int = saved.tensors[f"{parts.last.name}.weight_hh_l0"].shape[1]
-    return sizes[-1] if sizes else hidden * (2 if parts.last.kind == "Bidirectional" else 1)
+    return sizes[-1] if sizes else hidden * (2 if reads_both(parts.last) else 1)
 
 
 def _choose(config: Mapping[str, Any], parts: Parts, readout: str, head: Entries, count: int) -> str:
@@ -116,9 +117,21 @@ def _choose(config: Mapping[str, Any], parts: Parts, readout: str, head: Entries
     return likely_task(readout, activation, head.fields)
 
 
-def _padding(config: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
-    """Return the field to be stated if texts may have been filled up to one length: no mask tells tokens from it."""
+def _padding(config: Mapping[str, Any], parts: Parts, readout: str) -> dict[str, Any]:
+    """Return the padding that the file states, or the field to be stated if texts may have been filled up to a length.
+
+    A mask tells tokens from it. Raises UnsupportedNetwork if answers for timesteps depend on padding behind them.
+    """
     embedding, whole = parts.embedding, not parts.last.options.get("return_sequences")
+    if stated := padding_of(parts.lookup, embedding):
+        if readout != "each":
+            return {"padding": stated}
+        if parts.reads_backwards:
+            raise UnsupportedNetwork(
+                f"both directions read the padding of {stated['length']} words without a mask, which is not served: "
+                "train it with mask_zero=True"
+            )
+        return {}
     asked = embedding is not None and "window" in config and not embedding.options.get("mask_zero") and whole
     return {"padding": None} if asked else {}
 
@@ -143,10 +156,11 @@ def _complete(config: dict[str, Any], architectures: Sequence[AnyArchitecture]) 
     return complete_config(find_spec(config, "the proposed config.json", architectures).config_class, config)
 
 
-def _unknown(parts: Parts, config: Mapping[str, Any]) -> tuple[str, ...]:
+def _unknown(parts: Parts, config: Mapping[str, Any], saved: SavedNetwork) -> tuple[str, ...]:
     """Return what the file does not tell, and what it tells that requests have to heed."""
     lines = [f"what the outputs are called: set `{field}`" for field in ("labels", "names") if field in config]
-    if "padding" in config:
+    lines += notes_on(parts.lookup, saved.content)
+    if config.get("padding", "") is None:
         lines.append(
             f"whether shorter texts were filled up to {config['window']} tokens, as pad_sequences does: set `padding`"
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from service.tooling.formats.keras.directions import BACKWARDS
 from service.tooling.formats.network import SavedLayer
 from service.tooling.inspect.inventory import UnsupportedNetwork
 from service.tooling.inspect.proposals.keras.activations import cell_activation
@@ -14,7 +15,7 @@ from service.tooling.inspect.proposals.keras.feed_forward import Entries
 CELLS = {"SimpleRNN": "rnn_tanh", "LSTM": "lstm", "GRU": "gru"}
 #: What to do about options that are not served.
 _REMEDIES = {
-    "go_backwards": (False, "reverse the rows yourself and build the model with go_backwards=False"),
+    "go_backwards": (False, "build the layer within Bidirectional with go_backwards=False"),
     "time_major": (False, "build the model with time_major=False"),
 }
 _MERGES = {"concat", "sum", "ave"}
@@ -39,9 +40,21 @@ def returns_all(layer: SavedLayer) -> bool:
     return bool(layer.options.get("return_sequences"))
 
 
+def goes_backwards(layer: SavedLayer) -> bool:
+    """Return whether a layer of one direction reads from the end; it is written as one of both directions."""
+    return layer.options.get(BACKWARDS) is True
+
+
+def reads_both(layer: SavedLayer) -> bool:
+    """Return whether a layer is written as one of both directions."""
+    return layer.kind == "Bidirectional" or goes_backwards(layer)
+
+
 def is_merged(layer: SavedLayer) -> bool:
-    """Return whether a linear layer adds the outputs of both directions."""
-    return layer.kind == "Bidirectional" and layer.options.get("merge_mode") in {"sum", "ave"}
+    """Return whether a linear layer adds the outputs of both directions, or takes those of one."""
+    return goes_backwards(layer) or (
+        layer.kind == "Bidirectional" and layer.options.get("merge_mode") in {"sum", "ave"}
+    )
 
 
 def stack_fields(blocks: Sequence[Block], tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -70,11 +83,14 @@ def _names(layer: SavedLayer, tensors: Mapping[str, Tensor], index: int) -> dict
 def _options(layer: SavedLayer) -> tuple[object, ...]:
     """Return what layers of one stack have in common."""
     keys = ("activation", "recurrent_activation", "use_bias", "reset_after")
-    return (cell_of(layer), layer.kind, *(layer.options.get(key) for key in keys))
+    return (cell_of(layer), reads_both(layer), *(layer.options.get(key) for key in keys))
 
 
 def _require_served(layer: SavedLayer, *, is_last: bool) -> None:
+    wrapped = layer.kind == "Bidirectional"
     for key, (plain, remedy) in _REMEDIES.items():
+        if key == "go_backwards" and not wrapped:
+            continue  # the reader has told the direction
         if layer.options.get(key, plain) != plain:
             raise UnsupportedNetwork(f"{key} of {layer.name} is {layer.options[key]!r}, which is not served: {remedy}")
     merge = layer.options.get("merge_mode", "concat")
@@ -96,7 +112,7 @@ def _stack(group: Sequence[Block], tensors: Mapping[str, Tensor]) -> dict[str, A
         "input_size": tensors[f"{first.name}.weight_ih_l0"].shape[1],
         "hidden_size": sizes[0] if len(set(sizes)) == 1 else sizes,
         "bias": bool(first.options.get("use_bias", True)),
-        "bidirectional": first.kind == "Bidirectional",
+        "bidirectional": reads_both(first),
         **({"input_layers": group[0].before.fields} if group[0].before.fields else {}),
         **({"cell_options": options} if options else {}),
     }
