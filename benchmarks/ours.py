@@ -24,12 +24,16 @@ class RunningService:
 
 
 @contextmanager
-def service(workers: int = 1, models: Path = Path("models"), *options: str) -> Iterator[RunningService]:
+def service(
+    workers: int = 1, models: Path = Path("models"), *options: str, grpc_port: int | None = None
+) -> Iterator[RunningService]:
     """Run the service, with further options of `unroll serve`, until the block ends. Raises NotStarted."""
     port = processes.free_port()
     with tempfile.TemporaryDirectory() as state:
         settings = {"port": port, "workers": workers, "models": models, "state_dir": state}
         settings |= {"log_format": "json", "drain_seconds": 0}
+        if grpc_port is not None:
+            settings["grpc_port"] = grpc_port
         environment = {f"UNROLL_{name.upper()}": str(value) for name, value in settings.items()}
 
         def ready(log: str) -> bool:
