@@ -1,6 +1,6 @@
 """Frames of a WebSocket: JSON that is read as strictly as the body of a request, and the answers to them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,8 @@ from service.http.schemas.requests import SessionFrame, StreamFrame
 
 #: Maximum length of the texts by which a frame is remembered.
 MAX_LENGTH = 256
+#: Content of a frame until it is read. There is one of it, as making an error takes longer than making a frame.
+NOT_READ: UnrollError = InternalError("the frame was not read")
 
 
 @dataclass(slots=True)
@@ -30,7 +32,7 @@ class Frame:
     size: int
     id: bytes = b""
     session_id: str = ""
-    content: Step | UnrollError = field(default_factory=lambda: InternalError("the frame was not read"))
+    content: Step | UnrollError = NOT_READ
     step: int | None = None
     key: str | None = None
 

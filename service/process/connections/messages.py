@@ -1,6 +1,7 @@
 """Messages of a WebSocket: frames of RFC 6455 are parsed to messages, and the service's own frames are made.
 
-The package websockets parses frames, answers pings and keeps the state of the closing handshake.
+Whole text frames, which most messages are, are read here. The package websockets parses all others, answers pings and
+keeps the state of the closing handshake.
 """
 
 import logging
@@ -14,6 +15,11 @@ from websockets.server import ServerProtocol
 
 from service.domain.errors import BodyTooLarge, UnrollError, UnsupportedMediaType
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform for which the package has no compiled part
+    from websockets.utils import apply_mask
+
 log = logging.getLogger("unroll.websocket")
 log.setLevel(logging.ERROR)  # the package logs every connection that ends
 
@@ -26,6 +32,7 @@ TOO_LONG = 1009
 #: Headers of text frames of up to 125 bytes, up to 64 KiB, and longer ones.
 _SHORT, _MEDIUM, _LONG = struct.Struct(">BB"), struct.Struct(">BBH"), struct.Struct(">BBQ")
 _TEXT = 0x80 | Opcode.TEXT
+_MASK_BYTES = 4
 _CONTROL = frozenset({Opcode.PING, Opcode.PONG, Opcode.CLOSE})
 
 
@@ -37,6 +44,31 @@ def text_frame(text: bytes) -> tuple[bytes, bytes]:
     if size < 65_536:
         return _MEDIUM.pack(_TEXT, 126, size), text
     return _LONG.pack(_TEXT, 127, size), text
+
+
+def whole_text(data: bytearray, start: int, max_bytes: int) -> tuple[bytes, int] | None:
+    """Return the payload of the client's text frame at `start`, and where the frame ends.
+
+    None if there is another frame, or one that is incomplete, or longer than 64 KiB or than `max_bytes`.
+    """
+    if len(data) < start + 2 or data[start] != _TEXT:
+        return None
+    size, mask = data[start + 1] - 0x80, start + 2
+    if size == 126:
+        size, mask = int.from_bytes(data[mask : mask + 2], "big"), mask + 2
+    elif not 0 <= size < 126:
+        return None
+    payload = mask + _MASK_BYTES
+    end = payload + size
+    if end > len(data) or size > max_bytes:
+        return None
+    return apply_mask(data[payload:end], data[mask:payload]), end
+
+
+def _frame_size(frame: Frame) -> int:
+    """Return the bytes of a client's frame, if its length was written as the standard has it."""
+    size = len(frame.data)
+    return _MASK_BYTES + size + (2 if size < 126 else 4 if size < 65_536 else 10)
 
 
 class MessageParser:
@@ -61,14 +93,20 @@ class MessageParser:
         self._connection = ServerProtocol(state=OPEN, max_size=max_bytes, logger=log)
         self._fragments: bytearray | None = None
         self._opcode = Opcode.TEXT
+        #: Bytes of the frame that the package has begun to parse: while there are none, a frame begins at `received`.
+        self._begun_bytes = 0
 
     def parse_slice(self) -> list[bytes]:
         """Parse a slice of what was received, and return what is to be written for it."""
+        if not self._begun_bytes and self._fragments is None and self._take_whole_texts():
+            return []
         data = bytes(self.received[:MAX_SLICE_BYTES])
         del self.received[:MAX_SLICE_BYTES]
         connection = self._connection
         connection.receive_data(data)
+        self._begun_bytes += len(data)
         for frame in connection.events_received():
+            self._begun_bytes -= _frame_size(cast("Frame", frame))
             self._take(cast("Frame", frame))
         writes = connection.data_to_send()
         if connection.state is OPEN:
@@ -120,6 +158,15 @@ class MessageParser:
         self._fragments = None
         self.received.clear()
 
+    def _take_whole_texts(self) -> bool:
+        """Deliver the whole text frames at the beginning of a slice; return whether there are any."""
+        data, end = self.received, 0
+        while end < MAX_SLICE_BYTES and (found := whole_text(data, end, self._max_bytes)) is not None:
+            text, end = found
+            self._deliver(Opcode.TEXT, text)
+        del data[:end]
+        return end > 0
+
     def _take(self, frame: Frame) -> None:
         self.idle_frames += 1
         if frame.opcode in _CONTROL:
@@ -127,18 +174,18 @@ class MessageParser:
         if frame.opcode is not Opcode.CONT:
             self._opcode = frame.opcode
             if frame.fin:
-                self._deliver(bytes(frame.data))
+                self._deliver(self._opcode, bytes(frame.data))
                 return
             self._fragments = bytearray()
         assert self._fragments is not None  # noqa: S101 - the parser refuses other frames
         self._fragments += frame.data
         if frame.fin:
             fragments, self._fragments = bytes(self._fragments), None
-            self._deliver(fragments)
+            self._deliver(self._opcode, fragments)
 
-    def _deliver(self, data: bytes) -> None:
+    def _deliver(self, opcode: Opcode, data: bytes) -> None:
         self.idle_frames = max(0, self.idle_frames - IDLE_FRAMES_PER_MESSAGE)
-        if self._opcode is Opcode.TEXT:
+        if opcode is Opcode.TEXT:
             self.messages.append(data)
         else:
             self.messages.append(UnsupportedMediaType("the frame is binary: expected text, JSON in UTF-8"))

@@ -15,9 +15,9 @@ def masked(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
     return bytes(Frame(opcode, data, fin).serialize(mask=True))
 
 
-def parsed(*frames: bytes, pieces: int = 1) -> tuple[MessageParser, list[bytes]]:
+def parsed(*frames: bytes, pieces: int = 1, limit: int = LIMIT) -> tuple[MessageParser, list[bytes]]:
     """A parser that has received frames, in so many pieces, and what it writes for them."""
-    parser, writes, data = MessageParser(LIMIT), [], b"".join(frames)
+    parser, writes, data = MessageParser(limit), [], b"".join(frames)
     size = max(1, -(-len(data) // pieces))
     for start in range(0, len(data), size):
         parser.received += data[start : start + size]
@@ -34,6 +34,42 @@ def test_messages_are_read_in_whatever_pieces_they_arrive(pieces: int) -> None:
     assert list(parser.messages) == [b"x" * size for size in (0, 1, 125, 126, LIMIT)] + [b"ab"]
     assert writes == [b"\x8a\x01?"]
     assert parser.incomplete_bytes == 0
+
+
+def test_messages_are_the_same_however_their_frames_are_mixed_and_cut() -> None:
+    choose = random.Random(11)
+    for _ in range(300):
+        frames, messages = [], []
+        for _ in range(choose.randint(1, 12)):
+            text = choose.randbytes(choose.choice((0, 3, 125, 126, 700)))
+            kind = choose.choice(("whole", "whole", "whole", "fragments", "long length", "pong"))
+            if kind == "whole":
+                frames.append(masked(Opcode.TEXT, text))
+            elif kind == "fragments":
+                frames += [masked(Opcode.TEXT, text, fin=False), masked(Opcode.PONG, b""), masked(Opcode.CONT, text)]
+                text += text
+            elif kind == "long length":  # in more bytes than it needs
+                frames.append(b"\x81\xff" + len(text).to_bytes(8, "big") + b"\0\0\0\0" + text)
+            else:
+                frames.append(masked(Opcode.PONG, text[:125]))
+            if kind != "pong":
+                messages.append(text)
+        parser, _ = parsed(*frames, pieces=choose.choice((1, 2, 5, 40)), limit=2 * 700)
+        assert list(parser.messages) == messages
+        assert (parser.incomplete_bytes, parser.finished) == (0, False)
+
+
+def test_whole_texts_are_read_without_the_package_unless_it_is_in_the_middle_of_a_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = [masked(Opcode.TEXT, b"x" * size) for size in (5, 126, 5)]
+    parser, _ = parsed(texts[0][:3])  # half of a frame, which the package has begun
+    parser.received += texts[0][3:]
+    parser.parse_slice()
+    monkeypatch.setattr(Frame, "parse", None)
+    parser.received += texts[1] + texts[2]
+    parser.parse_slice()
+    assert [len(message) for message in parser.messages if isinstance(message, bytes)] == [5, 126, 5]
 
 
 def test_a_binary_message_is_refused_and_those_behind_it_are_read() -> None:
