@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from service.tooling.formats.keras.model_json import WAY_OUT, UnsupportedModel, as_object, name_of
+from service.tooling.formats.keras.model_json import WAY_OUT, UnsupportedModel, as_object, class_of, name_of
 
 #: Values that a tensor may stand in, within the arguments of a call.
 MAX_VALUES = 1000
@@ -40,7 +40,7 @@ def _read_at(entry: object, tensor: _Tensor) -> object:
     fields, (name, number) = as_object(entry), tensor
     if number == 0:
         return entry
-    if number != 1 or fields.get("class_name") not in _WITH_STATE:
+    if number != 1 or class_of(entry) not in _WITH_STATE:
         raise UnsupportedModel(
             f"output {number} of the Keras layer {name[:80]!r} in use, expected its first, and a chain of {WAY_OUT}"
         )

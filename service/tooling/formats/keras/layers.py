@@ -8,7 +8,7 @@ from dataclasses import replace
 from service.tooling.formats.keras.directions import with_directions
 from service.tooling.formats.keras.functional import chain_layers
 from service.tooling.formats.keras.layer import KerasLayer, Place
-from service.tooling.formats.keras.model_json import MAX_LAYERS, WAY_OUT, UnsupportedModel, as_object, name_of
+from service.tooling.formats.keras.model_json import MAX_LAYERS, WAY_OUT, UnsupportedModel, as_object, class_of, name_of
 from service.tooling.formats.keras.older import as_today
 
 #: Layers that are read.
@@ -71,18 +71,17 @@ def _layers(model: object, places: tuple[Place, ...], level: int) -> Iterator[Ke
     groups = _groups(entries)
     ordered = entries if kind == "Sequential" else chain_layers(entries, as_object(config))
     for entry in ordered:
-        if as_object(entry).get("class_name") != INPUT:
+        if class_of(entry) != INPUT:
             own = Place(name_of(entry), groups.get(name_of(entry), ""))
             yield from _of_entry(entry, (*places, own), level)
 
 
 def _of_entry(entry: object, places: tuple[Place, ...], level: int) -> Iterator[KerasLayer]:
     """Yield the layer of an entry, or those of the model that it is or applies to each timestep."""
-    fields = as_object(entry)
-    wrapped = as_object(as_object(fields.get("config")).get("layer"))
-    if fields.get("class_name") in MODELS:
+    wrapped = as_object(as_object(as_object(entry).get("config")).get("layer"))
+    if class_of(entry) in MODELS:
         yield from _layers(entry, places, level + 1)
-    elif fields.get("class_name") == "TimeDistributed" and wrapped.get("class_name") in MODELS:
+    elif class_of(entry) == "TimeDistributed" and class_of(wrapped) in MODELS:
         *outer, own = places
         within = (*outer, replace(own, within="/layer"))
         for layer in _layers(wrapped, within, level + 1):
@@ -96,7 +95,7 @@ def _groups(entries: Sequence[object]) -> dict[str, str]:
     counted: Counter[str] = Counter()
     groups = {}
     for entry in entries:
-        group = group_name(str(as_object(entry).get("class_name")))
+        group = group_name(class_of(entry))
         groups[name_of(entry)] = f"{group}_{counted[group]}" if counted[group] else group
         counted[group] += 1
     return groups
@@ -116,7 +115,7 @@ def input_shape(model: object, level: int = 0) -> tuple[int | None, ...]:
     shape = _stated_shape(model, entries)
     if shape is not None:
         return tuple(size if type(size) is int else None for size in shape[1:])
-    models = [entry for entry in entries[:1] if as_object(entry).get("class_name") in MODELS]
+    models = [entry for entry in entries[:1] if class_of(entry) in MODELS]
     return input_shape(models[0], level + 1) if models and level < MAX_LEVELS else ()
 
 

@@ -19,6 +19,11 @@ def as_object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def class_of(value: object) -> str:
+    """Return the class of a layer, a cell or a model."""
+    return str(as_object(value).get("class_name"))
+
+
 def name_of(entry: object) -> str:
     """Return the name of a layer."""
     fields = as_object(entry)

@@ -19,7 +19,7 @@ def words_of_layer(value: Instance | Mapping[Any, Any], origin: str) -> Words | 
     """Return the vocabulary of a layer's configuration, None for another value. Raises ModelFolderError."""
     if isinstance(value, Instance):
         return None
-    kind, inner = value.get("class_name"), value.get("config")
+    kind, inner = str(value.get("class_name")), value.get("config")
     config = inner if kind in {"TextVectorization", *_LOOKUPS} and isinstance(inner, dict) else value
     texts = texts_of(config.get("vocabulary")) or _texts_of_numbers(config.get("vocabulary"))
     if texts is None:

@@ -53,7 +53,7 @@ def reads_both(layer: SavedLayer) -> bool:
 def is_merged(layer: SavedLayer) -> bool:
     """Return whether a linear layer adds the outputs of both directions, or takes those of one."""
     return goes_backwards(layer) or (
-        layer.kind == "Bidirectional" and layer.options.get("merge_mode") in {"sum", "ave"}
+        layer.kind == "Bidirectional" and str(layer.options.get("merge_mode")) in {"sum", "ave"}
     )
 
 
@@ -93,7 +93,7 @@ def _require_served(layer: SavedLayer, *, is_last: bool) -> None:
             continue  # the reader has told the direction
         if layer.options.get(key, plain) != plain:
             raise UnsupportedNetwork(f"{key} of {layer.name} is {layer.options[key]!r}, which is not served: {remedy}")
-    merge = layer.options.get("merge_mode", "concat")
+    merge = str(layer.options.get("merge_mode", "concat"))
     if layer.kind == "Bidirectional" and merge not in _MERGES:
         raise UnsupportedNetwork(
             f"merge_mode of {layer.name} is {merge!r}, which is not served: train it with one of concat, sum, ave"
