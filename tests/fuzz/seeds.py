@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from service.model_folder.safetensors_io import tensor_file
+from service.tooling.preprocessing.vocabularies.word_list import build_word_tokenizer
 from tests.keras_files import Array, Layer, make, model_json, named, write_h5, write_keras
 from tests.onnx_folders import running_sum
 
@@ -84,6 +85,33 @@ def keras_hdf5(folder: Path) -> bytes:
     return write_h5(folder / "seed.h5", keras_layers(), (5, 2)).read_bytes()
 
 
+def keras_text_archive(folder: Path) -> bytes:
+    """Return a model with a model within it, a layer that goes backwards, and a vocabulary in a file of its own."""
+    maker = make(2)
+    text = Layer("TextVectorization", {**VECTORIZATION["config"], "vocabulary": None})  # type: ignore[dict-item]
+    inner = Layer("Sequential", layers=(maker.recurrent("GRU", 3, 4, go_backwards=True), maker.dense(4, 2)))
+    layers = [text, maker.embedding(6, 3, mask_zero=True), inner]
+    files = {"text_vectorization/vocabulary.txt": "\n[UNK]\nthe\ndog"}
+    return write_keras(folder / "text.keras", layers, (1,), assets=files).read_bytes()
+
+
+def tokenizer_file() -> bytes:
+    """Return a tokenizer.json of words."""
+    return build_word_tokenizer(["<unk>", "the", "dog"]).to_str().encode()
+
+
+def scalers() -> list[bytes]:
+    """Return files of scikit-learn, and numbers as JSON and as pickles."""
+    library = sorted(path for path in LIBRARY_FILES.iterdir() if path.suffix in {".pkl", ".joblib"})
+    refused = {"PowerTransformer.joblib"}  # no linear scaling
+    stated = [encode(value) for value in STATED_SCALING for encode in (_json, pickle.dumps)]
+    return [*(path.read_bytes() for path in library if path.name not in refused), *stated]
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
 def keras_model() -> bytes:
     return json.dumps(model_json(named(keras_layers()), (5, 2))).encode()
 
@@ -119,6 +147,37 @@ SCALING = {
     "clamp": None,
     "missing": "last",
 }
+VECTORIZATION = {
+    "class_name": "TextVectorization",
+    "config": {
+        "standardize": "lower",
+        "split": "whitespace",
+        "ngrams": None,
+        "output_mode": "int",
+        "output_sequence_length": 5,
+        "vocabulary": ["", "[UNK]", "the", "dog"],
+    },
+}
+LOOKUP = {
+    "class_name": "IntegerLookup",
+    "config": {
+        "num_oov_indices": 1,
+        "oov_token": -1,
+        "mask_token": None,
+        "output_mode": "int",
+        "vocabulary": [12, 7],
+        "vocabulary_dtype": "int64",
+    },
+}
+#: Scaling and labels as trainers write them by hand, and Keras.
+STATED_SCALING = [
+    {"mean": [1, 2.5], "std": [3, 4]},
+    {"a": {"mean": 1, "std": 2}, "b": {"min": 1, "max": 2}},
+    {"class_name": "Normalization", "config": {"axis": [-1], "mean": [[1, 2]], "variance": [[3, 4]]}},
+    {"features": ["a", "b"], "min": {"a": 1, "b": 0}, "max": {"a": 2, "b": 3}},
+]
+#: Files of scikit-learn, by pickle and joblib.
+LIBRARY_FILES = Path(__file__).parents[1] / "data" / "preprocessing"
 CARD = (
     b"---\ndescription: A network.\nmetrics:\n  loss: 0.5\n  rows: [1, 2]\n"
     b"source_language: en\ntarget_language: fr\n---\ntext\n"
@@ -129,8 +188,8 @@ TOKENIZER = {"class_name": "Tokenizer", "config": {"word_index": '{"the": 1, "do
 def made_seeds(folder: Path) -> dict[str, list[bytes]]:
     """Return valid files by the name of their target."""
     text = [b"the\ndog\ncat\n", "a\nb\n\u00e9\n".encode(), b"the 17\ndog 3\n"]
-    vocabularies = [{"the": 0, "dog": 1}, {"0": "the", "1": "dog"}, ["the", "dog"], TOKENIZER]
-    encoded: list[Callable[[object], bytes]] = [lambda value: json.dumps(value).encode(), pickle.dumps, saved]
+    vocabularies = [{"the": 0, "dog": 1}, {"0": "the", "1": "dog"}, ["the", "dog"], TOKENIZER, VECTORIZATION, LOOKUP]
+    encoded: list[Callable[[object], bytes]] = [_json, pickle.dumps, saved]
     return {
         "safetensors": [tensor_file(state(), {"kind": "network"})],
         "torch.save": [
@@ -144,10 +203,12 @@ def made_seeds(folder: Path) -> dict[str, list[bytes]]:
         "numpy": numpy_files(),
         "JSON": [json.dumps({name: array.tolist() for name, array in arrays().items()}).encode()],
         "Keras layers": [keras_model()],
-        "Keras archive": [keras_archive(folder)],
+        "Keras archive": [keras_archive(folder), keras_text_archive(folder)],
         "Keras HDF5": [keras_hdf5(folder)],
         "ONNX": [running_sum().SerializeToString()],
         "vocabulary": [*text, *(encode(value) for value in vocabularies for encode in encoded)],
+        "scaler": scalers(),
+        "tokenizer.json": [tokenizer_file()],
         "config.json": [json.dumps(CONFIG).encode()],
         "preprocessor.json": [json.dumps(SCALING).encode()],
         "golden.safetensors": [

@@ -12,10 +12,15 @@ from service.nets.config.loader import build_config, read_json
 from service.nets.forecast_inputs.scaling import read_scaling
 from service.nets.network_spec import find_spec
 from service.tasks.architectures import ARCHITECTURES
+from service.tasks.tokenizer_file import read_tokenizer
 from service.tooling.formats.keras.layers import read_layers
 from service.tooling.formats.keras.model_json import UnsupportedModel
 from service.tooling.inspect.report import inspect
 from service.tooling.preprocessing.reader import read_preprocessing
+from service.tooling.preprocessing.scaling import Scaler
+from service.tooling.preprocessing.vocabularies.fitting import fit_words
+from service.tooling.preprocessing.vocabularies.tokenizer import make_tokenizer
+from service.tooling.preprocessing.vocabularies.words import Words
 from tests.fuzz.mutations import Mutation, of_bytes, of_header, of_json, of_pickle, of_zip
 
 
@@ -35,6 +40,15 @@ def config(path: Path) -> object:
     return build_config(find_spec(raw, str(path), ARCHITECTURES).config_class, raw, str(path))
 
 
+def preprocessing(path: Path) -> None:
+    """Read vocabularies, scalers and labels, and make of them what a model folder has."""
+    for found in read_preprocessing(path):
+        if isinstance(found.item, Words):
+            make_tokenizer(fit_words(found.item, max(found.item.entries, default=0) + 1, {}))
+        if isinstance(found.item, Scaler):
+            found.item.of([f"feature_{index}" for index in range(len(found.item.mean))])
+
+
 TARGETS = {
     "safetensors": Target((of_header, of_header, of_bytes), inspect),
     "torch.save": Target((of_zip, of_zip, of_bytes), inspect, 2),
@@ -51,7 +65,9 @@ TARGETS = {
     "Keras archive": Target((of_zip, of_bytes), inspect, 0.02),
     "Keras HDF5": Target((of_bytes,), inspect, 0.03),
     "ONNX": Target((of_bytes,), inspect, file="input.onnx"),
-    "vocabulary": Target((of_bytes, of_json, of_pickle, of_zip), read_preprocessing, 2),
+    "vocabulary": Target((of_bytes, of_json, of_pickle, of_zip), preprocessing, 2),
+    "scaler": Target((of_bytes, of_json, of_pickle), preprocessing, 2),
+    "tokenizer.json": Target((of_json, of_bytes), lambda path: read_tokenizer(path, 100), 0.02),
     "config.json": Target((of_json, of_json, of_bytes), config),
     "preprocessor.json": Target(
         (of_json, of_bytes), lambda path: read_scaling(path.parent, ["a", "b"], None), file="preprocessor.json"
