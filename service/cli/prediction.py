@@ -23,6 +23,10 @@ def predict(
     ] = None,
     future: Annotated[Path | None, typer.Option(help="CSV of what is known in advance of the steps ahead.")] = None,
     horizon: Annotated[int | None, typer.Option(min=1, help="Steps ahead; default: as many as the model can.")] = None,
+    vector: Annotated[
+        str | None,
+        typer.Option(help="What sequences begin with, if the model reads it: a JSON list, or @FILE with one."),
+    ] = None,
     device: OnDevice = None,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +44,7 @@ def predict(
         prediction = prepare(
             model,
             settings.models,
-            PredictionArguments(text, csv, future),
+            PredictionArguments(text, csv, future, vector),
             PredictOptions(**options, given=frozenset(options)),
         )
         limits = text_limits(settings)

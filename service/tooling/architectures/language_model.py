@@ -5,15 +5,23 @@ from typing import Any
 
 from torch import Tensor
 
-from service.domain.operations import Predict
+from service.domain.operations import Predict, TextInput
 from service.nets.config.language_model_config import LanguageModelConfig
 from service.tasks.base import AnyTask
-from service.tooling.architectures.text import TextModelTools, with_special_tokens, write_word_tokenizer
+from service.tooling.architectures.text import (
+    TextModelTools,
+    read_text,
+    refuse_files,
+    with_special_tokens,
+    write_word_tokenizer,
+)
 from service.tooling.inspect.inventory import Inventory, Proposal, UnsupportedNetwork
 from service.tooling.inspect.proposals.language_model import propose_language_model
 from service.tooling.pack.companion_files import CompanionFiles
 from service.tooling.pack.vector_weights import convert_vector
 from service.tooling.pack.weight_conversion import drop_tied_output
+from service.tooling.predict.arguments import PredictionArguments
+from service.tooling.predict.vector_argument import read_vector
 from service.tooling.verify.text_quality import Perplexity
 
 
@@ -49,6 +57,12 @@ class LanguageModelTools(TextModelTools[LanguageModelConfig]):
     def convert(self, source: Path, tensors: dict[str, Tensor], config: LanguageModelConfig) -> list[str]:
         notes = convert_vector(source, tensors, config.vector_states())
         return [*notes, *(drop_tied_output(source, tensors, "embedding.weight") if config.tie_weights else [])]
+
+    def read_input(self, model: str, config: LanguageModelConfig, arguments: PredictionArguments) -> TextInput:
+        if config.vector_size is None:
+            return read_text(model, arguments)
+        refuse_files(model, arguments)
+        return TextInput(text=arguments.text, vector=read_vector(model, arguments.vector, config.vector_size))
 
     def metric(self, data: Path, task: AnyTask, config: LanguageModelConfig) -> Perplexity:
         return Perplexity(data)

@@ -112,9 +112,14 @@ def _is_readable(tokenizer: Tokenizer, text: str) -> bool:
 
 def read_text(model: str, arguments: PredictionArguments) -> TextInput:
     """Return the text of the command line for the model named `model`. Raises InvalidRequest."""
-    for option, file in (("--csv", arguments.series), ("--future", arguments.future)):
-        if file is not None:
-            raise InvalidRequest(f"{option} is {file}: expected TEXT alone, since {model} reads words")
+    refuse_files(model, arguments)
     if arguments.text is None:
         raise InvalidRequest(f"TEXT is missing: expected what {model} should read")
     return TextInput(text=arguments.text)
+
+
+def refuse_files(model: str, arguments: PredictionArguments) -> None:
+    """Raise InvalidRequest for a file of numbers."""
+    for option, file in (("--csv", arguments.series), ("--future", arguments.future)):
+        if file is not None:
+            raise InvalidRequest(f"{option} is {file}: expected TEXT alone, since {model} reads words")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.domain.errors import ModelFolderError
+from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.operations import Predict, PredictOptions
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.loader import read_config_bytes
@@ -40,6 +40,8 @@ def prepare(
     """Find the model and read its input. Raises ModelFolderError, InvalidRequest."""
     folder = _find(model, models)
     spec, config = parse_config(read_config_bytes(folder), str(folder / "config.json"), architectures)
+    if arguments.vector is not None and config.vector_size is None:
+        raise InvalidRequest(f"--vector is given: expected none, since {model} begins with no vector")
     tools = tools_of(spec)
     return OfflinePrediction(folder, config, Predict(tools.read_input(model, config, arguments), options), tools)
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from service.cli import app
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
+from tests.vector_folders import VECTORS, write_melodies
 
 Ask = Callable[..., Result]
 
@@ -19,6 +20,7 @@ Ask = Callable[..., Result]
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_language_model(folder, "words")
+    write_melodies(folder, "styles")
     write_forecaster(folder, "sensor", "1", seed=5)
     write_forecaster(folder, "sensor", "2")
     write_forecaster(
@@ -97,6 +99,15 @@ def test_text_models_are_asked_as_before(ask: Ask) -> None:
     assert len(lines(ask("words", "the dog", "--top-k", "2"))) == 2
 
 
+@pytest.mark.parametrize("words", [[], ["the dog"]], ids=str)
+def test_a_vector_is_a_list_or_a_file_alone_or_beside_a_text(ask: Ask, tmp_path: Path, words: list[str]) -> None:
+    vector = json.dumps(VECTORS[0].tolist())
+    (tmp_path / "features.json").write_text(vector, "utf-8")
+    given = lines(ask("styles", *words, "--vector", vector))
+    assert lines(ask("styles", *words, "--vector", f"@{tmp_path / 'features.json'}")) == given
+    assert lines(ask("styles", *words, "--vector", json.dumps(VECTORS[1].tolist()))) != given
+
+
 @pytest.mark.parametrize(
     ("arguments", "files", "mentions"),
     [
@@ -111,6 +122,16 @@ def test_text_models_are_asked_as_before(ask: Ask) -> None:
         (["words"], {}, ["TEXT is missing: expected what words should read"]),
         (["words", "the"], {"series": "load\n1\n"}, ["--csv is", "expected TEXT alone, since words reads words"]),
         (["words", "the", "--horizon", "2"], {}, ["options.horizon is 2: expected it to be left out"]),
+        (["words", "the", "--vector", "[1]"], {}, ["--vector is given: expected none, since words begins with no vec"]),
+        (["sensor", "--vector", "[1]"], {"series": "load\n1\n"}, ["--vector is given: expected none, since sensor"]),
+        (["styles"], {}, ["--vector is missing: expected 6 numbers, which a sequence of styles begins with"]),
+        (["styles", "--vector", "[1, 2]"], {}, ["--vector has 2 numbers: expected 6, as styles reads"]),
+        (["styles", "--vector", "[1,"], {}, ["--vector is no JSON", "expected a JSON list of numbers, or @FILE"]),
+        (["styles", "--vector", "3"], {}, ["--vector is '3': expected a JSON list of numbers"]),
+        (["styles", "--vector", "[1, true]"], {}, ["--vector[1] is 'True': expected a number between -1e+12"]),
+        (["styles", "--vector", "[NaN]"], {}, ["--vector[0] is 'nan': expected a number between"]),
+        (["styles", "--vector", "@gone.json"], {}, ["--vector: gone.json: cannot be read", "a JSON list of numbers"]),
+        (["styles", "--vector", "[1]"], {"series": "load\n1\n"}, ["--csv is", "expected TEXT alone"]),
         (["gone", "the"], {}, ["found no model 'gone'"]),
     ],
 )  # fmt: skip
