@@ -82,9 +82,11 @@ def _fields(hidden: int, **fields: Any) -> dict[str, Any]:
     }
 
 
-def write_melodies(root: Path, name: str = "melodies", hidden: int = HIDDEN, **changes: Any) -> Path:
+def write_melodies(
+    root: Path, name: str = "melodies", hidden: int = HIDDEN, *, version: str = "1", seed: int = 0, **changes: Any
+) -> Path:
     """Write the folder of `Melodies`; `changes` are wrong statements in its config.json."""
-    network = make_melodies(hidden=hidden)
+    network = make_melodies(seed, hidden)
     vector = {"size": SIZE, "activation": "tanh"}
     fields = _fields(hidden, cell="lstm", num_layers=LAYERS, initial_state="vector", vector=vector)
     own = network.state_dict()
@@ -93,7 +95,7 @@ def write_melodies(root: Path, name: str = "melodies", hidden: int = HIDDEN, **c
         for part in ("weight", "bias"):
             layers = own[f"init_{kind}.{part}"].chunk(LAYERS)
             tensors |= {f"vector.initial.{kind}_l{layer}.{part}": one.clone() for layer, one in enumerate(layers)}
-    return _write(root / name / "1", fields | changes, tensors, network)
+    return _write(root / name / version, fields | changes, tensors, network)
 
 
 def write_captions(root: Path, name: str = "captions", hidden: int = HIDDEN, **changes: Any) -> Path:

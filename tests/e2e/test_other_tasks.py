@@ -5,7 +5,7 @@ import math
 import httpx
 import numpy as np
 
-from tests.e2e.task_models import INPUTS, TEXT, numbers
+from tests.e2e.task_models import INPUTS, OPENINGS, TEXT, numbers
 from tests.rounding import FORECAST, PROBABILITY
 from tests.server import Body, Server, answered, eventually, is_running, new_session, post
 
@@ -77,7 +77,9 @@ def test_many_sensors_step_in_one_request_and_survive_a_crash(server: Server, ht
 
 
 def test_sessions_of_sequences_go_on_after_a_crash(server: Server, http: httpx.Client) -> None:
-    undisturbed, sessions = ({model: new_session(http, model) for model in INPUTS} for _ in range(2))
+    undisturbed, sessions = (
+        {model: new_session(http, model, **OPENINGS.get(model, {})) for model in INPUTS} for _ in range(2)
+    )
     expected = {
         model: [advance(http, session, given, at)["output"] for at, given in enumerate(INPUTS[model])]
         for model, session in undisturbed.items()

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.task_models import INPUTS
+from tests.e2e.task_models import INPUTS, OPENINGS
 from tests.folders import WORDS
 from tests.server import (
     Body,
@@ -101,7 +101,7 @@ def test_a_session_goes_on_at_the_other_worker_from_its_file(server: Server, htt
 def test_a_session_goes_on_in_another_service_from_its_file(
     http: httpx.Client, elsewhere: httpx.Client, model: str
 ) -> None:
-    session = new_session(http, model, **({"input": {"text": SOURCE}} if model == "mt" else {}))
+    session = new_session(http, model, **OPENINGS.get(model, {"input": {"text": SOURCE}} if model == "mt" else {}))
     for at in range(3):
         feed(http, session, model, at)
     content = export(http, session)

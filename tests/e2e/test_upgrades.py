@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.rollouts import copy_version, events, logged_by_all_workers
-from tests.e2e.task_models import INPUTS, numbers, write_task_models
+from tests.e2e.task_models import INPUTS, OPENINGS, numbers, write_task_models
 from tests.folders import WORDS, write_language_model
 from tests.server import (
     NEW_CONNECTIONS,
@@ -211,7 +211,7 @@ def test_a_new_version_serves_new_sessions_and_the_old_one_ends_with_its_last(
 def test_sessions_of_every_task_stay_on_the_version_that_they_began_with(
     server: Server, http: httpx.Client, folder: Path
 ) -> None:
-    old, twins = ({model: new_session(http, model) for model in INPUTS} for _ in range(2))
+    old, twins = ({model: new_session(http, model, **OPENINGS.get(model, {})) for model in INPUTS} for _ in range(2))
 
     def feed(session: str, model: str, at: int) -> Body:
         body = {"input": INPUTS[model][at], "step": at}
@@ -229,7 +229,7 @@ def test_sessions_of_every_task_stay_on_the_version_that_they_began_with(
         eventually(loaded, 60)
         eventually(partial(serves_only, http, model, "2"), 60)
     for model, session in old.items():
-        fresh = new_session(http, model)
+        fresh = new_session(http, model, **OPENINGS.get(model, {}))
         first = [feed(fresh, model, at) for at in range(2)]
         assert {result["version"] for result in first} == {"2"}
         assert numbers(first[-1]["output"]) != numbers(expected[model][1])
