@@ -1,6 +1,6 @@
 """Layers behind the recurrent ones, linear layers and normalisations, in the order in which they run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -69,6 +69,17 @@ def pop_layers(parts: Inventory, rest: list[Matrix], norms: list[Norm], width: i
             rest.remove(layer)
             width = layer.rows
         layers.append(layer)
+
+
+def misfit(left: HeadLayer, width: int, chain: Sequence[HeadLayer]) -> str:
+    """Return why a layer is left, where the recurrent layers hand `width` numbers to the layers of `chain`."""
+    if isinstance(left, Norm):
+        return f"{left.name} normalises {left.size} numbers in front of the recurrent layers, where none is served"
+    handed_on = next((layer.rows for layer in chain[::-1] if isinstance(layer, Matrix)), width)
+    return (
+        f"{left.name} reads {left.columns} numbers where {handed_on} are handed on: a layer over several timesteps, "
+        "readouts (such as mean and maximum) or layers' states at once, or over further inputs, is not served"
+    )
 
 
 def head_fields(layers: Iterable[HeadLayer]) -> list[dict[str, Any]]:

@@ -165,4 +165,4 @@ def test_an_autoencoder_is_told_from_a_forecaster(tmp_path: Path) -> None:
     torch.save(nn.ModuleDict(parts).state_dict(), tmp_path / "saved.pt")
     report = inspect(tmp_path / "saved.pt")
     assert report.proposal is None
-    assert "none that reads the encoder's output at each step (an autoencoder)" in report.to_dict()["looks_like"]
+    assert "an autoencoder or the like: its decoder decoder.* reads the 8 outputs" in report.to_dict()["looks_like"]

@@ -80,8 +80,19 @@ def split_decoder(parts: Inventory) -> tuple[Inventory, SelfFeedingDecoder | Non
         return parts, None
     encoder, decoder = identify_sides(parts.groups)
     layer = _layer_in_front(parts, decoder)
+    if layer is None and decoder.input_size == encoder.output_size and not _gives(parts, decoder):
+        raise UnsupportedNetwork(
+            f"an autoencoder or the like: its decoder {decoder.prefix}* reads the {encoder.output_size} outputs of the "
+            "encoder, where one that reads its own forecasts is served; save the encoder alone to pack it with --set "
+            "task=embedding"
+        )
     matrices = tuple(matrix for matrix in parts.matrices if matrix is not layer)
     return replace(parts, groups=(encoder,), matrices=matrices), SelfFeedingDecoder(decoder, layer)
+
+
+def _gives(parts: Inventory, decoder: RecurrentGroup) -> bool:
+    """Return whether a linear layer gives what the decoder reads."""
+    return any(layer.rows == decoder.input_size for layer in parts.linears)
 
 
 def _layer_in_front(parts: Inventory, decoder: RecurrentGroup) -> Matrix | None:

@@ -14,6 +14,7 @@ from service.tooling.inspect.head_layers import (
     find_norms,
     head_fields,
     head_names,
+    misfit,
     pop_layers,
     unknown_tensors,
 )
@@ -151,8 +152,7 @@ def _arrange(parts: Inventory, group: RecurrentGroup, reads: int) -> _Layers:
     norms = find_norms(parts)
     chain = pop_layers(parts, rest, norms, group.output_size)
     if rest or norms:
-        left = rest[0].name if rest else norms[0].name
-        raise UnsupportedNetwork(f"{left} does not fit behind the recurrent layers")
+        raise UnsupportedNetwork(misfit(rest[0] if rest else norms[0], group.output_size, chain))
     output = chain.pop() if chain and isinstance(chain[-1], Matrix) else None
     width = reads if projection is None else projection.columns
     return _Layers(width, projection, attention, chain, output if isinstance(output, Matrix) else None)

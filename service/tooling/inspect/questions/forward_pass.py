@@ -9,6 +9,8 @@ from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 #: The setting that puts an activation in front of the first layer of a head, where there is no entry for it.
 HEAD_INPUT = "head.input.activation"
+#: The setting that puts an activation behind the linear layer in front of the recurrent ones.
+INPUT_ACTIVATION = "input.activation"
 ACTIVATIONS = ("none", "relu", "tanh", "sigmoid", "leaky_relu", "gelu", "elu", "silu", "softplus")
 PADDINGS = ("valid", "causal", "same")
 CELLS = ("rnn_tanh", "rnn_relu")
@@ -26,6 +28,7 @@ def ask_forward_pass(config: Mapping[str, Any], parts: Inventory, output: str) -
     """Return the questions about a network of one stack whose last layer is called `output` in the checkpoint."""
     (group,) = parts.groups
     return [
+        *(_ask_projection() if config.get("input_projection") else []),
         *ask_cells(group, told=parts.told_cells),
         *ask_activations(config.get("head", []), output),
         *ask_windows(text="vocab_size" in config),
@@ -33,9 +36,9 @@ def ask_forward_pass(config: Mapping[str, Any], parts: Inventory, output: str) -
 
 
 def ask_activations(head: Sequence[Mapping[str, Any]], output: str) -> list[Question]:
-    """Return a question for each linear layer behind the recurrent ones: what stands in front of it."""
+    """Return a question for each layer and norm behind the recurrent layers: what stands in front of it."""
     places = [HEAD_INPUT, *(f"head.{index}.activation" for index in range(len(head)))]
-    layers = [*(f"head.{index}" if "size" in entry else "" for index, entry in enumerate(head)), output]
+    layers = [*(f"head.{index}" for index in range(len(head))), output]
     # With no entry in the head, an entry of an activation alone is the same.
     others = () if head else ("head.0.activation",)
     return [
@@ -47,8 +50,13 @@ def ask_activations(head: Sequence[Mapping[str, Any]], output: str) -> list[Ques
             answered_by=others,
         )
         for place, layer in zip(places, layers, strict=True)
-        if layer
     ]
+
+
+def _ask_projection() -> list[Question]:
+    """Return the question about the linear layer in front of the recurrent ones."""
+    reason = "which activation stands behind the linear layer in front of the recurrent layers"
+    return [Question(INPUT_ACTIVATION, reason, choices_of(*ACTIVATIONS), answered_by=("input_layers",))]
 
 
 def ask_windows(*, text: bool) -> list[Question]:
