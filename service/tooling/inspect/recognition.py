@@ -14,6 +14,10 @@ _TOWERS = (
     "each alone, `torch.save(network.{first}.state_dict(), 'FILE')`, pack it with --set task=embedding, and compare "
     "the embeddings in your own code"
 )
+_POOLED = (
+    "a network that reads the last output, the maximum and the mean of all outputs at once, as text classifiers of "
+    "fastai do, which is no readout here: export it with `torch.onnx.export`, and give that file"
+)
 
 
 def propose(
@@ -44,7 +48,16 @@ def _propose_for(tools: ArchitectureTools[Any], parts: Inventory, task: str | No
     except PartialNetwork as error:
         return str(error), None
     except UnsupportedNetwork as error:
+        if _reads_three_readouts(parts):
+            return _POOLED, None
         return f"{tools.describe_unsupported(parts, error)}, {NONE}", None
+
+
+def _reads_three_readouts(parts: Inventory) -> bool:
+    """Return whether a layer is three times as wide as the outputs of the only recurrent layers."""
+    return len(parts.groups) == 1 and any(
+        layer.columns == 3 * parts.groups[0].output_size for layer in parts.linears if "attn" not in layer.name
+    )
 
 
 def _are_towers(parts: Inventory) -> bool:

@@ -16,6 +16,7 @@ from service.tooling.formats.values.modules import Tensors
 from service.tooling.formats.values.prefixes import without_wrappers
 from service.tooling.formats.values.state_dicts import Place, find_state_dicts
 from service.tooling.formats.values.tensors import Storages, StoredTensor, materialize
+from service.tooling.formats.values.weight_dropout import without_weight_dropout
 from service.tooling.pickles.values import Mentions, PickleError
 from service.tooling.progress import tracked
 
@@ -69,7 +70,7 @@ def assemble(source: Source, saved: object, storages: Storages, mentions: Mentio
         _layers(places),
         saved,
     )
-    return without_wrappers(network)
+    return without_weight_dropout(without_wrappers(network))
 
 
 def _layers(places: list[Place]) -> tuple[SavedLayer, ...]:

@@ -14,6 +14,8 @@ MAX_CONTAINERS = 10_000
 MAX_LEVELS = 100
 #: Parts of the places of tensors that are not the network's.
 _OTHER_PLACES = ("optim", "scheduler", "loops", "scaler", "_metadata")
+#: Entries of the state of an optimizer, of PyTorch and of fastai.
+_OPTIMIZERS = ({"state", "param_groups"}, {"state", "hypers"})
 #: Parts of the places of copies that training keeps beside the network.
 _AVERAGES = ("ema", "average", "avg", "swa", "shadow")
 _COPIES = (*_AVERAGES, "best", "teacher")
@@ -151,5 +153,5 @@ def _is_other(path: tuple[str, ...], value: object) -> bool:
     if path[-2:-1] == (_CALLBACKS,):
         return not _is_copy(path[-1:])
     named = any(word in part.lower() for part in path[-1:] for word in _OTHER_PLACES)
-    optimizer = isinstance(value, dict | Instance) and {"state", "param_groups"} <= entries_of(value).keys()
-    return named or optimizer
+    entries = entries_of(value).keys() if isinstance(value, dict | Instance) else set()
+    return named or any(fields <= entries for fields in _OPTIMIZERS)

@@ -126,6 +126,8 @@ def _require_unknown(words: Words, roles: Roles, stated: Roles | None) -> None:
 
 
 def _notes(words: Words, roles: Roles) -> Iterator[str]:
+    if words.remark:
+        yield words.remark
     if roles:
         yield f"special tokens: {', '.join(f'{role} {token}' for role, token in roles.items())}"
     if "unknown" not in roles:

@@ -39,9 +39,13 @@ _NAMES = {
 _ROLES = {name: role for role, names in _NAMES.items() for name in names}
 
 
+#: What fastai writes in front of capitals, repetitions and fields of a text.
+FASTAI_MARKS = frozenset({"xxfld", "xxrep", "xxwrep", "xxup", "xxmaj"})
+
+
 def is_special(entry: str) -> bool:
     """Return whether an entry is one that trainers use as a special token."""
-    return entry in _ROLES
+    return entry in _ROLES or entry in FASTAI_MARKS
 
 
 def find_roles(entries: Iterable[str]) -> dict[str, str]:

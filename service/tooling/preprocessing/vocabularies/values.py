@@ -10,10 +10,15 @@ from service.tooling.pickles.values import Instance
 from service.tooling.preprocessing.plain_values import texts_of
 from service.tooling.preprocessing.vocabularies.keras_layers import words_of_layer
 from service.tooling.preprocessing.vocabularies.keras_tokenizer import keras_tokenizer
+from service.tooling.preprocessing.vocabularies.special_tokens import FASTAI_MARKS
 from service.tooling.preprocessing.vocabularies.words import Words, splitting_of
 
 #: Entries with which a dictionary or list can be a vocabulary, whatever it is called.
 MIN_ENTRIES = 2
+_FASTAI = (
+    "text is written in lower case, as fastai does; the marks that it puts in front of capitals (xxmaj, xxup) and "
+    "repetitions (xxrep) are left out unless a request has them"
+)
 #: Attributes that hold a vocabulary: lists of words, or dictionaries.
 _HOLDERS = ("itos", "stoi", "idx2word", "word2idx", "index2word", "word2index", "ix_to_word", "word_to_ix")
 #: Attributes of vocabulary objects that name their special tokens.
@@ -52,6 +57,8 @@ def of_list(texts: list[str], origin: str) -> Words:
         if words is not None:
             return words
     entries = dict(enumerate(texts))
+    if FASTAI_MARKS & {*texts}:
+        return Words(entries, "a vocabulary of fastai", origin, lower=True, remark=_FASTAI)
     return Words(entries, "a list", origin, splitting=splitting_of(entries))
 
 

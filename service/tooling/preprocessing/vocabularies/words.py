@@ -19,7 +19,7 @@ class Words:
     of the file, if the network has rows for them. A vocabulary `with_gaps` can have fewer entries than the network has
     rows, and one that `drops_unknown` is of a library that leaves unknown words out; to a `closed` one its library has
     no others. Each of the characters `filters` is read as `filtered`, and `ascii_only` says that other letters are not
-    made `lower`.
+    made `lower`. `remark` says what the library does with text beside.
     """
 
     entries: Mapping[int, str]
@@ -36,6 +36,7 @@ class Words:
     with_gaps: bool = False
     drops_unknown: bool = False
     closed: bool = False
+    remark: str = ""
 
     def __str__(self) -> str:
         if not self.entries:
