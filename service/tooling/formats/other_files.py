@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 
 from service.tooling.formats.source import ZIP, Source
 
 EXPECTED = "expected a file with a trained network (docs/import.md lists the formats)"
 _Recognizer = Callable[[Source], bool]
+
+
+_EXPORT = "expected a graph of one step with its state: export it with `torch.onnx.export`, and give that file"
 
 
 def describe_other(source: Source) -> str:
@@ -22,18 +26,17 @@ def is_text_file(source: Source) -> bool:
 
 def describe_folder(names: set[str]) -> str:
     """Return what a folder with these entries is, and what to do with it."""
-    if "saved_model.pb" in names:
-        return f"found a TensorFlow SavedModel, {_SAVED_MODEL}"
-    if "config.yml" in names and any(name.startswith("model_epoch") for name in names):
-        return "found a run of NeuralHydrology, expected a file: `unroll import FOLDER models/NAME/1` reads the folder"
-    if {"data.pkl", "version"} <= names:
-        return (
-            "found the unpacked content of a torch.save file, expected the file itself: pack it again with "
-            "`zip -0 -r FILE.pt FOLDER`"
-        )
-    if {"config.json", "model.safetensors"} <= names:
-        return "found a folder, expected the file in it: give its model.safetensors"
-    return "cannot be read: Is a directory; expected a file: give the file of the weights in it"
+    other = "cannot be read: Is a directory; expected a file: give the file of the weights in it"
+    return next((f"found {text}" for is_kind, text in _FOLDERS if is_kind(names)), other)
+
+
+def _holds(*entries: str) -> Callable[[set[str]], bool]:
+    """Return a recognizer of folders with all these entries; one that ends in `*` stands for those that begin so."""
+
+    def recognizes(names: set[str]) -> bool:
+        return all(any(fnmatchcase(name, entry) for name in names) for entry in entries)
+
+    return recognizes
 
 
 def starts(*beginnings: bytes) -> _Recognizer:
@@ -59,6 +62,39 @@ _SAVED_MODEL = (
     'expected a .keras file: with Keras, keras.models.load_model("FOLDER").save("model.keras"), or under Keras 3 build '
     'the model by its own code, load_weights and save("model.keras")'
 )
+_FOLDERS: tuple[tuple[Callable[[set[str]], bool], str], ...] = (
+    (_holds("saved_model.pb"), f"a TensorFlow SavedModel, {_SAVED_MODEL}"),
+    (
+        _holds("type.txt", "prediction_net*"),
+        (
+            "a predictor of GluonTS, whose networks read lagged values, a scale of each window and their own samples, "
+            f"which forecasters here do not; {_EXPORT}"
+        ),
+    ),
+    (
+        _holds("export.pkl"),
+        "a folder of fastai, expected a file in it: give its export.pkl, or models/NAME.pth and itos.pkl",
+    ),
+    (
+        _holds("config.json", "metadata.json", "model.weights.h5"),
+        (
+            "the unpacked content of a .keras file, expected the file itself: pack it again with "
+            "`cd FOLDER && zip -r ../model.keras .`"
+        ),
+    ),
+    (
+        _holds("config.yml", "model_epoch*"),
+        "a run of NeuralHydrology, expected a file: `unroll import FOLDER models/NAME/1` reads the folder",
+    ),
+    (
+        _holds("data.pkl", "version"),
+        (
+            "the unpacked content of a torch.save file, expected the file itself: pack it again with "
+            "`zip -0 -r FILE.pt FOLDER`"
+        ),
+    ),
+    (_holds("config.json", "model.safetensors"), "a folder, expected the file in it: give its model.safetensors"),
+)
 _KINDS: tuple[tuple[_Recognizer, str], ...] = (
     (lambda source: not source.size, f"an empty file, {EXPECTED}"),
     (
@@ -78,6 +114,10 @@ _KINDS: tuple[tuple[_Recognizer, str], ...] = (
         has_member("model.json"),
         "an archive of TorchScript before PyTorch 1.4, expected a state dict",
     ),
+    (
+        has_member("MANIFEST.json"),
+        "a model archive of TorchServe, expected the file of the weights in it: unpack it with `unzip FILE`",
+    ),
     (starts(ZIP), "an archive, expected the file of the weights in it: unpack it with `unzip FILE`"),
     (
         lambda source: source.head[257:262] == b"ustar",
@@ -93,6 +133,28 @@ _KINDS: tuple[tuple[_Recognizer, str], ...] = (
     (
         lambda source: source.head[4:8] == b"TFL3",
         "a TensorFlow Lite model, expected the .keras file from which it was converted",
+    ),
+    (
+        starts(b"ftrt", b"ptrt"),
+        "an engine of TensorRT, which runs on one kind of GPU alone, expected the file that it was built from (.onnx)",
+    ),
+    (
+        lambda source: source.head.startswith(b"\n") and b"Placeholder" in source.head,
+        (
+            "a frozen graph of TensorFlow 1 (.pb), expected an ONNX graph: "
+            "`python -m tf2onnx.convert --graphdef FILE --inputs NAME:0 --outputs NAME:0 --output model.onnx`"
+        ),
+    ),
+    (
+        starts(b"\x08\x01\x12"),
+        f"a TensorFlow SavedModel's saved_model.pb, {_SAVED_MODEL}",
+    ),
+    (
+        starts(b"\x12\x01\x00\x00\x00\x00\x00\x00"),
+        (
+            "parameters of MXNet, expected arrays by name: `python -c 'import mxnet as m, numpy; numpy.savez("
+            '"net.npz", **{k: v.asnumpy() for k, v in m.nd.load("FILE").items()})\'`'
+        ),
     ),
     (_is_text, f"a text file, {EXPECTED}"),
 )

@@ -16,6 +16,10 @@ CONTENTS = {
     b"PK\x03\x04broken": "a damaged zip file",
     b"\x1f\x8b\x08\x00": "a gzip file, expected what it contains: unpack it",
     b"GGUF\x03": "a GGUF file",
+    b"\x12\x01\x00\x00\x00\x00\x00\x00\x00": "parameters of MXNet, expected arrays by name: .*numpy.savez",
+    b"ftrt\x00": "an engine of TensorRT, .* expected the file that it was built from",
+    b"\n\x10\n\x01x\x12\x0bPlaceholder": "a frozen graph of TensorFlow 1 .* `python -m tf2onnx.convert",
+    b"\x08\x01\x12\x80": "a TensorFlow SavedModel's saved_model.pb, expected a .keras file",
     b"the\nquick\nbrown\n": "a text file",
     b"\x00\x01\x02\x03": "a file of no known format",
 }
@@ -51,6 +55,11 @@ def test_archives_are_told_for_what_they_contain(tmp_path: Path) -> None:
         (["saved_model.pb", "variables"], r"a TensorFlow SavedModel, expected a .keras file: .*save\("),
         (["data.pkl", "version", "data"], "the unpacked content of a torch.save file, .* `zip -0 -r"),
         (["config.json", "model.safetensors"], "give its model.safetensors"),
+        (["type.txt", "parameters.json", "prediction_net_state"], "a predictor of GluonTS, .* `torch.onnx.export`"),
+        (["type.txt", "prediction_net-0000.params"], "a predictor of GluonTS"),
+        (["export.pkl", "models"], "a folder of fastai, .* give its export.pkl"),
+        (["config.json", "metadata.json", "model.weights.h5"], "the unpacked content of a .keras file"),
+        (["config.yml", "model_epoch030.pt"], "a run of NeuralHydrology, .* `unroll import FOLDER"),
         (["other"], "Is a directory"),
     ],
 )
