@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
-from store_support import Observed, make_client
+from store_support import WAIT_SECONDS, Observed, make_client
 
 from service.store import EmbeddedServer, RedisStore, Topology, connect
 from tests.clusters import clustered
@@ -78,7 +78,7 @@ def observed() -> Observed:
 
 @pytest.fixture
 async def topology(deployment: Deployment) -> AsyncIterator[Topology]:
-    topology = connect(deployment.url)
+    topology = connect(deployment.url, timeout=WAIT_SECONDS)
     yield topology
     await topology.aclose()
 
@@ -89,6 +89,8 @@ async def make_store(topology: Topology, prefix: str) -> AsyncIterator[Callable[
     async with AsyncExitStack() as stack:
 
         def make(observed: Observed | None = None, **options: Any) -> RedisStore:
+            # The servers are never away, but a busy machine can make them slow.
+            options = {"timeout": WAIT_SECONDS, **options}
             store = RedisStore(topology, observed or Observed(), prefix=prefix, **options)
             stack.push_async_callback(store.aclose)
             return store

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from store_support import Observed, make_record, stepped
+from store_support import WAIT_SECONDS, Observed, make_record, stepped
 
 from service.domain.errors import StoreUnavailable
 from service.store import RedisStore, connect, warnings
@@ -44,8 +44,8 @@ def alone(tmp_path: Path, tls: Guard) -> Iterator[Deployment]:
 
 
 async def works(url: str, levels: tuple[str, ...] = ("memory",)) -> None:
-    async with aclosing(connect(url)) as topology:
-        store = RedisStore(topology, Observed())
+    async with aclosing(connect(url, timeout=WAIT_SECONDS)) as topology:
+        store = RedisStore(topology, Observed(), timeout=WAIT_SECONDS)
         await store.secret()
         for name in levels:
             for number in range(6):

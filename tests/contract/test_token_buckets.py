@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
+from store_support import WAIT_SECONDS
 
 from service.domain.errors import StoreUnavailable
 from service.store import EmbeddedServer, Topology, connect
@@ -16,7 +17,7 @@ everywhere = pytest.mark.parametrize("deployment", ["single", "cluster"], indire
 
 @everywhere
 async def test_workers_take_from_one_bucket_what_is_there(topology: Topology, prefix: str) -> None:
-    workers = [RedisTokenBuckets(topology, prefix=prefix, timeout=2.0) for _ in range(2)]
+    workers = [RedisTokenBuckets(topology, prefix=prefix, timeout=WAIT_SECONDS) for _ in range(2)]
     bucket = {"rate": 10.0, "size": 10.0}
     grants = [await worker.take("alice", "requests", **bucket, needed=1.0, wanted=4.0) for worker in workers]
     assert [grant.taken for grant in grants] == [4.0, 4.0]
@@ -33,7 +34,7 @@ async def test_workers_take_from_one_bucket_what_is_there(topology: Topology, pr
 
 @everywhere
 async def test_a_need_beyond_the_bucket_empties_it_for_longer(topology: Topology, prefix: str) -> None:
-    buckets = RedisTokenBuckets(topology, prefix=prefix, timeout=2.0)
+    buckets = RedisTokenBuckets(topology, prefix=prefix, timeout=WAIT_SECONDS)
     grant = await buckets.take("alice", "cost", rate=10.0, size=10.0, needed=25.0, wanted=25.0)
     assert grant.taken == 25.0
     refused = await buckets.take("alice", "cost", rate=10.0, size=10.0, needed=1.0, wanted=1.0)
@@ -42,7 +43,7 @@ async def test_a_need_beyond_the_bucket_empties_it_for_longer(topology: Topology
 
 @everywhere
 async def test_a_bucket_that_is_full_again_is_forgotten(topology: Topology, prefix: str, client: Redis) -> None:
-    buckets = RedisTokenBuckets(topology, prefix=prefix, timeout=2.0)
+    buckets = RedisTokenBuckets(topology, prefix=prefix, timeout=WAIT_SECONDS)
     await buckets.take("alice", "requests", rate=10.0, size=10.0, needed=1.0, wanted=10.0)
     assert 1000 < await client.pttl(f"{prefix}:{{rate:alice}}:requests") <= 2001
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
-from store_support import NOW, eventually, make_record, stepped
+from store_support import NOW, WAIT_SECONDS, eventually, make_record, stepped
 
 from service.domain.models import RetirementMark, ServedVersion, VersionKey
 from service.domain.sessions import IndexPosition
@@ -30,7 +30,7 @@ def make_registry(topology: Topology, prefix: str) -> MakeRegistry:
     """Makes the registries of several workers."""
 
     def make(fresh: float = 60.0, **options: int) -> RedisWorkerRegistry:
-        return RedisWorkerRegistry(topology, prefix=prefix, timeout=5.0, fresh=fresh, **options)
+        return RedisWorkerRegistry(topology, prefix=prefix, timeout=WAIT_SECONDS, fresh=fresh, **options)
 
     return make
 
