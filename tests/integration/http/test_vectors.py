@@ -1,12 +1,5 @@
-"""Models whose sequences begin with a vector, over HTTP: stateless, in sessions at any cut, and in other protocols.
+"""Models whose sequences begin with a vector, over HTTP: stateless, in sessions at any cut, and in other protocols."""
 
-One of them is the melodies of docs/examples/melodies.md, made and played by the programs of that page.
-"""
-
-import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +12,6 @@ from tests.event_streams import stream, streaming
 from tests.folders import write_language_model
 from tests.rounding import LOGIT, PROBABILITY
 from tests.server import (
-    ROOT,
     Body,
     Server,
     answered,
@@ -32,7 +24,6 @@ from tests.server import (
 )
 from tests.vector_folders import SIZE, VECTORS, WORDS, make_captions, make_melodies, write_captions, write_melodies
 
-PAGE = ROOT / "docs" / "examples" / "melodies.md"
 TEXT = ["the", "dog", "is", "at", "home", "Tom", "know"]
 CUTS = [[1] * 7, [3, 4], [2, 1, 4]]
 VECTOR: list[float] = VECTORS[0].tolist()
@@ -42,30 +33,12 @@ MODELS = ["styles", "captions"]
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A folder with the programs of the page and the models that they and the tests make."""
-    train, play = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    """A folder with models whose sequences begin with a vector, and one without."""
     with short_folder() as path:
-        for name, text in (("train.py", train), ("play.py", play)):
-            (path / name).write_text(text, "utf-8")
-        run(path, "train.py")
-        run(path, "-m", "service.cli", *shlex.split(command())[1:])
         write_melodies(path / "models", "styles")
         write_captions(path / "models")
         write_language_model(path / "models", "plain")
         yield path
-
-
-def run(folder: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def command() -> str:
-    """The command of the page that packs the checkpoint."""
-    found = re.search(r"^ {4}(unroll pack (?:[^\\\n]|\\\n)*)", PAGE.read_text("utf-8"), re.MULTILINE)
-    assert found is not None
-    return found[1].replace("\\\n", " ")
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +66,6 @@ def trainers_logprobs(model: str, vector: list[float], tokens: list[str]) -> "to
         if model == "styles":
             return make_melodies()(given, ids)[0][0, -1].log_softmax(-1)
         return make_captions()(given, torch.cat([ids, ids[:, :1]], 1))[0][0, -1].log_softmax(-1)
-
-
-def test_the_programs_of_the_page_play_what_it_shows(server: Server, folder: Path) -> None:
-    shown = re.findall(r"^ {4}((?:rising|falling|again): .*)$", PAGE.read_text("utf-8"), re.MULTILINE)
-    play = (folder / "play.py").read_text("utf-8").replace("http://localhost:8000", server.url)
-    assert run(folder, "-c", play).splitlines() == shown
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -275,8 +242,7 @@ def test_one_of_several_inputs_without_a_vector_is_named(http: httpx.Client) -> 
 def test_the_models_say_what_their_sequences_begin_with(http: httpx.Client) -> None:
     models = {model["id"]: model for model in answered(http.get("/v1/models"))["data"]}
     assert models["captions"]["vector_size"] == SIZE
-    assert models["melodies"]["vector_size"] == 2
-    assert "a vector of 2 numbers (input.vector)" in models["melodies"]["description"]
+    assert f"a vector of {SIZE} numbers (input.vector)" in models["styles"]["description"]
     assert "vector_size" not in models["plain"]
 
 
