@@ -10,6 +10,7 @@ from service.tooling.formats.values.state_dicts import entries_of, shown
 from service.tooling.pickles.values import Instance
 from service.tooling.preprocessing.scalers import scaler_of
 from service.tooling.preprocessing.scaling import Labels, Scaler
+from service.tooling.preprocessing.vocabularies.keras_layers import UnfilledLayer, unfilled_layer
 from service.tooling.preprocessing.vocabularies.values import object_roles, words_of
 from service.tooling.preprocessing.vocabularies.words import Words
 
@@ -26,7 +27,7 @@ class CompleteFile:
     path: Path
 
 
-Item: TypeAlias = Words | Scaler | Labels | CompleteFile
+Item: TypeAlias = Words | UnfilledLayer | Scaler | Labels | CompleteFile
 #: The path of a value, the value, and the special tokens that are named around it.
 _Waiting: TypeAlias = tuple[tuple[str, ...], object, dict[str, str]]
 
@@ -39,9 +40,9 @@ class Found:
     item: Item
 
 
-def item_of(value: object, origin: str) -> Words | Scaler | Labels | None:
+def item_of(value: object, origin: str) -> Words | UnfilledLayer | Scaler | Labels | None:
     """Return the vocabulary, scaler or labels that a value is. Raises ModelFolderError for a scaler of no use."""
-    return words_of(value, origin) or scaler_of(value, origin)
+    return words_of(value, origin) or unfilled_layer(value, origin) or scaler_of(value, origin)
 
 
 def find_contents(value: object, origin: str, *, lenient: bool = False) -> Iterator[Found]:

@@ -10,6 +10,7 @@ from service.tooling.preprocessing.contents import CompleteFile, find_contents
 from service.tooling.preprocessing.given import Candidate
 from service.tooling.preprocessing.scaling import Labels, Scaler
 from service.tooling.preprocessing.vocabularies.fitting import fit_words
+from service.tooling.preprocessing.vocabularies.keras_layers import UnfilledLayer
 from service.tooling.preprocessing.vocabularies.words import Words
 
 #: The sections of config.json that have a vocabulary of their own, by the side of a translation.
@@ -84,12 +85,21 @@ def _take_words(
     matched.notes.extend(notes)
     if not chosen:
         return
+    chosen = _cut_by_layer(chosen, candidates)
     stated = _stated_tokens(fields)
     roles = _fit_sides(chosen, rows, stated, matched.notes)
     matched.options["vocab"] = chosen
     known = {role: token for role, token in roles.items() if role in readable or role in (stated or {})}
     if known:
         matched.settings["special_tokens"] = known
+
+
+def _cut_by_layer(chosen: dict[str, Words], candidates: Sequence[Candidate]) -> dict[str, Words]:
+    """Return the vocabulary as that of the layer in the network's file that cuts text, if there is one without its own."""
+    layers = [item.found.item for item in candidates if isinstance(item.found.item, UnfilledLayer)]
+    if not layers or len(chosen) > 1:
+        return chosen
+    return {side: layers[0].filled(words) for side, words in chosen.items()}
 
 
 def _stated_tokens(fields: Mapping[str, Any]) -> dict[str, Any] | None:

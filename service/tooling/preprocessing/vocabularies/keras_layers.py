@@ -1,6 +1,7 @@
 """Vocabularies of the layers of Keras that turn text into ids: TextVectorization, StringLookup and IntegerLookup."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from service.domain.errors import ModelFolderError
@@ -13,6 +14,35 @@ from service.tooling.preprocessing.vocabularies.words import Words
 STANDARD_FILTERS = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"
 UNKNOWN = "[UNK]"
 _LOOKUPS = ("StringLookup", "IntegerLookup")
+
+
+@dataclass(frozen=True, slots=True)
+class UnfilledLayer:
+    """A layer whose vocabulary is not in the file of its network, but which says how text is cut."""
+
+    kind: str
+    config: Mapping[Any, Any]
+    origin: str
+
+    def __str__(self) -> str:
+        return f"a {self.kind} layer without its vocabulary"
+
+    def filled(self, words: Words) -> Words:
+        """Return a vocabulary that is given apart as that of the layer. Raises ModelFolderError."""
+        texts = [*words.entries.values()]
+        if [*words.entries] != [*range(len(texts))]:
+            raise ModelFolderError(
+                f"{words.origin}: found {words}, expected the list that get_vocabulary() of the {self.kind} returns"
+            )
+        return words_of_layer({**self.config, "vocabulary": texts}, words.origin) or words
+
+
+def unfilled_layer(value: object, origin: str) -> UnfilledLayer | None:
+    """Return the layer that a configuration without a vocabulary describes, None for another value."""
+    kind, config = (value.get("class_name"), value.get("config")) if isinstance(value, dict) else (None, None)
+    if kind not in {"TextVectorization", *_LOOKUPS} or not isinstance(config, dict) or config.get("vocabulary"):
+        return None
+    return UnfilledLayer(str(kind), config, origin)
 
 
 def words_of_layer(value: Instance | Mapping[Any, Any], origin: str) -> Words | None:

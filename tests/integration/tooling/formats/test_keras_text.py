@@ -148,6 +148,27 @@ def test_a_file_without_the_vocabulary_says_so(tmp_path: Path) -> None:
     imported(path, tmp_path, "--plain", tmp_path / "words.json")
 
 
+@pytest.mark.parametrize(
+    ("layer", "given", "ids"),
+    [
+        (vectorizer(standardize="lower"), WORDS, [2, 1, 3, 1, 2]),
+        (vectorizer(standardize="lower"), WORDS[2:], [2, 1, 3, 1, 2]),
+        (vectorizer(standardize="strip_punctuation"), [*WORDS[2:], "THE"], [2, 4, 3, 5, 6]),
+        (Layer("StringLookup", LOOKUP), ["[UNK]", "The", "dog's,", "THE"], [1, 2, 0, 0, 3]),
+    ],
+    ids=["lower", "without its special tokens", "as written", "lookup"],
+)
+def test_a_vocabulary_beside_the_network_is_cut_as_its_layer_says(
+    tmp_path: Path, layer: Layer, given: list[str], ids: list[int]
+) -> None:
+    vectorizes = layer.kind == "TextVectorization"
+    layers = network(mask=vectorizes)
+    path = write_keras(tmp_path / "x.keras", [layer, *layers], (1 if vectorizes else None,))
+    (tmp_path / "words.json").write_text(json.dumps(given))
+    imported(path, tmp_path, "--plain", tmp_path / "words.json")
+    assert np.allclose(probabilities(tmp_path, TEXT), compute(layers, np.array(ids)), atol=1e-5)
+
+
 def test_a_layer_that_was_saved_as_a_model_of_its_own_is_a_vocabulary(tmp_path: Path) -> None:
     layers = network(mask=True)
     files = {"text_vectorization/vocabulary.txt": "\n".join(WORDS)}
