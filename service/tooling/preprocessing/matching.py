@@ -95,7 +95,7 @@ def _take_words(
 
 
 def _cut_by_layer(chosen: dict[str, Words], candidates: Sequence[Candidate]) -> dict[str, Words]:
-    """Return the vocabulary as that of the layer in the network's file that cuts text, if there is one without its own."""
+    """Return the vocabulary as that of the layer that cuts text in the file of the network, if it has none."""
     layers = [item.found.item for item in candidates if isinstance(item.found.item, UnfilledLayer)]
     if not layers or len(chosen) > 1:
         return chosen
