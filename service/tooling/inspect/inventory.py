@@ -88,7 +88,8 @@ class Proposal:
 
     `questions` are those that the user has to answer, since the checkpoint fits several networks.
     `unknown` are properties of the forward pass that no field states. `pack_options` are the options of `pack` for the
-    files that the network needs beside its weights.
+    files that the network needs beside its weights. `differences` are inputs that the framework of the file treats
+    otherwise than a server of the folder.
     """
 
     config: dict[str, Any]
@@ -96,6 +97,7 @@ class Proposal:
     questions: tuple[Question, ...]
     unknown: tuple[str, ...] = ()
     pack_options: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
 
     @property
     def guessed(self) -> tuple[str, ...]:

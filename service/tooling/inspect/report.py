@@ -44,6 +44,11 @@ class Report:
     unknown: tuple[str, ...]
     proposal: Proposal | None
 
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """Inputs that the framework of the file treats otherwise than a server of the folder."""
+        return () if self.proposal is None else self.proposal.differences
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         return {
@@ -128,7 +133,7 @@ def inspect_network(
         others=tuple(f"{name} {[*saved.tensors[name].shape]}" for name in parts.others),
         parameters=sum(tensor.numel() for tensor in saved.tensors.values()),
         looks_like=looks_like,
-        unknown=(*ambiguities, *(() if proposal is None else proposal.unknown)),
+        unknown=(*ambiguities, *(() if proposal is None else (*proposal.unknown, *proposal.differences))),
         proposal=proposal,
     )
 

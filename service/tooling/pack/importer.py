@@ -92,4 +92,6 @@ def import_files(
         matched.notes.append(f"the golden vectors are those of {framework_of(source, saved)}")
     else:
         packed = pack(source, target.parent.parent, target.parent.name, target.name, **common)
-    return Imported(report, packed, example_request(target, architectures), (*read.notes, *matched.notes))
+    differences = report.differences if isinstance(report, Report) else ()
+    notes = (*read.notes, *matched.notes, *differences)
+    return Imported(report, packed, example_request(target, architectures), notes)

@@ -84,6 +84,13 @@ def test_the_padding_of_a_text_vectorization_is_stated_by_the_file(tmp_path: Pat
         assert (config.get("padding"), config["window"]) == (padding, 6)
 
 
+def test_an_import_says_what_keras_does_otherwise_with_long_texts(tmp_path: Path) -> None:
+    path = write_keras(tmp_path / "x.keras", [vectorizer(vocabulary=WORDS), *network(mask=True)], (1,))
+    note = "Keras reads the first 6 words of longer texts (text_vectorization); here the last are read: cut them"
+    assert note in run("import", path, tmp_path / "m" / "1", "--dry-run").stdout
+    assert imported(path, tmp_path).splitlines().count(note) == 1
+
+
 def test_characters_are_looked_up_one_by_one(tmp_path: Path) -> None:
     layers = network(mask=True)
     first = vectorizer(standardize=None, split="character", output_sequence_length=None)

@@ -30,12 +30,16 @@ def padding_of(lookup: SavedLayer | None, embedding: SavedLayer | None) -> dict[
     return {"side": "right", "token": PAD, "length": length}
 
 
-def notes_on(lookup: SavedLayer | None, content: object) -> Iterator[str]:
-    """Yield what requests have to heed, and that a file lacks the vocabulary of the layer."""
+def cut_texts(lookup: SavedLayer | None) -> Iterator[str]:
+    """Yield that a layer cuts long texts at another end than the window does."""
+    if lookup is not None and (length := length_of(lookup)):
+        yield f"Keras reads the first {length} words of longer texts ({lookup.name}); here the last are read: cut them"
+
+
+def lacking_vocabulary(lookup: SavedLayer | None, content: object) -> Iterator[str]:
+    """Yield that a file lacks the vocabulary of the layer."""
     if lookup is None:
         return
-    if length := length_of(lookup):
-        yield f"Keras reads the first {length} words of longer texts ({lookup.name}); here the last are read: cut them"
     found = content.get(lookup.name) if isinstance(content, Mapping) else None
     if isinstance(found, Mapping) and not found["config"]["vocabulary"]:
         yield f"the vocabulary of {lookup.name}, which the file lacks: give what get_vocabulary() of the layer returns"

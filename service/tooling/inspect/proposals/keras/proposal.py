@@ -9,7 +9,7 @@ from service.tooling.formats.network import SavedNetwork
 from service.tooling.inspect.inventory import Proposal, UnsupportedNetwork, complete_config
 from service.tooling.inspect.proposals.keras.feed_forward import Entries, entries_of
 from service.tooling.inspect.proposals.keras.front import convolution_fields
-from service.tooling.inspect.proposals.keras.lookups import notes_on, padding_of
+from service.tooling.inspect.proposals.keras.lookups import cut_texts, lacking_vocabulary, padding_of
 from service.tooling.inspect.proposals.keras.outputs import (
     FORECASTING,
     NEXT_WORD,
@@ -74,7 +74,12 @@ def _propose(saved: SavedNetwork, architectures: Sequence[AnyArchitecture], task
         config = make(config, count)
     config = {"format_version": 1, **config, **_padding(config, parts, readout), "dtype": "float32"}
     return Proposal(
-        _complete(config, architectures), names, ask_fields(config), _unknown(parts, config, saved), _options(config)
+        _complete(config, architectures),
+        names,
+        ask_fields(config),
+        _unknown(parts, config, saved),
+        _options(config),
+        _differences(parts, config),
     )
 
 
@@ -157,13 +162,19 @@ def _complete(config: dict[str, Any], architectures: Sequence[AnyArchitecture]) 
 
 
 def _unknown(parts: Parts, config: Mapping[str, Any], saved: SavedNetwork) -> tuple[str, ...]:
-    """Return what the file does not tell, and what it tells that requests have to heed."""
+    """Return what the file does not tell."""
     lines = [f"what the outputs are called: set `{field}`" for field in ("labels", "names") if field in config]
-    lines += notes_on(parts.lookup, saved.content)
+    lines += lacking_vocabulary(parts.lookup, saved.content)
     if config.get("padding", "") is None:
         lines.append(
             f"whether shorter texts were filled up to {config['window']} tokens, as pad_sequences does: set `padding`"
         )
+    return tuple(lines)
+
+
+def _differences(parts: Parts, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the file tells that requests have to heed."""
+    lines = [*cut_texts(parts.lookup)]
     for layer in parts.masks:
         value = layer.options.get("mask_value", 0.0)
         lines.append(f"rows whose numbers are all {value} were skipped in training ({layer.name}): leave them out")
