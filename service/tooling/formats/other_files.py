@@ -1,10 +1,13 @@
 """Files that are no network, or one of a format that is not read: what they are, and what to do."""
 
 import re
+import shlex
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
+from service.tooling.formats.compressed import BZIP2, GZIP, XZ, ZLIB, content_of, is_tar
 from service.tooling.formats.source import ZIP, Source
+from service.tooling.formats.values.estimators import FROM_JOBLIB, classes_in, describe_estimator
 
 EXPECTED = "expected a file with a trained network (docs/import.md lists the formats)"
 _Recognizer = Callable[[Source], bool]
@@ -15,8 +18,12 @@ _EXPORT = "expected a graph of one step with its state: export it with `torch.on
 
 def describe_other(source: Source) -> str:
     """Return what a file of no format that is read is, and what to do with it."""
+    content = content_of(source)
+    if b"torch" not in content and (estimator := describe_estimator(classes_in(content))):
+        return "found {}, expected {}".format(*estimator)
     kind = next((text for is_kind, text in _KINDS if is_kind(source)), f"a file of no known format, {EXPECTED}")
-    return f"found {kind}"
+    # In commands, the file itself.
+    return f"found {re.sub(r'(?<= )FILE(?=[ `])', lambda _: shlex.quote(str(source.path)), kind)}"
 
 
 def is_text_file(source: Source) -> bool:
@@ -47,6 +54,18 @@ def starts(*beginnings: bytes) -> _Recognizer:
 def has_member(*names: str) -> _Recognizer:
     """Return a recognizer of zip files that contain a member of one of these names, in any folder."""
     return lambda source: source.archive is not None and any(map(source.archive.find, names))
+
+
+def _contains_tar(beginning: bytes) -> _Recognizer:
+    """Return a recognizer of tar archives that are compressed to files which start so."""
+    return lambda source: source.head.startswith(beginning) and is_tar(content_of(source))
+
+
+def _is_old_torchscript(source: Source) -> bool:
+    archive = source.archive
+    return (
+        archive is not None and archive.find("model.json") is not None and any("/tensors/" in n for n in archive.names)
+    )
 
 
 def _is_text(source: Source) -> bool:
@@ -95,6 +114,7 @@ _FOLDERS: tuple[tuple[Callable[[set[str]], bool], str], ...] = (
     ),
     (_holds("config.json", "model.safetensors"), "a folder, expected the file in it: give its model.safetensors"),
 )
+_IN_ARCHIVE = "expected the file or the folder of the network in it: unpack it with"
 _KINDS: tuple[tuple[_Recognizer, str], ...] = (
     (lambda source: not source.size, f"an empty file, {EXPECTED}"),
     (
@@ -110,29 +130,37 @@ _KINDS: tuple[tuple[_Recognizer, str], ...] = (
         "a damaged zip file, expected a whole one: download or copy it again",
     ),
     (has_member("saved_model.pb"), f"an archive with a TensorFlow SavedModel, {_SAVED_MODEL}"),
-    (
-        has_member("model.json"),
-        "an archive of TorchScript before PyTorch 1.4, expected a state dict",
-    ),
+    (_is_old_torchscript, "an archive of TorchScript before PyTorch 1.4, expected a state dict"),
     (
         has_member("MANIFEST.json"),
-        "a model archive of TorchServe, expected the file of the weights in it: unpack it with `unzip FILE`",
+        f"a model archive of TorchServe, {_IN_ARCHIVE} `unzip FILE`",
     ),
-    (starts(ZIP), "an archive, expected the file of the weights in it: unpack it with `unzip FILE`"),
+    (starts(ZIP), f"a zip archive, {_IN_ARCHIVE} `unzip FILE`"),
+    (starts(b"PK\x05\x06"), f"an empty zip archive, {EXPECTED}"),
+    (lambda source: is_tar(source.head), f"a tar archive, {_IN_ARCHIVE} `tar -xf FILE`"),
+    (_contains_tar(GZIP), f"a tar archive that gzip compressed, {_IN_ARCHIVE} `tar -xzf FILE`"),
+    (_contains_tar(BZIP2), f"a tar archive that bzip2 compressed, {_IN_ARCHIVE} `tar -xjf FILE`"),
+    (_contains_tar(XZ), f"a tar archive that xz compressed, {_IN_ARCHIVE} `tar -xJf FILE`"),
+    (starts(GZIP), "a gzip file, expected what it contains: unpack it with `gunzip FILE` or `tar -xzf FILE`"),
+    (starts(BZIP2), "a bzip2 file, expected what it contains: unpack it with `bunzip2 FILE`"),
+    (starts(XZ), "an xz file, expected what it contains: unpack it with `unxz FILE`"),
     (
-        lambda source: source.head[257:262] == b"ustar",
-        "a tar archive, expected the file of the weights in it: unpack it with `tar -xf FILE`",
+        lambda source: source.head.startswith(ZLIB) and content_of(source) != b"",
+        f"a file of zlib or joblib, expected {FROM_JOBLIB}",
     ),
-    (starts(b"\x1f\x8b"), "a gzip file, expected what it contains: unpack it with `gunzip FILE` or `tar -xzf FILE`"),
-    (starts(b"BZh"), "a bzip2 file, expected what it contains: unpack it with `bunzip2 FILE`"),
-    (starts(b"\xfd7zXZ"), "an xz file, expected what it contains: unpack it with `unxz FILE`"),
-    (starts(b"7z\xbc\xaf"), "a 7z archive, expected the file of the weights in it: unpack it"),
-    (starts(b"Rar!"), "a rar archive, expected the file of the weights in it: unpack it"),
-    (starts(b"GGUF"), "a GGUF file of llama.cpp, expected a recurrent network"),
+    (starts(b"7z\xbc\xaf"), f"a 7z archive, {_IN_ARCHIVE} `7z x FILE`"),
+    (starts(b"Rar!"), f"a rar archive, {_IN_ARCHIVE} `unrar x FILE`"),
+    (
+        starts(b"GGUF"),
+        "a GGUF file, expected a recurrent network: this one is served by llama.cpp, `llama-server -m FILE`",
+    ),
     (starts(b"PAR1"), "a Parquet file, expected a trained network"),
     (
         lambda source: source.head[4:8] == b"TFL3",
-        "a TensorFlow Lite model, expected the .keras file from which it was converted",
+        (
+            "a TensorFlow Lite model, expected the .keras file from which it was converted, or an ONNX graph: "
+            "`python -m tf2onnx.convert --tflite FILE --output model.onnx`"
+        ),
     ),
     (
         starts(b"ftrt", b"ptrt"),

@@ -6,6 +6,7 @@ from service.tooling.formats.pytorch.embedded import embedded_storage
 from service.tooling.formats.source import Source
 from service.tooling.formats.values.arrays import objects_of
 from service.tooling.formats.values.assembly import assemble
+from service.tooling.formats.values.estimators import FROM_JOBLIB, classes_in, describe_estimator
 from service.tooling.formats.values.tensors import Storage
 from service.tooling.pickles.budget import MAX_PICKLE_BYTES, PickleBudget
 from service.tooling.pickles.reader import read_pickle
@@ -37,7 +38,7 @@ class PlainPickle(Format):
         try:
             saved = read_pickle(source.rewound(), budget, mentions)
         except PickleError as error:
-            raise source.error(str(error), EXPECTED) from error
+            raise source.error(*_described(source, mentions, str(error))) from error
 
         def storages(key: str | bytes) -> Storage:
             if isinstance(key, bytes):
@@ -46,3 +47,11 @@ class PlainPickle(Format):
 
         objects = objects_of(saved)
         return assemble(source, objects[0] if objects and len(objects) == 1 else saved, storages, mentions)
+
+
+def _described(source: Source, mentions: Mentions, problem: str) -> tuple[str, str]:
+    """Return what a pickle that cannot be read is, and what is expected: joblib puts arrays into one."""
+    if not any(name.startswith("joblib.") for name in mentions.globals):
+        return problem, EXPECTED
+    content = source.rewound().read(MAX_PICKLE_BYTES)
+    return describe_estimator(classes_in(content)) or ("a file of joblib.dump", FROM_JOBLIB)

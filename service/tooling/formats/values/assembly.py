@@ -12,6 +12,7 @@ from service.model_folder.safetensors_header import MAX_NAME_CHARACTERS
 from service.tooling.formats.network import SavedLayer, SavedNetwork
 from service.tooling.formats.source import Source
 from service.tooling.formats.values.description import brief, describe_others
+from service.tooling.formats.values.estimators import describe_estimator
 from service.tooling.formats.values.modules import Tensors
 from service.tooling.formats.values.prefixes import without_wrappers
 from service.tooling.formats.values.state_dicts import Place, find_state_dicts
@@ -54,7 +55,8 @@ def assemble(source: Source, saved: object, storages: Storages, mentions: Mentio
     except PickleError as error:
         raise ModelFolderError(f"{path}: found {error}, expected a state dict: names with tensors") from error
     if not places:
-        raise ModelFolderError(f"{path}: found {brief(saved)}, expected a state dict: names with tensors")
+        found, expected = describe_estimator(mentions.globals) or (brief(saved), "a state dict: names with tensors")
+        raise source.error(found, expected)
     if source.weights == "ema":
         places, copies = _averaged(path, places, copies), places
     stored = _named(places)

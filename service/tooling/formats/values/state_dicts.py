@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from service.tooling.formats.values.estimators import is_estimator
 from service.tooling.formats.values.modules import Tensors, is_module, read_module
 from service.tooling.formats.values.tensors import StoredTensor, stored_tensor
 from service.tooling.pickles.values import Instance, PickleError
@@ -90,10 +91,11 @@ def _is_copy(path: tuple[str, ...]) -> bool:
 
 
 def _places(saved: object) -> Iterator[Place]:
-    waiting: list[tuple[tuple[str, ...], object]] = [((), saved)]
+    # The last entry says whether the value is a part of a model of another library, whose arrays are no network.
+    waiting: list[tuple[tuple[str, ...], object, bool]] = [((), saved, False)]
     entered: set[int] = set()
     while waiting:
-        path, value = waiting.pop()
+        path, value, foreign = waiting.pop()
         if id(value) in entered or _is_other(path, value):
             continue
         entered.add(id(value))
@@ -104,10 +106,21 @@ def _places(saved: object) -> Iterator[Place]:
         if is_module(value) and isinstance(value, Instance):
             yield Place(path, read_module(value))
             continue
-        entries = entries_of(value)
-        if tensors := _tensors_among(entries):
-            yield Place(path, Tensors(tensors))
-        waiting += reversed([((*path, shown(key)), item) for key, item in entries.items() if _is_container(item)])
+        foreign = foreign or (isinstance(value, Instance) and is_estimator(value.name))
+        yield from _place_of(path, value, foreign=foreign)
+        waiting += _inner(path, value, foreign=foreign)
+
+
+def _place_of(path: tuple[str, ...], value: object, *, foreign: bool) -> Iterator[Place]:
+    place = Place(path, Tensors(_tensors_among(entries_of(value))))
+    if place.found.tensors and (place.is_pytorch or not foreign):
+        yield place
+
+
+def _inner(path: tuple[str, ...], value: object, *, foreign: bool) -> list[tuple[tuple[str, ...], object, bool]]:
+    """Return the containers in a value, the last one first."""
+    inner = [((*path, shown(key)), item, foreign) for key, item in entries_of(value).items() if _is_container(item)]
+    return inner[::-1]
 
 
 def _tensors_among(entries: dict[Any, Any]) -> dict[str, StoredTensor]:
