@@ -1,7 +1,7 @@
 """The config.json that is proposed for an ONNX graph.
 
 A state is recognised by the configuration of Triton beside the graph, else by names, such as `h` and `h_out` or `state`
-and `stateN`, and else by equal shapes.
+and `stateN`, and else by equal shapes, which prove nothing: such a pair is asked for.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -11,6 +11,8 @@ from typing import Any
 
 from service.nets.onnx_graph.graph_config import BATCH
 from service.nets.onnx_graph.graph_file import GraphFile, GraphTensor
+from service.tooling.inspect.questions.onnx_graph import ask_graph
+from service.tooling.inspect.questions.question import Question
 from service.tooling.triton.config import TritonConfig
 from service.tooling.triton.mapping import TritonMapping
 
@@ -22,26 +24,72 @@ _REPLACED = (("_in", "_out"), ("in_", "out_"), ("input", "output"), ("past", "pr
 
 @dataclass(frozen=True, slots=True)
 class GraphProposal:
-    """The fields of config.json, the constants without a value, and what was read beside the graph.
+    """The fields of config.json, the constants without a value, what is asked, and what was read beside the graph.
 
     `initial` has the files of initial states by the names of these, for initial.safetensors.
     """
 
     config: dict[str, Any]
     guessed: tuple[str, ...]
+    questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     initial: dict[str, Path] = field(default_factory=dict)
 
 
-def propose_graph(graph: GraphFile, triton: TritonConfig | None = None) -> GraphProposal:
-    """Return the proposal for a graph. Raises ModelFolderError for a configuration that does not fit it."""
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """The output of each input that is a state, and the outputs that are possible where only shapes tell it."""
+
+    outputs: dict[str, str]
+    possible: dict[str, list[str]] = field(default_factory=dict)
+
+    def as_stated(self, settings: Mapping[str, object]) -> "_Pairs":
+        """Return the pairs with the outputs that settings name; one that another state had is exchanged."""
+        outputs = dict(self.outputs)
+        for index, name in enumerate(self.outputs):
+            stated = settings.get(f"state.{index}.output")
+            if not isinstance(stated, str) or stated not in self.possible.get(name, ()):
+                continue
+            other = next((other for other, output in outputs.items() if output == stated), name)
+            outputs[other], outputs[name] = outputs[name], stated
+        return replace(self, outputs=outputs)
+
+
+def propose_graph(
+    graph: GraphFile,
+    triton: TritonConfig | None = None,
+    *,
+    settings: Mapping[str, object] | None = None,
+    initial: Mapping[str, GraphTensor] | None = None,
+) -> GraphProposal:
+    """Return the proposal for a graph, with the pairs of states that `settings` state.
+
+    `initial` has the tensors that lie beside the graph for initial states. A configuration of Triton that pairs the
+    states also says how they begin, and that inputs are fed as they are sent, so nothing of it is asked. Raises
+    ModelFolderError for a configuration that does not fit the graph.
+    """
     if triton is None:
-        return _propose(graph, _pair_states(graph), {})
+        return _ask(graph, {}, settings or {}, initial or {})
     mapping = TritonMapping(triton, graph)
     sized = mapping.sized(graph)
-    proposal = _propose(sized, mapping.pairs or _pair_states(sized), mapping.constants)
+    if mapping.pairs:
+        proposal = _propose(sized, mapping.pairs, mapping.constants)
+    else:
+        proposal = _ask(sized, mapping.constants, settings or {}, initial or {})
     mapping.complete(proposal.config)
     return replace(proposal, notes=mapping.notes, initial=mapping.initial_files)
+
+
+def _ask(
+    graph: GraphFile,
+    values: Mapping[str, Any],
+    settings: Mapping[str, object],
+    initial: Mapping[str, GraphTensor],
+) -> GraphProposal:
+    """Return the proposal, with its questions, for a graph whose states nothing pairs."""
+    pairs = _pair_states(graph).as_stated(settings)
+    proposal = _propose(graph, pairs.outputs, values)
+    return replace(proposal, questions=ask_graph(proposal.config, pairs.possible, initial))
 
 
 def _propose(graph: GraphFile, pairs: Mapping[str, str], values: Mapping[str, Any]) -> GraphProposal:
@@ -71,7 +119,7 @@ def _split_inputs(tensors: list[GraphTensor], known: Container[str]) -> tuple[li
     return [tensor for tensor in tensors if tensor not in constants], constants
 
 
-def _pair_states(graph: GraphFile) -> dict[str, str]:
+def _pair_states(graph: GraphFile) -> _Pairs:
     """Return the output of each input that is a state: first by names, then by equal shapes."""
     pairs: dict[str, str] = {}
     outputs = dict(graph.outputs)
@@ -80,11 +128,14 @@ def _pair_states(graph: GraphFile) -> dict[str, str]:
             pairs[name] = output
             del outputs[output]
     unpaired = [tensor for name, tensor in graph.inputs.items() if name not in pairs]
+    unproven = dict(outputs)
+    possible: dict[str, list[str]] = {}
     for tensor in unpaired[1:]:  # the first one is an input of the network
         if (output := _output_of_shape(tensor, outputs)) is not None:
             pairs[tensor.name] = output
+            possible[tensor.name] = [name for name, other in unproven.items() if _equal(tensor, other)]
             del outputs[output]
-    return pairs
+    return _Pairs(pairs, possible)
 
 
 def _output_of_name(state: GraphTensor, outputs: Mapping[str, GraphTensor]) -> str | None:
@@ -97,8 +148,11 @@ def _output_of_shape(state: GraphTensor, outputs: Mapping[str, GraphTensor]) -> 
     """Return the first output of the state's shape, if another one remains as the output of the network."""
     if not state.shape or len(outputs) < 2:
         return None
-    name = next((name for name, tensor in outputs.items() if tensor.shape == state.shape), None)
-    return name if name is not None and outputs[name].dtype == state.dtype else None
+    return next((name for name, tensor in outputs.items() if _equal(state, tensor)), None)
+
+
+def _equal(state: GraphTensor, following: GraphTensor) -> bool:
+    return state.shape == following.shape and state.dtype == following.dtype
 
 
 def _next_names(name: str) -> Iterator[str]:

@@ -30,10 +30,11 @@ from service.tasks.architectures import ARCHITECTURES
 from service.tooling.architecture_tools import tools_of
 from service.tooling.formats.network import SavedNetwork
 from service.tooling.formats.registry import read_network
-from service.tooling.inspect.graph_report import inspect_graph, is_graph
+from service.tooling.inspect.graph_report import GraphReport, inspect_graph, is_graph
 from service.tooling.inspect.questions.question import Question
 from service.tooling.pack.companion_files import CompanionFiles, copy_file
 from service.tooling.pack.configuration.answers import find_configuration
+from service.tooling.pack.configuration.graph_answers import GraphCandidate, explain, find_candidates, render_shown
 from service.tooling.pack.configuration.proposer import Answers, read_fields
 from service.tooling.pack.configuration.settings import with_settings
 from service.tooling.pack.conversion import Converted, PackSource, convert
@@ -105,19 +106,14 @@ def pack(
     if dtype not in STORAGE:
         raise ModelFolderError(f"{target}: dtype: found {dtype!r}, expected one of {', '.join(STORAGE)}")
     companions = CompanionFiles(vocab, tokenizer, preprocessor, golden, card)
+    answers = Answers(settings or {}, plain, names_as_proposed, ask)
+    words = command or ("unroll", "pack", str(source), str(target))
     if is_graph(source):
         return _pack_graph(
-            source,
-            target,
-            config=config,
-            settings=settings or {},
-            companions=companions,
-            architectures=architectures,
+            source, target, answers, words, config=config, companions=companions, architectures=architectures
         )
     packed = PackSource(source, saved or read_network(source), maps, companions, architectures)
     if config is None:
-        answers = Answers(settings or {}, plain, names_as_proposed, ask)
-        words = command or ("unroll", "pack", str(source), str(target))
         found, proofs = find_configuration(packed, answers, target, words)
     else:
         found, proofs = packed.proposer().read(config, settings or {}), ()
@@ -144,36 +140,63 @@ def _write(source: PackSource, converted: Converted, target: Path, dtype: torch.
 def _pack_graph(
     source: Path,
     target: Path,
+    answers: Answers,
+    command: Sequence[str],
     *,
     config: Path | None,
-    settings: Mapping[str, object],
     companions: CompanionFiles,
     architectures: Sequence[AnyArchitecture],
 ) -> Packed:
-    """Write the folder of an ONNX graph, with the files of its initial state that lie beside it."""
-    proposed = inspect_graph(source)
-    raw = with_settings(proposed.config if config is None else read_fields(config), settings, str(config or source))
-    place = str(config or source)
-    spec = find_spec(raw, place, architectures)
+    """Write the folder of an ONNX graph: what golden vectors prove, if there are any, of what the graph leaves open."""
+    report = inspect_graph(source)
+    if config is None:
+        candidates = find_candidates(report, answers, companions, command)
+    else:
+        candidates = [GraphCandidate(with_settings(read_fields(config), answers.settings, str(config)), {})]
+    errors: list[ModelFolderError] = []
+    for candidate in candidates:
+        try:
+            checked = _write_graph(
+                report, target, config or source, candidate.fields, companions=companions, architectures=architectures
+            )
+        except ModelFolderError as error:
+            errors.append(error)
+        else:
+            return Packed(target, checked, render_shown(candidate))
+    raise explain(errors, candidates)
+
+
+def _write_graph(
+    report: GraphReport,
+    target: Path,
+    place: Path,
+    raw: dict[str, Any],
+    *,
+    companions: CompanionFiles,
+    architectures: Sequence[AnyArchitecture],
+) -> Verification:
+    """Write and check the folder of a graph, with the files of its initial state that lie beside it."""
+    spec = find_spec(raw, str(place), architectures)
     tools = tools_of(spec)
     raw = tools.complete(raw, companions)
-    built = build_config(spec.config_class, raw, place)
+    built = build_config(spec.config_class, raw, str(place))
     if not isinstance(built, GraphConfig):
         raise config_error(
-            place, [("architecture", built.architecture, "one that names an ONNX graph, as the file is")]
+            str(place), [("architecture", built.architecture, "one that names an ONNX graph, as the file is")]
         )
     tools.check_companions(target, built, companions)
+    source, initial = report.path, report.proposal.initial
     with _staged(target) as folder:
         (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", "utf-8")
         copy_file(source, folder / GRAPH_FILE, MAX_FILE_BYTES, "an ONNX graph")
-        if proposed.proposal.initial and INITIAL_FILE in built.initial_files:
-            _write_initial_states(folder, proposed.proposal.initial, raw)
+        if initial and INITIAL_FILE in built.initial_files:
+            _write_initial_states(folder, initial, raw)
         for name in [name for name in built.initial_files if not (folder / name).exists()]:
             copy_file(source.parent / name, folder / name, MAX_INITIAL_BYTES, "an initial state")
         tools.write_companions(folder, built, companions)
         companions.write_common(folder)
         checked = verify(folder, architectures=architectures)
-    return Packed(target, replace(checked, path=target), ())
+    return replace(checked, path=target)
 
 
 def _write_initial_states(folder: Path, files: Mapping[str, Path], raw: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def find_configuration(
         told = {question.field: answers.ask(question) for question in found.questions}
         found = replace(proposer.configure({**found.settings, **told}), questions=())
     if found.questions:
-        raise unanswered(source.path, found, [*command, *_options(source, answers, found)])
+        raise unanswered(source.path, found.questions, [*command, *_options(source, answers, found)])
     return found, notes
 
 

@@ -6,18 +6,32 @@ from pathlib import Path
 
 from service.domain.errors import ModelFolderError
 from service.tooling.inspect.questions.message import ask_for
-from service.tooling.pack.configuration.proposer import Configuration
+from service.tooling.inspect.questions.question import Question
+
+WEIGHTS = "weights that fit more than one network"
 
 
-def unanswered(source: Path, found: Configuration, command: Sequence[str]) -> ModelFolderError:
-    """Return the error that questions are open; `command` has the words of the command line so far."""
-    stated = [word for question in found.questions for word in question.flag()]
-    proved = not any(question.kind in {"network", "forward"} for question in found.questions)
+def unanswered(
+    source: Path,
+    questions: Sequence[Question],
+    command: Sequence[str],
+    *,
+    what: str = WEIGHTS,
+    values: Sequence[str] = (),
+) -> ModelFolderError:
+    """Return the error that questions are open, about `what` was found.
+
+    `command` has the words of the command line so far. `values` are fields that need a value and have no plain one.
+    """
+    stated = [word for question in questions for word in question.flag()]
+    stated += [word for field in values for word in ("--set", f"{field}=VALUE")]
+    needed = [line for field in values for line in (f"{field}, which has no plain value:", f"    --set {field}=VALUE")]
+    proved = not any(question.kind in {"network", "forward"} for question in questions)
     vectors = "" if proved else " Vectors that your own code computed (--golden FILE) prove the forward pass instead."
     expected = "expected each of these to be stated, since a wrong one serves wrong numbers"
     lines = [
-        f"{source}: found weights that fit more than one network; {expected}:",
-        *(f"  {line}" for line in ask_for(found.questions)),
+        f"{source}: found {what}; {expected}:",
+        *(f"  {line}" for line in (*ask_for(questions), *needed)),
         f"The first choice of each is the plain one, and --plain takes all of them.{vectors} With the plain choices:",
         f"  {shlex.join([*command, *stated])}",
     ]
