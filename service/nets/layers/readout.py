@@ -96,7 +96,8 @@ class AttentionReadout(nn.Module):
         }
 
     def value(self, state: State, counts: Tensor) -> Tensor:  # noqa: ARG002 - likewise
-        return state["weighted_sum"] / state["weight_sum"]
+        # The largest score weighs 1, so every sum is 1 at least, but for what an imported state may hold.
+        return state["weighted_sum"] / state["weight_sum"].clamp(min=1)
 
     def whole(self, outputs: Tensor) -> Tensor:
         return (self._scores(outputs).softmax(0) * outputs).sum(0, keepdim=True)

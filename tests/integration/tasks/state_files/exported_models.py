@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import Operation, Outcome, Predict, SeriesInput, TextInput
+from service.domain.operations import Operation, Outcome, Predict, SeriesInput, TensorInput, TextInput
 from service.domain.rfc3339 import parse_rfc3339
+from service.domain.tensors import make_tensor
 from service.engine.loaded_models import LoadedModel
 from service.engine.runner import run_operation
 from service.engine.state_export import SafetensorsStateFiles
+from service.nets.config.rnn_spec import StateSpec
+from tests.vector_folders import VECTORS
 
 TIME = parse_rfc3339("2026-03-02T08:00:00Z")
 HALF_HOUR = 1_800_000_000
@@ -42,7 +45,10 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
     "fed": {"attention": "additive", "decoder": {"input_feed": True}},
     "plain": {"attention": None, "combine": None, "encoder": {"cell": "gru"}},
 }
-NAMES = [*LANGUAGE, *FORECASTERS, *TRANSLATORS]
+#: A text classifier, a graph, and melodies that begin with a vector.
+OTHERS = ["mood", "speech", "styles"]
+NAMES = [*LANGUAGE, *FORECASTERS, *TRANSLATORS, *OTHERS]
+OPENINGS = {"translation": TextInput(text="I am hungry."), "styles": TextInput(vector=tuple(VECTORS[0].tolist()))}
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,12 @@ class Model:
     loaded: LoadedModel
     state: bytes
     content: bytes
+    specs: list[StateSpec]
 
     @property
     def whole_numbers(self) -> set[str]:
         """The names of the tensors that hold whole numbers."""
-        specs = self.loaded.task._network.config.session_state()
-        return {spec.name for spec in specs if spec.maximum is not None}
+        return {spec.name for spec in self.specs if spec.maximum is not None}
 
     def read(self, content: bytes) -> bytes:
         return self.files.read(content).state(self.loaded.version)
@@ -71,6 +77,8 @@ def run(loaded: LoadedModel, operation: Operation, state: bytes | None) -> Outco
 
 def make_step(loaded: LoadedModel, count: int = 1, start: int = 0) -> Predict:
     """A step of a session of this model; a forecaster gets `count` rows, `start` rows after the first."""
+    if loaded.version.task == "tensor":
+        return Predict(TensorInput((make_tensor("frame", "FP32", (3,), [0.5, -1.0, float(start)]),)))
     if loaded.version.task != "forecasting":
         return Predict(TextInput(text=["the dog", "J'ai"][loaded.version.task == "translation"]))
     width = len(loaded.task.preprocessor.config.features)
