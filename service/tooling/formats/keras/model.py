@@ -61,7 +61,9 @@ class KerasHdf5(Format):
         if not config:
             raise source.error("an HDF5 file without the layers of a model, such as of save_weights", WHOLE_MODEL)
         version = "".join(content.texts("", "keras_version"))
-        return _network(source, _json(source, config.encode()), version, by_names(content), lambda _: [])
+        return _network(
+            source, _json(source, config.encode(errors="replace")), version, by_names(content), lambda _: []
+        )
 
 
 def _network(

@@ -131,7 +131,7 @@ def materialize(stored: StoredTensor, storages: Storages) -> Tensor:
 
 def storage_of(key: object) -> tuple[str, torch.dtype, str, int] | None:
     """Return key, dtype, device and number of elements of the storage that a persistent id refers to."""
-    if not isinstance(key, tuple) or len(key) < 5 or key[0] not in {"storage", b"storage"}:
+    if not isinstance(key, tuple) or len(key) < 5 or key[0] not in ("storage", b"storage"):
         return None
     _, kind, name, location, count = key[:5]
     dtype = _dtype_of_storage(kind)

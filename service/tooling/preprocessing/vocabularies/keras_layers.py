@@ -40,7 +40,7 @@ class UnfilledLayer:
 def unfilled_layer(value: object, origin: str) -> UnfilledLayer | None:
     """Return the layer that a configuration without a vocabulary describes, None for another value."""
     kind, config = (value.get("class_name"), value.get("config")) if isinstance(value, dict) else (None, None)
-    if kind not in {"TextVectorization", *_LOOKUPS} or not isinstance(config, dict) or config.get("vocabulary"):
+    if kind not in ("TextVectorization", *_LOOKUPS) or not isinstance(config, dict) or config.get("vocabulary"):
         return None
     return UnfilledLayer(str(kind), config, origin)
 

@@ -137,6 +137,13 @@ def test_weights_without_layers_are_told_so(tmp_path: Path) -> None:
         read_network(tmp_path / "model.weights.h5")
 
 
+def test_layers_that_are_no_text_are_told_so(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.attrs.create("model_config", b'{"class_name": "\xff"}', dtype=h5py.string_dtype())
+    with pytest.raises(ModelFolderError, match=r"expected"):
+        read_network(tmp_path / "x.h5")
+
+
 def refused(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(ModelFolderError, match=message):
         read_hdf5(tmp_path / "x.h5", content)

@@ -181,7 +181,17 @@ def test_an_unknown_token_is_found_stated_or_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [{"layers": 2, "hidden": 64}, {"a": 1.5}, ["x"], {"weights": [[0.5]]}, {"a": 1, "b": 1}, "text", 5]
+    "value",
+    [
+        {"layers": 2, "hidden": 64},
+        {"a": 1.5},
+        ["x"],
+        {"weights": [[0.5]]},
+        {"a": 1, "b": 1},
+        {"class_name": ["TextVectorization"], "config": {}},
+        "text",
+        5,
+    ],
 )
 def test_other_values_are_no_vocabulary(tmp_path: Path, value: Any) -> None:
     for content in (pickle.dumps(value), json.dumps(value).encode()):
