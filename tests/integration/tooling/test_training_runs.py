@@ -191,6 +191,16 @@ def test_a_scaler_of_an_old_release_is_told_how_to_become_a_new_one(tmp_path: Pa
     assert "train_data_scaler.p: found a pickle of pandas and xarray, which is not read" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["train_data/train_data_scaler.nc", "train_data/scaler.nc", "scaler.nc"])
+def test_a_scaler_in_netcdf_is_told_how_to_become_one_of_a_release(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path / "run", CudaLSTM(4))
+    (folder / "train_data" / "train_data_scaler.yml").rename(folder / name)
+    result = run("import", folder, tmp_path / "river" / "1")
+    assert result.exit_code == 1
+    assert f"{folder}/{name}: found a netCDF file of xarray, which is not read, expected train_data/" in result.stderr
+    assert f'xarray.load_dataset("{name}")' in result.stderr
+
+
 def test_inspect_tells_that_a_run_is_imported_as_a_folder(tmp_path: Path) -> None:
     result = run("inspect", write(tmp_path / "run", CudaLSTM(4)))
     assert "found a run of NeuralHydrology, expected a file: `unroll import" in result.stderr

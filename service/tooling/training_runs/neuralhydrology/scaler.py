@@ -11,6 +11,10 @@ from service.tooling.training_runs.neuralhydrology.settings_file import read_set
 
 EXPECTED = "the scaler that NeuralHydrology writes"
 FOLDER, FILE, OLD_FILE = "train_data", "train_data_scaler.yml", "train_data_scaler.p"
+#: Where versions that are not released write a dataset of xarray.
+NETCDF_FILES = tuple(
+    f"{folder}{name}" for folder in (f"{FOLDER}/", "") for name in ("train_data_scaler.nc", "scaler.nc")
+)
 #: The fields with mean and scale of attributes, then of series, then as earlier releases called them.
 _PAIRS = (
     ("attribute_means", "attribute_stds"),
@@ -21,6 +25,11 @@ _PAIRS = (
 _CONVERT = (
     'python -c \'import json, pickle; s = pickle.load(open("train_data_scaler.p", "rb")); '
     'json.dump({k: v.to_dict() for k, v in s.items()}, open("train_data_scaler.yml", "w"))\''
+)
+_CONVERT_NETCDF = (
+    'python -c \'import json, os, xarray; s = xarray.load_dataset("{file}"); os.makedirs("train_data", exist_ok=True); '
+    'json.dump({{"xarray_feature_" + k: s.sel(parameter=k, drop=True).to_dict() for k in ("center", "scale")}}, '
+    'open("train_data/train_data_scaler.yml", "w"))\''
 )
 
 
@@ -48,13 +57,7 @@ def read_scaler(folder: Path) -> RunScaler:
     """Return the scaling of a run. Raises ModelFolderError."""
     path = folder / FOLDER / FILE
     if not path.exists():
-        old = folder / FOLDER / OLD_FILE
-        if not old.exists():
-            raise ModelFolderError(f"{path}: found no such file, expected {EXPECTED}")
-        raise ModelFolderError(
-            f"{old}: found a pickle of pandas and xarray, which is not read, expected {FILE} as newer releases write "
-            f"it: run this in {FOLDER}/, where the libraries of the training are installed: {_CONVERT}"
-        )
+        raise _no_file(folder, path)
     fields = read_settings(path, EXPECTED).fields
     mean: dict[str, float] = {}
     scale: dict[str, float] = {}
@@ -64,6 +67,23 @@ def read_scaler(folder: Path) -> RunScaler:
     if wrong := [name for name, number in scale.items() if number <= 0]:
         raise ModelFolderError(f"{path}: found the scale {scale[wrong[0]]} of {wrong[0]}, expected a number above 0")
     return RunScaler(path, mean, scale)
+
+
+def _no_file(folder: Path, path: Path) -> ModelFolderError:
+    """Return the error of a run whose scaler has another format, or none."""
+    if (old := folder / FOLDER / OLD_FILE).exists():
+        return ModelFolderError(
+            f"{old}: found a pickle of pandas and xarray, which is not read, expected {FILE} as newer releases write "
+            f"it: run this in {FOLDER}/, where the libraries of the training are installed: {_CONVERT}"
+        )
+    netcdf = next((name for name in NETCDF_FILES if (folder / name).exists()), None)
+    if netcdf is not None:
+        return ModelFolderError(
+            f"{folder / netcdf}: found a netCDF file of xarray, which is not read, expected {FOLDER}/{FILE} as "
+            "releases write it: run this in the folder of the run, where the libraries of the training are installed: "
+            f"{_CONVERT_NETCDF.format(file=netcdf)}"
+        )
+    return ModelFolderError(f"{path}: found no such file, expected {EXPECTED}")
 
 
 def _numbers(path: Path, field: str, value: object) -> dict[str, float]:
