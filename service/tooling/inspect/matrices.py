@@ -9,12 +9,15 @@ from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 #: Parts of the names of embeddings.
 EMBEDDING_WORDS = ("emb", "lookup", "lut")
+#: Parts of the names of an attention, whose vector of scores may be saved as a column: it is no layer of one input.
+ATTENTION_WORDS = ("att", "align", "score")
 
 
 def find_matrices(tensors: Mapping[str, Tensor], groups: tuple[RecurrentGroup, ...]) -> tuple[Matrix, ...]:
     """Return the embeddings and linear layers in the order of the file."""
     recurrent = {name for group in groups for name in group.names}
-    weights = {name: tensor for name, tensor in tensors.items() if name not in recurrent and _is_weight(name, tensor)}
+    others = {name: tensor for name, tensor in tensors.items() if name not in recurrent}
+    weights = {name: tensor for name, tensor in others.items() if _is_weight(name, tensor, tensors)}
     biases = {name: _bias_of(name, tensor, tensors) for name, tensor in weights.items()}
     embeddings = _embeddings(weights, biases, groups)
     return tuple(
@@ -23,8 +26,11 @@ def find_matrices(tensors: Mapping[str, Tensor], groups: tuple[RecurrentGroup, .
     )
 
 
-def _is_weight(name: str, tensor: Tensor) -> bool:
-    return tensor.dim() == 2 and name.endswith("weight")
+def _is_weight(name: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
+    if tensor.dim() != 2 or not name.endswith("weight"):
+        return False
+    is_column = tensor.shape[1] == 1 < tensor.shape[0] and _bias_of(name, tensor, tensors) is None
+    return not (is_column and any(word in name.lower() for word in ATTENTION_WORDS))
 
 
 def _embeddings(

@@ -304,3 +304,49 @@ def test_a_vocabulary_smaller_than_its_embedding_is_still_one(tmp_path: Path) ->
     report = inspect(saved(tmp_path, network.state_dict()))
     assert report.proposal is not None
     assert (report.proposal.config["vocab_size"], report.proposal.config["embedding_size"]) == (5, 8)
+
+
+def state_with(**parameters: Tensor) -> dict[str, Tensor]:
+    """The state dict of a network over tokens with further parameters, which belong to no layer."""
+    layers = {"embedding": nn.Embedding(20, 6), "lstm": nn.LSTM(6, 8, bidirectional=True), "fc": nn.Linear(16, 5)}
+    return {**nn.ModuleDict(layers).state_dict(), **parameters}
+
+
+BARE: dict[str, dict[str, Tensor]] = {
+    "a vector": {"w": torch.randn(16)},
+    "a column": {"att_weight": torch.randn(16, 1)},
+    "a matrix and a column": {"w_omega": torch.randn(16, 4), "u_omega": torch.randn(4, 1)},
+}
+
+
+@pytest.mark.parametrize("case", BARE)
+def test_parameters_of_an_attention_are_told_how_to_become_layers(tmp_path: Path, case: str) -> None:
+    state = state_with(**BARE[case])
+    report = inspect(saved(tmp_path, state))
+    listed, _, advice = report.looks_like.partition(", of which ")
+    assert listed.endswith(f"parts that are not known here: {', '.join(BARE[case])}")
+    assert "looks like an attention over the timesteps" in advice
+    run_advice(advice, "in its place: ", state)
+    proposal = inspect(saved(tmp_path, state)).proposal
+    assert proposal is not None
+    assert proposal.config["readout"] == "attention"
+
+
+def test_transitions_of_the_tutorials_crf_are_told_how_to_become_those_that_are_read(tmp_path: Path) -> None:
+    transitions = torch.arange(25.0).reshape(5, 5)
+    state = state_with(transitions=transitions)
+    report = inspect(saved(tmp_path, state))
+    assert "of which transitions looks like the transitions of a CRF" in report.looks_like
+    run_advice(report.looks_like, "two of them: ", state, START=3, STOP=4)
+    proposal = inspect(saved(tmp_path, state)).proposal
+    assert proposal is not None
+    assert (proposal.config["task"], proposal.config["crf"]) == ("tagging", True)
+    # The tutorial's row is the tag that follows.
+    assert state["crf.transitions"][0, 1] == transitions[1, 0]
+    assert state["crf.end_transitions"].tolist() == transitions[4].tolist()
+
+
+def run_advice(text: str, beginning: str, state: dict[str, Tensor], **names: int) -> None:
+    """Run the code that a message advises, on the state dict."""
+    code = text.partition(beginning)[2].partition(", so no config.json")[0]
+    exec(code, {"state": state, **names})  # noqa: S102 - code of the product, which users run

@@ -27,6 +27,7 @@ from service.tooling.inspect.inventory import (
     stack_names,
 )
 from service.tooling.inspect.proposals.self_feeding_decoder import SelfFeedingDecoder, split_decoder
+from service.tooling.inspect.proposals.unknown_parts import describe_unknown
 from service.tooling.inspect.questions.forward_pass import ask_convolution, ask_forward_pass, boolean
 from service.tooling.inspect.questions.meaning import ask_one_hot, ask_proposed, ask_task
 from service.tooling.inspect.questions.question import Question, choices_of
@@ -141,7 +142,7 @@ def _recurrent_group(parts: Inventory) -> RecurrentGroup:
     if group.bidirectional:
         raise UnsupportedNetwork("it reads in both directions, so it cannot continue a series")
     if unknown := unknown_tensors(parts):
-        raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
+        raise UnsupportedNetwork(f"it has {describe_unknown(parts, unknown)}")
     return group
 
 

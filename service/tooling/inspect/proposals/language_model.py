@@ -28,6 +28,7 @@ from service.tooling.inspect.inventory import (
     stack_fields,
     stack_names,
 )
+from service.tooling.inspect.proposals.unknown_parts import describe_unknown
 from service.tooling.inspect.questions.forward_pass import ask_convolution, ask_forward_pass, ask_vector, boolean
 from service.tooling.inspect.questions.meaning import ask_one_hot
 from service.tooling.inspect.questions.question import Question
@@ -69,7 +70,7 @@ def propose_language_model(parts: Inventory, *, whole: bool = False) -> Proposal
     if group.bidirectional:
         raise UnsupportedNetwork("tagging or classification: it reads tokens in both directions")
     if unknown := unknown_tensors(parts):
-        raise UnsupportedNetwork(f"a network over tokens with parts that are not known here: {', '.join(unknown)}")
+        raise UnsupportedNetwork(f"a network over tokens with {describe_unknown(parts, unknown)}")
     front = find_front(parts)
     table = _table(parts, front.reads)
     if not whole:

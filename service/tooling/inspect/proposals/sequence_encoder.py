@@ -28,6 +28,7 @@ from service.tooling.inspect.inventory import (
     stack_fields,
     stack_names,
 )
+from service.tooling.inspect.proposals.unknown_parts import describe_unknown
 from service.tooling.inspect.questions.forward_pass import ask_convolution, ask_forward_pass, boolean
 from service.tooling.inspect.questions.meaning import ask_one_hot, ask_proposed, ask_task
 from service.tooling.inspect.questions.question import Question, choices_of
@@ -98,7 +99,7 @@ def propose_sequence_encoder(parts: Inventory, task: str | None = None) -> Propo
     (group,) = parts.groups
     crf, front = _crf_names(parts), find_front(parts)
     if unknown := [name for name in unknown_tensors(parts) if name not in crf]:
-        raise UnsupportedNetwork(f"it has parts that are not known here: {', '.join(unknown)}")
+        raise UnsupportedNetwork(f"it has {describe_unknown(parts, unknown)}")
     layers = _arrange(parts, group, front.reads)
     fields = _input_fields(parts, layers, front.reads)
     config = {
