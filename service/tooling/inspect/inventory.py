@@ -12,7 +12,7 @@ from torch import Tensor
 from service.domain.errors import ModelFolderError
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.loader import with_state
-from service.tooling.inspect.questions.question import Question
+from service.tooling.inspect.questions.question import FollowUp, Question
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 
@@ -89,7 +89,7 @@ class Proposal:
     `questions` are those that the user has to answer, since the checkpoint fits several networks.
     `unknown` are properties of the forward pass that no field states. `pack_options` are the options of `pack` for the
     files that the network needs beside its weights. `differences` are inputs that the framework of the file treats
-    otherwise than a server of the folder.
+    otherwise than a server of the folder. `follow_ups` are questions that depend on answers.
     """
 
     config: dict[str, Any]
@@ -98,6 +98,13 @@ class Proposal:
     unknown: tuple[str, ...] = ()
     pack_options: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
+    follow_ups: tuple[FollowUp, ...] = ()
+
+    def asked(self, settings: Mapping[str, object]) -> tuple[Question, ...]:
+        """Return the questions, with those that follow from `settings`."""
+        fields, asked = {**self.config, **settings}, {*self.guessed}
+        further = [one.question for one in self.follow_ups if fields.get(one.field) in one.values]
+        return (*self.questions, *(question for question in further if question.field not in asked))
 
     @property
     def guessed(self) -> tuple[str, ...]:

@@ -272,6 +272,33 @@ def test_the_proposal_fits_the_sizes_and_says_what_is_guessed(tmp_path: Path, ki
     assert json.loads(json.dumps(fields)) == fields
 
 
+class ByExp(Ahead):
+    """With the logarithm of the scale in place of what softplus is applied to."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        parameters, state = super().forward(x)
+        raw = torch.expm1(parameters[..., 1:].double() - 1e-4).log()
+        return torch.cat([parameters[..., :1], raw.exp().float()], -1), state
+
+
+@pytest.mark.parametrize(("kind", "scale"), [(Ahead, "default"), (ByExp, "exp")], ids=["default", "exp"])
+def test_the_scale_of_a_stated_distribution_is_asked_for_or_proven(tmp_path: Path, kind: type[Any], scale: str) -> None:
+    case = Case(tmp_path, kind)
+    case.settings |= SETTINGS[Ahead]
+    case.scaling["frequency"] = "1h"
+    case.write(scaled=True)
+    with pytest.raises(ModelFolderError) as error:
+        case.pack(golden=None)
+    assert "--set scale=default | softplus | exp | exp_half\n" in str(error.value)
+    with pytest.raises(ModelFolderError) as error:
+        case.pack(golden=None, settings={**case.settings, "distribution": "point", "horizon": 8})
+    assert "--set scale=" not in str(error.value)
+    packed = case.pack()
+    assert any(f"scale={scale}" in note or f'scale={{"activation": "{scale}"' in note for note in packed.notes)
+    config = json.loads((packed.path / "config.json").read_text())
+    assert config.get("scale", {"activation": "default"})["activation"] == scale
+
+
 def test_a_relu_in_front_of_the_only_linear_layer_is_stated_or_proven(tmp_path: Path) -> None:
     case = Case(tmp_path, Rectified)
     with pytest.raises(ModelFolderError, match="found a difference of"):

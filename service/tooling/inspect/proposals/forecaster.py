@@ -28,19 +28,13 @@ from service.tooling.inspect.inventory import (
 )
 from service.tooling.inspect.proposals.self_feeding_decoder import SelfFeedingDecoder, split_decoder
 from service.tooling.inspect.proposals.unknown_parts import describe_unknown
+from service.tooling.inspect.questions.distribution import SCALE, SCALES, ask_scale
 from service.tooling.inspect.questions.forward_pass import ask_convolution, ask_forward_pass, boolean
 from service.tooling.inspect.questions.meaning import ask_one_hot, ask_proposed, ask_task
 from service.tooling.inspect.questions.question import Question, choices_of
 from service.tooling.inspect.recurrent_layers import RecurrentGroup
 
 PACK_OPTIONS = ("--preprocessor", "identity")
-#: What most people train, the first: softplus, and nothing added.
-SCALES: dict[str, object] = {
-    "softplus": {"activation": "softplus", "minimum": 0.0},
-    "exp": {"activation": "exp", "minimum": 0.0},
-    "exp_half": {"activation": "exp_half", "minimum": 0.0},
-}
-SCALE_REASON = "how a scale follows from its layer: softplus, exp, or exp of half of it (the logarithm of a variance)"
 MEANING = {
     "target": "which of the features are forecast",
     "horizon": "how many steps ahead the outputs are",
@@ -99,7 +93,8 @@ def propose_forecaster(parts: Inventory) -> Proposal:
         "dtype": "float32",
     }
     questions = _questions(config, parts, projection, outputs, decoder=decoder)
-    return Proposal(complete_config(ForecasterConfig, config), names, tuple(questions), UNKNOWN, PACK_OPTIONS)
+    complete = complete_config(ForecasterConfig, config)
+    return Proposal(complete, names, tuple(questions), UNKNOWN, PACK_OPTIONS, follow_ups=(SCALE,))
 
 
 def _questions(
@@ -114,13 +109,12 @@ def _questions(
     (group,), (output, *others), width = parts.groups, outputs.values(), len(config["features"])
     # A square layer fits on either side of the recurrent ones.
     unsure = projection is not None and projection.columns == group.input_size == group.output_size
-    scaled = config["distribution"] == "gaussian"
     return [
         *(_ask_task(width, output.rows * len(outputs)) if decoder is None else []),
         *([boolean("input_projection", _PLACE, plain=True)] if unsure else []),
         *ask_convolution(config.get("convolution", [])),
         *ask_forward_pass(config, parts, output.name.removesuffix(".weight")),
-        *([Question("scale", SCALE_REASON, choices_of(words=SCALES))] if scaled else []),
+        *ask_scale(config["distribution"], heads=bool(others)),
         *([_RESIDUAL] if decoder is None and output.rows == width and not others else []),
         *([] if decoder is None else decoder.questions(told=parts.told_cells)),
         *_ask_meaning(config, outputs=output.rows, decoder=decoder),

@@ -71,6 +71,15 @@ class Question:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A question that is asked where `field` of config.json has one of `values`."""
+
+    field: str
+    values: tuple[object, ...]
+    question: Question
+
+
 def word_of(value: object) -> str:
     """Return the word for a value of config.json."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -60,9 +60,10 @@ class Proposer:
         if proposal is None:
             raise ModelFolderError(f"{self.source}: found {looks_like}; expected a config.json beside the checkpoint")
         proposal = _with_named_targets(proposal, settings.get("features"))
-        fields = with_settings(proposal.config, _changes(proposal, settings), str(self.source))
+        asked = proposal.asked(settings)
+        fields = with_settings(proposal.config, _changes(asked, settings), str(self.source))
         names = renumber(proposal.names, proposal.config, fields)
-        open_ones = tuple(question for question in proposal.questions if not question.is_stated(settings))
+        open_ones = tuple(question for question in asked if not question.is_stated(settings))
         return Configuration(fields, names, settings, open_ones, proposal.pack_options)
 
     def read(self, config: Path, settings: Mapping[str, object]) -> Configuration:
@@ -95,10 +96,10 @@ def stated_task(fields: Mapping[str, object], architectures: Sequence[AnyArchite
     return task if isinstance(task, str) and any(task in spec.tasks for spec in architectures) else None
 
 
-def _changes(proposal: Proposal, settings: Mapping[str, object]) -> dict[str, object]:
+def _changes(asked: Sequence[Question], settings: Mapping[str, object]) -> dict[str, object]:
     """Return the settings as values of config.json, without those that are in the proposal already."""
     changes = dict(settings)
-    for question in proposal.questions:
+    for question in asked:
         if question.field in changes:
             choice = question.choice_of(changes[question.field])
             changes[question.field] = choice.value

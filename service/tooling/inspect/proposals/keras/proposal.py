@@ -24,6 +24,7 @@ from service.tooling.inspect.proposals.keras.outputs import (
 )
 from service.tooling.inspect.proposals.keras.parts import INPUT, Parts, merging, split
 from service.tooling.inspect.proposals.keras.recurrent import reads_both, stack_fields
+from service.tooling.inspect.questions.distribution import SCALE
 
 KIND = "Keras model"
 #: A network over so many numbers with as many classes rather reads characters as unit vectors.
@@ -80,6 +81,7 @@ def _propose(saved: SavedNetwork, architectures: Sequence[AnyArchitecture], task
         _unknown(parts, config, saved),
         _options(config),
         _differences(parts, config),
+        (SCALE,) if chosen == FORECASTING else (),
     )
 
 
