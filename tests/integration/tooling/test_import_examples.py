@@ -9,7 +9,7 @@ import pytest
 from tests.readme_blocks import Shell, parse, run
 from tests.served import ROOT, clean_environment
 
-COMMANDS = 'unroll() { "$PYTHON" -m service.cli "$@"; }'
+COMMANDS = 'unroll() { "$PYTHON" -m service.cli "$@"; }; python() { "$PYTHON" "$@"; }'
 
 
 class NoServer:
@@ -27,7 +27,7 @@ class NoServer:
 @pytest.mark.slow
 def test_every_example_prints_what_it_shows(tmp_path: Path) -> None:
     document = (ROOT / "docs" / "import.md").read_text("utf-8")
-    assert len(parse(document)) >= 5
+    assert len(parse(document)) >= 8
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = clean_environment(PYTHON=sys.executable, PYTHONPATH=path, NO_COLOR="1", COLUMNS="120")
