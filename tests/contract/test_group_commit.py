@@ -113,7 +113,7 @@ async def test_of_cancelled_callers_waiting_for_their_turn_only_writers_are_sent
 async def test_a_call_with_little_time_left_does_not_take_its_neighbours_time() -> None:
     executor = RecordingExecutor()
     group_commit = GroupCommit(executor.run)
-    hurried = asyncio.create_task(group_commit.submit(write_command(1), soon(0.02)))
+    hurried = asyncio.create_task(group_commit.submit(write_command(1), soon(0.5)))
     patient = asyncio.create_task(group_commit.submit(write_command(2), soon()))
     with pytest.raises(StoreUnavailable) as refusal:
         await hurried

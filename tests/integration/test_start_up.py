@@ -26,5 +26,5 @@ FOLDERS = sorted(config.parent for config in ROOT.glob("models/*/*/config.json")
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
 def test_a_worker_that_has_loaded_a_model_has_imported_nothing_unneeded(folder: Path) -> None:
     command = [sys.executable, "-c", LOAD, str(folder), *UNNEEDED]
-    imported = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    imported = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
     assert imported.split() == []
