@@ -21,6 +21,8 @@ WORD_MARKS = "\u2581\u0120 "
 MAX_ABS = 1e30
 #: Maximum absolute value of a number of a vector: what an imported state may hold of it, too.
 MAX_VECTOR_NUMBER = 1e12
+#: What is expected of it, for messages.
+VECTOR_NUMBER = f"a number between -{MAX_VECTOR_NUMBER:g} and {MAX_VECTOR_NUMBER:g}"
 
 
 #: What an output turned out to be: a text, a label or several, a number, numbers, or rows of numbers.

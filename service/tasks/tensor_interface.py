@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import MAX_ABS, MAX_VECTOR_NUMBER, TextInput
+from service.domain.operations import MAX_ABS, MAX_VECTOR_NUMBER, VECTOR_NUMBER, TextInput
 from service.domain.tensor_interface import TensorInterface
 from service.domain.tensors import Tensor, TensorSpec
 from service.tasks.vocabulary import Vocabulary
@@ -108,9 +108,7 @@ def read_vectors(tensor: Tensor, size: int) -> list[tuple[float, ...]]:
         for index, number in enumerate(vector):
             if not abs(number) <= MAX_VECTOR_NUMBER:
                 raise InvalidRequest(
-                    f"{tensor.name}[{row}, {index}] is {number}: expected a number between -{MAX_VECTOR_NUMBER:g} and "
-                    f"{MAX_VECTOR_NUMBER:g}",
-                    param=tensor.name,
+                    f"{tensor.name}[{row}, {index}] is {number}: expected {VECTOR_NUMBER}", param=tensor.name
                 )
     return vectors
 

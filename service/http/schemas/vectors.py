@@ -1,6 +1,6 @@
 """Vectors in request bodies: what the sequences of a conditioned model begin with."""
 
-from service.domain.operations import MAX_VECTOR_NUMBER
+from service.domain.operations import MAX_VECTOR_NUMBER, VECTOR_NUMBER
 from service.http.schemas.series import NUMBERS, reject
 
 
@@ -13,6 +13,5 @@ def read_vector(value: object) -> tuple[float, ...]:
         reject(value[index], "expected a number", index)
     if not max(map(abs, value)) <= MAX_VECTOR_NUMBER:
         index = next(index for index, number in enumerate(value) if not abs(number) <= MAX_VECTOR_NUMBER)
-        expected = f"expected a number between -{MAX_VECTOR_NUMBER:g} and {MAX_VECTOR_NUMBER:g}"
-        reject(value[index], expected, index)
+        reject(value[index], f"expected {VECTOR_NUMBER}", index)
     return tuple(map(float, value))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from service.domain.errors import InvalidRequest, ModelFolderError
 from service.domain.files import read_file
-from service.domain.operations import MAX_VECTOR_NUMBER
+from service.domain.operations import MAX_VECTOR_NUMBER, VECTOR_NUMBER
 
 MAX_VECTOR_BYTES = 2**22
 _FORM = "a JSON list of numbers, or @FILE with one"
@@ -40,6 +40,5 @@ def _read(argument: str) -> tuple[float, ...]:
     for index, number in enumerate(numbers):
         # A bare NaN is none of these, either.
         if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= MAX_VECTOR_NUMBER:
-            expected = f"a number between -{MAX_VECTOR_NUMBER:g} and {MAX_VECTOR_NUMBER:g}"
-            raise InvalidRequest(f"{place}[{index}] is {str(number)[:40]!r}: expected {expected}")
+            raise InvalidRequest(f"{place}[{index}] is {str(number)[:40]!r}: expected {VECTOR_NUMBER}")
     return tuple(map(float, numbers))
