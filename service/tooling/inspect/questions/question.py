@@ -80,6 +80,11 @@ class FollowUp:
     question: Question
 
 
+def flags_of(settings: Mapping[str, object]) -> list[str]:
+    """Return the words of the command line that state these fields of config.json."""
+    return [word for field, value in settings.items() for word in ("--set", f"{field}={word_of(value)}")]
+
+
 def word_of(value: object) -> str:
     """Return the word for a value of config.json."""
     return value if isinstance(value, str) else json.dumps(value)

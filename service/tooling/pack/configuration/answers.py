@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.domain.errors import ModelFolderError
 from service.model_folder.golden.replay import FILE
-from service.tooling.inspect.questions.question import word_of
+from service.tooling.inspect.questions.question import flags_of
 from service.tooling.pack.configuration.golden_search import GoldenSearch
 from service.tooling.pack.configuration.golden_trial import GoldenTrials
 from service.tooling.pack.configuration.proposer import Answers, Configuration, Proposer
@@ -40,8 +40,8 @@ def _options(source: PackSource, answers: Answers, found: Configuration) -> list
     """Return the options that were given, and those for the files that the network needs."""
     files = source.companions.options()
     maps = [word for text in source.maps for word in ("--map", text)]
-    stated = [word for field, value in answers.settings.items() for word in ("--set", f"{field}={word_of(value)}")]
-    return [*files, *(() if source.companions.reads_inputs else found.pack_options), *maps, *stated]
+    needed = () if source.companions.reads_inputs else found.pack_options
+    return [*files, *needed, *maps, *flags_of(answers.settings)]
 
 
 def _prove(

@@ -10,9 +10,9 @@ from service.domain.errors import DiffersFromGolden, ModelFolderError
 from service.model_folder.safetensors_io import open_tensor_file
 from service.nets.onnx_graph.graph_config import row_of
 from service.tooling.inspect.graph_report import GraphReport
-from service.tooling.inspect.questions.question import Question, word_of
+from service.tooling.inspect.questions.question import Question, flags_of, word_of
 from service.tooling.pack.companion_files import CompanionFiles
-from service.tooling.pack.configuration.proposer import Answers
+from service.tooling.pack.configuration.proposer import Answers, changes_of
 from service.tooling.pack.configuration.refusal import unanswered
 from service.tooling.pack.configuration.settings import with_settings
 
@@ -43,8 +43,8 @@ def find_candidates(
     steps = _timesteps(report, shapes)
     while asked := [question for question in _open_questions(report, settings) if not _is_shown(question, steps)]:
         if answers.ask is None:
-            stated = [word for name, value in answers.settings.items() for word in _flag(name, value)]
-            words, values = [*command, *companions.options(), *stated], _missing_values(report, settings)
+            words = [*command, *companions.options(), *flags_of(answers.settings)]
+            values = _missing_values(report, settings)
             raise unanswered(report.path, asked, words, what=WHAT, values=values)
         settings[asked[0].field] = answers.ask(asked[0])
     return [_configure(report, settings, chosen) for chosen in _combinations(_open_questions(report, settings))]
@@ -70,12 +70,7 @@ def _configure(report: GraphReport, settings: Mapping[str, object], chosen: Mapp
     """Return the proposed configuration with settings and these answers. Raises ModelFolderError."""
     settings = {**settings, **chosen}
     proposal = report.propose(settings)
-    plain = {question.field: question for question in proposal.questions}
-    changes = {
-        field: value
-        for field, value in settings.items()
-        if field not in plain or plain[field].choice_of(value) != plain[field].plain
-    }
+    changes = changes_of(proposal.questions, settings)
     if "inputs" not in settings:
         changes = {**_shortened(proposal.config["inputs"], changes), **changes}
     fields = with_settings(proposal.config, changes, str(report.path))
@@ -106,10 +101,6 @@ def _open_questions(report: GraphReport, settings: Mapping[str, object]) -> list
 def _missing_values(report: GraphReport, settings: Mapping[str, object]) -> list[str]:
     """Return the constants that have no value yet."""
     return [field for field in report.guessed if field not in settings and "constants" not in settings]
-
-
-def _flag(field: str, value: object) -> tuple[str, str]:
-    return "--set", f"{field}={word_of(value)}"
 
 
 def _shapes(golden: Path) -> Shapes:

@@ -61,7 +61,7 @@ class Proposer:
             raise ModelFolderError(f"{self.source}: found {looks_like}; expected a config.json beside the checkpoint")
         proposal = _with_named_targets(proposal, settings.get("features"))
         asked = proposal.asked(settings)
-        fields = with_settings(proposal.config, _changes(asked, settings), str(self.source))
+        fields = with_settings(proposal.config, changes_of(asked, settings), str(self.source))
         names = renumber(proposal.names, proposal.config, fields)
         open_ones = tuple(question for question in asked if not question.is_stated(settings))
         return Configuration(fields, names, settings, open_ones, proposal.pack_options)
@@ -96,7 +96,7 @@ def stated_task(fields: Mapping[str, object], architectures: Sequence[AnyArchite
     return task if isinstance(task, str) and any(task in spec.tasks for spec in architectures) else None
 
 
-def _changes(asked: Sequence[Question], settings: Mapping[str, object]) -> dict[str, object]:
+def changes_of(asked: Sequence[Question], settings: Mapping[str, object]) -> dict[str, object]:
     """Return the settings as values of config.json, without those that are in the proposal already."""
     changes = dict(settings)
     for question in asked:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.errors import ModelFolderError
-from service.tooling.formats.keras.lookups import obstacle
+from service.tooling.formats.keras.lookups import LOOKUPS, obstacle
+from service.tooling.formats.keras.model_json import as_object, class_of
 from service.tooling.pickles.values import Instance
 from service.tooling.preprocessing.plain_values import texts_of
 from service.tooling.preprocessing.vocabularies.words import Words
@@ -13,7 +14,6 @@ from service.tooling.preprocessing.vocabularies.words import Words
 #: What TextVectorization leaves out by default.
 STANDARD_FILTERS = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"
 UNKNOWN = "[UNK]"
-_LOOKUPS = ("StringLookup", "IntegerLookup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,18 @@ class UnfilledLayer:
 
 def unfilled_layer(value: object, origin: str) -> UnfilledLayer | None:
     """Return the layer that a configuration without a vocabulary describes, None for another value."""
-    kind, config = (value.get("class_name"), value.get("config")) if isinstance(value, dict) else (None, None)
-    if kind not in ("TextVectorization", *_LOOKUPS) or not isinstance(config, dict) or config.get("vocabulary"):
+    kind, config = class_of(value), as_object(value).get("config")
+    if kind not in LOOKUPS or not isinstance(config, dict) or config.get("vocabulary"):
         return None
-    return UnfilledLayer(str(kind), config, origin)
+    return UnfilledLayer(kind, config, origin)
 
 
 def words_of_layer(value: Instance | Mapping[Any, Any], origin: str) -> Words | None:
     """Return the vocabulary of a layer's configuration, None for another value. Raises ModelFolderError."""
     if isinstance(value, Instance):
         return None
-    kind, inner = str(value.get("class_name")), value.get("config")
-    config = inner if kind in {"TextVectorization", *_LOOKUPS} and isinstance(inner, dict) else value
+    inner = value.get("config")
+    config = inner if class_of(value) in LOOKUPS and isinstance(inner, dict) else value
     texts = texts_of(config.get("vocabulary")) or _texts_of_numbers(config.get("vocabulary"))
     if texts is None:
         return None
@@ -86,7 +86,7 @@ def _text_vectorization(config: Mapping[Any, Any], texts: list[str], origin: str
 def _lookup(config: Mapping[Any, Any], texts: list[str], origin: str) -> Words:
     """Return the entries behind those of the mask and of unknown ones, which a vocabulary can have already."""
     numbers = config.get("vocabulary_dtype", "string") != "string"
-    kind = _LOOKUPS[numbers]
+    kind = "IntegerLookup" if numbers else "StringLookup"
     _require_served(config, kind, origin)
     mask, unknown, count = config.get("mask_token"), config.get("oov_token"), config.get("num_oov_indices")
     front = [*([str(mask)] if mask is not None else []), *([str(unknown)] if count else [])]
