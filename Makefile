@@ -29,7 +29,7 @@ ONLY ?=
 COUNT ?= 100000
 
 # Test files that `make test` runs at a time: many wait for servers that fail, and leave the processors to others.
-JOBS ?= 3
+JOBS ?= 4
 
 # What `make bench` does: QUICK=1 takes two minutes, not half an hour; RESULTS takes the figures, CURVES the drawing.
 QUICK ?=
