@@ -167,6 +167,12 @@ class Settings(BaseSettings):
         "auto", description="`json`, `text`, or text on a terminal and JSON elsewhere"
     )
 
+    traces: Literal["off", "otlp"] = Field(
+        "off",
+        description="Traces of requests: `otlp` sends them by OTLP over HTTP, to `OTEL_EXPORTER_OTLP_ENDPOINT`. "
+        "It needs the extra `otel`",
+    )
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: object) -> object:
@@ -257,6 +263,12 @@ def unknown_variables() -> list[str]:
 def variable(name: str) -> str:
     """Return the environment variable of a setting."""
     return "REDIS_URL" if name.lower() == "redis_url" else f"UNROLL_{name.upper()}"
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the environment of a process that loads these settings and nothing else of this process's deployment."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("UNROLL_", "REDIS_URL"))}
+    return inherited | to_environment(settings)
 
 
 def to_environment(settings: Settings) -> dict[str, str]:

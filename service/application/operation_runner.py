@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.application.deadlines import DEPARTED, Deadline, DeadlineSweeper
-from service.application.ports import Clock, Engine, TokenReceiver
+from service.application.ports import Clock, Engine, TokenReceiver, Trace
 from service.application.request_context import RequestContext
 from service.application.time_slices import TurnSlices
 from service.domain.errors import STOPPED, ShuttingDown, UnrollError
@@ -37,6 +37,7 @@ class _Batch:
     done: asyncio.Future[None]
     outcomes: list[Outcome | None]
     missing: int
+    trace: Trace | None
     submitted: int = 0
     room: asyncio.Future[None] | None = None
 
@@ -91,6 +92,10 @@ class _Job:
     def deadline(self) -> float:
         return self.batch.time_limit.at
 
+    @property
+    def trace(self) -> Trace | None:
+        return self.batch.trace
+
     def abandoned(self) -> bool:
         return self.batch.done.done()
 
@@ -137,7 +142,9 @@ class OperationRunner:
         for operation in operations:
             context.cost.add(self._engine.cost(model, operation, in_session=state is not None))
         done = asyncio.get_running_loop().create_future()
-        batch = _Batch(context.cost.client, context.deadline, done, [None] * len(operations), len(operations))
+        # Phases of operations that run at the same time would overlap.
+        trace = context.trace if len(operations) == 1 else None
+        batch = _Batch(context.cost.client, context.deadline, done, [None] * len(operations), len(operations), trace)
         self._deadlines.add(batch)
         try:
             for index, operation in enumerate(operations):
@@ -155,6 +162,8 @@ class OperationRunner:
         finally:
             done.cancel()
             self._deadlines.discard(batch)
+            if trace is not None:
+                trace.end()
         return [outcome for outcome in batch.outcomes if outcome is not None]
 
     async def run_together(
@@ -171,6 +180,8 @@ class OperationRunner:
             raise _name_input(failed.error, failed.index) from failed.error.__cause__
 
     def _submit(self, job: _Job, model: ModelVersion, operation: Operation, state: bytes | None) -> None:
+        if job.trace is not None:
+            job.trace.begin("queue")
         try:
             self._engine.submit(model, operation, state, job, _deliver)
         except UnrollError as error:

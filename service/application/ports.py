@@ -23,6 +23,16 @@ class Clock(Protocol):
         """Return seconds of a clock that never goes back, for durations and deadlines."""
 
 
+class Trace(Protocol):
+    """Trace of an operation of a request, in phases that follow each other."""
+
+    def begin(self, phase: str) -> None:
+        """Begin a phase, and end the one before it."""
+
+    def end(self) -> None:
+        """End the last phase. May be repeated."""
+
+
 class TokenReceiver(Protocol):
     """Receives the tokens of a generation while it runs."""
 
@@ -44,6 +54,10 @@ class Job(Protocol):
     @property
     def receiver(self) -> TokenReceiver | None:
         """Whatever receives the tokens of a generation as they come, None for most jobs."""
+
+    @property
+    def trace(self) -> Trace | None:
+        """The trace that the operation belongs to, None for most jobs."""
 
     @property
     def client(self) -> str:

@@ -9,13 +9,17 @@ from service.application.limits.admission import Admission
 from service.application.limits.rate_limits import RateLimits
 from service.application.model_versions.model_control import ModelControl
 from service.application.model_versions.resolver import VersionResolver
-from service.application.ports import Clock, InferenceObserver, Observer
+from service.application.ports import Clock, InferenceObserver, Observer, Trace
 from service.application.predictions import Predictions
 from service.application.session_expiry import SessionExpiry
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.steps import Steps
 from service.domain.inference_statistics import VersionStatistics
+
+
+def no_trace() -> None:
+    """Trace nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +43,5 @@ class Services:
     exposition: Callable[[], Awaitable[bytes]]
     rate_limits: RateLimits | None = None
     max_unanswered_frames: int = 256
+    #: Returns the trace of the request that is being served, or None if it is not traced.
+    trace: Callable[[], Trace | None] = no_trace

@@ -15,7 +15,7 @@ from service.application.operation_runner import OperationRunner
 from service.application.ports import Clock, Engine, ModelRepository, StateFiles, StateStore
 from service.application.predictions import Predictions
 from service.application.sequences import Sequences
-from service.application.services import Services
+from service.application.services import Services, no_trace
 from service.application.session_expiry import SessionExpiry
 from service.application.sessions.creation import SessionFactory
 from service.application.sessions.sessions import Sessions
@@ -27,6 +27,7 @@ from service.domain.limits import LimitsOfTenants
 from service.settings import Settings
 from service.telemetry.exposition import SharedExposition
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import Tracing
 
 
 def wire_services(
@@ -38,6 +39,7 @@ def wire_services(
     membership: ClusterMembership,
     rate_limits: RateLimits | None,
     metrics: Metrics,
+    tracing: Tracing | None,
     clock: Clock,
 ) -> Services:
     """Return the use cases of a worker, which the HTTP and gRPC servers call."""
@@ -83,6 +85,7 @@ def wire_services(
         exposition=SharedExposition(metrics.flush, metrics.render),
         rate_limits=rate_limits,
         max_unanswered_frames=settings.max_unanswered_frames,
+        trace=no_trace if tracing is None else tracing.current,
     )
 
 

@@ -1,5 +1,6 @@
 """Composition root: wires the parts of a worker together, and starts and stops them in order."""
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -36,6 +37,7 @@ from service.store.store_watcher import watch_store
 from service.tasks.architecture_spec import AnyArchitecture
 from service.tasks.architectures import ARCHITECTURES
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +118,17 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         ports = overrides.engine(engine), overrides.store(store), SafetensorsStateFiles(registry)
         rate_limits = make_rate_limits(settings, topology, clock)
         membership = make_membership(settings, topology, clock)
+        tracing = Tracing() if settings.traces == "otlp" else None
+        if tracing is not None:
+            stack.push_async_callback(asyncio.to_thread, tracing.close)
         services = wire_services(
-            settings, *ports, membership=membership, rate_limits=rate_limits, metrics=metrics, clock=clock
+            settings,
+            *ports,
+            membership=membership,
+            rate_limits=rate_limits,
+            metrics=metrics,
+            tracing=tracing,
+            clock=clock,
         )
         stack.push_async_callback(stop_part, "steps", services.steps.drain)
         repository = make_repository(settings, registry, overrides.architectures)
@@ -138,7 +149,9 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         )
         app = create_app(services, request_settings(settings), settings.protocols)
         refusals = ConnectionRefusals(metrics, settings.access_log)
-        yield Worker(app, refusals, services.admission, engine.ended, make_grpc(settings, services, app.bounds))
+        grpc = make_grpc(settings, services, app.bounds)
+        traced = app if tracing is None else tracing.traced(app)
+        yield Worker(traced, refusals, services.admission, engine.ended, grpc)
 
 
 def _tune_garbage_collection() -> None:

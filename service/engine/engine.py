@@ -166,6 +166,8 @@ class BatchingEngine:
             if not entry.started:
                 entry.started, version = True, entry.loaded.version
                 self._observer.waited(version.name, version.version, now - entry.submitted)
+                if entry.job.trace is not None:
+                    entry.job.trace.begin("run")
         if batch.members:
             self._advance(batch.members, now)
         self._running = []

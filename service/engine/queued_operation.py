@@ -21,9 +21,17 @@ class TokenReceiver(Protocol):
     def put(self, tokens: Sequence[GeneratedToken]) -> None: ...
 
 
+class Trace(Protocol):
+    """Trace of an operation, in phases that follow each other."""
+
+    def begin(self, phase: str) -> None: ...
+
+
 class Job(Protocol):
     """Whoever waits for an operation."""
 
+    @property
+    def trace(self) -> Trace | None: ...
     @property
     def client(self) -> str: ...
     @property

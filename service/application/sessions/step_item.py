@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.application.deadlines import Deadline
 from service.application.limits.request_cost import RequestCost
-from service.application.ports import TokenReceiver
+from service.application.ports import TokenReceiver, Trace
 from service.application.sessions.idempotency import RequestIdentity
 from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import StepResponse
@@ -75,6 +75,7 @@ class StepItem:
         cost: the account of the request, to which the operation's cost is added.
         on_result: called once, when `result` is set.
         boundary: that of a step that begins or ends a sequence.
+        trace: that of the request, if it is traced.
         receiver: whatever receives the tokens of a generation as they come.
         applied: whether the step took effect, as far as is known.
         in_turn: whether the item holds the turn of its session.
@@ -93,6 +94,7 @@ class StepItem:
     on_result: Callable[[], None]
     receiver: TokenReceiver | None = None
     boundary: SequenceBoundary | None = None
+    trace: Trace | None = None
     begins: bool = False
     replaced: Record | None = None
     result: StepResponse | UnrollError | None = None
@@ -123,5 +125,7 @@ class StepItem:
         if self.result is not None:
             return False
         self.result = result
+        if self.trace is not None:
+            self.trace.end()
         self.on_result()
         return True

@@ -124,6 +124,8 @@ class StepPipeline:
         if not self._to_load:
             asyncio.get_running_loop().call_soon(self._load_queued)
         self._to_load.append(item)
+        if item.trace is not None:
+            item.trace.begin("load")
 
     def _load_queued(self) -> None:
         items, self._to_load = self._to_load, []
@@ -219,6 +221,8 @@ class StepPipeline:
         if item.model is None:  # else the step lost a race and runs again
             item.cost.add(self._engine.cost(model, operation, in_session=not item.begins))
         item.record, item.model = record, model
+        if item.trace is not None:
+            item.trace.begin("queue")
         self._engine.submit(model, operation, None if item.begins else record.state, item, self._ran)
 
     def _reset(self, item: StepItem, reset: Reset, record: Record, model: ModelVersion) -> None:
@@ -242,6 +246,8 @@ class StepPipeline:
             for item in group:
                 # From here on the write is finished, whether anyone waits or not.
                 item.committing, item.applied = True, "unknown"
+                if item.trace is not None:
+                    item.trace.begin("commit")
             self._spawn(group, self._commit(group))
 
     def _encode(self, item: StepItem, outcome: Outcome | Exception) -> None:

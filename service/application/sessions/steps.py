@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from service.application.deadlines import DEPARTED
 from service.application.model_versions.resolver import VersionResolver
 from service.application.operation_runner import OperationRunner
-from service.application.ports import TokenReceiver
+from service.application.ports import TokenReceiver, Trace
 from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.idempotency import require_expected_step
@@ -74,10 +74,12 @@ class Steps:
     ) -> list[StepResponse | UnrollError]:
         """Apply steps of many sessions concurrently; steps of one session run in their order."""
         countdown, slices = _Countdown(len(steps)), TimeSlices()
+        # Phases of steps that run at the same time would overlap.
+        trace = context.trace if len(steps) == 1 else None
         items: list[StepItem] = []
         try:
             for step in steps:
-                items.append(_item(context, step, countdown, receiver))
+                items.append(_item(context, step, countdown, receiver, trace))
                 self.pipeline.admit(items[-1])
                 if len(items) % STEPS_AT_ONCE == 0:
                     await slices.pause()
@@ -103,12 +105,24 @@ class Steps:
 
 
 def _item(
-    context: RequestContext, step: Step | ResetStep, countdown: "_Countdown", receiver: TokenReceiver | None
+    context: RequestContext,
+    step: Step | ResetStep,
+    countdown: "_Countdown",
+    receiver: TokenReceiver | None,
+    trace: Trace | None,
 ) -> StepItem:
     session, identity = (context.tenant, step.session_id), step.identity()
     boundary = step.boundary if isinstance(step, Step) else None
     return StepItem(
-        session, step.operation, identity, context.deadline, context.cost, countdown.count, receiver, boundary
+        session,
+        step.operation,
+        identity,
+        context.deadline,
+        context.cost,
+        countdown.count,
+        receiver,
+        boundary,
+        trace,
     )
 
 

@@ -1,6 +1,7 @@
 """The outermost ASGI middleware: it admits, authenticates, bounds, answers and logs every request."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -15,7 +16,7 @@ from service.application.limits.rate_limits import RateLimits, Rates
 from service.application.limits.request_bounds import RequestBounds
 from service.application.limits.request_cost import CostBudget, CostLimits
 from service.application.limits.turn_quota import TurnQuota
-from service.application.ports import Clock, RequestObserver
+from service.application.ports import Clock, RequestObserver, Trace
 from service.application.request_context import RequestContext
 from service.http.body_sizes import SizeLimits
 from service.http.documentation import DOCS_HEADERS, DOCS_PATH
@@ -64,8 +65,10 @@ class RequestMiddleware:
         clock: Clock,
         *,
         rate_limits: RateLimits | None = None,
+        trace: Callable[[], Trace | None] = lambda: None,
     ) -> None:
         self.app = app
+        self._trace = trace
         self.settings = settings
         self.observer = observer
         self.clock = clock
@@ -142,7 +145,7 @@ class RequestMiddleware:
                 cost.charge = rates.charge
             seconds = self._seconds(client_seconds)
             deadline = Deadline.after(self.clock, seconds)
-            scope["state"]["context"] = RequestContext(tenant, deadline, cost)
+            scope["state"]["context"] = RequestContext(tenant, deadline, cost, self._trace())
             scope["state"]["size_limits"] = self.settings.size_limits
             if "extensions" in scope:
                 scope["state"]["frames"] = FrameAdmission(

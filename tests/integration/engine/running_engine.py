@@ -67,6 +67,7 @@ class AwaitedJob:
     deadline: float | None
     client: str
     receiver: TokenBuffer | None = None
+    trace: None = None
 
     def abandoned(self) -> bool:
         return self.outcome.done()

@@ -1,0 +1,112 @@
+"""Traces of requests, as a collector of OpenTelemetry receives them."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from service.bootstrap.worker import running_worker
+from service.settings import Settings
+from service.store.embedded.server import EmbeddedServer
+from tests.server import short_folder, tiny_models
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+KEY = "a-key-of-some-length"
+
+
+@pytest.fixture
+def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """A collector on this machine, and the bodies that it has received."""
+    bodies: list[bytes] = []
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield bodies
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def settings() -> Iterator[Settings]:
+    with short_folder() as folder:
+        store = EmbeddedServer(folder / "state")
+        store.start()
+        yield Settings(
+            redis_url=store.url, models=tiny_models(Path(folder) / "models"), api_keys={KEY: "shop"}, traces="otlp"
+        )
+        store.stop()
+
+
+async def calls(settings: Settings) -> str:
+    """Create a session and apply two steps, one of them in a trace of the client; return the session's id."""
+    async with running_worker(settings) as worker:
+        transport = httpx.ASGITransport(worker.app)
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+            await client.get("/health/ready")
+            session = (await client.post("/v1/sessions", json={"model": "tiny"})).json()["id"]
+            steps, body = f"/v1/sessions/{session}/steps", {"input": {"text": "the cat"}}
+            context = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+            assert (await client.post(steps, json=body, headers=context)).status_code == 200
+            predict = {"input": {"text": "the dog"}}
+            assert (await client.post("/v1/models/tiny/predict", json=predict)).status_code == 200
+    return str(session)
+
+
+def spans_of(bodies: list[bytes]) -> list[Span]:
+    requests = [ExportTraceServiceRequest.FromString(body) for body in bodies]
+    return [
+        span
+        for request in requests
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+async def test_a_step_has_the_phases_of_its_operation_in_the_clients_trace(
+    settings: Settings, collected: list[bytes]
+) -> None:
+    await calls(settings)
+    spans = [span for span in spans_of(collected) if span.trace_id.hex() == TRACE]
+    (request,) = [span for span in spans if span.parent_span_id.hex() == PARENT]
+    assert request.name == "POST /v1/sessions/{session_id}/steps"
+    phases = sorted((span for span in spans if span is not request), key=lambda span: span.start_time_unix_nano)
+    assert [phase.name for phase in phases] == ["load", "queue", "run", "commit"]
+    assert {phase.parent_span_id for phase in phases} == {request.span_id}
+    ends = [phase.end_time_unix_nano for phase in phases]
+    assert ends == sorted(ends)
+    assert request.start_time_unix_nano <= phases[0].start_time_unix_nano
+    assert ends[-1] <= request.end_time_unix_nano
+
+
+async def test_a_prediction_waits_and_runs_and_health_is_not_traced(settings: Settings, collected: list[bytes]) -> None:
+    await calls(settings)
+    spans = spans_of(collected)
+    (request,) = [span for span in spans if span.name == "POST /v1/models/{model}/predict"]
+    assert [span.name for span in spans if span.parent_span_id == request.span_id] == ["queue", "run"]
+    assert not [span for span in spans if "health" in span.name]
+
+
+async def test_traces_hold_the_tenant_and_no_text_key_or_session(settings: Settings, collected: list[bytes]) -> None:
+    session = await calls(settings)
+    everything = b"".join(collected)
+    assert b"shop" in everything
+    for secret in (KEY, session, "the cat"):
+        assert secret.encode() not in everything
