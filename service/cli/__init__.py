@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from service import __version__
+from service.cli.deployment import doctor, size
 from service.cli.model_folders import import_, inspect, pack, verify
 from service.cli.prediction import predict
 from service.cli.serving import serve
@@ -30,6 +31,8 @@ app.command()(inspect)
 app.command()(pack)
 app.command("import")(import_)
 app.command()(verify)
+app.command()(doctor)
+app.command()(size)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Checks of a deployment before and while it serves: settings, machine, models, store and ports."""
