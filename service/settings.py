@@ -3,6 +3,7 @@
 Each has a variable UNROLL_<NAME>; `REDIS_URL` is read without the prefix. The command line overrides the environment.
 """
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -83,6 +84,16 @@ class Settings(BaseSettings):
         (),
         description="Host names, separated by commas, that requests may be sent to beside loopback names; `*` is any, "
         "`*.NAME` those below NAME. Empty: without API keys a service on a loopback address has loopback names only",
+    )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path, such as `/unroll`, under which a proxy that removes it serves the service",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses and networks of proxies, separated by commas, whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed; empty: none",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -195,7 +206,7 @@ class Settings(BaseSettings):
             return value
         return tuple(tenant.strip() for tenant in value.split(",") if tenant.strip())
 
-    @field_validator("allowed_hosts", "allowed_origins", "protocols", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "protocols", "trusted_proxies", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         """Parse names that are separated by commas."""
@@ -211,6 +222,16 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"\*|(\*\.)?[a-z0-9._-]+|[0-9a-f:.]+", host) for host in hosts):
             raise ValueError("expected host names or addresses without ports, or *")
         return hosts
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError("expected addresses, or networks such as 10.0.0.0/8") from None
+        return proxies
 
     @field_validator("allowed_origins")
     @classmethod
@@ -279,6 +300,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
         "model_admins": ",".join(settings.model_admins),
         "allowed_hosts": ",".join(settings.allowed_hosts),
         "allowed_origins": ",".join(settings.allowed_origins),
+        "trusted_proxies": ",".join(settings.trusted_proxies),
         "protocols": ",".join(settings.protocols),
         "dtype": ",".join(f"{model}={dtype}" if model else dtype for model, dtype in settings.dtype.items()),
     }

@@ -24,7 +24,7 @@ def no_trace() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases, and the parts that the bounds of requests need."""
+    """The use cases, the parts that the bounds of requests need, and the path under which clients find the service."""
 
     models: VersionResolver
     model_control: ModelControl
@@ -45,3 +45,4 @@ class Services:
     max_unanswered_frames: int = 256
     #: Returns the trace of the request that is being served, or None if it is not traced.
     trace: Callable[[], Trace | None] = no_trace
+    root_path: str = ""

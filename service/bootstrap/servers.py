@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from service.application.access.client_addresses import TrustedProxies
 from service.application.limits.request_bounds import RequestBounds
 from service.application.limits.request_cost import CostLimits
 from service.application.services import Services
@@ -39,6 +40,7 @@ def make_grpc(settings: Settings, services: Services, bounds: RequestBounds) -> 
         window=settings.max_unanswered_frames,
         access_log=settings.access_log,
         public_operations=settings.public_operations,
+        proxies=TrustedProxies(settings.trusted_proxies),
     )
     connections = ConnectionSettings(
         host=settings.host,

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import grpc
 
-from service.application.access.client_addresses import network_of
+from service.application.access.client_addresses import NO_PROXIES, TrustedProxies, network_of
 from service.domain.errors import DeadlineExceeded, UnrollError
 from service.grpc.connections import Peer, peer_of
 from service.grpc.errors import MAX_MESSAGE, Metadata, metadata_of, status_of
@@ -16,6 +16,7 @@ from service.grpc.errors import MAX_MESSAGE, Metadata, metadata_of, status_of
 #: Request ids are unique, not secret.
 _RANDOM = random.Random()
 
+FORWARDED = "x-forwarded-for"
 REQUEST_ID = re.compile(r"[\x20-\x7e]{1,256}")
 #: The longest time that a client may set, as over HTTP.
 MAX_SECONDS = 600.0
@@ -31,14 +32,21 @@ class Call:
     not read an answer in time.
     """
 
-    def __init__(self, context: Any, route: str) -> None:  # noqa: ANN401 - grpc has no types
+    def __init__(
+        self,
+        context: Any,  # noqa: ANN401 - grpc has no types
+        route: str,
+        proxies: TrustedProxies = NO_PROXIES,
+    ) -> None:
         self._context = context
         self.route = route
         self.tenant = ""
         self.departed = self.unread = False
-        self.metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        metadata = context.invocation_metadata() or ()
+        self.metadata: dict[str, Any] = dict(metadata)
         self.peer = client_peer(context.peer())
-        self.address = network_of(self.peer[0])
+        forwarded = ",".join(str(value) for name, value in metadata if name == FORWARDED)
+        self.address = network_of(proxies.client_of(self.peer[0], forwarded))
         self.request_id = request_id(self.metadata)
         self.trailers: Metadata = (("x-request-id", self.request_id),)
 

@@ -12,7 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from service.application.access.client_addresses import network_of
+from service.application.access.client_addresses import NO_PROXIES, TrustedProxies, network_of
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +31,13 @@ def peer_of(host: str, port: int) -> Peer:
 
 
 class Connections:
-    """Bound on the connections to a port."""
+    """Bound on the connections to a port. That of an address does not hold for `proxies`."""
 
-    def __init__(self, port: int, max_per_address: int) -> None:
+    def __init__(self, port: int, max_per_address: int, proxies: TrustedProxies = NO_PROXIES) -> None:
         self._busy: Counter[Peer] = Counter()
         self._port = port
         self._max_per_address = max_per_address
+        self._proxies = proxies
 
     @contextlib.contextmanager
     def calling(self, peer: Peer) -> Iterator[None]:
@@ -67,7 +68,7 @@ class Connections:
         excess = set[Peer]()
         for peer in sorted(peers, key=lambda peer: -self._busy[peer]):
             counts[network_of(peer[0])] += 1
-            if counts[network_of(peer[0])] > self._max_per_address:
+            if counts[network_of(peer[0])] > self._max_per_address and not self._proxies.trusts(peer[0]):
                 excess.add(peer)
         return excess
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from google.protobuf.message import DecodeError
 
+from service.application.access.client_addresses import NO_PROXIES, TrustedProxies
 from service.application.deadlines import DEPARTED, Deadline
 from service.application.limits.frame_admission import FrameAdmission
 from service.application.limits.rate_limits import Rates
@@ -46,7 +47,7 @@ Answer: TypeAlias = Callable[[RequestContext, Any], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """Limits of calls; each is described with the setting of its name in `service/settings.py`."""
+    """Limits of calls, and trusted proxies; each is described with the setting of its name in `service/settings.py`."""
 
     request_seconds: float
     write_seconds: float
@@ -56,6 +57,7 @@ class CallSettings:
     window: int
     access_log: Literal["all", "errors", "off"]
     public_operations: bool
+    proxies: TrustedProxies = NO_PROXIES
 
 
 class CallRunner:
@@ -108,7 +110,7 @@ class CallRunner:
 
     async def _run(self, context: Any, route: str, serve: Serve) -> None:  # noqa: ANN401 - likewise
         started, error = self._clock.monotonic(), None
-        call = Call(context, route)
+        call = Call(context, route, self.settings.proxies)
         self._observer.in_flight(1)
         try:
             with self._connections.calling(call.peer), self._held(self._under_way, call, "calls are under way"):

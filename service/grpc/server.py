@@ -61,7 +61,8 @@ class GrpcServer:
         read_options: OptionsReader,
     ) -> None:
         self._settings = connections
-        self._connections = Connections(connections.port, connections.max_connections_per_address)
+        proxies = calls.proxies
+        self._connections = Connections(connections.port, connections.max_connections_per_address, proxies)
         self._runner = CallRunner(bounds, services.observer, services.clock, calls, self._connections)
         # Its own limit of calls would count those that have ended and whose answer the client does not read.
         self._server = grpc.aio.server(options=_options(connections))

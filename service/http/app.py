@@ -39,9 +39,19 @@ def _routers(protocols: Collection[str]) -> list[APIRouter]:
     return [*ROUTERS, *chain.from_iterable(PROTOCOL_ROUTERS.get(name, ()) for name in protocols)]
 
 
-def create_api(protocols: Collection[str] = PROTOCOL_ROUTERS.keys()) -> Api:
-    """Return the FastAPI application with its routes and those of `protocols`; `create_app` adds the use cases."""
-    api = Api(title="Unroll", version=__version__, description=DESCRIPTION, openapi_url=None, strict_content_type=False)
+def create_api(protocols: Collection[str] = PROTOCOL_ROUTERS.keys(), root_path: str = "") -> Api:
+    """Return the FastAPI application with its routes and those of `protocols`; `create_app` adds the use cases.
+
+    `root_path` is where a proxy serves it, which the OpenAPI document tells.
+    """
+    api = Api(
+        title="Unroll",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url=None,
+        strict_content_type=False,
+        servers=[{"url": root_path}] if root_path else None,
+    )
     api.router.redirect_slashes = False
     for router in _routers(protocols):
         api.include_router(router)
@@ -57,7 +67,7 @@ def create_app(
     services: Services, settings: RequestSettings, protocols: Collection[str] = PROTOCOL_ROUTERS.keys()
 ) -> RequestMiddleware:
     """Return the whole application: the routes over the use cases, behind the request middleware."""
-    api = create_api(protocols)
+    api = create_api(protocols, services.root_path)
     api.state.services = services
     return RequestMiddleware(
         FastRouteMiddleware(api, services),

@@ -15,7 +15,7 @@ ASSETS = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/"
 #: The page, the same for all services.
 PAGE: Final = bytes(
     get_swagger_ui_html(
-        openapi_url=OPENAPI_PATH,
+        openapi_url=OPENAPI_PATH.removeprefix("/"),  # beside the page, whatever path a proxy puts in front of both
         title="Unroll",
         swagger_js_url=f"{ASSETS}swagger-ui-bundle.js",
         swagger_css_url=f"{ASSETS}swagger-ui.css",

@@ -6,6 +6,7 @@ first and the store last. It does not import torch, so it starts at once and sta
 """
 
 import contextlib
+import ipaddress
 import logging
 import os
 import select
@@ -84,6 +85,7 @@ class Supervisor:
             command = [sys.executable, *self.worker]
             host, port = listener.getsockname()[:2]
             log.info("starting", extra={"url": f"http://{host}:{port}", "workers": self.settings.workers})
+            warn_of_open_access(self.settings, host)
             pool = self._pool(lambda: WorkerProcess(command, environment, listener))
             stack.callback(self._stop_workers, pool, listener, wake)
             while not self._stopping and not pool.misconfigured:
@@ -173,6 +175,15 @@ class Supervisor:
             _sleep(wake)
         kill_all(left)
         log.info("stopped")
+
+
+def warn_of_open_access(settings: Settings, host: str) -> None:
+    """Say whom a service without API keys is open to."""
+    if settings.api_keys:
+        return
+    here = ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    open_to = "every program on this machine" if here else f"everyone who can connect to this machine at {host}"
+    log.warning("no API keys: whoever connects may use all", extra={"open_to": open_to, "setting": "UNROLL_API_KEYS"})
 
 
 def _max_store_bytes(settings: Settings) -> int:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import faulthandler
 import functools
+import ipaddress
 import logging
 import socket
 import sys
@@ -98,7 +99,7 @@ async def serve(
             worker.admission, drain_seconds=settings.drain_seconds, grace_seconds=settings.grace_seconds
         )
         link = SupervisorLink(control_socket, shutdown, settings.watchdog_seconds)
-        server = Server(_uvicorn_config(settings, worker), link.open, worker.grpc)
+        server = Server(uvicorn_config(settings, worker), link.open, worker.grpc)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_shut_down(server, shutdown))
             watching = tasks.create_task(_stop_with_engine(worker, shutdown))
@@ -109,7 +110,8 @@ async def serve(
     return status
 
 
-def _uvicorn_config(settings: Settings, worker: Worker) -> uvicorn.Config:
+def uvicorn_config(settings: Settings, worker: Worker) -> uvicorn.Config:
+    """Return what uvicorn needs to serve a worker. Use it within the event loop."""
     limits = connection_limits(settings, open_files.raise_limit())
     if limits.max_connections < settings.max_connections:
         log.warning("the limit of open files allows fewer connections", extra={"connections": limits.max_connections})
@@ -129,11 +131,21 @@ def _uvicorn_config(settings: Settings, worker: Worker) -> uvicorn.Config:
         ws="none",  # HttpProtocol serves WebSockets
         log_config=None,
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=_address_forms(settings.trusted_proxies),
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=CANCEL_SECONDS,
     )
+
+
+def _address_forms(networks: Sequence[str]) -> list[str]:
+    """Return addresses or networks, those of IPv4 also as a socket for both kinds of addresses shows them."""
+    parsed = [ipaddress.ip_network(network) for network in networks]
+    mapped = [
+        f"::ffff:{network.network_address}/{96 + network.prefixlen}" for network in parsed if network.version == 4
+    ]
+    return [*map(str, parsed), *mapped]
 
 
 async def _serve_on(listeners: Sequence[socket.socket], server: uvicorn.Server) -> None:

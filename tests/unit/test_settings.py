@@ -57,6 +57,8 @@ def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         deterministic=True,
         allowed_hosts="a.example,*.b.example",
         allowed_origins="https://a.example",
+        root_path="/unroll",
+        trusted_proxies="10.0.0.0/8,::1",
         protocols="openai,websocket",
         public_operations=True,
     )
@@ -96,6 +98,11 @@ def test_variables_that_are_no_settings_are_told(monkeypatch: pytest.MonkeyPatch
         ("UNROLL_ALLOWED_ORIGINS", "https://app.example/", "without a path"),
         ("UNROLL_ALLOWED_ORIGINS", "https://*.example", "expected origins"),
         ("UNROLL_ALLOWED_ORIGINS", "null", "expected origins"),
+        ("UNROLL_TRUSTED_PROXIES", "*", "expected addresses, or networks such as 10.0.0.0/8"),
+        ("UNROLL_TRUSTED_PROXIES", "10.0.0.1/8", "expected addresses"),
+        ("UNROLL_TRUSTED_PROXIES", "proxy.example", "expected addresses"),
+        ("UNROLL_ROOT_PATH", "unroll", "UNROLL_ROOT_PATH is wrong, 'unroll'"),
+        ("UNROLL_ROOT_PATH", "/unroll/", "UNROLL_ROOT_PATH is wrong"),
     ],
 )
 def test_a_wrong_host_or_origin_is_refused(

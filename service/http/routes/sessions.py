@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
+from service.application.services import Services
 from service.application.sessions.creation import Created
 from service.application.sessions.serializers import StepResponse, encode
 from service.application.sessions.step_item import Step
@@ -28,7 +29,7 @@ async def create(
     body: requests.CreateSession, services: ServicesDependency, context: ContextDependency, key: Key = None
 ) -> Response:
     """A new session at state 0; with an Idempotency-Key, a repetition finds the same session."""
-    return _created(await services.sessions.create(context, body.to_domain(), key))
+    return _created(services, await services.sessions.create(context, body.to_domain(), key))
 
 
 @router.get("", response_model=resources.SessionList, summary="List your sessions")
@@ -65,7 +66,7 @@ async def import_session(
 
     With an Idempotency-Key, a repetition finds the same session.
     """
-    return _created(await services.transfers.import_state(context, query.to_domain(content), key))
+    return _created(services, await services.transfers.import_state(context, query.to_domain(content), key))
 
 
 @router.get("/{session_id}", response_model=resources.Session, summary="Describe a session")
@@ -159,7 +160,7 @@ async def fork(
 ) -> Response:
     """An independent session that stands where this one does, or where it stood at a kept step."""
     body = body or requests.ForkBody()
-    return _created(await services.sessions.fork(context, session_id, body.step, body.ttl_seconds, key))
+    return _created(services, await services.sessions.fork(context, session_id, body.step, body.ttl_seconds, key))
 
 
 @router.get(
@@ -187,8 +188,8 @@ def _step_response(result: StepResponse) -> Response:
     return response
 
 
-def _created(created: Created) -> Response:
+def _created(services: Services, created: Created) -> Response:
     response = _step_response(StepResponse(encode(created.session), created.replayed))
     response.status_code = 201
-    response.headers["Location"] = f"/v1/sessions/{created.session['id']}"
+    response.headers["Location"] = f"{services.root_path}/v1/sessions/{created.session['id']}"
     return response

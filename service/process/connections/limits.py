@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from service.application.access.client_addresses import NO_PROXIES, TrustedProxies
 from service.process.connections.open_files import RESERVED_FILES
 from service.settings import Settings
 
@@ -15,7 +16,8 @@ MIN_CONNECTIONS = 8
 class ConnectionLimits:
     """Limits of a worker's connections; each is described with the setting of its name in `service/settings.py`.
 
-    `min_bytes_per_second` is the rate at which a client must read its answers after `write_timeout_seconds`.
+    `min_bytes_per_second` is the rate at which a client must read its answers after `write_timeout_seconds`. The bound
+    of an address does not hold for those of `proxies`.
     """
 
     max_header_bytes: int = 16_384
@@ -26,6 +28,7 @@ class ConnectionLimits:
     max_connections_per_address: int = 2048
     min_bytes_per_second: int = 500
     write_timeout_seconds: float = 10.0
+    proxies: TrustedProxies = NO_PROXIES
 
 
 def connection_limits(settings: Settings, open_files: int) -> ConnectionLimits:
@@ -41,4 +44,5 @@ def connection_limits(settings: Settings, open_files: int) -> ConnectionLimits:
         max_connections_per_address=min(per_address, most),
         min_bytes_per_second=settings.min_body_bytes_per_second,
         write_timeout_seconds=settings.write_timeout_seconds,
+        proxies=TrustedProxies(settings.trusted_proxies),
     )

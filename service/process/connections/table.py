@@ -92,7 +92,7 @@ class ConnectionTable:
     def add(self, connection: Connection) -> None:
         """Add a connection, and mark it as spare if there is no room for it."""
         address = self._connections[connection] = network_of(connection.client)
-        connection.spare = not self._has_room(address)
+        connection.spare = not self._has_room(address, connection.client)
         if connection.spare:
             self._spare[connection] = None
             if len(self._spare) > SPARE_CONNECTIONS:
@@ -132,14 +132,18 @@ class ConnectionTable:
         if self._resuming:
             self._loop.call_soon(self._resume_some)
 
-    def _has_room(self, address: Hashable) -> bool:
+    def _has_room(self, address: Hashable, client: tuple[str, int] | None) -> bool:
         """Return whether there is room for another connection of a client, perhaps in the place of one that is idle."""
         peers = self._peers.get(address, {})
-        if address is not None and len(peers) >= self.limits.max_connections_per_address:
+        if len(peers) >= self.limits.max_connections_per_address and not self._is_shared(client):
             return self._make_room(peers)
         if self._admitted < self.limits.max_connections:
             return True
         return self._make_room(max(self._peers.values(), key=len))  # a client with fewer ones is not affected
+
+    def _is_shared(self, client: tuple[str, int] | None) -> bool:
+        """Return whether many clients come from an address, since it is that of a trusted proxy, or is not known."""
+        return client is None or self.limits.proxies.trusts(client[0])
 
     def _make_room(self, peers: Peers) -> bool:
         """Evict a connection that waits for its client, if there is one among those that are examined next."""

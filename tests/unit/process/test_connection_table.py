@@ -6,6 +6,7 @@ from collections.abc import Hashable
 
 import pytest
 
+from service.application.access.client_addresses import TrustedProxies
 from service.process.connections import table as connection_table
 from service.process.connections.limits import (
     MIN_CONNECTIONS,
@@ -89,6 +90,17 @@ async def test_a_closed_connection_gives_its_place_to_the_next() -> None:
 
 async def test_connections_without_an_address_are_bounded_together_only() -> None:
     assert spare(Clients(most=6, per_address=2).open(7, None)) == 1
+
+
+async def test_connections_of_a_trusted_proxy_are_those_of_many_clients() -> None:
+    limits = ConnectionLimits(
+        max_connections=6, max_connections_per_address=2, proxies=TrustedProxies(["192.0.2.0/24", "2001:db8::1"])
+    )
+    clients = Clients(most=1, per_address=1)
+    clients.table = ConnectionTable(limits)
+    assert spare(clients.open(3, "192.0.2.1")) == 0
+    assert spare(clients.open(3, "198.51.100.1")) == 1
+    assert spare(clients.open(2, "2001:db8::1")) == 1
 
 
 async def test_an_idle_connection_gives_its_place_to_a_new_one_of_its_client() -> None:
