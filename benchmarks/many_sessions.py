@@ -182,7 +182,7 @@ async def measure_all_pages(access: StoreAccess, limit: int, model: str | None =
     async with LoopDelay() as delay:
         while cursor is not None or not taken:
             started = time.perf_counter()
-            page = await access.store.list(TENANT, model, limit, cursor)
+            page = await access.store.list(TENANT, None if model is None else frozenset({model}), limit, cursor)
             serializers.encode(
                 [serializers.session_json(session_id, metadata, {}) for session_id, metadata in page.sessions]
             )

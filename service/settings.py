@@ -66,6 +66,10 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="`TENANT:KEY,TENANT:KEY`: who may call; a tenant sees its own sessions only. Empty: anyone",
     )
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of further API keys, which `unroll keys` writes; workers notice when it changes",
+    )
     model_admins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Tenants, separated by commas, that may load and unload models; unset: the only one, or none of "
@@ -198,6 +202,11 @@ class Settings(BaseSettings):
         if len({key for _, _, key in pairs}) < len(pairs):
             raise ValueError("one key stands twice: expected a key of its own for every entry")
         return {key: tenant for tenant, _, key in pairs}
+
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _read_empty_as_unset(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("model_admins", mode="before")
     @classmethod

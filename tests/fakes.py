@@ -230,9 +230,9 @@ class MemoryStore:
         self.records[tenant, session_id] = None
         return True
 
-    async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
+    async def list(self, tenant: str, models: frozenset[str] | None, limit: int, cursor: str | None) -> SessionPage:
         own = [(key[1], record) for key, record in self.records.items() if key[0] == tenant and record is not None]
-        return SessionPage([(name, one) for name, one in own if model in {None, one.model}][:limit], None)
+        return SessionPage([(name, one) for name, one in own if models is None or one.model in models][:limit], None)
 
     async def active(self) -> int:
         return sum(record is not None for record in self.records.values())

@@ -69,7 +69,7 @@ class Inference:
 
     async def model(self, context: RequestContext, model: str, version: str | None) -> TensorModel:
         """Return the newest or the requested version. Raises ModelNotFound, VersionNotFound, ModelNotReady."""
-        return self._with_tensors(await self._models.requested(context.deadline, model, version))
+        return self._with_tensors(await self._models.requested(context, model, version))
 
     def _with_tensors(self, version: ModelVersion) -> TensorModel:
         interface = self._engine.tensors(version)

@@ -199,8 +199,11 @@ class StateStore(Protocol):
     async def end(self, tenant: str, session_id: str) -> bool:
         """Replace the record by a tombstone for 24 hours; return False if there is none. Raises SessionEnded."""
 
-    async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
-        """Return live sessions of `tenant`, newest first. Raises InvalidRequest for any other cursor than its own."""
+    async def list(self, tenant: str, models: frozenset[str] | None, limit: int, cursor: str | None) -> SessionPage:
+        """Return live sessions of `tenant` on `models` (None: all), newest first.
+
+        Raises InvalidRequest for any other cursor than its own.
+        """
 
     async def active(self) -> int:
         """Return the number of live sessions of all tenants. Removes expired index entries and reports their number."""

@@ -30,7 +30,7 @@ class Predictions:
 
         Raises ModelNotFound, VersionNotFound, ModelNotReady, InvalidRequest.
         """
-        loaded = await self._models.requested(context.deadline, model, version)
+        loaded = await self._models.requested(context, model, version)
         outcome = await self._operations.run(context, loaded, operation, receiver=receiver)
         return {**_version_fields(loaded), "output": outcome.output, "usage": _usage([outcome])}
 
@@ -67,7 +67,7 @@ class Predictions:
         receivers: Sequence[TokenReceiver] = (),
     ) -> dict[str, Json]:
         """Run several operations concurrently and return `outputs` in their order. If one fails, all fail."""
-        loaded = await self._models.requested(context.deadline, model, version)
+        loaded = await self._models.requested(context, model, version)
         outcomes = await self._operations.run_together(context, loaded, operations, receivers)
         return {
             **_version_fields(loaded),

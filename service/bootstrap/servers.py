@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from service.application.access.client_addresses import TrustedProxies
+from service.application.access.key_ring import KeyRing
 from service.application.limits.request_bounds import RequestBounds
 from service.application.limits.request_cost import CostLimits
 from service.application.services import Services
@@ -57,9 +58,9 @@ def make_grpc(settings: Settings, services: Services, bounds: RequestBounds) -> 
     return GrpcServer(services, bounds, calls, connections, read_options)
 
 
-def request_settings(settings: Settings) -> RequestSettings:
+def request_settings(settings: Settings, keys: KeyRing) -> RequestSettings:
     """Return what the middleware checks and bounds in each request."""
-    open_to_all = not settings.api_keys
+    open_to_all = not keys.required
     browser = BrowserSettings(
         loopback_hosts=open_to_all and not is_wildcard(settings.host),
         same_origin=open_to_all,
@@ -69,7 +70,7 @@ def request_settings(settings: Settings) -> RequestSettings:
     return RequestSettings(
         settings.max_body_bytes,
         settings.request_timeout_seconds,
-        settings.api_keys,
+        keys,
         settings.access_log,
         browser=browser,
         public_operations=settings.public_operations,

@@ -17,23 +17,26 @@ HEARTBEAT_TIMEOUT_SECONDS = 8.0
 MAX_RATE_LIMIT_SECONDS = 0.25
 
 
-def make_store(settings: Settings, topology: Topology, metrics: Metrics, clock: Clock) -> RedisStore:
+def make_store(
+    settings: Settings, limits: LimitsOfTenants, topology: Topology, metrics: Metrics, clock: Clock
+) -> RedisStore:
     """Return the store of sessions."""
     return RedisStore(
         topology,
         metrics,
         prefix=settings.key_prefix,
         timeout=settings.store_timeout_seconds,
-        limits=LimitsOfTenants(settings.tenant_limits),
-        several_tenants=len(set(settings.api_keys.values())) > 1,
+        limits=limits,
+        several_tenants=settings.api_keys_file is not None or len(set(settings.api_keys.values())) > 1,
         now=clock.now,
     )
 
 
-def make_rate_limits(settings: Settings, topology: Topology, clock: Clock) -> RateLimits | None:
-    """Return the rate limits of tenants, or None if no tenant has one."""
-    limits = LimitsOfTenants(settings.tenant_limits)
-    if not limits.limits_rates:
+def make_rate_limits(
+    settings: Settings, limits: LimitsOfTenants, topology: Topology, clock: Clock
+) -> RateLimits | None:
+    """Return the rate limits of tenants, or None if no tenant can have one."""
+    if not limits.limits_rates and settings.api_keys_file is None:
         return None
     timeout = min(settings.store_timeout_seconds, MAX_RATE_LIMIT_SECONDS)
     buckets = RedisTokenBuckets(topology, prefix=settings.key_prefix, timeout=timeout)

@@ -37,6 +37,7 @@ def wire_services(
     files: StateFiles,
     *,
     membership: ClusterMembership,
+    limits: LimitsOfTenants,
     rate_limits: RateLimits | None,
     metrics: Metrics,
     tracing: Tracing | None,
@@ -52,7 +53,7 @@ def wire_services(
         observer=metrics,
         clock=clock,
         durability=settings.durability,
-        limits=LimitsOfTenants(settings.tenant_limits),
+        limits=limits,
     )
     sessions = Sessions(
         models=models,
@@ -91,8 +92,10 @@ def wire_services(
 
 
 def _model_admins(settings: Settings) -> frozenset[str] | None:
-    """Return the tenants that may load and unload models, or None for all of them."""
+    """Return the tenants that may load and unload models beside administrators, or None for all of them."""
     tenants = frozenset(settings.api_keys.values())
+    if settings.api_keys_file is not None:
+        return frozenset(settings.model_admins)
     if not tenants:
         return None
     return frozenset(settings.model_admins) or (tenants if len(tenants) == 1 else frozenset())

@@ -17,6 +17,7 @@ from service.application.limits.admission import Admission
 from service.application.model_versions.refresh import RefreshLimiter
 from service.application.model_versions.resolver import VersionResolver
 from service.application.ports import Clock, Engine, StateStore
+from service.bootstrap.api_keys import load_keys_file, make_keys
 from service.bootstrap.models import make_repository
 from service.bootstrap.servers import GrpcListener, make_grpc, request_settings
 from service.bootstrap.store import make_membership, make_rate_limits, make_store
@@ -97,12 +98,13 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         require_device(settings.device, dtype)
     torch.set_num_threads(1)
     metrics, clock, registry = Metrics(), overrides.clock, ModelRegistry()
+    keys, limits = make_keys(settings), LimitsOfTenants(settings.tenant_limits)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(metrics.flush)
         stack.enter_context(STALLS.sampled(metrics.event_loop_lag))
         topology = connect(settings.redis_url, settings.store_timeout_seconds)
         stack.push_async_callback(stop_part, "connections", topology.aclose)
-        store = make_store(settings, topology, metrics, clock)
+        store = make_store(settings, limits, topology, metrics, clock)
         stack.push_async_callback(stop_part, "store", store.aclose)
         # The number of rows changes the rounding of a matrix product. It is constant for an operation that runs alone.
         max_batch = 1 if settings.deterministic else settings.max_batch
@@ -112,11 +114,12 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             clock.monotonic,
             max_batch=max_batch,
             max_queue=settings.max_queue,
-            weight_of=LimitsOfTenants(settings.tenant_limits).weight_of,
+            weight_of=limits.weight_of,
         )
         stack.push_async_callback(stop_part, "engine", engine.stop)
         ports = overrides.engine(engine), overrides.store(store), SafetensorsStateFiles(registry)
-        rate_limits = make_rate_limits(settings, topology, clock)
+        rate_limits = make_rate_limits(settings, limits, topology, clock)
+        keys_file = load_keys_file(settings, keys, limits, rate_limits, clock)
         membership = make_membership(settings, topology, clock)
         tracing = Tracing() if settings.traces == "otlp" else None
         if tracing is not None:
@@ -125,6 +128,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             settings,
             *ports,
             membership=membership,
+            limits=limits,
             rate_limits=rate_limits,
             metrics=metrics,
             tracing=tracing,
@@ -147,7 +151,9 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             "store watcher",
             watch_store(topology, store, services.health.count_sessions, settings.durability, metrics),
         )
-        app = create_app(services, request_settings(settings), settings.protocols)
+        if keys_file is not None:
+            run_in_background(stack, "API keys", keys_file.watch())
+        app = create_app(services, request_settings(settings, keys), settings.protocols)
         refusals = ConnectionRefusals(metrics, settings.access_log)
         grpc = make_grpc(settings, services, app.bounds)
         traced = app if tracing is None else tracing.traced(app)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from service import __version__
+from service.cli import keys
 from service.cli.deployment import doctor, size
 from service.cli.model_folders import import_, inspect, pack, verify
 from service.cli.prediction import predict
@@ -33,6 +34,7 @@ app.command("import")(import_)
 app.command()(verify)
 app.command()(doctor)
 app.command()(size)
+app.add_typer(keys.app)
 
 
 def main() -> None:

@@ -60,9 +60,17 @@ class LimitsOfTenants:
     """The limits of all tenants: those of EVERY_TENANT, changed by what is set for a tenant by its name."""
 
     def __init__(self, settings: Mapping[str, Mapping[str, float]] | None = None) -> None:
-        settings = settings or {}
-        self._common = _changed(TenantLimits(), settings.get(EVERY_TENANT, {}))
-        self._own = {tenant: _changed(self._common, own) for tenant, own in settings.items()}
+        self._settings = settings or {}
+        self._common = _changed(TenantLimits(), self._settings.get(EVERY_TENANT, {}))
+        self.use({})
+
+    def use(self, limits: Mapping[str, Mapping[str, float]]) -> None:
+        """Have tenants these limits, which are those of their keys, above the ones that the settings have."""
+        tenants = self._settings.keys() | limits.keys()
+        self._own = {
+            tenant: _changed(self._common, {**self._settings.get(tenant, {}), **limits.get(tenant, {})})
+            for tenant in tenants
+        }
 
     def of(self, tenant: str) -> TenantLimits:
         """Return the limits of a tenant."""
@@ -96,8 +104,23 @@ def parse_limits(text: str) -> dict[str, dict[str, float]]:
         own = limits.setdefault(tenant.strip(), {})
         if name.strip() in own:
             raise ValueError(f"{entry} is the second value of its limit: expected one")
-        own[name.strip()] = _value(entry, name.strip(), value)
+        try:
+            own[name.strip()] = parse_limit(name.strip(), value)
+        except ValueError as error:
+            raise ValueError(f"{entry} has no valid value: expected {error}") from None
     return limits
+
+
+def parse_limit(name: str, text: str) -> float:
+    """Parse the value of a limit. Raises ValueError, which says what is expected."""
+    whole = NAMES[name]
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = -1
+    if not (0 <= value < float("inf") if whole else 0 < value < float("inf")):
+        raise ValueError("a whole number" if whole else "a number above 0")
+    return value
 
 
 def format_limits(limits: Mapping[str, Mapping[str, float]]) -> str:
@@ -109,16 +132,5 @@ def format_limits(limits: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def _value(entry: str, name: str, text: str) -> float:
-    whole = NAMES[name]
-    try:
-        value = int(text) if whole else float(text)
-    except ValueError:
-        value = -1
-    if not (0 <= value < float("inf") if whole else 0 < value < float("inf")):
-        raise ValueError(f"{entry} has no valid value: expected {'a whole number' if whole else 'a number above 0'}")
-    return value
-
-
 def _changed(limits: TenantLimits, values: Mapping[str, float]) -> TenantLimits:
-    return replace(limits, **values)  # type: ignore[arg-type]  # `_value` has made whole numbers where fields have them
+    return replace(limits, **values)  # type: ignore[arg-type]  # `parse_limit` has made whole numbers where fields have them

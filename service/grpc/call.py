@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import grpc
 
 from service.application.access.client_addresses import NO_PROXIES, TrustedProxies, network_of
+from service.application.access.principal import EVERYONE
 from service.domain.errors import DeadlineExceeded, UnrollError
 from service.grpc.connections import Peer, peer_of
 from service.grpc.errors import MAX_MESSAGE, Metadata, metadata_of, status_of
@@ -26,7 +27,7 @@ _CODINGS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 
 
 class Call:
-    """A call of a method, `route`. `tenant` is empty until it is known.
+    """A call of a method, `route`. `tenant` is empty until `principal`, who calls, is known.
 
     `departed` says that the client has cancelled the call, has gone, or has met its deadline, and `unread` that it has
     not read an answer in time.
@@ -41,6 +42,7 @@ class Call:
         self._context = context
         self.route = route
         self.tenant = ""
+        self.principal = EVERYONE
         self.departed = self.unread = False
         metadata = context.invocation_metadata() or ()
         self.metadata: dict[str, Any] = dict(metadata)

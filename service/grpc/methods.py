@@ -27,7 +27,7 @@ class Methods:
 
     async def model_ready(self, context: RequestContext, request: Any) -> Any:  # noqa: ANN401 - likewise
         """Say whether a model is served by this worker, be it unknown or on its way otherwise."""
-        models, version = self._services.models, request.version or None
+        models, version = self._services.models.seen_by(context), request.version or None
         async with context.deadline.enforce():
             if models.find(request.name, version) is None:
                 await models.refresh()
@@ -53,14 +53,15 @@ class Methods:
             model = await self._services.inference.model(context, request.name, request.version or None)
             versions = self._versions(model.version, request.version)
         else:
-            versions = [version for several in self._services.models.all().values() for version in several]
+            models = self._services.models.seen_by(context).all()
+            versions = [version for several in models.values() for version in several]
         statistics = model_statistics(versions, await self._services.inference_statistics())
         return _to_message("ModelStatisticsResponse", statistics)
 
-    async def repository_index(self, context: RequestContext, request: Any) -> Any:  # noqa: ANN401, ARG002 - likewise
+    async def repository_index(self, context: RequestContext, request: Any) -> Any:  # noqa: ANN401 - likewise
         """List the versions of the models of the folder."""
-        index = [asdict(entry) for entry in self._services.model_control.index(ready=request.ready)]
-        return ParseDict({"models": index}, message("RepositoryIndexResponse")())
+        index = self._services.model_control.index(context, ready=request.ready)
+        return ParseDict({"models": [asdict(entry) for entry in index]}, message("RepositoryIndexResponse")())
 
     async def repository_model_load(self, context: RequestContext, request: Any) -> Any:  # noqa: ANN401 - likewise
         """Load a model that was unloaded, and wait until it is served."""

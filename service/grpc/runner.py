@@ -161,7 +161,7 @@ class CallRunner:
             rates = await self._admit_rates(call)
             cost.charge = None if rates is None else rates.charge
             deadline = Deadline.after(self._clock, self.settings.request_seconds if seconds is None else seconds)
-            context = RequestContext(call.tenant, deadline, cost)
+            context = RequestContext(call.tenant, deadline, cost, principal=call.principal)
             async with deadline.enforce():
                 content = await self._read_message(call, cost)
                 permit.run()
@@ -211,7 +211,6 @@ class CallRunner:
         client = await self.authenticate(call)
         handshake = bounds.admission.acquire(client, opens_session=True)
         try:
-            rates = bounds.rates_of(call.tenant)
             if not self._streams.acquire(client):
                 setting = (
                     "UNROLL_MAX_PENDING_BYTES" if self.settings.max_streams < self.settings.max_calls else MAX_CALLS
@@ -222,13 +221,12 @@ class CallRunner:
         try:
             yield FrameAdmission(
                 client,
-                call.tenant,
+                call.principal,
                 settings.request_seconds,
                 None,
                 handshake=handshake,
                 clock=self._clock,
                 bounds=bounds,
-                rates=rates,
             )
         finally:
             self._streams.release(client)
@@ -250,7 +248,8 @@ class CallRunner:
 
     async def authenticate(self, call: Call) -> str:
         """Find the tenant of a call, and return its client: the tenant, or its address if there are no keys."""
-        call.tenant = await self._bounds.authenticator.admit(call.key, call.address)
+        call.principal = await self._bounds.authenticator.admit(call.key, call.address)
+        call.tenant = call.principal.tenant
         return call.tenant if self._bounds.has_keys else call.address
 
     async def _admit_rates(self, call: Call) -> Rates | None:

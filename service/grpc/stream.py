@@ -74,13 +74,18 @@ class InferStream:
         self._raises = str(call.metadata.get(GRPC_ERRORS, "")).lower() == "true"
         self._unanswered = 0
         self._answered = asyncio.Event()
+        self._key_ended = asyncio.Event()
         self._answers: asyncio.Queue[tuple[Item, asyncio.Task[Any]] | None] = asyncio.Queue(runner.settings.window)
         self._last: dict[tuple[str, int | str], asyncio.Task[Any]] = {}
         self._items: set[Item] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
-        """Serve the stream. Raises ShuttingDown if the worker stops, or the first error if the client wants it."""
+        """Serve the stream.
+
+        Raises ShuttingDown if the worker stops, InvalidApiKey if the key ends, or the first error if that is wanted.
+        """
+        stop_watching = self._admission.principal.watch(self._key_ended.set)
         writer = self._start(self._write())
         reader = self._start(self._read())
         try:
@@ -92,9 +97,11 @@ class InferStream:
             self._cancel(*error.args)
             raise
         finally:
+            stop_watching()
             self._cancel()
             for item in list(self._items):
                 item.release()
+        self._admission.principal.require_valid()
         if self._runner.stopping.is_set():
             raise ShuttingDown(STOPPING, applied="no")
 
@@ -110,11 +117,11 @@ class InferStream:
 
     async def _read(self) -> None:
         """Read the requests, and start each as soon as there is room for it."""
-        stopping = self._start(self._runner.stopping.wait())
+        ends = [self._start(event.wait()) for event in (self._runner.stopping, self._key_ended)]
         while True:
             reading = self._start(self._call.read())
-            await asyncio.wait([reading, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
+            await asyncio.wait([reading, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done() or self._key_ended.is_set():
                 reading.cancel()
                 break
             content = reading.result()
@@ -124,7 +131,8 @@ class InferStream:
             item = await self._admit(content)
             self._items.add(item)
             await self._answers.put((item, self._run(item)))
-        stopping.cancel()
+        for end in ends:
+            end.cancel()
         await self._answers.put(None)
 
     async def _admit(self, content: bytes) -> Item:

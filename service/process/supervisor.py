@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from service.domain.access.api_keys import KEYS_SETTING
 from service.domain.errors import SettingsError
 from service.process.draining_workers import kill_all
 from service.process.grpc_port import reserved_port
@@ -179,11 +180,11 @@ class Supervisor:
 
 def warn_of_open_access(settings: Settings, host: str) -> None:
     """Say whom a service without API keys is open to."""
-    if settings.api_keys:
+    if settings.api_keys or settings.api_keys_file is not None:
         return
     here = ipaddress.ip_address(host.partition("%")[0]).is_loopback
     open_to = "every program on this machine" if here else f"everyone who can connect to this machine at {host}"
-    log.warning("no API keys: whoever connects may use all", extra={"open_to": open_to, "setting": "UNROLL_API_KEYS"})
+    log.warning("no API keys: whoever connects may use all", extra={"open_to": open_to, "setting": KEYS_SETTING})
 
 
 def _max_store_bytes(settings: Settings) -> int:

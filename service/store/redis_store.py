@@ -174,9 +174,9 @@ class RedisStore:
         end = self._records.end(tenant, session_id)
         return await self._operations.shield(self._operations.observe("end", end))
 
-    async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
+    async def list(self, tenant: str, models: frozenset[str] | None, limit: int, cursor: str | None) -> SessionPage:
         """Return live sessions, newest first; a page shorter than `limit` can have a cursor. Raises InvalidRequest."""
-        return await self._operations.observe("list", self._index.page(tenant, model, limit, cursor))
+        return await self._operations.observe("list", self._index.page(tenant, models, limit, cursor))
 
     async def active(self) -> int:
         """Return the number of live sessions of all tenants; drop expired index entries. Raises StoreUnavailable."""

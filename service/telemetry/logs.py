@@ -18,6 +18,9 @@ FRAMES = 10
 ACCESS = ("unroll.access", "request")
 ACCESS_FIELDS = ("request_id", "tenant", "method", "route", "status", "code", "milliseconds")
 
+#: Logger of what administrators do. It is written whatever the level of the log.
+AUDIT = "unroll.audit"
+
 LogFormat = Literal["json", "text", "auto"]
 
 
@@ -47,6 +50,7 @@ def configure(level: str, log_format: LogFormat) -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
 
 
 class BatchingHandler(logging.StreamHandler[TextIO]):

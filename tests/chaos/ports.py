@@ -152,8 +152,8 @@ class WatchedStore:
     async def end(self, tenant: str, session_id: str) -> bool:
         return await self.inner.end(tenant, session_id)
 
-    async def list(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
-        return await self.inner.list(tenant, model, limit, cursor)
+    async def list(self, tenant: str, models: frozenset[str] | None, limit: int, cursor: str | None) -> SessionPage:
+        return await self.inner.list(tenant, models, limit, cursor)
 
     async def active(self) -> int:
         return await self.inner.active()

@@ -58,8 +58,9 @@ LAYERS = {
 ROOMS = {
     "application/access": "",
     "application/limits": ". access",
-    "application/model_versions": ".",
+    "application/model_versions": ". access",
     "application/sessions": ". limits model_versions",
+    "domain/access": ".",
     "domain/runtime": "",
     "http/middleware": ". middleware/authorization",
     "http/middleware/authorization": ". middleware",

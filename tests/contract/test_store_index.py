@@ -22,7 +22,7 @@ async def names(store: RedisStore, limit: int, model: str | None = None) -> list
     pages: list[list[str]] = []
     cursor = None
     while cursor is not None or not pages:
-        page = await store.list("tenant", model, limit, cursor)
+        page = await store.list("tenant", None if model is None else frozenset({model}), limit, cursor)
         pages.append([name for name, _ in page.sessions])
         cursor = page.cursor
     return pages
@@ -261,3 +261,11 @@ async def test_a_broken_index_fails_no_step(store: RedisStore, client: Redis, pr
     assert (await store.write("tenant", "id", stepped(created, seconds=600))).step == 1
     assert await store.end("tenant", "id")
     assert observed.errors
+
+
+async def test_a_listing_has_the_sessions_of_some_models(store: RedisStore) -> None:
+    for number, model in enumerate(["a", "b", "c"]):
+        await store.create("tenant", f"id{number}", make_record(model=model, created_at=NOW + number))
+    page = await store.list("tenant", frozenset({"a", "c"}), 10, None)
+    assert [name for name, _ in page.sessions] == ["id2", "id0"]
+    assert (await store.list("tenant", frozenset(), 10, None)).sessions == []

@@ -57,6 +57,7 @@ def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         deterministic=True,
         allowed_hosts="a.example,*.b.example",
         allowed_origins="https://a.example",
+        api_keys_file=Path("keys.json"),
         root_path="/unroll",
         trusted_proxies="10.0.0.0/8,::1",
         protocols="openai,websocket",

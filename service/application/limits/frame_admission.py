@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from service.application.access.principal import Principal
 from service.application.deadlines import Deadline
 from service.application.limits.admission import Permit
-from service.application.limits.rate_limits import Rates
 from service.application.limits.request_bounds import RequestBounds
 from service.application.ports import Clock
 from service.application.request_context import RequestContext
@@ -35,23 +35,21 @@ class FrameAdmission:
     def __init__(
         self,
         client: str,
-        tenant: str,
+        principal: Principal,
         seconds: float,
         client_seconds: float | None,
         *,
         handshake: Permit,
         clock: Clock,
         bounds: RequestBounds,
-        rates: Rates | None,
     ) -> None:
         self.client = client
-        self._tenant = tenant
+        self.principal = principal
         self._seconds = seconds
         self._client_seconds = client_seconds
         self._handshake = handshake
         self._clock = clock
         self._bounds = bounds
-        self._rates = rates
 
     def open(self) -> None:
         """Give the permit of the handshake back: an open WebSocket needs none, its frames do."""
@@ -77,17 +75,23 @@ class FrameAdmission:
                 await next_answer()
 
     async def admit(self, size: int) -> AdmittedFrame:
-        """Admit a frame of `size` bytes. Raises ShuttingDown, Overloaded and RateLimited, and holds nothing then."""
+        """Admit a frame of `size` bytes.
+
+        Raises InvalidApiKey, ShuttingDown, Overloaded and RateLimited, and holds nothing then.
+        """
+        self.principal.require_valid()
         permit = self._bounds.admission.acquire(self.client, self._client_seconds)
         cost = self._bounds.budget.request(self.client)
         try:
-            if self._rates is not None:
-                await self._rates.admit()
-                cost.charge = self._rates.charge
+            rates = self._bounds.rates_of(self.principal.tenant)  # they may have changed since the handshake
+            if rates is not None:
+                await rates.admit()
+                cost.charge = rates.charge
             cost.add_memory(size)
         except BaseException:
             cost.release()
             permit.release(answered=False)
             raise
         deadline = Deadline.after(self._clock, self._seconds)
-        return AdmittedFrame(RequestContext(self._tenant, deadline, cost), permit)
+        context = RequestContext(self.principal.tenant, deadline, cost, principal=self.principal)
+        return AdmittedFrame(context, permit)

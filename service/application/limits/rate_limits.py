@@ -175,6 +175,14 @@ class RateLimits:
             rates = self._by_tenant[tenant] = self._make(tenant)
             return rates
 
+    def update(self) -> None:
+        """Have all tenants the limits that are set for them by now."""
+        self._by_tenant = {
+            tenant: rates
+            for tenant, rates in self._by_tenant.items()
+            if rates is not None and rates.limits == self._limits.of(tenant)
+        }
+
     def _make(self, tenant: str) -> Rates | None:
         limits = self._limits.of(tenant)
         if not limits.limits_rates:

@@ -26,6 +26,17 @@ class VersionAvailability:
     unloaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     informed: bool = True
 
+    def of(self, models: frozenset[str]) -> "VersionAvailability":
+        """Return the availability as if there were no other models than these."""
+        return VersionAvailability(
+            self.open,
+            frozenset(key for key in self.elsewhere if key.model in models),
+            frozenset(key for key in self.open_elsewhere if key.model in models),
+            frozenset(name for name in self.awaited if name[0] in models),
+            {name: versions for name, versions in self.unloaded.items() if name in models},
+            self.informed,
+        )
+
     def is_open(self, version: ModelVersion) -> bool:
         """Return whether a loaded version takes new sessions."""
         return self.open is None or version.version_key in self.open

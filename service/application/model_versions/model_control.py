@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from service.application.access.audit import audit
 from service.application.model_versions.membership import ClusterMembership
 from service.application.model_versions.resolver import VersionResolver
 from service.application.request_context import RequestContext
@@ -33,7 +34,7 @@ class ModelControl:
     """Use cases of model control. They apply to all workers and to all protocols.
 
     An unloaded model is a mark in the registry of workers. Its sessions stay in the store, and continue when it is
-    loaded again. Only the tenants in `admins` may load and unload models, or all if that is None.
+    loaded again. Only administrators and the tenants in `admins` may load and unload models, or all if that is None.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class ModelControl:
         self._membership = membership
         self._admins = admins
 
-    def index(self, *, ready: bool = False) -> list[IndexEntry]:
+    def index(self, context: RequestContext, *, ready: bool = False) -> list[IndexEntry]:
         """Return the versions that this worker serves and, unless `ready`, those that it will load or has unloaded."""
-        availability = self._models.availability
-        loaded = [(version.name, version.version) for versions in self._models.all().values() for version in versions]
+        models = self._models.seen_by(context)
+        availability = models.availability
+        loaded = [(version.name, version.version) for versions in models.all().values() for version in versions]
         entries = [IndexEntry(*name, "READY") for name in loaded]
         if ready:
             return entries
@@ -65,14 +67,16 @@ class ModelControl:
         """
         _refuse_unknown(parameters, (), "a model is loaded as its folder describes it")
         async with context.deadline.enforce():
-            await self._models.refresh()
-            marked = model in self._membership.view.unloaded
+            models = self._models.seen_by(context)
+            await models.refresh()
+            marked = context.principal.sees(model) and model in self._membership.view.unloaded
             if marked:
                 self._require_admin(context, model, "load")
                 await self._membership.registry.unmark_unloaded(model)
                 log.info("model load requested", extra={"model": model, "tenant": context.tenant})
-                await self._models.refresh()
-            await self._wait_until_served_here(model)
+                audit("model.load", context.principal, model=model)
+                await models.refresh()
+            await _wait_until_served_here(models, model)
             if marked:
                 await self._poll(lambda: all(self._serving(model)), round(MAX_OTHERS_SECONDS / POLL_SECONDS))
 
@@ -84,29 +88,23 @@ class ModelControl:
         """
         _refuse_unknown(parameters, ("unload_dependents",), "all versions of one model are unloaded")
         async with context.deadline.enforce():
-            if model not in self._models.availability.unloaded:
-                await self._models.versions(model)
+            models = self._models.seen_by(context)
+            if model not in models.availability.unloaded:
+                await models.versions(model)
             self._require_admin(context, model, "unload")
             await self._membership.registry.mark_unloaded(model)
             log.info("model unload requested", extra={"model": model, "tenant": context.tenant})
+            audit("model.unload", context.principal, model=model)
             await self._poll(lambda: self._is_unloaded(model))
 
     def _require_admin(self, context: RequestContext, model: str, action: str) -> None:
-        if self._admins is not None and context.tenant not in self._admins:
-            raise NotAllowed(
-                f"to {action} model {model!r} is not allowed to tenant {context.tenant!r}, since it concerns all "
-                "tenants: expected one of UNROLL_MODEL_ADMINS",
-                param="model",
-            )
-
-    async def _wait_until_served_here(self, model: str) -> None:
-        while True:
-            try:
-                await self._models.versions(model)
-            except ModelNotReady:
-                await asyncio.sleep(POLL_SECONDS)
-            else:
-                return
+        if self._admins is None or context.principal.is_admin or context.tenant in self._admins:
+            return
+        raise NotAllowed(
+            f"to {action} model {model!r} is not allowed to tenant {context.tenant!r}, since it concerns all "
+            "tenants: expected one of UNROLL_MODEL_ADMINS, or the key of an administrator",
+            param="model",
+        )
 
     async def _poll(self, is_done: Callable[[], bool], polls: int | None = None) -> None:
         """Refresh the view of the cluster until `is_done`, at most `polls` times."""
@@ -124,6 +122,16 @@ class ModelControl:
         for worker, served in self._membership.view.workers.items():
             if worker != self._membership.registry.worker:
                 yield any(version.version_key.model == model for version in served)
+
+
+async def _wait_until_served_here(models: VersionResolver, model: str) -> None:
+    while True:
+        try:
+            await models.versions(model)
+        except ModelNotReady:
+            await asyncio.sleep(POLL_SECONDS)
+        else:
+            return
 
 
 def _refuse_unknown(parameters: Mapping[str, object], known: tuple[str, ...], reason: str) -> None:

@@ -3,11 +3,10 @@
 import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from service.application.deadlines import Deadline
 from service.application.model_versions.availability import VersionAvailability
-from service.application.ports import Engine
+from service.application.request_context import RequestContext
 from service.domain.errors import ModelNotFound, ModelNotReady, ModelVersionGone, NotFound, VersionNotFound
 from service.domain.models import ModelVersion, VersionKey
 from service.domain.sessions import Record
@@ -19,6 +18,13 @@ async def _no_refresh() -> None:
     """Do nothing: the refresh of a resolver that has no reconciler."""
 
 
+class LoadedVersions(Protocol):
+    """The part of the engine that tells which versions are loaded."""
+
+    def versions(self) -> list[ModelVersion]: ...
+    def find(self, model: str, version: str) -> ModelVersion | None: ...
+
+
 class VersionResolver:
     """Resolver of versions by name, fingerprint or record.
 
@@ -28,11 +34,22 @@ class VersionResolver:
     retiring versions whose sessions were run or copied; the reconciler empties it.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: LoadedVersions) -> None:
         self._engine = engine
         self.availability = VersionAvailability()
         self.recently_used: set[VersionKey] = set()
         self.refresh: Callable[[], Awaitable[None]] = _no_refresh
+
+    def seen_by(self, context: RequestContext) -> "VersionResolver":
+        """Return a resolver for which only the models exist that the sender of a request may use."""
+        models = context.principal.models
+        return self if models is None else _RestrictedResolver(self, self._engine, models)
+
+    async def require_visible(self, context: RequestContext, model: str) -> None:
+        """Raise ModelNotFound for a model that the sender of a request may not use, as for one that is not there."""
+        if not context.principal.sees(model):
+            async with context.deadline.enforce():
+                await self.seen_by(context).versions(model)
 
     def all(self) -> dict[str, list[ModelVersion]]:
         """Return the versions of each model that take new sessions, the newest last."""
@@ -56,16 +73,17 @@ class VersionResolver:
         """
         return await self._with_refresh(partial(self._version, model, version))
 
-    async def requested(self, deadline: Deadline, model: str, version: str | None) -> ModelVersion:
-        """Return what `version` returns, by a deadline.
+    async def requested(self, context: RequestContext, model: str, version: str | None) -> ModelVersion:
+        """Return what `version` returns for the sender of a request, by its deadline.
 
         Raises ModelNotFound, VersionNotFound, ModelNotReady, DeadlineExceeded.
         """
-        loaded = self.find(model, version)
+        models = self.seen_by(context)
+        loaded = models.find(model, version)
         if loaded is not None:
             return loaded
-        async with deadline.enforce():
-            return await self.version(model, version)
+        async with context.deadline.enforce():
+            return await models.version(model, version)
 
     def find(self, model: str, version: str | None) -> ModelVersion | None:
         """Return the version that `version` returns if this worker has loaded it, else None."""
@@ -185,6 +203,36 @@ class VersionResolver:
         else:
             message = f"{name}, on which the session runs, is no longer served"
         return ModelVersionGone(message, applied="no", step=record.step)
+
+
+class _RestrictedResolver(VersionResolver):
+    """Resolver of the versions of `models` alone, over one of all versions."""
+
+    def __init__(self, whole: VersionResolver, engine: LoadedVersions, models: frozenset[str]) -> None:
+        super().__init__(_RestrictedEngine(engine, models))
+        self._whole = whole
+        self._models = models
+        self.availability = whole.availability.of(models)
+        self.recently_used = whole.recently_used
+        self.refresh = self._refresh
+
+    async def _refresh(self) -> None:
+        await self._whole.refresh()
+        self.availability = self._whole.availability.of(self._models)
+
+
+class _RestrictedEngine:
+    """The loaded versions of `models`."""
+
+    def __init__(self, engine: LoadedVersions, models: frozenset[str]) -> None:
+        self._engine = engine
+        self._models = models
+
+    def versions(self) -> list[ModelVersion]:
+        return [version for version in self._engine.versions() if version.name in self._models]
+
+    def find(self, model: str, version: str) -> ModelVersion | None:
+        return self._engine.find(model, version) if model in self._models else None
 
 
 def _name_of(version: ModelVersion) -> tuple[str, str]:

@@ -166,6 +166,11 @@ class SessionFactory:
         return DurabilityNotReached(f"{error.message}; the session was removed again", applied="no")
 
     async def _replay(self, context: RequestContext, session_id: str, stored: Record, body: bytes) -> Created:
+        if not context.principal.sees(stored.model):
+            raise IdempotencyKeyReused(
+                "Idempotency-Key was used for another session of this tenant: expected a new key",
+                param="Idempotency-Key",
+            )
         if stored.origin[:SIZE] != body[:SIZE]:
             raise IdempotencyKeyReused(
                 f"Idempotency-Key was used to create session {session_id} with another body: expected the same body, "

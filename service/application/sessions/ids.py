@@ -37,7 +37,12 @@ class SessionIds:
     def require(self, tenant: str, session_id: str) -> None:
         """Raise SessionNotFound if this service did not issue the id to this tenant."""
         if not self.verify(tenant, session_id):
-            raise SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
+            raise unknown_session(session_id)
+
+
+def unknown_session(session_id: str) -> SessionNotFound:
+    """Return the error of an id that this service did not issue to the tenant."""
+    return SessionNotFound(f"no session {session_id[:80]!r}: expected an id that this service gave you")
 
 
 @lru_cache(KNOWN_IDS)

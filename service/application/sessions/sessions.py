@@ -1,6 +1,7 @@
 """Sessions: create, find, list, renew, fork and end."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.application.model_versions.resolver import VersionResolver
@@ -9,6 +10,7 @@ from service.application.ports import Clock, Engine, SessionObserver, StateStore
 from service.application.request_context import RequestContext
 from service.application.sessions import serializers
 from service.application.sessions.creation import Created, IdempotentCreate, SessionFactory
+from service.application.sessions.ids import unknown_session
 from service.application.sessions.request_digest import digest
 from service.application.sessions.turns import SessionTurns
 from service.domain.errors import InvalidRequest, SessionExpired, WriteConflict
@@ -43,9 +45,14 @@ class Sessions:
     creations: SessionFactory
 
     async def record(self, context: RequestContext, session_id: str) -> Record:
-        """Return the record of a session. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted."""
+        """Return the record of a session. Raises SessionNotFound, SessionExpired, SessionEnded, StateCorrupted.
+
+        Where the sender of the request may not use the model of a session, there is no such session.
+        """
         async with context.deadline.enforce():
-            return await self.find(context.tenant, session_id)
+            record = await self.find(context.tenant, session_id)
+        require_visible(context.principal.models, session_id, record)
+        return record
 
     async def find(self, tenant: str, session_id: str) -> Record:
         """Return the record of a session without a deadline. Raises as `record`."""
@@ -58,6 +65,7 @@ class Sessions:
 
     async def create(self, context: RequestContext, request: NewSession, key: str | None) -> Created:
         """Create a session at state 0. The same key returns the same session again."""
+        await self.models.require_visible(context, request.model)
 
         async def make() -> Record:
             async with context.deadline.enforce():
@@ -106,10 +114,22 @@ class Sessions:
 
     async def list(self, context: RequestContext, model: str | None, limit: int, cursor: str | None) -> dict[str, Json]:
         """Return one page of the tenant's sessions, newest first. A worker makes one of a tenant at a time."""
-        async with self.turns.hold((context.tenant, "listings"), context.deadline):
-            async with context.deadline.enforce():
-                page = await self.store.list(context.tenant, model, limit, cursor)
-            return self._page(page)
+        page = await self.page(context, model, limit, cursor)
+        data: list[Json] = [*self.views(page)]
+        return {"object": "list", "data": data, "next_cursor": page.cursor}
+
+    async def page(self, context: RequestContext, model: str | None, limit: int, cursor: str | None) -> SessionPage:
+        """Return what is on a page of the tenant's sessions."""
+        models = context.principal.models
+        if model is not None:
+            models = frozenset({model} if models is None else {model} & models)
+        async with self.turns.hold((context.tenant, "listings"), context.deadline), context.deadline.enforce():
+            return await self.store.list(context.tenant, models, limit, cursor)
+
+    def views(self, page: SessionPage) -> Sequence[dict[str, Json]]:
+        """Return the Session objects of a page."""
+        tasks = serializers.tasks_by_model(self.engine.versions())
+        return [serializers.session_json(session_id, summary, tasks) for session_id, summary in page.sessions]
 
     async def renew(self, context: RequestContext, session_id: str, ttl_seconds: int) -> dict[str, Json]:
         """Set a new time to live, counted from now. Raises InvalidRequest beyond the tenant's limit."""
@@ -126,6 +146,8 @@ class Sessions:
 
     async def end(self, context: RequestContext, session_id: str) -> None:
         """End a session. Raises SessionEnded if it has ended already."""
+        if context.principal.models is not None:
+            await self.record(context, session_id)
         async with context.deadline.enforce() as status:
             await self._check_id(context.tenant, session_id)
             status.applied = "unknown"
@@ -133,13 +155,6 @@ class Sessions:
         if not existed:
             raise SessionExpired(f"session {session_id} expired, or was lost with its store")
         self.observer.session_ended("deleted")
-
-    def _page(self, page: SessionPage) -> dict[str, Json]:
-        tasks = serializers.tasks_by_model(self.engine.versions())
-        data: list[Json] = [
-            serializers.session_json(session_id, summary, tasks) for session_id, summary in page.sessions
-        ]
-        return {"object": "list", "data": data, "next_cursor": page.cursor}
 
     def _view(self, session_id: str, record: Record) -> dict[str, Json]:
         return serializers.session_json(session_id, record, serializers.tasks_by_model(self.engine.versions()))
@@ -153,6 +168,12 @@ def require_live(session_id: str, record: Record | None) -> Record:
     if record is None:
         raise SessionExpired(f"session {session_id} expired, or was lost with its store; create a new one")
     return record
+
+
+def require_visible(models: frozenset[str] | None, session_id: str, record: Record) -> None:
+    """Raise SessionNotFound, as for an id that was never given, if a session's model is not one of `models`."""
+    if models is not None and record.model not in models:
+        raise unknown_session(session_id)
 
 
 def at_step(parent: Record, step: int | None) -> Record:

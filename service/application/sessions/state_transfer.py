@@ -53,6 +53,7 @@ class StateTransfer:
         """
         file = self.files.read(request.content)
         metadata = read_metadata(file.metadata)
+        await self.models.require_visible(context, metadata.model)
 
         async def make() -> Record:
             async with context.deadline.enforce():

@@ -76,6 +76,7 @@ class StepItem:
         on_result: called once, when `result` is set.
         boundary: that of a step that begins or ends a sequence.
         trace: that of the request, if it is traced.
+        models: those that the sender may use, all if that is None.
         receiver: whatever receives the tokens of a generation as they come.
         applied: whether the step took effect, as far as is known.
         in_turn: whether the item holds the turn of its session.
@@ -95,6 +96,7 @@ class StepItem:
     receiver: TokenReceiver | None = None
     boundary: SequenceBoundary | None = None
     trace: Trace | None = None
+    models: frozenset[str] | None = None
     begins: bool = False
     replaced: Record | None = None
     result: StepResponse | UnrollError | None = None

@@ -20,7 +20,7 @@ from service.application.ports import Clock, Engine, ReadResult, SessionObserver
 from service.application.sessions.idempotency import find_replay, is_new_step
 from service.application.sessions.ids import SessionIds
 from service.application.sessions.serializers import StepResponse
-from service.application.sessions.sessions import at_step, require_live
+from service.application.sessions.sessions import at_step, require_live, require_visible
 from service.application.sessions.step_encoding import encode_step
 from service.application.sessions.step_item import SequenceBoundary, StepItem
 from service.application.sessions.turns import SessionTurns
@@ -111,8 +111,13 @@ class StepPipeline:
         must_read = item.receiver is not None or item.boundary is not None or isinstance(item.operation, Reset)
         record = None if must_read else self._store.cached(*item.session)
         model = None if record is None else self._models.loaded(record)
-        # Replays and conflicts are decided on the stored record.
-        if record is None or model is None or not is_new_step(record, item.identity):
+        # Replays, conflicts and refusals are decided on the stored record.
+        if (
+            record is None
+            or model is None
+            or (item.models is not None and record.model not in item.models)
+            or not is_new_step(record, item.identity)
+        ):
             self._load_soon(item)
         else:
             self._run(item, record, model)
@@ -153,6 +158,7 @@ class StepPipeline:
         if isinstance(stored, Exception):
             raise stored
         record = require_live(item.session[1], stored)
+        require_visible(item.models, item.session[1], record)
         try:
             replay = find_replay(record, item.identity)
         except (StepConflict, IdempotencyKeyReused) as refusal:

@@ -53,7 +53,10 @@ class StepStream:
         self._steps.append(streamed)
         session, identity = (context.tenant, step.session_id), step.identity()
         on_result = partial(self._on_result, streamed)
-        streamed.item = StepItem(session, step.operation, identity, context.deadline, context.cost, on_result)
+        models = context.principal.models
+        streamed.item = StepItem(
+            session, step.operation, identity, context.deadline, context.cost, on_result, models=models
+        )
         self._pipeline.admit(streamed.item)
 
     def refuse(self, error: UnrollError, on_answer: OnAnswer) -> None:

@@ -123,6 +123,7 @@ def _item(
         receiver,
         boundary,
         trace,
+        context.principal.models,
     )
 
 

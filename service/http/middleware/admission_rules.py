@@ -7,7 +7,8 @@ from starlette.types import Scope
 #: Open to everyone, also on a worker that is full: load balancers ask here.
 HEALTH_PREFIXES = ("/health/", "/v2/health/")
 #: Served without a permit, and to everyone if no API keys are configured or the operator says so.
-OPERATIONS_PATHS = frozenset({"/metrics", "/docs", "/openapi.json"})
+METRICS_PATH = "/metrics"
+OPERATIONS_PATHS = frozenset({METRICS_PATH, "/docs", "/openapi.json"})
 #: WebSockets of sessions. Their handshake is a GET.
 STREAM_PATHS = re.compile(r"/v1/(?:sessions/[^/]+/)?stream")
 #: A POST to one of these paths opens a session.

@@ -9,6 +9,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.application.access.authenticator import Authenticator
+from service.application.access.key_ring import KeyRing
+from service.application.access.principal import Principal
 from service.application.deadlines import Deadline, DeadlineSweeper
 from service.application.limits.admission import Admission
 from service.application.limits.frame_admission import FrameAdmission
@@ -18,11 +20,12 @@ from service.application.limits.request_cost import CostBudget, CostLimits
 from service.application.limits.turn_quota import TurnQuota
 from service.application.ports import Clock, RequestObserver, Trace
 from service.application.request_context import RequestContext
+from service.domain.errors import NotAllowed
 from service.http.body_sizes import SizeLimits
 from service.http.documentation import DOCS_HEADERS, DOCS_PATH
 from service.http.middleware import access_log, error_responses
 from service.http.middleware.access_log import AccessLog
-from service.http.middleware.admission_rules import is_exempt, is_health, opens_session
+from service.http.middleware.admission_rules import METRICS_PATH, is_exempt, is_health, opens_session
 from service.http.middleware.authorization.addresses import client_address
 from service.http.middleware.authorization.authentication import request_key
 from service.http.middleware.authorization.body_key import find_body_key, may_have_body_key
@@ -36,13 +39,13 @@ from service.http.middleware.response import ResponseStart
 class RequestSettings:
     """Limits of a request, and who may send one.
 
-    `keys` maps API keys to tenants, and without any the service needs no key. `public_operations` serves metrics and
-    documentation without one in any case. `max_wrong_keys` bounds the wrong keys of an address within a minute.
+    `keys` are the API keys, if any are required. `public_operations` serves metrics and documentation without one in
+    any case. `max_wrong_keys` bounds the wrong keys of an address within a minute.
     """
 
     max_body_bytes: int
     request_timeout_seconds: float
-    keys: dict[str, str] = field(default_factory=dict)
+    keys: KeyRing = field(default_factory=KeyRing)
     access_log: AccessLog = "errors"
     browser: BrowserSettings = field(default_factory=BrowserSettings)
     public_operations: bool = False
@@ -74,7 +77,7 @@ class RequestMiddleware:
         self.clock = clock
         #: Those of the requests of other protocols, too.
         self.bounds = RequestBounds(
-            has_keys=bool(settings.keys),
+            has_keys=settings.keys.required,
             authenticator=Authenticator(settings.keys, settings.max_wrong_keys, clock.monotonic),
             admission=admission,
             budget=CostBudget(settings.cost_limits),
@@ -122,7 +125,7 @@ class RequestMiddleware:
             await Response(status_code=HTTPStatus.NO_CONTENT)(scope, receive, response.send)
             return
         if not (is_health(scope) or self.settings.public_operations):
-            await self._authenticate(scope, headers)
+            _require_all_models(scope, await self._authenticate(scope, headers))
         if scope["path"] == DOCS_PATH:
             response.headers = DOCS_HEADERS
         await self.app(scope, receive, response.send)
@@ -130,10 +133,11 @@ class RequestMiddleware:
     async def _admit(self, scope: Scope, headers: Headers, body: RequestBody, response: ResponseStart) -> None:
         """Run the application under a permit, on behalf of the request's tenant and until its deadline."""
         client_seconds = timeout(headers)
-        if self.settings.keys and not body.complete and may_have_body_key(scope, headers):
+        if self.bounds.has_keys and not body.complete and may_have_body_key(scope, headers):
             headers = await self._with_body_key(scope, headers, body, client_seconds)
-        tenant = await self._authenticate(scope, headers)
-        client = tenant if self.settings.keys else client_address(scope)
+        principal = await self._authenticate(scope, headers)
+        tenant = principal.tenant
+        client = tenant if self.bounds.has_keys else client_address(scope)
         permit = self.bounds.admission.acquire(
             client, client_seconds, opens_session=opens_session(scope), has_body=not body.complete
         )
@@ -145,18 +149,17 @@ class RequestMiddleware:
                 cost.charge = rates.charge
             seconds = self._seconds(client_seconds)
             deadline = Deadline.after(self.clock, seconds)
-            scope["state"]["context"] = RequestContext(tenant, deadline, cost, self._trace())
+            scope["state"]["context"] = RequestContext(tenant, deadline, cost, self._trace(), principal)
             scope["state"]["size_limits"] = self.settings.size_limits
             if "extensions" in scope:
                 scope["state"]["frames"] = FrameAdmission(
                     client,
-                    tenant,
+                    principal,
                     seconds,
                     client_seconds,
                     handshake=permit,
                     clock=self.clock,
                     bounds=self.bounds,
-                    rates=rates,
                 )
             body.bound(deadline, permit, cost)
             await self.bounds.quota.start(client, body.declared_bytes)
@@ -190,11 +193,11 @@ class RequestMiddleware:
             permit.release(answered=False)
         return {**headers, b"x-api-key": key}
 
-    async def _authenticate(self, scope: Scope, headers: Headers) -> str:
-        """Find and return the tenant of a request. Raises as `Authenticator.authenticate`."""
-        tenant = await self.bounds.authenticator.admit(request_key(headers), client_address(scope))
-        scope["state"]["tenant"] = tenant
-        return tenant
+    async def _authenticate(self, scope: Scope, headers: Headers) -> Principal:
+        """Find and return the sender of a request. Raises as `Authenticator.authenticate`."""
+        principal = await self.bounds.authenticator.admit(request_key(headers), client_address(scope))
+        scope["state"]["tenant"] = principal.tenant
+        return principal
 
     async def _check_rates(self, rates: Rates, response: ResponseStart) -> None:
         """Spend one request of a tenant, and show in the response what is left. Raises RateLimited."""
@@ -202,3 +205,9 @@ class RequestMiddleware:
             await rates.admit()
         finally:
             response.headers = (*response.headers, *rates.headers())
+
+
+def _require_all_models(scope: Scope, principal: Principal) -> None:
+    """Raise NotAllowed if a request asks for metrics, which name all models, and its sender may not use all."""
+    if scope["path"] == METRICS_PATH and principal.models is not None:
+        raise NotAllowed("the metrics are those of all models: expected an API key that may use all models")

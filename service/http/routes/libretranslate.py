@@ -34,7 +34,7 @@ async def translate(request: Request, services: ServicesDependency, context: Con
     content, media_type = await request.body(), _media_type(request)
     read = partial(_read_body, content, media_type, request.state.size_limits)
     body = await run_sized(context.cost.client, len(content), read)
-    model = Translators(services.models.all()).find(body.source, body.target)
+    model = Translators(services.models.seen_by(context).all()).find(body.source, body.target)
     outputs: list[Any] = []
     if operations := body.operations():
         answer: Any = await services.predictions.predict_many(context, model.name, model.version, [*operations])
@@ -43,9 +43,9 @@ async def translate(request: Request, services: ServicesDependency, context: Con
 
 
 @router.get("/languages", response_model=list[schemas.Language], summary="List the languages")
-async def languages(services: ServicesDependency) -> Response:
+async def languages(services: ServicesDependency, context: ContextDependency) -> Response:
     """The languages of the translation models, and those that each can be translated to."""
-    known = Translators(services.models.all()).languages()
+    known = Translators(services.models.seen_by(context).all()).languages()
     return JsonResponse(
         encode([{"code": code, "name": language_name(code), "targets": [*targets]} for code, targets in known.items()])
     )

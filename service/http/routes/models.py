@@ -17,9 +17,9 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute
 
 
 @router.get("", response_model=resources.ModelList, summary="List the models")
-async def list_models(services: ServicesDependency) -> Response:
+async def list_models(services: ServicesDependency, context: ContextDependency) -> Response:
     """Every served model with its versions and held-out figures."""
-    data: list[Json] = [_model(versions) for versions in services.models.all().values()]
+    data: list[Json] = [_model(versions) for versions in services.models.seen_by(context).all().values()]
     return _json({"object": "list", "data": data})
 
 
@@ -27,7 +27,7 @@ async def list_models(services: ServicesDependency) -> Response:
 async def get_model(model: str, services: ServicesDependency, context: ContextDependency) -> Response:
     """One served model."""
     async with context.deadline.enforce():
-        versions = await services.models.versions(model)
+        versions = await services.models.seen_by(context).versions(model)
     return _json(_model(versions))
 
 

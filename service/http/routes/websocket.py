@@ -60,12 +60,13 @@ class StreamResponse(Response):
         )
         admission.open()
         services.observer.websocket(1)
-        stop_watching = None if self._watch is None else self._watch(stream.end_session)
+        watches = [] if self._watch is None else [self._watch(stream.end_session)]
+        watches.append(admission.principal.watch(stream.end_key))
         try:
             await stream.run()
         finally:
             services.observer.websocket(-1)
-            if stop_watching is not None:
+            for stop_watching in watches:
                 stop_watching()
             if stream.failure is not None:
                 state["error_code"] = stream.failure.code

@@ -5,6 +5,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
+from service.application.access.principal import KEY_ENDED
 from service.application.deadlines import DEPARTED
 from service.application.limits.frame_admission import AdmittedFrame, FrameAdmission
 from service.application.ports import RequestObserver
@@ -14,7 +15,7 @@ from service.application.sessions.step_stream import StepStream, not_run
 from service.application.sessions.steps import Steps
 from service.application.time_slices import TimeSlices
 from service.domain import errors
-from service.domain.errors import STOPPED, InternalError, ShuttingDown, UnrollError
+from service.domain.errors import STOPPED, InternalError, InvalidApiKey, ShuttingDown, UnrollError
 from service.http.errors import status_of
 from service.http.middleware.access_log import SHED_CODES
 from service.http.websocket.frames import Frame, FrameReader, answer
@@ -103,6 +104,10 @@ class SocketStream:
         if self.failure is None and not self._unanswered:
             self.failure = error
             self._socket.end()
+
+    def end_key(self) -> None:
+        """End all streams, since the API key has ended. The frames that were read are answered."""
+        self._fail(InvalidApiKey(KEY_ENDED))
 
     async def _serve(self) -> None:
         slices = TimeSlices()

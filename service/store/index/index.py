@@ -119,8 +119,10 @@ class SessionIndex:
         """Remove a session's entry. Raises StoreUnavailable."""
         await self._remove(tenant, [ListingPosition(record.created_at, session_id.encode())], deadline)
 
-    async def page(self, tenant: str, model: str | None, limit: int, cursor: str | None) -> SessionPage:
-        """Return a page of live sessions, newest first. Raises InvalidRequest and StoreUnavailable.
+    async def page(self, tenant: str, models: frozenset[str] | None, limit: int, cursor: str | None) -> SessionPage:
+        """Return a page of live sessions on `models` (None: all), newest first.
+
+        Raises InvalidRequest and StoreUnavailable.
 
         A page can be short, or empty, and still have a cursor, if many sessions use other models or the store is slow.
         """
@@ -131,7 +133,8 @@ class SessionIndex:
             size = _PAGE_SIZE if scan.scanned else min(limit + 1, _PAGE_SIZE)
             positions = await self._positions(tenant, scan.after, size, deadline)
             sessions = await self._read(tenant, positions, deadline)
-            scan.add(positions, [(position, head) for position, head in sessions if model in (None, head.model)], size)
+            found = [(position, head) for position, head in sessions if models is None or head.model in models]
+            scan.add(positions, found, size)
             if scan.exhausted:
                 break
         return scan.page()

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from service.application.access.audit import audit
+from service.application.access.principal import Principal
 from service.telemetry import logs
 
 
@@ -119,3 +121,12 @@ def test_a_request_that_ends_outside_of_a_loop_or_with_it_is_logged(lines: io.St
     asyncio.run(last_request())
     log_handler().flush()  # as logging does at exit
     assert names(stream) == ["req_1", "req_2"]
+
+
+def test_audit_events_are_written_whatever_the_level_of_the_log(lines: io.StringIO) -> None:
+    logging.getLogger().setLevel("ERROR")  # as `configure` sets it
+    logging.getLogger("unroll.access").warning("request")
+    audit("session.end", Principal("ops", "key_1"), session="ses_1")
+    (line,) = [json.loads(line) for line in lines.getvalue().splitlines()]
+    told = {name: line[name] for name in ("event", "action", "tenant", "key", "session")}
+    assert told == {"event": "audit", "action": "session.end", "tenant": "ops", "key": "key_1", "session": "ses_1"}

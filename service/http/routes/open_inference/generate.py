@@ -69,7 +69,7 @@ async def generate_stream(
 ) -> Response:
     """A continuation of the text as Server-Sent Events, one for each piece of it."""
     body, operation = await _read(request)
-    loaded = await services.models.requested(context.deadline, model, version)
+    loaded = await services.models.requested(context, model, version)
     stream = services.predictions.stream(context, model, loaded.version, operation)
     return EventStreamResponse(stream, GenerateEvents(body.id, loaded.name, loaded.version))
 

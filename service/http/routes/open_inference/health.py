@@ -38,7 +38,7 @@ async def model_ready(
 ) -> Response:
     """503 for a model that is not loaded here, be it unknown or on its way."""
     async with context.deadline.enforce():
-        is_ready = await _is_ready(services.models, model, version)
+        is_ready = await _is_ready(services.models.seen_by(context), model, version)
     return Response(status_code=200 if is_ready else 503)
 
 

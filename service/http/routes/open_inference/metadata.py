@@ -22,9 +22,9 @@ async def server_metadata() -> Response:
 
 
 @router.get("/models/stats", response_model=schemas.Statistics, summary="Statistics of all models")
-async def all_statistics(services: ServicesDependency) -> Response:
+async def all_statistics(services: ServicesDependency, context: ContextDependency) -> Response:
     """Numbers and times of the inferences over this protocol, of all workers of this supervisor."""
-    versions = [version for versions in services.models.all().values() for version in versions]
+    versions = [version for versions in services.models.seen_by(context).all().values() for version in versions]
     return JsonResponse(encode(model_statistics(versions, await services.inference_statistics())))
 
 

@@ -26,10 +26,11 @@ router = APIRouter(prefix="/v2/repository", tags=["open inference protocol"], re
     openapi_extra=schemas.optional_body(schemas.IndexBody),
     summary="List the models of the folder",
 )
-async def index(request: Request, services: ServicesDependency) -> Response:
+async def index(request: Request, services: ServicesDependency, context: ContextDependency) -> Response:
     """Every version that is loaded here, that this worker will load, or that a client has unloaded."""
     body = await _read(request, schemas.IndexBody)
-    return JsonResponse(encode([asdict(entry) for entry in services.model_control.index(ready=body.ready)]))
+    entries = services.model_control.index(context, ready=body.ready)
+    return JsonResponse(encode([asdict(entry) for entry in entries]))
 
 
 async def _read(request: Request, schema: type[SchemaT]) -> SchemaT:

@@ -2,16 +2,19 @@
 
 import pytest
 
-from service.application.access.authenticator import PUBLIC, Authenticator
+from service.application.access.authenticator import Authenticator
+from service.application.access.key_ring import KeyRing
+from service.application.access.principal import PUBLIC
 from service.domain.errors import InvalidApiKey, MissingApiKey, RateLimited
 from tests.fakes import ManualClock
 
 KEYS = {"secret": "ada", "schlüssel": "bob"}
+RING = KeyRing(KEYS)
 ADDRESS = "192.0.2.1"
 
 
 def authenticate(key: bytes, keys: dict[str, str]) -> str:
-    return Authenticator(keys, 3).authenticate(key, ADDRESS)
+    return Authenticator(KeyRing(keys), 3).authenticate(key, ADDRESS).tenant
 
 
 def test_without_keys_every_request_belongs_to_one_tenant() -> None:
@@ -36,7 +39,7 @@ def test_a_key_that_is_not_configured_is_refused(key: bytes) -> None:
 
 def test_an_address_that_sends_many_wrong_keys_is_told_to_wait() -> None:
     clock = ManualClock()
-    authenticator = Authenticator(KEYS, 2, clock.monotonic)
+    authenticator = Authenticator(RING, 2, clock.monotonic)
     for _ in range(2):
         with pytest.raises(InvalidApiKey):
             authenticator.authenticate(b"wrong", ADDRESS)
@@ -50,15 +53,15 @@ def test_an_address_that_sends_many_wrong_keys_is_told_to_wait() -> None:
 
 
 def test_a_right_key_is_accepted_from_an_address_that_sends_many_wrong_ones() -> None:
-    authenticator = Authenticator(KEYS, 1)
+    authenticator = Authenticator(RING, 1)
     for _ in range(5):
         with pytest.raises((InvalidApiKey, RateLimited)):
             authenticator.authenticate(b"wrong", ADDRESS)
-    assert authenticator.authenticate(b"secret", ADDRESS) == "ada"
+    assert authenticator.authenticate(b"secret", ADDRESS).tenant == "ada"
 
 
 def test_requests_without_a_key_are_no_wrong_keys() -> None:
-    authenticator = Authenticator(KEYS, 1)
+    authenticator = Authenticator(RING, 1)
     for _ in range(5):
         with pytest.raises(MissingApiKey):
             authenticator.authenticate(b"", ADDRESS)

@@ -147,3 +147,17 @@ async def test_headers_show_the_policies_and_what_is_left(buckets: Buckets, time
     assert dict(rates.headers())[b"ratelimit"].startswith(b'"requests";r=3;t=1')
     await admitted(rates, 5)
     assert dict(rates.headers())[b"ratelimit"].startswith(b'"requests";r=0;t=1')
+
+
+async def test_limits_that_change_hold_at_once_and_the_others_go_on(buckets: Buckets) -> None:
+    limits = LimitsOfTenants({"alice": {"requests_per_second": 10}, "bob": {"requests_per_second": 10}})
+    rate_limits = RateLimits(limits, buckets, buckets.time)
+    bob = rate_limits.of("bob")
+    assert rate_limits.of("carol") is None
+    limits.use({"alice": {"requests_per_second": 20}, "carol": {"cost_per_second": 5}})
+    rate_limits.update()
+    alice, carol = rate_limits.of("alice"), rate_limits.of("carol")
+    assert alice is not None
+    assert carol is not None
+    assert (alice.limits.requests_per_second, carol.limits.cost_per_second) == (20, 5)
+    assert rate_limits.of("bob") is bob

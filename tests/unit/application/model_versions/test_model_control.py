@@ -145,7 +145,7 @@ async def test_a_worker_that_starts_does_not_load_what_is_unloaded(cluster: Clus
     late = Worker(cluster.state, cluster.disk, "c")
     await late.reconciler.start()
     assert late.loaded == []
-    assert control(late).index() == [UNLOADED]
+    assert control(late).index(context(late)) == [UNLOADED]
 
 
 async def test_a_worker_whose_models_are_all_unloaded_is_ready_to_load_them(cluster: Cluster) -> None:
@@ -157,11 +157,11 @@ async def test_a_worker_whose_models_are_all_unloaded_is_ready_to_load_them(clus
 
 
 async def test_the_index_names_unloaded_versions_unless_it_is_asked_for_ready_ones(cluster: Cluster) -> None:
-    assert control(cluster.first).index() == [READY]
+    assert control(cluster.first).index(context(cluster.first)) == [READY]
     async with cluster.running():
         await unload(cluster.first)
-        assert control(cluster.second).index() == [UNLOADED]
-        assert control(cluster.second).index(ready=True) == []
+        assert control(cluster.second).index(context(cluster.second)) == [UNLOADED]
+        assert control(cluster.second).index(context(cluster.second), ready=True) == []
 
 
 async def test_an_unload_may_be_repeated_and_so_may_a_load(cluster: Cluster) -> None:

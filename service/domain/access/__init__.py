@@ -1,0 +1,1 @@
+"""API keys as values, as files hold them."""
