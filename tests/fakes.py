@@ -15,7 +15,7 @@ from service.domain.cost import Cost
 from service.domain.errors import InvalidRequest, SessionEnded, UnrollError, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Generate, Operation, Outcome, Predict
-from service.domain.sessions import Durability, Record, SessionKey, SessionPage
+from service.domain.sessions import Durability, Record, SessionKey, SessionPage, StoreUsage
 from service.domain.tensor_interface import TensorInterface
 
 T = TypeVar("T")
@@ -233,6 +233,16 @@ class MemoryStore:
     async def list(self, tenant: str, models: frozenset[str] | None, limit: int, cursor: str | None) -> SessionPage:
         own = [(key[1], record) for key, record in self.records.items() if key[0] == tenant and record is not None]
         return SessionPage([(name, one) for name, one in own if models is None or one.model in models][:limit], None)
+
+    async def tenants(self) -> Sequence[str]:
+        return sorted({tenant for (tenant, _), record in self.records.items() if record is not None})
+
+    async def usage(self, tenants: Sequence[str]) -> Sequence[StoreUsage]:
+        sizes = {
+            tenant: [len(one.state) for key, one in self.records.items() if key[0] == tenant and one is not None]
+            for tenant in tenants
+        }
+        return [StoreUsage(len(sizes[tenant]), sum(sizes[tenant])) for tenant in tenants]
 
     async def active(self) -> int:
         return sum(record is not None for record in self.records.values())

@@ -9,7 +9,7 @@ from service.domain.errors import UnrollError, WriteConflict
 from service.domain.inference_statistics import InferenceTimes
 from service.domain.models import ClusterView, ModelVersion, RetirementMark, ServedVersion, VersionFolder, VersionKey
 from service.domain.operations import GeneratedToken, Operation, Outcome
-from service.domain.sessions import Durability, IndexPosition, Record, SessionKey, SessionPage
+from service.domain.sessions import Durability, IndexPosition, Record, SessionKey, SessionPage, StoreUsage
 from service.domain.tensor_interface import TensorInterface
 
 
@@ -204,6 +204,12 @@ class StateStore(Protocol):
 
         Raises InvalidRequest for any other cursor than its own.
         """
+
+    async def tenants(self) -> Sequence[str]:
+        """Return the tenants that may have live sessions, in the order of their names."""
+
+    async def usage(self, tenants: Sequence[str]) -> Sequence[StoreUsage]:
+        """Return what the live sessions of each tenant take."""
 
     async def active(self) -> int:
         """Return the number of live sessions of all tenants. Removes expired index entries and reports their number."""

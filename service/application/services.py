@@ -15,6 +15,8 @@ from service.application.session_expiry import SessionExpiry
 from service.application.sessions.sessions import Sessions
 from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.steps import Steps
+from service.application.tenants.sessions_of_tenants import SessionsOfTenants
+from service.application.tenants.usage import Usage
 from service.domain.inference_statistics import VersionStatistics
 
 
@@ -33,6 +35,8 @@ class Services:
     inference_observer: InferenceObserver
     inference_statistics: Callable[[], Awaitable[Mapping[tuple[str, str], VersionStatistics]]]
     sessions: Sessions
+    sessions_of_tenants: SessionsOfTenants
+    usage: Usage
     session_expiry: SessionExpiry
     steps: Steps
     transfers: StateTransfer

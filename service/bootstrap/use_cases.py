@@ -1,5 +1,6 @@
 """Use cases of a worker over the ports that they need: its services, and the reconciler of its models."""
 
+from service.application.access.key_ring import KeyRing
 from service.application.health import Health
 from service.application.inference import Inference
 from service.application.limits.admission import Admission
@@ -23,6 +24,8 @@ from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.step_pipeline import StepPipeline
 from service.application.sessions.steps import Steps
 from service.application.sessions.turns import SessionTurns
+from service.application.tenants.sessions_of_tenants import SessionsOfTenants
+from service.application.tenants.usage import Usage
 from service.domain.limits import LimitsOfTenants
 from service.settings import Settings
 from service.telemetry.exposition import SharedExposition
@@ -37,6 +40,7 @@ def wire_services(
     files: StateFiles,
     *,
     membership: ClusterMembership,
+    keys: KeyRing,
     limits: LimitsOfTenants,
     rate_limits: RateLimits | None,
     metrics: Metrics,
@@ -76,6 +80,8 @@ def wire_services(
         inference_observer=metrics.inferences,
         inference_statistics=SharedExposition(metrics.flush, metrics.inference_statistics),
         sessions=sessions,
+        sessions_of_tenants=SessionsOfTenants(sessions=sessions, store=store),
+        usage=Usage(store=store, limits=limits, rate_limits=rate_limits, keys=keys),
         session_expiry=SessionExpiry(sessions, clock),
         steps=steps,
         transfers=StateTransfer(sessions=sessions, creations=creations, models=models, files=files),

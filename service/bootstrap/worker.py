@@ -128,6 +128,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             settings,
             *ports,
             membership=membership,
+            keys=keys,
             limits=limits,
             rate_limits=rate_limits,
             metrics=metrics,

@@ -48,7 +48,9 @@ def create(
     *,
     tenant: Annotated[str, typer.Option(help="Whose key it is.")],
     file: KeysFile = None,
-    role: Annotated[RoleChoice, typer.Option(help="`admin` for loads and unloads of models.")] = RoleChoice.client,
+    role: Annotated[
+        RoleChoice, typer.Option(help="`admin` for sessions and usage of all tenants.")
+    ] = RoleChoice.client,
     models: Annotated[
         list[str] | None, typer.Option("--model", help="A model that it may use; repeatable; default: all.")
     ] = None,

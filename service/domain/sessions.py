@@ -91,3 +91,11 @@ class SessionPage:
 
     sessions: list[tuple[str, SessionSummary]]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUsage:
+    """What the live sessions of a tenant take: their number, and the bytes that they reserve in the store."""
+
+    sessions: int
+    reserved_bytes: int

@@ -16,7 +16,7 @@ from service.http.api import Api
 from service.http.fast_routes import FastRouteMiddleware
 from service.http.json_body import invalid_request
 from service.http.middleware.request import RequestMiddleware, RequestSettings
-from service.http.routes import libretranslate, models, open_inference, openai, operations, sessions, websocket
+from service.http.routes import libretranslate, models, open_inference, openai, operations, sessions, usage, websocket
 
 DESCRIPTION = """
 Serves recurrent networks. Predictions without a session are answered from the model's initial state; a session keeps
@@ -24,7 +24,7 @@ the network's hidden state in the store, so that a stream continues at any time,
 every step applied exactly once.
 """
 
-ROUTERS = (models.router, sessions.router, operations.router)
+ROUTERS = (models.router, sessions.router, usage.router, operations.router)
 #: The routers of the protocols beside the native API, by the name that the setting UNROLL_PROTOCOLS has for each.
 PROTOCOL_ROUTERS: dict[str, tuple[APIRouter, ...]] = {
     "libretranslate": (libretranslate.router,),

@@ -8,7 +8,7 @@ from typing import get_args
 
 from service.domain.errors import WriteConflict
 from service.domain.limits import LimitsOfTenants
-from service.domain.sessions import Durability, Record, SessionKey, SessionPage
+from service.domain.sessions import Durability, Record, SessionKey, SessionPage, StoreUsage
 from service.store.driver.commands import read_command
 from service.store.driver.durability import make_level
 from service.store.driver.durability_check import require_reachable
@@ -17,6 +17,7 @@ from service.store.driver.group_commit import ShardedGroupCommit
 from service.store.driver.topology import Topology
 from service.store.index.index import SessionIndex, extend_indexed_until
 from service.store.index.reservations import Reservations
+from service.store.index.usage import TenantUsage
 from service.store.keys import Keys
 from service.store.memory_usage import MemoryUsage
 from service.store.observer import StoreObserver
@@ -68,6 +69,7 @@ class RedisStore:
         self._index = SessionIndex(
             self._executor, memory, keys, observer, reservations=reservations, timeout=timeout, limit=index_limit
         )
+        self._tenants = TenantUsage(self._executor, keys, timeout=timeout, now=now)
         self._records = SessionRecords(
             keys, RecordCache(recent_bytes), self._group_commits, self._index, observer, timeout=timeout, now=now
         )
@@ -177,6 +179,14 @@ class RedisStore:
     async def list(self, tenant: str, models: frozenset[str] | None, limit: int, cursor: str | None) -> SessionPage:
         """Return live sessions, newest first; a page shorter than `limit` can have a cursor. Raises InvalidRequest."""
         return await self._operations.observe("list", self._index.page(tenant, models, limit, cursor))
+
+    async def tenants(self) -> Sequence[str]:
+        """Return the tenants that may have live sessions, in the order of their names. Raises StoreUnavailable."""
+        return await self._operations.observe("tenants", self._tenants.names())
+
+    async def usage(self, tenants: Sequence[str]) -> Sequence[StoreUsage]:
+        """Return what the live sessions of each tenant take. Raises StoreUnavailable."""
+        return await self._operations.observe("usage", self._tenants.usage(tenants))
 
     async def active(self) -> int:
         """Return the number of live sessions of all tenants; drop expired index entries. Raises StoreUnavailable."""

@@ -14,7 +14,7 @@ from service.domain.cost import Cost
 from service.domain.errors import UnrollError, WriteConflict
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome
-from service.domain.sessions import Durability, Record, SessionKey, SessionPage
+from service.domain.sessions import Durability, Record, SessionKey, SessionPage, StoreUsage
 from service.domain.tensor_interface import TensorInterface
 from tests.chaos.control import Control
 
@@ -154,6 +154,12 @@ class WatchedStore:
 
     async def list(self, tenant: str, models: frozenset[str] | None, limit: int, cursor: str | None) -> SessionPage:
         return await self.inner.list(tenant, models, limit, cursor)
+
+    async def tenants(self) -> Sequence[str]:
+        return await self.inner.tenants()
+
+    async def usage(self, tenants: Sequence[str]) -> Sequence[StoreUsage]:
+        return await self.inner.usage(tenants)
 
     async def active(self) -> int:
         return await self.inner.active()

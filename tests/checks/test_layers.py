@@ -60,6 +60,7 @@ ROOMS = {
     "application/limits": ". access",
     "application/model_versions": ". access",
     "application/sessions": ". limits model_versions",
+    "application/tenants": ". access limits sessions",
     "domain/access": ".",
     "domain/runtime": "",
     "http/middleware": ". middleware/authorization",

@@ -263,6 +263,18 @@ async def test_a_broken_index_fails_no_step(store: RedisStore, client: Redis, pr
     assert observed.errors
 
 
+async def test_usage_is_what_the_limits_of_a_tenant_look_at(store: RedisStore) -> None:
+    for number in range(3):
+        await store.create("tenant", f"id{number}", make_record(state=b"s" * 1000, created_at=NOW + number))
+    await store.create("other", "id", make_record())
+    await store.end("tenant", "id0")
+    assert await store.tenants() == ["other", "tenant"]
+    own, nobody = await store.usage(["tenant", "nobody"])
+    assert own.sessions == 2
+    assert 2 * 3048 <= own.reserved_bytes <= 2 * 3048 * 1.02
+    assert (nobody.sessions, nobody.reserved_bytes) == (0, 0)
+
+
 async def test_a_listing_has_the_sessions_of_some_models(store: RedisStore) -> None:
     for number, model in enumerate(["a", "b", "c"]):
         await store.create("tenant", f"id{number}", make_record(model=model, created_at=NOW + number))

@@ -90,6 +90,12 @@ class Account:
         refilled = self.rate * max(0.0, self._monotonic() - self._taken_at)
         return min(self.size, max(0.0, self.tokens + self._left + refilled))
 
+    async def left(self) -> float:
+        """Return how many tokens are left, here and in the store, which is asked."""
+        present = (await self._grant(needed=0.0, wanted=0.0)).left
+        self._has(0.0)  # drops tokens that are worth nothing by now
+        return min(self.size, max(0.0, present + self.tokens))
+
     def wait(self) -> float:
         """Return the seconds until the store may have tokens again."""
         return max(0.0, self.refused_until - self._monotonic())
@@ -174,6 +180,14 @@ class RateLimits:
         except KeyError:
             rates = self._by_tenant[tenant] = self._make(tenant)
             return rates
+
+    async def left(self, tenant: str) -> dict[str, float]:
+        """Return what is left of each rate of a tenant that is limited, by the name of its limit."""
+        rates = self._by_tenant.get(tenant) or self._make(tenant)
+        if rates is None:
+            return {}
+        named = (("requests_per_second", rates.requests), ("cost_per_second", rates.cost))
+        return {name: await account.left() for name, account in named if account is not None}
 
     def update(self) -> None:
         """Have all tenants the limits that are set for them by now."""

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
 from functools import lru_cache
 
 from service.domain.errors import SessionNotFound
@@ -34,6 +35,13 @@ class SessionIds:
         """Return whether this service issued the id to this tenant."""
         return len(session_id) == LENGTH and _verify(self._secret, tenant, session_id)
 
+    def owner(self, tenants: Iterable[str], session_id: str) -> str | None:
+        """Return which of `tenants` this service issued the id to, or None if it is none of them."""
+        raw = _decode(session_id)
+        if raw is None or len(session_id) != LENGTH:
+            return None
+        return next((tenant for tenant in tenants if _is_sealed(self._secret, tenant, raw, session_id)), None)
+
     def require(self, tenant: str, session_id: str) -> None:
         """Raise SessionNotFound if this service did not issue the id to this tenant."""
         if not self.verify(tenant, session_id):
@@ -47,10 +55,18 @@ def unknown_session(session_id: str) -> SessionNotFound:
 
 @lru_cache(KNOWN_IDS)
 def _verify(secret: bytes, tenant: str, session_id: str) -> bool:
+    raw = _decode(session_id)
+    return raw is not None and _is_sealed(secret, tenant, raw, session_id)
+
+
+def _decode(session_id: str) -> bytes | None:
     try:
-        raw = base64.b32decode(session_id.removeprefix(PREFIX).upper())
+        return base64.b32decode(session_id.removeprefix(PREFIX).upper())
     except ValueError:
-        return False
+        return None
+
+
+def _is_sealed(secret: bytes, tenant: str, raw: bytes, session_id: str) -> bool:
     return hmac.compare_digest(_seal(secret, tenant, raw[:RANDOM_BYTES]).encode(), session_id.encode())
 
 

@@ -36,8 +36,9 @@ async def create(
 async def list_sessions(
     services: ServicesDependency, context: ContextDependency, query: Annotated[requests.ListQuery, Query()]
 ) -> Response:
-    """Live sessions, newest first."""
-    return JsonResponse(encode(await services.sessions.list(context, query.model, query.limit, query.cursor)))
+    """Live sessions, newest first. An administrator may list those of a tenant, or with `*` of all."""
+    page = await services.sessions_of_tenants.list(context, query.tenant, query.model, query.limit, query.cursor)
+    return JsonResponse(encode(page))
 
 
 @router.post("/steps", response_model=responses.StepResults, summary="Advance many sessions")
@@ -70,9 +71,11 @@ async def import_session(
 
 
 @router.get("/{session_id}", response_model=resources.Session, summary="Describe a session")
-async def get_session(session_id: str, services: ServicesDependency, context: ContextDependency) -> Response:
-    """Where the session stands; does not renew it."""
-    return JsonResponse(encode(await services.sessions.get(context, session_id)))
+async def get_session(
+    session_id: str, services: ServicesDependency, context: ContextDependency, tenant: requests.TenantName = None
+) -> Response:
+    """Where the session stands; does not renew it. An administrator may read one of a tenant, or with `*` of any."""
+    return JsonResponse(encode(await services.sessions_of_tenants.get(context, tenant, session_id)))
 
 
 @router.patch("/{session_id}", response_model=resources.Session, summary="Renew a session")
@@ -84,9 +87,14 @@ async def patch_session(
 
 
 @router.delete("/{session_id}", status_code=204, summary="End a session")
-async def delete_session(session_id: str, services: ServicesDependency, context: ContextDependency) -> Response:
-    """The session's state is dropped; further requests to it are answered 410."""
-    await services.sessions.end(context, session_id)
+async def delete_session(
+    session_id: str, services: ServicesDependency, context: ContextDependency, tenant: requests.TenantName = None
+) -> Response:
+    """The session's state is dropped; further requests to it are answered 410.
+
+    An administrator may end one of a tenant, or with `*` of any.
+    """
+    await services.sessions_of_tenants.end(context, tenant, session_id)
     return Response(status_code=204)
 
 

@@ -35,7 +35,7 @@ COMMON_ERRORS = _errors({405: "The path has no such method; Allow has its method
 GUARDED_ERRORS = COMMON_ERRORS | _errors(
     {
         401: "The API key is missing or wrong",
-        403: "A web page, or a request to another host, that may not use this service",
+        403: "A web page, a request to another host, or one for another tenant, that is not allowed",
         429: "This client sends too much; try again after Retry-After seconds",
     }
 )

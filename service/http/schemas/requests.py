@@ -6,6 +6,7 @@ that several bodies share.
 
 from typing import Annotated
 
+from fastapi import Query
 from pydantic import ConfigDict, Field, model_validator
 
 from service.application.sessions.creation import DEFAULT_TTL_SECONDS
@@ -29,6 +30,9 @@ DurabilityLevel = Annotated[
 ]
 KeptSteps = Annotated[int, Field(ge=0, le=64, description="How many earlier states a fork may start from")]
 Key = Annotated[str, Field(min_length=1, max_length=255)]
+TenantName = Annotated[
+    str | None, Query(min_length=1, max_length=128, description="A tenant: your own; administrators: any, `*` for all")
+]
 FrameId = Annotated[str, Field(max_length=256)] | Annotated[int, Field(ge=-(2**62), le=2**62)]
 
 
@@ -100,6 +104,9 @@ class ListQuery(Schema):
     model: str | None = Field(None, description="Only sessions of this model")
     limit: int = Field(20, ge=1, le=1000, description="Sessions per page")
     cursor: str | None = Field(None, description="`next_cursor` of the page before")
+    tenant: str | None = Field(
+        None, min_length=1, max_length=128, description="A tenant: your own; administrators: any, `*` for all"
+    )
 
 
 class CreateSession(Schema):

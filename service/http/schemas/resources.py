@@ -41,7 +41,7 @@ class ModelList(BaseModel):
 
 
 class Session(BaseModel):
-    """Where a session stands."""
+    """Where a session stands. `tenant` is there if the request names one."""
 
     id: str
     model: str
@@ -54,6 +54,7 @@ class Session(BaseModel):
     ttl_seconds: int
     durability: Literal["memory", "replicated", "fsynced"]
     state_bytes: int
+    tenant: str | None = None
 
 
 class SessionList(BaseModel):
@@ -62,6 +63,45 @@ class SessionList(BaseModel):
     object: Literal["list"]
     data: list[Session]
     next_cursor: str | None
+
+
+class Limits(BaseModel):
+    """Limits of a tenant; null is none. The engine serves it by its weight."""
+
+    requests_per_second: float | None
+    cost_per_second: float | None
+    sessions: int | None
+    state_bytes: int | None
+    ttl_seconds: int | None
+    kept_steps: int | None
+    weight: float
+
+
+class Remaining(BaseModel):
+    """What the limits of a tenant leave it now; what is not limited is left out."""
+
+    requests_per_second: float | None = None
+    cost_per_second: float | None = None
+    sessions: int | None = None
+    state_bytes: int | None = None
+
+
+class Usage(BaseModel):
+    """What a tenant has over all workers: live sessions, the bytes that these reserve, and its limits."""
+
+    object: Literal["usage"]
+    tenant: str
+    sessions: int
+    state_bytes: int
+    limits: Limits
+    remaining: Remaining
+
+
+class UsageList(BaseModel):
+    """Usage of one tenant, or of all."""
+
+    object: Literal["list"]
+    data: list[Usage]
 
 
 class Readiness(BaseModel):

@@ -106,6 +106,7 @@ async def test_sessions_on_other_models_of_the_same_tenant_are_not_there(clients
     path = f"/v1/sessions/{session}"
     refused = [
         await restricted.ask("GET", path),
+        await restricted.ask("GET", f"{path}?tenant=a"),
         await restricted.ask("DELETE", path),
         await restricted.ask("PATCH", path, {"ttl_seconds": 5}),
         await restricted.ask("POST", f"{path}/steps", WORDS),

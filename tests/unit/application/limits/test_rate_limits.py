@@ -149,6 +149,21 @@ async def test_headers_show_the_policies_and_what_is_left(buckets: Buckets, time
     assert dict(rates.headers())[b"ratelimit"].startswith(b'"requests";r=0;t=1')
 
 
+async def test_what_is_left_of_a_rate_is_asked_of_the_store_and_takes_nothing(buckets: Buckets, time: Time) -> None:
+    own, other = (
+        RateLimits(LimitsOfTenants({"alice": {"requests_per_second": 100}}), buckets, buckets.time) for _ in range(2)
+    )
+    rates = own.of("alice")
+    assert rates is not None
+    assert await own.left("bob") == {}
+    assert await admitted(rates, 40) == 40
+    for _ in range(3):
+        assert await own.left("alice") == {"requests_per_second": pytest.approx(60)}
+    assert await other.left("alice") == {"requests_per_second": pytest.approx(60, abs=100 * LEASE_SECONDS)}
+    time.now += 5
+    assert await own.left("alice") == {"requests_per_second": pytest.approx(100)}
+
+
 async def test_limits_that_change_hold_at_once_and_the_others_go_on(buckets: Buckets) -> None:
     limits = LimitsOfTenants({"alice": {"requests_per_second": 10}, "bob": {"requests_per_second": 10}})
     rate_limits = RateLimits(limits, buckets, buckets.time)

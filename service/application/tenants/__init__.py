@@ -1,0 +1,1 @@
+"""Use cases across tenants: their sessions, for administrators, and what each of them uses."""
