@@ -334,5 +334,8 @@ class CountingObserver:
     def store_memory(self, used: int, limit: int) -> None:
         pass
 
+    def store_persistence(self, append_only: bool, replicas: int) -> None:
+        pass
+
     def store_up(self, up: bool) -> None:
         self.counts["store up"] = int(up)

@@ -43,7 +43,9 @@ class MemoryLimit:
     """Limit in bytes (0: none) of each worker. Times are seconds on a monotonic clock, passed as arguments."""
 
     def __init__(self, limit: int, read: Callable[[int], int] = resident_bytes) -> None:
-        self._limit = limit or math.inf
+        self.limit = limit or math.inf
+        #: Memory of the largest worker at the last check.
+        self.largest = 0
         self._read = read
         self._initial: dict[int, int] = {}
         self._renewed_at = -math.inf
@@ -52,8 +54,9 @@ class MemoryLimit:
     def exceeding(self, workers: Sequence[Process], now: float) -> int | None:
         """Return the pid of the worker to renew: of the ready `workers`, the largest above the limit."""
         used = {worker.pid: self._read(worker.pid) for worker in workers}
+        self.largest = max(used.values(), default=0)
         self._initial = {pid: self._initial.get(pid, size) for pid, size in used.items()}
-        above = {pid: size for pid, size in used.items() if size > max(self._limit, MIN_GROWTH * self._initial[pid])}
+        above = {pid: size for pid, size in used.items() if size > max(self.limit, MIN_GROWTH * self._initial[pid])}
         if not above or now < self._renewed_at + self._pause:
             return None
         pid = max(above, key=above.__getitem__)
@@ -62,6 +65,6 @@ class MemoryLimit:
         self._renewed_at = now
         log.warning(
             "worker above its memory limit; renewing it",
-            extra={"pid": pid, "bytes": above[pid], "limit": self._limit, "bytes_at_start": self._initial[pid]},
+            extra={"pid": pid, "bytes": above[pid], "limit": self.limit, "bytes_at_start": self._initial[pid]},
         )
         return pid

@@ -87,10 +87,11 @@ class Supervisor:
             host, port = listener.getsockname()[:2]
             log.info("starting", extra={"url": f"http://{host}:{port}", "workers": self.settings.workers})
             warn_of_open_access(self.settings, host)
-            pool = self._pool(lambda: WorkerProcess(command, environment, listener))
+            observer = SupervisorMetrics()
+            pool = self._pool(lambda: WorkerProcess(command, environment, listener), observer)
             stack.callback(self._stop_workers, pool, listener, wake)
             while not self._stopping and not pool.misconfigured:
-                self._supervise(pool)
+                self._supervise(pool, observer)
                 _sleep(wake)
         return EX_CONFIG if pool.misconfigured else 0
 
@@ -140,15 +141,15 @@ class Supervisor:
         finally:
             store.stop()
 
-    def _pool(self, start: Callable[[], WorkerProcess]) -> WorkerPool:
+    def _pool(self, start: Callable[[], WorkerProcess], observer: SupervisorMetrics) -> WorkerPool:
         return WorkerPool(
             self.settings.workers,
             start,
             drain_seconds=self.settings.grace_seconds + KILL_MARGIN_SECONDS,
-            on_replace=SupervisorMetrics().worker_replaced,
+            on_replace=observer.worker_replaced,
         )
 
-    def _supervise(self, pool: WorkerPool) -> None:
+    def _supervise(self, pool: WorkerPool, observer: SupervisorMetrics) -> None:
         now = time.monotonic()
         if self._restart_workers:
             self._restart_workers = False
@@ -156,6 +157,7 @@ class Supervisor:
             pool.rolling_restart(now)
         pool.kill_hung(self._watchdog.hung(pool.workers(), now))
         grown = self._memory_limit.exceeding(pool.serving(), now)
+        observer.worker_memory(self._memory_limit.largest, self._memory_limit.limit)
         if grown is not None:
             pool.renew(grown, "memory")
         pool.supervise(now)

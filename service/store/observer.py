@@ -18,6 +18,9 @@ class StoreObserver(Protocol):
     def store_memory(self, used: int, limit: int) -> None:
         """Record the bytes that the masters of the store use, and their limits together; 0 if one has none."""
 
+    def store_persistence(self, append_only: bool, replicas: int) -> None:
+        """Record whether all masters write their append-only file, and the replicas of the one with fewest."""
+
     def session_cache(self, outcome: str) -> None:
         """Record a use of the record cache: "hit", "miss", or "stale" for an earlier hit that proved outdated."""
 

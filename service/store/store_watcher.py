@@ -1,4 +1,4 @@
-"""Background work on the store: its secret, its settings, the count of its sessions and the use of its memory."""
+"""Background work on the store: its secret, its settings, the count of its sessions, its memory and persistence."""
 
 import asyncio
 import contextlib
@@ -10,12 +10,13 @@ from service.domain.sessions import Durability
 from service.store.driver.topology import Topology
 from service.store.memory_usage import total_usage
 from service.store.observer import StoreObserver
+from service.store.persistence import weakest_persistence
 from service.store.redis_store import RedisStore
 from service.store.server_checks import warnings
 
 log = logging.getLogger(__name__)
 
-#: Interval at which live sessions are counted, expired ones removed from the store's index, and its memory is read.
+#: Interval at which live sessions are counted, expired ones removed from the store's index, and its state read.
 SESSION_COUNT_SECONDS = 5.0
 
 
@@ -42,4 +43,7 @@ async def watch_store(
         usage = await total_usage(topology, loop.time() + SESSION_COUNT_SECONDS)
         if usage is not None:
             observer.store_memory(usage.used, usage.limit)
+        persistence = await weakest_persistence(topology, loop.time() + SESSION_COUNT_SECONDS)
+        if persistence is not None:
+            observer.store_persistence(persistence.append_only, persistence.replicas)
         await asyncio.sleep(SESSION_COUNT_SECONDS)

@@ -20,6 +20,7 @@ from service.domain.models import ModelVersion
 from service.domain.operations import ForecastCheck, Observation, Outcome
 from service.telemetry.batching import BatchHistogram, MetricsBatch
 from service.telemetry.inference_metrics import InferenceMetrics, read_statistics
+from service.telemetry.model_card_metrics import ModelCardMetrics
 
 PER_VERSION = ("model", "version")
 SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -59,6 +60,7 @@ class Metrics:
         self._make_sessions()
         self._make_store()
         self.inferences = InferenceMetrics(self._registry)
+        self._cards = ModelCardMetrics(self._registry, SUBJECT_GONE)
         build = self._gauge("build_info", "The running release", ("release",), "livemax")
         build.labels(__version__).set(1)
 
@@ -125,6 +127,10 @@ class Metrics:
         self._store_memory_limit = self._gauge(
             "store_memory_limit_bytes", "Memory beyond which the store refuses writes", (), "livemostrecent"
         )
+        self._append_only = self._gauge(
+            "store_append_only", "1 if every master writes its append-only file", (), "livemostrecent"
+        )
+        self._replicas = self._gauge("store_replicas", "Replicas of the master with the fewest", (), "livemostrecent")
 
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""
@@ -171,12 +177,14 @@ class Metrics:
         self._verified.labels(*names).set(int(model.verified))
         self._load_seconds.labels(*names).set(model.load_seconds)
         self._state_bytes.labels(*names).set(model.state_bytes)
+        self._cards.loaded(model)
 
     def model_unloaded(self, model: ModelVersion) -> None:
         names = (model.name, model.version)
         self._loaded.labels(*names, model.fingerprint).set(SUBJECT_GONE)
         for gauge in (self._verified, self._load_seconds, self._state_bytes):
             gauge.labels(*names).set(SUBJECT_GONE)
+        self._cards.unloaded(model)
 
     def queue(self, depth: int) -> None:
         self._queue_depth.set(depth)
@@ -241,6 +249,10 @@ class Metrics:
     def store_memory(self, used: int, limit: int) -> None:
         self._store_memory.set(used)
         self._store_memory_limit.set(limit or math.inf)
+
+    def store_persistence(self, append_only: bool, replicas: int) -> None:
+        self._append_only.set(int(append_only))
+        self._replicas.set(replicas)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
         return cache(Counter(f"unroll_{name}", text, labels, registry=self._registry).labels)

@@ -58,6 +58,9 @@ class Observed:
     def store_memory(self, used: int, limit: int) -> None:
         pass
 
+    def store_persistence(self, append_only: bool, replicas: int) -> None:
+        pass
+
     def store_up(self, up: bool) -> None:
         self.up = up
 

@@ -10,7 +10,7 @@ from tests.metrics import Metrics
 from tests.server import answered, eventually, new_session, post, refusal, step
 
 LABELS = {"model", "version", "task", "route", "code", "method", "reason", "outcome", "operation", "le", "fingerprint",
-          "release", "pid", "batch_size", "part"}  # fmt: skip
+          "release", "pid", "batch_size", "part", "metric"}  # fmt: skip
 OF_TINY = {"model": "tiny", "version": "1"}
 
 
@@ -182,7 +182,19 @@ def test_what_is_refused_for_lack_of_time_is_counted(http: httpx.Client, growth:
 
 @pytest.mark.parametrize(
     "name",
-    ["build_info", "model_loaded", "store_up", "sessions_active", "queue_depth", "state_bytes", "store_memory_bytes"],
+    [
+        "build_info",
+        "model_loaded",
+        "store_up",
+        "sessions_active",
+        "queue_depth",
+        "state_bytes",
+        "store_memory_bytes",
+        "worker_memory_bytes",
+        "worker_memory_limit_bytes",
+        "store_append_only",
+        "store_replicas",
+    ],
 )
 def test_a_gauge_of_the_contract_is_there(http: httpx.Client, name: str) -> None:
     assert f"\nunroll_{name}" in Metrics(http).text

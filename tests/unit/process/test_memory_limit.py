@@ -43,6 +43,15 @@ def test_the_largest_worker_above_the_limit_is_renewed_and_the_next_one_after_a_
     assert workers.exceeding(MIN_PAUSE_SECONDS) == 1
 
 
+def test_the_memory_of_the_largest_worker_is_told_whether_it_may_be_renewed_or_not() -> None:
+    workers = Workers({1: 700, 2: 1500})
+    workers.exceeding()
+    assert (workers.limit.largest, workers.limit.limit) == (1500, LIMIT)
+    workers.sizes = {}
+    workers.exceeding()
+    assert workers.limit.largest == 0
+
+
 def test_a_worker_that_was_as_large_when_it_became_ready_stays() -> None:
     workers = Workers({1: 5000})
     assert workers.exceeding() is None

@@ -1,8 +1,9 @@
-"""Tests of the metrics of checked forecasts, and of the gauges of unloaded versions."""
+"""Tests of the metrics of checked forecasts, of the figures of model cards, and of the gauges of unloaded versions."""
 
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.operations import ForecastCheck, Outcome
 from service.telemetry.metrics import Metrics
+from service.telemetry.model_card_metrics import MAX_FIGURES, card_figures
 from tests.fakes import model_version
 
 
@@ -35,6 +37,25 @@ def test_a_checked_forecast_is_counted_by_values_errors_and_scores() -> None:
     assert values["anomaly_score_count", ""] == 3
     assert [values["anomaly_score_bucket", edge] for edge in ("0.1", "0.95", "0.99", "0.999", "1.0")] == [1, 1, 2, 2, 3]
     assert ("observed_tokens_total", "") not in values
+
+
+def test_the_numbers_of_a_card_are_named_by_where_they_stand() -> None:
+    card = {"test_mae": 2194, "test_mae_at": {"1": 860, "2": 1086.5}, "verified": True, "notes": ["x"], "by": "y"}
+    assert card_figures(card) == {"test_mae": 2194, "test_mae_at.1": 860, "test_mae_at.2": 1086.5}
+
+
+def test_a_card_with_countless_numbers_and_long_names_becomes_few_series() -> None:
+    figures = card_figures({"n" * 101: 1, "huge": 10**400, **{f"figure_{index}": index for index in range(1000)}})
+    assert list(figures) == [f"figure_{index}" for index in range(MAX_FIGURES)]
+
+
+def test_the_figures_of_a_card_are_gone_with_their_version() -> None:
+    metrics = Metrics()
+    model = replace(model_version(), metrics={"test_perplexity": 25.89})
+    metrics.model_loaded(model)
+    assert samples(metrics)["model_card_metric", ""] == 25.89
+    metrics.model_unloaded(model)
+    assert ("model_card_metric", "") not in samples(metrics)
 
 
 #: Two workers load versions 1 and 2; one unloads 1, the other too when it is told to.
