@@ -26,8 +26,9 @@ def fit_words(words: Words, rows: int, stated: Roles | None = None) -> Fitted:
     """Return the vocabulary of a network with an embedding of `rows` rows.
 
     `stated` are special tokens that the user states, None if nothing is stated. Raises ModelFolderError if entries and
-    rows do not fit, or fit in more than one way.
+    rows do not fit, or fit in more than one way, and for an entry that is no text.
     """
+    _require_characters(words)
     notes: list[str] = []
     entries = _with_front(words, rows, notes)
     if entries.get(0) == "" and PAD not in entries.values():
@@ -39,6 +40,17 @@ def fit_words(words: Words, rows: int, stated: Roles | None = None) -> Fitted:
     roles = _roles(words, ordered, stated)
     _require_unknown(words, roles, stated)
     return Fitted(words, ordered, roles, (*notes, *_notes(words, roles)))
+
+
+def _require_characters(words: Words) -> None:
+    """Raise ModelFolderError for an entry with half a character, which JSON and pickles can hold and UTF-8 cannot."""
+    for index, entry in words.entries.items():
+        try:
+            entry.encode()
+        except UnicodeEncodeError:
+            raise ModelFolderError(
+                f"{words.origin}: entry {index} is {entry[:80]!r}: found half a character, expected text"
+            ) from None
 
 
 def _with_front(words: Words, rows: int, notes: list[str]) -> dict[int, str]:

@@ -212,3 +212,9 @@ def test_two_vocabularies_in_a_file_are_named_by_their_places(tmp_path: Path) ->
     }
     with pytest.raises(ModelFolderError, match="expected one vocabulary"):
         read_words(tmp_path / "v")
+
+
+def test_an_entry_with_half_a_character_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "vocab.pkl", pickle.dumps({"<unk>": 0, "a": 1, "\ud800": 2}))
+    with pytest.raises(ModelFolderError, match=r"entry 2 is '\\ud800': found half a character"):
+        entries(path, 3)
