@@ -25,6 +25,8 @@ HOSTILE ?=
 # What `make attack` does: each attack for SECONDS; ONLY names some of them; REPORT as above. `make soak` runs for MINUTES.
 SECONDS ?= 5
 ONLY ?=
+# ONLY also names the one alert that `make drill` causes; PICTURES is a folder for what it draws.
+PICTURES ?=
 # `make malformed` sends COUNT cases by SEED; ONLY names kinds of them. `make fuzz` makes COUNT inputs by SEED.
 COUNT ?= 100000
 
@@ -37,7 +39,7 @@ RESULTS ?= build/bench.json
 CURVES ?= build/bench.svg
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint chaos attack malformed soak fuzz model-tests openapi protocol bench bench-forecast bench-anomaly clean
+.PHONY: help serve install dev test test-all check lint chaos drill attack malformed soak fuzz model-tests openapi protocol dashboard bench bench-forecast bench-anomaly clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +68,9 @@ chaos: $(VENV)/.dev ## Kill, stop, cut and roll back everything for MINUTES by S
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES) $(if $(BROKEN),--broken $(BROKEN)) \
 		$(if $(HOSTILE),--hostile) $(if $(REPORT),--report $(REPORT))
 
+drill: $(VENV)/.dev ## Start the service with its monitoring and cause every alert (ONLY); PICTURES=docs draws the dashboard
+	@$(BIN)/python -m tests.drill $(if $(ONLY),--only $(ONLY)) $(if $(PICTURES),--pictures $(PICTURES))
+
 attack: $(VENV)/.dev ## Attack a running service in every known way; print what its other clients see (SECONDS, ONLY)
 	@$(BIN)/python -m tests.attack --seed $(SEED) --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(REPORT),--report $(REPORT))
@@ -85,6 +90,9 @@ model-tests: $(VENV)/.dev ## Live sessions by random stories for MINUTES from SE
 
 openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
 	$(BIN)/python -m service.http.openapi > docs/openapi.json
+
+dashboard: $(VENV)/.dev ## Write Grafana's dashboard after its panels were changed
+	$(BIN)/python -m deploy.grafana.dashboard > deploy/grafana/dashboards/unroll.json
 
 protocol: $(VENV)/.dev ## Compile the protocol files of gRPC
 	$(BIN)/python -m grpc_tools.protoc --proto_path service/grpc/protocol --include_imports \
