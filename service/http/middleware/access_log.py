@@ -22,6 +22,8 @@ SHED_CODES = frozenset({Overloaded.code, ShuttingDown.code, DeadlineExceeded.cod
 UNLOGGED_CODES = frozenset({Overloaded.code, RateLimited.code})
 #: Other methods share one label, for clients choose the method's name.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+#: How much of a session's id is logged: enough to find it again, too little to use it.
+SESSION_CHARACTERS = 12
 #: Polled every few seconds by machines; logged at DEBUG.
 UNLOGGED_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready"})
 
@@ -43,7 +45,7 @@ def report(
     level = _level(route, response.status, code)
     if log.isEnabledFor(level):
         request = {"request_id": response.request_id.decode(), "tenant": scope["state"].get("tenant")}
-        request |= {"method": method, "route": route}
+        request |= {"method": method, "route": route, **_subject(scope, response.status)}
         outcome = {"status": response.status, "code": code, "milliseconds": round(seconds * 1000, 3)}
         log.log(level, "request", extra=request | outcome)
 
@@ -55,6 +57,18 @@ def report_refusal(observer: RequestObserver, code: str, status: int, request_id
     if access_log != "off" and log.isEnabledFor(level):
         request = {"request_id": request_id.decode(), "tenant": None, "method": "other", "route": "unmatched"}
         log.log(level, "request", extra=request | {"status": status, "code": code, "milliseconds": 0.0})
+
+
+def _subject(scope: Scope, status: int) -> dict[str, str | None]:
+    """Return the model and the beginning of the session id that a path names.
+
+    A path that was not found names nothing: it can have any text of a client.
+    """
+    regex = getattr(scope.get("route"), "path_regex", None)
+    match = None if regex is None or status == HTTPStatus.NOT_FOUND else regex.match(scope["path"])
+    names = {} if match is None else match.groupdict()
+    session = names.get("session_id")
+    return {"model": names.get("model"), "session": None if session is None else session[:SESSION_CHARACTERS]}
 
 
 def _level(route: str, status: int, code: str | None) -> int:

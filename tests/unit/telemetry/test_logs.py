@@ -35,6 +35,8 @@ def test_a_line_of_a_request_is_the_same_by_the_short_way(lines: io.StringIO, mo
         "tenant": "alice",
         "method": "POST",
         "route": "/v1/ü",
+        "model": "next-word",
+        "session": None,
         "status": 200,
         "code": None,
         "milliseconds": 1.25,

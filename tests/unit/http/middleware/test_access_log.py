@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 from starlette.types import Message
 
 from service.application.deadlines import DeadlineSweeper
@@ -13,6 +14,8 @@ from service.http.middleware.access_log import AccessLog, report
 from service.http.middleware.body import BodyLimits, RequestBody
 from service.http.middleware.response import ResponseStart
 from tests.fakes import CountingObserver, ManualClock
+
+SESSION = "ses_AbCdEfGhIjKlMnOpQrStUvWx"
 
 
 async def _no_receive() -> Message:
@@ -24,18 +27,20 @@ async def _no_send(_message: Message) -> None:
 
 
 def _report(
-    route: str,
+    route: str | Route,
     status: int,
     code: str | None = None,
     method: str = "POST",
     access_log: AccessLog = "all",
     tenant: str | None = None,
+    path: str = "",
 ) -> CountingObserver:
     observer = CountingObserver()
     sweeper = DeadlineSweeper(ManualClock().monotonic, RequestBody.expire)
     response = ResponseStart(_no_send, b"req_1", RequestBody(_no_receive, {}, BodyLimits(0), sweeper, {}), Admission(1))
     response.status = status
-    scope: dict[str, Any] = {"method": method, "route": SimpleNamespace(path=route), "state": {"error_code": code}}
+    known = SimpleNamespace(path=route) if isinstance(route, str) else route
+    scope: dict[str, Any] = {"method": method, "path": path, "route": known, "state": {"error_code": code}}
     if tenant is not None:
         scope["state"]["tenant"] = tenant
     report(observer, scope, response, 0.0123456, access_log)
@@ -70,6 +75,25 @@ def test_a_line_has_the_documented_fields(caplog: pytest.LogCaptureFixture) -> N
     fields = ("request_id", "tenant", "method", "route", "status", "code", "milliseconds")
     values = ("req_1", "alice", "POST", "/v1/models", 404, "not_found", 12.346)
     assert tuple(getattr(caplog.records[0], name) for name in fields) == values
+
+
+@pytest.mark.parametrize(
+    ("path", "route", "status", "subject"),
+    [
+        ("/v1/models/next-word/predict", "/v1/models/{model}/predict", 200, ("next-word", None)),
+        (f"/v1/sessions/{SESSION}/steps", "/v1/sessions/{session_id}/steps", 409, (None, "ses_AbCdEfGh")),
+        ("/v1/models/any text/predict", "/v1/models/{model}/predict", 404, (None, None)),
+        ("/v1/models", "/v1/models", 200, (None, None)),
+    ],
+)
+def test_a_line_has_the_model_and_the_beginning_of_the_session_id_of_its_path(
+    caplog: pytest.LogCaptureFixture, path: str, route: str, status: int, subject: tuple[str | None, str | None]
+) -> None:
+    caplog.set_level("DEBUG", logger="unroll.access")
+    _report(Route(route, _no_send), status, path=path)
+    record = caplog.records[0].__dict__
+    assert (record["model"], record["session"]) == subject
+    assert SESSION not in str(record)
 
 
 def test_a_request_that_was_refused_before_its_tenant_was_known_is_logged_without_one(
