@@ -3,10 +3,14 @@
 import ipaddress
 import os
 import resource
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from service import settings as configuration
 from service.deployment.finding import Finding
+from service.domain.access.api_keys import KEYS_SETTING, read_keys
+from service.domain.errors import SettingsError
 from service.settings import Settings
 
 #: Files that a worker needs beside its connections: sockets to the store, models, logs.
@@ -54,15 +58,37 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_access(settings: Settings) -> Finding:
+    if settings.api_keys_file is not None:
+        return _check_keys(settings, settings.api_keys_file)
     if settings.api_keys:
-        tenants = len(set(settings.api_keys.values()))
-        return Finding.ok("access", f"API keys of {tenants} {'tenant' if tenants == 1 else 'tenants'} are configured")
+        return _keys_of(set(settings.api_keys.values()))
     if _is_loopback(settings.host):
         return Finding.ok("access", f"no API keys; {settings.host} can be reached from this machine alone")
     return Finding.warning(
         "access",
-        f"no API keys: found UNROLL_HOST {settings.host} without UNROLL_API_KEYS, expected keys, since whoever reaches "
-        "the port may use the service",
+        f"no API keys: found UNROLL_HOST {settings.host} without UNROLL_API_KEYS_FILE or UNROLL_API_KEYS, expected "
+        "keys, since whoever reaches the port may use the service",
+    )
+
+
+def _check_keys(settings: Settings, path: Path) -> Finding:
+    """Return a finding about the file of API keys, and those of the environment beside it."""
+    try:
+        keys = read_keys(path)
+    except SettingsError as error:
+        return Finding.error("access", str(error))
+    now = int(time.time() * 1000)
+    tenants = {key.tenant for key in keys if key.is_valid(now)} | set(settings.api_keys.values())
+    if not tenants:
+        return Finding.warning(
+            "access", f"{KEYS_SETTING}: found no valid key in {path}, expected one, since nobody may use the service"
+        )
+    return _keys_of(tenants)
+
+
+def _keys_of(tenants: set[str]) -> Finding:
+    return Finding.ok(
+        "access", f"API keys of {len(tenants)} {'tenant' if len(tenants) == 1 else 'tenants'} are configured"
     )
 
 
