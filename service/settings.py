@@ -34,6 +34,11 @@ class Settings(BaseSettings):
         le=65535,
         description="Port for gRPC; 0 takes a free one, unset: gRPC is not served. It needs the extra `grpc`",
     )
+    tls_certificate: Path | None = Field(
+        None, description="File with the certificate chain of both ports, in PEM; unset: no TLS"
+    )
+    tls_key: Path | None = Field(None, description="File with the key of the certificate, in PEM")
+    tls_key_password: str | None = Field(None, description="Password of that key, if it has one")
     workers: int = Field(1, ge=1, le=256, description="Worker processes on the port")
     models: Path = Field(Path("models"), description="Folder of model folders, `<name>/<version>/` each")
     models_poll_seconds: float = Field(2, gt=0, le=60, description="How often a worker looks for new model versions")
@@ -279,7 +284,7 @@ def load(**options: Any) -> Settings:  # noqa: ANN401 - the command line's value
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         # The message must not contain a key or a password.
-        value = "as it stands" if name in {"api_keys", "redis_url"} else repr(first["input"])
+        value = "as it stands" if name in {"api_keys", "redis_url", "tls_key_password"} else repr(first["input"])
         expected = first["msg"].removeprefix("Value error, ").replace("Input should", "expected it to", 1)
         raise SettingsError(f"{variable(name)} is wrong, {value}: {expected}") from None
 

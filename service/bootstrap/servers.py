@@ -7,6 +7,7 @@ from service.application.access.key_ring import KeyRing
 from service.application.limits.request_bounds import RequestBounds
 from service.application.limits.request_cost import CostLimits
 from service.application.services import Services
+from service.certificates import Certificate
 from service.http.body_sizes import SizeLimits
 from service.http.middleware.authorization.browser_policy import BrowserSettings
 from service.http.middleware.authorization.host_names import is_wildcard
@@ -25,7 +26,9 @@ class GrpcListener(Protocol):
     async def cancel(self) -> None: ...
 
 
-def make_grpc(settings: Settings, services: Services, bounds: RequestBounds) -> GrpcListener | None:
+def make_grpc(
+    settings: Settings, services: Services, bounds: RequestBounds, certificate: Certificate | None
+) -> GrpcListener | None:
     """Return the gRPC server, or None if the settings ask for none. Nothing of gRPC is imported then."""
     if settings.grpc_port is None or "grpc" not in settings.protocols:
         return None
@@ -55,7 +58,8 @@ def make_grpc(settings: Settings, services: Services, bounds: RequestBounds) -> 
         ping_seconds=settings.websocket_ping_seconds,
         grace_seconds=settings.grace_seconds,
     )
-    return GrpcServer(services, bounds, calls, connections, read_options)
+    pem = None if certificate is None else lambda: certificate.pem
+    return GrpcServer(services, bounds, calls, connections, read_options, certificate=pem)
 
 
 def request_settings(settings: Settings, keys: KeyRing) -> RequestSettings:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from starlette.types import ASGIApp
 
+from service import certificates
 from service.application.limits.admission import Admission
 from service.application.model_versions.refresh import RefreshLimiter
 from service.application.model_versions.resolver import VersionResolver
@@ -22,6 +23,7 @@ from service.bootstrap.models import make_repository
 from service.bootstrap.servers import GrpcListener, make_grpc, request_settings
 from service.bootstrap.store import make_membership, make_rate_limits, make_store
 from service.bootstrap.use_cases import wire_reconciler, wire_services
+from service.certificates import Certificate
 from service.domain.errors import SettingsError
 from service.domain.limits import LimitsOfTenants
 from service.domain.runtime.loop_stalls import STALLS
@@ -76,7 +78,7 @@ NO_OVERRIDES = Overrides()
 @dataclass(frozen=True, slots=True)
 class Worker:
     """Running worker: its ASGI application and what answers requests that never reach it, its admission, which a
-    shutdown closes, a wait for the engine's end, and its gRPC server, if it has one.
+    shutdown closes, a wait for the engine's end, and its gRPC server and certificate, if it has them.
     """
 
     app: ASGIApp
@@ -84,6 +86,7 @@ class Worker:
     admission: Admission
     engine_ended: Callable[[], Coroutine[None, None, None]]
     grpc: GrpcListener | None = None
+    certificate: Certificate | None = None
 
 
 @asynccontextmanager
@@ -96,6 +99,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         raise SettingsError("REDIS_URL is not set: a worker needs a store, `unroll serve` starts a private one")
     for dtype in (None, *settings.dtype.values()):
         require_device(settings.device, dtype)
+    certificate = certificates.load(settings)
     torch.set_num_threads(1)
     metrics, clock, registry = Metrics(), overrides.clock, ModelRegistry()
     keys, limits = make_keys(settings), LimitsOfTenants(settings.tenant_limits)
@@ -152,13 +156,15 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             "store watcher",
             watch_store(topology, store, services.health.count_sessions, settings.durability, metrics),
         )
+        if certificate is not None:
+            run_in_background(stack, "certificate", certificate.watch())
         if keys_file is not None:
             run_in_background(stack, "API keys", keys_file.watch())
         app = create_app(services, request_settings(settings, keys), settings.protocols)
         refusals = ConnectionRefusals(metrics, settings.access_log)
-        grpc = make_grpc(settings, services, app.bounds)
+        grpc = make_grpc(settings, services, app.bounds, certificate)
         traced = app if tracing is None else tracing.traced(app)
-        yield Worker(traced, refusals, services.admission, engine.ended, grpc)
+        yield Worker(traced, refusals, services.admission, engine.ended, grpc, certificate)
 
 
 def _tune_garbage_collection() -> None:

@@ -1,6 +1,7 @@
 """The gRPC server of a worker: its port, the limits of its connections, and the handler of each method."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from service.application.services import Services
 from service.domain.errors import SettingsError
 from service.grpc.call import Call
 from service.grpc.connections import Connections
+from service.grpc.credentials import CurrentCertificate, Pem
 from service.grpc.health import HealthCalls
 from service.grpc.inference import Inferences, ModelInferRequest
 from service.grpc.messages import HEALTH, INFERENCE, REFLECTION, message
@@ -50,7 +52,10 @@ class ConnectionSettings:
 
 
 class GrpcServer:
-    """gRPC server on a port that the workers of a supervisor share. Use it within the event loop."""
+    """gRPC server on a port that the workers of a supervisor share. Use it within the event loop.
+
+    `certificate` returns the one of the port; without it there is no TLS.
+    """
 
     def __init__(
         self,
@@ -59,8 +64,11 @@ class GrpcServer:
         calls: CallSettings,
         connections: ConnectionSettings,
         read_options: OptionsReader,
+        *,
+        certificate: Callable[[], Pem] | None = None,
     ) -> None:
         self._settings = connections
+        self._certificate = certificate
         proxies = calls.proxies
         self._connections = Connections(connections.port, connections.max_connections_per_address, proxies)
         self._runner = CallRunner(bounds, services.observer, services.clock, calls, self._connections)
@@ -75,7 +83,10 @@ class GrpcServer:
         host = self._settings.host
         address = f"{f'[{host}]' if ':' in host else host}:{self._settings.port}"
         try:
-            self._server.add_insecure_port(address)
+            if self._certificate is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, CurrentCertificate(self._certificate).credentials())
         except RuntimeError:
             raise SettingsError(f"cannot listen on {address}, UNROLL_GRPC_PORT: expected a free port") from None
         await self._server.start()

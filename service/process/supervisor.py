@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from service import certificates
 from service.domain.access.api_keys import KEYS_SETTING
 from service.domain.errors import SettingsError
 from service.process.draining_workers import kill_all
@@ -70,6 +71,7 @@ class Supervisor:
             raise
 
     def _run(self) -> int:
+        scheme = "http" if certificates.load(self.settings) is None else "https"
         with contextlib.ExitStack() as stack:
             wake = stack.enter_context(self._signals())
             listener = stack.enter_context(listen(self.settings))
@@ -85,7 +87,7 @@ class Supervisor:
             environment.setdefault("THP_MEM_ALLOC_ENABLE", "1")
             command = [sys.executable, *self.worker]
             host, port = listener.getsockname()[:2]
-            log.info("starting", extra={"url": f"http://{host}:{port}", "workers": self.settings.workers})
+            log.info("starting", extra={"url": f"{scheme}://{host}:{port}", "workers": self.settings.workers})
             warn_of_open_access(self.settings, host)
             observer = SupervisorMetrics()
             pool = self._pool(lambda: WorkerProcess(command, environment, listener), observer)

@@ -21,6 +21,7 @@ import uvicorn
 from service import settings as configuration
 from service.bootstrap.servers import GrpcListener
 from service.bootstrap.worker import NO_OVERRIDES, Overrides, Worker, running_worker
+from service.certificates import CertificateError
 from service.domain.errors import SettingsError
 from service.process.connections import open_files
 from service.process.connections.limits import connection_limits
@@ -31,6 +32,7 @@ from service.process.connections.websocket import WebSocket
 from service.process.graceful_shutdown import GracefulShutdown
 from service.process.orphan_guard import guard
 from service.process.supervisor_link import SupervisorLink
+from service.process.tls import over_tls
 from service.process.worker_process import DUMP_STACKS, EX_CONFIG, EX_SOFTWARE, KILL_MARGIN_SECONDS
 from service.settings import Settings
 from service.telemetry import logs
@@ -119,12 +121,14 @@ def uvicorn_config(settings: Settings, worker: Worker) -> uvicorn.Config:
     websockets = functools.partial(
         WebSocket, table, worker.refusals, settings.max_body_bytes, settings.websocket_ping_seconds
     )
-    protocol = functools.partial(
+    protocol: Callable[..., asyncio.Protocol] = functools.partial(
         HttpProtocol,
         table=table,
         refusals=worker.refusals,
         websockets=websockets if "websocket" in settings.protocols else None,
     )
+    if worker.certificate is not None:
+        protocol = over_tls(protocol, worker.certificate, worker.refusals, limits.header_timeout_seconds)
     return uvicorn.Config(
         worker.app,
         http=cast("type[asyncio.Protocol]", protocol),
@@ -183,6 +187,10 @@ def main(overrides: Overrides = NO_OVERRIDES) -> int:
         guard(int(sys.argv[3]), settings.grace_seconds + KILL_MARGIN_SECONDS)
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
             return runner.run(serve(settings, listener, control_socket, overrides))
+    except CertificateError as error:
+        # It was valid when the service started, and may be again: the supervisor tries once more, and does not stop.
+        log.critical("certificate cannot be used", extra={"reason": str(error)})
+        return EX_SOFTWARE
     except SettingsError as error:
         log.critical("invalid settings", extra={"reason": str(error)})
         return EX_CONFIG

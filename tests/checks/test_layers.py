@@ -44,10 +44,13 @@ LAYERS = {
     "telemetry": layer("", "opentelemetry prometheus_client structlog"),
     "settings": layer("", "pydantic pydantic_settings"),
     "lifecycle": layer(),
+    "certificates": layer("settings"),
     "golden": layer("", "torch safetensors"),
-    "bootstrap": layer("grpc http application engine tasks nets store telemetry settings lifecycle", "torch starlette"),
+    "bootstrap": layer(
+        "grpc http application engine tasks nets store telemetry settings certificates lifecycle", "torch starlette"
+    ),
     "process": layer(
-        "settings bootstrap store application telemetry", "httptools prometheus_client uvicorn websockets"
+        "settings certificates bootstrap store application telemetry", "httptools prometheus_client uvicorn websockets"
     ),
     "deployment": layer("settings store tasks tooling", "redis"),
     "cli": layer("settings bootstrap deployment process tasks tooling telemetry", "typer"),

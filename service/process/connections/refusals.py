@@ -16,6 +16,7 @@ CONNECTIONS = "connections"
 UNREAD = "unread_answer"
 UNANSWERED_PING = "unanswered_ping"
 PIPELINED = "pipelined_requests"
+TLS_HANDSHAKE = "tls_handshake"
 
 
 class Refused(Exception):
@@ -90,6 +91,13 @@ def framing() -> Refused:
 def version(found: str) -> Refused:
     """Return the refusal of another version of HTTP."""
     return Refused(InvalidRequest(f"the version of HTTP is {found}: expected 1.1 or 1.0"))
+
+
+def plain_http() -> Refused:
+    """Return the refusal of a request without TLS on a port with TLS."""
+    return Refused(
+        InvalidRequest("the request came without TLS: expected https:// and TLS 1.2 or later"), TLS_HANDSHAKE
+    )
 
 
 def upgrade() -> Refused:
