@@ -53,13 +53,13 @@ class Steps:
         A step without an answer was applied if the session is further, and was not if it is not.
         """
         now = time.monotonic()
+        if self.answers and isinstance(self.contents[0], Reset):
+            self._reset(self.contents[0], now)
+            return
         for number, content in enumerate(self.contents):
             step = self.base + number
             part = Part(Request(content, step, f"package {step}"))
             if step + 1 in self.answers:
-                if isinstance(content, Reset):
-                    # It knows no step, and the package repeats it by itself: a copy may still be on its way.
-                    part = Part(Request(content, key=f"package {step}"), [Attempt(self.sent, now, NOTHING)])
                 self._write("step", part, self.answers[step + 1])
             elif step < steps:
                 self._write("unread", part, Attempt(self.sent, now, NOTHING))
@@ -68,6 +68,15 @@ class Steps:
                 if step == self.failed and part.reply.status:
                     self.session.events.append(Event("step", [part]))
                 return
+
+    def _reset(self, content: Reset, now: float) -> None:
+        """Write a reset that was answered. It knows no step, so the store may have rolled back before it.
+
+        The package repeats it by itself: a copy may still be on its way.
+        """
+        (answer,) = self.answers.values()
+        part = Part(Request(content, key=f"package {self.base}"), [Attempt(self.sent, now, NOTHING)])
+        self._write("step", part, answer)
 
     def _write(self, kind: Kind, part: Part, attempt: Attempt) -> None:
         part.attempts.append(attempt)
