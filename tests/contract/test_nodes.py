@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import pytest
-from redis.asyncio.connection import Connection
+from redis.asyncio.connection import Connection, UnixDomainSocketConnection
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from store_support import listen
 
@@ -19,6 +19,7 @@ from service.store.driver.nodes import Node, Nodes
 from service.store.driver.pipeline import execute_pipeline
 from service.store.driver.sentinels import Sentinels
 from service.store.driver.url import StoreUrl
+from tests.conftest import UVLOOP
 from tests.deployments import Deployment, watched_by_sentinels
 
 TIMEOUT = 2.0
@@ -128,3 +129,22 @@ def sentinels_with_failing_master(deployment: Deployment) -> Sentinels:
     options = {**address.options, "connection_class": FailingConnection}
     sentinel_options = {**address.sentinel_options, "connection_class": CountedConnection}
     return Sentinels(replace(address, options=options, sentinel_options=sentinel_options), TIMEOUT, connections=4)
+
+
+class ClosedUnixConnection(UnixDomainSocketConnection):
+    """Connection that is closed between its set-up and the first command."""
+
+    async def _connect(self) -> None:
+        await super()._connect()
+        assert self._writer is not None
+        self._writer.transport.abort()
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False}), UVLOOP])
+async def test_a_connection_that_is_closed_before_it_is_used_loses_the_reply(server: EmbeddedServer) -> None:
+    nodes = Nodes({**StoreUrl.parse(server.url).options, "connection_class": ClosedUnixConnection}, TIMEOUT, 1)
+    node = nodes.from_url(StoreUrl.parse(server.url))
+    (reply,) = await execute_pipeline(node, [("PING",)], asyncio.get_running_loop().time() + TIMEOUT)
+    assert isinstance(reply, ReplyLost)
+    assert (reply.reason, reply.sent) == ("ConnectionError", False)
+    await nodes.aclose()

@@ -26,8 +26,8 @@ class ReplyLost(Exception):
     @classmethod
     def by(cls, cause: Exception, *, sent: bool) -> "ReplyLost":
         """Return the loss caused by an error of the driver."""
-        # The driver's own methods raise its ConnectionError in place of an OSError, its parser does not.
-        name = "ConnectionError" if isinstance(cause, OSError) else type(cause).__name__
+        # The driver's own methods raise its ConnectionError in place of an OSError, its parser and uvloop do not.
+        name = "ConnectionError" if isinstance(cause, OSError | RuntimeError) else type(cause).__name__
         lost = cls("timed out" if "Timeout" in type(cause).__name__ else name, sent=sent)
         lost.__cause__ = cause
         return lost

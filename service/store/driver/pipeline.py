@@ -34,7 +34,10 @@ async def execute_pipeline(node: Node, commands: Sequence[tuple[Argument, ...]],
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
             sent = True
             await _exchange(pool, connection, commands, replies)
-    except (RedisError, OSError) as error:  # OSError includes the TimeoutError of the deadline
+    except (RedisError, OSError, RuntimeError) as error:  # OSError includes the TimeoutError of the deadline
+        # uvloop raises a RuntimeError if a connection is written to that was just closed.
+        if isinstance(error, RuntimeError) and "closed" not in str(error):
+            raise
         replies += [ReplyLost.by(error, sent=sent) for _ in range(len(commands) - len(replies))]
     return replies
 
