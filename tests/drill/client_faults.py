@@ -1,7 +1,9 @@
 """Clients that ask for too much, too fast, against each other, or for what the models were not trained for."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import httpx
 
@@ -9,8 +11,9 @@ from tests.drill.load import STEP, Load, created
 from tests.drill.process_faults import Again, nothing
 from tests.drill.stack import KEYS, Stack
 
-#: Seconds of work for a worker, in more operations than it begins at once.
-LONG = {"inputs": [{"text": "dog " * 500}] * 40}
+#: A second of work for a worker, in more operations than it begins at once.
+LONG = {"inputs": [{"text": "dog " * 300}] * 40}
+CLIENTS = 6
 
 
 @contextmanager
@@ -22,9 +25,22 @@ def clients_hurry(stack: Stack, load: Load) -> Iterator[Again]:
 
 @contextmanager
 def clients_ask_for_much(stack: Stack, load: Load) -> Iterator[Again]:
-    """Send more work than the engine can begin at once."""
-    with load.client() as http:
-        yield lambda: http.post("/v1/models/next-word/score", json=LONG)
+    """Send more work than the engine can begin at once, from several clients."""
+    ending = threading.Event()
+
+    def ask() -> None:
+        with load.client() as http:
+            while not ending.is_set():
+                with suppress(httpx.TransportError):
+                    http.post("/v1/models/next-word/score", json=LONG, timeout=30)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for _ in range(CLIENTS):
+            pool.submit(ask)
+        try:
+            yield nothing
+        finally:
+            ending.set()
 
 
 @contextmanager
