@@ -112,6 +112,19 @@ async def test_usage_tells_what_a_tenant_has_and_what_is_left(clients: dict[str,
     assert 0 < usage["remaining"]["requests_per_second"] <= 1000
 
 
+async def test_limits_of_a_key_bound_its_tenant(clients: dict[str, Client]) -> None:
+    alice = clients["alice"]
+    for _ in range(3):
+        await alice.session()
+    refused = await alice.ask("POST", "/v1/sessions", {"model": "tiny"})
+    assert (refused.status, refused.code) == (429, "rate_limited")
+    headers = dict((await alice.ask("GET", "/v1/models")).headers)
+    assert headers["ratelimit-policy"] == '"requests";q=1000;w=1'
+    assert "ratelimit-policy" not in dict((await clients["bob"].ask("GET", "/v1/models")).headers)
+    (usage,) = (await alice.ask("GET", "/v1/usage")).json["data"]
+    assert usage["remaining"]["sessions"] == 0
+
+
 async def test_an_administrator_asks_for_the_usage_of_all(clients: dict[str, Client]) -> None:
     await clients["bob"].session()
     usages = (await clients["root"].ask("GET", "/v1/usage?tenant=*")).json["data"]

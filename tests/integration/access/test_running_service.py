@@ -1,4 +1,4 @@
-"""Keys of a running service with two workers: made and revoked by the command, in force for all that goes on."""
+"""Keys of a running service with two workers, made and revoked by the command: what they end, and what gRPC sees."""
 
 import json
 import subprocess
@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli import app
+from tests.folders import write_language_model
 from tests.server import NEW_CONNECTIONS, ROOT, Server, eventually, new_session, short_folder, tiny_models
 from tests.sockets import close_of, open_socket, receive, send, stream_of, words
 
@@ -47,8 +48,19 @@ def keys() -> Iterator[Keys]:
 def served(keys: Keys) -> Iterator[Server]:
     keys.create("--note", "the first")
     models = tiny_models(keys.path.parent / "models")
+    write_language_model(models, "other")
     with Server(keys.path.parent, models=models, workers=2, api_keys_file=keys.path, grpc_port=0) as server:
         yield server
+
+
+def await_noticed(server: Server, made: dict[str, Any], action: str) -> None:
+    """Wait until both workers have noticed that a key was made or revoked."""
+
+    def noticed() -> bool:
+        lines = [json.loads(line) for line in server.log.splitlines() if made["id"] in line]
+        return len({line["process"] for line in lines if (line["event"], line["action"]) == ("audit", action)}) == 2
+
+    eventually(noticed)
 
 
 def status(server: Server, key: str) -> int:
@@ -60,7 +72,8 @@ def test_a_key_works_on_all_workers_soon_after_it_is_made_and_never_after_it_is_
 ) -> None:
     made = keys.create()
     requests: SimpleQueue[bytes | None] = SimpleQueue()
-    eventually(lambda: all(status(served, made["key"]) == 200 for _ in range(8)))
+    await_noticed(served, made, "key.added")
+    assert {status(served, made["key"]) for _ in range(8)} == {200}
     with served.client(made["key"]) as client:
         session = new_session(client)
     with (
@@ -80,10 +93,8 @@ def test_a_key_works_on_all_workers_soon_after_it_is_made_and_never_after_it_is_
             next(responses)
         assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
         requests.put(None)
-    eventually(lambda: all(status(served, made["key"]) == 401 for _ in range(8)))
-    lines = [json.loads(line) for line in served.log.splitlines() if made["id"] in line]
-    assert {(line["event"], line["action"]) for line in lines} == {("audit", "key.added"), ("audit", "key.removed")}
-    assert len({line["process"] for line in lines}) == 2
+    await_noticed(served, made, "key.removed")
+    assert {status(served, made["key"]) for _ in range(8)} == {401}
     assert made["key"] not in served.log
 
 
@@ -94,6 +105,35 @@ def inference() -> bytes:
     tensor.contents.int64_contents.append(1)
     content: bytes = request.SerializeToString()
     return content
+
+
+def test_over_grpc_a_key_of_some_models_sees_no_others(served: Server, keys: Keys) -> None:
+    whole, restricted = keys.create(), keys.create("--model", "tiny")
+    for made in (whole, restricted):
+        await_noticed(served, made, "key.added")
+    with grpc.insecure_channel(served.grpc_address) as channel:
+
+        def call(made: dict[str, Any], method: str, **fields: str) -> Any:
+            request = messages.message(f"{method}Request")(**fields).SerializeToString()
+            stub = channel.unary_unary(
+                f"/inference.GRPCInferenceService/{method}", bytes, messages.message(f"{method}Response").FromString
+            )
+            return stub(request, metadata=(("x-api-key", made["key"]),), timeout=30)
+
+        for made, expected in ((whole, {"tiny", "other"}), (restricted, {"tiny"})):
+            assert {model.name for model in call(made, "RepositoryIndex").models} == expected
+            assert {model.name for model in call(made, "ModelStatistics").model_stats} == expected
+            assert {name for name in ("tiny", "other") if call(made, "ModelReady", name=name).ready} == expected
+        assert call(whole, "ModelMetadata", name="other").name == "other"
+        told = set()
+        for method, field in (("ModelMetadata", "name"), ("ModelConfig", "name"), ("ModelStatistics", "name"),
+                            ("RepositoryModelUnload", "model_name"), ("ModelInfer", "model_name")):  # fmt: skip
+            for model in ("other", "otter"):
+                with pytest.raises(grpc.RpcError) as refused:
+                    call(restricted, method, **{field: model})
+                assert refused.value.code() is grpc.StatusCode.NOT_FOUND, method
+                told.add(refused.value.details().replace(model, "MODEL"))
+        assert told == {"model 'MODEL' is not served: expected one of ['tiny']"}
 
 
 def test_a_service_whose_file_of_keys_is_broken_does_not_start(tmp_path: Path) -> None:
