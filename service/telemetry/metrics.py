@@ -131,6 +131,10 @@ class Metrics:
             "store_append_only", "1 if every master writes its append-only file", (), "livemostrecent"
         )
         self._replicas = self._gauge("store_replicas", "Replicas of the master with the fewest", (), "livemostrecent")
+        # A worker that loads large models for minutes has called the store as little as one whose server tells nothing.
+        self._store_up.set(1)
+        for gauge in (self._append_only, self._replicas):
+            gauge._value.set(SUBJECT_GONE)  # without a time, so that what any worker is told counts
 
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""

@@ -58,6 +58,35 @@ def test_the_figures_of_a_card_are_gone_with_their_version() -> None:
     assert ("model_card_metric", "") not in samples(metrics)
 
 
+def test_a_store_that_was_not_called_yet_is_no_store_that_cannot_be_reached_or_keeps_nothing() -> None:
+    metrics = Metrics()
+    assert samples(metrics)["store_up", ""] == 1
+    assert not {("store_append_only", ""), ("store_replicas", "")} & samples(metrics).keys()
+    metrics.store_up(False)
+    metrics.store_persistence(False, 2)
+    found = samples(metrics)
+    assert [found[name, ""] for name in ("store_up", "store_append_only", "store_replicas")] == [0, 0, 2]
+
+
+#: One worker was told of the store's file before another starts.
+LATECOMER = """
+import os, sys
+from service.telemetry.metrics import Metrics
+if os.fork() == 0:
+    Metrics().store_persistence(True, 1)
+    os._exit(0)
+os.wait()
+sys.stdout.write("".join(line for line in Metrics().exposition().decode().splitlines(True) if "append_only " in line))
+"""
+
+
+def test_a_worker_that_starts_does_not_hide_what_another_was_told_of_the_store(tmp_path: Path) -> None:
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", LATECOMER]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert "unroll_store_append_only 1.0" in process.stdout.splitlines()
+
+
 #: Two workers load versions 1 and 2; one unloads 1, the other too when it is told to.
 WORKERS = """
 import json, os, sys
