@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from service import certificates
 from service import settings as configuration
 from service.deployment.finding import Finding
 from service.domain.access.api_keys import KEYS_SETTING, read_keys
@@ -18,7 +19,7 @@ SPARE_FILES = 192
 
 
 def check_settings(settings: Settings) -> Iterator[Finding]:
-    """Yield findings about variables that are unknown, and about who may use the service."""
+    """Yield findings about variables that are unknown, who may use the service, and its certificate."""
     unknown = configuration.unknown_variables()
     for name in unknown:
         yield Finding.warning(
@@ -27,6 +28,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
     if not unknown:
         yield Finding.ok("settings", "all variables UNROLL_* of the environment are known")
     yield _check_access(settings)
+    yield from _check_certificate(settings)
     if settings.grace_seconds <= settings.drain_seconds:
         yield Finding.warning(
             "settings",
@@ -55,6 +57,16 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
         yield Finding.ok(
             "machine", f"{limit} open files are allowed" if limit > 0 else "any number of open files is allowed"
         )
+
+
+def _check_certificate(settings: Settings) -> Iterator[Finding]:
+    try:
+        certificate = certificates.load(settings)
+    except SettingsError as error:
+        yield Finding.error("settings", str(error))
+        return
+    if certificate is not None:
+        yield Finding.ok("settings", "certificate and key fit together (UNROLL_TLS_CERTIFICATE, UNROLL_TLS_KEY)")
 
 
 def _check_access(settings: Settings) -> Finding:
