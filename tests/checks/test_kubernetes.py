@@ -5,6 +5,7 @@ to ours.
 """
 
 import copy
+import functools
 import os
 import re
 import subprocess
@@ -57,6 +58,7 @@ def objects(text: str) -> list[Object]:
     return [found for found in yaml.safe_load_all(text) if found]
 
 
+@functools.cache
 def kustomized(folder: Path) -> list[Object]:
     kubectl = find_kubectl()
     if kubectl is None:
