@@ -48,7 +48,8 @@ RUN /opt/tools/bin/cyclonedx-py environment /opt/unroll/bin/python --pyproject p
 # and run here, which compiles it: nothing is written when the image runs, and byte code of the rest would be over 100 MB.
 COPY models /models
 RUN chmod -R u=rwX,go=rX /models \
-    && /opt/unroll/bin/python -c "import onnxruntime, service.cli.serving, service.grpc.server, service.process.worker" \
+    && /opt/unroll/bin/python -c "import onnxruntime, opentelemetry.sdk.trace, \
+        service.cli.serving, service.grpc.server, service.process.worker" \
     && for model in /models/*/*/; do /opt/unroll/bin/unroll verify "$model" || exit 1; done
 
 

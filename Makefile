@@ -81,7 +81,7 @@ lint: $(VENV)/.dev
 
 lock: $(RELEASE)/.installed ## Write the pinned and hashed packages of the image to lock/ (UPGRADE=1; Python 3.11)
 	$(COMPILE) --allow-unsafe --output-file lock/tools.txt lock/tools.in
-	$(COMPILE) --extra grpc --extra onnx --constraint constraints.txt --unsafe-package torch \
+	$(COMPILE) --extra grpc --extra onnx --extra otel --constraint constraints.txt --unsafe-package torch \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --output-file lock/service.txt pyproject.toml lock/service.in
 	grep '^torch==' constraints.txt | $(COMPILE) --allow-unsafe --constraint lock/service.txt \
 		--output-file lock/torch-cuda.txt -

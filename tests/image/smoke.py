@@ -65,7 +65,7 @@ def check_contents(engine: Engine) -> None:
     assert found["user"] != 0
     assert found["writable"] == ["/tmp", "/data"]  # noqa: S108 - paths in the image
     assert found["compilers"] == []
-    assert found["parts"].keys() >= {"torch", "fastapi", "uvicorn", "grpcio", "onnxruntime"}
+    assert found["parts"].keys() >= {"torch", "fastapi", "uvicorn", "grpcio", "onnxruntime", "opentelemetry-sdk"}
     tell(f"its root is read only, it has no compiler, and its list of parts has {len(found['parts'])}")
 
 
