@@ -69,7 +69,8 @@ class Settings(BaseSettings):
     key_prefix: str = Field("unroll", min_length=1, pattern=r"^[^{}*\s]+$", description="First part of every store key")
     api_keys: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
-        description="`TENANT:KEY,TENANT:KEY`: who may call; a tenant sees its own sessions only. Empty: anyone",
+        description="`TENANT:KEY,TENANT:KEY`: who may call; a tenant sees its own sessions only. Empty: anyone, unless "
+        "`api_keys_file` is set",
     )
     api_keys_file: Path | None = Field(
         None,
@@ -77,8 +78,8 @@ class Settings(BaseSettings):
     )
     model_admins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Tenants, separated by commas, that may load and unload models; unset: the only one, or none of "
-        "several. Without API keys anyone may",
+        description="Tenants, separated by commas, that may load and unload models beside administrators; unset: the "
+        "only one, or none of several or beside a file of keys. Without API keys anyone may",
     )
     tenant_limits: Annotated[dict[str, dict[str, int | float]], NoDecode] = Field(
         default_factory=dict,
