@@ -124,6 +124,14 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
         pass
 
 
+async def test_a_path_that_is_not_in_utf8_is_no_harm_to_others(bounded: Server) -> None:
+    async with connected(bounded) as (_, writer):
+        for stream in (1, 3, 5):
+            writer.write(call(stream, "Model__").replace(b"Model__", b"Model\xff\xfe"))
+        await is_served(bounded)
+    await is_served(bounded)
+
+
 async def test_messages_that_do_not_come_are_counted_as_the_longest_one(bounded: Server) -> None:
     async with connected(bounded) as (reader, writer):
         begun = message(bytes(MIB))[:1000]
