@@ -67,7 +67,10 @@ def open_session(content: bytes) -> Session:
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session: Session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # A second attempt, which only other providers could help, would be told on standard output.
+        session: Session = runtime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:
         raise GraphFailure(reason_of(error)) from error
     return session

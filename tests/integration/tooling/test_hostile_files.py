@@ -1,5 +1,6 @@
 """Hostile checkpoints and folders given to the offline commands: one line of error, no traceback, no foreign code."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -110,3 +111,13 @@ def test_hostile_checkpoints_take_no_memory(tmp_path: Path) -> None:
     measured = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     before, after = map(int, measured.stdout.split())
     assert (after - before) << 10 < 700 * 2**20
+
+
+def test_a_name_with_a_line_end_is_told_in_one_line(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path, "m")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "\n\t": 12}), "utf-8")
+    result = CliRunner().invoke(app, ["verify", str(folder)])
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "\\n" in result.stderr
