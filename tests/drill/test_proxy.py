@@ -9,11 +9,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from httpx_sse import connect_sse
 
 from tests.deployments import Server as Store
 from tests.deployments import free_port
 from tests.drill.programs import require
 from tests.drill.stack import REPLICAS, answers, start_haproxy
+from tests.folders import WORDS, write_language_model
+from tests.metrics import Metrics
 from tests.server import (
     NEW_CONNECTIONS,
     Server,
@@ -51,6 +54,8 @@ def store(folder: Path) -> Iterator[Store]:
 def replicas(folder: Path, store: Store) -> Iterator[list[Server]]:
     require("haproxy")
     models, url = tiny_models(folder / "models"), f"redis://127.0.0.1:{store.port}/0"
+    # Without a symbol for the end of a sequence nothing ends its generations early.
+    write_language_model(models, "slow", words=[word for word in WORDS if word != "<s>"], hidden_size=768)
     with contextlib.ExitStack() as stack:
         yield [
             stack.enter_context(Server(made(folder / name), models=models, redis_url=url, drain_seconds=DRAIN_SECONDS))
@@ -124,6 +129,21 @@ def test_a_stream_of_events_passes_token_by_token(http: httpx.Client) -> None:
         events = [line for line in stream.iter_lines() if line.startswith("event:")]
     assert events[0] == "event: token"
     assert events[-1] == "event: done"
+
+
+def test_a_client_that_leaves_a_stream_ends_it_in_the_replica(http: httpx.Client, replicas: list[Server]) -> None:
+    before = requests_left(replicas)
+    body = {"input": {"text": "the"}, "options": {"max_tokens": 1000, "seed": 1, "stream": True}}
+    with connect_sse(http, "POST", "/v1/models/slow/generate", json=body) as source:
+        assert next(source.iter_sse()).event == "token"
+    eventually(lambda: requests_left(replicas) == before + 1)
+
+
+def requests_left(replicas: list[Server]) -> float:
+    """How many requests their clients have left before the answer."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.client()) for server in replicas]
+        return sum(Metrics(client).value("requests_total", code="499") for client in clients)
 
 
 def test_a_websocket_passes(http: httpx.Client, url: str) -> None:
