@@ -37,18 +37,13 @@ def failing_with_one_line() -> Iterator[None]:
     except (typer.Exit, typer.BadParameter):
         raise
     except (ModelFolderError, SettingsError, UnrollError, OSError) as error:
-        fail(_one_line(str(error)))
+        fail(error)
     except MemoryError:
         fail("found more than the memory of this machine holds, expected less")
     except Exception as error:
         if sys.flags.dev_mode:
             raise
         fail(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:500]}")
-
-
-def _one_line(text: str) -> str:
-    """Return a text with its line ends escaped: names of fields and files can hold some."""
-    return "\\n".join(text.splitlines())
 
 
 def print_report(make_report: Callable[[], Report], as_json: bool) -> None:

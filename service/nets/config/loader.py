@@ -90,8 +90,13 @@ def _validated(config_class: type[ConfigT], raw: dict[str, Any], place: str) -> 
     return config
 
 
+def _printable(name: str | int) -> str:
+    """Return a name of a field, which can hold line ends, as error messages show it."""
+    return str(name) if str(name).isprintable() else json.dumps(name)[1:-1]
+
+
 def _violation(detail: Any, schema: type[BaseModel]) -> Violation:  # noqa: ANN401 pydantic_core's own type is no public name
-    field = ".".join(map(str, detail["loc"]))
+    field = ".".join(map(_printable, detail["loc"]))
     kind, value = detail["type"], quote(detail["input"])
     if kind == "missing":
         return field, "nothing", "this field"

@@ -78,6 +78,7 @@ def import_files(
         return Imported(report, None, "", (*read.notes, *matched.notes))
     words = [word for text in vocabularies for word in ("--vocab", text)]
     words += [word for text in scalers for word in ("--scaler", text)]
+    words += ["--yes"] if accept else []
     common = {
         **options,
         **matched.options,
