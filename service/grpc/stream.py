@@ -108,8 +108,14 @@ class InferStream:
     def _start(self, coroutine: Any) -> asyncio.Task[Any]:  # noqa: ANN401 - a coroutine of any result
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._end)
         return task
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        """Forget a task. Nobody asks for its failure if the client leaves while an answer is sent to it."""
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     def _cancel(self, *reason: Any) -> None:  # noqa: ANN401 - likewise
         for task in list(self._tasks):
