@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class WriteFile(Command[None]):
     content: bytes
 
     def run(self) -> None:
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        temporary = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}.tmp")
         with temporary.open("wb") as file:
             file.write(self.content)
             file.flush()
@@ -39,7 +40,13 @@ class WriteFile(Command[None]):
         _sync_folder(self.path.parent)
 
     async def run_async(self) -> None:
-        await asyncio.to_thread(self.run)
+        writing = asyncio.ensure_future(asyncio.to_thread(self.run))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled, and what it writes must not take the place of what is written later.
+            await asyncio.wait([writing])
+            raise
 
 
 def _sync_folder(folder: Path) -> None:
