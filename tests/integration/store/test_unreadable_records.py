@@ -10,7 +10,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from service.application.access.authenticator import PUBLIC
+from service.application.access.principal import PUBLIC
 from service.domain.sessions import Record
 from service.store.embedded.server import EmbeddedServer
 from service.store.keys import Keys

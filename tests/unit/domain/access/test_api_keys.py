@@ -84,7 +84,9 @@ def test_a_wrong_entry_is_named_with_its_field_its_value_and_what_was_expected(
     assert message in str(refusal.value)
 
 
-@pytest.mark.parametrize("digest", [SECRET, f"sha256:{SECRET}", "sha256:" + "A" * 64, 7])
+@pytest.mark.parametrize(
+    "digest", [SECRET, f"sha256:{SECRET}", "sha256:" + "A" * 64, 7], ids=["key", "key as digest", "capitals", "number"]
+)
 def test_what_stands_where_a_digest_should_is_not_told_as_it_may_be_a_key(digest: object) -> None:
     with pytest.raises(SettingsError, match=r"keys\[0\].digest is of .*: expected sha256: and the 64") as refusal:
         parse(LEAST | {"digest": digest})
