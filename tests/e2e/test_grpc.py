@@ -76,7 +76,7 @@ def expected(client: httpx.Client) -> list[dict[int, float]]:
     return [probabilities(answered(step(client, session, words, options={"top_k": 10}))["output"]) for words in WORDS]
 
 
-@pytest.mark.parametrize("name", [8001, "eight"])
+@pytest.mark.parametrize("name", [8001, pytest.param("eight", marks=pytest.mark.slow)])
 def test_a_sequence_continues_over_the_native_api_after_crashes(
     served: Server, client: httpx.Client, name: int | str
 ) -> None:

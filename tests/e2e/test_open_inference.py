@@ -35,7 +35,7 @@ def expected(http: httpx.Client) -> list[dict[int, float]]:
     return [probabilities(answered(step(http, session, words, options={"top_k": 10}))["output"]) for words in WORDS]
 
 
-@pytest.mark.parametrize("name", [7001, "seven"])
+@pytest.mark.parametrize("name", [7001, pytest.param("seven", marks=pytest.mark.slow)])
 def test_a_sequence_survives_the_crash_of_every_worker(server: Server, http: httpx.Client, name: int | str) -> None:
     for index, (words, probability) in enumerate(zip(WORDS, expected(http), strict=True)):
         response = sequence_step(http, name, words, sequence_start=index == 0, step=index)

@@ -120,7 +120,7 @@ def get_on(clients: list[StreamingClient]) -> None:
     )
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_streams_outlive_their_workers(server: Server, http: httpx.Client, stop: signal.Signals) -> None:
     with streaming(server, http) as clients:
         for pid in server.worker_pids():
