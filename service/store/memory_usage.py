@@ -6,10 +6,9 @@ from typing import Self
 
 from service.domain.errors import StoreFull
 from service.store.driver.commands import Reply
-from service.store.driver.errors import ReplyLost
-from service.store.driver.pipeline import execute_pipeline
 from service.store.driver.topology import Topology
 from service.store.embedded.server import NO_WRITES_BYTES
+from service.store.server_info import ask_masters, fields_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +21,7 @@ class MemoryUsage:
     @classmethod
     def parse(cls, reply: Reply) -> Self | None:
         """Return the usage that INFO memory reports, or None if the server does not tell it."""
-        if not isinstance(reply, bytes):
-            return None
-        fields = dict(line.split(b":", 1) for line in reply.split() if b":" in line)
+        fields = fields_of(reply)
         if b"used_memory" not in fields or b"maxmemory" not in fields:
             return None
         # Buffers of replicas and of the append-only file do not count against the limit.
@@ -47,10 +44,6 @@ class MemoryUsage:
 
 async def total_usage(topology: Topology, deadline: float) -> MemoryUsage | None:
     """Return the usage of all masters, or None if one of them does not tell it. Raises no store error."""
-    try:
-        masters = await topology.masters(deadline)
-    except ReplyLost:
-        return None
-    replies = [await execute_pipeline(master, [("INFO", "memory")], deadline) for master in masters]
+    replies = await ask_masters(topology, ["memory"], deadline)
     usages = [usage for (reply,) in replies if (usage := MemoryUsage.parse(reply)) is not None]
-    return MemoryUsage.total(usages) if usages and len(usages) == len(masters) else None
+    return MemoryUsage.total(usages) if usages and len(usages) == len(replies) else None

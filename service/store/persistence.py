@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from service.store.driver.commands import Reply
-from service.store.driver.errors import ReplyLost
-from service.store.driver.pipeline import execute_pipeline
 from service.store.driver.topology import Topology
+from service.store.server_info import ask_masters, fields_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class Persistence:
     @classmethod
     def parse(cls, persistence: Reply, replication: Reply) -> Self | None:
         """Return what INFO persistence and INFO replication report, or None if the server does not tell it."""
-        fields = _fields(persistence) | _fields(replication)
+        fields = fields_of(persistence) | fields_of(replication)
         if b"aof_enabled" not in fields:
             return None
         written = fields[b"aof_enabled"] == b"1" and all(
@@ -34,18 +33,8 @@ class Persistence:
         return cls(all(server.append_only for server in servers), min(server.replicas for server in servers))
 
 
-def _fields(reply: Reply) -> dict[bytes, bytes]:
-    lines = reply.split() if isinstance(reply, bytes) else []
-    return {name: value for name, colon, value in (line.partition(b":") for line in lines) if colon}
-
-
 async def weakest_persistence(topology: Topology, deadline: float) -> Persistence | None:
     """Return what all masters have, or None if one of them does not tell it. Raises no store error."""
-    try:
-        masters = await topology.masters(deadline)
-    except ReplyLost:
-        return None
-    questions = [("INFO", "persistence"), ("INFO", "replication")]
-    replies = [await execute_pipeline(master, questions, deadline) for master in masters]
+    replies = await ask_masters(topology, ["persistence", "replication"], deadline)
     servers = [server for pair in replies if (server := Persistence.parse(*pair)) is not None]
-    return Persistence.weakest(servers) if servers and len(servers) == len(masters) else None
+    return Persistence.weakest(servers) if servers and len(servers) == len(replies) else None
