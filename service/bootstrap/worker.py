@@ -1,6 +1,5 @@
 """Composition root: wires the parts of a worker together, and starts and stops them in order."""
 
-import asyncio
 import contextlib
 import gc
 import logging
@@ -127,7 +126,7 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
         membership = make_membership(settings, topology, clock)
         tracing = Tracing() if settings.traces == "otlp" else None
         if tracing is not None:
-            stack.push_async_callback(asyncio.to_thread, tracing.close)
+            stack.push_async_callback(stop_part, "traces", tracing.aclose)
         services = wire_services(
             settings,
             *ports,

@@ -1,12 +1,11 @@
 """Port for gRPC, which each worker opens by itself: the kernel spreads the connections over their sockets."""
 
 import contextlib
-import importlib.util
 import logging
 import socket
 from collections.abc import Iterator
 
-from service.domain.errors import SettingsError
+from service.domain.packages import require_packages
 from service.process.listening import when_free
 from service.settings import Settings
 
@@ -25,20 +24,11 @@ def reserved_port(settings: Settings) -> Iterator[Settings]:
     if settings.grpc_port is None or "grpc" not in settings.protocols:
         yield settings
         return
-    _require_packages(settings.grpc_port)
+    require_packages(PACKAGES, "grpc", "UNROLL_GRPC_PORT", settings.grpc_port, "no UNROLL_GRPC_PORT")
     with when_free(settings, "UNROLL_GRPC_PORT", settings.grpc_port, _reserve) as reserved:
         host, port = reserved.getsockname()[:2]
         log.info("gRPC port", extra={"address": f"{host}:{port}"})
         yield settings.model_copy(update={"grpc_port": port})
-
-
-def _require_packages(port: int) -> None:
-    for package in PACKAGES:
-        if importlib.util.find_spec(package) is None:
-            raise SettingsError(
-                f"UNROLL_GRPC_PORT is {port}, and the package {package} is not installed: expected the extra `grpc`, "
-                "as in `pip install 'unroll[grpc]'`, or no UNROLL_GRPC_PORT"
-            )
 
 
 def _reserve(family: socket.AddressFamily, host: str, port: int) -> socket.socket:

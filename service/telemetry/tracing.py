@@ -4,17 +4,16 @@ The packages are those of the extra `otel`, imported only if traces are on. They
 OTEL_EXPORTER_OTLP_ENDPOINT, and take and pass on the context of W3C (`traceparent`).
 """
 
-import importlib.util
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from service.domain.errors import SettingsError
+from service.domain.packages import require_packages
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, Tracer
 
 Receive: TypeAlias = "Callable[[], Awaitable[MutableMapping[str, Any]]]"
@@ -53,19 +52,11 @@ class OperationTrace:
 
 
 class Tracing:
-    """Traces of a worker, which `exporter` sends in the background; OTLP over HTTP if it is None.
+    """Traces of a worker, which are sent in the background. Raises SettingsError if a package is missing."""
 
-    Raises SettingsError if a package is missing.
-    """
-
-    def __init__(self, exporter: "SpanExporter | None" = None) -> None:
-        for package in PACKAGES:
-            if not _is_installed(package):
-                raise SettingsError(
-                    f"UNROLL_TRACES is otlp, and the package {package} is not installed: expected the extra `otel`, as "
-                    "in `pip install 'unroll[otel]'`, or UNROLL_TRACES=off"
-                )
-        self._provider = _provider(exporter)
+    def __init__(self) -> None:
+        require_packages(PACKAGES, "otel", "UNROLL_TRACES", "otlp", "UNROLL_TRACES=off")
+        self._provider = _provider()
         self._tracer = self._provider.get_tracer("unroll")
 
     def current(self) -> OperationTrace | None:
@@ -100,19 +91,12 @@ class Tracing:
             exclude_spans=["receive", "send"],
         )
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Send what is left, for some seconds at most."""
-        self._provider.shutdown()
+        await asyncio.to_thread(self._provider.shutdown)
 
 
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-def _provider(exporter: "SpanExporter | None") -> "TracerProvider":
+def _provider() -> "TracerProvider":
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - likewise
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - likewise
@@ -123,7 +107,7 @@ def _provider(exporter: "SpanExporter | None") -> "TracerProvider":
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "unroll"}))
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
 
