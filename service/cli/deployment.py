@@ -24,8 +24,7 @@ def doctor(
         settings = configuration.load(models=models, state_dir=state_dir)
     except SettingsError as error:
         fail(error, 78)
-    diagnosis = diagnose(settings)
-    print_report(lambda: diagnosis, as_json)
+    diagnosis = print_report(lambda: diagnose(settings), as_json)
     raise typer.Exit(0 if diagnosis.healthy else 1)
 
 

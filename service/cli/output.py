@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import typer
 
@@ -16,6 +16,9 @@ class Report(Protocol):
 
     def render(self) -> str: ...
     def to_dict(self) -> dict[str, Any]: ...
+
+
+ReportT = TypeVar("ReportT", bound=Report)
 
 
 def print_text(text: str, *, err: bool = False) -> None:
@@ -46,13 +49,14 @@ def failing_with_one_line() -> Iterator[None]:
         fail(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:500]}")
 
 
-def print_report(make_report: Callable[[], Report], as_json: bool) -> None:
-    """Print a report, or fail with the message of its error. A terminal shows the progress on long files."""
+def print_report(make_report: Callable[[], ReportT], as_json: bool) -> ReportT:
+    """Print a report and return it, or fail with its error's message. A terminal shows the progress on long files."""
     from service.tooling.progress import shown  # noqa: PLC0415 - `serve` loads no offline tool
 
     with failing_with_one_line(), shown(_bar if sys.stderr.isatty() else None):
         report = make_report()
     print_text(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else report.render())
+    return report
 
 
 @contextmanager

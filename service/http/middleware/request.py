@@ -20,6 +20,7 @@ from service.application.limits.request_cost import CostBudget, CostLimits
 from service.application.limits.turn_quota import TurnQuota
 from service.application.ports import Clock, RequestObserver, Trace
 from service.application.request_context import RequestContext
+from service.application.services import no_trace
 from service.domain.errors import NotAllowed
 from service.http.body_sizes import SizeLimits
 from service.http.documentation import DOCS_HEADERS, DOCS_PATH
@@ -68,7 +69,7 @@ class RequestMiddleware:
         clock: Clock,
         *,
         rate_limits: RateLimits | None = None,
-        trace: Callable[[], Trace | None] = lambda: None,
+        trace: Callable[[], Trace | None] = no_trace,
     ) -> None:
         self.app = app
         self._trace = trace

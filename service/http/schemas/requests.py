@@ -104,9 +104,7 @@ class ListQuery(Schema):
     model: str | None = Field(None, description="Only sessions of this model")
     limit: int = Field(20, ge=1, le=1000, description="Sessions per page")
     cursor: str | None = Field(None, description="`next_cursor` of the page before")
-    tenant: str | None = Field(
-        None, min_length=1, max_length=128, description="A tenant: your own; administrators: any, `*` for all"
-    )
+    tenant: TenantName = None
 
 
 class CreateSession(Schema):
