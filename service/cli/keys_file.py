@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.domain.access.api_keys import ApiKey, format_keys, parse_keys, read_keys
+from service.domain.files import sync
 
 
 @contextlib.contextmanager
@@ -52,8 +53,4 @@ def _replace(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108 - likewise
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path.parent)

@@ -1,6 +1,5 @@
 """Checks of the settings and of the machine that the service runs on."""
 
-import ipaddress
 import os
 import resource
 import time
@@ -12,6 +11,7 @@ from service import settings as configuration
 from service.deployment.finding import Finding
 from service.domain.access.api_keys import KEYS_SETTING, read_keys
 from service.domain.errors import SettingsError
+from service.http.middleware.authorization.host_names import is_loopback
 from service.settings import Settings
 
 #: Files that a worker needs beside its connections: sockets to the store, models, logs.
@@ -74,7 +74,7 @@ def _check_access(settings: Settings) -> Finding:
         return _check_keys(settings, settings.api_keys_file)
     if settings.api_keys:
         return _keys_of(set(settings.api_keys.values()))
-    if _is_loopback(settings.host):
+    if is_loopback(settings.host):
         return Finding.ok("access", f"no API keys; {settings.host} can be reached from this machine alone")
     return Finding.warning(
         "access",
@@ -102,10 +102,3 @@ def _keys_of(tenants: set[str]) -> Finding:
     return Finding.ok(
         "access", f"API keys of {len(tenants)} {'tenant' if len(tenants) == 1 else 'tenants'} are configured"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -85,3 +85,12 @@ def _require_regular(path: Path, status: os.stat_result, expected: str) -> None:
     for is_kind, kind in _KINDS:
         if is_kind(status.st_mode):
             raise ModelFolderError(f"{path}: found {kind}, expected a regular file: {expected}")
+
+
+def sync(path: Path) -> None:
+    """Flush a file or folder to disk, so that a rename cannot survive a power failure that its content does not."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

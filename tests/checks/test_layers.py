@@ -52,7 +52,7 @@ LAYERS = {
     "process": layer(
         "settings certificates bootstrap store application telemetry", "httptools prometheus_client uvicorn websockets"
     ),
-    "deployment": layer("settings certificates store tasks tooling", "redis"),
+    "deployment": layer("settings certificates http store tasks tooling", "redis"),
     "cli": layer("settings bootstrap deployment process tasks tooling telemetry", "typer"),
 }
 

@@ -5,7 +5,6 @@ is renamed at the end. A version is therefore complete or absent, and never repl
 """
 
 import json
-import os
 import re
 import shutil
 import uuid
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import torch
 
 from service.domain.errors import ModelFolderError
+from service.domain.files import sync
 from service.model_folder.memory import require_memory
 from service.model_folder.onnx_weights import FILE as GRAPH_FILE
 from service.model_folder.safetensors_io import write_tensor_file
@@ -226,9 +226,9 @@ def _staged(target: Path) -> Iterator[Path]:
         folder.mkdir(parents=True)
         yield folder
         for path in (*folder.iterdir(), folder):
-            _fsync(path)
+            sync(path)
         folder.rename(target)
-        _fsync(target.parent)
+        sync(target.parent)
     except ModelFolderError as error:
         raise ModelFolderError(str(error).replace(str(folder), str(target))) from error
     except OSError as error:
@@ -238,12 +238,3 @@ def _staged(target: Path) -> Iterator[Path]:
         if fresh and not target.exists():
             with suppress(OSError):
                 target.parent.rmdir()
-
-
-def _fsync(path: Path) -> None:
-    """Flush a file or folder to disk, so that a rename cannot survive a power failure that its content does not."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
