@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from service.application.ports import Engine
 from service.bootstrap.worker import Overrides
-from service.telemetry import logs
+from tests.captured_log import captured_log
 from tests.integration.access.test_keys_file import entry, write
 from tests.integration.access.worker import Client, Socket, running
 
@@ -23,16 +22,8 @@ TENSOR = {"name": TEXT, "datatype": "BYTES", "shape": [1, 1], "data": [TEXT]}
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What the service writes to its log; pytest's own handlers come back afterwards."""
-    stream, root = io.StringIO(), logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr("sys.stderr", stream)
-    for handler in handlers:
-        root.removeHandler(handler)
-    logs.configure("debug", "json")
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with captured_log(monkeypatch, "debug") as stream:
+        yield stream
 
 
 class CrashingEngine:

@@ -12,21 +12,13 @@ import structlog
 from service.application.access.audit import audit
 from service.application.access.principal import Principal
 from service.telemetry import logs
+from tests.captured_log import captured_log
 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What the log writes, in JSON; pytest's own handlers come back afterwards."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr("sys.stderr", stream)
-    for handler in handlers:
-        root.removeHandler(handler)
-    logs.configure("info", "json")
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with captured_log(monkeypatch, "info") as stream:
+        yield stream
 
 
 def test_a_line_of_a_request_is_the_same_by_the_short_way(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
