@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -61,44 +60,40 @@ def trial_server(folder: Path) -> Iterator[TrialServer]:
         model = place / "models" / folder.parent.name
         model.mkdir(parents=True)
         (model / folder.name).symlink_to(folder.resolve(), target_is_directory=True)
-        port = _free_port()
         with (place / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli", "serve"],
-                env=configuration.environment_of(_settings(place, port)),
+                env=configuration.environment_of(_settings(place)),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         try:
-            worker = _await_worker(process, place / "log")
+            port, worker = _await_worker(process, place / "log")
             with Redis(unix_socket_path=(place / "state" / "socket").read_text(), protocol=2) as store:
                 yield TrialServer(port, worker, store)
         finally:
             _stop(process)
 
 
-def _settings(place: Path, port: int) -> Settings:
+def _settings(place: Path) -> Settings:
     """Return the settings of the service, whatever those of this process are."""
     return Settings.model_construct(
-        models=place / "models", state_dir=place / "state", port=port, log_format="json", drain_seconds=0
+        models=place / "models", state_dir=place / "state", port=0, log_format="json", drain_seconds=0
     )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _await_worker(process: subprocess.Popen[bytes], log: Path) -> int:
-    """Return the process id of the worker once it is ready."""
+def _await_worker(process: subprocess.Popen[bytes], log: Path) -> tuple[int, int]:
+    """Return the port of the service and the process id of its worker, once that is ready."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         lines = log.read_text(errors="replace").splitlines()
-        for line in lines:
-            if '"event": "worker ready"' in line:
-                return int(json.loads(line)["process"])
+        events = {
+            event["event"]: event
+            for event in map(json.loads, (line for line in lines if line.startswith("{") and line.endswith("}")))
+        }
+        if "worker ready" in events:
+            return int(events["starting"]["url"].rpartition(":")[2]), int(events["worker ready"]["process"])
         if process.poll() is not None or time.monotonic() > deadline:
             end = "\n".join(lines)[-LOG_CHARACTERS:]
             raise SettingsError(f"the service did not start: expected a worker to be ready; the end of its log:\n{end}")
