@@ -81,7 +81,7 @@ lint: $(VENV)/.dev
 
 lock: $(RELEASE)/.installed ## Write the pinned and hashed packages of the image to lock/ (UPGRADE=1; Python 3.11)
 	$(COMPILE) --allow-unsafe --output-file lock/tools.txt lock/tools.in
-	$(COMPILE) --extra grpc --extra onnx --extra otel --constraint constraints.txt --unsafe-package torch \
+	$(COMPILE) --extra console --extra grpc --extra onnx --extra otel --constraint constraints.txt --unsafe-package torch \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --output-file lock/service.txt pyproject.toml lock/service.in
 	grep '^torch==' constraints.txt | $(COMPILE) --allow-unsafe --constraint lock/service.txt \
 		--output-file lock/torch-cuda.txt -
@@ -158,7 +158,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); the first time takes a minute or two."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[console]'
 	@touch $@
 
 # Triton's client asks for an older numpy than the service's, which it does not need. Its wheel 2.49.0 carries perf_analyzer;

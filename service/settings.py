@@ -114,6 +114,7 @@ class Settings(BaseSettings):
         description="Protocols beside the native API, separated by commas: `grpc`, `libretranslate`, "
         "`open-inference`, `openai`, `websocket`; unset: all, empty: none",
     )
+    console: bool = Field(True, description="Serve the console, pages for browsers, at `/`")
     durability: Durability = Field("memory", description="Durability of sessions that name none")
     dtype: Annotated[dict[str, ComputeDtype], NoDecode] = Field(
         default_factory=dict,

@@ -159,7 +159,8 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             run_in_background(stack, "certificate", certificate.watch())
         if keys_file is not None:
             run_in_background(stack, "API keys", keys_file.watch())
-        app = create_app(services, request_settings(settings, keys), settings.protocols)
+        optional_routes = (*settings.protocols, *(("console",) if settings.console else ()))
+        app = create_app(services, request_settings(settings, keys), optional_routes)
         refusals = ConnectionRefusals(metrics, settings.access_log)
         grpc = make_grpc(settings, services, app.bounds, certificate)
         traced = app if tracing is None else tracing.traced(app)

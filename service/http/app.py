@@ -16,7 +16,17 @@ from service.http.api import Api
 from service.http.fast_routes import FastRouteMiddleware
 from service.http.json_body import invalid_request
 from service.http.middleware.request import RequestMiddleware, RequestSettings
-from service.http.routes import libretranslate, models, open_inference, openai, operations, sessions, usage, websocket
+from service.http.routes import (
+    console,
+    libretranslate,
+    models,
+    open_inference,
+    openai,
+    operations,
+    sessions,
+    usage,
+    websocket,
+)
 
 DESCRIPTION = """
 Serves recurrent networks. Predictions without a session are answered from the model's initial state; a session keeps
@@ -25,8 +35,9 @@ every step applied exactly once.
 """
 
 ROUTERS = (models.router, sessions.router, usage.router, operations.router)
-#: The routers of the protocols beside the native API, by the name that the setting UNROLL_PROTOCOLS has for each.
-PROTOCOL_ROUTERS: dict[str, tuple[APIRouter, ...]] = {
+#: The routers of the console, and of the protocols beside the native API by their names in UNROLL_PROTOCOLS.
+OPTIONAL_ROUTERS: dict[str, tuple[APIRouter, ...]] = {
+    "console": (console.router,),
     "libretranslate": (libretranslate.router,),
     "open-inference": open_inference.ROUTERS,
     "openai": openai.ROUTERS,
@@ -34,13 +45,13 @@ PROTOCOL_ROUTERS: dict[str, tuple[APIRouter, ...]] = {
 }
 
 
-def _routers(protocols: Collection[str]) -> list[APIRouter]:
-    """Return the routers of the native API and of `protocols`."""
-    return [*ROUTERS, *chain.from_iterable(PROTOCOL_ROUTERS.get(name, ()) for name in protocols)]
+def _routers(optional: Collection[str]) -> list[APIRouter]:
+    """Return the routers of the native API and those that `optional` names."""
+    return [*ROUTERS, *chain.from_iterable(OPTIONAL_ROUTERS.get(name, ()) for name in optional)]
 
 
-def create_api(protocols: Collection[str] = PROTOCOL_ROUTERS.keys(), root_path: str = "") -> Api:
-    """Return the FastAPI application with its routes and those of `protocols`; `create_app` adds the use cases.
+def create_api(optional: Collection[str] = OPTIONAL_ROUTERS.keys(), root_path: str = "") -> Api:
+    """Return the FastAPI application with its routes and those that `optional` names; `create_app` adds the use cases.
 
     `root_path` is where a proxy serves it, which the OpenAPI document tells.
     """
@@ -53,9 +64,9 @@ def create_api(protocols: Collection[str] = PROTOCOL_ROUTERS.keys(), root_path: 
         servers=[{"url": root_path}] if root_path else None,
     )
     api.router.redirect_slashes = False
-    for router in _routers(protocols):
+    for router in _routers(optional):
         api.include_router(router)
-    api.state.protocols = protocols
+    api.state.optional_routers = optional
     api.add_exception_handler(UnrollError, _on_domain_error)
     api.add_exception_handler(RequestValidationError, _on_domain_error)
     api.add_exception_handler(HTTPException, _on_domain_error)
@@ -64,10 +75,10 @@ def create_api(protocols: Collection[str] = PROTOCOL_ROUTERS.keys(), root_path: 
 
 
 def create_app(
-    services: Services, settings: RequestSettings, protocols: Collection[str] = PROTOCOL_ROUTERS.keys()
+    services: Services, settings: RequestSettings, optional: Collection[str] = OPTIONAL_ROUTERS.keys()
 ) -> RequestMiddleware:
     """Return the whole application: the routes over the use cases, behind the request middleware."""
-    api = create_api(protocols, services.root_path)
+    api = create_api(optional, services.root_path)
     api.state.services = services
     return RequestMiddleware(
         FastRouteMiddleware(api, services),
@@ -90,7 +101,7 @@ async def _on_domain_error(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Return the methods that the path of `request` allows."""
-    all_routes = [route for router in _routers(request.app.state.protocols) for route in router.routes]
+    all_routes = [route for router in _routers(request.app.state.optional_routers) for route in router.routes]
     routes = [route for route in all_routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 

@@ -26,7 +26,13 @@ from service.http.body_sizes import SizeLimits
 from service.http.documentation import DOCS_HEADERS, DOCS_PATH
 from service.http.middleware import access_log, error_responses
 from service.http.middleware.access_log import AccessLog
-from service.http.middleware.admission_rules import METRICS_PATH, is_exempt, is_health, opens_session
+from service.http.middleware.admission_rules import (
+    METRICS_PATH,
+    is_exempt,
+    is_health,
+    is_page,
+    opens_session,
+)
 from service.http.middleware.authorization.addresses import client_address
 from service.http.middleware.authorization.authentication import request_key
 from service.http.middleware.authorization.body_key import find_body_key, may_have_body_key
@@ -34,6 +40,7 @@ from service.http.middleware.authorization.browser_policy import BrowserPolicy, 
 from service.http.middleware.body import BodyLimits, RequestBody
 from service.http.middleware.headers import Headers, request_id, timeout
 from service.http.middleware.response import ResponseStart
+from service.http.page_files import CONSOLE_HEADERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,9 @@ class RequestMiddleware:
         if self._browser_policy.allows_preflight(scope, headers):
             await Response(status_code=HTTPStatus.NO_CONTENT)(scope, receive, response.send)
             return
-        if not (is_health(scope) or self.settings.public_operations):
+        if is_page(scope):
+            response.headers = CONSOLE_HEADERS
+        elif not (is_health(scope) or self.settings.public_operations):
             _require_all_models(scope, await self._authenticate(scope, headers))
         if scope["path"] == DOCS_PATH:
             response.headers = DOCS_HEADERS

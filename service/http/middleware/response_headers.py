@@ -5,12 +5,12 @@ from typing import Final, TypeAlias
 ResponseHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 #: Responses are neither stored by caches nor interpreted as another type than their own.
-_ALWAYS: Final[ResponseHeaders] = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 
 
-def with_policy(content_security_policy: bytes) -> ResponseHeaders:
+def with_policy(content_security_policy: bytes, cache_control: bytes = b"no-store") -> ResponseHeaders:
     """Return the headers of a response with a Content-Security-Policy."""
-    return (*_ALWAYS, (b"content-security-policy", content_security_policy))
+    return _NO_SNIFF, (b"cache-control", cache_control), (b"content-security-policy", content_security_policy)
 
 
 #: The response is data. A browser that shows it as a page loads nothing and does not show it in a frame.

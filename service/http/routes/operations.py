@@ -3,9 +3,11 @@
 from fastapi import APIRouter, Request, Response
 
 from service.application.sessions.serializers import encode
+from service.domain.errors import NotFound
 from service.http.dependencies import ServicesDependency
 from service.http.documentation import DOCS_PATH, OPENAPI_PATH, PAGE
 from service.http.json_response import JsonResponse
+from service.http.page_files import SWAGGER, file_response
 from service.http.schemas import errors, resources
 
 router = APIRouter(tags=["operations"], responses=errors.COMMON_ERRORS)
@@ -55,3 +57,13 @@ async def openapi(request: Request) -> Response:
 async def docs() -> Response:
     """The contract as a page for people."""
     return Response(PAGE, media_type="text/html; charset=utf-8")
+
+
+@router.head(f"{DOCS_PATH}/{{name}}", include_in_schema=False)
+@router.get(f"{DOCS_PATH}/{{name}}", include_in_schema=False)
+async def docs_file(name: str, request: Request) -> Response:
+    """A file that the page loads."""
+    path = SWAGGER.get(name)
+    if path is None:
+        raise NotFound(f"no file {name[:200]!r} of the page {DOCS_PATH}: expected one of {', '.join(SWAGGER)}")
+    return file_response(path, request.scope)

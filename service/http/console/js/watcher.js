@@ -1,0 +1,42 @@
+// The service's metrics of the last ten minutes, read every two seconds while the console is visible.
+
+import { send } from "./api.js";
+
+export const SECONDS = 2;
+const KEEP_SECONDS = 600;
+
+/** Samples, oldest first: {time (ms), metrics: Map of name to [{labels, value}]}. Emits "sample" with each new one. */
+export const samples = [];
+export const events = new EventTarget();
+
+/** Parse Prometheus' text format into a Map of a metric's name to its series. */
+export function parse(text) {
+  const metrics = new Map();
+  for (const line of text.split("\n")) {
+    const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);
+    if (!match) continue;
+    const labels = {};
+    for (const [, name, value] of (match[2] ?? "").matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)) labels[name] = value;
+    if (!metrics.has(match[1])) metrics.set(match[1], []);
+    metrics.get(match[1]).push({ labels, value: Number(match[3].replace("Inf", "Infinity")) });
+  }
+  return metrics;
+}
+
+/** Read the metrics once. A service that is away is told by api.js's events. */
+export async function probe() {
+  try {
+    const response = await send("GET", "metrics", { quiet: true });
+    const sample = { time: Date.now(), metrics: parse(await response.text()) };
+    samples.push(sample);
+    while (samples[0].time < sample.time - KEEP_SECONDS * 1000) samples.shift();
+    events.dispatchEvent(new CustomEvent("sample", { detail: sample }));
+  } catch {
+    // Told elsewhere: a lost service by the line of main.js, a missing key by its dialog.
+  }
+}
+
+export function start() {
+  probe();
+  setInterval(() => { if (!document.hidden) probe(); }, SECONDS * 1000);
+}

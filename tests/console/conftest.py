@@ -1,0 +1,72 @@
+"""The console in a real browser, against the real service with a model of each task."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.console.pages import Watch
+from tests.e2e.task_models import write_task_models
+from tests.server import ROOT, Server, eventually, short_folder
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium of the machine. CI must have one; elsewhere the tests are skipped without it."""
+    if CHROMIUM is None:
+        assert not os.environ.get("CI"), "CI needs a Chromium for the tests of the console"
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Containers and CI often run as root without the name spaces that the sandbox needs.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def models_folder(browser: Browser) -> Iterator[Path]:
+    """The bundled models, and one of each other task."""
+    with short_folder() as folder:
+        for name in ("next-word", "taxi-forecast", "translate-en-fr"):
+            (folder / name).symlink_to(ROOT / "models" / name)
+        write_task_models(folder)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def shared_server(models_folder: Path) -> Iterator[Server]:
+    with short_folder() as folder, Server(folder, models=models_folder) as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """The shared service, ready, whatever the test before did to it."""
+    if not shared_server.running:
+        shared_server.restart()
+    eventually(shared_server.is_ready, 120)
+    return shared_server
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """What the pages of a test reported; at its end, nothing must have gone wrong that the test did not expect."""
+    watch = Watch()
+    yield watch
+    watch.check()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server, watch: Watch) -> Iterator[Page]:
+    """A new tab, watched. Addresses are those below the service: `page.goto("/#/pulse")`."""
+    context = browser.new_context(base_url=server.url, viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    watch.attach(page, server.url)
+    yield page
+    context.close()
