@@ -26,10 +26,12 @@ RUN if [ "$TORCH" = cpu ]; then index=$TORCH_INDEX_URL; fi \
 RUN pip --python /opt/unroll/bin/python install --require-hashes --no-deps --no-compile -r lock/service.txt
 RUN pip --python /opt/tools/bin/python install --require-hashes --no-deps --no-compile -r lock/tools.txt
 
-# 200 MB for those who compile against torch, or test it and others. It does not start without torch_shm_manager.
+# 200 MB for those who compile against torch, or test it and others. It does not start without torch_shm_manager. Of plotly,
+# the console takes the library for browsers only.
 RUN cd /opt/unroll/lib/python3.11/site-packages \
     && rm -rf torch/include torch/test \
     && find torch/bin -type f ! -name torch_shm_manager -delete \
+    && find plotly -type f ! -path plotly/package_data/plotly.min.js -delete \
     && find networkx numpy scipy sympy -type d -name tests -prune -exec rm -rf {} +
 
 # The tools' setuptools builds the service, so that nothing is fetched for it.
