@@ -53,6 +53,11 @@ export async function extend(node, points, traces, most) {
   return (await load()).extendTraces(node, points, traces, most);
 }
 
+/** Free what plotly keeps of the charts in an element that is about to be removed. */
+export function release(root) {
+  for (const node of root.querySelectorAll(".js-plotly-plot")) window.Plotly?.purge(node);
+}
+
 /** Draw all charts again in the colours of a changed theme. */
 export function restyle() {
   for (const node of document.querySelectorAll(".js-plotly-plot")) node.redraw?.();

@@ -15,10 +15,11 @@ export function h(tag, attributes = {}, ...children) {
     if (name === "on") for (const [event, handler] of Object.entries(value)) element.addEventListener(event, handler);
     else if (name === "data") Object.assign(element.dataset, value);
     else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
-    else if (name === "value") element.value = value;
-    else element.setAttribute(name, value === true ? "" : value);
+    else if (name !== "value") element.setAttribute(name, value === true ? "" : value);
   }
   append(element, children);
+  // Of a select, only an option that it already has can be chosen.
+  if (attributes?.value !== undefined && attributes.value !== null) element.value = attributes.value;
   return element;
 }
 

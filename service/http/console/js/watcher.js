@@ -1,11 +1,14 @@
 // The service's metrics of the last ten minutes, read every two seconds while the console is visible.
 
-import { send } from "./api.js";
+import { events as callEvents, send } from "./api.js";
 
 export const SECONDS = 2;
 const KEEP_SECONDS = 600;
 
-/** Samples, oldest first: {time (ms), metrics: Map of name to [{labels, value}]}. Emits "sample" with each new one. */
+/**
+ * Samples, oldest first: {time (ms), metrics: Map of name to [{labels, value}]}. "sample" is dispatched with each new one, and
+ * "refused" with the error if this client may not read them.
+ */
 export const samples = [];
 export const events = new EventTarget();
 
@@ -23,20 +26,31 @@ export function parse(text) {
   return metrics;
 }
 
+let reading = false;
+/** Whether the service said that this client may not read its metrics. It is asked again with another key only. */
+let refused = false;
+
 /** Read the metrics once. A service that is away is told by api.js's events. */
 export async function probe() {
+  if (reading || refused) return;
+  reading = true;
   try {
     const response = await send("GET", "metrics", { quiet: true });
     const sample = { time: Date.now(), metrics: parse(await response.text()) };
     samples.push(sample);
     while (samples[0].time < sample.time - KEEP_SECONDS * 1000) samples.shift();
     events.dispatchEvent(new CustomEvent("sample", { detail: sample }));
-  } catch {
+  } catch (error) {
     // Told elsewhere: a lost service by the line of main.js, a missing key by its dialog.
+    refused = error.status === 401 || error.status === 403;
+    if (refused) events.dispatchEvent(new CustomEvent("refused", { detail: error }));
+  } finally {
+    reading = false;
   }
 }
 
 export function start() {
+  callEvents.addEventListener("key-changed", () => { refused = false; probe(); });
   probe();
   setInterval(() => { if (!document.hidden) probe(); }, SECONDS * 1000);
 }
