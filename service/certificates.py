@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from service.domain.access.certificate_expiry import expiry_of
 from service.domain.errors import SettingsError
 from service.settings import Settings
 
@@ -41,6 +43,8 @@ class Pem:
 class Certificate:
     """Certificate of the service. `context` and `pem` are those of the last pair of files that fit together.
 
+    `current` is whether the files, as they are now, are that pair.
+
     Raises CertificateError if the first pair does not.
     """
 
@@ -49,10 +53,17 @@ class Certificate:
         self.pem, self.context = self._load(self._read())
         self._seen: Pem | str = self.pem
         self._tried: Pem | str = self.pem
+        self.current = True
 
-    async def watch(self) -> None:
-        """Follow the files until cancelled."""
+    @property
+    def expires_at(self) -> float | None:
+        """The time, in seconds since 1970, at which the first one of the chain expires; None if that is not known."""
+        return expiry_of(self.pem.chain)
+
+    async def watch(self, report: Callable[[float | None, bool], None]) -> None:
+        """Follow the files until cancelled. `report` gets `expires_at` and `current`, also at once."""
         while True:
+            report(self.expires_at, self.current)
             await asyncio.sleep(POLL_SECONDS)
             await asyncio.to_thread(self.refresh)
 
@@ -72,8 +83,10 @@ class Certificate:
                 raise CertificateError(found)
             self.pem, self.context = self._load(found)
         except CertificateError as error:
+            self.current = False
             log.error("certificate not renewed; the one before stays", extra={"reason": str(error)})
         else:
+            self.current = True
             log.info("certificate renewed", extra={"file": str(self._chain)})
 
     def _read(self) -> Pem:

@@ -16,15 +16,16 @@ class Certificates:
     folder: Path
 
     @classmethod
-    def make(cls, folder: Path) -> "Certificates":
+    def make(cls, folder: Path, days: int = 2) -> "Certificates":
+        """Make both, which expire after some days."""
         folder.mkdir(parents=True)
         made = cls(folder)
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        authority = ["-x509", "-subj", "/CN=authority", "-days", "2"]
+        authority = ["-x509", "-subj", "/CN=authority", "-days", str(days)]
         _openssl("req", *key, *authority, "-keyout", made.path("ca.key"), "-out", made.path("ca.crt"))
         _openssl("req", *key, "-subj", "/CN=test", "-keyout", made.path("key"), "-out", made.path("request"))
         (folder / "extensions").write_text(_EXTENSIONS)
-        by = ["-CA", made.path("ca.crt"), "-CAkey", made.path("ca.key"), "-CAcreateserial", "-days", "2"]
+        by = ["-CA", made.path("ca.crt"), "-CAkey", made.path("ca.key"), "-CAcreateserial", "-days", str(days)]
         extensions = ["-extfile", made.path("extensions")]
         _openssl("x509", "-req", "-in", made.path("request"), *by, *extensions, "-out", made.path("crt"))
         return made

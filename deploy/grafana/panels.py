@@ -139,6 +139,18 @@ ERRORS = (
         "Replicas in the eyes of the proxy",
         ('max by (proxy) (haproxy_backend_active_servers{proxy=~"ready|alive"})', "{{proxy}}"),
     ),
+    lines(
+        "Time until the certificate expires",
+        (f"min by (instance) (unroll_certificate_expiry_timestamp_seconds{{{REPLICA}}}) - time()", "{{instance}}"),
+        unit="s",
+        description="Of replicas that end TLS themselves. Alerts fire below the line.",
+        alarm=14 * 86_400,
+    ),
+    lines(
+        "Certificate and keys as in their files",
+        (f"min by (instance, file) (unroll_last_reload_successful{{{REPLICA}}})", "{{instance}} {{file}}"),
+        description="0: the file has changed and cannot be used; what was read before stays in use.",
+    ),
 )
 
 LATENCY = (

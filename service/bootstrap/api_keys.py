@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from service.application.access.audit import audit
@@ -39,7 +40,8 @@ def load_keys_file(
 class KeysFile:
     """The file at `path`, whose keys are those of `keys` and state limits of their tenants.
 
-    A broken file changes nothing: the keys before it stay valid until it is repaired.
+    A broken file changes nothing: the keys before it stay valid until it is repaired. `current` is whether the keys are
+    those of the file as it is now.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class KeysFile:
         self._clock = clock
         self._signature: object = None
         self._entries: tuple[ApiKey, ...] = ()
+        self.current = True
 
     def load(self) -> None:
         """Read the file. Raises SettingsError."""
@@ -59,13 +62,15 @@ class KeysFile:
         self._use(read_keys(self._path))
         log.info("API keys read", extra={"keys": len(self._entries)})
 
-    async def watch(self, seconds: float = POLL_SECONDS) -> None:
-        """Look at the file again and again."""
+    async def watch(self, report: Callable[[bool], None], seconds: float = POLL_SECONDS) -> None:
+        """Look at the file again and again. `report` gets `current`, also at once."""
         while True:
+            report(self.current)
             await asyncio.sleep(seconds)
             try:
                 await self.check()
             except Exception:
+                self.current = False
                 log.exception("API keys not read")  # revocations that follow must not be missed
 
     async def check(self) -> None:
@@ -75,7 +80,9 @@ class KeysFile:
             self._signature = signature  # of before the file is read: what changes meanwhile is read again
             try:
                 self._log(self._use(await asyncio.to_thread(read_keys, self._path)))
+                self.current = True
             except SettingsError as error:
+                self.current = False
                 log.error("API keys refused; those before stay valid", extra={"reason": str(error)})
         if self._clock.now() >= self._keys.next_expiry:
             self._log(self._use(self._entries))

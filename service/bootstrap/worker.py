@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from starlette.types import ASGIApp
@@ -156,9 +157,9 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
             watch_store(topology, store, services.health.count_sessions, settings.durability, metrics),
         )
         if certificate is not None:
-            run_in_background(stack, "certificate", certificate.watch())
+            run_in_background(stack, "certificate", certificate.watch(metrics.files.certificate))
         if keys_file is not None:
-            run_in_background(stack, "API keys", keys_file.watch())
+            run_in_background(stack, "API keys", keys_file.watch(partial(metrics.files.reloaded, "api_keys")))
         optional_routes = (*settings.protocols, *(("console",) if settings.console else ()))
         app = create_app(services, request_settings(settings, keys), optional_routes)
         refusals = ConnectionRefusals(metrics, settings.access_log)

@@ -19,6 +19,7 @@ from service.domain.inference_statistics import VersionStatistics
 from service.domain.models import ModelVersion
 from service.domain.operations import ForecastCheck, Observation, Outcome
 from service.telemetry.batching import BatchHistogram, MetricsBatch
+from service.telemetry.file_metrics import FileMetrics
 from service.telemetry.inference_metrics import InferenceMetrics, read_statistics
 from service.telemetry.model_card_metrics import ModelCardMetrics
 
@@ -60,6 +61,7 @@ class Metrics:
         self._make_sessions()
         self._make_store()
         self.inferences = InferenceMetrics(self._registry)
+        self.files = FileMetrics(self._registry, SUBJECT_GONE)
         self._cards = ModelCardMetrics(self._registry, SUBJECT_GONE)
         build = self._gauge("build_info", "The running release", ("release",), "livemax")
         build.labels(__version__).set(1)

@@ -35,6 +35,7 @@ import sys
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervisor_metrics import SupervisorMetrics
 own = Metrics()
+own.files.certificate(0, True)
 sys.stdout.write("".join(f"{metric.name} {metric.type}\\n" for metric in own._registry.collect()))
 SupervisorMetrics().worker_memory(1, 2)
 sys.stdout.write("".join(f"{metric.name} {metric.type}\\n" for metric in own._collector().collect()))

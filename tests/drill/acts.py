@@ -11,6 +11,7 @@ from tests.drill.client_faults import (
     clients_hurry,
     users_change,
 )
+from tests.drill.file_faults import files_are_neglected
 from tests.drill.load import Load
 from tests.drill.process_faults import (
     Again,
@@ -43,6 +44,7 @@ class Act:
 
 
 QUALITY = ("UnrollPerplexityAboveCard", "UnrollForecastErrorAboveCard", "UnrollAnomalies", "UnrollQualityFell")
+FILES = ("UnrollCertificateExpires", "UnrollCertificateExpiresSoon", "UnrollReloadFailed")
 OBJECTIVES_OF_ERRORS = ("UnrollErrorBudgetBurnsFast", "UnrollErrorBudgetBurnsSlowly")
 OBJECTIVES_OF_LATENCY = ("UnrollLatencyBudgetBurnsFast", "UnrollLatencyBudgetBurnsSlowly")
 ACTS = (
@@ -64,6 +66,7 @@ ACTS = (
     Act("the store writes no file", store_forgets_its_file, ("UnrollStoreNotPersistent", "UnrollDurabilityNotReached")),
     Act("the store stutters", store_stutters, ("UnrollStoreSlow", *OBJECTIVES_OF_LATENCY)),
     Act("the store hangs", store_hangs, ("UnrollStoreDown", "UnrollStoreErrors", *OBJECTIVES_OF_ERRORS)),
+    Act("a certificate and API keys are neglected", files_are_neglected, FILES),
     Act("the proxy stops", proxy_stops, ("UnrollProxyDown",)),
     Act("all replicas stop", all_replicas_stop, ("UnrollDown", "UnrollNoReplicaReady")),
 )

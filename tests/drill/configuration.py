@@ -1,11 +1,12 @@
-"""The committed configuration as the drill runs it: with ports of its own, and with short windows and waits.
+"""The committed configuration as the drill runs it: with ports of its own, with TLS to replicas that have a certificate
+there, and with short windows and waits.
 
 Nothing else is changed, so what the drill sees to fire are the rules that operators load.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "rules"
 #: Prometheus scrapes and evaluates as often in the drill.
 INTERVAL = "1s"
+#: Label of a target that is scraped over TLS.
+TLS = {"__scheme__": "https"}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -45,20 +48,21 @@ def drill_rules(path: Path) -> dict[str, Any]:
     return rules
 
 
-def write_prometheus(folder: Path, addresses: Mapping[str, str]) -> Path:
+def write_prometheus(folder: Path, addresses: Mapping[str, str], over_tls: Collection[str] = ()) -> Path:
     """Write prometheus.yml and its rules into a folder. `addresses` are those of the targets, by their names."""
     config: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8"))
     config["global"] = {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL}
     for scraped in config["scrape_configs"]:
         scraped["static_configs"] = [
-            {"targets": [addresses[target]], "labels": {"instance": target}}
+            {"targets": [addresses[target]], "labels": {"instance": target} | (TLS if target in over_tls else {})}
             for static in scraped["static_configs"]
             for target in static["targets"]
         ]
+        scraped["tls_config"] = {"insecure_skip_verify": True}
     for alertmanager in config["alerting"]["alertmanagers"]:
         for static in alertmanager["static_configs"]:
             static["targets"] = [addresses[target] for target in static["targets"]]
-    (folder / "rules").mkdir(parents=True)
+    (folder / "rules").mkdir(parents=True, exist_ok=True)
     for path in RULES.glob("*.yml"):
         (folder / "rules" / path.name).write_text(yaml.safe_dump(drill_rules(path)), "utf-8")
     written = folder / "prometheus.yml"

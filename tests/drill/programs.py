@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,11 @@ class Program:
     @property
     def log(self) -> str:
         return self._log.read_text("utf-8", "replace")
+
+    def reload(self) -> None:
+        """Have it read its configuration again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         """Terminate it; kill it if that takes too long."""

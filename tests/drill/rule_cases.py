@@ -79,6 +79,8 @@ STORE_ERRORS = 'unroll_store_errors_total{job="unroll", code="%s"}'
 USED, LIMIT = 'unroll_store_memory_bytes{job="unroll"}', 'unroll_store_memory_limit_bytes{job="unroll"}'
 SCORES = 'unroll_anomaly_score_bucket{%s, le="0.99"}' % MODEL  # noqa: UP031 - braces of PromQL
 OBSERVED = f"unroll_anomaly_score_count{{{MODEL}}}"
+EXPIRY, DAY = 'unroll_certificate_expiry_timestamp_seconds{job="unroll", instance="a"}', 86_400
+RELOADED = 'unroll_last_reload_successful{job="unroll", instance="a", file="api_keys"}'
 READY = 'haproxy_backend_active_servers{job="haproxy", proxy="ready"}'
 
 CASES = {
@@ -120,6 +122,9 @@ CASES = {
         share('unroll_session_steps_total{outcome="conflict"}', 'unroll_session_steps_total{outcome="applied"}', 20),
         share('unroll_session_steps_total{outcome="replayed"}', 'unroll_session_steps_total{outcome="applied"}', 20),
     ),
+    "UnrollCertificateExpires": Case(30, {EXPIRY: f"{13 * DAY}+0x60"}, {EXPIRY: f"{15 * DAY}+0x60"}),
+    "UnrollCertificateExpiresSoon": Case(30, {EXPIRY: f"{DAY}+0x60"}, {EXPIRY: f"{13 * DAY}+0x60"}),
+    "UnrollReloadFailed": Case(30, {RELOADED: "1+0x10 0+0x60"}, {RELOADED: "1+0x10 0+0x3 1+0x60"}),
     "UnrollStoreDown": Case(15, {'unroll_store_up{job="unroll"}': "1+0x10 0+0x20"}, {"unroll_store_up": ALWAYS}),
     "UnrollStoreErrors": Case(
         30,

@@ -36,6 +36,12 @@ class Stack:
     url: str
     prometheus: "Prometheus"
     alertmanager: str
+    addresses: dict[str, str]
+
+    def scrape_over_tls(self, *replicas: str) -> None:
+        """Have Prometheus scrape these replicas, and no others, over TLS."""
+        write_prometheus(self.folder / "prometheus", self.addresses, replicas)
+        self.prometheus.program.reload()
 
     def firing(self) -> dict[str, dict[str, Any]]:
         """Return the alerts that Alertmanager has, by name, whether it would notify of them or not."""
@@ -46,7 +52,8 @@ class Stack:
 class Prometheus:
     """Prometheus, asked over its API."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, program: Program) -> None:
+        self.program = program
         self._http = httpx.Client(base_url=url, timeout=20)
 
     def get(self, path: str, **parameters: str | float) -> Any:
@@ -101,7 +108,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
         eventually(lambda: set(prometheus.targets().values()) == {"up"}, READY_SECONDS)
         assert {*REPLICAS, "haproxy:8404", "alertmanager:9093"} == prometheus.targets().keys()
         url, alertmanager = f"http://127.0.0.1:{service}", f"http://{addresses['alertmanager:9093']}"
-        yield Stack(folder, store, replicas, haproxy, url, prometheus, alertmanager)
+        yield Stack(folder, store, replicas, haproxy, url, prometheus, alertmanager, addresses)
 
 
 def start_replica(stack: contextlib.ExitStack, folder: Path, store: Store, workers: int) -> Server:
@@ -164,7 +171,7 @@ def start_prometheus(stack: contextlib.ExitStack, folder: Path, addresses: dict[
     program = Program(command, folder / "prometheus.log")
     stack.callback(program.stop)
     program.start()
-    prometheus = Prometheus(f"http://{address}")
+    prometheus = Prometheus(f"http://{address}", program)
     eventually(prometheus.ready, READY_SECONDS)
     return prometheus
 

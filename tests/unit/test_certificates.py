@@ -1,5 +1,6 @@
 """The certificate of the ports: which pairs of files are taken, and what becomes of those that change."""
 
+import asyncio
 import logging
 import shutil
 import ssl
@@ -10,6 +11,7 @@ import pytest
 
 from service import certificates, settings
 from service.certificates import Certificate, CertificateError
+from service.domain.access.certificate_expiry import expiry_of
 from service.domain.errors import SettingsError
 from tests.certificates import Certificates
 
@@ -83,12 +85,35 @@ def test_a_pair_that_does_not_fit_is_logged_once_and_changes_nothing(
     read_twice(certificate)
     read_twice(certificate)
     assert (certificate.context, certificate.pem) == before
+    assert not certificate.current
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert str(files[0]) in record.__dict__["reason"]
     assert str(files[1]) in record.__dict__["reason"]
     put(pairs[1], files[0].parent)
     read_twice(certificate)
     assert certificate.context is not before[0], "a good pair is taken after a bad one"
+    assert certificate.current
+
+
+async def test_who_watches_is_told_when_the_certificate_expires_and_whether_its_files_are_in_use(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "POLL_SECONDS", 0.01)
+    certificate, told, broken = Certificate(*files), list[tuple[float | None, bool]](), asyncio.Event()
+
+    def report(expires_at: float | None, current: bool) -> None:
+        told.append((expires_at, current))
+        if not current:
+            broken.set()
+
+    watching = asyncio.create_task(certificate.watch(report))
+    await asyncio.sleep(0)
+    expiry = certificate.expires_at
+    assert expiry == expiry_of(files[0].read_bytes())
+    files[1].write_text("broken")
+    await asyncio.wait_for(broken.wait(), 20)
+    watching.cancel()
+    assert (told[0], told[-1]) == ((expiry, True), (expiry, False))
 
 
 def test_a_first_pair_that_does_not_fit_is_refused_with_both_names(files: tuple[Path, Path], pairs: list) -> None:

@@ -1,1 +1,1 @@
-"""API keys as values, as files hold them."""
+"""API keys and certificates: values of what their files hold."""

@@ -105,6 +105,7 @@ async def test_a_broken_file_keeps_the_keys_before_it_until_it_is_repaired(
     for _ in range(3):
         await watched.file.check()
     assert watched.knows("a")
+    assert not watched.file.current
     (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert line.getMessage() == "API keys refused; those before stay valid"
     assert str(path) in vars(line)["reason"]
@@ -113,6 +114,7 @@ async def test_a_broken_file_keeps_the_keys_before_it_until_it_is_repaired(
     write(path, entry("b"))
     await watched.file.check()
     assert watched.knows("b")
+    assert watched.file.current
 
 
 def test_a_broken_file_is_an_error_at_the_start(path: Path) -> None:

@@ -87,6 +87,19 @@ def test_a_worker_that_starts_does_not_hide_what_another_was_told_of_the_store(t
     assert "unroll_store_append_only 1.0" in process.stdout.splitlines()
 
 
+def test_a_service_without_certificate_and_keys_has_no_figures_of_them() -> None:
+    metrics = Metrics()
+    assert not {name for name, _ in samples(metrics) if name.startswith(("certificate", "last_reload"))}
+    metrics.files.certificate(1.8e9, True)
+    metrics.files.reloaded("api_keys", False)
+    text = metrics.exposition().decode()
+    assert "unroll_certificate_expiry_timestamp_seconds 1.8e+09" in text
+    assert 'unroll_last_reload_successful{file="certificate"} 1.0' in text
+    assert 'unroll_last_reload_successful{file="api_keys"} 0.0' in text
+    metrics.files.certificate(None, True)
+    assert ("certificate_expiry_timestamp_seconds", "") not in samples(metrics)
+
+
 #: Two workers load versions 1 and 2; one unloads 1, the other too when it is told to.
 WORKERS = """
 import json, os, sys
