@@ -33,6 +33,19 @@ class Trace(Protocol):
         """End the last phase. May be repeated."""
 
 
+class CallTrace(Protocol):
+    """Trace of a call over gRPC, or of one message of its stream."""
+
+    def operation(self) -> Trace | None:
+        """Return the trace of its operation, or None if it is not sampled."""
+
+    def message(self) -> "CallTrace":
+        """Begin the trace of a message of the stream."""
+
+    def end(self, status: int, code: str | None = None, tenant: str | None = None) -> None:
+        """End it with a status of gRPC, the code of an error and the tenant. May be repeated."""
+
+
 class TokenReceiver(Protocol):
     """Receives the tokens of a generation while it runs."""
 

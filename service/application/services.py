@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from service.application.health import Health
 from service.application.inference import Inference
@@ -9,7 +10,7 @@ from service.application.limits.admission import Admission
 from service.application.limits.rate_limits import RateLimits
 from service.application.model_versions.model_control import ModelControl
 from service.application.model_versions.resolver import VersionResolver
-from service.application.ports import Clock, InferenceObserver, Observer, Trace
+from service.application.ports import CallTrace, Clock, InferenceObserver, Observer, Trace
 from service.application.predictions import Predictions
 from service.application.session_expiry import SessionExpiry
 from service.application.sessions.sessions import Sessions
@@ -49,4 +50,6 @@ class Services:
     max_unanswered_frames: int = 256
     #: Returns the trace of the request that is being served, or None if it is not traced.
     trace: Callable[[], Trace | None] = no_trace
+    #: Begins the trace of a call by its route and metadata. None if there are no traces.
+    trace_call: Callable[[str, Mapping[str, Any]], CallTrace] | None = None
     root_path: str = ""

@@ -93,6 +93,7 @@ def wire_services(
         rate_limits=rate_limits,
         max_unanswered_frames=settings.max_unanswered_frames,
         trace=no_trace if tracing is None else tracing.current,
+        trace_call=None if tracing is None else tracing.call,
         root_path=settings.root_path,
     )
 

@@ -2,6 +2,7 @@
 
 from grpc import StatusCode
 
+from service.application.ports import CallTrace
 from service.domain import errors
 from service.domain.errors import UnrollError
 
@@ -73,6 +74,15 @@ def status_of(error: UnrollError) -> StatusCode:
 def http_status_of(error: UnrollError) -> int:
     """Return the HTTP status under which an error is counted."""
     return HTTP_STATUS[status_of(error)]
+
+
+def end_trace(
+    trace: CallTrace, error: UnrollError | None, tenant: str | None = None, *, departed: bool = False
+) -> None:
+    """End the trace of a call or message that had no error, or this one, or whose client has gone before its end."""
+    status = StatusCode.OK if error is None else status_of(error)
+    number: int = (StatusCode.CANCELLED if departed else status).value[0]
+    trace.end(number, None if error is None else error.code, tenant)
 
 
 def metadata_of(error: UnrollError) -> Metadata:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from service.application.limits.frame_admission import FrameAdmission
 from service.application.limits.rate_limits import Rates
 from service.application.limits.request_bounds import RequestBounds
 from service.application.limits.request_cost import RequestCost
-from service.application.ports import Clock, RequestObserver
+from service.application.ports import CallTrace, Clock, RequestObserver
 from service.application.request_context import RequestContext
 from service.domain.errors import CRASHED, STOPPED, InternalError, InvalidRequest, ShuttingDown, UnrollError
 from service.domain.runtime.fair_thread import run_sized
@@ -24,7 +24,7 @@ from service.domain.shares import Shares
 from service.grpc import access_log
 from service.grpc.call import Call
 from service.grpc.connections import Connections
-from service.grpc.errors import http_status_of
+from service.grpc.errors import end_trace, http_status_of
 
 log = logging.getLogger("unroll.access")
 
@@ -39,6 +39,8 @@ EXEMPT_SECONDS = 5.0
 #: A message that is not there by then holds the memory of the longest one, since its beginning may be that long.
 PROMPT_SECONDS = 0.1
 
+#: Begins the trace of a call by its route and metadata.
+TraceCall: TypeAlias = Callable[[str, Mapping[str, Any]], CallTrace]
 #: Serves a call.
 Serve: TypeAlias = Callable[[Call], Coroutine[Any, Any, None]]
 #: Answers the message of an admitted call.
@@ -63,7 +65,7 @@ class CallSettings:
 class CallRunner:
     """Runs the calls of a worker, whose bounds `bounds` they share with its HTTP requests.
 
-    `stopping` is set when the worker stops: streams end then.
+    `stopping` is set when the worker stops: streams end then. `trace_call` begins traces, if there are any.
     """
 
     def __init__(
@@ -73,10 +75,13 @@ class CallRunner:
         clock: Clock,
         settings: CallSettings,
         connections: Connections,
+        *,
+        trace_call: TraceCall | None = None,
     ) -> None:
         self.stopping = asyncio.Event()
         self.settings = settings
         self._connections = connections
+        self._trace_call = trace_call
         self._bounds = bounds
         self._observer = observer
         self._clock = clock
@@ -120,6 +125,8 @@ class CallRunner:
         finally:
             self._observer.in_flight(-1)
             seconds = self._clock.monotonic() - started
+            if call.trace is not None:
+                end_trace(call.trace, error, call.tenant or None, departed=call.departed)
             access_log.report(self._observer, call, error, seconds, self.settings.access_log)
         if call.unread:
             # What was sent stays in memory until the connection ends, and so would the end of the call.
@@ -153,6 +160,7 @@ class CallRunner:
 
     async def unary(self, call: Call, message: Any, answer: Answer) -> None:  # noqa: ANN401 - likewise
         """Serve a call with one message of the class `message`, under a permit and until its deadline."""
+        self._begin_trace(call)
         bounds, seconds = self._bounds, call.client_seconds
         client = await self.authenticate(call)
         permit = bounds.admission.acquire(client, seconds, has_body=True)
@@ -161,7 +169,8 @@ class CallRunner:
             rates = await self._admit_rates(call)
             cost.charge = None if rates is None else rates.charge
             deadline = Deadline.after(self._clock, self.settings.request_seconds if seconds is None else seconds)
-            context = RequestContext(call.tenant, deadline, cost, principal=call.principal)
+            trace = None if call.trace is None else call.trace.operation()
+            context = RequestContext(call.tenant, deadline, cost, trace, call.principal)
             async with deadline.enforce():
                 content = await self._read_message(call, cost)
                 permit.run()
@@ -207,6 +216,7 @@ class CallRunner:
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[FrameAdmission]:
         """Admit a stream, and yield the admission of its messages, each of which is bounded as a request is."""
+        self._begin_trace(call)
         bounds, settings = self._bounds, self.settings
         client = await self.authenticate(call)
         handshake = bounds.admission.acquire(client, opens_session=True)
@@ -230,6 +240,11 @@ class CallRunner:
             )
         finally:
             self._streams.release(client)
+
+    def _begin_trace(self, call: Call) -> None:
+        """Begin the trace of a call. Calls for health and reflection have none: machines poll them."""
+        if self._trace_call is not None:
+            call.trace = self._trace_call(call.route, call.metadata)
 
     async def exempt(self, call: Call, serve: Serve) -> None:
         """Serve a call that needs no permit."""

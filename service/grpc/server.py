@@ -71,7 +71,9 @@ class GrpcServer:
         self._certificate = certificate
         proxies = calls.proxies
         self._connections = Connections(connections.port, connections.max_connections_per_address, proxies)
-        self._runner = CallRunner(bounds, services.observer, services.clock, calls, self._connections)
+        self._runner = CallRunner(
+            bounds, services.observer, services.clock, calls, self._connections, trace_call=services.trace_call
+        )
         # Its own limit of calls would count those that have ended and whose answer the client does not read.
         self._server = grpc.aio.server(options=_options(connections))
         self._server.add_generic_rpc_handlers((Handlers(_routes(services, self._runner, read_options), self._runner),))

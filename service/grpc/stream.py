@@ -1,15 +1,17 @@
 """ModelStreamInfer: many inferences on one stream, which are answered in the order of their requests."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.application.limits.frame_admission import AdmittedFrame, FrameAdmission
+from service.application.ports import CallTrace
+from service.application.request_context import RequestContext
 from service.application.sequences import Sequence
 from service.domain.errors import CRASHED, InternalError, ShuttingDown, UnrollError
 from service.grpc.access_log import log
 from service.grpc.call import Call
-from service.grpc.errors import http_status_of
+from service.grpc.errors import end_trace, http_status_of
 from service.grpc.inference import Inferences, ModelInferRequest, ModelInferResponse, WireRequest
 from service.grpc.messages import message
 from service.grpc.runner import CallRunner, parse
@@ -28,6 +30,7 @@ class Item:
     """A request of a stream that was admitted and read, or else the error for which it was not."""
 
     request: Any
+    trace: CallTrace | None = None
     admitted: AdmittedFrame | None = None
     wire: WireRequest | None = None
     error: UnrollError | None = None
@@ -38,8 +41,16 @@ class Item:
         sequence: Sequence | None = None if self.wire is None else self.wire.request.sequence
         return None if sequence is None else (self.request.model_name, sequence.id)
 
-    def release(self) -> None:
-        """Give back what the request holds."""
+    def context(self) -> RequestContext:
+        """Return the context of the request, which was admitted."""
+        assert self.admitted is not None  # noqa: S101 - its caller has looked
+        context = self.admitted.context
+        return context if self.trace is None else replace(context, trace=self.trace.operation())
+
+    def release(self, *, departed: bool = False) -> None:
+        """Give back what the request holds, and end its trace."""
+        if self.trace is not None:
+            end_trace(self.trace, self.error, departed=departed)
         if self.admitted is not None:
             self.admitted.release(answered=self.error is None or http_status_of(self.error) < 500)
             self.admitted = None
@@ -100,7 +111,7 @@ class InferStream:
             stop_watching()
             self._cancel()
             for item in list(self._items):
-                item.release()
+                item.release(departed=True)
         self._admission.principal.require_valid()
         if self._runner.stopping.is_set():
             raise ShuttingDown(STOPPING, applied="no")
@@ -144,6 +155,8 @@ class InferStream:
     async def _admit(self, content: bytes) -> Item:
         """Return a request that is admitted and read, or refused."""
         item = Item(ModelInferRequest())
+        if self._call.trace is not None:
+            item.trace = self._call.trace.message()
         self._unanswered += 1
         try:
             await self._admission.start(len(content))
@@ -154,6 +167,9 @@ class InferStream:
             item.wire = await self._inferences.read(item.admitted.context, item.request)
         except UnrollError as error:
             item.error = error
+        except BaseException:
+            item.release(departed=True)
+            raise
         return item
 
     def _is_last_unanswered(self) -> bool:
@@ -178,7 +194,7 @@ class InferStream:
         if item.error is not None or item.admitted is None or item.wire is None:
             return None
         try:
-            return await self._inferences.run(item.admitted.context, item.request, item.wire)
+            return await self._inferences.run(item.context(), item.request, item.wire)
         except UnrollError as error:
             item.error = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the request is answered

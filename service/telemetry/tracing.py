@@ -1,4 +1,4 @@
-"""Traces of requests by OpenTelemetry: a span for each request, and below it the phases of its operation.
+"""Traces of requests by OpenTelemetry: a span for each request or call, and below it the phases of its operation.
 
 The packages are those of the extra `otel`, imported only if traces are on. They read variables of their own, such as
 OTEL_EXPORTER_OTLP_ENDPOINT, and take and pass on the context of W3C (`traceparent`).
@@ -6,15 +6,15 @@ OTEL_EXPORTER_OTLP_ENDPOINT, and take and pass on the context of W3C (`tracepare
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from service.domain.packages import require_packages
+from service.telemetry.call_trace import CallTrace
+from service.telemetry.operation_trace import OperationTrace, operation_trace
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Span
 
 Receive: TypeAlias = "Callable[[], Awaitable[MutableMapping[str, Any]]]"
 Send: TypeAlias = "Callable[[MutableMapping[str, Any]], Awaitable[None]]"
@@ -31,26 +31,6 @@ FIRST_MESSAGES = frozenset({"http.response.start", "websocket.accept"})
 _PATHS = ("http.target", "http.url", "url.path", "url.full", "url.query")
 
 
-@dataclass(slots=True)
-class OperationTrace:
-    """Spans of the phases of one operation, children of the span of its request."""
-
-    _tracer: "Tracer"
-    _parent: "Context"
-    _span: "Span | None" = field(default=None)
-
-    def begin(self, phase: str) -> None:
-        """Begin the span of a phase, and end the one before it."""
-        self.end()
-        self._span = self._tracer.start_span(phase, self._parent)
-
-    def end(self) -> None:
-        """End the last span."""
-        if self._span is not None:
-            self._span.end()
-            self._span = None
-
-
 class Tracing:
     """Traces of a worker, which are sent in the background. Raises SettingsError if a package is missing."""
 
@@ -63,8 +43,11 @@ class Tracing:
         """Return the trace of the request that is being served, or None if it is not sampled."""
         from opentelemetry import trace  # noqa: PLC0415 - an extra
 
-        span = trace.get_current_span()
-        return OperationTrace(self._tracer, trace.set_span_in_context(span)) if span.is_recording() else None
+        return operation_trace(self._tracer, trace.get_current_span())
+
+    def call(self, route: str, metadata: Mapping[str, Any]) -> CallTrace:
+        """Begin the span of a call over gRPC."""
+        return CallTrace.start(self._tracer, route, metadata)
 
     def traced(self, app: Application) -> Application:
         """Return an ASGI application with a span around each request of `app`."""

@@ -1,19 +1,16 @@
 """Traces of requests, as a collector of OpenTelemetry receives them."""
 
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from service.bootstrap.worker import running_worker
 from service.settings import Settings
 from service.store.embedded.server import EmbeddedServer
 from tests.server import short_folder, tiny_models
+from tests.trace_collector import collector, spans_of
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 KEY = "a-key-of-some-length"
@@ -21,25 +18,8 @@ KEY = "a-key-of-some-length"
 
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
-    """A collector on this machine, and the bodies that it has received."""
-    bodies: list[bytes] = []
-
-    class Collector(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield bodies
-    server.shutdown()
-    server.server_close()
+    with collector(monkeypatch) as bodies:
+        yield bodies
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +47,6 @@ async def calls(settings: Settings) -> str:
             predict = {"input": {"text": "the dog"}}
             assert (await client.post("/v1/models/tiny/predict", json=predict)).status_code == 200
     return str(session)
-
-
-def spans_of(bodies: list[bytes]) -> list[Span]:
-    requests = [ExportTraceServiceRequest.FromString(body) for body in bodies]
-    return [
-        span
-        for request in requests
-        for resource in request.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
 
 
 async def test_a_step_has_the_phases_of_its_operation_in_the_clients_trace(
