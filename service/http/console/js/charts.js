@@ -2,12 +2,16 @@
 
 import { ROOT } from "./api.js";
 
+/** The id under which plotly.js adds the style sheet of its maps, unless it is there. The page's policy refuses it. */
+const MAP_STYLE = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 let library = null;
 
 /** Load plotly.js and return it. */
 export function load() {
   library ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
+    // Without a map, nothing needs its style sheet: something else with this id keeps plotly.js from adding it.
+    script.id = MAP_STYLE;
     script.src = new URL("console/lib/plotly.min.js", ROOT).href;
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => { library = null; reject(new Error("The charts could not be loaded.")); };
