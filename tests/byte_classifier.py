@@ -21,6 +21,7 @@ from service.model_folder.safetensors_io import write_tensor_file
 from service.nets.config.architecture_config import ArchitectureConfig
 from service.nets.config.rnn_spec import StateSpec
 from service.nets.config.sections import RnnConfig, Violation
+from service.nets.descriptions.layers import Chain, Layer, NetworkDescription, Part, embedding
 from service.nets.layers.dense import EmbeddingTable, Linear
 from service.nets.layers.rnn_stack import RnnStack, State
 from service.tasks.architecture_spec import ArchitectureSpec
@@ -95,6 +96,14 @@ def replay(
         stepped, state = network.step(column, state)
     modes = {"step by step": {"outputs.logits": stepped}, "as a sequence": {"outputs.logits": whole}}
     return compare(path, expected, modes, tolerance, ids.numel())
+
+
+def describe(config: ByteClassifierConfig) -> NetworkDescription:
+    chain = Chain(0)
+    chain.add(embedding(config.input_size, 256, one_hot=False))
+    chain.recurrent(config.rnn_spec())
+    chain.add(Layer(kind="output", inputs=chain.width, outputs=config.classes, method="softmax"))
+    return NetworkDescription((Part("network", tuple(chain.layers)),), tuple(config.session_state()))
 
 
 class Classification:
@@ -206,6 +215,7 @@ BYTE_CLASSIFIER = ArchitectureSpec(
     device_methods=("step", "sequence"),
     read_companions=read_labels,
     replay=replay,
+    describe=describe,
     make_task=ClassificationTask,
     tools=f"{__name__}:{ByteClassifierTools.__name__}",
 )

@@ -39,6 +39,7 @@ class ModelVersion:
 
     `fingerprint` has 64 hexadecimal digits. `created` is in seconds since 1970. `languages` are those that the card of
     a translation model names, if it does. `vector_size` is that of the vector that a sequence begins with, if any.
+    `network` describes the layers. `card` is the text of README.md, None without one.
     """
 
     name: str
@@ -59,6 +60,8 @@ class ModelVersion:
     metrics: dict[str, Json] = field(default_factory=dict)
     languages: LanguagePair | None = None
     vector_size: int | None = None
+    network: dict[str, Json] = field(default_factory=dict)
+    card: str | None = None
 
     @property
     def version_key(self) -> VersionKey:

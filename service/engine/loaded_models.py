@@ -128,4 +128,6 @@ def _describe(checkpoint: Checkpoint[AnyArchitecture], task: AnyTask, seconds: f
         metrics=checkpoint.card.metrics,
         languages=checkpoint.card.languages if config.translates else None,
         vector_size=config.vector_size,
+        network=checkpoint.spec.describe(config).to_json(),
+        card=checkpoint.card.text,
     )

@@ -1,4 +1,4 @@
-"""Front matter of the model card: description, metrics, and the languages of a translation model."""
+"""The model card: its text, and of its front matter description, metrics, and the languages of a translation model."""
 
 import json
 import re
@@ -24,11 +24,15 @@ LANGUAGE_FIELDS = ("source_language", "target_language")
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The part of a model card that the service shows. `languages` are those that a translation model translates."""
+    """What the service shows of a model card. `languages` are those that a translation model translates.
+
+    `text` is the whole file, None without one.
+    """
 
     description: str = ""
     metrics: dict[str, Json] = field(default_factory=dict)
     languages: LanguagePair | None = None
+    text: str | None = None
 
 
 def read_card(folder: Path) -> ModelCard:
@@ -37,11 +41,12 @@ def read_card(folder: Path) -> ModelCard:
     if not path.exists():
         return ModelCard()
     try:
-        lines = read_file(path, MAX_CARD_BYTES, "a model card in UTF-8").decode("utf-8").splitlines()
+        text = read_file(path, MAX_CARD_BYTES, "a model card in UTF-8").decode("utf-8")
     except UnicodeDecodeError as error:
         raise ModelFolderError(f"{path}: cannot be read: {error}; expected a model card in UTF-8") from error
+    lines = text.splitlines()
     if not lines or lines[0].rstrip() != "---":
-        return ModelCard()
+        return ModelCard(text=text)
     front = _front_matter(path, [line.rstrip(" \t") for line in lines])
     description, metrics = front.get("description", ""), front.get("metrics", {})
     if not isinstance(description, str):
@@ -49,7 +54,7 @@ def read_card(folder: Path) -> ModelCard:
     if not isinstance(metrics, dict):
         raise ModelFolderError(f"{path}: front matter metrics: found {_shown(metrics)}, expected names with values")
     return ModelCard(
-        _encodable(path, "description", description.strip()), _as_json(path, metrics), _languages(path, front)
+        _encodable(path, "description", description.strip()), _as_json(path, metrics), _languages(path, front), text
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias
 
 from service.model_folder.folder_spec import CompanionsT, FolderSpec
+from service.nets.descriptions.layers import NetworkDescription
 from service.nets.network_spec import ConfigT, NetworkT
 from service.tasks.base import AnyTask
 from service.tasks.limits import TextLimits
@@ -14,10 +15,12 @@ from service.tasks.limits import TextLimits
 class ArchitectureSpec(FolderSpec[ConfigT, NetworkT, CompanionsT], Generic[ConfigT, NetworkT, CompanionsT]):
     """The network of an architecture, the content of its model folders, its task and its offline tools.
 
-    `make_task` returns the task that runs the operations of a loaded network. `tools` is `module:class` of its
-    `ArchitectureTools`, which only the offline tools import.
+    `describe` returns the layers of the network that a configuration describes. `make_task` returns the task that runs
+    the operations of a loaded network. `tools` is `module:class` of its `ArchitectureTools`, which only the offline
+    tools import.
     """
 
+    describe: Callable[[ConfigT], NetworkDescription]
     make_task: Callable[[NetworkT, CompanionsT, TextLimits], AnyTask]
     tools: str
 

@@ -76,6 +76,7 @@ ROOMS = {
     "http/websocket": ". middleware schemas",
     "model_folder/golden": ".",
     "nets/config": "",
+    "nets/descriptions": "config onnx_graph",
     "nets/forecast_inputs": "config",
     "nets/layers": "config",
     "nets/models": "config layers",

@@ -59,6 +59,14 @@ class VersionResolver:
                 grouped.setdefault(version.name, []).append(version)
         return grouped
 
+    def retiring(self, model: str) -> list[ModelVersion]:
+        """Return the loaded versions of one model that take no new sessions."""
+        return [
+            version
+            for version in self._engine.versions()
+            if version.name == model and not self.availability.is_open(version)
+        ]
+
     async def versions(self, model: str) -> list[ModelVersion]:
         """Return the versions of one model that take new sessions, the newest last.
 

@@ -1,10 +1,13 @@
 """/v1/models: what is served, and predictions without a session."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from service.application.request_context import RequestContext
 from service.application.services import Services
 from service.application.sessions.serializers import encode, encode_with_list
+from service.domain.errors import NotFound
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.http.dependencies import ContextDependency, ServicesDependency
@@ -19,16 +22,57 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute
 @router.get("", response_model=resources.ModelList, summary="List the models")
 async def list_models(services: ServicesDependency, context: ContextDependency) -> Response:
     """Every served model with its versions and held-out figures."""
-    data: list[Json] = [_model(versions) for versions in services.models.seen_by(context).all().values()]
+    models = services.models.seen_by(context)
+    data: list[Json] = [_model(versions, models.retiring(name)) for name, versions in models.all().items()]
     return _json({"object": "list", "data": data})
 
 
 @router.get("/{model}", response_model=resources.Model, summary="Describe a model")
 async def get_model(model: str, services: ServicesDependency, context: ContextDependency) -> Response:
     """One served model."""
+    models = services.models.seen_by(context)
     async with context.deadline.enforce():
-        versions = await services.models.seen_by(context).versions(model)
-    return _json(_model(versions))
+        versions = await models.versions(model)
+    return _json(_model(versions, models.retiring(model)))
+
+
+@router.get("/{model}/network", response_model=resources.Network, summary="Describe the layers of a model")
+async def get_network(
+    model: str,
+    services: ServicesDependency,
+    context: ContextDependency,
+    query: Annotated[requests.VersionQuery, Query()],
+) -> Response:
+    """The layers of a version in order, with their sizes, and the tensors that a session stores."""
+    version = await services.models.requested(context, model, query.version)
+    return _json(
+        {
+            "object": "network",
+            "model": version.name,
+            "version": version.version,
+            "architecture": version.architecture,
+            **version.network,
+        }
+    )
+
+
+@router.get(
+    "/{model}/card",
+    response_class=Response,
+    responses=responses.MODEL_CARD,
+    summary="Read the model card of a model",
+)
+async def get_card(
+    model: str,
+    services: ServicesDependency,
+    context: ContextDependency,
+    query: Annotated[requests.VersionQuery, Query()],
+) -> Response:
+    """The README.md in the folder of a version, as it was when the version was loaded."""
+    version = await services.models.requested(context, model, query.version)
+    if version.card is None:
+        raise NotFound(f"version {version.version} of {model} has no model card: found no README.md in its folder")
+    return Response(version.card, media_type="text/markdown")
 
 
 @router.post(
@@ -83,9 +127,10 @@ def _json(value: Json) -> Response:
     return JsonResponse(encode(value))
 
 
-def _model(versions: list[ModelVersion]) -> dict[str, Json]:
+def _model(versions: list[ModelVersion], retiring: list[ModelVersion]) -> dict[str, Json]:
     newest = versions[-1]
     vector: dict[str, Json] = {} if newest.vector_size is None else {"vector_size": newest.vector_size}
+    retired: dict[str, Json] = {"retiring_versions": [version.version for version in retiring]} if retiring else {}
     return {
         "id": newest.name,
         "object": "model",
@@ -106,4 +151,5 @@ def _model(versions: list[ModelVersion]) -> dict[str, Json]:
         "description": newest.description,
         "metrics": newest.metrics,
         **vector,
+        **retired,
     }

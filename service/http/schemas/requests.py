@@ -97,6 +97,12 @@ class GenerateBody(Schema):
         return Generate(self.input.to_domain(), self.options.to_domain())
 
 
+class VersionQuery(Schema):
+    """Which version of a model to tell of."""
+
+    version: str | None = Field(None, description="The newest one by default")
+
+
 class ListQuery(Schema):
     """Which sessions to list."""
 

@@ -248,6 +248,9 @@ class StepResults(BaseModel):
 STATE_FILE: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 }
+MODEL_CARD: Responses = {
+    200: {"description": "Markdown, with front matter if the file has any", "content": {"text/markdown": {}}}
+}
 #: The answer to a generation with `stream`. It has the status of an answer without one, which FastAPI describes.
 TOKEN_EVENTS: Responses = {
     200: {

@@ -2,6 +2,7 @@
 
 from service.model_folder.golden.forecaster import replay_forecaster
 from service.nets.config.forecaster_config import ForecasterConfig
+from service.nets.descriptions.forecaster import describe_forecaster
 from service.nets.forecast_inputs.preprocessor import read_preprocessor
 from service.nets.models.forecaster import Forecaster
 from service.nets.models.windowed_forecaster import WindowedForecaster
@@ -19,6 +20,7 @@ FORECASTER = ArchitectureSpec(
     device_methods=("step", "sequence", "recurrent_state", "contexts", "parameters_of"),
     read_companions=read_preprocessor,
     replay=replay_forecaster,
+    describe=describe_forecaster,
     make_task=ForecastingTask,
     tools="service.tooling.architectures.forecaster:ForecasterTools",
 )

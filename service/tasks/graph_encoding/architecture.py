@@ -9,6 +9,7 @@ from service.domain.errors import ModelFolderError
 from service.model_folder.golden.graph_encoder import GraphCompanions, replay_graph_encoder
 from service.model_folder.initial_state import read_initial_state
 from service.model_folder.onnx_weights import read_onnx_weights
+from service.nets.descriptions.graph_encoder import describe_graph_encoder
 from service.nets.onnx_graph.encoder import GraphEncoder
 from service.nets.onnx_graph.encoder_config import GraphEncoderConfig
 from service.nets.onnx_graph.runtime import GraphFailure
@@ -74,6 +75,7 @@ GRAPH_ENCODER = ArchitectureSpec(
     device_methods=(),
     read_companions=_read_companions,
     replay=replay_graph_encoder,
+    describe=describe_graph_encoder,
     make_task=_make_task,
     tools="service.tooling.architectures.graph_encoder:GraphEncoderTools",
     read_weights=read_onnx_weights,

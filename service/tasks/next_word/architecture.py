@@ -4,6 +4,7 @@ from pathlib import Path
 
 from service.model_folder.golden.language_model import replay_language_model
 from service.nets.config.language_model_config import LanguageModelConfig
+from service.nets.descriptions.language_model import describe_language_model
 from service.nets.models.language_model import LanguageModel
 from service.nets.models.windowed_language_model import WindowedLanguageModel
 from service.tasks.architecture_spec import ArchitectureSpec
@@ -47,6 +48,7 @@ LANGUAGE_MODEL = ArchitectureSpec(
     device_methods=("begin", "step", "sequence", "recurrent_state", "logits", "score"),
     read_companions=_read_vocabulary,
     replay=replay_language_model,
+    describe=describe_language_model,
     make_task=_make_task,
     tools="service.tooling.architectures.language_model:LanguageModelTools",
 )

@@ -6,6 +6,7 @@ import torch
 
 from service.model_folder.golden.sequence_encoder import replay_sequence_encoder
 from service.nets.config.sequence_encoder_config import SequenceEncoderConfig
+from service.nets.descriptions.sequence_encoder import describe_sequence_encoder
 from service.nets.models.sequence_encoder import SequenceEncoder
 from service.nets.models.window import fill_window
 from service.nets.models.windowed_sequence_encoder import WindowedSequenceEncoder
@@ -72,6 +73,7 @@ SEQUENCE_ENCODER = ArchitectureSpec(
     device_methods=("step", "sequence", "packed_sequences", "read_out", "read_out_sequence", "answer"),
     read_companions=_read_companions,
     replay=replay_sequence_encoder,
+    describe=describe_sequence_encoder,
     make_task=_make_task,
     tools="service.tooling.architectures.sequence_encoder:SequenceEncoderTools",
 )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from service.model_folder.golden.encoder_decoder import replay_encoder_decoder
 from service.nets.config.encoder_decoder_config import EncoderDecoderConfig
+from service.nets.descriptions.encoder_decoder import describe_encoder_decoder
 from service.nets.models.encoder_decoder import EncoderDecoder
 from service.tasks.architecture_spec import ArchitectureSpec
 from service.tasks.limits import TextLimits
@@ -39,6 +40,7 @@ ENCODER_DECODER = ArchitectureSpec(
     device_methods=("encode", "encode_packed", "step", "sequence", "logits"),
     read_companions=_read_vocabularies,
     replay=replay_encoder_decoder,
+    describe=describe_encoder_decoder,
     make_task=_make_task,
     tools="service.tooling.architectures.encoder_decoder:EncoderDecoderTools",
 )

@@ -46,6 +46,9 @@ async def test_lists_leave_out_the_models_that_are_not_allowed(clients: tuple[Cl
 
 REQUESTS: list[tuple[str, str, object]] = [
     ("GET", "/v1/models/MODEL", None),
+    ("GET", "/v1/models/MODEL/network", None),
+    ("GET", "/v1/models/MODEL/network?version=1", None),
+    ("GET", "/v1/models/MODEL/card", None),
     ("POST", "/v1/models/MODEL/predict", WORDS),
     ("POST", "/v1/models/MODEL/predict", {"inputs": [WORDS["input"]], "version": "1"}),
     ("POST", "/v1/models/MODEL/score", WORDS),

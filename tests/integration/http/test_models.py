@@ -2,13 +2,14 @@
 
 import math
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.rounding import LOGIT, PROBABILITY
-from tests.server import Body, answered, assert_same_predictions, post, probabilities
+from tests.server import Body, answered, assert_same_predictions, post, probabilities, refusal
 
 MODEL_FIELDS = {
     "id": str,
@@ -76,6 +77,42 @@ def test_a_model_is_described_by_all_fields_of_the_contract(http: httpx.Client, 
     assert model["fingerprint"].startswith("sha256:")
     assert len(model["fingerprint"]) == len("sha256:") + 64
     assert model in answered(http.get("/v1/models"))["data"]
+
+
+@pytest.mark.parametrize(("name", "version"), [("tiny", "1"), ("pair", "2"), ("next-word", "1")])
+def test_the_layers_of_a_model_are_told_in_order(http: httpx.Client, name: str, version: str) -> None:
+    model, network = answered(http.get(f"/v1/models/{name}")), answered(http.get(f"/v1/models/{name}/network"))
+    assert {field: network[field] for field in ("object", "model", "version", "architecture", "window")} == {
+        "object": "network",
+        "model": name,
+        "version": version,
+        "architecture": "language-model",
+        "window": None,
+    }
+    (part,) = network["parts"]
+    embedding, recurrent, output = part["layers"]
+    assert [layer["kind"] for layer in part["layers"]] == ["embedding", "recurrent", "output"]
+    assert embedding["vocabulary"] == output["vocabulary"]
+    assert (recurrent["cell"], recurrent["depth"], recurrent["hidden_size"]) == (
+        model["cell"],
+        model["num_layers"],
+        model["hidden_size"],
+    )
+    assert sum(math.prod(tensor["shape"]) for tensor in network["state"]) * 4 == model["state_bytes"]
+
+
+def test_the_card_of_a_version_is_its_readme(http: httpx.Client, models_folder: Path) -> None:
+    for name, version in (("next-word", "1"), ("pair", "1")):
+        response = http.get(f"/v1/models/{name}/card", params={"version": version})
+        assert (response.status_code, response.headers["content-type"]) == (200, "text/markdown; charset=utf-8")
+        assert response.text == (models_folder / name / version / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("what", ["network", "card"])
+def test_what_is_told_of_a_version_names_one_that_is_served(http: httpx.Client, what: str) -> None:
+    refusal(http.get(f"/v1/models/pair/{what}?version=3"), 404, "version_not_found", "version '3' of pair")
+    refusal(http.get(f"/v1/models/nothing/{what}"), 404, "model_not_found", "nothing")
+    refusal(http.get(f"/v1/models/pair/{what}?edition=3"), 422, "invalid_request", "edition")
 
 
 def test_the_newest_version_is_the_default(http: httpx.Client) -> None:

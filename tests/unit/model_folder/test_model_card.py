@@ -33,7 +33,7 @@ def test_what_is_written_is_read(tmp_path: Path, description: str, values: dict[
     front = yaml.safe_dump({"description": description, "metrics": values}, allow_unicode=True)
     if "\n---\n" in f"\n{front}\n":
         return
-    assert read(tmp_path, front) == ModelCard(description.strip(), values)
+    assert read(tmp_path, front) == ModelCard(description.strip(), values, text=f"---\n{front}\n---\n# Card\n")
 
 
 @in_one_folder
@@ -48,8 +48,8 @@ def test_any_front_matter_is_read_or_refused(tmp_path: Path, front: str) -> None
 def test_a_card_is_optional_and_so_is_its_front_matter(tmp_path: Path) -> None:
     assert read_card(tmp_path) == ModelCard()
     (tmp_path / "README.md").write_text("# Card\n")
-    assert read_card(tmp_path) == ModelCard()
-    assert read(tmp_path, "") == ModelCard()
+    assert read_card(tmp_path) == ModelCard(text="# Card\n")
+    assert read(tmp_path, "") == ModelCard(text="---\n\n---\n# Card\n")
 
 
 @pytest.mark.parametrize("front", ["description: &a x", "metrics: {a: &a [1], b: *a}", "metrics:\n  <<: *a"])

@@ -24,6 +24,7 @@ def models(*loaded: ModelVersion, **availability: object) -> VersionResolver:
 async def test_a_retiring_version_is_neither_listed_nor_the_default_nor_open_to_new_sessions() -> None:
     resolver = models(ONE, TWO)
     assert resolver.all() == {"adder": [TWO]}
+    assert resolver.retiring("adder") == [ONE]
     assert await resolver.version("adder", None) == await resolver.version_for_new_session("adder", None) == TWO
     with pytest.raises(VersionNotFound, match=r"version '1' of adder is being retired.* expected one of \['2'\]"):
         await resolver.version_for_new_session("adder", "1")

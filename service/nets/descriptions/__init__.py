@@ -1,0 +1,1 @@
+"""Descriptions of networks for people: their layers in order, made from their configurations."""
