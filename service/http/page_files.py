@@ -1,19 +1,22 @@
 """Files that pages in a browser load: those of the console, and those that packages carry."""
 
 from collections.abc import Mapping
+from functools import cache
+from hashlib import blake2b
 from importlib.util import find_spec
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Final
 
 from fastapi import Response
-from starlette.staticfiles import StaticFiles
+from starlette.datastructures import Headers
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 
 from service.http.middleware.response_headers import ResponseHeaders, with_policy
 
 #: The files of the console, below the path /console/.
 CONSOLE: Final = StaticFiles(directory=Path(__file__).parent / "console")
-CONSOLE_PAGE: Final = Path(__file__).parent / "console" / "index.html"
 
 #: The hash of an empty style sheet: plotly.js adds one to the page, and then rules by script.
 _EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
@@ -34,9 +37,24 @@ def package_file(package: str, *path: str) -> Path | None:
     return next((file for folder in folders if (file := Path(folder).joinpath(*path)).is_file()), None)
 
 
-def file_response(path: Path, scope: Scope) -> Response:
-    """Return a file, or 304 if the client says that it has this one."""
-    return CONSOLE.file_response(path, path.stat(), scope)
+@cache
+def _read(path: Path) -> tuple[bytes, str]:
+    """Return what a file holds and its ETag."""
+    content = path.read_bytes()
+    return content, f'"{blake2b(content, digest_size=16).hexdigest()}"'
+
+
+def library_response(path: Path, scope: Scope) -> Response:
+    """Return a file that a package carries, or 304 if the client says that it has this one.
+
+    The file is read once. To hold it open while a client reads slowly would take a second one of the open files that
+    bound the number of connections.
+    """
+    content, etag = _read(path)
+    known = Headers(scope=scope).get("if-none-match", "")
+    if etag in {tag.strip().removeprefix("W/") for tag in known.split(",")}:
+        return NotModifiedResponse(Headers({"etag": etag}))
+    return Response(content, media_type=guess_type(path.name)[0], headers={"etag": etag})
 
 
 #: plotly.js, which draws the charts; None without the extra `console`.

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.console.pages import Watch
+from tests.console.root_path import RootPathProxy
 from tests.e2e.task_models import write_task_models
 from tests.server import ROOT, Server, eventually, short_folder
 
+KEY = "key-of-the-console"
+#: Milliseconds that a page may take for what a test waits for.
+TIMEOUT = 20_000
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -21,6 +25,7 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         assert not os.environ.get("CI"), "CI needs a Chromium for the tests of the console"
         pytest.skip("no Chromium on this machine: apt-get install chromium")
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         # Containers and CI often run as root without the name spaces that the sandbox needs.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -66,7 +71,28 @@ def page(browser: Browser, server: Server, watch: Watch) -> Iterator[Page]:
     """A new tab, watched. Addresses are those below the service: `page.goto("/#/pulse")`."""
     context = browser.new_context(base_url=server.url, viewport={"width": 1200, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(TIMEOUT)
     watch.attach(page, server.url)
     yield page
     context.close()
+
+
+@pytest.fixture(scope="session")
+def locked_url() -> Iterator[str]:
+    """The address of a service with the bundled models that wants the key KEY, under a path behind a proxy."""
+    with (
+        short_folder() as folder,
+        Server(folder, models=ROOT / "models", api_keys=f"console:{KEY}", root_path="/unroll") as running,
+        RootPathProxy(running.url, "/unroll") as proxy,
+    ):
+        yield proxy.url
+
+
+@pytest.fixture
+def locked_page(browser: Browser, locked_url: str, watch: Watch) -> Iterator[Page]:
+    """A new tab, watched, for the service that wants a key. Paths are relative to it: `locked_page.goto("#/pulse")`."""
+    with browser.new_context(base_url=locked_url, viewport={"width": 1200, "height": 900}) as context:
+        page = context.new_page()
+        page.set_default_timeout(TIMEOUT)
+        watch.attach(page, locked_url)
+        yield page

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import PlainTextResponse
 
 from service.domain.errors import NotFound
-from service.http.page_files import CONSOLE, CONSOLE_PAGE, PLOTLY, file_response
+from service.http.page_files import CONSOLE, PLOTLY, library_response
 
 router = APIRouter(include_in_schema=False)
 
@@ -17,7 +17,9 @@ NOT_INSTALLED = (
 @router.get("/")
 async def console(request: Request) -> Response:
     """The page, or a line that says how to get it."""
-    return PlainTextResponse(NOT_INSTALLED) if PLOTLY is None else file_response(CONSOLE_PAGE, request.scope)
+    if PLOTLY is None:
+        return PlainTextResponse(NOT_INSTALLED)
+    return await CONSOLE.get_response("index.html", request.scope)
 
 
 @router.head("/console/lib/plotly.min.js")
@@ -26,7 +28,7 @@ async def plotly(request: Request) -> Response:
     """The library that draws charts."""
     if PLOTLY is None:
         raise NotFound(NOT_INSTALLED.strip())
-    return file_response(PLOTLY, request.scope)
+    return library_response(PLOTLY, request.scope)
 
 
 @router.head("/console/{path:path}")

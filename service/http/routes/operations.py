@@ -7,7 +7,7 @@ from service.domain.errors import NotFound
 from service.http.dependencies import ServicesDependency
 from service.http.documentation import DOCS_PATH, OPENAPI_PATH, PAGE
 from service.http.json_response import JsonResponse
-from service.http.page_files import SWAGGER, file_response
+from service.http.page_files import SWAGGER, library_response
 from service.http.schemas import errors, resources
 
 router = APIRouter(tags=["operations"], responses=errors.COMMON_ERRORS)
@@ -66,4 +66,4 @@ async def docs_file(name: str, request: Request) -> Response:
     path = SWAGGER.get(name)
     if path is None:
         raise NotFound(f"no file {name[:200]!r} of the page {DOCS_PATH}: expected one of {', '.join(SWAGGER)}")
-    return file_response(path, request.scope)
+    return library_response(path, request.scope)

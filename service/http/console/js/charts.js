@@ -1,6 +1,6 @@
 // Charts by plotly.js, which is loaded when the first one is drawn, in the colours of the page.
 
-import { ROOT } from "./api.js";
+import { loadScript } from "./dom.js";
 
 /** The id under which plotly.js adds the style sheet of its maps, unless it is there. The page's policy refuses it. */
 const MAP_STYLE = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
@@ -8,15 +8,9 @@ let library = null;
 
 /** Load plotly.js and return it. */
 export function load() {
-  library ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    // Without a map, nothing needs its style sheet: something else with this id keeps plotly.js from adding it.
-    script.id = MAP_STYLE;
-    script.src = new URL("console/lib/plotly.min.js", ROOT).href;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { library = null; reject(new Error("The charts could not be loaded.")); };
-    document.head.append(script);
-  });
+  // Without a map, nothing needs its style sheet: something else with this id keeps plotly.js from adding it.
+  library ??= loadScript("console/lib/plotly.min.js", { id: MAP_STYLE })
+    .then(() => window.Plotly, (error) => { library = null; throw error; });
   return library;
 }
 

@@ -47,9 +47,22 @@ export function field(label, control, hint = null) {
     h("label", { for: control.id }, label), control, hint && h("small", { id: hintId }, hint));
 }
 
+/** Load a script of a library by its path below the root of the service. */
+export function loadScript(path, attributes = {}) {
+  return new Promise((resolve, reject) => {
+    const script = h("script", { ...attributes, src: new URL(`../../${path}`, import.meta.url).href });
+    script.addEventListener("load", resolve);
+    script.addEventListener("error", () => { script.remove(); reject(new Error("A part of this page could not be loaded from the service.")); });
+    document.head.append(script);
+  });
+}
+
 /** Load a style sheet of the console once, by its name below css/. */
-export function style(name) {
-  const href = new URL(`../css/${name}.css`, import.meta.url).href;
+export const style = (name) => loadStyle(`console/css/${name}.css`);
+
+/** Load a style sheet once, by its path below the root of the service. */
+export function loadStyle(path) {
+  const href = new URL(`../../${path}`, import.meta.url).href;
   if (document.querySelector(`link[href="${href}"]`)) return;
   document.head.append(h("link", { rel: "stylesheet", href }));
 }

@@ -1,6 +1,6 @@
 // The frame of the console: which page the address names, the API key, the theme, and whether the service answers.
 
-import { events, getKey, ROOT, setKey } from "./api.js";
+import { events, getKey, setKey } from "./api.js";
 import { release, restyle } from "./charts.js";
 import { fill, h } from "./dom.js";
 import { empty, loading, showError } from "./notices.js";
@@ -10,6 +10,7 @@ const PAGES = {
   models: { title: "Models", load: () => import("./pages/models.js") },
   sessions: { title: "Sessions", load: () => import("./pages/sessions.js") },
   pulse: { title: "Pulse", load: () => import("./pages/pulse.js") },
+  api: { title: "API", load: () => import("./pages/api.js") },
 };
 const main = document.getElementById("main");
 let leave = new AbortController();
@@ -137,7 +138,6 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // The fragment of the address names the page.
   main.focus();
 });
-document.getElementById("docs-link").href = new URL("docs", ROOT).href;
 addEventListener("hashchange", follow);
 watcher.start();
 show();
