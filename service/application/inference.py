@@ -12,7 +12,8 @@ from service.application.request_context import RequestContext
 from service.application.sequences import Sequence, Sequences
 from service.domain.errors import InvalidRequest
 from service.domain.models import ModelVersion
-from service.domain.operations import Infer, PredictOptions
+from service.domain.operations import Infer, Json, PredictOptions
+from service.domain.sessions import LOGGED_CHARACTERS
 from service.domain.tensor_interface import TensorInterface
 from service.domain.tensors import ACCEPTED, Tensor
 
@@ -41,6 +42,11 @@ class InferenceResponse:
     session_id: str | None = None
     step: int | None = None
     replayed: bool = False
+
+    def progress(self) -> dict[str, Json]:
+        """Return the beginning of the session's id and the step, as fields of a log line."""
+        session = None if self.session_id is None else self.session_id[:LOGGED_CHARACTERS]
+        return {"session": session, "step": self.step}
 
     @property
     def size(self) -> int:

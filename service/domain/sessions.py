@@ -8,6 +8,9 @@ SessionKey: TypeAlias = "tuple[str, str]"
 
 Durability = Literal["memory", "replicated", "fsynced"]
 
+#: How much of a session's id is logged: enough to find it again, too little to use it.
+LOGGED_CHARACTERS = 12
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class IndexPosition:

@@ -1,10 +1,11 @@
 """The access log of calls: one line and one set of metrics for each."""
 
 import logging
-from typing import Literal
+from typing import Any, Literal
 
 from service.application.ports import RequestObserver
 from service.domain.errors import DeadlineExceeded, Overloaded, RateLimited, ShuttingDown, UnrollError
+from service.domain.sessions import LOGGED_CHARACTERS
 from service.grpc.call import Call
 from service.grpc.errors import http_status_of
 from service.grpc.messages import HEALTH, INFERENCE
@@ -45,9 +46,29 @@ def report(
             "tenant": call.tenant or None,
             "method": METHOD,
             "route": call.route,
+            **_progress(call, error),
         }
         outcome = {"status": status, "code": code, "milliseconds": round(seconds * 1000, 3)}
         log.log(level, "request", extra=request | outcome)
+
+
+def note_answer(call: Call, answer: Any) -> None:  # noqa: ANN401 - protobuf has no types
+    """Note for the log which model has answered a call and, of a step of a sequence, where its session stands."""
+    if answer.DESCRIPTOR.name == "ModelInferResponse":
+        call.progress["model"] = answer.model_name
+        if "session_id" in answer.parameters:
+            call.progress["session"] = answer.parameters["session_id"].string_param[:LOGGED_CHARACTERS]
+            call.progress["step"] = answer.parameters["step"].int64_param
+
+
+def _progress(call: Call, error: UnrollError | None) -> dict[str, object]:
+    """Return what is known of the model, the session, its step, and the times of its phases."""
+    fields: dict[str, object] = {"model": None, "session": None, **call.progress}
+    if error is not None and error.step is not None:
+        fields["step"] = error.step
+    if call.phases is not None and (milliseconds := call.phases.milliseconds()):
+        fields["phases"] = milliseconds
+    return fields
 
 
 def _status(call: Call, error: UnrollError | None) -> int:

@@ -10,6 +10,7 @@ import grpc
 
 from service.application.access.client_addresses import NO_PROXIES, TrustedProxies, network_of
 from service.application.access.principal import EVERYONE
+from service.application.phase_times import PhaseTimes
 from service.application.ports import CallTrace
 from service.domain.errors import DeadlineExceeded, UnrollError
 from service.grpc.connections import Peer, peer_of
@@ -30,8 +31,9 @@ _CODINGS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 class Call:
     """A call of a method, `route`. `tenant` is empty until `principal`, who calls, is known.
 
-    `trace` is that of a call that is traced. `departed` says that the client has cancelled the call, has gone, or has
-    met its deadline, and `unread` that it has not read an answer in time.
+    `trace` is that of a call that is traced; `progress` and `phases` are for its line in the log. `departed` says that
+    the client has cancelled the call, has gone, or has met its deadline, and `unread` that it has not read an answer in
+    time.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Call:
         self.tenant = ""
         self.principal = EVERYONE
         self.trace: CallTrace | None = None
+        self.progress: dict[str, Any] = {}
+        self.phases: PhaseTimes | None = None
         self.departed = self.unread = False
         metadata = context.invocation_metadata() or ()
         self.metadata: dict[str, Any] = dict(metadata)

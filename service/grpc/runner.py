@@ -16,7 +16,8 @@ from service.application.limits.frame_admission import FrameAdmission
 from service.application.limits.rate_limits import Rates
 from service.application.limits.request_bounds import RequestBounds
 from service.application.limits.request_cost import RequestCost
-from service.application.ports import CallTrace, Clock, RequestObserver
+from service.application.phase_times import PhaseTimes
+from service.application.ports import CallTrace, Clock, RequestObserver, Trace
 from service.application.request_context import RequestContext
 from service.domain.errors import CRASHED, STOPPED, InternalError, InvalidRequest, ShuttingDown, UnrollError
 from service.domain.runtime.fair_thread import run_sized
@@ -169,7 +170,7 @@ class CallRunner:
             rates = await self._admit_rates(call)
             cost.charge = None if rates is None else rates.charge
             deadline = Deadline.after(self._clock, self.settings.request_seconds if seconds is None else seconds)
-            trace = None if call.trace is None else call.trace.operation()
+            trace = self._operation_trace(call)
             context = RequestContext(call.tenant, deadline, cost, trace, call.principal)
             async with deadline.enforce():
                 content = await self._read_message(call, cost)
@@ -177,7 +178,10 @@ class CallRunner:
                 await bounds.quota.start(client, len(content))
             request = await run_sized(client, len(content), partial(parse, message, content))
             call.compress()
-            await call.write((await answer(context, request)).SerializeToString(), self.settings.write_seconds)
+            response = await answer(context, request)
+            if call.phases is not None:
+                access_log.note_answer(call, response)
+            await call.write(response.SerializeToString(), self.settings.write_seconds)
             answered = True
         except UnrollError as error:
             answered = http_status_of(error) < 500
@@ -245,6 +249,14 @@ class CallRunner:
         """Begin the trace of a call. Calls for health and reflection have none: machines poll them."""
         if self._trace_call is not None:
             call.trace = self._trace_call(call.route, call.metadata)
+
+    def _operation_trace(self, call: Call) -> Trace | None:
+        """Return the trace of the operation of a call; with lines for all calls in the log, it measures the phases."""
+        trace = None if call.trace is None else call.trace.operation()
+        if self.settings.access_log != "all":
+            return trace
+        call.phases = PhaseTimes(self._clock.monotonic, trace)
+        return call.phases
 
     async def exempt(self, call: Call, serve: Serve) -> None:
         """Serve a call that needs no permit."""

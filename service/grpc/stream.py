@@ -90,6 +90,7 @@ class InferStream:
         self._last: dict[tuple[str, int | str], asyncio.Task[Any]] = {}
         self._items: set[Item] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        call.progress["answered"] = 0
 
     async def run(self) -> None:
         """Serve the stream.
@@ -215,6 +216,8 @@ class InferStream:
 
     def _finish(self, item: Item, task: asyncio.Task[Any]) -> None:
         """Give back what an answered request holds."""
+        if item.error is None:
+            self._call.progress["answered"] += 1
         item.release()
         self._items.discard(item)
         self._unanswered -= 1

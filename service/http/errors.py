@@ -95,11 +95,14 @@ def body_for(error: UnrollError, path: str) -> dict[str, Json]:
 
 
 def with_effect(error: UnrollError, scope: Scope) -> UnrollError:
-    """Return an error that states of a step whether it took effect, and note its code for the access log.
+    """Return an error that states of a step whether it took effect, and note code and step for the access log.
 
     A step that was refused before it reached its session was not applied.
     """
-    scope.setdefault("state", {})["error_code"] = error.code
+    state = scope.setdefault("state", {})
+    state["error_code"] = error.code
+    if error.step is not None:
+        state["error_step"] = error.step
     if error.applied is None and STEP_PATH.fullmatch(scope["path"]):
         return error.with_applied("unknown" if isinstance(error, errors.InternalError) else "no")
     return error

@@ -14,6 +14,7 @@ from service.application.token_stream import TokenStream
 from service.domain.errors import CRASHED, InternalError, UnrollError
 from service.domain.operations import GeneratedToken, Json
 from service.http.errors import envelope, with_effect
+from service.http.json_response import StepAnswer
 from service.http.middleware.disconnects import DisconnectWatcher
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class EventStreamResponse(Response, Generic[AnswerT]):
         sender = _Sender(send)
         try:
             last = await self._send_stream(receive, sender)
+            if isinstance(answer := self._stream.answer, StepResponse):
+                scope["state"]["progress"] = StepAnswer(answer)
         except Exception as error:
             if not sender.started or isinstance(error, ClientDisconnect):
                 raise

@@ -16,7 +16,20 @@ FRAMES = 10
 
 #: Logger and event of requests, and the fields of their log lines.
 ACCESS = ("unroll.access", "request")
-ACCESS_FIELDS = ("request_id", "tenant", "method", "route", "model", "session", "status", "code", "milliseconds")
+ACCESS_FIELDS = (
+    "request_id",
+    "tenant",
+    "method",
+    "route",
+    "model",
+    "session",
+    "step",
+    "answered",
+    "status",
+    "code",
+    "milliseconds",
+    "phases",
+)
 
 #: Logger of what administrators do. It is written whatever the level of the log.
 AUDIT = "unroll.audit"

@@ -2,12 +2,14 @@
 
 import logging
 from http import HTTPStatus
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from starlette.types import Scope
 
 from service.application.ports import RequestObserver
 from service.domain.errors import DeadlineExceeded, Overloaded, RateLimited, ShuttingDown
+from service.domain.operations import Json
+from service.domain.sessions import LOGGED_CHARACTERS
 from service.http.middleware.response import ResponseStart
 
 log = logging.getLogger("unroll.access")
@@ -22,8 +24,6 @@ SHED_CODES = frozenset({Overloaded.code, ShuttingDown.code, DeadlineExceeded.cod
 UNLOGGED_CODES = frozenset({Overloaded.code, RateLimited.code})
 #: Other methods share one label, for clients choose the method's name.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-#: How much of a session's id is logged: enough to find it again, too little to use it.
-SESSION_CHARACTERS = 12
 #: Polled every few seconds by machines; logged at DEBUG.
 UNLOGGED_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready"})
 
@@ -45,7 +45,7 @@ def report(
     level = _level(route, response.status, code)
     if log.isEnabledFor(level):
         request = {"request_id": response.request_id.decode(), "tenant": scope["state"].get("tenant")}
-        request |= {"method": method, "route": route, **_subject(scope, response.status)}
+        request |= {"method": method, "route": route, **_subject(scope, response.status), **_progress(scope["state"])}
         outcome = {"status": response.status, "code": code, "milliseconds": round(seconds * 1000, 3)}
         log.log(level, "request", extra=request | outcome)
 
@@ -68,7 +68,18 @@ def _subject(scope: Scope, status: int) -> dict[str, str | None]:
     match = None if regex is None or status == HTTPStatus.NOT_FOUND else regex.match(scope["path"])
     names = {} if match is None else match.groupdict()
     session = names.get("session_id")
-    return {"model": names.get("model"), "session": None if session is None else session[:SESSION_CHARACTERS]}
+    return {"model": names.get("model"), "session": None if session is None else session[:LOGGED_CHARACTERS]}
+
+
+def _progress(state: dict[str, Any]) -> dict[str, Json]:
+    """Return how far the session of a request is, or how many steps it had, and the times of its phases, if known."""
+    progress, phases = state.get("progress"), state.get("phases")
+    fields: dict[str, Json] = {} if progress is None else progress.progress()
+    if "error_step" in state:
+        fields["step"] = state["error_step"]
+    if phases is not None and (milliseconds := phases.milliseconds()):
+        fields["phases"] = milliseconds
+    return fields
 
 
 def _level(route: str, status: int, code: str | None) -> int:

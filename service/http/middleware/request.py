@@ -18,6 +18,7 @@ from service.application.limits.rate_limits import RateLimits, Rates
 from service.application.limits.request_bounds import RequestBounds
 from service.application.limits.request_cost import CostBudget, CostLimits
 from service.application.limits.turn_quota import TurnQuota
+from service.application.phase_times import PhaseTimes
 from service.application.ports import Clock, RequestObserver, Trace
 from service.application.request_context import RequestContext
 from service.application.services import no_trace
@@ -81,6 +82,7 @@ class RequestMiddleware:
         self.app = app
         self._trace = trace
         self.settings = settings
+        self._measures = settings.access_log == "all"
         self.observer = observer
         self.clock = clock
         #: Those of the requests of other protocols, too.
@@ -159,7 +161,10 @@ class RequestMiddleware:
                 cost.charge = rates.charge
             seconds = self._seconds(client_seconds)
             deadline = Deadline.after(self.clock, seconds)
-            scope["state"]["context"] = RequestContext(tenant, deadline, cost, self._trace(), principal)
+            trace = self._trace()
+            if self._measures:
+                trace = scope["state"]["phases"] = PhaseTimes(self.clock.monotonic, trace)
+            scope["state"]["context"] = RequestContext(tenant, deadline, cost, trace, principal)
             scope["state"]["size_limits"] = self.settings.size_limits
             if "extensions" in scope:
                 scope["state"]["frames"] = FrameAdmission(

@@ -8,12 +8,10 @@ from service.application.services import Services
 from service.application.sessions.creation import Created
 from service.application.sessions.serializers import StepResponse, encode
 from service.application.sessions.step_item import Step
-from service.domain.errors import UnrollError
 from service.http.dependencies import ContextDependency, ServicesDependency
-from service.http.errors import envelope
 from service.http.event_stream import EventStreamResponse, NativeEvents
 from service.http.json_body import OCTETS, StrictRoute, octets
-from service.http.json_response import JsonResponse
+from service.http.json_response import JsonResponse, StepAnswer, StepAnswers
 from service.http.schemas import errors, requests, resources, responses
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=StrictRoute, responses=errors.SESSION_ERRORS)
@@ -44,9 +42,7 @@ async def list_sessions(
 @router.post("/steps", response_model=responses.StepResults, summary="Advance many sessions")
 async def step_many(body: requests.StepsBody, services: ServicesDependency, context: ContextDependency) -> Response:
     """Steps of many sessions in one request; each succeeds or fails for itself."""
-    results = await services.steps.apply_all(context, [item.to_step() for item in body.steps])
-    parts = [encode(envelope(result)) if isinstance(result, UnrollError) else result.body for result in results]
-    return JsonResponse(b'{"results":[' + b",".join(parts) + b"]}")
+    return StepAnswers(await services.steps.apply_all(context, [item.to_step() for item in body.steps]))
 
 
 @router.post(
@@ -103,7 +99,7 @@ async def step(
     session_id: str, body: requests.StepBody, services: ServicesDependency, context: ContextDependency, key: Key = None
 ) -> Response:
     """Feed the input, store the new state, then answer. With `step` or an Idempotency-Key it is safe to repeat."""
-    return _step_response(await services.steps.apply(context, body.to_domain(session_id, key)))
+    return StepAnswer(await services.steps.apply(context, body.to_domain(session_id, key)))
 
 
 # `name`: client generators make method names of the published operation ids, which therefore stay the same.
@@ -113,7 +109,7 @@ async def peek(
 ) -> Response:
     """What a step would answer; the session stays where it is."""
     operation = (body or requests.LookBody()).to_domain()
-    return _step_response(await services.steps.peek(context, Step(session_id, operation)))
+    return StepAnswer(await services.steps.peek(context, Step(session_id, operation)))
 
 
 @router.post(
@@ -138,7 +134,7 @@ async def generate(
     if body.options.stream:
         return EventStreamResponse(services.steps.stream(context, generation, commit=body.commit), NativeEvents())
     run = services.steps.apply if body.commit else services.steps.peek
-    return _step_response(await run(context, generation))
+    return StepAnswer(await run(context, generation))
 
 
 @router.post("/{session_id}/reset", response_model=resources.Session, summary="Reset a session")
@@ -153,9 +149,7 @@ async def reset(
 
     A translation's session keeps its source.
     """
-    return _step_response(
-        await services.steps.apply(context, (body or requests.ResetBody()).to_domain(session_id, key))
-    )
+    return StepAnswer(await services.steps.apply(context, (body or requests.ResetBody()).to_domain(session_id, key)))
 
 
 @router.post("/{session_id}/fork", status_code=201, response_model=resources.Session, summary="Copy a session")
@@ -189,15 +183,8 @@ async def export_state(session_id: str, services: ServicesDependency, context: C
     return response
 
 
-def _step_response(result: StepResponse) -> Response:
-    response = JsonResponse(result.body)
-    if result.replayed:
-        response.headers["Unroll-Replayed"] = "true"
-    return response
-
-
 def _created(services: Services, created: Created) -> Response:
-    response = _step_response(StepResponse(encode(created.session), created.replayed))
+    response = StepAnswer(StepResponse(encode(created.session), created.replayed))
     response.status_code = 201
     response.headers["Location"] = f"{services.root_path}/v1/sessions/{created.session['id']}"
     return response

@@ -58,6 +58,7 @@ class StreamResponse(Response):
             session_id=self._session_id,
             window=services.max_unanswered_frames,
         )
+        state["progress"] = stream
         admission.open()
         services.observer.websocket(1)
         watches = [] if self._watch is None else [self._watch(stream.end_session)]

@@ -16,7 +16,9 @@ from service.application.sessions.steps import Steps
 from service.application.time_slices import TimeSlices
 from service.domain import errors
 from service.domain.errors import STOPPED, InternalError, InvalidApiKey, ShuttingDown, UnrollError
+from service.domain.operations import Json
 from service.http.errors import status_of
+from service.http.json_response import progress_of
 from service.http.middleware.access_log import SHED_CODES
 from service.http.websocket.frames import Frame, FrameReader, answer
 
@@ -69,6 +71,8 @@ class SocketStream:
         window: int,
     ) -> None:
         self.failure: UnrollError | None = None
+        self._steps_answered = 0
+        self._last: StepResponse | None = None
         self._socket = socket
         self._reader = reader
         self._admission = admission
@@ -98,6 +102,11 @@ class SocketStream:
             self._socket.close()
         else:
             self._socket.close(close_code(self.failure), self.failure.code)
+
+    def progress(self) -> dict[str, Json]:
+        """Return how many steps succeeded and, of one session, where the last answer says that it stands."""
+        stands = {} if self._session_id is None or self._last is None else progress_of(self._last.body)
+        return {**stands, "answered": self._steps_answered}
 
     def end_session(self, error: UnrollError) -> None:
         """End the stream of a session that has ended. If frames are under way, they learn of it themselves."""
@@ -179,6 +188,8 @@ class SocketStream:
                 admitted.release(answered=status_of(result) < HTTPStatus.INTERNAL_SERVER_ERROR)
             self._note_failure(frame, result)
         else:
+            self._steps_answered += 1
+            self._last = result
             if admitted is not None:
                 admitted.release(answered=True)
             stream = self._streams[frame.session_id]

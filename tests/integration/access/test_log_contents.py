@@ -88,3 +88,53 @@ async def test_the_log_has_neither_texts_nor_keys(place: tuple[Path, str], tmp_p
     assert {"request", "request crashed", "step crashed"} <= events
     for secret in (TEXT, CRASH, KEY, session):
         assert secret not in written
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert {"step", "answered", "phases"} <= {name for line in lines for name in line}
+
+
+async def test_the_lines_of_steps_tell_where_their_sessions_stand(
+    place: tuple[Path, str], tmp_path: Path, log: io.StringIO
+) -> None:
+    folder, url = place
+    a_step: dict[str, object] = {"input": {"text": "the cat"}}
+    async with running(folder, url, access_log="all", key_prefix=tmp_path.name) as app:
+        client = Client(app, "")
+        session = await client.session()
+        steps = f"/v1/sessions/{session}/steps"
+        await client.ask("POST", steps, a_step)
+        await client.ask("POST", steps, a_step | {"step": 7})
+        await client.ask("POST", f"/v1/sessions/{session}/generate", {"commit": True, "options": {"stream": True}})
+        several = [a_step | {"session_id": session}, a_step | {"session_id": session}, a_step | {"session_id": "none"}]
+        await client.ask("POST", "/v1/sessions/steps", {"steps": several})
+        await client.ask("POST", f"/v1/sessions/{session}/predict", a_step)
+        await client.ask("POST", f"/v1/sessions/{session}/reset", {})
+        socket = Socket([json.dumps(a_step).encode()] * 3 + [b"no JSON"])
+        await client.ask("GET", f"/v1/sessions/{session}/stream", socket=socket)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    told = [line for line in lines if line["event"] == "request" and "sessions" in line["route"]][1:]
+    assert [(line["status"], line.get("step"), line.get("answered")) for line in told] == [
+        (200, 1, None),
+        (409, 1, None),
+        (200, 2, None),
+        (200, None, 2),
+        (200, 4, None),
+        (200, 5, None),
+        (101, 8, 3),
+    ]
+    assert [line["model"] for line in told] == ["tiny", None, "tiny", None, "tiny", "tiny", "tiny"]
+    assert list(told[0]["phases"])[-3:] == ["queue", "run", "commit"]
+    assert all(0 <= milliseconds <= told[0]["milliseconds"] for milliseconds in told[0]["phases"].values())
+    assert "phases" not in told[3], "the phases of several steps overlap"
+
+
+async def test_lines_of_failures_alone_measure_no_phases(
+    place: tuple[Path, str], tmp_path: Path, log: io.StringIO
+) -> None:
+    folder, url = place
+    async with running(folder, url, access_log="errors", key_prefix=tmp_path.name) as app:
+        client = Client(app, "")
+        session = await client.session()
+        await client.ask("POST", f"/v1/sessions/{session}/steps", INPUT | {"step": 7})
+    (line,) = [line for line in map(json.loads, log.getvalue().splitlines()) if line["event"] == "request"]
+    assert (line["status"], line["step"]) == (409, 0)
+    assert "phases" not in line

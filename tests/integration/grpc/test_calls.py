@@ -1,6 +1,7 @@
 """Calls as any client of gRPC makes them: messages, statuses, metadata, cancellation, health and reflection."""
 
 import gzip
+import json
 import struct
 import threading
 from collections.abc import Iterator
@@ -128,6 +129,24 @@ def test_parameters_that_are_wrong_name_themselves(channel: Any) -> None:
     request = raw(1)
     request.parameters["top_k"].SetInParent()
     refused(channel, request, "INVALID_ARGUMENT", "'top_k' without a value")
+
+
+def test_the_line_of_a_step_tells_where_its_session_stands_and_nothing_that_was_sent(
+    channel: Any, server: Server
+) -> None:
+    request = Request(model_name="tiny")
+    item = request.inputs.add(name="TEXT", datatype="BYTES", shape=[1, 1])
+    item.contents.bytes_contents.append(b"Zanzibar")
+    request.parameters["sequence_id"].string_param = "Timbuktu"
+    request.parameters["sequence_start"].bool_param = True
+    answer = call(channel, request, (*ALICE, ("x-request-id", "told-in-the-log")))
+    session = answer.parameters["session_id"].string_param
+    (line,) = eventually(lambda: [line for line in server.log.splitlines() if "told-in-the-log" in line])
+    told = json.loads(line)
+    assert (told["model"], told["session"], told["step"]) == ("tiny", session[:12], 1)
+    assert list(told["phases"])[-3:] == ["queue", "run", "commit"]
+    for secret in ("Zanzibar", "Timbuktu", KEYS["alice"], session):
+        assert secret not in server.log
 
 
 def test_a_step_that_does_not_fit_is_a_conflict(channel: Any) -> None:

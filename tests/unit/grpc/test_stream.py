@@ -16,7 +16,7 @@ async def fail() -> None:
 
 
 async def test_a_failure_that_nobody_asks_for_is_no_error_in_the_log() -> None:
-    call: Any = SimpleNamespace(metadata={})
+    call: Any = SimpleNamespace(metadata={}, progress={})
     runner: Any = SimpleNamespace(settings=SimpleNamespace(window=4))
     unused: Any = None
     task = InferStream(call, unused, unused, runner)._start(fail())
@@ -38,7 +38,7 @@ async def test_a_request_that_is_read_when_its_stream_ends_gives_back_what_it_ho
 
     async def at_once(_: int) -> None: ...
 
-    call: Any = SimpleNamespace(metadata={}, trace=None)
+    call: Any = SimpleNamespace(metadata={}, trace=None, progress={})
     admission: Any = SimpleNamespace(start=at_once, admit_behind=admitted)
     runner: Any = SimpleNamespace(settings=SimpleNamespace(window=4))
     inferences: Any = SimpleNamespace(read=read)

@@ -29,9 +29,11 @@ def test_a_line_of_a_request_is_the_same_by_the_short_way(lines: io.StringIO, mo
         "route": "/v1/ü",
         "model": "next-word",
         "session": None,
+        "step": 7,
         "status": 200,
         "code": None,
         "milliseconds": 1.25,
+        "phases": {"queue": 0.5, "run": 0.25},
     }
     logger = logging.getLogger("unroll.access")
     logger.info("request", extra=told)

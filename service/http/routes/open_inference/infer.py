@@ -42,6 +42,8 @@ async def infer(
         wire = await _read(request, loaded, timer)
         response = await services.inference.infer(context, loaded, wire.request)
         timer.lap("compute_infer")
+        if response.step is not None:
+            request.scope["state"]["progress"] = response
         answer = await _respond(request, response, wire)
         timer.lap("compute_output")
     except UnrollError:
