@@ -52,7 +52,13 @@ def sessions_for(connections: int, connection_use: ConnectionUse) -> int:
 
 
 def run(
-    port: int, sessions: Sequence[Session], connections: int, connection_use: ConnectionUse, seconds: float
+    port: int,
+    sessions: Sequence[Session],
+    connections: int,
+    connection_use: ConnectionUse,
+    seconds: float,
+    *,
+    headers: Sequence[str] = (),
 ) -> Load:
     """Send steps of new sessions over this number of connections for `seconds`. Raises GeneratorFailed."""
     threads = connections if connection_use == "stay" else 1
@@ -60,6 +66,7 @@ def run(
         file.writelines(f"{session.path}\t{session.body}\n" for session in sessions)
         file.flush()
         command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{round(seconds)}s"]
+        command += [word for header in headers for word in ("-H", header)]
         command += ["--timeout", f"{TIMEOUT_SECONDS}s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}"]
         limit = seconds + TIMEOUT_SECONDS + 30
         process = subprocess.run(

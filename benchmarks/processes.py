@@ -29,6 +29,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def processor_seconds(parent: int, name: str) -> float:
+    """Return the processor time that the children of a process have used whose command line holds `name`."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    named = [pid for pid in children if name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    times = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in named]
+    return sum(int(ticks) for pair in times for ticks in pair) / os.sysconf("SC_CLK_TCK")
+
+
 def answers(url: str) -> bool:
     """Return whether a GET of `url` is answered with status 200."""
     try:
