@@ -115,9 +115,10 @@ class Trainer(nn.Module):
             extra = {**extra, "proj_size": config["proj_size"]}
         sizes = config["hidden_size"]
         sizes = sizes if isinstance(sizes, list) else [sizes] * config["num_layers"]
-        widths = [config["input_size"], *(config.get("proj_size") or size for size in sizes)]
+        both = config.get("bidirectional", False)
+        widths = [config["input_size"], *((config.get("proj_size") or size) * (1 + both) for size in sizes)]
         self.layers = nn.ModuleList(
-            kind(width, size, batch_first=True, bias=config.get("bias", True), **extra)
+            kind(width, size, batch_first=True, bias=config.get("bias", True), bidirectional=both, **extra)
             for width, size in zip(widths, sizes, strict=False)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths[1:])
@@ -155,10 +156,14 @@ class Trainer(nn.Module):
         for index, layer in enumerate(self.layers):
             output, last = run_quietly(layer, x)
             last = last if isinstance(last, tuple) else (last,)
-            state |= {f"{kind}_l{index}": one[0] for kind, one in zip("hc", last, strict=False)}
+            for suffix, direction in zip(("", "_reverse"), range(len(last[0])), strict=False):
+                state |= {f"{kind}_l{index}{suffix}": one[direction] for kind, one in zip("hc", last, strict=False)}
             if self.config.get("layer_norm"):
                 output = self.norms[index](output)
             x = self._connect(index, x, output)
+        if self.config.get("readout") == "last":
+            half = x.shape[-1] // 2
+            x = torch.cat([x[:, -1:, :half], x[:, :1, half:]], -1)
         return run_feed_forward(self.head, self.config.get("head", []), x), state
 
     def _connect(self, index: int, x: Tensor, output: Tensor) -> Tensor:
@@ -178,7 +183,7 @@ class Trainer(nn.Module):
         found |= {f"input_projection.{name}": one for name, one in self.projection.named_parameters()}
         found |= feed_forward_tensors("head", self.head)
         for index, layer in enumerate(self.layers):
-            found |= {f"rnn.{name[:-1]}{index}": one for name, one in layer.named_parameters()}
+            found |= {f"rnn.{name.replace('_l0', f'_l{index}')}": one for name, one in layer.named_parameters()}
             if config.get("layer_norm"):
                 found |= {f"rnn.layer_norm_l{index}.{name}": p for name, p in self.norms[index].named_parameters()}
             width = config["input_size"] if index == 0 else self.gates[index - 1].in_features

@@ -37,9 +37,9 @@ def is_terminal() -> bool:
 
 
 def ask(question: "Question") -> object:
-    """Ask for a setting; the plain choice is the default."""
+    """Ask for a setting; the plain choice is the default, if there is one."""
     print_text(f"{question.reason} ({question.options()})")
-    return _value(typer.prompt(question.field, default=question.plain.word))
+    return _value(typer.prompt(question.field, default=question.plain.word if question.has_plain else None))
 
 
 def _setting(argument: str) -> tuple[str, object]:

@@ -65,6 +65,12 @@ class ForecasterConfig(WindowConfig):
     decoder: SelfFeedingDecoderConfig | None = None
     scale: ScaleConfig = Field(default=ScaleConfig())
     path_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    readout: Literal["last", "last_output"] | None = None
+
+    @property
+    def reads_ends(self) -> bool:
+        """Whether the features are those of the last output of each direction, not of the output at the last row."""
+        return self.readout == "last"
 
     @property
     def companion_files(self) -> tuple[str, ...]:
@@ -137,13 +143,22 @@ class ForecasterConfig(WindowConfig):
             return
         yield from self.projection_violations()
         yield from self.connection_violations()
-        if self.rnn_spec().reads_backwards:
-            yield "bidirectional", "true", "false: a forecaster cannot read what comes next"
+        yield from self._direction_violations()
         yield from self.convolution_violations()
         yield from self._name_violations()
         yield from self._time_violations()
         yield from self.input_violations(f"{self.width} (features, indicators, calendar), or input_projection true")
         yield from self._output_violations()
+
+    def _direction_violations(self) -> Iterator[Violation]:
+        spec = self.rnn_spec()
+        if spec.reads_backwards and self.window is None:
+            yield "bidirectional", "true", "false, or a window: without one, a forecaster cannot read what comes next"
+        both = spec.layers[-1].bidirectional
+        if both and self.readout is None:
+            yield "readout", "nothing", "last or last_output, since the last layer reads in both directions"
+        elif not both and self.readout is not None:
+            yield "readout", self.readout, "null: the last layer reads in one direction, and its last output is read"
 
     def _name_violations(self) -> Iterator[Violation]:
         for field in ("features", "target", "known", "static"):

@@ -1,6 +1,7 @@
 """Forecaster that reads windows: the features after a row are those of the last N rows, from the initial state.
 
-A session stores the window in place of the recurrent tensors, see `window.py`. Parameters are those of `Forecaster`.
+A session stores the window in place of the recurrent tensors, see `window.py`, so the layers may read both directions.
+Parameters are those of `Forecaster`.
 """
 
 import torch
@@ -35,6 +36,14 @@ class WindowedForecaster(WindowedNetwork, Forecaster):
         return {**after, "features": read_windows(after, self._size, self._read_part)}
 
     def _read_part(self, state: State) -> Tensor:
+        if self.config.reads_ends:
+            packed = self._pack(state)
+            outputs = self._run(packed)[0]
+            half = outputs.shape[1] // 2
+            # The reverse direction has read all at the first row; those of all windows come first, by their ranks.
+            ends = torch.cat([outputs[packed.last, :half], outputs[packed.ranks, half:]], -1)
+            features: Tensor = self.head(ends)
+            return features
         if self.decoder is None:
             return super()._read_part(state)
         return self._decoder_start(self.recurrent_state(state), state["window"][:, -self.config.width :])

@@ -162,6 +162,21 @@ class TwoKinds(River):
         return self.head["net"](output[:, -1]).reshape(-1, 1, 1, 1), state
 
 
+class BothEnds(nn.Module):
+    """The last output of both directions over the last four rows."""
+
+    features, steps, count = ["level", "rain", "heat"], 1, 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 12, batch_first=True, bidirectional=True)
+        self.head = nn.ModuleDict({"net": nn.Sequential(nn.Linear(24, 1))})
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        _, (h, _) = self.lstm(x[:, -4:])
+        return self.head["net"](torch.cat([h[0], h[1]], -1)).reshape(-1, 1, 1, 1), {}
+
+
 SETTINGS: dict[type[nn.Module], dict[str, object]] = {
     Learned: {"target": ["level"], "horizon": 1, "distribution": "point"},
     Convolved: {
@@ -297,6 +312,19 @@ def test_the_scale_of_a_stated_distribution_is_asked_for_or_proven(tmp_path: Pat
     assert any(f"scale={scale}" in note or f'scale={{"activation": "{scale}"' in note for note in packed.notes)
     config = json.loads((packed.path / "config.json").read_text())
     assert config.get("scale", {"activation": "default"})["activation"] == scale
+
+
+def test_the_window_of_both_directions_is_stated_or_proven(tmp_path: Path) -> None:
+    case = Case(tmp_path, BothEnds)
+    settings = {**case.settings, "task": "forecasting"}
+    with pytest.raises(ModelFolderError, match="--plain takes all of them but window") as refused:
+        case.pack(settings=settings, plain=True, golden=None)
+    assert "--set window=N" in str(refused.value)
+    assert not case.files()
+    packed = case.pack(settings={**settings, "output_residual": False})
+    assert any("readout=last" in note and "window=4" in note for note in packed.notes)
+    config = json.loads((packed.path / "config.json").read_text("utf-8"))
+    assert (config["bidirectional"], config["readout"], config["window"]) == (True, "last", 4)
 
 
 def test_a_relu_in_front_of_the_only_linear_layer_is_stated_or_proven(tmp_path: Path) -> None:

@@ -53,6 +53,9 @@ MEAN_NAME = re.compile(r"(?:^|[._])(?:mu|mean|loc)(?:[._]|$)")
 SCALE_NAME = re.compile(r"(?:^|[._])(?:log_?)?(?:sigma|std|scale|var(?:iance)?)(?:[._]|$)|presigma")
 #: Prefixes of names of layers behind the recurrent ones, for sizes that would fit in front of them too.
 BEHIND = ("head", "out", "fc", "dec")
+_READOUT = (
+    "what the layers behind read of both directions: the output at the last row, or the last one of each direction"
+)
 _PLACE = "whether a square layer stands in front of the recurrent ones or behind them"
 _RESIDUAL = Question(
     "output_residual",
@@ -88,6 +91,7 @@ def propose_forecaster(parts: Inventory) -> Proposal:
         **_meaning(width, answers),
         **({} if decoder is None else decoder.fields(width, answers)),
         **({"distribution": "gaussian", "scale": SCALES["softplus"]} if scaled else {}),
+        **_direction_fields(group),
         "input_projection": projection is not None,
         "head": head_fields(head),
         "dtype": "float32",
@@ -95,6 +99,11 @@ def propose_forecaster(parts: Inventory) -> Proposal:
     questions = _questions(config, parts, projection, outputs, decoder=decoder)
     complete = complete_config(ForecasterConfig, config)
     return Proposal(complete, names, tuple(questions), UNKNOWN, PACK_OPTIONS, follow_ups=(SCALE,))
+
+
+def _direction_fields(group: RecurrentGroup) -> dict[str, Any]:
+    """Return the fields of layers of both directions, which read windows of a length to be stated."""
+    return {"bidirectional": True, "readout": "last_output", "window": 1} if group.bidirectional else {}
 
 
 def _questions(
@@ -113,6 +122,7 @@ def _questions(
         *(_ask_task(width, output.rows * len(outputs)) if decoder is None else []),
         *([boolean("input_projection", _PLACE, plain=True)] if unsure else []),
         *ask_convolution(config.get("convolution", [])),
+        *([Question("readout", _READOUT, choices_of("last_output", "last"))] if group.bidirectional else []),
         *ask_forward_pass(config, parts, output.name.removesuffix(".weight")),
         *ask_scale(config["distribution"], heads=bool(others)),
         *([_RESIDUAL] if decoder is None and output.rows == width and not others else []),
@@ -133,8 +143,6 @@ def _ask_meaning(config: dict[str, Any], *, outputs: int, decoder: SelfFeedingDe
 def _recurrent_group(parts: Inventory) -> RecurrentGroup:
     """Return the recurrent layers. Raises UnsupportedNetwork if they, or other parts, make no forecaster."""
     (group,) = parts.groups
-    if group.bidirectional:
-        raise UnsupportedNetwork("it reads in both directions, so it cannot continue a series")
     if unknown := unknown_tensors(parts):
         raise UnsupportedNetwork(f"it has {describe_unknown(parts, unknown)}")
     return group

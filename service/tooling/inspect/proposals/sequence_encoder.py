@@ -278,7 +278,7 @@ def _other_tasks(config: dict[str, Any], parts: Inventory) -> list[str]:
     """Return the tasks that the network can be for, beside its own."""
     if config.get("crf"):
         return []
-    numbers = ["forecasting"] if not parts.embeddings and not config["bidirectional"] else []
+    numbers = [] if parts.embeddings else ["forecasting"]
     return [rules.task for rules in RULES if (rules.task == EMBEDDING) == (config["task"] == EMBEDDING)] + numbers
 
 

@@ -22,6 +22,15 @@ OTHER_CELLS: tuple[dict[str, str], ...] = (
     {"gate_activation": "hard_sigmoid_legacy"},
     {"activation": "relu"},
 )
+#: Asked where an answer cannot do without a window.
+WINDOW_SIZE = Question(
+    "window",
+    "on windows of how many inputs it was trained, each from the initial state",
+    choices_of(1),
+    further="N",
+    counts_timesteps=True,
+    has_plain=False,
+)
 
 
 def ask_forward_pass(config: Mapping[str, Any], parts: Inventory, output: str) -> list[Question]:
@@ -31,7 +40,7 @@ def ask_forward_pass(config: Mapping[str, Any], parts: Inventory, output: str) -
         *(_ask_projection() if config.get("input_projection") else []),
         *ask_cells(group, told=parts.told_cells),
         *ask_activations(config.get("head", []), output),
-        *ask_windows(text="vocab_size" in config),
+        *([WINDOW_SIZE] if config.get("window") else ask_windows(text="vocab_size" in config)),
     ]
 
 

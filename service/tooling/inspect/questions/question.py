@@ -24,7 +24,8 @@ class Question:
 
     A proposal has the value of the plain choice. `further` stands for answers beside the choices, such as `N`.
     `answered_by` are other fields that answer the question as well. `counts_timesteps`: a number of timesteps is an
-    answer. `changes_reading`: the answer decides how inputs are read, too.
+    answer. `changes_reading`: the answer decides how inputs are read, too. Without `has_plain` the first choice is an
+    example only: a statement or golden vectors answer the question.
     """
 
     field: str
@@ -35,6 +36,7 @@ class Question:
     answered_by: tuple[str, ...] = ()
     counts_timesteps: bool = False
     changes_reading: bool = False
+    has_plain: bool = True
 
     @property
     def plain(self) -> Choice:
@@ -55,18 +57,20 @@ class Question:
 
     def flag(self, choice: Choice | None = None) -> tuple[str, str]:
         """Return the words of the command line that answer it, by default with the plain choice."""
-        return "--set", f"{self.field}={(choice or self.plain).word}"
+        plain = self.plain.word if self.has_plain else self.further
+        return "--set", f"{self.field}={plain if choice is None else choice.word}"
 
     def options(self) -> str:
         """Return the answers as a line."""
-        return " | ".join([*(choice.word for choice in self.choices), *([self.further] if self.further else [])])
+        words = [choice.word for choice in self.choices] if self.has_plain else []
+        return " | ".join([*words, *([self.further] if self.further else [])])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the question as JSON values."""
         return {
             "field": self.field,
             "reason": self.reason,
-            "choices": [choice.word for choice in self.choices],
+            "choices": [choice.word for choice in self.choices] if self.has_plain else [],
             **({"further": self.further} if self.further else {}),
         }
 

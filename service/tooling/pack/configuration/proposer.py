@@ -84,7 +84,7 @@ class Proposer:
             question = found.questions[0]
             found = self.configure({**found.settings, question.field: answers.ask(question)})
         if answers.plain:
-            return replace(found, questions=())
+            return replace(found, questions=tuple(asked for asked in found.questions if not asked.has_plain))
         if answers.names_as_proposed:
             return replace(found, questions=tuple(asked for asked in found.questions if asked.kind != "names"))
         return found

@@ -26,13 +26,20 @@ def unanswered(
     stated = [word for question in questions for word in question.flag()]
     stated += [word for field in values for word in ("--set", f"{field}=VALUE")]
     needed = [line for field in values for line in (f"{field}, which has no plain value:", f"    --set {field}=VALUE")]
-    proved = not any(question.kind in {"network", "forward"} for question in questions)
-    vectors = "" if proved else " Vectors that your own code computed (--golden FILE) prove the forward pass instead."
     expected = "expected each of these to be stated, since a wrong one serves wrong numbers"
     lines = [
         f"{source}: found {what}; {expected}:",
         *(f"  {line}" for line in (*ask_for(questions), *needed)),
-        f"The first choice of each is the plain one, and --plain takes all of them.{vectors} With the plain choices:",
+        f"{_advice(questions)} With plain choices:",
         f"  {shlex.join([*command, *stated])}",
     ]
     return ModelFolderError("\n".join(lines))
+
+
+def _advice(questions: Sequence[Question]) -> str:
+    """Return what answers the questions beside statements."""
+    without_plain = [question.field for question in questions if not question.has_plain]
+    but = f" but {', '.join(without_plain)}" if without_plain else ""
+    proved = not any(question.kind in {"network", "forward"} for question in questions)
+    vectors = "" if proved else " Vectors that your own code computed (--golden FILE) prove the forward pass instead."
+    return f"The first choice of each is the plain one, and --plain takes all of them{but}.{vectors}"

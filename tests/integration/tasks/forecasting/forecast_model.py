@@ -46,10 +46,11 @@ PATHS: dict[str, Any] = {
     "output_residual": True,
     "horizon": 6,
 }
+BOTH: dict[str, Any] = {"bidirectional": True, "readout": "last", "window": 6}
 every_kind = pytest.mark.parametrize(
     "settings",
-    [{}, FULL, PATHS, {"window": 7}, {**FULL, "window": 10}, {**PATHS, "window": 5}],
-    ids=["plain", "full", "paths", "window", "full window", "window of paths"],
+    [{}, FULL, PATHS, {"window": 7}, {**FULL, "window": 10}, {**PATHS, "window": 5}, BOTH],
+    ids=["plain", "full", "paths", "window", "full window", "window of paths", "both directions"],
 )
 
 

@@ -12,6 +12,7 @@ from service.domain.operations import ForecastCheck, Predict, PredictOptions, Se
 from service.engine.runner import run_to_completion
 from tests.forecast_folders import future_of, series, times_of
 from tests.integration.tasks.forecasting.forecast_model import (
+    BOTH,
     CLOSE,
     FULL,
     Model,
@@ -33,8 +34,10 @@ from tests.rounding import FORECAST, PROBABILITY
         {"distribution": "quantiles", "quantiles": [0.1, 0.5, 0.9], "window": 3},
         {**FULL, "window": 5, "cell": "gru", "num_layers": 2},
         {"window": 20},
+        {**BOTH, "num_layers": 2, "cell": "gru"},
+        {**FULL, **BOTH, "readout": "last_output", "window": 20, "head": [{"size": 5, "activation": "relu"}]},
     ],
-    ids=["gaussian", "student_t", "quantiles", "point", "window", "full window", "long window"],
+    ids=["gaussian", "student_t", "quantiles", "point", "window", "full window", "long window", "ends", "last output"],
 )
 def test_a_forecast_is_that_of_the_trainer(tmp_path: Path, settings: dict[str, Any]) -> None:
     model = Model(tmp_path, **settings)

@@ -311,6 +311,14 @@ def test_numbers_can_be_stated_to_be_forecasts(tmp_path: Path) -> None:
     assert (config.task, config.horizon, config.window) == ("forecasting", 6, 24)
 
 
+def test_forecasts_of_both_directions_read_the_end_of_each(tmp_path: Path) -> None:
+    path = write_keras(tmp_path / "x.keras", [M.both("LSTM", 1, 4), M.dense(8, 6)], (24, 1))
+    stated = {"task": "forecasting", "features": ["load"], "target": ["load"], "horizon": 6}
+    target = pack(path, tmp_path, "x", "1", settings=stated, preprocessor="identity")
+    config = load_task(target.path, TextLimits(input_tokens=10))[0].config
+    assert (config.readout, config.horizon, config.window) == ("last", 6, 24)
+
+
 def functional(layers: Sequence[Layer], shape: Sequence[int | None]) -> dict[str, Any]:
     """Return the JSON of a functional model whose layers follow each other."""
     model = model_json(named(layers), shape)

@@ -1,5 +1,6 @@
 """Windows and padding in config.json: an error names the field, its value and what was expected."""
 
+import re
 from typing import Any
 
 import pytest
@@ -45,6 +46,21 @@ def test_a_session_of_a_forecaster_stores_its_last_rows_as_the_network_reads_the
 @pytest.mark.parametrize("fields", [LANGUAGE, forecaster_fields()], ids=["language", "forecaster"])
 def test_no_window_is_the_same_as_none_stated(fields: dict[str, Any]) -> None:
     assert with_state({**fields, "window": None}, "place")["state"] == with_state(fields, "place")["state"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"bidirectional": True, "readout": "last"}, "bidirectional: found true, expected false, or a window: without"),
+        ({"bidirectional": True, "window": 5}, "readout: found nothing, expected last or last_output, since the last"),
+        ({"readout": "last", "window": 5}, "readout: found last, expected null: the last layer reads in one direction"),
+        ({"readout": "mean"}, "readout: found \"mean\", expected 'last' or 'last_output'"),
+    ],
+    ids=["no window", "no readout", "one direction", "another readout"],
+)
+def test_a_forecaster_of_both_directions_needs_a_window_and_a_readout(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelFolderError, match=re.escape(message)):
+        build_config(with_state(forecaster_fields(**fields), "place"), "place")
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [

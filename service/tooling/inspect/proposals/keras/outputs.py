@@ -128,6 +128,8 @@ def forecast_fields(config: dict[str, Any], count: int) -> dict[str, Any]:
     features = config["features"]
     target = features if count % len(features) == 0 else features[:1]
     own = {"target": target, "horizon": count // len(target), "distribution": "point"}
+    if [config, *config.get("stacks", [])][-1]["bidirectional"]:
+        own["readout"] = "last"
     return {"task": FORECASTING, "architecture": "forecaster", **config, **own}
 
 
