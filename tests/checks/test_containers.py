@@ -74,7 +74,7 @@ def test_compose_follows_its_schema() -> None:
         ("service-1", []),
         ("service-2", []),
         ("valkey", []),
-        ("haproxy", ["8000"]),
+        ("haproxy", ["8000", "8001"]),
         ("prometheus", ["9090"]),
         ("alertmanager", ["9093"]),
         ("grafana", ["3000"]),
@@ -141,7 +141,9 @@ def test_prometheus_and_the_proxy_know_every_replica() -> None:
     targets = [f"{name}:8000" for name in REPLICAS]
     assert job["static_configs"] == [{"targets": targets}]
     proxy = (ROOT / "deploy" / "haproxy" / "haproxy.cfg").read_text("utf-8")
-    assert re.findall(r"^    server (\S+) (\S+)$", proxy, re.MULTILINE) == 2 * list(zip(REPLICAS, targets, strict=True))
+    grpc_targets = [f"{name}:{SERVICES[name]['environment']['UNROLL_GRPC_PORT']}" for name in REPLICAS]
+    servers = [*zip(REPLICAS, targets, strict=True)] * 2 + [*zip(REPLICAS, grpc_targets, strict=True)] * 2
+    assert re.findall(r"^    server (\S+) (\S+)", proxy, re.MULTILINE) == servers
     assert SERVICES["service-1"]["environment"]["UNROLL_ALLOWED_HOSTS"].split(",") == list(REPLICAS)
 
 

@@ -20,6 +20,8 @@ RULES = DEPLOY / "prometheus" / "rules"
 INTERVAL = "1s"
 #: Label of a target that is scraped over TLS.
 TLS = {"__scheme__": "https"}
+#: An address at which nothing listens.
+NOBODY = "127.0.0.1:1"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -70,14 +72,14 @@ def write_prometheus(folder: Path, addresses: Mapping[str, str], over_tls: Colle
     return written
 
 
-def write_haproxy(folder: Path, addresses: Mapping[str, str], service: int, metrics: int) -> Path:
-    """Write haproxy.cfg into a folder, with the ports that it binds."""
+def write_haproxy(folder: Path, addresses: Mapping[str, str], service: int, metrics: int, grpc: int) -> Path:
+    """Write haproxy.cfg into a folder, with the ports that it binds. Nothing listens where a replica has no address."""
     text = (DEPLOY / "haproxy" / "haproxy.cfg").read_text("utf-8")
-    for name, address in addresses.items():
-        text = text.replace(f" {name} ", f" {address} ").replace(f" {name}\n", f" {address}\n")
-    for bound, port in ((8000, service), (8404, metrics)):
-        assert f"bind :{bound}\n" in text
-        text = text.replace(f"bind :{bound}\n", f"bind 127.0.0.1:{port}\n")
+    for name in set(re.findall(r"^    server \S+ (\S+)", text, re.MULTILINE)):
+        text = re.sub(rf"(^    server \S+ ){name}\b", rf"\g<1>{addresses.get(name, NOBODY)}", text, flags=re.MULTILINE)
+    for bound, port in ((8000, service), (8001, grpc), (8404, metrics)):
+        text, found = re.subn(rf"bind :{bound}\b", f"bind 127.0.0.1:{port}", text)
+        assert found == 1
     written = folder / "haproxy.cfg"
     written.write_text(text, "utf-8")
     return written

@@ -17,6 +17,7 @@ from tests.server import ROOT, Server, eventually
 
 READY_SECONDS = 60.0
 REPLICAS = ("service-1:8000", "service-2:8000")
+GRPC = ("service-1:8001", "service-2:8001")
 #: Workers of each. Two of the first can die while a third answers Prometheus.
 WORKERS = (3, 1)
 #: Keys of the drill's tenants: one is limited, to one request in a second.
@@ -133,10 +134,15 @@ def start_replica(stack: contextlib.ExitStack, folder: Path, store: Store, worke
 
 
 def start_haproxy(
-    stack: contextlib.ExitStack, folder: Path, addresses: dict[str, str], service: int, metrics: int
+    stack: contextlib.ExitStack,
+    folder: Path,
+    addresses: dict[str, str],
+    service: int,
+    metrics: int,
+    grpc: int | None = None,
 ) -> Program:
     """Start the proxy in front of the replicas; returns when it sends requests on."""
-    config = write_haproxy(folder, addresses, service, metrics)
+    config = write_haproxy(folder, addresses, service, metrics, free_port() if grpc is None else grpc)
     haproxy = Program([find("haproxy") or "haproxy", "-db", "-f", config], folder / "haproxy.log")
     stack.callback(haproxy.stop)
     haproxy.start()

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -156,8 +157,12 @@ def test_a_websocket_passes(http: httpx.Client, url: str) -> None:
             assert receive(socket)["step"] == number + 1
 
 
-def test_metrics_are_not_passed_on(http: httpx.Client) -> None:
-    assert http.get("/metrics").status_code == 404
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?x=1", "/metrics/", "//metrics", "/%6detrics", "/%6D%65trics"])
+def test_metrics_are_not_passed_on(http: httpx.Client, path: str) -> None:
+    connection = HTTPConnection(http.base_url.netloc.decode())  # sends the path as it is
+    connection.request("GET", path)
+    assert connection.getresponse().status == 404
+    connection.close()
 
 
 def test_without_the_store_predictions_continue_and_sessions_are_told_when_to_try_again(

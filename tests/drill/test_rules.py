@@ -69,7 +69,7 @@ def test_alertmanager_reads_its_configuration() -> None:
 def test_the_drill_changes_addresses_and_durations_alone(tmp_path: Path) -> None:
     promtool, haproxy = require("promtool", "haproxy")
     check([promtool, "check", "config", write_prometheus(tmp_path, ADDRESSES)])
-    check([haproxy, "-c", "-f", write_haproxy(tmp_path, ADDRESSES, 1005, 1006)])
+    check([haproxy, "-c", "-f", write_haproxy(tmp_path, ADDRESSES, 1005, 1006, 1007)])
 
 
 @pytest.mark.parametrize(
