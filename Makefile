@@ -14,12 +14,14 @@ WORKERS ?=
 MODELS ?=
 
 # What `make chaos` runs: the plan follows from the seed alone. BROKEN names a build that breaks a promise,
-# REPORT a file that takes the report as a page; HOSTILE=1 adds a tenant that attacks meanwhile.
+# REPORT a file that takes the report as a page; HOSTILE=1 adds a tenant that attacks meanwhile;
+# PROXY=1 puts two replicas behind HAProxy.
 SEED ?= 1
 MINUTES ?= 1
 BROKEN ?=
 REPORT ?=
 HOSTILE ?=
+PROXY ?=
 # `make model-tests` counts on from SEED, for MINUTES.
 
 # What `make attack` does: each attack for SECONDS; ONLY names some of them; REPORT as above. `make soak` runs for MINUTES.
@@ -29,6 +31,8 @@ ONLY ?=
 PICTURES ?=
 # `make malformed` sends COUNT cases by SEED; ONLY names kinds of them. `make fuzz` makes COUNT inputs by SEED.
 COUNT ?= 100000
+# `make tenants` makes so many ATTEMPTS by SEED.
+ATTEMPTS ?= 10000
 
 # Test files that `make test` runs at a time: many wait for servers that fail, and leave the processors to others.
 JOBS ?= 4
@@ -54,7 +58,7 @@ COMPILE = $(RELEASE)/bin/pip-compile --quiet $(if $(UPGRADE),--upgrade) --genera
 	--no-emit-options --annotation-style line
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint lock audit sbom image image-test manifests chaos drill attack malformed soak fuzz model-tests openapi protocol dashboard bench bench-forecast bench-anomaly clean
+.PHONY: help serve install dev test test-all check lint lock audit sbom image image-test manifests chaos drill attack malformed tenants soak fuzz model-tests openapi protocol dashboard bench bench-forecast bench-anomaly clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -106,7 +110,7 @@ manifests: $(VENV)/.dev ## Write the alert rules into the manifests and the char
 
 chaos: $(VENV)/.dev ## Kill, stop, cut and roll back everything for MINUTES by SEED; count the broken promises
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES) $(if $(BROKEN),--broken $(BROKEN)) \
-		$(if $(HOSTILE),--hostile) $(if $(REPORT),--report $(REPORT))
+		$(if $(HOSTILE),--hostile) $(if $(PROXY),--proxy) $(if $(REPORT),--report $(REPORT))
 
 drill: $(VENV)/.dev ## Start the service with its monitoring and cause every alert (ONLY); PICTURES=docs draws the dashboard
 	@$(BIN)/python -m tests.drill $(if $(ONLY),--only $(ONLY)) $(if $(PICTURES),--pictures $(PICTURES))
@@ -118,6 +122,9 @@ attack: $(VENV)/.dev ## Attack a running service in every known way; print what 
 malformed: $(VENV)/.dev ## Send COUNT malformed requests, frames, session files, folders and checkpoints; find no crash and no 500
 	@$(BIN)/python -m tests.attack --malformed $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(REPORT),--report $(REPORT))
+
+tenants: $(VENV)/.dev ## Let a hostile tenant make ATTEMPTS behind HAProxy at what two others have; count what it gets
+	@$(BIN)/python -m tests.attack --foreign $(ATTEMPTS) --seed $(SEED) $(if $(REPORT),--report $(REPORT))
 
 soak: $(VENV)/.dev ## Step sessions at half of the peak rate for MINUTES; memory and open files must stay flat
 	@$(BIN)/python -m tests.attack --soak $(MINUTES)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.attack.attackers.catalog import ATTACKERS, QUICK
 from tests.attack.attackers.keys import WrongKeys
+from tests.attack.foreign import run as foreign
 from tests.attack.judge import Row
 from tests.attack.malformed import KINDS, run_malformed
 from tests.attack.report import line_of
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as a page, too")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="run at half of peak instead of attacking")
     parser.add_argument("--malformed", type=int, metavar="COUNT", help="send so many malformed cases instead")
+    parser.add_argument("--foreign", type=int, metavar="COUNT", help="attempts at what two tenants have instead")
     parser.add_argument("--list", action="store_true", help="list the attacks and their families")
     arguments = parser.parse_args()
     if arguments.list:
@@ -44,6 +46,8 @@ def main() -> int:
         return asyncio.run(soak(arguments.soak, arguments.workers))
     if arguments.malformed is not None:
         return _run_malformed(arguments)
+    if arguments.foreign is not None:
+        return _run_foreign(arguments)
     report = asyncio.run(run(_options(arguments)))
     text = "\n".join([*report.lines(), ""])
     sys.stdout.write(text)
@@ -60,6 +64,15 @@ def _run_malformed(arguments: argparse.Namespace) -> int:
     if arguments.report is not None:
         arguments.report.write_text(f"# A run of malformed input\n\n{text}", "utf-8")
     return 1 if report.failures() else 0
+
+
+def _run_foreign(arguments: argparse.Namespace) -> int:
+    report = asyncio.run(foreign.run(foreign.RunOptions(arguments.seed, arguments.foreign)))
+    text = "\n".join([*report.lines(), ""])
+    sys.stdout.write(text)
+    if arguments.report is not None:
+        arguments.report.write_text(f"# A run of a hostile tenant behind the proxy\n\n{text}", "utf-8")
+    return 1 if report.problems else 0
 
 
 def _options(arguments: argparse.Namespace) -> RunOptions:

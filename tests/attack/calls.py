@@ -27,19 +27,20 @@ Request, Response = message("ModelInferRequest"), message("ModelInferResponse")
 
 @dataclass(slots=True, eq=False)
 class CallStream:
-    """Steps sequences by a script until it is cancelled; each step is repeated until it is answered."""
+    """Steps sequences by a script until it is cancelled or stops; each step is repeated until it is answered."""
 
     port: int
     key: str
     pause: float
     evidence: Evidence
+    stopping: asyncio.Event
     number: int
     script: Script
     sequences: int = 0
     infer: Any = field(init=False)
 
     async def run(self) -> None:
-        while True:
+        while not self.stopping.is_set():
             address = f"127.0.0.1:{self.port}"
             async with grpc.aio.insecure_channel(address, options=_CHANNEL) as channel:
                 self.infer = channel.unary_unary(_METHOD, Request.SerializeToString, Response.FromString)
@@ -88,6 +89,8 @@ class CallStream:
     def _judge(self, name: str, step: int, response: Any, effects: set[str]) -> bool:
         """Verify an answer; False ends the sequence."""
         told = response.parameters
+        if step == 0:
+            self.evidence.sessions.append(told["session_id"].string_param)
         answer = {
             "step": told["step"].int64_param,
             "timesteps": self.script.timesteps[step],  # which no answer of the protocol has

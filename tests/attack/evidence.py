@@ -20,9 +20,11 @@ class Sample:
 
 @dataclass(slots=True)
 class Evidence:
-    """Everything that the victim saw: attempts, labels of refusals, and broken promises."""
+    """Everything that the victim saw: attempts, labels of refusals, broken promises, its sessions."""
 
     samples: list[Sample] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     verified: int = 0
+    #: The ids of all sessions that it has created, in their order.
+    sessions: list[str] = field(default_factory=list)

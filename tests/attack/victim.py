@@ -22,7 +22,10 @@ TIMEOUT = 12.0
 
 @dataclass(slots=True, eq=False)
 class Victim:
-    """Steps sessions by their scripts until it is cancelled; each step is retried until it is answered by 200."""
+    """Steps sessions by their scripts until it is cancelled; each step is retried until it is answered by 200.
+
+    When it is `stopping`, it ends the sessions that it has begun, and begins no others.
+    """
 
     port: int
     key: str
@@ -30,13 +33,16 @@ class Victim:
     grpc_port: int = 0
     pause: float = PAUSE
     evidence: Evidence = field(default_factory=Evidence)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Run all streams until cancelled."""
+        """Run all streams until cancelled, or until they have stopped."""
         async with asyncio.TaskGroup() as group:
             for number, script in enumerate(self.scripts):
                 if self.grpc_port and number == CALLS:
-                    calls = CallStream(self.grpc_port, self.key, self.pause, self.evidence, number, script)
+                    calls = CallStream(
+                        self.grpc_port, self.key, self.pause, self.evidence, self.stopping, number, script
+                    )
                     group.create_task(calls.run())
                 else:
                     group.create_task(_Stream(self, number, script).run())
@@ -54,7 +60,7 @@ class _Stream:
 
     async def run(self) -> None:
         try:
-            while True:
+            while not self.victim.stopping.is_set():
                 session = await self._create()
                 if all([await self._step(session, step) for step in range(len(self.script.bodies))]):
                     await self._finish(session)
@@ -78,7 +84,8 @@ class _Stream:
         while True:
             response = await self._send("POST", "/v1/sessions", {"model": MODEL})
             if response is not None and response.status == 201:
-                return str(response.json["id"])
+                self.victim.evidence.sessions.append(str(response.json["id"]))
+                return self.victim.evidence.sessions[-1]
             await asyncio.sleep(RETRY_PAUSE)
 
     async def _step(self, session: str, step: int) -> bool:

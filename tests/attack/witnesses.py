@@ -1,7 +1,7 @@
 """Sessions of an innocent client that lie still while others are attacked, with what each must answer afterwards."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ _PATIENCE = 20
 #: The order of sums in float32 depends on the other requests of a batch.
 _TOLERANCES = Tolerances(probability=1e-4, logprob=1e-3, forecast=1.0)
 _SERIES = {"values": [9000, 9100, 8800] * 20, "timestamps": {"start": "2015-01-05T00:00:00Z", "step_seconds": 1800}}
-_CREATIONS: list[tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]] = [
+#: For each model the body of a creation, the inputs of the steps, and the options of a prediction.
+Creations = list[tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]]
+_CREATIONS: Creations = [
     ({"model": "next-word", "kept_steps": 2}, [{"text": word} for word in ("I", "would", "like")], {"top_k": 5}),
     ({"model": "translate-en-fr", "input": {"text": "Would you like a cup of tea?"}}, [{"text": "une"}], {}),
     ({"model": "taxi-forecast"}, [_SERIES], {"horizon": 3}),
@@ -21,7 +23,7 @@ _CREATIONS: list[tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]] = 
 
 
 @dataclass(frozen=True, slots=True)
-class _Witness:
+class Witness:
     """One session: its last step with the answer, and what a prediction returned."""
 
     session: str
@@ -37,33 +39,33 @@ class Witnesses:
 
     port: int
     key: str
-    sessions: Sequence[_Witness]
+    sessions: Sequence[Witness]
 
     @classmethod
-    async def create(cls, port: int, key: str) -> "Witnesses":
+    async def create(cls, port: int, key: str, creations: Creations = _CREATIONS) -> "Witnesses":
         """Create sessions of each model, step them, and note what they answer."""
-        asking, made = _Asking(port, key), list[_Witness]()
+        asking, made = Asking(port, key), list[Witness]()
         for number in range(_SESSIONS_OF_EACH):
-            for creation, inputs, options in _CREATIONS:
+            for creation, inputs, options in creations:
                 created = await asking.ask("POST", "/v1/sessions", {"ttl_seconds": 86_400, **creation})
                 session, look = str(created.json["id"]), {"options": options}
                 for step, content in enumerate(inputs[: 1 + number]):
                     last = {"input": content, "step": step}
                     answer = await asking.ask("POST", f"/v1/sessions/{session}/steps", last)
                 looked = await asking.ask("POST", f"/v1/sessions/{session}/predict", look)
-                made.append(_Witness(session, last, answer.body, look, looked.json["output"]))
+                made.append(Witness(session, last, answer.body, look, looked.json["output"]))
         asking.close()
         return cls(port, key, made)
 
     async def complaints(self) -> list[str]:
         """Return what is not as it was: the step count, the prediction, or the stored answer to the last step."""
-        asking = _Asking(self.port, self.key)
+        asking = Asking(self.port, self.key)
         found = [line for witness in self.sessions for line in await _compare(asking, witness)]
         asking.close()
         return found
 
 
-async def _compare(asking: "_Asking", witness: _Witness) -> list[str]:
+async def _compare(asking: "Asking", witness: Witness) -> list[str]:
     path = f"/v1/sessions/{witness.session}"
     read = await asking.ask("GET", path)
     looked = await asking.ask("POST", f"{path}/predict", witness.look)
@@ -79,16 +81,18 @@ async def _compare(asking: "_Asking", witness: _Witness) -> list[str]:
     return [what for what, broken in checks.items() if broken]
 
 
-class _Asking:
+class Asking:
     """A client that asks again while the service is busy."""
 
     def __init__(self, port: int, key: str) -> None:
         self._connection = Connection(port)
         self._key = key
 
-    async def ask(self, method: str, path: str, body: object = None) -> Response:
+    async def ask(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
         for _ in range(_PATIENCE):
-            response = await self._connection.send(pack(method, path, body, self._key))
+            response = await self._connection.send(pack(method, path, body, self._key, headers))
             if response.status not in {429, 503}:
                 break
             await asyncio.sleep(0.5)
