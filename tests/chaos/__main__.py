@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=len(CLIENTS))
     parser.add_argument("--broken", choices=BROKEN, default="", help="run a build that breaks a promise")
     parser.add_argument("--hostile", action="store_true", help="let another tenant attack meanwhile")
+    parser.add_argument("--proxy", action="store_true", help="put two replicas behind the proxy of docker-compose.yml")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as markdown, too")
     arguments = parser.parse_args()
     report = asyncio.run(
@@ -30,6 +31,7 @@ def main() -> int:
                 arguments.clients,
                 arguments.broken,
                 hostile=arguments.hostile,
+                proxy=arguments.proxy,
             )
         )
     )

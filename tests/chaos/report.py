@@ -20,6 +20,7 @@ class Report:
     workers: int
     clients: int
     broken: str
+    proxy: bool
     operations: Counter[str]
     faults: Counter[str]
     verified: Counter[str]
@@ -45,7 +46,8 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """The report, line by line."""
-        yield f"seed {self.seed}, {self.seconds:.0f} s, {self.rate:.0f} steps/s"
+        where = ", behind the proxy" if self.proxy else ""
+        yield f"seed {self.seed}, {self.seconds:.0f} s, {self.rate:.0f} steps/s{where}"
         for title, rows in self._tables():
             yield f"{title}:"
             yield from (f"{count:10,d}  {name}" for name, count in rows)
@@ -57,6 +59,7 @@ class Report:
     def markdown(self) -> str:
         """The report as a page; it says nothing of the machine."""
         build = (f" BROKEN={self.broken}" if self.broken else "") + (" HOSTILE=1" if self.hostile else "")
+        build += " PROXY=1" if self.proxy else ""
         lines = [
             "# A run of the fault suite",
             "",

@@ -23,6 +23,7 @@ from tests.chaos.judge import Judge
 from tests.chaos.packages.catalog import PACKAGES, PackageClient
 from tests.chaos.pair import Pair
 from tests.chaos.proxy import Proxy
+from tests.chaos.replicas import Replicas
 from tests.chaos.report import Report
 from tests.chaos.roster import CLIENTS
 from tests.chaos.schedule import Fault, plan
@@ -39,7 +40,10 @@ _LOOK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run; `until_caught` ends it at the first broken promise, `hostile` adds an attacking tenant."""
+    """The options of a run; `until_caught` ends it at the first broken promise, `hostile` adds an attacking tenant.
+
+    With `proxy` there are two replicas behind the proxy of docker-compose.yml, which share the workers between them.
+    """
 
     seed: int
     minutes: float
@@ -48,6 +52,7 @@ class RunOptions:
     broken: str = ""
     until_caught: bool = False
     hostile: bool = False
+    proxy: bool = False
 
 
 async def run(options: RunOptions) -> Report:
@@ -65,6 +70,7 @@ async def run(options: RunOptions) -> Report:
             workers=options.workers,
             clients=options.clients,
             broken=options.broken,
+            proxy=options.proxy,
             operations=world.shared.operations,
             faults=world.counts + world.shared.faults,
             verified=verified + world.shared.checked,
@@ -144,9 +150,9 @@ async def _world(options: RunOptions, folder: Path) -> AsyncIterator[World]:
     models = _write_models(folder)
     store = Pair(folder)
     proxy = Proxy(folder / "proxy.sock", store.master.socket, on_disk=store.on_disk)
-    service = Service(folder, models, proxy.address, options.workers, options.broken)
-    if options.hostile:
-        service.api_keys = API_KEYS
+    start = Replicas if options.proxy else Service
+    api_keys = API_KEYS if options.hostile else ""
+    service = start(folder, models, proxy.address, options.workers, options.broken, api_keys)
     sampling = asyncio.create_task(store.sample_forever())
     try:
         await store.start()

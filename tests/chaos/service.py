@@ -33,11 +33,14 @@ class Service:
     api_keys: str = ""
     port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
+    control_folder: Path | None = None
+    #: Further settings, by the names of their environment variables.
+    settings: dict[str, str] = field(default_factory=dict)
     control: Control = field(init=False)
     _process: "subprocess.Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
-        self.control = Control(self.folder / "control")
+        self.control = Control(self.control_folder or self.folder / "control")
 
     @property
     def log(self) -> Path:
@@ -45,8 +48,8 @@ class Service:
 
     async def start(self) -> None:
         """Start it; returns when all workers are up."""
-        self.control.folder.mkdir()
-        environment = clean_environment(
+        self.control.folder.mkdir(exist_ok=True)
+        environment = {"UNROLL_GRACE_SECONDS": "3"} | clean_environment(
             UNROLL_PORT=str(self.port),
             UNROLL_GRPC_PORT=str(self.grpc_port),
             UNROLL_WORKERS=str(self.workers),
@@ -54,11 +57,11 @@ class Service:
             UNROLL_LOG_FORMAT="json",
             UNROLL_LOG_LEVEL="warning",
             UNROLL_STORE_TIMEOUT_SECONDS=str(STORE_TIMEOUT),
-            UNROLL_GRACE_SECONDS="3",
             UNROLL_API_KEYS=self.api_keys,
             REDIS_URL=f"unix://{self.store}",
             CHAOS_CONTROL=str(self.control.folder),
             CHAOS_BROKEN=self.broken,
+            **self.settings,
             PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
         )
         self._launch([sys.executable, "-m", "tests.chaos.serve"], environment)

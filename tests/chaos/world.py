@@ -13,6 +13,7 @@ from service.domain.sessions import Durability
 from tests.chaos.driver import Shared
 from tests.chaos.pair import Pair
 from tests.chaos.proxy import Proxy
+from tests.chaos.replicas import Replicas
 from tests.chaos.risks import Risks, Window
 from tests.chaos.service import Service, signal_to
 
@@ -29,7 +30,7 @@ class World:
     one is ended until all are up again, and where that takes too long, the fault does not happen.
     """
 
-    service: Service
+    service: Service | Replicas
     store: Pair
     proxy: Proxy
     models: Path
