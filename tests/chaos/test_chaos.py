@@ -8,6 +8,7 @@ from tests.chaos.broken import BROKEN
 from tests.chaos.report import Report
 from tests.chaos.run import RunOptions, run
 from tests.chaos.schedule import CLIENT_KINDS, KINDS
+from tests.drill.programs import require
 
 
 def report_text(report: Report) -> str:
@@ -21,6 +22,14 @@ def test_a_minute_of_everything_breaks_no_promise() -> None:
     assert report.verified["steps"] >= 100, report_text(report)
     assert sum(report.faults[kind] > 0 for kind in KINDS) >= len(KINDS) // 2, report_text(report)
     assert all(report.faults[kind] > 0 for kind in CLIENT_KINDS), report_text(report)
+
+
+@pytest.mark.slow
+def test_a_minute_behind_the_proxy_breaks_no_promise() -> None:
+    require("haproxy")
+    report = asyncio.run(run(RunOptions(seed=2, minutes=1, proxy=True)))
+    assert not report.violations, report_text(report)
+    assert report.verified["steps"] >= 100, report_text(report)
 
 
 @pytest.mark.slow

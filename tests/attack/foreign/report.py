@@ -72,7 +72,7 @@ class Report:
             ("foreign effects", self.effects),
             ("distinguishable answers", self.findings.differences),
             ("wrong steps of the tenants", self.wrong),
-            ("failures of requests", self.findings.failures),
+            ("other failures", self.findings.failures),
             ("errors in the log", self.complaints),
         ]
 

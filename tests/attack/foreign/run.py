@@ -10,6 +10,7 @@ from pathlib import Path
 
 from service.domain.access.api_keys import digest_of
 from tests.attack.expected import MODEL, Script, write_scripts
+from tests.attack.foreign.guesses import guess_keys
 from tests.attack.foreign.hostile import Hostile
 from tests.attack.foreign.known import HOSTILE, Known
 from tests.attack.foreign.report import Report, Seen
@@ -64,6 +65,7 @@ async def run(options: RunOptions) -> Report:
                 await asyncio.sleep(options.calm_seconds)
                 started = time.monotonic()
                 await hostile.run()
+                hostile.findings.failures += await guess_keys(place.port, options.seed)
                 ended = time.monotonic()
             wrong = [line for tenant in tenants for line in tenant.victim.evidence.violations]
             effects = [line for tenant in tenants for line in await tenant.complaints()]
