@@ -58,7 +58,7 @@ COMPILE = $(RELEASE)/bin/pip-compile --quiet $(if $(UPGRADE),--upgrade) --genera
 	--no-emit-options --annotation-style line
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install dev test test-all check lint lock audit sbom image image-test manifests chaos drill attack malformed tenants soak fuzz model-tests openapi protocol dashboard bench bench-forecast bench-anomaly clean
+.PHONY: help serve install dev test test-all check lint lock audit sbom image image-test manifests chaos drill attack malformed tenants soak fuzz model-tests openapi protocol dashboard screenshots bench bench-forecast bench-anomaly clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -140,6 +140,9 @@ openapi: $(VENV)/.installed ## Write the contract to docs/openapi.json
 
 dashboard: $(VENV)/.dev ## Write Grafana's dashboard after its panels were changed
 	$(BIN)/python -m deploy.grafana.dashboard > deploy/grafana/dashboards/unroll.json
+
+screenshots: $(VENV)/.dev ## Take the pictures of the console in docs/console; needs a Chromium (ONLY names some scenes)
+	$(BIN)/python -m tests.console.screenshots docs/console $(if $(ONLY),--only $(ONLY))
 
 protocol: $(VENV)/.dev ## Compile the protocol files of gRPC
 	$(BIN)/python -m grpc_tools.protoc --proto_path service/grpc/protocol --include_imports \

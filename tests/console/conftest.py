@@ -1,22 +1,19 @@
 """The console in a real browser, against the real service with a model of each task."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.console.browser import CHROMIUM, TIMEOUT, launch
 from tests.console.pages import Watch
 from tests.console.root_path import RootPathProxy
 from tests.e2e.task_models import write_task_models
 from tests.server import ROOT, Server, eventually, short_folder
 
 KEY = "key-of-the-console"
-#: Milliseconds that a page may take for what a test waits for.
-TIMEOUT = 20_000
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +24,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
-        # Containers and CI often run as root without the name spaces that the sandbox needs.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = launch(playwright)
         yield browser
         browser.close()
 

@@ -1,0 +1,15 @@
+"""The models that the console is tested and shown with."""
+
+from pathlib import Path
+
+from tests.e2e.task_models import write_task_models
+from tests.server import ROOT
+
+BUNDLED = ("next-word", "taxi-forecast", "translate-en-fr")
+
+
+def write_models(folder: Path) -> None:
+    """Write the bundled models, and one of each other task."""
+    for name in BUNDLED:
+        (folder / name).symlink_to(ROOT / "models" / name)
+    write_task_models(folder)
