@@ -35,9 +35,8 @@ def _vector_part(config: LanguageModelConfig) -> Iterator[Part]:
     chain = Chain(vector.size, [Layer(kind="input", outputs=vector.size, reads={"vector": vector.size})])
     chain.feed_forward("layers", vector.layers)
     width = chain.width
-    for spec in config.vector_states():
-        chain.width = width
-        chain.linear(spec.name, LinearConfig(size=spec.shape[0], activation=vector.activation))
+    if size := sum(spec.shape[0] for spec in config.vector_states()):
+        chain.linear("initial_state", LinearConfig(size=size, activation=vector.activation))
     chain.width = width
     chain.feed_forward("first_input", vector.first_input or ())
     yield Part("vector", tuple(chain.layers))

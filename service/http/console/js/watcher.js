@@ -27,8 +27,8 @@ export function parse(text) {
 }
 
 let reading = false;
-/** Whether the service said that this client may not read its metrics. It is asked again with another key only. */
-let refused = false;
+/** The error by which the service refused its metrics to this client, null if it did not. It is asked again with another key only. */
+export let refused = null;
 
 /** Read the metrics once. A service that is away is told by api.js's events. */
 export async function probe() {
@@ -42,7 +42,7 @@ export async function probe() {
     events.dispatchEvent(new CustomEvent("sample", { detail: sample }));
   } catch (error) {
     // Told elsewhere: a lost service by the line of main.js, a missing key by its dialog.
-    refused = error.status === 401 || error.status === 403;
+    refused = error.status === 401 || error.status === 403 ? error : null;
     if (refused) events.dispatchEvent(new CustomEvent("refused", { detail: error }));
   } finally {
     reading = false;
@@ -50,7 +50,7 @@ export async function probe() {
 }
 
 export function start() {
-  callEvents.addEventListener("key-changed", () => { refused = false; probe(); });
+  callEvents.addEventListener("key-changed", () => { refused = null; probe(); });
   probe();
   setInterval(() => { if (!document.hidden) probe(); }, SECONDS * 1000);
 }

@@ -1,9 +1,11 @@
 // The models: cards of all, and the page of one with its panel, its model card and its network.
 
 import { get } from "../api.js";
-import { fill, h } from "../dom.js";
+import { fill, h, style } from "../dom.js";
 import { empty, loading, showError } from "../notices.js";
 import { snippets } from "../snippets.js";
+import { facts, verified } from "./facts.js";
+import { figures, figuresTable } from "./figures.js";
 
 /** The panel of each task. */
 const PANELS = {
@@ -19,11 +21,13 @@ const PANELS = {
 const TABS = { try: "Try it", card: "Model card", network: "Network" };
 
 export async function render(view, { parameters, signal }) {
-  const [name, tab = "try"] = parameters;
+  style("models");
+  const [name, chosen = "try"] = parameters;
   if (name === undefined) return renderAll(view, signal);
   const model = await get(`v1/models/${encodeURIComponent(name)}`, { signal, quiet: true });
+  const tab = Object.hasOwn(TABS, chosen) ? chosen : "try";
   const body = h("div", {}, loading());
-  fill(view, h("h1", {}, model.id), tabs(model, tab), body);
+  fill(view, h("h1", { dir: "auto" }, model.id), tabs(model, tab), body);
   if (tab === "try") await renderPanel(body, model, signal);
   else await (await import("./model_details.js")).render(body, { model, tab, signal });
 }
@@ -48,11 +52,24 @@ async function renderPanel(body, model, signal) {
 
 async function renderAll(view, signal) {
   const { data } = await get("v1/models", { signal, quiet: true });
-  if (!data.length) return fill(view, h("h1", {}, "Models"), empty("No model is served. Put a model folder into the service's model directory; unroll pack makes one."));
-  fill(view, h("h1", {}, "Models"), h("div", { class: "grid" }, data.map(card)));
+  if (!data.length) {
+    return fill(view, h("h1", {}, "Models"), empty("No model is served. Put a model folder into the service's folder of models; ",
+      h("code", {}, "unroll import"), " makes one of a checkpoint."));
+  }
+  fill(view, h("h1", {}, "Models"), h("ul", { class: "grid plain" }, data.map((model) => h("li", { class: "card model" }, card(model)))));
 }
 
+/** What a model is, at a glance. */
 function card(model) {
-  return h("article", { class: "card" }, h("h2", {}, h("a", { href: `#/models/${encodeURIComponent(model.id)}` }, model.id)),
-    h("p", {}, model.description));
+  const path = `#/models/${encodeURIComponent(model.id)}`;
+  const rows = figures(model.metrics);
+  const shown = rows.filter((row) => row.direction !== null).slice(0, 3);
+  return [
+    h("h2", { dir: "auto" }, h("a", { href: path }, model.id)),
+    h("p", { class: "row tight" }, h("span", { class: "tag" }, model.task), verified(model)),
+    model.description && h("p", { dir: "auto" }, model.description),
+    facts(model),
+    shown.length > 0 && figuresTable(model.metrics, shown),
+    h("p", { class: "row tight links" }, h("a", { href: `${path}/card` }, "Model card"), h("a", { href: `${path}/network` }, "Network")),
+  ];
 }
