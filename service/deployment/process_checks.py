@@ -2,16 +2,11 @@
 
 import os
 import resource
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
-from service import certificates
 from service import settings as configuration
+from service.deployment.access_checks import check_access
 from service.deployment.finding import Finding
-from service.domain.access.api_keys import KEYS_SETTING, read_keys
-from service.domain.errors import SettingsError
-from service.http.middleware.authorization.host_names import is_loopback
 from service.settings import Settings
 
 #: Files that a worker needs beside its connections: sockets to the store, models, logs.
@@ -27,8 +22,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
         )
     if not unknown:
         yield Finding.ok("settings", "all variables UNROLL_* of the environment are known")
-    yield _check_access(settings)
-    yield from _check_certificate(settings)
+    yield from check_access(settings)
     if settings.grace_seconds <= settings.drain_seconds:
         yield Finding.warning(
             "settings",
@@ -57,48 +51,3 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
         yield Finding.ok(
             "machine", f"{limit} open files are allowed" if limit > 0 else "any number of open files is allowed"
         )
-
-
-def _check_certificate(settings: Settings) -> Iterator[Finding]:
-    try:
-        certificate = certificates.load(settings)
-    except SettingsError as error:
-        yield Finding.error("settings", str(error))
-        return
-    if certificate is not None:
-        yield Finding.ok("settings", "certificate and key fit together (UNROLL_TLS_CERTIFICATE, UNROLL_TLS_KEY)")
-
-
-def _check_access(settings: Settings) -> Finding:
-    if settings.api_keys_file is not None:
-        return _check_keys(settings, settings.api_keys_file)
-    if settings.api_keys:
-        return _keys_of(set(settings.api_keys.values()))
-    if is_loopback(settings.host):
-        return Finding.ok("access", f"no API keys; {settings.host} can be reached from this machine alone")
-    return Finding.warning(
-        "access",
-        f"no API keys: found UNROLL_HOST {settings.host} without UNROLL_API_KEYS_FILE or UNROLL_API_KEYS, expected "
-        "keys, since whoever reaches the port may use the service",
-    )
-
-
-def _check_keys(settings: Settings, path: Path) -> Finding:
-    """Return a finding about the file of API keys, and those of the environment beside it."""
-    try:
-        keys = read_keys(path)
-    except SettingsError as error:
-        return Finding.error("access", str(error))
-    now = int(time.time() * 1000)
-    tenants = {key.tenant for key in keys if key.is_valid(now)} | set(settings.api_keys.values())
-    if not tenants:
-        return Finding.warning(
-            "access", f"{KEYS_SETTING}: found no valid key in {path}, expected one, since nobody may use the service"
-        )
-    return _keys_of(tenants)
-
-
-def _keys_of(tenants: set[str]) -> Finding:
-    return Finding.ok(
-        "access", f"API keys of {len(tenants)} {'tenant' if len(tenants) == 1 else 'tenants'} are configured"
-    )

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,3 +64,41 @@ def test_a_key_that_does_not_fit_is_an_error(pairs: list[Certificates]) -> None:
         files = {"tls_certificate": Path(pairs[0].path("crt")), "tls_key": Path(pairs[number].path("key"))}
         (finding,) = [one for one in check_settings(settings.load(**files)) if "UNROLL_TLS_KEY" in one.text]
         assert finding.level == level
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "mention"),
+    [(1, "warning", "expected a renewal, at least 14 days before"), (15, "ok", "valid until")],
+)
+def test_a_certificate_that_expires_soon_is_a_warning(tmp_path: Path, days: int, level: str, mention: str) -> None:
+    pair = Certificates.make(tmp_path / "pair", days=days)
+    files = {"tls_certificate": Path(pair.path("crt")), "tls_key": Path(pair.path("key"))}
+    (finding,) = [one for one in check_settings(settings.load(**files)) if mention in one.text]
+    assert finding.level == level
+
+
+def test_a_certificate_that_has_expired_is_an_error(pairs: list[Certificates], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.deployment.access_checks.time.time", lambda: 4e9)
+    files = {"tls_certificate": Path(pairs[0].path("crt")), "tls_key": Path(pairs[0].path("key"))}
+    (finding,) = [one for one in check_settings(settings.load(**files)) if "expired at" in one.text]
+    assert finding.level == "error"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "warned"),
+    [
+        ({}, True),
+        ({"host": "127.0.0.1"}, False),
+        ({"trusted_proxies": ("10.0.0.1",)}, False),
+        ({"api_keys": {}}, False),
+        ({"tls": True}, False),
+    ],
+)
+def test_keys_that_cross_a_network_without_tls_are_a_warning(
+    pairs: list[Certificates], chosen: dict[str, Any], warned: bool
+) -> None:
+    if chosen.pop("tls", False):
+        chosen = {"tls_certificate": Path(pairs[0].path("crt")), "tls_key": Path(pairs[0].path("key"))}
+    fields = {"host": "0.0.0.0", "api_keys": {"a-long-key": "shop"}} | chosen  # noqa: S104
+    found = [one for one in check_settings(settings.load(**fields)) if "not encrypted" in one.text]
+    assert [one.level for one in found] == ["warning"] * warned
