@@ -25,7 +25,7 @@ SHOWN = """() => new Promise((resolve) => {
     const look = () => document.querySelector("main a") ? resolve(performance.now()) : requestAnimationFrame(look);
     look();
 })"""
-#: Steps a session for some seconds; returns the times between frames, those of steps with drawing, and long tasks.
+#: Steps a session for some seconds; returns the times between frames, of steps and drawings, and long tasks.
 FEED = """async (seconds) => {
     const { LiveSession } = await import("/console/js/live_session.js");
     const charts = await import("/console/js/charts.js");
@@ -47,7 +47,7 @@ FEED = """async (seconds) => {
     };
     let row = rows.length - 1;
     await draw(row, (await feed(0, rows.length)).output);
-    const frames = [], answers = [], long = [];
+    const frames = [], steps = [], drawings = [], long = [];
     new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)))
         .observe({ entryTypes: ["longtask"] });
     const end = performance.now() + seconds * 1000;
@@ -58,11 +58,13 @@ FEED = """async (seconds) => {
         const began = performance.now();
         row += 1;
         const { output } = await feed(row, 1);
+        const answered = performance.now();
         await draw(row, output);
-        answers.push(performance.now() - began);
+        steps.push(answered - began);
+        drawings.push(performance.now() - answered);
         await new Promise((resolve) => setTimeout(resolve, Math.max(0, 100 - (performance.now() - began))));
     }
-    return { frames, answers, long, seconds };
+    return { frames, steps, drawings, long };
 }"""
 
 
@@ -85,14 +87,14 @@ def load(browser: Browser, url: str) -> dict[str, float]:
 
 def report_feeding(page: Page, seconds: int) -> None:
     found = page.evaluate(FEED, seconds)
-    frames, answers, long = found["frames"], found["answers"], found["long"]
-    print(f"{len(answers) / seconds:.1f} observations/s for {seconds} s; step and drawing: {spread(answers)}")
-    print(f"{len(frames) / seconds:.0f} frames/s; from frame to frame: {spread(frames)}")
-    print(f"{len(long)} long tasks, the longest {max(long, default=0):.0f} ms")
+    print(f"{len(found['steps']) / seconds:.1f} observations/s for {seconds} s")
+    print(f"a step: {spread(found['steps'])}; its drawing: {spread(found['drawings'])}")
+    print(f"{len(found['frames']) / seconds:.0f} frames/s; from frame to frame: {spread(found['frames'])}")
+    print(f"{len(found['long'])} long tasks, the longest {max(found['long'], default=0):.0f} ms")
 
 
 def spread(values: list[float]) -> str:
-    return f"{median(values):.0f} ms median, {percentile(values, 0.99):.0f} ms p99"
+    return f"{min(values):.0f} ms least, {median(values):.0f} ms median, {percentile(values, 0.99):.0f} ms p99"
 
 
 def main() -> None:
