@@ -10,6 +10,8 @@ def describe_forecaster(config: ForecasterConfig) -> NetworkDescription:
     chain.add(Layer(kind="input", outputs=config.width, reads=_inputs(config)))
     chain.projection(config.input_size, present=config.input_projection)
     chain.recurrent(config.rnn_spec(), config.initial_state)
+    if config.readout is not None:
+        chain.add(Layer(kind="readout", inputs=chain.width, outputs=chain.width, method=config.readout))
     if config.decoder is None:
         parts: tuple[Part, ...] = (Part("network", (*chain.layers, *_answer(config, chain.width))),)
     else:

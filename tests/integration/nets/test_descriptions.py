@@ -26,6 +26,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_encoder_decoder(folder, "fed", decoder={"input_feed": True}, attention="general")
     write_language_model(folder, "stacked", cell="gru", num_layers=3)
     write_forecaster(folder, "steps")
+    write_forecaster(folder, "both", bidirectional=True, window=5, readout="last")
     for name in BUNDLED:
         (folder / name).symlink_to(ROOT / "models" / name)
     return folder
