@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from service.domain.access.certificate_expiry import expiry_of
-from service.domain.errors import SettingsError
+from service.domain.errors import ReloadedFileError, SettingsError
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,10 @@ REASONS: Final = {
 }
 
 
-class CertificateError(SettingsError):
+class CertificateError(ReloadedFileError):
     """The files of a certificate cannot be used."""
+
+    subject = "certificate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,12 @@ def make_keys(settings: Settings) -> KeyRing:
     return KeyRing(settings.api_keys, has_file=settings.api_keys_file is not None)
 
 
+def check_keys(settings: Settings) -> None:
+    """Raise SettingsError if the keys of the settings and those of their file cannot be used together."""
+    if settings.api_keys_file is not None:
+        make_keys(settings).replace(read_keys(settings.api_keys_file), 0)
+
+
 def load_keys_file(
     settings: Settings, keys: KeyRing, limits: LimitsOfTenants, rate_limits: RateLimits | None, clock: Clock
 ) -> "KeysFile | None":

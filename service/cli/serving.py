@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from service import settings as configuration
+from service.bootstrap.api_keys import check_keys
 from service.cli.options import Models, OnDevice
 from service.cli.output import fail
-from service.domain.access.api_keys import read_keys
 from service.domain.errors import SettingsError
 from service.process.supervisor import Supervisor
 from service.telemetry import logs
@@ -45,8 +45,7 @@ def serve(
             deterministic=deterministic,
         )
         logs.configure(settings.log_level, settings.log_format)
-        if settings.api_keys_file is not None:
-            read_keys(settings.api_keys_file)  # here, before any process is started
+        check_keys(settings)  # here, before any process is started: a worker would be started again
         for name in configuration.unknown_variables():
             log.warning("unknown setting", extra={"variable": name})
         status = Supervisor(settings).run()

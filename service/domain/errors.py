@@ -301,3 +301,9 @@ class DiffersFromGolden(ModelFolderError):
 
 class SettingsError(Exception):
     """A setting is invalid. The message names its key, its value and what is expected."""
+
+
+class ReloadedFileError(SettingsError):
+    """A file that is read again while the service runs cannot be used. It could be once, and may be again."""
+
+    subject = "file"

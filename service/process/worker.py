@@ -21,8 +21,7 @@ import uvicorn
 from service import settings as configuration
 from service.bootstrap.servers import GrpcListener
 from service.bootstrap.worker import NO_OVERRIDES, Overrides, Worker, running_worker
-from service.certificates import CertificateError
-from service.domain.errors import SettingsError
+from service.domain.errors import ReloadedFileError, SettingsError
 from service.process.connections import open_files
 from service.process.connections.limits import connection_limits
 from service.process.connections.listeners import duplicate_listeners
@@ -187,9 +186,9 @@ def main(overrides: Overrides = NO_OVERRIDES) -> int:
         guard(int(sys.argv[3]), settings.grace_seconds + KILL_MARGIN_SECONDS)
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
             return runner.run(serve(settings, listener, control_socket, overrides))
-    except CertificateError as error:
+    except ReloadedFileError as error:
         # It was valid when the service started, and may be again: the supervisor tries once more, and does not stop.
-        log.critical("certificate cannot be used", extra={"reason": str(error)})
+        log.critical(f"{error.subject} cannot be used", extra={"reason": str(error)})
         return EX_SOFTWARE
     except SettingsError as error:
         log.critical("invalid settings", extra={"reason": str(error)})

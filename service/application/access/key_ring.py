@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.application.access.principal import Principal
-from service.domain.access.api_keys import KEYS_SETTING, ApiKey, digest_of
-from service.domain.errors import SettingsError
+from service.domain.access.api_keys import KEYS_SETTING, ApiKey, KeysFileError, digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class KeyRing:
     def replace(self, keys: Sequence[ApiKey], now: int) -> KeyChanges:
         """Replace the keys of the file by those that are valid at `now`, in milliseconds since 1970.
 
-        Principals of keys that are gone, or that allow something else, end. Raises SettingsError for a key of
+        Principals of keys that are gone, or that allow something else, end. Raises KeysFileError for a key of
         UNROLL_API_KEYS, and changes nothing then.
         """
         self._require_new(keys)
@@ -66,7 +65,7 @@ class KeyRing:
     def _require_new(self, keys: Sequence[ApiKey]) -> None:
         for index, key in enumerate(keys):
             if key.digest in self._settings:
-                raise SettingsError(
+                raise KeysFileError(
                     f"{KEYS_SETTING} is wrong, keys[{index}].digest is that of a key of UNROLL_API_KEYS: expected a "
                     "key of its own"
                 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from service.domain.access.key_fields import FIELDS, REQUIRED, Entry
-from service.domain.errors import ModelFolderError, SettingsError
+from service.domain.errors import ModelFolderError, ReloadedFileError, SettingsError
 from service.domain.files import read_file
 from service.domain.rfc3339 import format_rfc3339
 
@@ -18,6 +18,12 @@ KEYS_SETTING = "UNROLL_API_KEYS_FILE"
 MAX_FILE_BYTES = 64 * 2**20
 
 Role: TypeAlias = Literal["client", "admin"]
+
+
+class KeysFileError(ReloadedFileError):
+    """The file of API keys cannot be used."""
+
+    subject = "API keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +78,15 @@ def limits_of_tenants(keys: Iterable[ApiKey]) -> dict[str, dict[str, float]]:
 
 
 def read_keys(path: Path) -> tuple[ApiKey, ...]:
-    """Return the keys of a file. Raises SettingsError, which names the entry, the field, its value and the expected."""
+    """Return the keys of a file. Raises KeysFileError, which names the entry, the field, its value and the expected."""
     try:
         content = read_file(path, MAX_FILE_BYTES, "a file of API keys, such as `unroll keys create` writes")
     except ModelFolderError as error:
-        raise SettingsError(f"{KEYS_SETTING} is wrong, {error}") from None
+        raise KeysFileError(f"{KEYS_SETTING} is wrong, {error}") from None
     try:
         return parse_keys(content)
     except SettingsError as error:
-        raise SettingsError(f"{KEYS_SETTING} is wrong, {path}: {error}") from None
+        raise KeysFileError(f"{KEYS_SETTING} is wrong, {path}: {error}") from None
 
 
 def parse_keys(content: bytes) -> tuple[ApiKey, ...]:

@@ -1,6 +1,8 @@
 """Keys of a running service with two workers, made and revoked by the command: what they end, and what gRPC sees."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,6 +136,16 @@ def test_over_grpc_a_key_of_some_models_sees_no_others(served: Server, keys: Key
                 assert refused.value.code() is grpc.StatusCode.NOT_FOUND, method
                 told.add(refused.value.details().replace(model, "MODEL"))
         assert told == {"model 'MODEL' is not served: expected one of ['tiny']"}
+
+
+def test_a_worker_that_starts_with_a_broken_file_of_keys_is_tried_again(served: Server, keys: Keys) -> None:
+    good = keys.path.read_text()
+    keys.path.write_text("{")
+    os.kill(served.worker_pids()[0], signal.SIGKILL)
+    eventually(lambda: "API keys cannot be used" in served.log, 60)
+    assert served.running
+    keys.path.write_text(good)
+    eventually(served.is_ready, 120)
 
 
 def test_a_service_whose_file_of_keys_is_broken_does_not_start(tmp_path: Path) -> None:
