@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.console.browser import CHROMIUM, TIMEOUT, launch
 from tests.console.pages import Watch
 from tests.console.root_path import RootPathProxy
+from tests.console.text_models import write_text_models
 from tests.e2e.task_models import write_task_models
 from tests.server import ROOT, Server, eventually, short_folder
 
@@ -36,6 +37,7 @@ def models_folder(browser: Browser) -> Iterator[Path]:
         for name in ("next-word", "taxi-forecast", "translate-en-fr"):
             (folder / name).symlink_to(ROOT / "models" / name)
         write_task_models(folder)
+        write_text_models(folder)
         yield folder
 
 

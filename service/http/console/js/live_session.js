@@ -134,6 +134,16 @@ export class LiveSession extends EventTarget {
     });
   }
 
+  /** Return a LiveSession of its own, `name`, on an independent copy of this step or of a kept earlier one. */
+  copy(name, step = undefined) {
+    return this._inTurn(async () => {
+      await this.open();
+      const other = new LiveSession(this.model, { name, settings: this.settings, signal: this.signal });
+      other._set(await this._postOnce(`v1/sessions/${this.id}/fork`, step === undefined ? {} : { step }));
+      return other;
+    });
+  }
+
   /** Return to the initial state, or to a kept earlier step. */
   reset(step = undefined) {
     return this._inTurn(async () => {
