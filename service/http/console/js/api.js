@@ -25,7 +25,7 @@ export class ApiError extends Error {
   get unanswered() { return this.status === 0 || (this.code === null && this.status >= 502); }
 
   /** Whether the request may have taken effect, so that only its repetition tells. */
-  get inDoubt() { return this.unanswered || (this.temporary && (this.applied === "unknown" || this.applied === "yes")); }
+  get inDoubt() { return this.unanswered || (this.temporary && this.applied === "unknown"); }
 }
 
 /**

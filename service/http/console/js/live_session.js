@@ -20,7 +20,7 @@ export class LiveSession extends EventTarget {
    */
   constructor(model, { name = "main", settings = {}, signal } = {}) {
     super();
-    Object.assign(this, { model, settings, signal, id: null, info: null, lost: null, notResumed: null, recovered: null });
+    Object.assign(this, { model, settings, signal, id: null, info: null, lost: null, notResumed: null, recovered: null, opening: null });
     this.slot = `unroll-session-${model}-${name}`;
     this.pendingSlot = `${this.slot}-pending`;
     this.queue = Promise.resolve();
@@ -62,8 +62,11 @@ export class LiveSession extends EventTarget {
   async open() {
     if (this.lost) throw this.lost;
     if (!this.info) {
-      const body = { model: this.model, kept_steps: 64, ...this.settings };
-      this._set(await this._postOnce("v1/sessions", body));
+      // Whoever asks meanwhile waits for the same session.
+      this.opening ??= this._postOnce("v1/sessions", { model: this.model, kept_steps: 64, ...this.settings })
+        .finally(() => { this.opening = null; });
+      const created = await this.opening;
+      if (this.id !== created.id) this._set(created);
     }
     return this.info;
   }

@@ -75,7 +75,7 @@ function followKey() {
   button.hidden = !getKey();
   events.addEventListener("key", ({ detail }) => {
     button.hidden = false;
-    askForKey(getKey() ? `This key was not accepted: ${detail}` : detail);
+    askForKey(getKey() ? `This key was not accepted: ${detail}` : null);
   });
   button.addEventListener("click", () => askForKey(null));
   input.addEventListener("input", () => input.setCustomValidity(""));
