@@ -47,7 +47,7 @@ class Ledger:
     """All steps of one session that count, in their order; `first` is where it began, after `base` steps of its parent.
 
     `pending` is an abandoned request of which nothing is known yet; `loose` says that a request which knows no step
-    got lost, so that a copy of it may still be on its way.
+    got lost, so that a copy of it may still be on its way. `late` is one with a step, of which a copy may be.
     """
 
     session: Session
@@ -60,6 +60,7 @@ class Ledger:
     pending: Part | None = None
     loose: bool = False
     abandoned: Part | None = None
+    late: Part | None = None
     renewals: list[Renewal] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -136,7 +137,12 @@ class Ledger:
 
         Raises Violation.
         """
-        if told == self.at + 1 and self.pending is not None:
+        late = self.late
+        if told == self.at + 1 and self.pending is None and late is not None and late.request.step == self.at:
+            self.enter(late.request, late.sent, part.at, seen=seen)
+            self.late = None
+            self.counts["KNOWN LIMIT: a lost request was applied behind steps that the store lost, and told"] += 1
+        elif told == self.at + 1 and self.pending is not None:
             self.enter(self.pending.request, self.pending.sent, part.at, seen=seen)
             self.counts["abandoned and applied"] += 1
         elif told != self.at:

@@ -181,6 +181,9 @@ class Replay:
         ledger, request, error = self.ledger, part.request, part.reply.error
         before = ledger.at
         ledger.stand_at(error["step"], part)
+        if part.lost and request.step is not None and ledger.at < before and error["applied"] == "no":
+            # The store lost steps while the first copy of the request was on its way.
+            ledger.late = part
         if ledger.at == before == request.step and error["applied"] != "yes":
             raise Violation("a step was refused that the session stands at")
         if error["applied"] == "no" and any(one.request == request for one in ledger.steps):

@@ -169,6 +169,18 @@ def test_an_abandoned_request_in_the_place_of_a_step_counts_as_known_only_where_
     assert "at step 3" in story("fsynced").verdict()
 
 
+def test_a_lost_request_that_is_applied_after_a_rollback_counts_as_known_only_where_it_was_refused_for_that() -> None:
+    def story(*replies: Reply, words: str = "acbd") -> Story:
+        told = Story("fsynced").steps("a", "b").tell("step", (request("b", 2), *replies))
+        told.tell("step", (request("c", 1), answer("ac"))).tell("step", (request("d", 2), conflict(3)))
+        told.risks.rollbacks.append(Window(1.5, 3.5, frozenset({"fsynced"})))
+        return told.tell("step", (request("d", 3), answer(words)))
+
+    assert story(NOTHING, conflict(1)).verdict() == ""
+    assert "at step 4" in story(NOTHING, conflict(1), words="acdd").verdict()
+    assert "only 2 were ever answered" in story(conflict(1)).verdict()
+
+
 def test_a_request_that_was_applied_twice_is_found() -> None:
     twins = [(request("a", None, "k"), answer("a")), (request("a", None, "k"), answer("a"))]
     assert "applied twice" in Story().tell("twin", *twins).verdict()

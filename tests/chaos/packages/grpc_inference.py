@@ -19,6 +19,8 @@ _WINDOW = 6
 _LEAVES = 0.05
 #: Statuses that leave open what became of a call.
 _TEMPORARY = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
+#: What the library says of an answer that ended without a status, as through a proxy whose replica was killed.
+_CUT = "Stream removed"
 #: A connection of its own for each client, which is opened again soon after it was lost.
 _CHANNEL = [
     ("grpc.use_local_subchannel_pool", 1),
@@ -94,4 +96,6 @@ def _value(parameter: Any) -> Any:
 
 
 def _refusal(message: str, status: str) -> Reply:
-    return NOTHING if status in _TEMPORARY else refusal(message, _STATUS_OF.get(status, 500))
+    return (
+        NOTHING if status in _TEMPORARY or message.startswith(_CUT) else refusal(message, _STATUS_OF.get(status, 500))
+    )
