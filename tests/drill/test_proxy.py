@@ -1,6 +1,8 @@
 """Clients behind the committed proxy: a replica that stops costs them nothing, and long answers pass."""
 
 import contextlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -180,14 +182,39 @@ def test_without_the_store_predictions_continue_and_sessions_are_told_when_to_tr
     assert answered(step(http, session, "the dog"))["step"] >= 1
 
 
+def test_a_replica_that_is_killed_before_it_answers_is_told_as_the_service_tells_it(
+    http: httpx.Client, url: str, replicas: list[Server]
+) -> None:
+    idle = [in_flight(server) for server in replicas]
+    body = {"input": {"text": "the"}, "options": {"max_tokens": 1000, "seed": 1}}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: httpx.post(f"{url}/v1/models/slow/generate", json=body, timeout=60))
+        eventually(lambda: sum(map(in_flight, replicas)) > sum(idle))
+        own = max(zip(replicas, idle, strict=True), key=lambda pair: in_flight(pair[0]) - pair[1])[0]
+        os.kill(own.worker_pids()[0], signal.SIGKILL)
+        response = asked.result()
+    assert refusal_of_the_proxy(response) == "unknown"
+    eventually(own.workers_up, 60)
+
+
+def in_flight(server: Server) -> float:
+    """How many requests a replica has, this question among them."""
+    with server.client() as direct:
+        return Metrics(direct).value("requests_in_flight")
+
+
+def refusal_of_the_proxy(response: httpx.Response) -> str:
+    """What the proxy says of the effect of a request that it could not pass on."""
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1"), response.text
+    assert response.json()["error"]["code"] == "shutting_down"
+    return str(response.json()["error"]["applied"])
+
+
 def test_a_proxy_without_replicas_answers_as_the_service_does(http: httpx.Client, replicas: list[Server]) -> None:
     for server in replicas:
         server.terminate()
     try:
-        response = http.get("/v1/models")
-        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-        assert response.json()["error"]["code"] == "shutting_down"
-        assert response.json()["error"]["applied"] == "no"
+        assert refusal_of_the_proxy(http.get("/v1/models")) == "no"
     finally:
         for server in replicas:
             server.restart()
