@@ -13,7 +13,7 @@ from service.domain.operations import Json
 from service.http.errors import envelope
 
 #: Model and step in a StepResult or a Session. Within a text of JSON, the quotation marks would be escaped.
-_STANDS = re.compile(rb'"model":("(?:[^"\\]|\\.)*").*?"step":(\d+),"timesteps":')
+_STANDS = re.compile(rb'"model":"((?:[^"\\]++|\\.)*+)".*?"step":(\d+),"timesteps":')
 
 
 class JsonResponse(Response):
@@ -65,4 +65,7 @@ class StepAnswers(JsonResponse):
 def progress_of(body: bytes | memoryview) -> dict[str, Json]:
     """Return the model and the step that a StepResult or a Session names."""
     found = _STANDS.search(body)
-    return {} if found is None else {"model": json.loads(found[1]), "step": int(found[2])}
+    if found is None:
+        return {}
+    model = found[1]
+    return {"model": json.loads(b'"%b"' % model) if b"\\" in model else model.decode(), "step": int(found[2])}
