@@ -13,7 +13,7 @@ from tests.console.pages import Watch, assert_accessible
 from tests.console.scenes import model_card, models, network, pulse, sessions
 from tests.encoder_folders import write_encoder
 from tests.integration.access.test_keys_file import entry, write
-from tests.server import Server, answered, new_session, short_folder
+from tests.server import Server, answered, new_session, short_folder, step
 
 HOSTILE = """---
 description: front
@@ -127,14 +127,16 @@ def test_networks_of_all_models_are_drawn_and_listed(page: Page, http: httpx.Cli
     assert_fits(page)
 
 
-def test_a_session_is_forked_reset_renewed_and_ended(page: Page) -> None:
+def test_a_session_is_followed_forked_reset_renewed_and_ended(page: Page, http: httpx.Client) -> None:
     sessions.show(page)
     first = page.url
     expect(fact(page, "Timesteps")).to_have_text("7")
     assert_accessible(page)
+    answered(step(http, first.rpartition("/")[2], "please"))
+    expect(fact(page, "Timesteps")).to_have_text("8", timeout=10_000)
     page.get_by_role("button", name="Fork").click()
     expect(page).not_to_have_url(first)
-    expect(fact(page, "Timesteps")).to_have_text("7")
+    expect(fact(page, "Timesteps")).to_have_text("8")
     page.get_by_label("Time to live in seconds").fill("60")
     page.get_by_role("button", name="Renew").click()
     expect(page.get_by_text("Renewed.")).to_be_visible()
@@ -185,6 +187,11 @@ def test_many_sessions_are_listed_a_page_at_a_time_and_found_by_their_id(
     expect(rows).to_have_count(51)
     expect(rows.nth(1)).to_contain_text(created[-1])
     page.get_by_role("button", name="More").click()
+    expect(page.get_by_role("link", name=created[0])).to_be_visible()
+    newest = new_session(http, "river")
+    http.delete(f"/v1/sessions/{created[-1]}")
+    expect(rows.nth(1)).to_contain_text(newest, timeout=10_000)
+    expect(page.get_by_role("link", name=created[-1])).to_have_count(0)
     expect(page.get_by_role("link", name=created[0])).to_be_visible()
     assert_accessible(page)
     phone(page)
@@ -261,7 +268,10 @@ def guarded() -> Iterator[Server]:
     """A service that asks for keys: `all` and `admin` see both models, `few` one of them."""
     with short_folder() as folder:
         write_encoder(folder / "models", "mood", "classification")
-        write_encoder(folder / "models", "river", "regression", text=False)
+        for version in ("1", "2"):
+            write_encoder(
+                folder / "models", "river", "regression", text=False, version=version, hidden_size=int(version)
+            )
         write(folder / "keys", entry("few", models=["river"]), entry("admin", role="admin"), entry("all"))
         with Server(folder, models=folder / "models", api_keys_file=folder / "keys") as running:
             yield running
@@ -283,6 +293,10 @@ def test_keys_decide_what_is_seen(guarded: Server, browser: Browser, watch: Watc
     use("few")
     expect(page.get_by_role("link", name="river", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="mood", exact=True)).to_have_count(0)
+    page.goto("/#/models/river/network/1")
+    expect(page.get_by_text("hidden size 1").first).to_be_visible()
+    page.get_by_role("navigation", name="Version").get_by_role("link", name="2").click()
+    expect(page.get_by_text("hidden size 2").first).to_be_visible()
     page.goto("/#/pulse")
     expect(page.get_by_text("one that may use all")).to_be_visible()
     assert_accessible(page)

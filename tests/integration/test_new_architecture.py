@@ -69,8 +69,11 @@ def moods() -> Iterator[Moods]:
         yield Moods(root)
 
 
-def serve(moods: Moods, requests: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Send requests to a worker with the new architecture; `{id}` in a path is the session of the response before."""
+def serve(moods: Moods, requests: list[tuple[str, dict[str, Any] | None]]) -> list[dict[str, Any]]:
+    """Send requests to a worker with the new architecture; `{id}` in a path is the session of the response before.
+
+    What has no body is read, and may be refused.
+    """
 
     async def send(url: str) -> list[dict[str, Any]]:
         settings, responses = Settings(redis_url=url, models=moods.models), list[dict[str, Any]]()
@@ -79,8 +82,9 @@ def serve(moods: Moods, requests: list[tuple[str, dict[str, Any]]]) -> list[dict
             async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
                 session = ""
                 for path, body in requests:
-                    response = await client.post(path.format(id=session), json=body)
-                    assert response.is_success, response.text
+                    target = path.format(id=session)
+                    response = await (client.get(target) if body is None else client.post(target, json=body))
+                    assert response.is_success or body is None, response.text
                     responses.append(response.json())
                     session = responses[-1].get("id", session)
         return responses
@@ -198,3 +202,14 @@ def test_the_service_predicts_with_it_without_a_session(moods: Moods) -> None:
     (answer,) = serve(moods, [("/v1/models/mood/predict", {"inputs": inputs})])
     for output, text in zip(answer["outputs"], ("what a day", "what"), strict=True):
         assert output["labels"] == pytest.approx(moods.probabilities(text), abs=1e-4)
+
+
+def test_its_layers_are_told_and_that_it_has_no_card(moods: Moods) -> None:
+    network, card = serve(moods, [("/v1/models/mood/network", None), ("/v1/models/mood/card", None)])
+    assert [layer["kind"] for part in network["parts"] for layer in part["layers"]] == [
+        "embedding",
+        "recurrent",
+        "output",
+    ]
+    assert card["error"]["code"] == "not_found"
+    assert "version 1 of mood has no model card" in card["error"]["message"]

@@ -37,6 +37,9 @@ def test_models_are_listed_and_described(client: Client) -> None:
         "sum": "tensor",
     }
     assert client.model("tiny").default_version == "1"
+    assert client.model("tiny").retiring_versions == []
+    assert client.model_card("tiny").endswith("# tiny\n")
+    assert client.model_card("tiny", version="1") == client.model_card("tiny")
     with pytest.raises(unroll_client.ModelNotFound) as caught:
         client.model("other")
     assert caught.value.request_id

@@ -1,6 +1,6 @@
 """Answers of the service as dataclasses. docs/api.md describes their members."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,10 @@ Rows = list[float] | list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A served model. `vector_size` is that of the vector which a sequence begins with, None if it begins with none."""
+    """A served model. `vector_size` is that of the vector which a sequence begins with, None if it begins with none.
+
+    `retiring_versions` take no new sessions, while those that they have continue.
+    """
 
     id: str
     task: str
@@ -39,6 +42,7 @@ class Model:
     created: int
     owned_by: str
     vector_size: int | None = None
+    retiring_versions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

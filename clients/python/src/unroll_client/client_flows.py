@@ -48,6 +48,12 @@ def model(client: ClientState[Any], name: str) -> Flow[Model]:
     return (yield from _call(client, Request("GET", _path(name)), Model))
 
 
+def model_card(client: ClientState[Any], name: str, *, version: str | None = None) -> Flow[str]:
+    """Return the model card of a version, by default the newest, as Markdown."""
+    request = Request("GET", _path(name, "card"), params=dict(_version(version)))
+    return (yield from client.service.request(request, lambda response: response.content.decode()))
+
+
 def predict(
     client: ClientState[Any],
     model: str,

@@ -39,6 +39,7 @@ class Client(ClientState[Session]):
 
     models = blocking(client_flows.models)
     model = blocking(client_flows.model)
+    model_card = blocking(client_flows.model_card)
     predict = blocking(client_flows.predict)
     predict_many = blocking(client_flows.predict_many)
     translate = blocking(client_flows.translate)
@@ -103,6 +104,7 @@ class AsyncClient(ClientState[AsyncSession]):
 
     models = awaiting(client_flows.models)
     model = awaiting(client_flows.model)
+    model_card = awaiting(client_flows.model_card)
     predict = awaiting(client_flows.predict)
     predict_many = awaiting(client_flows.predict_many)
     translate = awaiting(client_flows.translate)

@@ -10,11 +10,12 @@ import { lines, title } from "./layer_words.js";
 import { body, render as renderMarkdown } from "./markdown.js";
 import { picture } from "./network_picture.js";
 
-/** Show the tab `card` or `network` of a model. */
-export async function render(root, { model, tab, signal }) {
+/** Show the tab `card` or `network` of a version of a model, of the default one if `version` is null. */
+export async function render(root, { model, tab, version, signal }) {
+  const query = version === null ? "" : `?version=${encodeURIComponent(version)}`;
   const show = async () => {
     try {
-      fill(root, await (tab === "network" ? networkPage : cardPage)(model, signal));
+      fill(root, versions(model, tab, version), await (tab === "network" ? networkPage : cardPage)(model, query, signal));
     } catch (error) {
       showError(root, error, show);
     }
@@ -22,30 +23,39 @@ export async function render(root, { model, tab, signal }) {
   await show();
 }
 
-async function cardPage(model, signal) {
+/** Links to the same of other versions, if there are any. */
+function versions(model, tab, shown) {
+  const all = [...(model.retiring_versions ?? []), ...model.versions];
+  if (all.length < 2) return null;
+  return h("nav", { class: "row", "aria-label": "Version" }, h("span", { class: "quiet" }, "Version"), all.map((version) =>
+    h("a", { href: `#/models/${encodeURIComponent(model.id)}/${tab}/${encodeURIComponent(version)}`,
+      "aria-current": version === (shown ?? model.default_version) && "true" }, version)));
+}
+
+async function cardPage(model, query, signal) {
   const rows = figures(model.metrics);
   return h("div", { class: "two" },
-    h("article", { class: "card prose" }, await readCard(model, signal)),
+    h("article", { class: "card prose" }, await readCard(model, query, signal)),
     h("aside", { "aria-label": "Facts" },
-      h("section", { class: "card" }, h("p", { class: "row tight" }, h("span", { class: "tag" }, model.task), verified(model)), facts(model)),
+      h("section", { class: "card" }, query && h("p", { class: "quiet" }, `Of the version ${model.default_version}:`), h("p", { class: "row tight" }, h("span", { class: "tag" }, model.task), verified(model)), facts(model)),
       rows.length > 0 && h("section", { class: "card" }, h("h2", {}, "Held-out figures"), figuresTable(model.metrics, rows))));
 }
 
-async function readCard(model, signal) {
+async function readCard(model, query, signal) {
   try {
-    const response = await send("GET", `v1/models/${encodeURIComponent(model.id)}/card`, { signal, quiet: true });
+    const response = await send("GET", `v1/models/${encodeURIComponent(model.id)}/card${query}`, { signal, quiet: true });
     const text = body(await response.text());
-    return text.trim() ? renderMarkdown(text) : empty("The model card says no more than its front matter.");
+    return text.trim() ? renderMarkdown(text) : empty("This model card says no more than its front matter.");
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) {
+    if (error instanceof ApiError && error.code === "not_found") {
       return empty("This version has no model card. A README.md in its folder is shown here.");
     }
     throw error;
   }
 }
 
-async function networkPage(model, signal) {
-  const network = await get(`v1/models/${encodeURIComponent(model.id)}/network`, { signal, quiet: true });
+async function networkPage(model, query, signal) {
+  const network = await get(`v1/models/${encodeURIComponent(model.id)}/network${query}`, { signal, quiet: true });
   return [
     network.window && h("p", {}, `Each answer is computed from the last ${count(network.window)} inputs, which the session keeps.`),
     h("section", { class: "card" },

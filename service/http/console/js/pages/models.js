@@ -22,14 +22,14 @@ const TABS = { try: "Try it", card: "Model card", network: "Network" };
 
 export async function render(view, { parameters, signal }) {
   style("models");
-  const [name, chosen = "try"] = parameters;
+  const [name, chosen = "try", version = null] = parameters;
   if (name === undefined) return renderAll(view, signal);
   const model = await get(`v1/models/${encodeURIComponent(name)}`, { signal, quiet: true });
   const tab = Object.hasOwn(TABS, chosen) ? chosen : "try";
   const body = h("div", {}, loading());
   fill(view, h("h1", { dir: "auto" }, model.id), tabs(model, tab), body);
   if (tab === "try") await renderPanel(body, model, signal);
-  else await (await import("./model_details.js")).render(body, { model, tab, signal });
+  else await (await import("./model_details.js")).render(body, { model, tab, version, signal });
 }
 
 function tabs(model, current) {

@@ -6,6 +6,8 @@ import { empty, errorBox, loading } from "../notices.js";
 import { bytes, count, roughly } from "./format.js";
 
 const PAGE = 50;
+/** How often the newest sessions are read again while the page is visible. */
+const READ_MILLISECONDS = 4000;
 
 export async function render(view, { parameters, signal }) {
   style("sessions");
@@ -17,6 +19,8 @@ export async function render(view, { parameters, signal }) {
   const show = () => showList(list, chosen, signal);
   fill(view, h("h1", {}, "Sessions"), tools(models, chosen, show), list);
   await show();
+  const timer = setInterval(() => { if (!document.hidden) list.refresh?.().catch(() => {}); }, READ_MILLISECONDS);
+  signal.addEventListener("abort", () => clearInterval(timer));
 }
 
 function tools(models, chosen, show) {
@@ -62,10 +66,13 @@ async function showList(list, chosen, signal) {
   if (!list.hasChildNodes()) fill(list, loading());
   const rows = h("tbody", {});
   const more = h("div", { class: "row" });
-  const load = async (cursor) => {
+  const read = (cursor) => {
     const query = new URLSearchParams({ limit: String(PAGE) });
     for (const [name, value] of Object.entries({ ...chosen, cursor })) if (value) query.set(name, value);
-    const page = await call("GET", `v1/sessions?${query}`, undefined, { signal, quiet: true });
+    return call("GET", `v1/sessions?${query}`, undefined, { signal, quiet: true });
+  };
+  const load = async (cursor) => {
+    const page = await read(cursor);
     const first = rows.rows.length;
     rows.append(...page.data.map((session) => row(session, chosen.tenant)));
     fill(more, page.next_cursor && button(page.next_cursor), rows.rows.length > 0 && h("span", { class: "quiet", role: "status" },
@@ -83,6 +90,29 @@ async function showList(list, chosen, signal) {
     return;
   }
   fill(list, rows.rows.length ? [table(rows, chosen.tenant), more] : nothing(chosen));
+  list.refresh = async () => {
+    const page = await read(null);
+    if (!rows.isConnected) { if (page.data.length && !list.querySelector("table")) await showList(list, chosen, signal); return; }
+    update(rows, page, chosen.tenant);
+  };
+}
+
+/** Change the rows of the newest sessions in place: new ones come first, those that ended are dropped. */
+function update(rows, { data, next_cursor: further }, tenant) {
+  const shown = new Map([...rows.rows].map((row) => [row.dataset.id, row]));
+  const oldest = data.at(-1)?.created_at ?? "";
+  const live = new Set(data.map(({ id }) => id));
+  for (const [id, row] of shown) if (!live.has(id) && (!further || row.dataset.created > oldest)) row.remove();
+  let place = null;
+  for (const session of data) {
+    const now = row(session, tenant), before = shown.get(session.id);
+    if (before) {
+      // The link stays: it may have the focus.
+      [...now.cells].forEach((cell, index) => { if (index && cell.textContent !== before.cells[index].textContent) before.cells[index].replaceChildren(...cell.childNodes); });
+    } else if (place) place.after(now);
+    else rows.prepend(now);
+    place = before ?? now;
+  }
 }
 
 function table(rows, tenant) {
@@ -95,7 +125,7 @@ function table(rows, tenant) {
 function row(session, tenant) {
   const path = ["#/sessions", session.id, ...(tenant ? [session.tenant] : [])].map((part, index) => (index ? encodeURIComponent(part) : part)).join("/");
   const age = (Date.now() - Date.parse(session.created_at)) / 1000, left = (Date.parse(session.expires_at) - Date.now()) / 1000;
-  return h("tr", {},
+  return h("tr", { data: { id: session.id, created: session.created_at } },
     h("th", { scope: "row" }, h("a", { href: path, class: "mono" }, session.id)),
     h("td", { dir: "auto" }, `${session.model} `, h("span", { class: "quiet" }, session.version)),
     tenant && h("td", { dir: "auto" }, session.tenant),
