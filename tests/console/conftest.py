@@ -17,9 +17,12 @@ from tests.server import ROOT, Server, eventually, short_folder
 KEY = "key-of-the-console"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium of the machine. CI must have one; elsewhere the tests are skipped without it."""
+    """A headless Chromium of the machine. CI must have one; elsewhere the tests are skipped without it.
+
+    It ends with these tests: while it is there, playwright's event loop keeps others of this process from running one.
+    """
     if CHROMIUM is None:
         assert not os.environ.get("CI"), "CI needs a Chromium for the tests of the console"
         pytest.skip("no Chromium on this machine: apt-get install chromium")
@@ -30,7 +33,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def models_folder(browser: Browser) -> Iterator[Path]:
     """The bundled models, and one of each other task."""
     with short_folder() as folder:
@@ -41,7 +44,7 @@ def models_folder(browser: Browser) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_server(models_folder: Path) -> Iterator[Server]:
     with short_folder() as folder, Server(folder, models=models_folder) as running:
         yield running
@@ -75,7 +78,7 @@ def page(browser: Browser, server: Server, watch: Watch) -> Iterator[Page]:
     context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def locked_url() -> Iterator[str]:
     """The address of a service with the bundled models that wants the key KEY, under a path behind a proxy."""
     with (
