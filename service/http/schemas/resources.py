@@ -74,7 +74,8 @@ class NetworkLayer(BaseModel):
     `inputs` and `outputs` are the numbers of a timestep; `reads` are the parts of the inputs, each with its size, if
     they are more than the outputs of the layer before. `initial_state` and `reads` name another part of the network,
     if they come from that. `method` is how a readout, an attention, a bridge or an output is computed. `steps` is the
-    number of steps ahead that a layer of a forecaster answers.
+    number of steps ahead that a layer of a forecaster answers. `features` are the columns of the rows that an input
+    reads, in order, and `known` those of them that are known in advance.
     """
 
     kind: Literal[
@@ -85,6 +86,8 @@ class NetworkLayer(BaseModel):
     inputs: int | None = None
     outputs: int | None = None
     reads: dict[str, int] | None = None
+    features: list[str] | None = None
+    known: list[str] | None = None
     vocabulary: int | None = None
     tied: bool | None = None
     cell: str | None = None

@@ -7,7 +7,8 @@ from service.nets.descriptions.layers import Chain, Layer, NetworkDescription, P
 def describe_forecaster(config: ForecasterConfig) -> NetworkDescription:
     """Return the layers from a row to the distributions of the steps ahead."""
     chain = Chain(config.width)
-    chain.add(Layer(kind="input", outputs=config.width, reads=_inputs(config)))
+    known = config.known or None
+    chain.add(Layer(kind="input", outputs=config.width, reads=_inputs(config), features=config.features, known=known))
     chain.projection(config.input_size, present=config.input_projection)
     chain.recurrent(config.rnn_spec(), config.initial_state)
     if config.readout is not None:

@@ -1,6 +1,6 @@
 """Description of a network as values: its parts, and the layers of each in the order in which they are computed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -34,7 +34,8 @@ class Layer:
 
     `inputs` and `outputs` are the numbers of a timestep. `reads` are the parts of the inputs with the size of each, if
     they are more than the outputs of the layer before. `method` says how a readout, an attention, a bridge or an output
-    is computed. `steps` is the number of steps ahead that a layer of a forecaster answers.
+    is computed. `steps` is the number of steps ahead that a layer of a forecaster answers. `features` are the columns
+    of the rows that an input reads, in order, and `known` those of them that are known in advance.
     """
 
     kind: LayerKind
@@ -42,6 +43,8 @@ class Layer:
     inputs: int | None = None
     outputs: int | None = None
     reads: Mapping[str, int] | None = None
+    features: Sequence[str] | None = None
+    known: Sequence[str] | None = None
     vocabulary: int | None = None
     tied: bool | None = None
     cell: str | None = None

@@ -8,7 +8,8 @@ def row_input(config: SequenceConfig) -> Layer:
     """Return the input of rows of numbers."""
     features = len(config.features)
     indicators = {"missing": config.row_width - features} if config.missing_indicator else {}
-    return Layer(kind="input", outputs=config.row_width, reads={"features": features, **indicators})
+    reads = {"features": features, **indicators}
+    return Layer(kind="input", outputs=config.row_width, reads=reads, features=config.features)
 
 
 def outputs(config: SequenceConfig, inputs: int) -> list[Layer]:

@@ -27,6 +27,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_language_model(folder, "stacked", cell="gru", num_layers=3)
     write_forecaster(folder, "steps")
     write_forecaster(folder, "both", bidirectional=True, window=5, readout="last")
+    write_forecaster(
+        folder,
+        "weather",
+        features=["load", "rain"],
+        known=["rain"],
+        target=["load"],
+        local={"size": 4},
+        context={"size": 3},
+    )
     for name in BUNDLED:
         (folder / name).symlink_to(ROOT / "models" / name)
     return folder
@@ -93,3 +102,12 @@ def test_layers_of_one_kind_are_one_entry_and_others_their_own(tmp_path: Path) -
     write_language_model(tmp_path, "mixed", cell="gru", num_layers=3, hidden_size=[8, 8, 12])
     recurrent = layers_of(describe(tmp_path / "mixed")[0], "recurrent")
     assert [(layer["depth"], layer["hidden_size"], layer["outputs"]) for layer in recurrent] == [(2, 8, 8), (1, 12, 12)]
+
+
+def test_an_input_of_rows_names_its_columns_in_order(models: Path) -> None:
+    for name in ("taxi-forecast", "activity", "graph"):
+        description, config, _ = describe(models / name)
+        (read,) = layers_of(description, "input")
+        assert read["features"] == config.features
+        assert "known" not in read
+    assert layers_of(describe(models / "weather")[0], "input")[0]["known"] == ["rain"]
