@@ -10,8 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.console.browser import CHROMIUM, TIMEOUT, launch
 from tests.console.pages import Watch
 from tests.console.root_path import RootPathProxy
-from tests.console.text_models import write_text_models
-from tests.e2e.task_models import write_task_models
+from tests.console.served_models import write_models
 from tests.server import ROOT, Server, eventually, short_folder
 
 KEY = "key-of-the-console"
@@ -37,10 +36,7 @@ def browser() -> Iterator[Browser]:
 def models_folder(browser: Browser) -> Iterator[Path]:
     """The bundled models, and one of each other task."""
     with short_folder() as folder:
-        for name in ("next-word", "taxi-forecast", "translate-en-fr"):
-            (folder / name).symlink_to(ROOT / "models" / name)
-        write_task_models(folder)
-        write_text_models(folder)
+        write_models(folder)
         yield folder
 
 
