@@ -198,7 +198,7 @@ def commands(page: Page, call: tuple[str, str, Any]) -> list[str]:
             const { pythonProgram } = await import("/unroll/console/js/snippets/python.js");
             const call = { method, path, body: body ?? undefined, root: ROOT, withKey: true };
             return [curlCommand(call), pythonProgram(call)];
-        """,
+        }""",
         call,
     )
 
@@ -310,10 +310,19 @@ def test_a_step_whose_answer_gets_lost_is_applied_once(page: Page, watch: Watch)
 
 def test_a_step_without_an_answer_is_completed_after_a_reload(page: Page) -> None:
     page.goto("/")
-    page.route("**/steps", lambda route: route.fetch() and None)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        """Pass the first step on, and keep its answer."""
+        if held:
+            route.continue_()
+            return
+        held.append(route)
+        route.fetch()
+
+    page.route("**/steps", hold)
     with page.expect_request("**/steps"):
         run(page, 'void new LiveSession("next-word").step({ text: "How" }).catch(() => 0);')
-    page.unroute("**/steps")
     page.reload()
     script = """
         const session = new LiveSession("next-word");
@@ -322,15 +331,22 @@ def test_a_step_without_an_answer_is_completed_after_a_reload(page: Page) -> Non
         return [input.text, result.step, session.info.step, (await session.step({ text: "are" })).step];
     """
     assert run(page, script) == ["How", 1, 1, 2]
+    assert held
 
 
 def test_a_generation_that_breaks_off_is_repeated_without_doubled_tokens(page: Page) -> None:
     page.goto("/")
+    sent: list[str | None] = []
 
     def cut(route: Route) -> None:
-        page.unroute("**/generate")
+        """Pass on the first third of the first answer."""
+        sent.append(route.request.headers["idempotency-key"])
+        if len(sent) > 1:
+            route.continue_()
+            return
         response = route.fetch()
-        route.fulfill(response=response, body=response.body()[: len(response.body()) // 3])
+        body = response.body()
+        route.fulfill(response=response, body=body[: len(body) // 3])
 
     page.route("**/generate", cut)
     script = """
@@ -345,6 +361,8 @@ def test_a_generation_that_breaks_off_is_repeated_without_doubled_tokens(page: P
     text, whole, steps = run(page, script)
     assert text.strip() == whole.strip() != ""
     assert steps == 2
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
 
 
 def test_a_session_that_others_step_or_end_is_told(page: Page, server: Server, watch: Watch) -> None:
