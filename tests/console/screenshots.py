@@ -4,10 +4,14 @@ python -m tests.console.screenshots docs/console [--only pulse ...]
 """
 
 import argparse
+import contextlib
 import importlib
 import io
 import pkgutil
 import sys
+import threading
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -15,16 +19,20 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.console import scenes
 from tests.console.browser import TIMEOUT, launch
 from tests.console.served_models import write_models
-from tests.server import Server, short_folder
+from tests.server import Server, new_session, short_folder, step
 
 WIDTH, MOST_HEIGHT = 1200, 1500
 #: Numbers of colours to try, until a picture has fewer than MOST_BYTES.
 COLOURS, MOST_BYTES = (128, 64, 32, 16), 150_000
+#: Milliseconds that a scene goes on before its picture is taken: curves over time need some.
+LASTS = {"pulse": 30_000}
+WORDS = ["I", "would", "like", "a", "cup", "of", "tea", ",", "please", "."]
 
 
 def take(page: Page, name: str) -> bytes:
     """Bring a page to a scene, and return its picture as PNG."""
     importlib.import_module(f"{scenes.__name__}.{name}").show(page)
+    page.wait_for_timeout(LASTS.get(name, 0))
     page.mouse.move(0, 0)
     expect(page.locator(".loading")).to_have_count(0)
     height = page.evaluate("document.documentElement.scrollHeight")
@@ -44,6 +52,28 @@ def shrink(picture: bytes) -> bytes:
         if small.tell() < MOST_BYTES:
             break
     return small.getvalue()
+
+
+@contextlib.contextmanager
+def traffic(server: Server) -> Iterator[None]:
+    """Step a session all the time, so that the service has a pulse."""
+    stopped = threading.Event()
+
+    def run() -> None:
+        with server.client() as http:
+            session = new_session(http, "next-word")
+            for word in cycle(WORDS):
+                step(http, session, word)
+                if stopped.wait(0.1):
+                    return
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def take_all(browser: Browser, url: str, names: list[str], folder: Path) -> list[str]:
@@ -76,7 +106,7 @@ def main() -> int:
     expect.set_options(timeout=TIMEOUT)
     with short_folder() as models, short_folder() as folder, sync_playwright() as playwright:
         write_models(models)
-        with Server(folder, models=models) as server:
+        with Server(folder, models=models) as server, traffic(server):
             browser = launch(playwright)
             failed = take_all(browser, server.url, arguments.only, arguments.folder)
             browser.close()
