@@ -159,7 +159,7 @@ def test_a_graph_is_stepped_and_its_errors_are_told_at_the_input(page: Page, wat
     watch.expected = ["status of 422"]
     tensor.show(page)
     assert_accessible(page)
-    frame = page.get_by_label("frame: FP32")
+    frame = page.get_by_label("frame: float32")
     for text, words in (("[1, 2", "nested lists of numbers as JSON"), ("[1, 2]", "expected [1, 3] or [3]")):
         frame.fill(text)
         page.get_by_role("button", name="Step").click()

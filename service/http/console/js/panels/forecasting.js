@@ -5,7 +5,7 @@ import { fill, h, style } from "../dom.js";
 import { LiveSession } from "../live_session.js";
 import { empty } from "../notices.js";
 import { readTable } from "../parts/csv.js";
-import { rowsOf, shapeOf } from "../parts/model_shape.js";
+import { shapeOf } from "../parts/model_shape.js";
 import { tableInput } from "../parts/table_input.js";
 import { columnsForm } from "./forecasting/columns_form.js";
 import { Desk } from "./forecasting/desk.js";
@@ -18,8 +18,7 @@ export async function render(root, { model, signal }) {
   style("numbers");
   const session = new LiveSession(model.id, { signal });
   const shape = await shapeOf(model, signal);
-  const [names, told] = await Promise.all([targetsOf(model, shape, signal), rowsOf(model, signal)]);
-  const context = { model, session, shape, signal, width: shape.width || 1, names, ...told };
+  const context = { model, session, shape, signal, names: await targetsOf(model, shape, signal) };
   const slot = `unroll-table-${model.id}`;
   const facts = h("div", {}), columns = h("div", {}), desk = h("div", { class: "stack" });
   fill(root, h("section", { class: "card stack", "aria-labelledby": "series-title" },
@@ -31,7 +30,7 @@ export async function render(root, { model, signal }) {
   async function use(text, name, resume = false) {
     const table = readTable(text);
     keep(slot, { text, name });
-    const form = columnsForm(table, context.features, guessColumns(table, context.width, context.features), (chosen) => show(table, chosen, name, false));
+    const form = columnsForm(table, shape.features, guessColumns(table, shape.features), (chosen) => show(table, chosen, name, false));
     fill(columns, form.element);
     await show(table, form.read(), name, resume);
   }
@@ -64,8 +63,8 @@ function keep(slot, table) {
 
 /** The names of what is forecast, which only an answer tells. */
 async function targetsOf(model, shape, signal) {
-  const input = { values: [Array(shape.width || 1).fill(null)], timestamps: ["2026-01-05T00:00:00Z"] };
-  if (shape.future) input.future = [Array(shape.future).fill(0)];
+  const input = { values: [shape.features.map(() => null)], timestamps: ["2026-01-05T00:00:00Z"] };
+  if (shape.known.length) input.future = [shape.known.map(() => 0)];
   const path = `v1/models/${encodeURIComponent(model.id)}/predict`;
   try {
     return (await post(path, { input, options: { horizon: 1 } }, { signal, quiet: true })).output.features;
@@ -75,15 +74,14 @@ async function targetsOf(model, shape, signal) {
   }
 }
 
-function describe({ names, features, known, longest, calendar, width }) {
-  const reads = features.length ? features.join(", ") : `${width} numbers`;
+function describe({ names, shape: { features, known, longest, calendar } }) {
   const forecasts = names.length ? ` and forecasts ${names.join(", ")}${longest ? `, up to ${longest} steps ahead` : ""}` : "";
   const future = known.length ? ` ${known.join(", ")} ${known.length === 1 ? "is" : "are"} known in advance.` : "";
-  return `The model reads ${reads} in each row${forecasts}.${future} ${calendar ? "It reads the calendar, so each row needs a time." : "Rows may have times."}`;
+  return `The model reads ${features.join(", ")} in each row${forecasts}.${future} ${calendar ? "It reads the calendar, so each row needs a time." : "Rows may have times."}`;
 }
 
-function examples({ width, model }) {
-  if (width !== 1) return [];
+function examples({ shape, model }) {
+  if (shape.features.length !== 1) return [];
   const load = async () => {
     const response = await fetch(new URL("console/examples/taxi.csv", ROOT));
     if (!response.ok) throw new Error("The example could not be loaded.");

@@ -2,7 +2,6 @@
 
 import { fill, h, style } from "../dom.js";
 import { LiveSession } from "../live_session.js";
-import { empty } from "../notices.js";
 import { FieldErrors } from "../parts/field_errors.js";
 import { shapeOf } from "../parts/model_shape.js";
 import { sessionLine } from "../parts/session_line.js";
@@ -15,10 +14,6 @@ const KEPT = 300;
 export async function render(root, { model, signal }) {
   style("numbers");
   const shape = await shapeOf(model, signal);
-  if (!shape.inputs) {
-    fill(root, empty("The service does not tell the tensors of this graph: the Open Inference Protocol is switched off."));
-    return;
-  }
   const session = new LiveSession(model.id, { signal });
   const slot = `unroll-outputs-${model.id}`;
   const outputs = outputsView(signal);
@@ -31,8 +26,10 @@ export async function render(root, { model, signal }) {
     outputs.show(steps, session.info?.step ?? steps.length);
   };
   const store = () => sessionStorage.setItem(slot, JSON.stringify({ id: session.id, steps }));
+  const audio = audioCard(shape.inputs, { session, signal, onFrame: (tensors) => note(outputs.shorten(tensors), 2000), onStop: store });
   const restart = async () => {
     errors.clear();
+    await audio?.stop();
     await session.end();
     steps = [];
     store();
@@ -52,7 +49,7 @@ export async function render(root, { model, signal }) {
   fill(root,
     h("section", { class: "card stack", "aria-labelledby": "tensors-title" }, h("h2", { id: "tensors-title" }, "Inputs"),
       inputs.element, h("div", { class: "row" }, h("button", { type: "button", class: "primary", on: { click: step } }, "Step")), problem),
-    audioCard(shape.inputs, { session, signal, onFrame: (tensors) => note(outputs.shorten(tensors), 2000), onStop: store }),
+    audio?.element,
     h("section", { class: "card stack", "aria-labelledby": "outputs-title" }, h("h2", { id: "outputs-title" }, "Outputs"), outputs.element,
       sessionLine(session, () => restart().catch((error) => errors.tell(error)))));
   if (await session.resume()) {

@@ -13,11 +13,11 @@ export const curvesElement = () => h("div", { hidden: true }, h("div", { class: 
  * Draw a curve for each entry of `curves`, {name, y}, over `x`, into a curvesElement. Each has a colour and a dash of its
  * own. `range` bounds the axis of values, `unit` names that of steps.
  */
-export function drawCurves({ firstChild: node, lastChild: names }, { x, curves, range, unit = "step", label, text }) {
+export function drawCurves({ firstChild: node, lastChild: names }, { x, curves, range, unit = "step", label }) {
   const few = x.length < 60;
   const traces = curves.map(({ name, y }, at) => ({
     name: escape(name), x, y, mode: few ? "lines+markers" : "lines", line: { color: series(at), width: 2, dash: DASHES[at % DASHES.length] },
-    marker: { color: series(at), size: 5 }, text, hovertemplate: `%{y:.4~g}${text ? " · %{text}" : ""}<extra>${escape(name)}</extra>`,
+    marker: { color: series(at), size: 5 }, hovertemplate: `%{y:.4~g}<extra>${escape(name)}</extra>`,
   }));
   fill(names, curves.length > 1 && curves.map(({ name }, at) => h("li", {},
     h("span", { "aria-hidden": "true", style: { color: `var(--series-${(at % 6) + 1})` } }, LINES[at % LINES.length]), ` ${name}`)));

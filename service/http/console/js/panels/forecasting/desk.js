@@ -13,13 +13,13 @@ import { futureOf } from "./series.js";
 import { whatIf } from "./what_if.js";
 
 export class Desk {
-  /** `context` has what the panel knows of the model: {model, session, shape, signal, width, names, features, known, longest}. */
+  /** `context` has what the panel knows of the model: {model, session, shape, signal, names}. */
   constructor(root, series, context) {
     Object.assign(this, { root, series, context, imagined: null });
     const { session, shape, model } = context;
-    this.known = context.known.map((name) => context.features.indexOf(name));
-    this.run = new Run(session, series, { shape, known: this.known, slot: `unroll-run-${model.id}` });
-    this.form = optionsForm({ levels: shape.levels, longest: context.longest, future: shape.future > 0 });
+    this.known = shape.known.map((name) => shape.features.indexOf(name));
+    this.run = new Run(session, series, { known: this.known, slot: `unroll-run-${model.id}` });
+    this.form = optionsForm(shape);
     this.form.start.value = String(Math.max(1, Math.min(series.rows.length >> 1, 4000)));
   }
 
@@ -45,7 +45,7 @@ export class Desk {
     this.actual = h("input", { type: "checkbox", checked: true, on: { change: () => this.paint() } });
     this.target = h("select", { on: { change: () => this.paint() } }, names.map((name, at) => h("option", { value: at }, name)));
     this.feeder = feeder({ signal, feed: () => this._feed(), onPause: () => this.paint(), onError: (error) => this._fail(error) });
-    this.what = this.known.length ? whatIf({ names: this.known.map((at) => this.context.features[at]),
+    this.what = this.known.length ? whatIf({ names: this.context.shape.known,
       onAsk: (rows) => this._imagine(rows), onClear: () => { this.imagined = null; this.paint(); } }) : null;
     const again = () => this._try(() => this._start());
     this.form.element.addEventListener("change", ({ target }) => { if (target !== this.form.start) this._try(() => this._look()); });
@@ -58,7 +58,7 @@ export class Desk {
         h("div", { class: "row spread" }, this.feeder.element, h("div", { class: "row" },
           names.length > 1 && field("Show", this.target),
           h("label", { class: "small" }, this.actual, " Show what comes next"))),
-        this.line, this.announcement, this.chart, legend(this.context.shape.levels), sessionLine(session, again)),
+        this.line, this.announcement, this.chart, legend(this.context.shape), sessionLine(session, again)),
       this.what?.element);
   }
 
@@ -132,8 +132,8 @@ export class Desk {
 
   /** The input whose history a target continues; -1 if it is not known. */
   _column(target) {
-    const { names, features, width } = this.context;
-    return width === 1 ? 0 : features.indexOf(names[target]);
+    const { names, shape: { features } } = this.context;
+    return features.length === 1 ? 0 : features.indexOf(names[target]);
   }
 
   _show() {

@@ -31,10 +31,10 @@ function score(value) {
 }
 
 /** What lines, bands and marks mean. */
-export function legend(levels) {
+export function legend({ levels }) {
   const entry = (mark, colour, text) => h("li", {}, h("span", { "aria-hidden": "true", style: { color: `var(${colour})` } }, mark), ` ${text}`);
   return h("ul", { class: "legend small" }, entry("━", "--text", "came"), entry("┅", "--quiet", "comes next, not fed yet"),
-    levels !== false && entry("━", "--series-1", "median"), levels !== false && entry("▒", "--series-1", "between quantiles"),
-    entry("┅", "--series-2", "mean"), levels !== false && entry("━", "--series-3", "sampled paths"),
-    levels !== false && LEVELS.map(({ mark, colour, text }) => entry(mark, colour, text)));
+    levels && entry("━", "--series-1", "median"), levels && entry("▒", "--series-1", "between quantiles"),
+    entry("┅", "--series-2", "mean"), levels && entry("━", "--series-3", "sampled paths"),
+    levels && LEVELS.map(({ mark, colour, text }) => entry(mark, colour, text)));
 }

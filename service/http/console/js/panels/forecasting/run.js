@@ -6,9 +6,9 @@ const CHUNK = 2000;
 const KEPT_MARKS = 400;
 
 export class Run {
-  /** `shape` is that of the model, `known` the inputs that are known in advance, `slot` where the tab keeps the progress. */
-  constructor(session, series, { shape, known, slot }) {
-    Object.assign(this, { session, series, shape, known, slot, fed: 0, forecast: null, marks: [] });
+  /** `known` are the inputs that are known in advance, `slot` is where the tab keeps the progress. */
+  constructor(session, series, { known, slot }) {
+    Object.assign(this, { session, series, known, slot, fed: 0, forecast: null, marks: [] });
   }
 
   get more() { return this.fed < this.series.rows.length; }
@@ -34,7 +34,7 @@ export class Run {
 
   /** Forecast again from where the session is, as other options want it. */
   async look(options) {
-    const future = this.shape.future ? { future: futureOf(this.series, this.known, this.fed, options.horizon ?? 1) } : undefined;
+    const future = this.known.length ? { future: futureOf(this.series, this.known, this.fed, options.horizon ?? 1) } : undefined;
     const { output } = await this.session.peek(options, future);
     this.forecast = { ...output, observed: this.forecast?.observed ?? null };
   }
@@ -57,7 +57,7 @@ export class Run {
 
   _input(from, to, { horizon }) {
     const input = inputOf(this.series, from, to);
-    if (this.shape.future) input.future = futureOf(this.series, this.known, to, horizon ?? 1);
+    if (this.known.length) input.future = futureOf(this.series, this.known, to, horizon ?? 1);
     return input;
   }
 

@@ -7,11 +7,11 @@ import { findTimes, nameOf, timesOf, toText } from "../../parts/times.js";
  * Columns to begin with: the time column (-1: none) and one column for each input of the model, of its name where
  * there is one.
  */
-export function guessColumns(table, width, names) {
+export function guessColumns(table, names) {
   const time = findTimes(table);
   const numeric = table.names.map((_, at) => at).filter((at) => at !== time && numbersOf(table, at).share >= 0.5);
-  const same = (at, name) => table.names[at].toLowerCase() === name?.toLowerCase();
-  const inputs = Array.from({ length: width }, (_, index) => numeric.find((at) => same(at, names[index])));
+  const same = (at, name) => table.names[at].toLowerCase() === name.toLowerCase();
+  const inputs = names.map((name) => numeric.find((at) => same(at, name)));
   const left = numeric.filter((at) => !inputs.includes(at));
   return { time, inputs: inputs.map((at) => at ?? left.shift() ?? -1) };
 }

@@ -3,7 +3,7 @@
 import { fill, h, style } from "../../dom.js";
 import { LiveSession } from "../../live_session.js";
 import { errorBox } from "../../notices.js";
-import { rowsOf, shapeOf } from "../../parts/model_shape.js";
+import { shapeOf } from "../../parts/model_shape.js";
 import { sessionLine } from "../../parts/session_line.js";
 import { predictor } from "./predictor.js";
 import { rowsInput } from "./rows_input.js";
@@ -24,12 +24,12 @@ export async function renderSequence(root, { model, signal }, view) {
   let steps = [];
   const store = () => sessionStorage.setItem(slot, JSON.stringify({ id: session.id, steps }));
   const note = (label, output) => {
-    if (shape.sessions === false) steps = [];
+    if (!shape.sessions) steps = [];
     steps = [...steps, { label, kept: view.keep(output), timesteps: session.info?.timesteps ?? null }].slice(-KEPT);
     store();
     view.show(steps);
   };
-  const predict = shape.sessions === false ? predictor(model, view.options, signal) : null;
+  const predict = !shape.sessions ? predictor(model, view.options, signal) : null;
   const feed = async (label, input) => {
     fill(problem);
     const result = predict ? await predict(input) : await session.step(input, view.options);
@@ -46,11 +46,10 @@ export async function renderSequence(root, { model, signal }, view) {
     if (error.name === "AbortError" || signal.aborted) return;
     fill(problem, errorBox(error), session.lost && h("button", { type: "button", on: { click: restart } }, "Begin a new session"));
   };
-  const { features: names } = shape.text === false ? await rowsOf(model, signal) : { features: [] };
-  const input = shape.text === false ? rowsInput : textInput;
+  const input = shape.features.length ? rowsInput : textInput;
   fill(root, h("section", { class: "card stack", "aria-labelledby": "input-title" }, h("h2", { id: "input-title" }, "Input"),
     predict && h("p", { class: "tag warn" }, "This network needs whole sequences, so it has no sessions. Each answer is that to the whole input."),
-    input({ feed, fail, shape, names, signal, whole: predict !== null }), problem),
+    input({ feed, fail, names: shape.features, signal, whole: predict !== null }), problem),
   h("section", { class: "card stack", "aria-labelledby": "answer-title" }, h("h2", { id: "answer-title" }, view.title), view.element,
     !predict && sessionLine(session, () => restart().catch(fail))));
   if (!predict && await session.resume()) {

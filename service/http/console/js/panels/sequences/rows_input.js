@@ -10,7 +10,7 @@ import { guessColumns, inputOf, seriesOf } from "../forecasting/series.js";
 const MOST_WHOLE = 1024;
 
 /** An element to give rows in, and to feed them; with `whole`, all are one input. */
-export function rowsInput({ feed, fail, shape, names, signal, whole }) {
+export function rowsInput({ feed, fail, names, signal, whole }) {
   let series = null, fed = 0;
   const told = h("div", {}), columns = h("div", {}), place = h("p", { class: "small quiet", role: "status" });
   const show = () => fill(place, series && `Row ${fed} of ${series.rows.length} is fed.`);
@@ -40,23 +40,22 @@ export function rowsInput({ feed, fail, shape, names, signal, whole }) {
     }
     show();
   };
-  const width = shape.width || 1;
   const read = (text) => {
     const table = readTable(text);
-    const form = columnsForm(table, names, guessColumns(table, width, names), (chosen) => use(table, chosen), false);
+    const form = columnsForm(table, names, guessColumns(table, names), (chosen) => use(table, chosen), false);
     fill(columns, form.element);
     use(table, form.read());
   };
-  const load = async () => ({ text: sample(width, names), name: "waves" });
+  const load = async () => ({ text: sample(names), name: "waves" });
   return h("div", { class: "stack" },
-    h("p", { class: "quiet small" }, `The model reads ${names.length ? names.join(", ") : width} in each row.`),
+    h("p", { class: "quiet small" }, `The model reads ${names.join(", ")} in each row.`),
     tableInput({ onText: read, signal, examples: [{ label: "Take made-up rows", load }], hint: "A header and empty cells are recognised." }),
     told, columns, whole ? predict : h("div", { class: "row" }, control.element, place));
 }
 
 /** Rows to try a model with: waves around 5, since nothing is known of what its numbers mean. */
-function sample(width, names) {
+function sample(names) {
   const rows = Array.from({ length: 60 }, (_, row) =>
-    Array.from({ length: width }, (__, at) => (5 + 4 * Math.sin(row / (3 + at))).toFixed(3)).join(","));
-  return [Array.from({ length: width }, (_, at) => names[at] ?? `wave ${at + 1}`).join(","), ...rows].join("\n");
+    names.map((_name, at) => (5 + 4 * Math.sin(row / (3 + at))).toFixed(3)).join(","));
+  return [names.map((name) => `"${name.replaceAll('"', '""')}"`).join(","), ...rows].join("\n");
 }

@@ -9,10 +9,10 @@ const FRAME = { least: 64, most: 65_536 };
 const NAMES = /^(input|x|audio|pcm|wave|waveform|samples|speech|sound|frame)$/i;
 
 const sizeOf = ({ shape }) => shape.at(-1);
-const fits = ({ datatype, shape }) => /^FP(32|64|16)$/.test(datatype) && sizeOf({ shape }) >= FRAME.least && sizeOf({ shape }) <= FRAME.most
-  && shape.slice(0, -1).every((size) => Math.abs(size) === 1);
+const fits = ({ dtype, shape }) => dtype.startsWith("float") && sizeOf({ shape }) >= FRAME.least && sizeOf({ shape }) <= FRAME.most
+  && shape.slice(0, -1).every((size) => size === 1);
 
-/** A card to listen with, if the graph has one input, of a frame's shape; null otherwise. */
+/** A card to listen with, {element, stop()}, if the graph has one input, of a frame's shape; null otherwise. */
 export function audioCard(inputs, { session, signal, onFrame, onStop }) {
   if (inputs.length !== 1 || !fits(inputs[0])) return null;
   const [input] = inputs, size = sizeOf(input);
@@ -93,5 +93,6 @@ export function audioCard(inputs, { session, signal, onFrame, onStop }) {
   card.addEventListener("dragover", mark);
   card.addEventListener("dragleave", mark);
   card.addEventListener("drop", (event) => { mark(event); if (event.dataTransfer.files[0]) play(event.dataTransfer.files[0]); });
-  return NAMES.test(input.name) ? card : h("details", {}, h("summary", {}, `${input.name} is audio`), card);
+  const element = NAMES.test(input.name) ? card : h("details", {}, h("summary", {}, `${input.name} is audio`), card);
+  return { element, stop: async () => { if (listening) await stop("Stopped."); } };
 }
