@@ -164,6 +164,7 @@ def test_a_graph_is_stepped_and_its_errors_are_told_at_the_input(page: Page, wat
         frame.fill(text)
         page.get_by_role("button", name="Step").click()
         expect(page.get_by_role("alert")).to_contain_text(words)
+        expect(page.get_by_text(re.compile("^(null|false)$"))).to_have_count(0)
         expect(frame).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_text("step 4", exact=True)).to_be_visible()
 
@@ -173,7 +174,7 @@ def test_audio_is_heard_once_although_the_service_is_killed(
     page: Page, server: Server, watch: Watch, tmp_path: Path
 ) -> None:
     watch.expected = ["Failed to load resource", "ERR_CONNECTION", "WebSocket"]
-    samples = np.random.default_rng(0).integers(-9000, 9000, 600 * 512, dtype=np.int16)
+    samples = np.random.default_rng(0).integers(-9000, 9000, 400 * 512, dtype=np.int16)
     with wave.open(str(tmp_path / "noise.wav"), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
         file.writeframes(samples.tobytes())
@@ -185,14 +186,14 @@ def test_audio_is_heard_once_although_the_service_is_killed(
     server.kill9()
     server.start()
     expect(page.get_by_text("noise.wav was heard to its end.")).to_be_visible()
-    expect(page.get_by_text("step 600", exact=True)).to_be_visible()
+    expect(page.get_by_text("step 400", exact=True)).to_be_visible()
     assert_accessible(page)
     frames = (samples.reshape(-1, 512) / 32768).tolist()
     heard = page.locator(".session-line a").inner_text()
     with server.client() as http:
         fed = answered(http.post("/v1/sessions", json={"model": "voice"}), 201)["id"]
-        for begin in range(0, 600, 50):
+        for begin in range(0, 400, 50):
             body = {"input": {"tensors": {"input": frames[begin : begin + 50]}, "steps": True}}
             answered(http.post(f"/v1/sessions/{fed}/steps", json=body))
         states = [load(http.get(f"/v1/sessions/{session}/state").content)["state"] for session in (heard, fed)]
-    np.testing.assert_allclose(*states, atol=1e-4)
+    np.testing.assert_allclose(*states, rtol=1e-3, atol=1e-3)

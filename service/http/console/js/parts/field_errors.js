@@ -1,6 +1,6 @@
 // Errors at the fields that they concern: those of the service name a parameter, such as options.horizon.
 
-import { h } from "../dom.js";
+import { fill, h } from "../dom.js";
 import { errorBox } from "../notices.js";
 
 /** Tells errors: `fields` maps beginnings of the service's parameters to controls; `rest` shows all others. */
@@ -18,18 +18,18 @@ export class FieldErrors {
     }
   }
 
-  /** Tell an error with its `param` at its field, or else below; `more` is shown beside it. */
+  /** Tell an error with its `param` at its field, or else below; `more` is shown below it. */
   tell(error, ...more) {
     this.clear();
     const name = Object.keys(this.fields).find((key) => error.param?.startsWith(key));
-    if (!name) return this.rest.replaceChildren(errorBox(error), ...more);
+    if (!name) return fill(this.rest, errorBox(error), more);
     const control = this.fields[name];
     const message = h("small", { class: "field-error", role: "alert", id: `${control.id}-error` }, error.message);
     control.setAttribute("aria-invalid", "true");
     control.setAttribute("aria-errormessage", message.id);
     control.parentElement.append(message);
     control.focus();
-    return this.rest.replaceChildren(...more);
+    return fill(this.rest, more);
   }
 }
 
