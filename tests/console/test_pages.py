@@ -245,6 +245,14 @@ def test_the_pulse_shows_what_clients_do_and_how_well_models_foresee_it(page: Pa
     assert_fits(page)
 
 
+def test_metrics_that_a_proxy_does_not_pass_on_are_told(page: Page, watch: Watch) -> None:
+    watch.expected.append("404")
+    page.route("**/metrics", lambda route: route.fulfill(status=404, content_type="text/plain", body="no"))
+    page.goto("/#/pulse")
+    expect(page.get_by_role("alert")).to_contain_text("404")
+    expect(page.get_by_text("does not pass /metrics on")).to_be_visible()
+
+
 def test_counters_that_begin_anew_give_no_negative_rates(page: Page) -> None:
     page.goto("/#/models")
     found = page.evaluate(

@@ -26,13 +26,15 @@ export function parse(text) {
   return metrics;
 }
 
+/** A missing key, one that may not, and a proxy that does not pass the path on. */
+const REFUSALS = new Set([401, 403, 404]);
 let reading = false;
-/** The error by which the service refused its metrics to this client, null if it did not. It is asked again with another key only. */
+/** The error by which the service refused its metrics to this client, null if it did not. It is asked again with another key. */
 export let refused = null;
 
 /** Read the metrics once. A service that is away is told by api.js's events. */
 export async function probe() {
-  if (reading || refused) return;
+  if (reading) return;
   reading = true;
   try {
     const response = await send("GET", "metrics", { quiet: true });
@@ -42,7 +44,7 @@ export async function probe() {
     events.dispatchEvent(new CustomEvent("sample", { detail: sample }));
   } catch (error) {
     // Told elsewhere: a lost service by the line of main.js, a missing key by its dialog.
-    refused = error.status === 401 || error.status === 403 ? error : null;
+    refused = REFUSALS.has(error.status) ? error : null;
     if (refused) events.dispatchEvent(new CustomEvent("refused", { detail: error }));
   } finally {
     reading = false;
@@ -52,5 +54,5 @@ export async function probe() {
 export function start() {
   callEvents.addEventListener("key-changed", () => { refused = null; probe(); });
   probe();
-  setInterval(() => { if (!document.hidden) probe(); }, SECONDS * 1000);
+  setInterval(() => { if (!document.hidden && !refused) probe(); }, SECONDS * 1000);
 }

@@ -54,7 +54,8 @@ export async function render(view, { signal }) {
   let shown = false;
   const refuse = (error) => {
     shown = false;
-    fill(body, errorBox(error), empty("The metrics tell of all models, so the key has to be one that may use all."));
+    fill(body, errorBox(error), empty(error.status === 404 ? "The proxy in front of the service does not pass /metrics on."
+      : "The metrics tell of all models, so the key has to be one that may use all."));
   };
   const show = () => {
     if (signal.aborted || document.hidden || samples.length < 2) return;
