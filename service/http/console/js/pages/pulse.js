@@ -58,7 +58,7 @@ export async function render(view, { signal }) {
       : "The metrics tell of all models, so the key has to be one that may use all."));
   };
   const show = () => {
-    if (signal.aborted || document.hidden || samples.length < 2) return;
+    if (signal.aborted || document.hidden || refused || samples.length < 2) return;
     if (!shown) fill(body, h("h2", {}, "All workers"), h("div", { class: "grid charts" }, charts.map(({ root }) => root)), quality.root);
     shown = true;
     const seconds = (samples.at(-1).time - samples[0].time) / 1000;
