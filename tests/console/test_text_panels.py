@@ -125,7 +125,11 @@ def test_generation_streams_and_stops_at_the_last_committed_step(page: Page, ser
     page.get_by_label("Keep it").uncheck()
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_role("status").filter(has_text="has not read it")).to_be_visible()
+    expect(options(page).and_(page.get_by_role("option", disabled=True))).not_to_have_count(0)
     assert session_of(page, server)["timesteps"] == before["timesteps"]
+
+    page.get_by_role("button", name="Discard").click()
+    expect(options(page)).to_have_count(before["timesteps"])
 
     # An answer that does not come: the user stops it.
     page.route("**/generate", lambda route: None)
@@ -182,8 +186,27 @@ def test_a_model_of_characters_reads_spaces_too(page: Page, server: Server) -> N
     page.get_by_label("Type here").press_sequentially("the cat ")
     expect(options(page)).to_have_count(2)
     assert session_of(page, server)["timesteps"] == len("the cat")
-    candidates(page).first.click()
+    page.get_by_label("Tokens at most").fill("5")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.get_by_role("status").filter(has_text="Generated")).to_be_visible()
+    expect(options(page).nth(2)).to_contain_text("␣")
+    session = session_of(page, server)
+    assert session["step"] == 4
+    assert session["timesteps"] > len("the cat ")
+
+
+def test_words_that_wait_when_the_page_is_left_are_in_the_field_again(page: Page, server: Server) -> None:
+    field = open_next_word(page)
+    page.route("**/steps", lambda route: None)
+    field.press_sequentially("all that waits ")
+    expect(options(page).last).to_contain_text("not read yet")
+    page.unroute("**/steps")
+    page.reload()
+    expect(options(page)).to_have_text([re.compile("^all")])
+    expect(field).to_have_value("that waits")
+    field.press("Enter")
     expect(options(page)).to_have_count(3)
+    assert session_of(page, server)["timesteps"] == 3
 
 
 def test_a_translation_shows_its_alternatives_and_attention(page: Page) -> None:

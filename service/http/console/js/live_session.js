@@ -63,8 +63,7 @@ export class LiveSession extends EventTarget {
     if (this.lost) throw this.lost;
     if (!this.info) {
       // Whoever asks meanwhile waits for the same session.
-      this.opening ??= this._postOnce("v1/sessions", { model: this.model, kept_steps: 64, ...this.settings })
-        .finally(() => { this.opening = null; });
+      this.opening ??= this._create().finally(() => { this.opening = null; });
       const created = await this.opening;
       if (this.id !== created.id) this._set(created);
     }
@@ -176,6 +175,13 @@ export class LiveSession extends EventTarget {
     sessionStorage.removeItem(this.pendingSlot);
     Object.assign(this, { id: null, info: null, lost: null });
     this.dispatchEvent(new Event("change"));
+  }
+
+  /** Create a session that keeps as many earlier states as its tenant may have. */
+  async _create() {
+    const { data } = await persist(() => get("v1/usage", { signal: this.signal, quiet: true }), { signal: this.signal });
+    const most = Math.min(64, data[0]?.limits.kept_steps ?? 64);
+    return this._postOnce("v1/sessions", { model: this.model, kept_steps: most, ...this.settings });
   }
 
   /** Send a request that creates a session until it is answered. Its key lets repetitions find the same one. */

@@ -53,7 +53,10 @@ class Panel {
     this.line = sessionLine();
     this.words = wordsView({ fork: (length) => this.fork(length), goTo: (length) => this.goTo(length) });
     this.chips = branchChips({
-      select: (branch) => this.attempt(async () => this.putBack(await branches.select(branch))),
+      select: (branch) => {
+        this.generation.reset();
+        return this.attempt(async () => this.putBack(await branches.select(branch)));
+      },
       remove: (branch) => this.attempt(() => branches.remove(branch), () => `Branch ${branch.name} has ended.`),
     });
     const accept = (prediction) => this.field.accept(prediction);
@@ -63,7 +66,8 @@ class Panel {
       isEmpty: () => this.branch.empty,
       choose: (index) => { if (this.list.at(index)) accept(this.list.at(index)); }, list: () => this.list.focus() });
     this.generation = generation({ kind, signal, branch: () => this.branch, tell: (sentence) => this.tell(sentence),
-      show: (words) => this.words.show(this.branch, words) });
+      prepare: () => this.field.flush(), show: (words) => this.showProvisional(words) });
+    this.provisional = [];
     this.buttons = h("div", { class: "row" },
       h("button", { type: "button", on: { click: () => this.undo() } }, "Undo the last word"),
       h("button", { type: "button", on: { click: () => this.goTo(0) } }, "Start again"));
@@ -91,13 +95,19 @@ class Panel {
     this.putBack(await this.branches.open());
   }
 
+  /** Show words that are generated and not read by the session. */
+  showProvisional(words) {
+    this.provisional = words;
+    this.words.show(this.branch, words);
+  }
+
   /** Add a button beside those of the panel. */
   offer(label, action) {
     this.buttons.append(h("button", { type: "button", on: { click: () => this.attempt(action) } }, label));
   }
 
   update() {
-    this.words.show(this.branch);
+    this.words.show(this.branch, this.provisional);
     this.chips.show(this.branches);
     this.line.follow(this.branch.session);
     this.field.enable(!this.branch.lost);
@@ -108,10 +118,10 @@ class Panel {
     fill(this.notice);
     fill(this.status);
     this.branch.feed(words);
-    this.words.show(this.branch);
   }
 
   fork(length) {
+    this.generation.reset();
     return this.attempt(() => this.branches.fork(length),
       () => `Branch ${this.branch.name} begins after word ${length}. It has a session of its own; the other branches stay as they are.`);
   }

@@ -23,8 +23,13 @@ export class Branch extends TextSession {
   fork(length, name) {
     return this.inTurn(async () => {
       await this.session.open();
-      const mark = this._markAt(length);
-      const session = await this.session.copy(name, mark?.step);
+      let mark = this._markAt(length);
+      const session = await this.session.copy(name, mark?.step).catch((error) => {
+        if (error.status !== 422) throw error;
+        // This state is not kept any more.
+        mark = null;
+        return this.session.copy(name);
+      });
       const stored = { transcript: this.transcript.copy(mark?.length ?? 0, mark?.step ?? 0) };
       const other = new Branch(name, session, { kind: this.kind, vector: this.vector, stored });
       if (!mark) {

@@ -12,8 +12,11 @@ const NUMBERS = {
   seed: { label: "Seed", min: "0", step: "1", placeholder: "random" },
 };
 
-/** The controls: {root}. `branch()` is the current branch, `show(words)` shows words that are not read, `tell` says something. */
-export function generation({ kind, branch, show, tell, signal }) {
+/**
+ * The controls: {root, reset()}. `branch()` is the current branch, `prepare` feeds what is typed, `show(words)` shows
+ * words that are not read, `tell` says something.
+ */
+export function generation({ kind, branch, prepare, show, tell, signal }) {
   const inputs = Object.fromEntries(Object.entries(NUMBERS).map(([name, { label, hint, ...attributes }]) =>
     [name, h("input", { type: "number", inputmode: "decimal", ...attributes })]));
   const stops = h("textarea", { rows: "2", class: "stops", spellcheck: "false" });
@@ -28,6 +31,7 @@ export function generation({ kind, branch, show, tell, signal }) {
     running = true;
     controller = new AbortController();
     const combined = AbortSignal.any([controller.signal, signal]);
+    prepare();
     const own = branch();
     start.disabled = true;
     stop.disabled = false;
@@ -86,7 +90,12 @@ export function generation({ kind, branch, show, tell, signal }) {
       outcome,
       h("div", { class: "settings" }, Object.entries(inputs).map(([name, input]) => field(NUMBERS[name].label, input, NUMBERS[name].hint))),
       field("Stop texts, one a line", stops)),
-    reset() { fill(outcome); controller?.abort(); },
+    /** Stop, and forget what was generated and not read. */
+    reset() {
+      controller?.abort();
+      fill(outcome);
+      show([]);
+    },
   };
 }
 

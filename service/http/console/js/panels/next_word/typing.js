@@ -49,7 +49,13 @@ export function typing({ kind, feed, undo, changed, choose, list, isEmpty, signa
     /** The unfinished word, and the white space before it. */
     partial: () => ({ gap, text: area.value }),
     focus: () => area.focus(),
-    flush: () => take(true),
+    /** Feed all that is typed. A model of characters reads the white space behind the last word, too. */
+    flush() {
+      const behind = kind === "characters" && !area.value ? gap : "";
+      if (behind) gap = "";
+      take(true);
+      if (behind) feed([{ gap: "", text: behind }]);
+    },
     enable(enabled) { area.disabled = !enabled; },
     /** Put words back that could not be fed. */
     put(words) {
@@ -62,6 +68,8 @@ export function typing({ kind, feed, undo, changed, choose, list, isEmpty, signa
     enter(text) {
       area.value = text;
       take(true);
+      // A keyboard on the screen would hide what has just come.
+      if (matchMedia("(pointer: fine)").matches) area.focus();
     },
     accept({ token }) {
       const word = asWord(token, kind, isEmpty());

@@ -3,9 +3,9 @@
 import { fill, h } from "../../dom.js";
 import { percent, visible } from "../text/candidates.js";
 
-/** Surprise from which a word gets each shade, in bits. */
+/** Surprise of a token from which a word gets each shade, in bits. */
 const SHADES = [2, 5, 8, 12];
-const shade = (bits) => SHADES.filter((bound) => bits >= bound).length;
+const shade = ({ bits, tokens, foreign }) => (foreign || !tokens ? 0 : SHADES.filter((bound) => bits / tokens >= bound).length);
 const number = (bits) => bits.toFixed(1);
 
 /** {root, show(branch, provisional), select(index)}; `actions` are {fork(length), goTo(length)}. */
@@ -67,7 +67,7 @@ export function wordsView(actions) {
 function wordItem(word, index) {
   const { text, bits, unknown, foreign, shared } = word;
   const told = bits === null || bits === undefined ? "–" : `${shared ? "≈" : ""}${number(bits)}`;
-  return h("span", { class: `word shade-${foreign ? 0 : shade(bits ?? 0)}${glued(word)}`, role: "option", tabindex: "-1", "aria-selected": "false", data: { index } },
+  return h("span", { class: `word shade-${shade(word)}${glued(word)}`, role: "option", tabindex: "-1", "aria-selected": "false", data: { index } },
     lineBreak(word), h("bdi", { class: unknown && "unknown" }, foreign ? `… ${foreign} steps from elsewhere` : visible(text)),
     h("span", { class: "bits" }, told, h("span", { class: "hidden-text" }, told === "–" ? "not predicted" : " bits", unknown && ", unknown word"),
       unknown && h("span", { "aria-hidden": "true" }, " ?")));

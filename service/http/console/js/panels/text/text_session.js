@@ -15,9 +15,9 @@ export const TOP_K = 9;
  * session; `waiting` are the words that it has not read yet.
  */
 export class TextSession extends EventTarget {
-  constructor(session, { transcript, inFlight = null } = {}) {
+  constructor(session, { transcript, inFlight = null, waiting = [] } = {}) {
     super();
-    Object.assign(this, { session, inFlight, transcript: new Transcript(transcript), lost: null, answer: null, waiting: [],
+    Object.assign(this, { session, inFlight, transcript: new Transcript(transcript), lost: null, answer: null, waiting,
       feeding: null, turns: Promise.resolve() });
   }
 
@@ -29,18 +29,18 @@ export class TextSession extends EventTarget {
 
   /** Continue the session that the tab remembers. Returns the words that it has not read; sets `lost` if it is gone. */
   async resume() {
-    const sent = this.inFlight;
+    const sent = this.inFlight, waiting = this.waiting.splice(0);
     this.inFlight = null;
     if (!(await this.session.resume())) {
       this.lost = this.session.notResumed ?? (this.transcript.length ? new Error("This tab does not know its session any more.") : null);
-      return sent?.words ?? [];
+      return [...(sent?.words ?? []), ...waiting];
     }
     const { recovered, info } = this.session;
     if (sent?.kept !== undefined && info.step > sent.step) this.transcript.cut(sent.kept, info.step);
     const read = sent?.kept === undefined && info.step === sent?.step + 1;
     if (read) await this._take(sent.words, recovered?.result.output, info.step);
     this._catchUp();
-    return sent && !read ? sent.words : [];
+    return [...(sent && !read ? sent.words : []), ...waiting];
   }
 
   /** Begin a new session with these words, in place of one that is gone. */
@@ -56,6 +56,7 @@ export class TextSession extends EventTarget {
   feed(words) {
     this.waiting.push(...words);
     this.feeding ??= this.inTurn(() => this._feedAll()).finally(() => { this.feeding = null; this._tell("change"); });
+    this._tell("change");
     return this.feeding;
   }
 
@@ -92,7 +93,7 @@ export class TextSession extends EventTarget {
     return error;
   }
 
-  toJSON() { return { transcript: this.transcript, inFlight: this.inFlight }; }
+  toJSON() { return { transcript: this.transcript, inFlight: this.inFlight, waiting: this.waiting }; }
 
   /** The input of a step that reads words. */
   _input(words) { return { text: textOf(words) }; }

@@ -1,6 +1,6 @@
 // The words that a session has read, how surprising each was, and the steps after which the session had read them.
 
-/** States that a session keeps beside its own. */
+/** States that a session keeps beside its own, if its tenant may. */
 const KEPT = 64;
 const BITS = Math.LN2;
 

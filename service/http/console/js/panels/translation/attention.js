@@ -55,6 +55,7 @@ function byWords({ targets, sources, weights }) {
 }
 
 const MARK = /^(<.*>|\[[A-Z]+\])$/;
+const nameOfMark = (token, last) => (last ? "(end)" : /unk/i.test(token) ? "(unknown)" : token);
 
 function words(tokens) {
   const marked = tokens.some((token) => /^[▁Ġ]/.test(token));
@@ -63,11 +64,11 @@ function words(tokens) {
     const before = found.at(-1);
     const text = token.replace(/^##|^[▁Ġ]/, "");
     const continues = marked ? !/^[▁Ġ]/.test(token) : token.startsWith("##");
-    if (before && continues && !MARK.test(token) && !MARK.test(before.text)) {
+    if (before && continues && !MARK.test(token) && !MARK.test(tokens[before.places[0]])) {
       before.text += text;
       before.places.push(place);
     } else {
-      found.push({ text: MARK.test(token) && place === tokens.length - 1 ? "(end)" : text, places: [place] });
+      found.push({ text: MARK.test(token) ? nameOfMark(token, place === tokens.length - 1) : text, places: [place] });
     }
   });
   return found;
@@ -79,7 +80,7 @@ function drawPicture(node, { targets, sources, weights }) {
   const strongest = targets.map((target, row) => `${target} from ${sources[weights[row].indexOf(Math.max(...weights[row]))]}`);
   const trace = { type: "heatmap", z: weights, zmin: 0, zmax: 1, colorscale: COLOURS, xgap: 1, ygap: 1, hoverinfo: "text",
     text: weights.map((row, target) => row.map((weight, source) => `${targets[target]} ← ${sources[source]}: ${percent(weight)}`)),
-    colorbar: { title: { text: "weight", side: "right" }, thickness: 10, tickformat: ".0%" } };
+    showscale: node.clientWidth > 480, colorbar: { title: { text: "weight", side: "right" }, thickness: 10, tickformat: ".0%" } };
   const ticks = (labels) => ({ tickvals: labels.map((_, index) => index), ticktext: labels, showgrid: false, zeroline: false });
   const layout = { height: 110 + 28 * targets.length, margin: { l: 60, r: 10, t: 60, b: 10 },
     xaxis: { ...ticks(sources), side: "top", tickangle: -40 }, yaxis: { ...ticks(targets), autorange: "reversed" } };

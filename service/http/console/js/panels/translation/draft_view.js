@@ -165,9 +165,7 @@ export class DraftView {
   send(words) {
     fill(this.notice);
     fill(this.status);
-    const fed = this.draft.feed(words);
-    this.show();
-    return fed;
+    return this.draft.feed(words);
   }
 
   putBack(words) {
