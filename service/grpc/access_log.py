@@ -1,7 +1,11 @@
 """The access log of calls: one line and one set of metrics for each."""
 
 import logging
+import traceback
+from types import SimpleNamespace
 from typing import Any, Literal
+
+from grpc._cython import cygrpc
 
 from service.application.ports import RequestObserver
 from service.domain.errors import DeadlineExceeded, Overloaded, RateLimited, ShuttingDown, UnrollError
@@ -81,3 +85,13 @@ def _level(route: str, status: int, code: str | None) -> int:
     if route in UNLOGGED_ROUTES or code in UNLOGGED_CODES:
         return logging.DEBUG
     return logging.WARNING if status >= 500 else logging.INFO
+
+
+def silence_library() -> None:
+    """Keep grpcio from logging calls that it cannot read, which would show parts of keys, and from printing tracebacks.
+
+    `CallRunner` logs the calls that are read, and their failures.
+    """
+    logging.getLogger(cygrpc.__name__).setLevel(logging.CRITICAL)
+    # It prints one where the client of such a call has gone.
+    cygrpc.traceback = SimpleNamespace(**{**vars(traceback), "print_exc": lambda: None})

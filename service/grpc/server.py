@@ -11,6 +11,7 @@ import grpc
 from service.application.limits.request_bounds import RequestBounds
 from service.application.services import Services
 from service.domain.errors import SettingsError
+from service.grpc import access_log
 from service.grpc.call import Call
 from service.grpc.connections import Connections
 from service.grpc.credentials import CurrentCertificate, Pem
@@ -67,6 +68,7 @@ class GrpcServer:
         *,
         certificate: Callable[[], Pem] | None = None,
     ) -> None:
+        access_log.silence_library()
         self._settings = connections
         self._certificate = certificate
         proxies = calls.proxies

@@ -85,6 +85,8 @@ class Supervisor:
             environment.setdefault("OMP_NUM_THREADS", "1")
             # Weights in huge pages: a matrix product that reads 20 MB of them takes a fifth to a quarter less time.
             environment.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+            # The C library of gRPC would write what hostile clients send to standard error, as it is.
+            environment.setdefault("GRPC_VERBOSITY", "NONE")
             command = [sys.executable, *self.worker]
             host, port = listener.getsockname()[:2]
             log.info("starting", extra={"url": f"{scheme}://{host}:{port}", "workers": self.settings.workers})

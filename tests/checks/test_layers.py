@@ -132,7 +132,7 @@ ENVIRONMENT = {
 ENVIRONMENT_NAMES = {"environ", "getenv", "putenv", "environb", "unsetenv"}
 LIBRARY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 #: Started with the table of settings, so that nobody configures it by hand.
-PASSED_ON = {LIBRARY_VARIABLE, "REDIS_URL", "OMP_NUM_THREADS", "THP_MEM_ALLOC_ENABLE"}
+PASSED_ON = {LIBRARY_VARIABLE, "REDIS_URL", "GRPC_VERBOSITY", "OMP_NUM_THREADS", "THP_MEM_ALLOC_ENABLE"}
 
 MODULES = service_modules()
 

@@ -1,6 +1,7 @@
 """What a client of gRPC may hold: connections, streams, answers that it does not read, messages that do not come."""
 
 import asyncio
+import json
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import http2
-from tests.http2 import END_STREAM, HEADERS, PREFACE, call, data, message, read_frame, settings
+from tests.http2 import END_STREAM, GOAWAY, HEADERS, PREFACE, call, data, frame, message, read_frame, settings
 from tests.server import Server, short_folder, tiny_models
 
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
@@ -130,6 +131,21 @@ async def test_a_path_that_is_not_in_utf8_is_no_harm_to_others(bounded: Server) 
             writer.write(call(stream, "Model__").replace(b"Model__", b"Model\xff\xfe"))
         await is_served(bounded)
     await is_served(bounded)
+
+
+async def test_nothing_that_a_hostile_client_sends_is_logged(bounded: Server) -> None:
+    secret, before = "sk_almost_the_key", len(bounded.log)
+    farewell = struct.pack(">II", 0, 2**32 - 1) + b"\nforged \xd9 line"
+    for last in (b"", frame(GOAWAY, payload=farewell)):
+        async with connected(bounded) as (_, writer):
+            bad = call(1, "ModelInfer", f"{secret}__", grpc_timeout="soon").replace(b"y__", b"y\xff\xfe")
+            path = call(3, "Model__").replace(b"Model__", b"Model\xff\xfe")
+            writer.write(bad + path + last)
+            await writer.drain()
+            await is_served(bounded)
+    log = bounded.log[before:]
+    assert secret not in log
+    assert all(json.loads(line)["level"] == "info" for line in log.splitlines())
 
 
 async def test_messages_that_do_not_come_are_counted_as_the_longest_one(bounded: Server) -> None:
