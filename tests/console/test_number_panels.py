@@ -189,7 +189,7 @@ def test_audio_is_heard_once_although_the_service_is_killed(
     expect(page.get_by_text("step 400", exact=True)).to_be_visible()
     assert_accessible(page)
     frames = (samples.reshape(-1, 512) / 32768).tolist()
-    heard = page.locator(".session-line a").inner_text()
+    heard = str(page.get_by_test_id("session").get_by_role("link").get_attribute("href")).rpartition("/")[2]
     with server.client() as http:
         fed = answered(http.post("/v1/sessions", json={"model": "voice"}), 201)["id"]
         for begin in range(0, 400, 50):

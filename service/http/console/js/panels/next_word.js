@@ -4,7 +4,7 @@ import { fill, h, style } from "../dom.js";
 import { errorBox, loading } from "../notices.js";
 import { candidateList } from "./text/candidates.js";
 import { problemBox } from "./text/problems.js";
-import { sessionLine } from "./text/session_line.js";
+import { sessionLine } from "../parts/session_line.js";
 import { readKind } from "./text/tokens.js";
 import { branchChips } from "./next_word/branch_chips.js";
 import { Branches, remembered } from "./next_word/branches.js";

@@ -46,12 +46,14 @@ export async function render(root, { model, signal }) {
       errors.tell(error, session.lost && h("button", { type: "button", on: { click: restart } }, "Begin a new session"));
     }
   };
+  const standing = sessionLine(() => restart().catch((error) => errors.tell(error)));
+  standing.follow(session);
   fill(root,
     h("section", { class: "card stack", "aria-labelledby": "tensors-title" }, h("h2", { id: "tensors-title" }, "Inputs"),
       inputs.element, h("div", { class: "row" }, h("button", { type: "button", class: "primary", on: { click: step } }, "Step")), problem),
     audio?.element,
     h("section", { class: "card stack", "aria-labelledby": "outputs-title" }, h("h2", { id: "outputs-title" }, "Outputs"), outputs.element,
-      sessionLine(session, () => restart().catch((error) => errors.tell(error)))));
+      standing.root));
   if (await session.resume()) {
     const kept = JSON.parse(sessionStorage.getItem(slot) ?? "null");
     if (kept?.id === session.id) steps = kept.steps;

@@ -48,6 +48,8 @@ export class Desk {
     this.what = this.known.length ? whatIf({ names: this.context.shape.known,
       onAsk: (rows) => this._imagine(rows), onClear: () => { this.imagined = null; this.paint(); } }) : null;
     const again = () => this._try(() => this._start());
+    const standing = sessionLine(again);
+    standing.follow(session);
     this.form.element.addEventListener("change", ({ target }) => { if (target !== this.form.start) this._try(() => this._look()); });
     this.form.element.addEventListener("keydown", ({ key }) => { if (key === "Enter") again(); });
     fill(this.root,
@@ -58,7 +60,7 @@ export class Desk {
         h("div", { class: "row spread" }, this.feeder.element, h("div", { class: "row" },
           names.length > 1 && field("Show", this.target),
           h("label", { class: "small" }, this.actual, " Show what comes next"))),
-        this.line, this.announcement, this.chart, legend(this.context.shape), sessionLine(session, again)),
+        this.line, this.announcement, this.chart, legend(this.context.shape), standing.root),
       this.what?.element);
   }
 

@@ -46,12 +46,14 @@ export async function renderSequence(root, { model, signal }, view) {
     if (error.name === "AbortError" || signal.aborted) return;
     fill(problem, errorBox(error), session.lost && h("button", { type: "button", on: { click: restart } }, "Begin a new session"));
   };
+  const standing = sessionLine(() => restart().catch(fail));
+  standing.follow(session);
   const input = shape.features.length ? rowsInput : textInput;
   fill(root, h("section", { class: "card stack", "aria-labelledby": "input-title" }, h("h2", { id: "input-title" }, "Input"),
     predict && h("p", { class: "tag warn" }, "This network needs whole sequences, so it has no sessions. Each answer is that to the whole input."),
     input({ feed, fail, names: shape.features, signal, whole: predict !== null }), problem),
   h("section", { class: "card stack", "aria-labelledby": "answer-title" }, h("h2", { id: "answer-title" }, view.title), view.element,
-    !predict && sessionLine(session, () => restart().catch(fail))));
+    !predict && standing.root));
   if (!predict && await session.resume()) {
     const kept = JSON.parse(sessionStorage.getItem(slot) ?? "null");
     if (kept?.id === session.id) steps = kept.steps;

@@ -3,7 +3,7 @@
 import { field, fill, h } from "../../dom.js";
 import { candidateList } from "../text/candidates.js";
 import { problemBox } from "../text/problems.js";
-import { sessionLine } from "../text/session_line.js";
+import { sessionLine } from "../../parts/session_line.js";
 import { splitWords } from "../text/tokens.js";
 import { Draft } from "./draft.js";
 
