@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class Figures:
     memory: int = 0
     store_memory: int = 0
     files: int = 0
+    fewest_files: int = sys.maxsize
     pids: set[int] = field(default_factory=set)
     killed: bool = False
     liveness: list[float] = field(default_factory=list)
@@ -75,7 +77,10 @@ class Sampler:
                 figures.store_memory = max(figures.store_memory, memory)
             else:
                 figures.memory = max(figures.memory, memory)
-                figures.files = max(figures.files, open_files(pid))
+
+        files = max(map(open_files, workers), default=0)
+        figures.files = max(figures.files, files)
+        figures.fewest_files = min(figures.fewest_files, files)
 
     async def _probe(self) -> None:
         """Ask for liveness on a new connection each time."""

@@ -24,7 +24,10 @@ _FLAT_FILES = 8
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Figures of one interval of the soak; `at` is in seconds since its start."""
+    """Figures of one interval of the soak; `at` is in seconds since its start.
+
+    `files` are the fewest open files: connections come and go, and what leaks stays.
+    """
 
     at: float
     phase: Phase
@@ -90,7 +93,7 @@ async def _intervals(arena: Arena, rate: float, seconds: float) -> list[Interval
         phase = await _measure(arena, min(_INTERVAL_SECONDS, seconds))
         arena.victim.pause = max(0.0, STREAMS / rate - sum(phase.latencies) / len(phase.latencies))
         at = time.monotonic() - started
-        intervals.append(Interval(at, phase, figures.memory, figures.store_memory, figures.files))
+        intervals.append(Interval(at, phase, figures.memory, figures.store_memory, figures.fewest_files))
         _print(intervals[-1].line())
     return intervals
 
