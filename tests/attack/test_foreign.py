@@ -41,6 +41,7 @@ def test_answers_are_compared_but_for_the_id_and_the_time() -> None:
     assert not template.same(answer, told_by(Response(410, {}, body), "id-2", 1.0))
 
 
+@pytest.mark.slow
 def test_a_hostile_tenant_gets_nothing_of_two_others() -> None:
     report = asyncio.run(run(RunOptions(seed=1, attempts=120, proxy=False, pause=0.02, calm_seconds=0.0)))
     assert not report.problems, "\n".join(report.lines())

@@ -169,6 +169,7 @@ def test_a_graph_is_stepped_and_its_errors_are_told_at_the_input(page: Page, wat
     expect(page.get_by_text("step 4", exact=True)).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(PACKAGE is None, reason="silero-vad is not installed")
 def test_audio_is_heard_once_although_the_service_is_killed(
     page: Page, server: Server, watch: Watch, tmp_path: Path
