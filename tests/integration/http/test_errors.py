@@ -35,8 +35,9 @@ def one_changed(session: str, at: int) -> str:
 
 @pytest.mark.parametrize(
     "path",
-    ["/console", "/v1", "/v1/", "/v1/nothing", "/v3/models", "/v1/models/tiny/forecast", "/v1/models/tiny/1", "/favicon.ico",
-     "/v1/sessions/a/b/c", "/v1//models", "/%00", "/v1/models/tiny/predict/more", "/health", "/health/nothing"],
+    ["/console", "/v1", "/v1/", "/v1/nothing", "/v3/models", "/v1/models/tiny/forecast", "/v1/models/tiny/1",
+     "/favicon.ico", "/v1/sessions/a/b/c", "/v1//models", "/%00", "/v1/models/tiny/predict/more", "/health",
+     "/health/nothing"],
 )  # fmt: skip
 def test_an_unknown_path_is_told(http: httpx.Client, path: str) -> None:
     refusal(http.get(path), 404, "not_found", "expected")
