@@ -13,4 +13,4 @@ TIMEOUT: Final = 20_000
 def launch(playwright: Playwright) -> Browser:
     """Start it without a window."""
     # Containers and CI often run as root without the name spaces that the sandbox needs.
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
