@@ -181,6 +181,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Guard:
     return Guard(PASSWORD, Certificates.make(tmp_path_factory.mktemp("certificates") / "own"), program)
 
 
+@pytest.mark.slow
 def test_one_server_over_tls_with_a_password(tmp_path: Path, tls: Guard) -> None:
     deployment = Deployment()
     try:
