@@ -200,8 +200,10 @@ def test_words_that_wait_when_the_page_is_left_are_in_the_field_again(page: Page
     page.route("**/steps", lambda route: None)
     field.press_sequentially("all that waits ")
     expect(options(page).last).to_contain_text("not read yet")
+    address = page.url
+    page.goto("about:blank")  # before the route goes, or the step that it holds would be let through
     page.unroute("**/steps")
-    page.reload()
+    page.goto(address)
     expect(options(page)).to_have_text([re.compile("^all")])
     expect(field).to_have_value("that waits")
     field.press("Enter")
