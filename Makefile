@@ -34,8 +34,7 @@ COUNT ?= 100000
 # `make tenants` makes so many ATTEMPTS by SEED.
 ATTEMPTS ?= 10000
 
-# Test files that `make test` runs at a time: many wait for servers that fail, and leave the processors to others. In the
-# order of their folders, these come first, and the many short ones fill what they leave.
+# Test files that `make test` runs at a time: many wait for servers that fail, and leave the processors to others.
 JOBS ?= 4
 
 # What `make bench` does: QUICK=1 takes two minutes, not half an hour; RESULTS takes the figures, CURVES the drawing.
@@ -72,7 +71,7 @@ install: $(VENV)/.installed ## Create .venv and install the service
 dev: $(VENV)/.dev ## Install what the tests and checks need as well
 
 test: $(VENV)/.dev ## Run the tests, JOBS files of them at a time
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-all: $(VENV)/.dev ## Run the tests that take longer, too
 	$(BIN)/python -m pytest -m ''
