@@ -29,11 +29,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def children_named(parent: int, name: str) -> list[str]:
+    """Return the ids of the children of a process whose command line holds `name`."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [pid for pid in children if name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def processor_seconds(parent: int, name: str) -> float:
     """Return the processor time that the children of a process have used whose command line holds `name`."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    named = [pid for pid in children if name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    times = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in named]
+    stats = [Path(f"/proc/{pid}/stat").read_text() for pid in children_named(parent, name)]
+    times = [stat.rpartition(")")[2].split()[11:13] for stat in stats]
     return sum(int(ticks) for pair in times for ticks in pair) / os.sysconf("SC_CLK_TCK")
 
 

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.ours import service
+from benchmarks.processes import children_named
 
 TEXT = "How are you? I would like a cup of tea, please. Where is the station? "
 SERIES = {"values": [15_000] * 672, "timestamps": {"start": "2015-01-05T00:00:00Z", "step_seconds": 1800}}
@@ -39,10 +40,9 @@ def query_models(port: int) -> int:
 
 def worker_megabytes(supervisor: int) -> float:
     """Return the resident memory of the only worker below a supervisor."""
-    for child in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
-        if b"service.process.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
-            status = Path(f"/proc/{child}/status").read_text()
-            return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    for child in children_named(supervisor, "service.process.worker"):
+        status = Path(f"/proc/{child}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
     raise RuntimeError(f"process {supervisor} has no worker")
 
 

@@ -14,6 +14,19 @@ from torch import Tensor, nn
 
 from service.model_folder.safetensors_io import write_tensor_file
 
+#: config.json of the voice activity model of docs/examples/voice-activity.md.
+VOICE: dict[str, Any] = {
+    "format_version": 1,
+    "task": "tensor",
+    "architecture": "onnx",
+    "inputs": [{"name": "input", "dtype": "float32", "shape": ["batch", 512], "overlap": 64}],
+    "constants": {"sr": 16000},
+    "outputs": [{"name": "output", "dtype": "float32", "shape": ["batch", 1]}],
+    "state": [
+        {"input": "state", "output": "stateN", "shape": [2, "batch", 128], "dtype": "float32", "initial": "zeros"}
+    ],
+}
+
 Value = tuple[str, Sequence[int | str | None]]
 FEATURES = 3
 HIDDEN = 5

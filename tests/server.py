@@ -153,6 +153,13 @@ class Server:
         """Start again what was killed or terminated."""
         self.start()
 
+    def ensure_ready(self) -> Self:
+        """Start the service again if it does not run, and wait until it is ready."""
+        if not self.running:
+            self.restart()
+        eventually(self.is_ready, 120)
+        return self
+
     def kill9(self) -> None:
         """Kill the supervisor so that it cannot clean up."""
         assert self._process is not None

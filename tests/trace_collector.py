@@ -4,10 +4,30 @@ import contextlib
 import http.server
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from service.settings import Settings
+from service.store.embedded.server import EmbeddedServer
+from tests.server import short_folder, tiny_models
+
+#: The trace and the span of a client, as `traceparent` names them, and the client's API key.
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+KEY = "a-key-of-some-length"
+
+
+@contextlib.contextmanager
+def traced_settings(**further: Any) -> Iterator[Settings]:
+    """Settings of a service with a tiny model, a store and traces."""
+    with short_folder() as folder:
+        store = EmbeddedServer(folder / "state")
+        store.start()
+        models = tiny_models(folder / "models")
+        yield Settings(redis_url=store.url, models=models, api_keys={KEY: "shop"}, traces="otlp", **further)
+        store.stop()
 
 
 @contextlib.contextmanager

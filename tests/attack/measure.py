@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,6 +95,15 @@ class Sampler:
                 connection.close()
             figures.liveness.append(time.monotonic() - started)
             await asyncio.sleep(_LIVENESS_SECONDS)
+
+
+async def end_tasks(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancel tasks and wait for them. Raises what ended one before."""
+    for task in tasks:
+        task.cancel()
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(ended, Exception):
+            raise ended
 
 
 def resident_bytes(pid: int) -> int:

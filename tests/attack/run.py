@@ -17,7 +17,7 @@ from tests.attack.attackers.catalog import ATTACKERS
 from tests.attack.expected import Script, write_scripts
 from tests.attack.judge import Phase, Row
 from tests.attack.launch import launch
-from tests.attack.measure import MIB, Sampler, complaints
+from tests.attack.measure import MIB, Sampler, complaints, end_tasks
 from tests.attack.report import Report
 from tests.attack.victim import STREAMS, Victim
 from tests.attack.wire import Connection, pack
@@ -182,11 +182,7 @@ async def running_arena(
         try:
             yield Arena(server, options, models, port, grpc_port, victim, sampler)
         finally:
-            for task in tasks:
-                task.cancel()
-            for ended in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(ended, Exception):
-                    raise ended
+            await end_tasks(tasks)
     finally:
         await asyncio.to_thread(server.__exit__, None, None, None)
 

@@ -11,7 +11,7 @@ from tests.console.browser import CHROMIUM, TIMEOUT, launch
 from tests.console.pages import Watch
 from tests.console.root_path import RootPathProxy
 from tests.console.served_models import write_models
-from tests.server import ROOT, Server, eventually, short_folder
+from tests.server import ROOT, Server, short_folder
 
 KEY = "key-of-the-console"
 
@@ -54,10 +54,7 @@ def shared_server(models_folder: Path) -> Iterator[Server]:
 @pytest.fixture
 def server(shared_server: Server) -> Server:
     """The shared service, ready, whatever the test before did to it."""
-    if not shared_server.running:
-        shared_server.restart()
-    eventually(shared_server.is_ready, 120)
-    return shared_server
+    return shared_server.ensure_ready()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.encoder_folders import write_encoder
 from tests.forecast_folders import write_forecaster
+from tests.onnx_folders import VOICE
 
 PACKAGE = importlib.util.find_spec("silero_vad")
 
@@ -35,15 +36,4 @@ def write_voice(folder: Path, graph: Path) -> None:
     """Write the voice activity model of docs/examples/voice-activity.md, without golden vectors."""
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(graph.read_bytes())
-    fields = {
-        "format_version": 1,
-        "task": "tensor",
-        "architecture": "onnx",
-        "inputs": [{"name": "input", "dtype": "float32", "shape": ["batch", 512], "overlap": 64}],
-        "constants": {"sr": 16000},
-        "outputs": [{"name": "output", "dtype": "float32", "shape": ["batch", 1]}],
-        "state": [
-            {"input": "state", "output": "stateN", "shape": [2, "batch", 128], "dtype": "float32", "initial": "zeros"}
-        ],
-    }
-    (folder / "config.json").write_text(json.dumps(fields), "utf-8")
+    (folder / "config.json").write_text(json.dumps(VOICE), "utf-8")

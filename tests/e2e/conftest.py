@@ -10,7 +10,7 @@ from tests.e2e.task_models import write_task_models
 from tests.e2e.traffic import write_model
 from tests.folders import write_language_model
 from tests.forecast_folders import write_forecaster
-from tests.server import NEW_CONNECTIONS, Server, eventually, short_folder, tiny_models
+from tests.server import NEW_CONNECTIONS, Server, short_folder, tiny_models
 from tests.translation_folders import write_encoder_decoder
 
 
@@ -42,10 +42,7 @@ def shared_server(folder: Path, models_folder: Path) -> Iterator[Server]:
 @pytest.fixture
 def server(shared_server: Server) -> Server:
     """The shared service, ready, whatever the test before did to it."""
-    if not shared_server.running:
-        shared_server.restart()
-    eventually(shared_server.is_ready, 120)
-    return shared_server
+    return shared_server.ensure_ready()
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from typing import Final, TypeAlias
 
 ResponseHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
-#: Responses are neither stored by caches nor interpreted as another type than their own.
+#: No response is interpreted as another type than its own.
 _NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 
 
 def with_policy(content_security_policy: bytes, cache_control: bytes = b"no-store") -> ResponseHeaders:
-    """Return the headers of a response with a Content-Security-Policy."""
+    """Return the headers of a response with a Content-Security-Policy, which by default no cache stores."""
     return _NO_SNIFF, (b"cache-control", cache_control), (b"content-security-policy", content_security_policy)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from service.application.request_context import RequestContext
 from service.application.services import Services
@@ -17,6 +17,19 @@ from service.http.json_response import JsonResponse
 from service.http.schemas import errors, requests, resources, responses
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute, responses=errors.ERRORS)
+
+
+async def _requested(
+    model: str,
+    services: ServicesDependency,
+    context: ContextDependency,
+    query: Annotated[requests.VersionQuery, Query()],
+) -> ModelVersion:
+    """Return the version that a request names, the newest one if it names none."""
+    return await services.models.requested(context, model, query.version)
+
+
+RequestedVersion = Annotated[ModelVersion, Depends(_requested)]
 
 
 @router.get("", response_model=resources.ModelList, summary="List the models")
@@ -37,14 +50,8 @@ async def get_model(model: str, services: ServicesDependency, context: ContextDe
 
 
 @router.get("/{model}/network", response_model=resources.Network, summary="Describe the layers of a model")
-async def get_network(
-    model: str,
-    services: ServicesDependency,
-    context: ContextDependency,
-    query: Annotated[requests.VersionQuery, Query()],
-) -> Response:
+async def get_network(version: RequestedVersion) -> Response:
     """The layers of a version in order, with their sizes, and the tensors that a session stores."""
-    version = await services.models.requested(context, model, query.version)
     return _json(
         {
             "object": "network",
@@ -62,16 +69,11 @@ async def get_network(
     responses=responses.MODEL_CARD,
     summary="Read the model card of a model",
 )
-async def get_card(
-    model: str,
-    services: ServicesDependency,
-    context: ContextDependency,
-    query: Annotated[requests.VersionQuery, Query()],
-) -> Response:
+async def get_card(version: RequestedVersion) -> Response:
     """The README.md in the folder of a version, as it was when the version was loaded."""
-    version = await services.models.requested(context, model, query.version)
     if version.card is None:
-        raise NotFound(f"version {version.version} of {model} has no model card: found no README.md in its folder")
+        subject = f"version {version.version} of {version.name}"
+        raise NotFound(f"{subject} has no model card: found no README.md in its folder")
     return Response(version.card, media_type="text/markdown")
 
 

@@ -36,17 +36,16 @@ class WindowedForecaster(WindowedNetwork, Forecaster):
         return {**after, "features": read_windows(after, self._size, self._read_part)}
 
     def _read_part(self, state: State) -> Tensor:
-        if self.config.reads_ends:
-            packed = self._pack(state)
-            outputs = self._run(packed)[0]
-            half = outputs.shape[1] // 2
-            # The reverse direction has read all at the first row; those of all windows come first, by their ranks.
-            ends = torch.cat([outputs[packed.last, :half], outputs[packed.ranks, half:]], -1)
-            features: Tensor = self.head(ends)
-            return features
         if self.decoder is None:
             return super()._read_part(state)
         return self._decoder_start(self.recurrent_state(state), state["window"][:, -self.config.width :])
+
+    def _read_out(self, outputs: Tensor, packed: PackedWindows) -> Tensor:
+        if not self.config.reads_ends:
+            return super()._read_out(outputs, packed)
+        half = outputs.shape[1] // 2
+        # The reverse direction has read all at the first row. The first rows of all windows come first, by their ranks.
+        return torch.cat([outputs[packed.last, :half], outputs[packed.ranks, half:]], -1)
 
     def _pack(self, state: State) -> PackedWindows:
         return pack_windows(state, self.config.width, None)

@@ -32,8 +32,12 @@ class WindowedNetwork:
     def _read_part(self, state: State) -> Tensor:
         """Return the features (B, D) at the end of each window."""
         packed = self._pack(state)
-        features: Tensor = self.head(self._run(packed)[0][packed.last])
+        features: Tensor = self.head(self._read_out(self._run(packed)[0], packed))
         return features
+
+    def _read_out(self, outputs: Tensor, packed: PackedWindows) -> Tensor:
+        """Return what the head reads (B, O) of the outputs (n, O) of packed windows: those at their ends."""
+        return outputs[packed.last]
 
     def _run(self, packed: PackedWindows) -> tuple[Tensor, State]:
         x = self._inputs(packed)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.attack.expected import MODEL, Script
+from tests.attack.measure import end_tasks
 from tests.attack.victim import Victim
 from tests.attack.wire import Response
 from tests.attack.witnesses import Asking, Creations, Witnesses
@@ -141,11 +142,7 @@ async def working(tenants: Sequence[Tenant]) -> AsyncIterator[None]:
             tenant.victim.stopping.set()
         await asyncio.wait(tasks, timeout=_LAST_SESSIONS_SECONDS)
     finally:
-        for task in tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
+        await end_tasks(tasks)
 
 
 def infer(sequence: str, **parameters: object) -> dict[str, object]:

@@ -3,24 +3,19 @@
 import struct
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.bootstrap.worker import running_worker
 from service.settings import Settings
-from service.store.embedded.server import EmbeddedServer
 from tests.deployments import free_port
-from tests.server import short_folder, tiny_models
-from tests.trace_collector import attributes, collector, phases, spans_of
+from tests.trace_collector import KEY, PARENT, TRACE, attributes, collector, phases, spans_of, traced_settings
 
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
 messages = pytest.importorskip("service.grpc.messages", reason="grpcio is not installed")
 health_pb2 = pytest.importorskip("grpc_health.v1.health_pb2")
 
-TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-KEY = "a-key-of-some-length"
 TEXT = b"the unspoken word"
 SERVICE = "inference.GRPCInferenceService/"
 METADATA = (("x-api-key", KEY), ("traceparent", f"00-{TRACE}-{PARENT}-01"))
@@ -36,13 +31,8 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
-    with short_folder() as folder:
-        store = EmbeddedServer(folder / "state")
-        store.start()
-        models = tiny_models(Path(folder) / "models")
-        keys = {KEY: "shop"}
-        yield Settings(redis_url=store.url, models=models, api_keys=keys, traces="otlp", grpc_port=free_port())
-        store.stop()
+    with traced_settings(grpc_port=free_port()) as settings:
+        yield settings
 
 
 def ids(*row: int, model: str = "tiny", **parameters: Any) -> Any:

@@ -1,19 +1,13 @@
 """Traces of requests, as a collector of OpenTelemetry receives them."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from service.bootstrap.worker import running_worker
 from service.settings import Settings
-from service.store.embedded.server import EmbeddedServer
-from tests.server import short_folder, tiny_models
-from tests.trace_collector import collector, spans_of
-
-TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-KEY = "a-key-of-some-length"
+from tests.trace_collector import KEY, PARENT, TRACE, collector, spans_of, traced_settings
 
 
 @pytest.fixture
@@ -24,13 +18,8 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
-    with short_folder() as folder:
-        store = EmbeddedServer(folder / "state")
-        store.start()
-        yield Settings(
-            redis_url=store.url, models=tiny_models(Path(folder) / "models"), api_keys={KEY: "shop"}, traces="otlp"
-        )
-        store.stop()
+    with traced_settings() as settings:
+        yield settings
 
 
 async def calls(settings: Settings) -> str:

@@ -303,20 +303,20 @@ def test_characters_as_unit_vectors_are_recognised_and_asked_for(tmp_path: Path)
         pack(path, tmp_path, "x", "1", settings={"task": "classification"}, preprocessor="identity")
 
 
-def test_numbers_can_be_stated_to_be_forecasts(tmp_path: Path) -> None:
-    path = write_keras(tmp_path / "x.keras", [M.recurrent("LSTM", 1, 4), M.dense(4, 6)], (24, 1))
+@pytest.mark.parametrize(
+    ("recurrent", "outputs", "readout"),
+    [(M.recurrent("LSTM", 1, 4), 4, None), (M.both("LSTM", 1, 4), 8, "last")],
+    ids=["one direction", "both, whose ends are read"],
+)
+def test_numbers_can_be_stated_to_be_forecasts(
+    tmp_path: Path, recurrent: Layer, outputs: int, readout: str | None
+) -> None:
+    path = write_keras(tmp_path / "x.keras", [recurrent, M.dense(outputs, 6)], (24, 1))
     stated = {"task": "forecasting", "features": ["load"], "target": ["load"], "horizon": 6}
     target = pack(path, tmp_path, "x", "1", settings=stated, preprocessor="identity")
     config = load_task(target.path, TextLimits(input_tokens=10))[0].config
     assert (config.task, config.horizon, config.window) == ("forecasting", 6, 24)
-
-
-def test_forecasts_of_both_directions_read_the_end_of_each(tmp_path: Path) -> None:
-    path = write_keras(tmp_path / "x.keras", [M.both("LSTM", 1, 4), M.dense(8, 6)], (24, 1))
-    stated = {"task": "forecasting", "features": ["load"], "target": ["load"], "horizon": 6}
-    target = pack(path, tmp_path, "x", "1", settings=stated, preprocessor="identity")
-    config = load_task(target.path, TextLimits(input_tokens=10))[0].config
-    assert (config.readout, config.horizon, config.window) == ("last", 6, 24)
+    assert config.readout == readout
 
 
 def functional(layers: Sequence[Layer], shape: Sequence[int | None]) -> dict[str, Any]:

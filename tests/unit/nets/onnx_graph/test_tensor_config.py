@@ -5,27 +5,16 @@ from typing import Any
 import pytest
 
 from service.domain.errors import ModelFolderError
+from tests.onnx_folders import VOICE
 from tests.registered import build_config
-
-BASE: dict[str, Any] = {
-    "format_version": 1,
-    "task": "tensor",
-    "architecture": "onnx",
-    "inputs": [{"name": "input", "dtype": "float32", "shape": ["batch", 512], "overlap": 64}],
-    "constants": {"sr": 16000},
-    "outputs": [{"name": "output", "dtype": "float32", "shape": ["batch", 1]}],
-    "state": [
-        {"input": "state", "output": "stateN", "shape": [2, "batch", 128], "dtype": "float32", "initial": "zeros"}
-    ],
-}
 
 
 def config(**fields: Any) -> Any:
-    return build_config({**BASE, **fields}, "config.json")
+    return build_config({**VOICE, **fields}, "config.json")
 
 
 def changed(field: str, **values: Any) -> Any:
-    return config(**{field: [{**BASE[field][0], **values}]})
+    return config(**{field: [{**VOICE[field][0], **values}]})
 
 
 def test_a_session_stores_the_states_and_the_ends_of_inputs_that_overlap() -> None:

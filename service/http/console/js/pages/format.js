@@ -6,6 +6,9 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignif
 /** 12,345 */
 export const count = (number) => whole.format(number);
 
+/** 1 layer, 12,345 layers */
+export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+
 /** 3.14M */
 export const short = (number) => compact.format(number);
 

@@ -1,6 +1,6 @@
 // The layers of a network in words, for the picture and for its list.
 
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 
 const TITLES = {
   input: "Input", embedding: "Embedding", one_hot: "Unit vectors", linear: "Linear layer", layer_norm: "Layer normalisation",
@@ -92,4 +92,3 @@ function graph({ inputs, outputs, states }) {
 }
 
 const parts = (reads) => Object.entries(reads).map(([name, size]) => `${name} ${count(size)}`).join(" + ");
-const plural = (number, what) => `${count(number)} ${what}${number === 1 ? "" : "s"}`;

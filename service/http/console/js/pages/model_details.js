@@ -5,7 +5,7 @@ import { fill, h } from "../dom.js";
 import { empty, showError } from "../notices.js";
 import { facts, verified } from "./facts.js";
 import { figures, figuresTable } from "./figures.js";
-import { bytes, count } from "./format.js";
+import { bytes, count, plural } from "./format.js";
 import { lines, title } from "./layer_words.js";
 import { body, render as renderMarkdown } from "./markdown.js";
 import { picture } from "./network_picture.js";
@@ -73,7 +73,7 @@ function listOf(part, named) {
 function stateTable(state, model) {
   if (!state.length) return h("section", { class: "card" }, h("h2", {}, "State"), empty("The network answers whole sequences and has no sessions."));
   return h("section", { class: "card" }, h("h2", {}, "What a session stores"),
-    h("p", { class: "quiet" }, `${count(state.length)} ${state.length === 1 ? "tensor" : "tensors"}, ${bytes(model.state_bytes)}.`),
+    h("p", { class: "quiet" }, `${plural(state.length, "tensor")}, ${bytes(model.state_bytes)}.`),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Tensors of the state" }, h("table", {},
       h("thead", {}, h("tr", {}, ["Tensor", "Shape", "dtype"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, state.map((tensor) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, tensor.name)),

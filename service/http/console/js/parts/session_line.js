@@ -1,7 +1,7 @@
 // Where the session of a panel stands, in a line.
 
 import { fill, h } from "../dom.js";
-import { bytes } from "../pages/format.js";
+import { bytes, shortened } from "../pages/format.js";
 
 /**
  * A line that follows LiveSessions, one at a time: {root, follow(session)}. With `restart`, which is called when the
@@ -16,7 +16,7 @@ export function sessionLine(restart = null) {
     const { id, info } = followed;
     if (!info) return fill(facts, "The session begins with the first step.");
     const expiry = new Date(info.expires_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    fill(facts, h("a", { href: `#/sessions/${encodeURIComponent(id)}`, class: "mono" }, `${id.slice(0, 12)}…`),
+    fill(facts, h("a", { href: `#/sessions/${encodeURIComponent(id)}`, class: "mono" }, shortened(id)),
       h("span", {}, `step ${info.step}`), h("span", {}, `${info.timesteps} timestep${info.timesteps === 1 ? "" : "s"}`),
       h("span", {}, `state ${bytes(info.state_bytes)}`),
       h("span", {}, "expires at ", h("time", { datetime: info.expires_at }, expiry)));
