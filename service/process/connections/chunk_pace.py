@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from uvicorn.protocols.http.flow_control import FlowControl
+
 #: Maximum number of chunks of a body that are parsed at once. A parser that calls back for each of them would keep the
 #: event loop from all other connections while it reads a body of a million.
 MAX_CHUNKS_AT_ONCE = 256
@@ -56,3 +58,18 @@ class ChunkPace:
         self.waits = False
         self._waiting.waiting_bodies -= 1
         self._go_on()
+
+
+class PacedFlow(FlowControl):
+    """Flow control of a connection, which reads nothing while its body waits.
+
+    uvicorn resumes reading whenever the application asks for the next part of a body.
+    """
+
+    def __init__(self, transport: asyncio.Transport, pace: ChunkPace) -> None:
+        super().__init__(transport)
+        self._pace = pace
+
+    def resume_reading(self) -> None:
+        if not self._pace.waits:
+            super().resume_reading()

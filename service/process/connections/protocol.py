@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.process.connections import refusals as refused
-from service.process.connections.chunk_pace import ChunkPace
+from service.process.connections.chunk_pace import ChunkPace, PacedFlow
 from service.process.connections.framing import FRAMING_PER_BYTE, HEAD_END, VERSIONS, has_one_head
 from service.process.connections.handshake import EXTENSION, Handshake, accept_value
 from service.process.connections.headers import content_length
@@ -74,6 +74,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(cast("asyncio.Transport", HeadBufferingTransport(transport, self._client_sends)))
+        self.flow = PacedFlow(self.transport, self._pace)
         self._table.add(self)
         self.deadline = self.loop.time() + (SPARE_SECONDS if self.spare else self._limits.keep_alive_seconds)
 

@@ -42,6 +42,7 @@ class MemoryTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.closed = False
+        self.reading = True
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("192.0.2.1", 1) if name in {"peername", "sockname"} else default
@@ -61,8 +62,11 @@ class MemoryTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def get_write_buffer_size(self) -> int:
         return 0
@@ -171,6 +175,8 @@ async def test_a_body_of_many_chunks_is_read_in_parts_between_which_others_are_s
     protocol.data_received(head + b"1\r\nx\r\n" * 900)
     protocol.data_received(b"0\r\n\r\n")
     assert table.waiting_bodies == 1
+    await asyncio.sleep(0)
+    assert not transport.reading  # although the application asks for more
     other.data_received(as_bytes("GET", "/b", b""))
     async with asyncio.timeout(20):
         while not transport.written:  # noqa: ASYNC110 - the transport has no event
@@ -178,6 +184,7 @@ async def test_a_body_of_many_chunks_is_read_in_parts_between_which_others_are_s
     assert answers(other_transport.written) == [(200, ["GET", "/b", ""])]
     assert answers(transport.written) == [(200, ["POST", "/a", "x" * 900])]
     assert table.waiting_bodies == table.pipelined_bytes == 0
+    assert transport.reading
     for connection in (protocol, other):
         connection.connection_lost(None)
     await asyncio.gather(*state.tasks)
