@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -121,6 +122,7 @@ def _store(arena: Arena) -> tuple[int, int]:
 
 
 async def _measure(arena: Arena, seconds: float) -> Phase:
+    gc.collect()  # grpcio keeps the connections of closed channels until they are collected
     samples, since = arena.victim.evidence.samples, time.monotonic()
     samples.clear()
     await asyncio.sleep(seconds)
