@@ -114,6 +114,7 @@ class SessionRecords:
     def _read_result(self, session: SessionKey, key: str, result: CommandResult) -> Record | None:
         stored = result.value()
         if not isinstance(stored, bytes):
+            self._cache.remove(key)
             return None
         record = self._cache.get_if_stored_as(key, stored)
         self._observer.session_cache("miss" if record is None else "hit")
@@ -275,6 +276,7 @@ class SessionRecords:
         command = script_command(self._end_script, [key], *arguments)
         result = await self._group_commits[record.durability].submit(command, deadline)
         outcome = result.value()
+        self._cache.remove(key)
         if outcome == b"ended" and not result.repeated:
             raise SessionEnded(f"session {session_id} was ended before")
         if outcome == b"missing":

@@ -118,6 +118,19 @@ async def test_a_moving_session_wastes_one_step_of_each_worker_and_a_staying_one
     assert staying == [["read"], ["read"], [], []]
 
 
+async def test_an_ended_session_is_not_kept_in_memory(store: RedisStore, client: Redis, prefix: str) -> None:
+    for ending in ("here", "expired"):
+        await store.create("tenant", ending, make_record())
+        await store.read("tenant", ending)
+        assert store.cached("tenant", ending) is not None
+        if ending == "here":
+            assert await store.end("tenant", ending)
+        else:
+            await client.delete(f"{prefix}:tenant:{{{ending}}}")
+            assert await store.read("tenant", ending) is None
+        assert store.cached("tenant", ending) is None
+
+
 async def test_damage_that_leaves_the_header_is_noticed_unread(store: RedisStore, client: Redis, prefix: str) -> None:
     await store.create("tenant", "id", make_record())
     await store.read("tenant", "id")

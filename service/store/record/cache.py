@@ -65,3 +65,9 @@ class RecordCache:
             return False
         was_trusted, entry.trusted = entry.trusted, False
         return was_trusted
+
+    def remove(self, key: str) -> None:
+        """Remove the record of a session that has ended, or has expired."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= 2 * len(entry.stored)

@@ -47,13 +47,21 @@ def test_the_least_recently_used_goes_first() -> None:
     assert [cache.get_trusted(key) is not None for key in "abc"] == [True, False, True]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 60)), max_size=40))
-def test_what_is_held_never_exceeds_its_limit(puts: list[tuple[str, int]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 60)), max_size=40))
+def test_what_is_held_never_exceeds_its_limit(puts: list[tuple[str, int | None]]) -> None:
     cache, sizes = RecordCache(100), dict[str, int]()
     for key, size in puts:
+        if size is None:
+            cache.remove(key)
+            assert cache.get_trusted(key) is None
+            continue
         cache.put(key, bytes(size), SAMPLE)
         sizes[key] = size
         held = [sizes[key] for key in sizes if cache.get_trusted(key)]
         assert 2 * sum(held) <= 100
         assert len(held) == len(cache)
         assert 2 * size > 100 or cache.get_trusted(key)
+    for key in sizes:
+        cache.remove(key)
+    cache.put("a", bytes(50), SAMPLE)
+    assert cache.get_trusted("a") is not None
