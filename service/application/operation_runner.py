@@ -6,6 +6,7 @@ As steps do, they wait for the engine as plain data, without a task or a timer f
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from service.application.deadlines import DEPARTED, Deadline, DeadlineSweeper
 from service.application.ports import Clock, Engine, TokenReceiver, Trace
@@ -103,9 +104,9 @@ class _Job:
 class OperationRunner:
     """Runs operations through the engine until the deadline of their request."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, slices: TurnSlices) -> None:
         self._engine = engine
-        self._slices = TurnSlices()
+        self._slices = slices
         self._deadlines: DeadlineSweeper[_Batch] = DeadlineSweeper(clock.monotonic, _Batch.expire)
 
     async def run(
@@ -149,11 +150,10 @@ class OperationRunner:
         try:
             for index, operation in enumerate(operations):
                 await batch.wait_for_room()
-                await self._slices.pause()
                 if done.done():
                     break
-                self._submit(_Job(batch, index, receivers[index] if receivers else None), model, operation, state)
-                batch.submitted += 1
+                job = _Job(batch, index, receivers[index] if receivers else None)
+                await self._slices.run(batch.client, partial(self._submit, job, model, operation, state))
             await done
         except asyncio.CancelledError as error:
             if DEPARTED in error.args:
@@ -180,10 +180,14 @@ class OperationRunner:
             raise _name_input(failed.error, failed.index) from failed.error.__cause__
 
     def _submit(self, job: _Job, model: ModelVersion, operation: Operation, state: bytes | None) -> None:
+        """Submit an operation, unless the batch has ended. Raises OperationFailed."""
+        if job.abandoned():
+            return
         if job.trace is not None:
             job.trace.begin("queue")
         try:
             self._engine.submit(model, operation, state, job, _deliver)
+            job.batch.submitted += 1
         except UnrollError as error:
             raise OperationFailed(job.index, error) from error
 

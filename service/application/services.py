@@ -18,6 +18,7 @@ from service.application.sessions.state_transfer import StateTransfer
 from service.application.sessions.steps import Steps
 from service.application.tenants.sessions_of_tenants import SessionsOfTenants
 from service.application.tenants.usage import Usage
+from service.application.time_slices import TurnSlices
 from service.domain.inference_statistics import VersionStatistics
 
 
@@ -43,6 +44,7 @@ class Services:
     transfers: StateTransfer
     health: Health
     admission: Admission
+    slices: TurnSlices
     observer: Observer
     clock: Clock
     exposition: Callable[[], Awaitable[bytes]]

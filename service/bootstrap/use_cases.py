@@ -26,6 +26,7 @@ from service.application.sessions.steps import Steps
 from service.application.sessions.turns import SessionTurns
 from service.application.tenants.sessions_of_tenants import SessionsOfTenants
 from service.application.tenants.usage import Usage
+from service.application.time_slices import TurnSlices
 from service.domain.limits import LimitsOfTenants
 from service.settings import Settings
 from service.telemetry.exposition import SharedExposition
@@ -49,8 +50,9 @@ def wire_services(
 ) -> Services:
     """Return the use cases of a worker, which the HTTP and gRPC servers call."""
     models, turns = VersionResolver(engine), SessionTurns()
-    operations = OperationRunner(engine, clock)
     admission = Admission(settings.max_requests, clock.monotonic)
+    slices = TurnSlices(admission.is_shared)
+    operations = OperationRunner(engine, clock, slices)
     creations = SessionFactory(
         engine=engine,
         store=store,
@@ -87,6 +89,7 @@ def wire_services(
         transfers=StateTransfer(sessions=sessions, creations=creations, models=models, files=files),
         health=Health(engine, models, store, admission, metrics),
         admission=admission,
+        slices=slices,
         observer=metrics,
         clock=clock,
         exposition=SharedExposition(metrics.flush, metrics.render),

@@ -1,5 +1,6 @@
 """Strict reading of request bodies, most of them JSON, and the errors of those that are wrong."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,9 +13,11 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from service.application.time_slices import TurnSlices
 from service.domain.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 from service.domain.runtime.fair_thread import LARGE_BODY_BYTES, run_sized
-from service.http.body_sizes import SizeLimits, check_sizes
+from service.http.body_sizes import MAX_ITEMS, SizeLimits, check_sizes
+from service.http.schemas.strict import Schema
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
@@ -123,6 +126,25 @@ def _reject_constant(constant: str) -> NoReturn:
 
 
 DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_int=_parse_int)
+
+
+async def validate_items(items: object, schema: type[Schema], client: str, slices: TurnSlices) -> list[Schema] | None:
+    """Return the validated items of a client's list, or None if it is no list or one of them is invalid."""
+    if not isinstance(items, list) or len(items) > MAX_ITEMS:
+        return None
+    validate_one = schema.__pydantic_validator__.validate_python
+    with contextlib.suppress(ValidationError):
+        return [await slices.run(client, partial(validate_one, item)) for item in items]
+    return None
+
+
+def validate(parsed: object, schema: type[Schema]) -> Schema:
+    """Return the validated body. Raises InvalidRequest."""
+    try:
+        body: Schema = schema.__pydantic_validator__.validate_python(parsed)
+    except ValidationError as error:  # FastAPI would validate it again on the event loop
+        raise invalid_request(error) from None
+    return body
 
 
 def invalid_request(error: RequestValidationError | ValidationError) -> InvalidRequest:

@@ -1,5 +1,6 @@
 """Admission: the bound on concurrent requests, and each client's share of them."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,8 @@ from service.domain.shares import Shares
 
 #: Maximum part of a client's timeout that a request may wait. The rest is for its own work.
 MAX_WAIT_FRACTION = 0.5
+#: How long clients count as several after two of them had requests under way: many pause between their requests.
+SHARED_SECONDS = 1.0
 
 
 class Permit:
@@ -55,6 +58,11 @@ class Admission:
         self._permits = Shares(limit)
         self._monotonic = monotonic
         self._throughput = ThroughputEstimator()
+        self._shared_until = -math.inf
+
+    def is_shared(self) -> bool:
+        """Return whether several clients have requests under way, or had a moment ago."""
+        return self._monotonic() < self._shared_until
 
     @property
     def under_way(self) -> int:
@@ -88,6 +96,8 @@ class Admission:
         """Count a request that runs. Raises RateLimited, Overloaded."""
         if not self._permits.acquire(client):
             raise _refusal(self._permits, client, "requests are under way")
+        if self._permits.clients > 1:
+            self._shared_until = self._monotonic() + SHARED_SECONDS
 
     def end(self, client: str, *, answered: bool) -> None:
         """Count the end of a request that ran."""

@@ -6,8 +6,10 @@ They take up to a second. In a thread, Python takes turns between them and the e
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 ResultT = TypeVar("ResultT")
@@ -18,10 +20,30 @@ LARGE_BODY_BYTES = 16_384
 LARGE_BODY_REST = 4.0
 
 
-class FairThread:
-    """One thread that serves many clients in turn: of each client it runs one function at a time.
+@dataclass(slots=True)
+class Turn:
+    """The turn of a client in the thread; `seconds` is the processor time that its functions have taken."""
 
-    After each function the client rests for `rest` times its processor time. A thread that computes all the time slows
+    executor: ThreadPoolExecutor
+    seconds: float = 0.0
+
+    async def run(self, function: Callable[[], ResultT]) -> ResultT:
+        """Return what `function` returns, or raise what it raises."""
+
+        def measured() -> ResultT:
+            started = time.thread_time()
+            try:
+                return function()
+            finally:
+                self.seconds += time.thread_time() - started
+
+        return await asyncio.get_running_loop().run_in_executor(self.executor, measured)
+
+
+class FairThread:
+    """One thread that serves many clients in turn: each client has one turn at a time.
+
+    After each turn the client rests for `rest` times its processor time. A thread that computes all the time slows
     the event loop down, which has to wait for Python whenever a forward pass has finished an operation on tensors.
     Several threads would slow it down further.
     """
@@ -33,21 +55,18 @@ class FairThread:
 
     async def run(self, client: str, function: Callable[[], ResultT], *, rest: float = 0) -> ResultT:
         """Return what `function` returns, or raise what it raises."""
+        async with self.turn(client, rest=rest) as turn:
+            return await turn.run(function)
+
+    @asynccontextmanager
+    async def turn(self, client: str, *, rest: float = 0) -> AsyncIterator[Turn]:
+        """Wait for the client's turn, for functions that follow each other."""
         await self._enter(client)
-        loop, seconds = asyncio.get_running_loop(), 0.0
-
-        def measured() -> ResultT:
-            nonlocal seconds
-            started = time.thread_time()
-            try:
-                return function()
-            finally:
-                seconds = time.thread_time() - started
-
+        turn = Turn(self._executor)
         try:
-            return await loop.run_in_executor(self._executor, measured)
+            yield turn
         finally:
-            loop.call_later(rest * seconds, self._leave, client)
+            asyncio.get_running_loop().call_later(rest * turn.seconds, self._leave, client)
 
     async def _enter(self, client: str) -> None:
         """Wait for the client's turn."""

@@ -74,7 +74,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(cast("asyncio.Transport", HeadBufferingTransport(transport, self._client_sends)))
-        self.flow = PacedFlow(self.transport, self._pace)
+        self.flow = PacedFlow(cast("asyncio.Transport", self.transport), self._pace)
         self._table.add(self)
         self.deadline = self.loop.time() + (SPARE_SECONDS if self.spare else self._limits.keep_alive_seconds)
 

@@ -9,6 +9,7 @@ from service.application.deadlines import DEPARTED, Deadline
 from service.application.operation_runner import MAX_CONCURRENT, OperationFailed, OperationRunner
 from service.application.ports import Deliver, Job
 from service.application.request_context import RequestContext
+from service.application.time_slices import TurnSlices
 from service.domain.errors import DeadlineExceeded, InvalidRequest, Overloaded, ShuttingDown
 from service.domain.models import ModelVersion
 from service.domain.operations import Operation, Outcome, Predict, TextInput
@@ -53,7 +54,7 @@ class Running:
 
     def __init__(self, seconds: float = 30) -> None:
         self.engine, clock = QueueingEngine(), DateClock()
-        self.runner = OperationRunner(self.engine, clock)
+        self.runner = OperationRunner(self.engine, clock, TurnSlices())
         self.context = RequestContext("public", Deadline.after(clock, seconds))
 
     async def start(self, batch: Sequence[Operation]) -> "asyncio.Task[list[Outcome]]":

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from functools import partial
 
 import pytest
 
@@ -48,23 +50,57 @@ async def test_an_answer_encoded_in_parts_is_the_same_as_at_once(items: list[Jso
 
 
 async def test_computations_of_many_requests_share_the_time_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    slices, parts = TurnSlices(), 0
-
-    async def compute() -> None:
-        nonlocal parts
-        await slices.pause()
-        parts += 1
+    slices, parts = TurnSlices(), list[int]()
 
     async def parts_after_a_turn() -> int:
-        nonlocal parts
-        parts = 0
-        tasks = [asyncio.create_task(compute()) for _ in range(20)]
+        parts.clear()
+        tasks = [asyncio.create_task(slices.run("alice", partial(parts.append, part))) for part in range(20)]
         await asyncio.sleep(0)
-        counted = parts
+        counted = len(parts)
         monkeypatch.setattr(time_slices, "TURN_SECONDS", 60.0)
         await asyncio.gather(*tasks)
+        assert parts == [*range(20)]
         return counted
 
     monkeypatch.setattr(time_slices, "TURN_SECONDS", 0.0)
-    assert await parts_after_a_turn() == 0
+    assert await parts_after_a_turn() == 1
     assert await parts_after_a_turn() == 20
+
+
+async def test_clients_get_their_time_in_turn_and_what_is_given_up_takes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_slices, "TURN_SECONDS", 0.0)
+    slices, parts = TurnSlices(), list[str]()
+    names = ["first", *(f"alice {number}" for number in range(4)), "bob 0", "bob 1"]
+    tasks = [asyncio.create_task(slices.run(name[:3], partial(parts.append, name))) for name in names]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert parts == ["first", "alice 0", "bob 0", "bob 1", "alice 2", "alice 3"]
+
+
+async def test_a_part_that_fails_fails_for_its_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_slices, "TURN_SECONDS", 0.0)
+    slices = TurnSlices()
+    outcomes = await asyncio.gather(
+        *(slices.run("alice", partial(int, text)) for text in ("1", "one", "2", "two")), return_exceptions=True
+    )
+    assert [outcome if isinstance(outcome, int) else type(outcome) for outcome in outcomes] == [
+        1, ValueError, 2, ValueError,
+    ]  # fmt: skip
+
+
+async def test_beside_other_clients_computations_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = True
+    slices, seconds = TurnSlices(lambda: shared), 0.01
+
+    async def elapsed() -> float:
+        started = time.monotonic()
+        for _ in range(4):
+            await slices.run("alice", partial(time.sleep, seconds))
+        return time.monotonic() - started
+
+    assert await elapsed() >= 4 * seconds + 3 * time_slices.REST * seconds
+    shared = False
+    await asyncio.sleep(time_slices.REST * seconds)
+    monkeypatch.setattr(time_slices, "REST", 1e9)
+    assert await elapsed() >= 4 * seconds

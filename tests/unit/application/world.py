@@ -15,6 +15,7 @@ from service.application.sessions.step_item import Step
 from service.application.sessions.step_pipeline import StepPipeline
 from service.application.sessions.steps import Steps
 from service.application.sessions.turns import SessionTurns
+from service.application.time_slices import TurnSlices
 from service.domain.models import ModelVersion
 from service.domain.operations import Predict, PredictOptions, TextInput
 from service.domain.sessions import Record
@@ -28,7 +29,7 @@ class World:
         self.engine, self.store = engine or AddingEngine(), store or MemoryStore()
         self.observer, self.clock, self.turns = CountingObserver(), DateClock(), SessionTurns()
         models, self.files = VersionResolver(self.engine), NumberFiles()
-        self.operations = OperationRunner(self.engine, self.clock)
+        self.operations = OperationRunner(self.engine, self.clock, TurnSlices())
         creations = SessionFactory(
             engine=self.engine, store=self.store, observer=self.observer, clock=self.clock, durability="memory"
         )

@@ -13,6 +13,7 @@ from service.application.limits.admission import Admission
 from service.application.sessions.request_digest import digest
 from service.application.sessions.serializers import StepResponse
 from service.application.sessions.step_item import Step
+from service.application.time_slices import TurnSlices
 from service.domain.errors import SessionNotFound, StepConflict
 from service.http.app import create_api
 from service.http.fast_routes import FastRouteMiddleware
@@ -47,8 +48,8 @@ class EchoServices:
 def app(*, fast: bool) -> ASGIApp:
     echo = EchoServices()
     api = create_api()
-    api.state.services = SimpleNamespace(steps=echo, predictions=echo)
-    settings = RequestSettings(max_body_bytes=4096, request_timeout_seconds=5)
+    api.state.services = SimpleNamespace(steps=echo, predictions=echo, slices=TurnSlices())
+    settings = RequestSettings(max_body_bytes=65_536, request_timeout_seconds=5)
     return RequestMiddleware(
         FastRouteMiddleware(api, api.state.services) if fast else api,
         settings,
@@ -72,6 +73,7 @@ def body(value: object) -> bytes:
 
 
 JSON = ("content-type", "application/json")
+EVEN = {"start": "2020-01-01T00:00:00Z", "step_seconds": 60}
 CASES: list[tuple[str, bytes, list[tuple[str, str]]]] = [
     (STEP, body(GOOD), [JSON]),
     (STEP, body(GOOD), []),
@@ -124,6 +126,24 @@ CASES: list[tuple[str, bytes, list[tuple[str, str]]]] = [
     (PREDICT, body({"input": {"text": "a"}, "inputs": [{"text": "a"}]}), [JSON]),
     (PREDICT, body({}), [JSON]),
 ]
+LARGE = {"input": {"text": "b" * 300}}
+#: Bodies whose items are validated one by one.
+CASES += [
+    (PREDICT, body({"inputs": [{"text": "b" * 300}] * 64}), [JSON]),
+    (PREDICT, body({"inputs": [{"tokens": ["b"] * 60}, {"values": [1, None] * 30, "timestamps": EVEN}] * 40}), [JSON]),
+    (PREDICT, body({"inputs": [{"text": "b" * 300}] * 63 + [{"tokens": ["b", ""]}]}), [JSON]),
+    (PREDICT, body({"inputs": [{"text": "b" * 300}] * 64, "input": {"text": "b"}}), [JSON]),
+    (PREDICT, body({"inputs": [{"text": "b" * 300}] * 64, "more": 1}), [JSON]),
+    (PREDICT, body({"inputs": {"text": "b" * 17_000}}), [JSON]),
+    (PREDICT, body(["b" * 17_000]), [JSON]),
+    (PREDICT, body({"input": {"text": "b" * 17_000}}), [JSON]),
+    (PREDICT, body({"inputs": [{"text": "b" * 300}] * 64}) + b"}", [JSON]),
+    (PREDICT, body({"inputs": [{"text": "b"}] * 1025}), [JSON]),
+    (STEP, body({"input": {"tokens": ["b"] * 4000}, "step": 1}), [JSON]),
+    (STEP, body({"input": {"text": "b" * 17_000}}), [JSON, ("idempotency-key", "k" * 256)]),
+    (MANY, body({"steps": [LARGE | {"session_id": "a"}] * 63 + [LARGE | {"session_id": "b", "step": 7}]}), [JSON]),
+    (MANY, body({"steps": [LARGE | {"session_id": "a"}] * 63 + [LARGE]}), [JSON]),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[1][:40]!r} {case[2]!r:.60}")
@@ -136,14 +156,15 @@ async def fail(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def test_a_valid_request_takes_the_fast_route() -> None:
-    services = SimpleNamespace(steps=EchoServices(), predictions=EchoServices())
-    settings = RequestSettings(max_body_bytes=4096, request_timeout_seconds=5)
+    services = SimpleNamespace(steps=EchoServices(), predictions=EchoServices(), slices=TurnSlices())
+    settings = RequestSettings(max_body_bytes=65_536, request_timeout_seconds=5)
     fast: Callable[..., Any] = FastRouteMiddleware(fail, services)  # type: ignore[arg-type]
     target = RequestMiddleware(fast, settings, Admission(8), CountingObserver(), ManualClock())
     for path, content in (
         (STEP, GOOD),
         (MANY, {"steps": [GOOD | {"session_id": "a"}]}),
         (PREDICT, {"input": {"text": "a"}}),
+        (PREDICT, {"inputs": [{"text": "b" * 300}] * 64}),
     ):
         status, _, _ = await post(target, path, body(content), [JSON])
         assert status == 200
