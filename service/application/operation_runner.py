@@ -140,8 +140,11 @@ class OperationRunner:
         Raises OperationFailed for the first that fails, DeadlineExceeded and ShuttingDown; the others are dropped then.
         Raises as `RequestCost.add`, before any of them starts.
         """
-        for operation in operations:
-            context.cost.add(self._engine.cost(model, operation, in_session=state is not None))
+        add_costs = partial(self._add_costs, context, model, operations, in_session=state is not None)
+        if len(operations) == 1:
+            add_costs()
+        else:
+            await self._slices.run(context.cost.client, add_costs)
         done = asyncio.get_running_loop().create_future()
         # Phases of operations that run at the same time would overlap.
         trace = context.trace if len(operations) == 1 else None
@@ -165,6 +168,13 @@ class OperationRunner:
             if trace is not None:
                 trace.end()
         return [outcome for outcome in batch.outcomes if outcome is not None]
+
+    def _add_costs(
+        self, context: RequestContext, model: ModelVersion, operations: Sequence[Operation], *, in_session: bool
+    ) -> None:
+        """Add the costs of all operations of a request. Raises as `RequestCost.add`."""
+        for operation in operations:
+            context.cost.add(self._engine.cost(model, operation, in_session=in_session))
 
     async def run_together(
         self,

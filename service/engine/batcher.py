@@ -94,6 +94,10 @@ class Batcher(Generic[OperationT]):
         """The number of operations that are queued or run."""
         return self._places.used
 
+    def is_shared(self, now: float) -> bool:
+        """Return whether several clients have operations under way, or had a moment ago."""
+        return now < self._shared_until
+
     def require_place(self, client: str) -> None:
         """Raise Overloaded or RateLimited unless there is a place for an operation of a client."""
         if not self._places.grants(client):
@@ -126,7 +130,7 @@ class Batcher(Generic[OperationT]):
             return batch
         if self._places.clients > 1:
             self._shared_until = now + SHARED_SECONDS
-        shared = now < self._shared_until
+        shared = self.is_shared(now)
         group = self._most_urgent_group() if shared and len(self._groups) > 1 else next(iter(self._groups))
         queues = self._groups.pop(group)
         if shared:

@@ -36,8 +36,9 @@ GATHER_SECONDS = 0.012
 MIN_GATHER_TURNS = 4
 #: Outcomes that cost more, some milliseconds, are made in a thread.
 MAX_OUTCOME_COST = 8
-#: A client rests for so many times as long as the making of its large outcome took.
+#: A client rests for so many times as long as the making of its large outcome took, and beside other clients.
 OUTCOME_REST = 1.0
+SHARED_OUTCOME_REST = 4.0
 
 
 class EngineObserver(Protocol):
@@ -222,8 +223,9 @@ class BatchingEngine:
         task.add_done_callback(self._outcomes.discard)
 
     async def _make_outcome(self, entry: QueuedOperation) -> None:
+        rest = SHARED_OUTCOME_REST if self._batcher.is_shared(self._monotonic()) else OUTCOME_REST
         try:
-            result = await THREAD.run(entry.client, lambda: _result_of(entry, None), rest=OUTCOME_REST)
+            result = await THREAD.run(entry.client, lambda: _result_of(entry, None), rest=rest)
         except asyncio.CancelledError:
             result = _stopped()
         if not entry.abandoned():

@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from service.application.time_slices import TimeSlices
+from service.application.time_slices import TurnSlices
 from service.domain.models import ModelVersion
 from service.domain.operations import Json
 from service.domain.sessions import Record, SessionSummary
@@ -35,15 +36,14 @@ def encode(value: Json) -> bytes:
     return _encode_strict(value) if any(word in encoded for word in _NOT_FINITE) else encoded
 
 
-async def encode_with_list(answer: dict[str, Json], field: str, items: Sequence[Json]) -> bytes:
-    """Return `answer` as JSON, in which the list `field` holds `items`. The event loop runs between many of them.
+async def encode_with_list(
+    answer: dict[str, Json], field: str, items: Sequence[Json], client: str, slices: TurnSlices
+) -> bytes:
+    """Return an answer to a client as JSON, in which the list `field` holds `items`, encoded one by one in `slices`.
 
     Raises ValueError for a number that is not finite.
     """
-    slices, parts = TimeSlices(), []
-    for item in items:
-        parts.append(encode(item))
-        await slices.pause()
+    parts = [await slices.run(client, partial(encode, item)) for item in items]
     # Inside a text the quotation marks would be escaped.
     head, empty, tail = encode({**answer, field: []}).partition(b'"%s":[]' % field.encode())
     return b"".join((head, empty[:-1], b",".join(parts), b"]", tail))

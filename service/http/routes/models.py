@@ -1,5 +1,6 @@
 """/v1/models: what is served, and predictions without a session."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -9,7 +10,7 @@ from service.application.services import Services
 from service.application.sessions.serializers import encode, encode_with_list
 from service.domain.errors import NotFound
 from service.domain.models import ModelVersion
-from service.domain.operations import Json
+from service.domain.operations import Json, Operation
 from service.http.dependencies import ContextDependency, ServicesDependency
 from service.http.event_stream import EventStreamResponse, NativeEvents
 from service.http.json_body import StrictRoute
@@ -120,9 +121,13 @@ async def _one_or_many(
     operation = body.one()
     if operation is not None:
         return _json(await services.predictions.predict_one(context, model, body.version, operation))
-    answer = await services.predictions.predict_many(context, model, body.version, [*body.many()])
+    client, slices = context.cost.client, services.slices
+    to_operations: Callable[[], Sequence[Operation]] = body.many
+    operations = await slices.run(client, to_operations)
+    answer = await services.predictions.predict_many(context, model, body.version, operations)
     outputs = answer["outputs"]
-    return JsonResponse(await encode_with_list(answer, "outputs", outputs if isinstance(outputs, list) else []))
+    items = outputs if isinstance(outputs, list) else []
+    return JsonResponse(await encode_with_list(answer, "outputs", items, client, slices))
 
 
 def _json(value: Json) -> Response:

@@ -66,7 +66,8 @@ class PredictBody(_OneOrMany):
         return None if self.input is None else Predict(self.input.to_domain(), self.options.to_domain())
 
     def many(self) -> list[Predict]:
-        return [Predict(item.to_domain(), self.options.to_domain()) for item in self.inputs or []]
+        options = self.options.to_domain()
+        return [Predict(item.to_domain(), options) for item in self.inputs or []]
 
 
 class ScoreBody(_OneOrMany):

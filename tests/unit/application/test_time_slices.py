@@ -44,7 +44,7 @@ async def test_a_computation_whose_time_slice_is_over_lets_the_loop_run(monkeypa
 @pytest.mark.parametrize("items", [[], [1.5], [{"text": '"outputs":[]'}, None, ["é", 2]]])
 async def test_an_answer_encoded_in_parts_is_the_same_as_at_once(items: list[Json]) -> None:
     answer: dict[str, Json] = {"model": 'a"outputs":[]', "outputs": items, "usage": {"timesteps": 3}}
-    encoded = await encode_with_list(answer, "outputs", items)
+    encoded = await encode_with_list(answer, "outputs", items, "alice", TurnSlices())
     assert encoded == encode(answer)
     assert json.loads(encoded) == answer
 
