@@ -71,8 +71,10 @@ def wire_services(
         clock=clock,
         creations=creations,
     )
-    pipeline = StepPipeline(models=models, engine=engine, store=store, turns=turns, observer=metrics, clock=clock)
-    steps = Steps(sessions=sessions, models=models, operations=operations, pipeline=pipeline)
+    pipeline = StepPipeline(
+        models=models, engine=engine, store=store, turns=turns, observer=metrics, clock=clock, slices=slices
+    )
+    steps = Steps(sessions=sessions, models=models, operations=operations, pipeline=pipeline, slices=slices)
     sequences = Sequences(engine=engine, creations=creations, steps=steps)
     return Services(
         models=models,

@@ -24,7 +24,7 @@ from service.application.sessions.sessions import at_step, require_live, require
 from service.application.sessions.step_encoding import encode_step
 from service.application.sessions.step_item import SequenceBoundary, StepItem
 from service.application.sessions.turns import SessionTurns
-from service.application.time_slices import TimeSlices
+from service.application.time_slices import TurnSlices
 from service.domain.errors import (
     DurabilityNotReached,
     IdempotencyKeyReused,
@@ -56,6 +56,7 @@ class StepPipeline:
         turns: SessionTurns,
         observer: SessionObserver,
         clock: Clock,
+        slices: TurnSlices,
     ) -> None:
         self._models = models
         self._engine = engine
@@ -63,6 +64,7 @@ class StepPipeline:
         self._turns = turns
         self._observer = observer
         self._clock = clock
+        self._slices = slices
         self._to_load: list[StepItem] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._deadlines: DeadlineSweeper[StepItem] = DeadlineSweeper(clock.monotonic, self._expire)
@@ -134,21 +136,24 @@ class StepPipeline:
 
     def _load_queued(self) -> None:
         items, self._to_load = self._to_load, []
-        for group in _grouped(items, lambda item: self._store.shard_of(item.session)):
+        for group in _grouped(items, lambda item: (self._store.shard_of(item.session), item.cost.client)):
             self._spawn(group, self._load(group))
 
     async def _load(self, items: Sequence[StepItem]) -> None:
+        """Read the records of steps of one client, which lie on one shard, and decide on them."""
         ids = SessionIds(await self._store.secret())
-        slices = TimeSlices()
         genuine = [item for item in items if self._attempt(item, partial(ids.require, *item.session))]
         with self._engine.expecting():
             records = await self._store.read_many([item.session for item in genuine]) if genuine else []
             for item, record in zip(genuine, records, strict=True):
-                if item.result is None:
-                    self._attempt(item, partial(self._decide, item, record))
-                    await slices.pause()
+                await self._slices.run(item.cost.client, partial(self._decide_on, item, record))
 
     # decide
+
+    def _decide_on(self, item: StepItem, stored: ReadResult) -> None:
+        """Decide on a step, unless it has ended meanwhile."""
+        if item.result is None:
+            self._attempt(item, partial(self._decide, item, stored))
 
     def _decide(self, item: StepItem, stored: ReadResult) -> None:
         """Answer a repetition or a conflict from the stored record; run a new step."""

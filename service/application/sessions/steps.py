@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from service.application.deadlines import DEPARTED
 from service.application.model_versions.resolver import VersionResolver
@@ -16,12 +17,9 @@ from service.application.sessions.sessions import Sessions
 from service.application.sessions.step_item import ResetStep, Step, StepItem
 from service.application.sessions.step_pipeline import StepPipeline
 from service.application.sessions.step_stream import StepStream
-from service.application.time_slices import TimeSlices
+from service.application.time_slices import TurnSlices
 from service.application.token_stream import TokenBuffer, TokenStream, replay_tokens
 from service.domain.errors import STOPPED, ShuttingDown, UnrollError
-
-#: Steps of one request that begin in one turn of the event loop, and whose records are read together.
-STEPS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +30,7 @@ class Steps:
     models: VersionResolver
     operations: OperationRunner
     pipeline: StepPipeline
+    slices: TurnSlices
 
     async def peek(self, context: RequestContext, step: Step, receiver: TokenReceiver | None = None) -> StepResponse:
         """Return the answer that a step would get, without advancing the session. Raises StepConflict."""
@@ -73,16 +72,20 @@ class Steps:
         self, context: RequestContext, steps: Sequence[Step | ResetStep], receiver: TokenReceiver | None = None
     ) -> list[StepResponse | UnrollError]:
         """Apply steps of many sessions concurrently; steps of one session run in their order."""
-        countdown, slices = _Countdown(len(steps)), TimeSlices()
+        countdown, items = _Countdown(len(steps)), list[StepItem]()
         # Phases of steps that run at the same time would overlap.
         trace = context.trace if len(steps) == 1 else None
-        items: list[StepItem] = []
+
+        def admit(step: Step | ResetStep) -> None:
+            items.append(_item(context, step, countdown, receiver, trace))
+            self.pipeline.admit(items[-1])
+
         try:
-            for step in steps:
-                items.append(_item(context, step, countdown, receiver, trace))
-                self.pipeline.admit(items[-1])
-                if len(items) % STEPS_AT_ONCE == 0:
-                    await slices.pause()
+            if len(steps) == 1:
+                admit(steps[0])
+            else:
+                for step in steps:
+                    await self.slices.run(context.cost.client, partial(admit, step))
             await countdown.future
         except asyncio.CancelledError as error:
             departed = DEPARTED in error.args

@@ -196,5 +196,5 @@ def sockets() -> list[Sockets]:
         Sockets("unread-answers", 2000, unread_answer),
         Sockets("unread-large", 16, unread_large_answer),
         Sockets("pipelining", 32, pipelined),
-        Sockets("connections", 200, once, pause=0.0),
+        Sockets("connections", 200, once, pause=0.0, family="load"),
     ]

@@ -28,8 +28,8 @@ class World:
     def __init__(self, store: MemoryStore | None = None, engine: AddingEngine | None = None) -> None:
         self.engine, self.store = engine or AddingEngine(), store or MemoryStore()
         self.observer, self.clock, self.turns = CountingObserver(), DateClock(), SessionTurns()
-        models, self.files = VersionResolver(self.engine), NumberFiles()
-        self.operations = OperationRunner(self.engine, self.clock, TurnSlices())
+        models, self.files, slices = VersionResolver(self.engine), NumberFiles(), TurnSlices()
+        self.operations = OperationRunner(self.engine, self.clock, slices)
         creations = SessionFactory(
             engine=self.engine, store=self.store, observer=self.observer, clock=self.clock, durability="memory"
         )
@@ -51,8 +51,11 @@ class World:
             turns=self.turns,
             observer=self.observer,
             clock=self.clock,
+            slices=slices,
         )
-        self.steps = Steps(sessions=self.sessions, models=models, operations=self.operations, pipeline=pipeline)
+        self.steps = Steps(
+            sessions=self.sessions, models=models, operations=self.operations, pipeline=pipeline, slices=slices
+        )
 
     def context(self, tenant: str = "public", seconds: float = 30) -> RequestContext:
         return RequestContext(tenant, Deadline.after(self.clock, seconds))
