@@ -22,7 +22,7 @@ from service.application.phase_times import PhaseTimes
 from service.application.ports import Clock, RequestObserver, Trace
 from service.application.request_context import RequestContext
 from service.application.services import no_trace
-from service.domain.errors import NotAllowed
+from service.domain.errors import NotAllowed, UnrollError
 from service.http.body_sizes import SizeLimits
 from service.http.documentation import DOCS_HEADERS, DOCS_PATH
 from service.http.middleware import access_log, error_responses
@@ -150,9 +150,13 @@ class RequestMiddleware:
         principal = await self._authenticate(scope, headers)
         tenant = principal.tenant
         client = tenant if self.bounds.has_keys else client_address(scope)
-        permit = self.bounds.admission.acquire(
-            client, client_seconds, opens_session=opens_session(scope), has_body=not body.complete
-        )
+        try:
+            permit = self.bounds.admission.acquire(
+                client, client_seconds, opens_session=opens_session(scope), has_body=not body.complete
+            )
+        except UnrollError:
+            await self.bounds.quota.start(client)  # a refusal takes as long as a small request
+            raise
         cost = self.bounds.budget.request(client)
         try:
             rates = self.bounds.rates_of(tenant)

@@ -9,6 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.application.limits.admission import Admission
+from service.application.limits.turn_quota import REQUESTS_PER_TURN
 from service.http.middleware.request import RequestMiddleware, RequestSettings
 from tests.fakes import CountingObserver, ManualClock
 
@@ -132,3 +133,24 @@ async def test_a_step_that_is_cut_off_may_have_been_applied(admission: Admission
     assert (exchange.status, exchange.error["code"]) == (503, "shutting_down")
     assert exchange.error["applied"] == "unknown"
     assert admission.under_way == 0
+
+
+async def test_refusals_of_one_client_share_the_turns_of_the_event_loop_with_another(admission: Admission) -> None:
+    admission.start("other")
+    middleware = RequestMiddleware(pytest.fail, RequestSettings(1024, 30), admission, CountingObserver(), ManualClock())
+    await middleware.bounds.quota.start("other")
+    statuses = list[int]()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope: Scope = {"type": "http", "method": "GET", "path": "/v1/models", "headers": [], "client": ("192.0.2.1", 1)}
+    tasks = [asyncio.create_task(middleware({**scope}, receive, send)) for _ in range(3 * REQUESTS_PER_TURN)]
+    await asyncio.sleep(0)
+    assert 0 < len(statuses) <= REQUESTS_PER_TURN
+    await asyncio.gather(*tasks)
+    assert statuses == [503] * len(tasks)
