@@ -38,62 +38,69 @@ class TimeSlices:
 class TurnSlices:
     """Bounds the time that the computations of many requests take in one turn of the event loop together.
 
-    Clients are served in turn. While `is_shared` returns true, because several clients have requests under way, the
-    computations rest after each slice, REST times as long as it took: a step of another client takes several turns
-    of the event loop, and would wait for a slice in each of them.
+    Clients are served in turn. While `is_shared` returns true, because several clients have requests under way, each
+    rests after its part of a slice, REST times as long as that took: a step of another client takes several turns of
+    the event loop, and would wait for a slice in each of them.
     """
 
-    __slots__ = ("_is_shared", "_resting", "_turns", "_used", "_waiting")
+    __slots__ = ("_is_shared", "_resting", "_spent", "_waiting")
 
     def __init__(self, is_shared: Callable[[], bool] = lambda: False) -> None:
         self._is_shared = is_shared
-        self._used: float | None = None  # the time used in this turn; None before the first part in it
-        self._resting = False
-        self._waiting: dict[str, deque[_Part]] = {}
-        self._turns: deque[str] = deque()
+        self._spent: dict[str, float] = {}  # in this turn, by client
+        self._resting: set[str] = set()
+        self._waiting: dict[str, deque[_Part]] = {}  # the client that is next in turn comes first
 
     async def run(self, client: str, function: Callable[[], ResultT]) -> ResultT:
         """Return what a part of a computation returns, or raise what it raises, when there is time for it."""
-        if not self._resting and (self._used is None or self._used < TURN_SECONDS):
+        if client not in self._waiting and client not in self._resting and self._has_time():
             started = time.monotonic()
             try:
                 return function()
             finally:
-                self._charge(time.monotonic() - started)
+                self._charge(client, time.monotonic() - started)
         outcome: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
-        if client not in self._waiting:
-            self._waiting[client] = deque()
-            self._turns.append(client)
-        self._waiting[client].append((copy_context(), function, outcome))
+        self._waiting.setdefault(client, deque()).append((copy_context(), function, outcome))
         return await outcome
 
-    def _charge(self, seconds: float) -> None:
-        if self._used is None:
-            self._used = 0.0
+    def _has_time(self) -> bool:
+        return not self._spent or sum(self._spent.values()) < TURN_SECONDS
+
+    def _charge(self, client: str, seconds: float) -> None:
+        if not self._spent:
             asyncio.get_running_loop().call_soon(self._end_turn)
-        self._used += seconds
+        self._spent[client] = self._spent.get(client, 0.0) + seconds
 
     def _end_turn(self) -> None:
-        """Begin a turn of the event loop, or rest before it."""
-        rest = REST * (self._used or 0.0) if self._is_shared() else 0.0
-        self._used, self._resting = None, bool(rest or self._turns)
-        if self._resting:
-            asyncio.get_running_loop().call_later(rest, self._resume)
+        """Begin a turn of the event loop, in which those who had their part of the one before may have to rest."""
+        spent, self._spent = self._spent, {}
+        if self._is_shared():
+            for client, seconds in spent.items():
+                self._resting.add(client)
+                asyncio.get_running_loop().call_later(REST * seconds, self._end_rest, client)
+        self._resume()
+
+    def _end_rest(self, client: str) -> None:
+        self._resting.discard(client)
+        self._resume()
 
     def _resume(self) -> None:
-        """Run parts that have waited, until the time of this turn is over."""
-        self._resting = False
-        while self._turns and (self._used is None or self._used < TURN_SECONDS):
-            client = self._turns.popleft()
-            context, function, outcome = self._waiting[client].popleft()
-            if self._waiting[client]:
-                self._turns.append(client)
-            else:
-                del self._waiting[client]
-            if not outcome.done():
-                started = time.monotonic()
-                _resolve(context, function, outcome)
-                self._charge(time.monotonic() - started)
+        """Run parts that wait, until the time of this turn is over."""
+        while self._has_time():
+            client = next((client for client in self._waiting if client not in self._resting), None)
+            if client is None:
+                return
+            self._run_next(client)
+
+    def _run_next(self, client: str) -> None:
+        parts = self._waiting.pop(client)
+        context, function, outcome = parts.popleft()
+        if parts:
+            self._waiting[client] = parts  # behind the others
+        if not outcome.done():
+            started = time.monotonic()
+            _resolve(context, function, outcome)
+            self._charge(client, time.monotonic() - started)
 
 
 def _resolve(context: Context, function: Callable[[], Any], outcome: "asyncio.Future[Any]") -> None:

@@ -173,6 +173,7 @@ def _tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    gc.enable()
 
 
 def _warn_about_unknown_models(settings: Settings, models: VersionResolver) -> None:

@@ -130,7 +130,7 @@ async def test_replicas_that_are_late_are_counted_whenever_the_server_ends_its_w
     await await_replicas(master, 1)
     await store.create("tenant", "early", make_record(durability="replicated"))
     async with make_client(master.url) as admin:
-        await admin.config_set("hz", 5)  # its timer runs every 200 ms: that much later it notices that a wait is over
+        await admin.config_set("hz", 7)  # its timer runs every 143 ms: that much later it notices that a wait is over
     process = await process_of(replica)
     os.kill(process, signal.SIGSTOP)
     try:

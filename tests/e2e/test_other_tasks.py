@@ -4,6 +4,7 @@ import math
 
 import httpx
 import numpy as np
+import pytest
 
 from tests.e2e.task_models import INPUTS, OPENINGS, TEXT, numbers
 from tests.rounding import FORECAST, PROBABILITY
@@ -61,6 +62,7 @@ def test_a_sensors_stream_goes_on_after_a_crash(server: Server, http: httpx.Clie
     assert output["observed"] is not None
 
 
+@pytest.mark.slow
 def test_many_sensors_step_in_one_request_and_survive_a_crash(server: Server, http: httpx.Client) -> None:
     sensors = [new_session(http, "sensor") for _ in range(20)]
     alone = new_session(http, "sensor")

@@ -58,7 +58,7 @@ class Rollout:
         eventually(lambda: post(self.up_to_date, f"/v1/models/{model}/predict", body).status_code == HTTPStatus.OK, 60)
 
 
-@pytest.fixture(scope="module", params=["one disk", "a disk each"])
+@pytest.fixture(scope="module", params=["one disk", pytest.param("a disk each", marks=pytest.mark.slow)])
 def rollout(request: pytest.FixtureRequest) -> Iterator[Rollout]:
     with short_folder() as folder:
         models = folder / "models"

@@ -119,6 +119,7 @@ def test_a_cluster_being_resharded_and_losing_a_master_meanwhile_loses_no_step(
     assert_everything_works(spread)
 
 
+@pytest.mark.slow
 def test_a_master_that_hangs_and_comes_back_costs_no_replicated_step(sentinels: Deployment, watched: Server) -> None:
     hung = master_of(sentinels.servers)
     with stepping(watched, REPLICATED + MEMORY) as clients:

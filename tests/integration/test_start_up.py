@@ -23,7 +23,11 @@ print(*(name for name in sys.argv[2:] if name in sys.modules))
 FOLDERS = sorted(config.parent for config in ROOT.glob("models/*/*/config.json"))
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
+@pytest.mark.parametrize(
+    "folder",
+    [pytest.param(folder, marks=[pytest.mark.slow] * (folder != FOLDERS[0])) for folder in FOLDERS],
+    ids=[folder.parent.name for folder in FOLDERS],
+)
 def test_a_worker_that_has_loaded_a_model_has_imported_nothing_unneeded(folder: Path) -> None:
     command = [sys.executable, "-c", LOAD, str(folder), *UNNEEDED]
     imported = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout

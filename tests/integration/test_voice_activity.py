@@ -59,6 +59,7 @@ def listen(server: Server, folder: Path, *arguments: str) -> tuple[list[float], 
     return [float(line.split()[1]) for line in done.stdout.splitlines()], done.stderr.split()[-1]
 
 
+@pytest.mark.slow
 def test_speech_probabilities_are_those_of_the_package_across_a_restart(folder: Path) -> None:
     frames = np.fromfile(folder / "speech.raw", np.float32).reshape(-1, 512)[:FRAMES]
     with Server(folder, models=folder / "models") as server:

@@ -53,17 +53,10 @@ ATTACKERS: dict[str, Attacker] = {attacker.name: attacker for attacker in _all()
 QUICK = [
     "predictions",
     "dots",
-    "paths",
     "header-lines",
     "half-heads",
     "unfinished-bodies",
-    "unread-large",
     "websocket-no-sessions",
-    "grpc-half-messages",
     "grpc-bombs",
-    "grpc-unread",
-    "bodies",
-    "heads",
-    "session-files",
     "forks",
 ]

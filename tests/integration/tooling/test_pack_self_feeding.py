@@ -140,11 +140,18 @@ def test_vectors_prove_the_decoder(tmp_path: Path, kind: type[FeedsItself], prov
     assert (fields["horizon"], fields.get("window")) == (STEPS, 5 if kind is OverWindows else None)
 
 
-def test_a_wrong_statement_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"decoder.start": "zeros"},
+        pytest.param({"window": 5}, marks=pytest.mark.slow),
+        pytest.param({"head.input.activation": "relu"}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_wrong_statement_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     source = write_files(tmp_path, FeedsItself())
-    for wrong in ({"decoder.start": "zeros"}, {"window": 5}, {"head.input.activation": "relu"}):
-        with pytest.raises(ModelFolderError, match=r"found (values that no choice computes|a difference)"):
-            pack_it(tmp_path, source, **wrong)
+    with pytest.raises(ModelFolderError, match=r"found (values that no choice computes|a difference)"):
+        pack_it(tmp_path, source, **wrong)
 
 
 def test_without_vectors_horizon_and_start_are_asked(tmp_path: Path) -> None:

@@ -89,18 +89,22 @@ async def test_a_part_that_fails_fails_for_its_request_alone(monkeypatch: pytest
     ]  # fmt: skip
 
 
-async def test_beside_other_clients_computations_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_beside_other_clients_a_client_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     shared = True
     slices, seconds = TurnSlices(lambda: shared), 0.01
 
-    async def elapsed() -> float:
+    async def elapsed(client: str) -> float:
         started = time.monotonic()
         for _ in range(4):
-            await slices.run("alice", partial(time.sleep, seconds))
+            await slices.run(client, partial(time.sleep, seconds))
         return time.monotonic() - started
 
-    assert await elapsed() >= 4 * seconds + 3 * time_slices.REST * seconds
-    shared = False
-    await asyncio.sleep(time_slices.REST * seconds)
+    assert await elapsed("alice") >= 4 * seconds + 3 * time_slices.REST * seconds
     monkeypatch.setattr(time_slices, "REST", 1e9)
-    assert await elapsed() >= 4 * seconds
+    await asyncio.sleep(0)
+    resting = asyncio.create_task(elapsed("alice"))
+    await asyncio.sleep(2 * seconds)
+    shared = False
+    assert await elapsed("bob") >= 4 * seconds
+    assert not resting.done()
+    resting.cancel()

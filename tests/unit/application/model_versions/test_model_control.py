@@ -190,11 +190,9 @@ async def test_a_worker_that_never_serves_the_model_delays_a_load_for_some_secon
 
 
 async def test_an_unload_that_does_not_reach_all_workers_in_time_says_so(cluster: Cluster) -> None:
-    waiting = asyncio.create_task(unload(cluster.first))
-    await asyncio.sleep(0.05)
-    cluster.first.clock.seconds += 31
+    impatient = RequestContext("public", Deadline.after(cluster.first.clock, 0.3))
     with pytest.raises(DeadlineExceeded):
-        await waiting
+        await control(cluster.first).unload(impatient, "adder", {})
 
 
 async def test_without_the_store_nothing_is_unloaded(cluster: Cluster) -> None:
