@@ -30,6 +30,7 @@ from benchmarks.program import run_program
 from service.application.deadlines import Deadline
 from service.application.operation_runner import OperationRunner
 from service.application.request_context import RequestContext
+from service.application.time_slices import TurnSlices
 from service.bootstrap.worker import SystemClock
 from service.domain.operations import Generate, GenerateOptions, TextInput
 from service.engine.engine import BatchingEngine
@@ -176,7 +177,7 @@ async def compare_batching(model: Path, seconds: float) -> dict[str, float]:
     engine = BatchingEngine(ModelRegistry([loaded]), Metrics(), time.monotonic, max_batch=BATCH, max_queue=100_000)
     engine.start()
     clock = SystemClock()
-    operations = OperationRunner(engine, clock)
+    operations = OperationRunner(engine, clock, TurnSlices())
 
     async def serve(tokens: int) -> None:
         options = GenerateOptions(max_tokens=tokens, temperature=0)
