@@ -140,17 +140,17 @@ class OperationRunner:
         Raises OperationFailed for the first that fails, DeadlineExceeded and ShuttingDown; the others are dropped then.
         Raises as `RequestCost.add`, before any of them starts.
         """
-        add_costs = partial(self._add_costs, context, model, operations, in_session=state is not None)
-        if len(operations) == 1:
-            add_costs()
-        else:
-            await self._slices.run(context.cost.client, add_costs)
         done = asyncio.get_running_loop().create_future()
         # Phases of operations that run at the same time would overlap.
         trace = context.trace if len(operations) == 1 else None
         batch = _Batch(context.cost.client, context.deadline, done, [None] * len(operations), len(operations), trace)
         self._deadlines.add(batch)
+        add_costs = partial(self._add_costs, context, model, operations, in_session=state is not None)
         try:
+            if len(operations) == 1:
+                add_costs()
+            else:
+                await self._slices.run(batch.client, add_costs)
             for index, operation in enumerate(operations):
                 await batch.wait_for_room()
                 if done.done():

@@ -174,7 +174,7 @@ class FastRouteMiddleware:
         await response(scope, receive, send)
 
     async def _read_sliced(self, fast_route: FastRoute, content: bytes, scope: Scope) -> dict[str, Any] | None:
-        """Return the arguments of a request whose body takes some time, as the others of its client are read."""
+        """Return the arguments of a request whose body takes longer to read, in slices of time."""
         slices = self._services.slices
         if len(content) > LARGE_BODY_BYTES:
             return await fast_route.large_arguments(content, scope, slices)

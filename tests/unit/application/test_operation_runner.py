@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from service.application import time_slices
 from service.application.deadlines import DEPARTED, Deadline
 from service.application.operation_runner import MAX_CONCURRENT, OperationFailed, OperationRunner
 from service.application.ports import Deliver, Job
@@ -54,7 +55,8 @@ class Running:
 
     def __init__(self, seconds: float = 30) -> None:
         self.engine, clock = QueueingEngine(), DateClock()
-        self.runner = OperationRunner(self.engine, clock, TurnSlices())
+        self.slices = TurnSlices()
+        self.runner = OperationRunner(self.engine, clock, self.slices)
         self.context = RequestContext("public", Deadline.after(clock, seconds))
 
     async def start(self, batch: Sequence[Operation]) -> "asyncio.Task[list[Outcome]]":
@@ -136,3 +138,21 @@ async def test_a_cancelled_request_drops_its_operations(reason: str, error: type
     with pytest.raises(error):
         await task
     assert running.engine.dropped() == [True, True]
+
+
+@pytest.mark.parametrize(("reason", "error"), [(DEPARTED, asyncio.CancelledError), ("stop", ShuttingDown)])
+async def test_a_request_that_is_cancelled_before_its_turn_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, reason: str, error: type[BaseException]
+) -> None:
+    monkeypatch.setattr(time_slices, "TURN_SECONDS", 0.0)
+    running = Running()
+
+    async def run_behind_another() -> None:
+        await running.slices.run("other", int)
+        await running.runner.run_all(running.context, model_version(), operations(1, 2))
+
+    task = asyncio.create_task(run_behind_another())
+    asyncio.get_running_loop().call_soon(task.cancel, reason)
+    with pytest.raises(error):
+        await task
+    assert running.engine.queue == []
