@@ -175,7 +175,11 @@ async def running_arena(
     try:
         port = urlsplit(server.url).port or 0
         key = "" if options.keyless else VICTIM_KEY
-        await warm_up(port, key)
+        try:
+            await warm_up(port, key)
+        except Exception as error:
+            error.add_note(server.log[-10_000:])
+            raise
         grpc_port = int(server.grpc_address.rpartition(":")[2])
         victim, sampler = Victim(port, key, scripts, grpc_port), Sampler(server, port)
         tasks = [asyncio.create_task(victim.run()), asyncio.create_task(sampler.run())]

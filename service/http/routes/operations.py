@@ -49,7 +49,7 @@ async def metrics(services: ServicesDependency) -> Response:
 @router.get(OPENAPI_PATH, include_in_schema=False)
 async def openapi(request: Request) -> Response:
     """The contract."""
-    return JsonResponse(request.app.openapi_json)
+    return JsonResponse(await request.app.openapi_json())
 
 
 @router.head(DOCS_PATH, include_in_schema=False)
