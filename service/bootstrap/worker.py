@@ -169,9 +169,14 @@ async def running_worker(settings: Settings, overrides: Overrides = NO_OVERRIDES
 
 
 def _tune_garbage_collection() -> None:
-    """Exempt all present objects from garbage collection: a full one takes over 100 ms with torch imported."""
+    """Exempt all present objects from garbage collection: a full one takes over 100 ms with torch imported.
+
+    Python puts off the next full one until a quarter as many objects were added as the last one has left. The second
+    one here leaves few. Otherwise garbage of some ten megabytes would wait for it.
+    """
     gc.collect()
     gc.freeze()
+    gc.collect()
     gc.set_threshold(GC_THRESHOLD)
     gc.enable()
 

@@ -122,7 +122,7 @@ class CallRunner:
             with self._connections.calling(call.peer), self._held(self._under_way, call, "calls are under way"):
                 await self._finish(call, serve)
         except UnrollError as failure:
-            error = failure
+            error = failure.with_traceback(None)  # which refers to this call, and the call to the error
         finally:
             self._observer.in_flight(-1)
             seconds = self._clock.monotonic() - started

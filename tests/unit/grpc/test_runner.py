@@ -1,6 +1,9 @@
 """The way of a call: it is under way until its end is sent, and its message holds what it may take."""
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from typing import Any, cast
 
 import pytest
@@ -70,6 +73,26 @@ async def test_a_call_is_under_way_until_its_end_is_sent() -> None:
     with pytest.raises(grpc.aio.AbortError):
         await task
     assert runner.running == 0
+
+
+@pytest.mark.anyio
+async def test_a_refused_call_is_no_garbage_for_the_collector() -> None:
+    calls = list[weakref.ref[Any]]()
+
+    async def refuse(call: Any) -> None:
+        calls.append(weakref.ref(call))
+        raise NotFound("nothing is here")
+
+    runner, context = make_runner(), Context()
+    context.read_end.set()
+    gc.disable()
+    try:
+        with contextlib.suppress(grpc.aio.AbortError):
+            await runner.run(context, "/route", refuse)
+        await asyncio.sleep(0)
+        assert [call() for call in calls] == [None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.anyio
