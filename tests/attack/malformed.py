@@ -5,6 +5,7 @@ Meanwhile the victim steps its sessions, and the witnesses lie still.
 """
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.attack.attackers.base import Tally
+from tests.attack.attackers.served_folders import HOSTILE_PREFIX
 from tests.attack.expected import write_scripts
 from tests.attack.launch import launch
 from tests.attack.measure import MIB, complaints, resident_bytes
@@ -39,6 +41,8 @@ ROUNDS = 5
 _FLAT_BYTES = 24 * MIB
 _VICTIM_PAUSE = 0.2
 _SETTLING_SECONDS = 2.0
+#: The longest time that removed models stay loaded for sessions that may need them, of which there are none.
+_RETIREMENT_SECONDS = 60
 _ROUND_SECONDS = 3600.0
 #: A hostile case may stall a worker no longer than this, on a machine on which much else runs.
 _LIMITS: dict[str, Any] = {"store_max_bytes": 256 * MIB, "watchdog_seconds": 30}
@@ -112,7 +116,8 @@ async def run_malformed(
                 for kind, cases in _shares(count, kinds, number, rounds):
                     report.add(kind, cases, await _attack(arena, kind, cases, seed * 1000 + number))
                     await arena.delete_sessions()
-                await asyncio.sleep(_SETTLING_SECONDS)
+                if rounds > 1:
+                    await _settle(arena)
                 report.memory.append(max(map(resident_bytes, arena.server.worker_pids()), default=0))
             report.problems += await witnesses.complaints()
             report.problems += [*arena.victim.evidence.violations, *complaints(arena.server.log)]
@@ -121,6 +126,19 @@ async def run_malformed(
             report.verified = arena.victim.evidence.verified
     report.seconds = time.monotonic() - started
     return report
+
+
+async def _settle(arena: Arena) -> None:
+    """Wait until models whose folders were removed are unloaded, since their memory is no growth."""
+    for _ in range(_RETIREMENT_SECONDS):
+        loaded, unloaded = (
+            set(re.findall(rf'"model version {what}".*"model": "({HOSTILE_PREFIX}[^"]+)"', arena.server.log))
+            for what in ("loaded", "unloaded")
+        )
+        if loaded == unloaded:
+            break
+        await asyncio.sleep(1.0)
+    await asyncio.sleep(_SETTLING_SECONDS)
 
 
 def _shares(count: int, kinds: Sequence[str], number: int, rounds: int) -> Iterator[tuple[str, int]]:

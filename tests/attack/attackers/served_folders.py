@@ -14,7 +14,7 @@ from tests.attack.attackers.offline import import_commands
 _AT_A_TIME = 8
 #: The service looks at its folders every two seconds, and loads what has not changed since.
 _SECONDS = 6.0
-_PREFIX = "hostile-"
+HOSTILE_PREFIX = "hostile-"
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class ServedFolders:
     def _place(self, target: Target, drafts: Path, sources: list[Path], number: int) -> None:
         """Write a folder elsewhere and move it into place, as a deployment does."""
         choose = random.Random(f"{self.name} {target.seed} {number}")
-        draft = drafts / f"{_PREFIX}{target.seed}-{number}"
+        draft = drafts / f"{HOSTILE_PREFIX}{target.seed}-{number}"
         spoil_folder(choose, choose.choice(sources), draft / "1")
         draft.rename(target.models / draft.name)
 
 
 def _remove(models: Path) -> None:
-    for folder in models.glob(f"{_PREFIX}*"):
+    for folder in models.glob(f"{HOSTILE_PREFIX}*"):
         shutil.rmtree(folder, ignore_errors=True)
