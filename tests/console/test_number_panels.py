@@ -54,7 +54,7 @@ def test_a_forecast_moves_with_each_row_and_goes_on_after_reload_and_restart(
     expect(page.get_by_text("step 6", exact=True)).to_be_visible()
     page.get_by_label("Speed").select_option("10")
     page.get_by_role("button", name="Play").click()
-    expect(page.get_by_text("row 199 of 384")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"row (199|[23]\d\d) of 384"))).to_be_visible()
     page.get_by_role("button", name="Pause").click()
 
 
