@@ -1,12 +1,31 @@
 """Operations and their outcomes as values: inputs, options, results. Standard library only."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from service.domain.tensors import Tensor
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Json: TypeAlias = "bool | int | float | str | Base64 | list[Json] | dict[str, Json] | None"
+
+
+class Base64:
+    """Bytes in an output. In JSON they are a text in base64."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __str__(self) -> str:
+        return base64.b64encode(self.data).decode()
+
+    @staticmethod
+    def bytes_of(value: "Base64 | str") -> bytes:
+        """Return the bytes of a value of an output, or of its JSON."""
+        return value.data if isinstance(value, Base64) else base64.b64decode(value)
+
 
 #: Dtypes that matrix products can be computed in. States and everything else are float32.
 ComputeDtype = Literal["float32", "bfloat16", "int8"]

@@ -10,11 +10,19 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from service.application.time_slices import TurnSlices
 from service.domain.models import ModelVersion
-from service.domain.operations import Json
+from service.domain.operations import Base64, Json
 from service.domain.sessions import Record, SessionSummary
 
+
+def _text_of(value: object) -> str:
+    """Return the text that stands for a value of no type of JSON. Raises TypeError."""
+    if isinstance(value, Base64):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON")
+
+
 #: Strict fallback encoder: rejects NaN, replaces lone surrogates; four times slower.
-_STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_text_of)
 _NOT_FINITE = (b"NaN", b"Infinity")
 
 
@@ -29,7 +37,7 @@ class StepResponse:
 def encode(value: Json) -> bytes:
     """Return compact JSON in UTF-8. Raises ValueError for a number that is not finite."""
     try:
-        encoded = to_json(value, inf_nan_mode="constants")
+        encoded = to_json(value, inf_nan_mode="constants", fallback=_text_of)
     except PydanticSerializationError:
         return _encode_strict(value)
     # Someone's text may hold such a word, too.

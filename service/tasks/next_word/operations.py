@@ -4,7 +4,6 @@ At each timestep the task feeds the `next_ids` of all operations of a batch, and
 operation without next ids, the output is that of its state as it is.
 """
 
-import base64
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from service.domain.operations import Json, Observation, Outcome
+from service.domain.operations import Base64, Json, Observation, Outcome
 from service.tasks.base import inputs_per_timestep
 from service.tasks.next_word.requests import NextWordOptions
 from service.tasks.next_word.sampling import Logits, Sampler
@@ -201,7 +200,7 @@ class PredictOperation(FeedingOperation):
     def outcome(self, state: bytes) -> Outcome:
         output: dict[str, Json] = {"predictions": self._predictions, "observed": self._observed()}
         if self._wants_logits:
-            output["logits"] = base64.b64encode(self._logits).decode()
+            output["logits"] = Base64(self._logits)
         return Outcome(output, state, timesteps=len(self._logprobs), observation=self._observation())
 
 

@@ -1,11 +1,10 @@
 """Tensors of a next-word model: token ids or text in, logits and the most probable tokens out."""
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from service.domain.operations import Infer, PredictOptions, TextInput
+from service.domain.operations import Base64, Infer, PredictOptions, TextInput
 from service.domain.tensors import Tensor, TensorSpec, make_tensor
 from service.tasks.tensor_interface import (
     TEXT_INPUTS,
@@ -70,7 +69,7 @@ class NextWordTensors:
         return [self._makers[name](answers) for name in outputs]
 
     def _logits(self, answers: Sequence[Mapping[str, Any]]) -> Tensor:
-        data = b"".join(base64.b64decode(answer["logits"]) for answer in answers)
+        data = b"".join(Base64.bytes_of(answer["logits"]) for answer in answers)
         return Tensor(LOGITS, "FP32", (len(answers), self._vocabulary.size), data)
 
     def _top_ids(self, answers: Sequence[Mapping[str, Any]]) -> Tensor:

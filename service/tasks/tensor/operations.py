@@ -1,12 +1,11 @@
 """Operations on an ONNX graph in progress: rows of inputs are fed one timestep after the other."""
 
-import base64
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from service.domain.operations import Json, Outcome
+from service.domain.operations import Base64, Json, Outcome
 from service.nets.onnx_graph.graph_config import BATCH, GraphConfig, TensorField
 from service.nets.onnx_graph.runtime import Array
 from service.tasks.base import NUMBERS_PER_ROW
@@ -82,6 +81,6 @@ class TensorOperation:
 
 
 def pack(array: Array) -> dict[str, Json]:
-    """Return an array as its shape and its little-endian bytes in base64."""
+    """Return an array as its shape and its little-endian bytes."""
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return {"shape": [*array.shape], "data": base64.b64encode(little.tobytes()).decode()}
+    return {"shape": [*array.shape], "data": Base64(little.tobytes())}

@@ -1,13 +1,12 @@
 """Tensors of an ONNX graph in the Open Inference Protocol: those that its configuration declares."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from service.domain.errors import InvalidRequest
-from service.domain.operations import Infer, PredictOptions, TensorInput
+from service.domain.operations import Base64, Infer, PredictOptions, TensorInput
 from service.domain.tensors import SIZES, Tensor, TensorSpec
 from service.nets.onnx_graph.graph_config import BATCH, GraphConfig, TensorField
 from service.nets.onnx_graph.runtime import Array
@@ -55,7 +54,7 @@ class GraphTensors:
         return [self._tensor(self._outputs[name], [answer["tensors"][name] for answer in answers]) for name in outputs]
 
     def _tensor(self, entry: TensorField, packed: Sequence[Mapping[str, Any]]) -> Tensor:
-        arrays = [np.frombuffer(base64.b64decode(own["data"]), entry.dtype).reshape(own["shape"]) for own in packed]
+        arrays = [np.frombuffer(Base64.bytes_of(own["data"]), entry.dtype).reshape(own["shape"]) for own in packed]
         array = arrays[0]
         if BATCH in entry.shape and array.ndim == len(entry.row):
             array = _joined(arrays, entry.shape.index(BATCH))
