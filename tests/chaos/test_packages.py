@@ -26,7 +26,7 @@ from tests.server import Server, short_folder
 from unroll_client import SessionInfo
 
 ROLES = [role for role in CLIENTS if role.package and role.model in {"adder", "checksum"}]
-SECONDS = 3.0
+SECONDS = 2.0
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["right network", "wrong network"])

@@ -44,6 +44,7 @@ def test_a_sequence_survives_the_crash_of_every_worker(server: Server, http: htt
             kill_a_worker(server)
 
 
+@pytest.mark.slow
 def test_a_sequence_of_a_killed_worker_continues_over_the_native_api(server: Server, http: httpx.Client) -> None:
     wanted = expected(http)
     for index, words in enumerate(WORDS[:3]):

@@ -132,6 +132,7 @@ def test_streams_outlive_their_workers(server: Server, http: httpx.Client, stop:
     assert closings or stop is signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_a_rolling_restart_moves_streams_without_a_loss(server: Server, http: httpx.Client) -> None:
     with streaming(server, http) as clients:
         os.kill(server.pid, signal.SIGUSR1)

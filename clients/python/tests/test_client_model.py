@@ -174,7 +174,7 @@ def test_each_step_is_applied_once_and_in_order_whatever_breaks(
 ) -> None:
     seen: set[Fault] = set()
 
-    @hypothesis.settings(max_examples=40, deadline=None, derandomize=True, database=None)
+    @hypothesis.settings(max_examples=25, deadline=None, derandomize=True, database=None)
     @hypothesis.given(st.lists(MOVES, min_size=1, max_size=8))
     def check(moves: list[Move]) -> None:
         proxy.settle()
