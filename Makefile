@@ -116,8 +116,8 @@ chaos: $(VENV)/.dev ## Kill, stop, cut and roll back everything for MINUTES by S
 drill: $(VENV)/.dev ## Start the service with its monitoring and cause every alert (ONLY); PICTURES=docs draws the dashboard
 	@$(BIN)/python -m tests.drill $(if $(ONLY),--only $(ONLY)) $(if $(PICTURES),--pictures $(PICTURES))
 
-attack: $(VENV)/.dev ## Attack a running service in every known way; print what its other clients see (SECONDS, ONLY)
-	@$(BIN)/python -m tests.attack --seed $(SEED) --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY)) \
+attack: $(VENV)/.dev ## Attack a running service in every known way; print what its other clients see (SECONDS, ONLY, PROXY)
+	@$(BIN)/python -m tests.attack --seed $(SEED) --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY)) $(if $(PROXY),--proxy) \
 		$(if $(REPORT),--report $(REPORT))
 
 malformed: $(VENV)/.dev ## Send COUNT malformed requests, frames, session files, folders and checkpoints; find no crash and no 500

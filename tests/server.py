@@ -191,6 +191,10 @@ class Server:
         self.processes()
         return [pid for pid in children(self.pid) if b"service.process.worker" in command_line(pid)]
 
+    def store_pids(self) -> set[int]:
+        """The processes of the private store, if there is one."""
+        return self.processes() - {*self.worker_pids(), self.pid}
+
     def is_ready(self) -> bool:
         """Whether as many workers as wanted are up, and one of them says that it is ready."""
         with contextlib.suppress(httpx.TransportError):

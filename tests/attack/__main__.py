@@ -16,6 +16,8 @@ from tests.attack.run import RunOptions, run
 from tests.attack.soak import soak
 
 _QUICK_SCALE = 0.1
+#: Families that attack a private store or a supervisor, or no service at all.
+_WITHOUT_PROXY = {"outage", "hang", "files"}
 
 
 def main() -> int:
@@ -29,6 +31,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--apart", action="store_true", help="attack from another loopback address than the victim's")
     parser.add_argument("--keyless", action="store_true", help="without keys, so that addresses tell clients apart")
+    parser.add_argument("--proxy", action="store_true", help="two replicas behind the proxy of docker-compose.yml")
     parser.add_argument("--setting", nargs="+", default=[], metavar="NAME=VALUE", help="settings of the service")
     parser.add_argument("--strict", action="store_true", help="fail on bounds of timing, too")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as a page, too")
@@ -79,6 +82,8 @@ def _options(arguments: argparse.Namespace) -> RunOptions:
     names = arguments.only or (QUICK if arguments.quick else list(ATTACKERS))
     if arguments.keyless:
         names = [name for name in names if name != WrongKeys.name]
+    if arguments.proxy:
+        names = [name for name in names if arguments.only or ATTACKERS[name].family not in _WITHOUT_PROXY]
     settings = dict(setting.lower().split("=", 1) for setting in arguments.setting)
     return RunOptions(
         names,
@@ -89,6 +94,7 @@ def _options(arguments: argparse.Namespace) -> RunOptions:
         arguments.workers,
         "127.0.0.2" if arguments.apart or arguments.keyless else None,
         arguments.keyless,
+        arguments.proxy,
         settings,
         _show,
     )

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.attack.service import Service
 from tests.attack.wire import Connection, pack
-from tests.server import Server
 
 _POLL_SECONDS = 0.1
 _LIVENESS_SECONDS = 0.5
@@ -40,7 +40,7 @@ class Sampler:
     The ceiling protects the machine on which the suite runs, which belongs to others as well.
     """
 
-    server: Server
+    server: Service
     port: int
     ceiling: int = 3 * 1024 * MIB
     figures: Figures = field(default_factory=Figures)
@@ -64,7 +64,7 @@ class Sampler:
     def sample(self) -> None:
         """Read memory and open files of all processes once."""
         workers = self.server.worker_pids()
-        others = self.server.processes() - {*workers, self.server.pid}
+        others = self.server.store_pids()
         figures = self.figures
         figures.pids |= {*workers}
         for pid in [*workers, *others]:

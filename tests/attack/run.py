@@ -6,11 +6,11 @@ import dataclasses
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tests.attack.attackers.base import Attacker, Target
 from tests.attack.attackers.catalog import ATTACKERS
@@ -19,9 +19,10 @@ from tests.attack.judge import Phase, Row
 from tests.attack.launch import launch
 from tests.attack.measure import MIB, Sampler, complaints, end_tasks
 from tests.attack.report import Report
+from tests.attack.service import Service, running_alone, running_replicas
 from tests.attack.victim import STREAMS, Victim
 from tests.attack.wire import Connection, pack
-from tests.server import ROOT, Server, short_folder
+from tests.server import ROOT, short_folder
 
 ATTACKER_KEY, VICTIM_KEY = "alice-key-1", "bob-key-2"
 _API_KEYS = f"alice:{ATTACKER_KEY},bob:{VICTIM_KEY}"
@@ -42,7 +43,10 @@ _WARM_UP: list[tuple[str, object]] = [
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run; `source` is the attackers' loopback address, which tells them apart without keys."""
+    """The options of a run; `source` is the attackers' loopback address, which tells them apart without keys.
+
+    With `proxy` there are two replicas behind the proxy, each with so many workers.
+    """
 
     names: Sequence[str] = tuple(ATTACKERS)
     seconds: float = 5.0
@@ -52,6 +56,7 @@ class RunOptions:
     workers: int = 1
     source: str | None = None
     keyless: bool = False
+    proxy: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     show: Callable[[Row], None] = lambda row: None
 
@@ -86,7 +91,7 @@ def _needs_new_service(row: Row, following: Attacker) -> bool:
 class Arena:
     """The running service with its victim and its sampler."""
 
-    server: Server
+    server: Service
     options: RunOptions
     models: Path
     port: int
@@ -96,7 +101,7 @@ class Arena:
 
     async def attack(self, attacker: Attacker) -> Row:
         """Measure the victim undisturbed, then attacked, and wait until the service has recovered."""
-        evidence, log = self.victim.evidence, len(self.server.log)
+        evidence, log = self.victim.evidence, Counter(complaints(self.server.log))
         refusals, violations = evidence.refusals.copy(), len(evidence.violations)
         before, calm_from = self.sampler.start_interval(), time.monotonic()
         await asyncio.sleep(max(_CALM_SECONDS, self.options.seconds / 2))
@@ -115,7 +120,7 @@ class Arena:
             tally,
             evidence.refusals - refusals,
             evidence.violations[violations:],
-            list(complaints(self.server.log[log:])),
+            [*(Counter(complaints(self.server.log)) - log).elements()],
             recovery,
         )
 
@@ -135,7 +140,7 @@ class Arena:
 
     def target(self, **changes: Any) -> Target:
         """Return what an attacker knows of the service; `changes` are fields that differ from the options."""
-        options, workers = self.options, self.server.worker_pids()
+        options = self.options
         target = Target(
             port=self.port,
             key="" if options.keyless else ATTACKER_KEY,
@@ -143,8 +148,8 @@ class Arena:
             grpc_port=self.grpc_port,
             models=self.models,
             state=self.server.state_dir,
-            workers=tuple(workers),
-            store=tuple(self.server.processes() - {*workers, self.server.pid}),
+            workers=tuple(self.server.worker_pids()),
+            store=tuple(self.server.store_pids()),
             seed=options.seed,
             scale=options.scale,
             count=options.count,
@@ -170,25 +175,24 @@ async def running_arena(
     """Start the service, warm it up, and start the victim and the sampler."""
     api_keys = "" if options.keyless else _API_KEYS
     settings: dict[str, Any] = {"api_keys": api_keys, "access_log": "off"} | _SETTINGS | options.settings
-    server = Server(folder, models=models, workers=options.workers, grpc_port=0, **settings)
-    await asyncio.to_thread(server.__enter__)
+    running = (running_replicas if options.proxy else running_alone)(folder, models, options.workers, settings)
+    place = await asyncio.to_thread(running.__enter__)
     try:
-        port = urlsplit(server.url).port or 0
+        port, grpc_port, service = place.port, place.grpc_port, place.service
         key = "" if options.keyless else VICTIM_KEY
         try:
             await warm_up(port, key)
         except Exception as error:
-            error.add_note(server.log[-10_000:])
+            error.add_note(service.log[-10_000:])
             raise
-        grpc_port = int(server.grpc_address.rpartition(":")[2])
-        victim, sampler = Victim(port, key, scripts, grpc_port), Sampler(server, port)
+        victim, sampler = Victim(port, key, scripts, grpc_port), Sampler(service, port)
         tasks = [asyncio.create_task(victim.run()), asyncio.create_task(sampler.run())]
         try:
-            yield Arena(server, options, models, port, grpc_port, victim, sampler)
+            yield Arena(service, options, models, port, grpc_port, victim, sampler)
         finally:
             await end_tasks(tasks)
     finally:
-        await asyncio.to_thread(server.__exit__, None, None, None)
+        await asyncio.to_thread(running.__exit__, None, None, None)
 
 
 async def warm_up(port: int, key: str) -> None:

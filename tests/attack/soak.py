@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import redis
 
@@ -117,7 +116,7 @@ async def _intervals(arena: Arena, rate: float, seconds: float) -> list[Interval
 
 def _store(arena: Arena) -> tuple[int, int]:
     """Return the bytes that the store has allocated, and its number of keys."""
-    with redis.Redis(unix_socket_path=str(Path(arena.server.state_dir) / "store.sock")) as store:
+    with redis.Redis(unix_socket_path=str(arena.server.state_dir / "store.sock")) as store:
         return store.info("memory")["used_memory"], store.dbsize()
 
 
