@@ -17,7 +17,7 @@ from tests.attack.attackers.base import Tally
 from tests.attack.attackers.served_folders import HOSTILE_PREFIX
 from tests.attack.expected import write_scripts
 from tests.attack.launch import launch
-from tests.attack.measure import MIB, complaints, resident_bytes
+from tests.attack.measure import MIB, anonymous_bytes, complaints
 from tests.attack.report import counts, machine
 from tests.attack.run import VICTIM_KEY, Arena, RunOptions, commit, link_models, running_arena
 from tests.attack.victim import STREAMS
@@ -92,7 +92,8 @@ class MalformedReport:
         yield "|---|---:|---|"
         yield from (f"| {kind} | {self.cases[kind]:,} | {counts(dict(t.labels))} |" for kind, t in self.tallies.items())
         yield ""
-        yield f"Memory of the worker after each round, in MB: {', '.join(str(size // MIB) for size in self.memory)}"
+        memory = ", ".join(str(size // MIB) for size in self.memory)
+        yield f"Memory that the worker has allocated, after each round, in MB: {memory}"
         yield ""
         yield from (f"- {failure[:400]}" for failure in self.failures())
         for kind, tally in self.tallies.items():
@@ -118,7 +119,7 @@ async def run_malformed(
                     await arena.delete_sessions()
                 if rounds > 1:
                     await _settle(arena)
-                report.memory.append(max(map(resident_bytes, arena.server.worker_pids()), default=0))
+                report.memory.append(max(map(anonymous_bytes, arena.server.worker_pids()), default=0))
             report.problems += await witnesses.complaints()
             report.problems += [*arena.victim.evidence.violations, *complaints(arena.server.log)]
             if set(arena.server.worker_pids()) != workers:

@@ -114,6 +114,14 @@ def resident_bytes(pid: int) -> int:
         return 0
 
 
+def anonymous_bytes(pid: int) -> int:
+    """Return the resident memory that a process has allocated, 0 if it is gone: without the pages of its libraries."""
+    try:
+        return int(Path(f"/proc/{pid}/status").read_text().partition("RssAnon:")[2].split()[0]) * 1024
+    except (OSError, IndexError):
+        return 0
+
+
 def open_files(pid: int) -> int:
     """Return how many file descriptors a process has open, 0 if it is gone."""
     try:
