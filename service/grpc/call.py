@@ -10,6 +10,7 @@ import grpc
 
 from service.application.access.client_addresses import NO_PROXIES, TrustedProxies, network_of
 from service.application.access.principal import EVERYONE
+from service.application.deadlines import DEPARTED
 from service.application.phase_times import PhaseTimes
 from service.application.ports import CallTrace
 from service.domain.errors import DeadlineExceeded, UnrollError
@@ -85,7 +86,8 @@ class Call:
     async def write(self, content: bytes, seconds: float) -> None:
         """Send a message, and wait until the client has taken most of it.
 
-        Raises DeadlineExceeded if that takes longer than `seconds`, and the time for its size.
+        Raises DeadlineExceeded if that takes longer than `seconds`, and the time for its size, and CancelledError if
+        the client has gone.
         """
         seconds += len(content) / MIN_READ_BYTES_PER_SECOND
         try:
@@ -94,6 +96,10 @@ class Call:
         except TimeoutError:
             self.unread = True
             raise DeadlineExceeded(f"the client did not read the answer within {seconds:g} s") from None
+        except grpc.aio.InternalError:
+            # The call has ended already. The library cancels it soon, but has told the write first.
+            self.departed = True
+            raise asyncio.CancelledError(DEPARTED) from None
 
     def finish(self) -> None:
         """Set the metadata that end a call that succeeded."""

@@ -152,6 +152,8 @@ class CallRunner:
         except UnrollError:
             raise
         except asyncio.CancelledError:
+            if call.departed:
+                raise
             # A worker that stops cancels the call wherever it is, so it is not known what took effect.
             raise ShuttingDown(STOPPED, applied="unknown") from None
         except Exception as error:

@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--hostile", action="store_true", help="let another tenant attack meanwhile")
     parser.add_argument("--proxy", action="store_true", help="put two replicas behind the proxy of docker-compose.yml")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as markdown, too")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="copy the log of the service to this file")
     arguments = parser.parse_args()
     report = asyncio.run(
         run(
@@ -32,6 +33,7 @@ def main() -> int:
                 arguments.broken,
                 hostile=arguments.hostile,
                 proxy=arguments.proxy,
+                log=arguments.log,
             )
         )
     )

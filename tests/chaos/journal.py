@@ -156,7 +156,8 @@ def brief(attempt: Attempt) -> str:
     if reply.status in {200, 201} and "step" in (body := reply.json):
         return f"{when} {reply.status} step={body['step']} {_shown(body)}{' replayed' if reply.replayed else ''}"
     error = reply.error
-    return f"{when} {reply.status} {error.get('code')} applied={error.get('applied')} step={error.get('step')}"
+    reason = error.get("code") or error.get("message")
+    return f"{when} {reply.status} {reason} applied={error.get('applied')} step={error.get('step')}"
 
 
 def _shown(body: dict[str, object]) -> str:

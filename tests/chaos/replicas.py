@@ -76,6 +76,10 @@ class Replicas:
         for member in self._members:
             member.stop()
 
+    def read_log(self) -> str:
+        """What all processes have logged, one replica after the other."""
+        return "".join(member.read_log() for member in self._members)
+
     def complaints(self) -> list[str]:
         """What the logs have at the level of errors, but for workers that died."""
         return [line for member in self._members for line in member.complaints()]

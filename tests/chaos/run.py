@@ -43,6 +43,7 @@ class RunOptions:
     """The options of a run; `until_caught` ends it at the first broken promise, `hostile` adds an attacking tenant.
 
     With `proxy` there are two replicas behind the proxy of docker-compose.yml, which share the workers between them.
+    The log of the service is copied to `log`, if that is given.
     """
 
     seed: int
@@ -53,6 +54,7 @@ class RunOptions:
     until_caught: bool = False
     hostile: bool = False
     proxy: bool = False
+    log: Path | None = None
 
 
 async def run(options: RunOptions) -> Report:
@@ -63,6 +65,8 @@ async def run(options: RunOptions) -> Report:
             seconds = await _work(options, world, judge)
         violations, verified = judge.verdict(world.shared.sessions, world.variants)
         violations += world.shared.wrong
+        if options.log is not None:
+            options.log.write_text(world.service.read_log(), "utf-8")
         return Report(
             seed=options.seed,
             minutes=options.minutes,

@@ -120,10 +120,14 @@ class Service:
                 signal_to(pid, signal.SIGKILL)
         self._process = None
 
+    def read_log(self) -> str:
+        """What all processes have logged."""
+        return self.log.read_text("utf-8", "replace")
+
     def complaints(self) -> list[str]:
         """What the log has at the level of errors, but for workers that died, which is what they were told to do."""
         found = []
-        for line in self.log.read_text("utf-8", "replace").splitlines():
+        for line in self.read_log().splitlines():
             try:
                 event = json.loads(line)
             except ValueError:

@@ -96,6 +96,20 @@ async def test_a_refused_call_is_no_garbage_for_the_collector() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_client_that_goes_while_its_answer_is_sent_is_no_crash(caplog: pytest.LogCaptureFixture) -> None:
+    class Gone(Context):
+        async def write(self, _: bytes) -> None:
+            raise grpc.aio.InternalError("Failed grpc_call_start_batch: 8")
+
+    async def answer(call: Any) -> None:
+        await call.write(b"answer", 1.0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await make_runner().run(Gone(), "/route", answer)
+    assert not caplog.records
+
+
+@pytest.mark.anyio
 async def test_a_message_that_is_late_holds_the_memory_of_the_longest_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_module, "PROMPT_SECONDS", 0.01)
     runner, budget = make_runner(), CostBudget(CostLimits(memory=3 * MESSAGE_BYTES))
