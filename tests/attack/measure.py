@@ -131,7 +131,7 @@ def open_files(pid: int) -> int:
 
 
 def complaints(log: str) -> Iterator[str]:
-    """Return the lines of a log that hold a traceback or an exception that nobody handled."""
+    """Return the lines of a log that hold an exception that nobody handled, or that the service has not written."""
     for line in log.splitlines():
-        if "Traceback (most recent call last)" in line or '"exception"' in line or '"level": "critical"' in line:
+        if not line.startswith("{") or '"exception"' in line or '"level": "critical"' in line:
             yield line
