@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from service.application.time_slices import TurnSlices
 from service.domain.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 from service.domain.runtime.fair_thread import LARGE_BODY_BYTES, run_sized
+from service.domain.runtime.nesting import exceeds_depth
 from service.http.body_sizes import MAX_ITEMS, SizeLimits, check_sizes
 from service.http.schemas.strict import Schema
 
@@ -27,6 +28,8 @@ EXPECTED = re.compile(r"^(?:Input|List|String) should")
 #: Integers that are read as floats, since Python takes quadratic time for those of thousands of digits. Without the
 #: condition in front, the search itself would take quadratic time for runs of 399 digits.
 LONG_INTEGER = re.compile(rb"(?<![0-9])[0-9]{400}")
+#: Levels of lists and objects in a body, half of what Python's parser takes.
+MAX_DEPTH = 500
 MAX_EXCERPT = 80
 EXCERPT_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 
@@ -106,14 +109,14 @@ def parse_fast(raw: bytes) -> Any:  # noqa: ANN401 - likewise
 
 def parse(raw: bytes) -> Any:  # noqa: ANN401 - likewise
     """Parse JSON in UTF-8. Raises InvalidJson, also for NaN and Infinity, which are not JSON."""
+    if exceeds_depth(raw, MAX_DEPTH):
+        raise InvalidJson(f"the body is nested too deeply to be read: expected at most {MAX_DEPTH} levels")
     try:
         return DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InvalidJson(f"the body is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}") from None
     except json.JSONDecodeError as error:
         raise InvalidJson(f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
-    except RecursionError:
-        raise InvalidJson("the body is nested too deeply to be read") from None
 
 
 def _parse_int(digits: str) -> int | float:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import dropwhile
 
+from pydantic_core import from_json
+
 from service.application.ports import StateStore
 from service.application.request_context import RequestContext
 from service.application.sessions.ids import unknown_session
@@ -101,8 +103,8 @@ def _parse(cursor: str) -> tuple[str, str | None]:
     """Parse a cursor to a tenant, and a cursor of its listing. Raises InvalidRequest."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        tenant, inner = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, TypeError, RecursionError, binascii.Error):
+        tenant, inner = from_json(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, TypeError, binascii.Error):
         tenant = inner = 0
     if not isinstance(tenant, str) or not isinstance(inner, str | None):
         raise InvalidRequest(f"cursor is {cursor[:100]!r}, expected one from an earlier page", param="cursor")

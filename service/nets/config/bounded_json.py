@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any, NoReturn
 
+from service.domain.runtime.nesting import exceeds_depth
+
 #: Deeper than any file of a model folder.
 MAX_DEPTH = 32
 #: Digits of an integer. Python converts more of them in quadratic time, and refuses more than 4,300.
@@ -16,18 +18,17 @@ def parse_json(content: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
     The number of elements is bounded by the number of bytes, which callers bound.
     """
-    try:
-        text = content.decode(json.detect_encoding(content))
-        # A function for each integer takes a third of the time; few documents have a long one.
-        parse_int = _integer if _LONG_NUMBER.search(text) else None
-        value = json.loads(
-            text.removeprefix("\ufeff"), object_pairs_hook=_unique, parse_int=parse_int, parse_constant=_no_constant
-        )
-    except RecursionError as error:
-        raise ValueError(f"more than {MAX_DEPTH} levels") from error
+    encoding = json.detect_encoding(content)
+    text = content.decode(encoding)
+    if exceeds_depth(content if encoding == "utf-8" else text.encode(), MAX_DEPTH):
+        raise ValueError(f"more than {MAX_DEPTH} levels")
+    # A function for each integer takes a third of the time; few documents have a long one.
+    parse_int = _integer if _LONG_NUMBER.search(text) else None
+    value = json.loads(
+        text.removeprefix("\ufeff"), object_pairs_hook=_unique, parse_int=parse_int, parse_constant=_no_constant
+    )
     if "\\" in text:
         _require_whole_characters(value)
-    _require_depth(value)
     return value
 
 
@@ -59,18 +60,3 @@ def _require_whole_characters(value: object) -> None:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("a text holds half of a surrogate pair") from error
-
-
-def _require_depth(value: object) -> None:
-    """Raise ValueError for a value with more than MAX_DEPTH levels."""
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for outer in level
-            for item in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(item, dict | list)
-        ]
-        if not level:
-            return
-    raise ValueError(f"more than {MAX_DEPTH} levels")
