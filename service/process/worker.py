@@ -32,6 +32,7 @@ from service.process.connections import open_files
 from service.process.connections.limits import connection_limits
 from service.process.connections.listeners import duplicate_listeners
 from service.process.connections.protocol import HttpProtocol
+from service.process.connections.refusals import UNREAD
 from service.process.connections.table import ConnectionTable
 from service.process.connections.websocket import WebSocket
 from service.process.graceful_shutdown import GracefulShutdown
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 #: Maximum wait for cancelled requests to be answered, and again for these answers to be read.
 CANCEL_SECONDS = 1
+_POLLS = 20
 
 
 class Server(uvicorn.Server):
@@ -87,6 +89,15 @@ class Server(uvicorn.Server):
                 connection.shutdown()
 
     async def cancel_requests(self) -> None:
+        # Their requests wait for the clients to read, and have nothing to tell them any more.
+        _disconnect(
+            [
+                connection
+                for connection in self.server_state.connections
+                if isinstance(connection, HttpProtocol) and connection.flow.write_paused
+            ]
+        )
+        await asyncio.sleep(0)
         tasks = list(self.server_state.tasks)
         for task in tasks:
             task.cancel()
@@ -95,6 +106,23 @@ class Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
         if self._grpc is not None:
             await self._grpc.cancel()
+        await self._close_unread()
+
+    async def _close_unread(self) -> None:
+        """Close the connections whose clients do not read their last answer."""
+        for _ in range(_POLLS):
+            if not self.server_state.connections:
+                return
+            await asyncio.sleep(CANCEL_SECONDS / _POLLS)
+        _disconnect(cast("list[HttpProtocol | WebSocket]", list(self.server_state.connections)))
+
+
+def _disconnect(connections: Sequence[HttpProtocol | WebSocket]) -> None:
+    """Close connections whose clients do not read."""
+    if connections:
+        log.warning("grace time over; closing connections", extra={"connections": len(connections)})
+    for connection in connections:
+        connection.abort(UNREAD)
 
 
 async def serve(
