@@ -62,6 +62,6 @@ class Keys:
         return f"{self.prefix}:secret"
 
 
-@lru_cache(16_384)
+@lru_cache(4096)
 def _percent_encode(text: str) -> str:
     return quote(text, safe="")

@@ -14,7 +14,7 @@ RANDOM_BYTES = 16
 MAC_BYTES = 9
 LENGTH = len(PREFIX) + (RANDOM_BYTES + MAC_BYTES) * 8 // 5
 #: How many ids are known without another look: a stream sends its own again and again.
-KNOWN_IDS = 16_384
+KNOWN_IDS = 4096
 
 
 class SessionIds:
