@@ -19,8 +19,9 @@ _WINDOW = 6
 _LEAVES = 0.05
 #: Statuses that leave open what became of a call.
 _TEMPORARY = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
-#: What the library says of an answer that ended without a status, as through a proxy whose replica was killed.
-_CUT = "Stream removed"
+#: What the library says itself of an answer that ended without a status: through a proxy whose replica was killed, or
+#: if the connection was lost between two batches of a call.
+_CUT = ("Stream removed", "Internal error from Core")
 #: A connection of its own for each client, which is opened again soon after it was lost.
 _CHANNEL = [
     ("grpc.use_local_subchannel_pool", 1),
